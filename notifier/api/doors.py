@@ -1,0 +1,28 @@
+"""What the routes are given: the parts behind them, put together by the composition root."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from notifier.auth.keys import Authenticator
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.health.routes import Probes
+from notifier.notification.submit import Submitter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Everything that a route may call."""
+
+    database: Database
+    authenticator: Authenticator
+    submitter: Submitter
+    clock: Clock
+    probes: Probes
+
+
+def doors(request: Request) -> Doors:
+    """The parts behind this application."""
+    found: Doors = request.app.state.doors
+    return found

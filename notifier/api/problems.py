@@ -1,0 +1,130 @@
+"""Errors on the wire: `application/problem+json` (RFC 9457) with a stable code, and never a secret, SQL or stack trace."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from notifier.api.strict_json import MalformedJsonError
+from notifier.auth.keys import InsufficientScopeError, UnauthenticatedError
+from notifier.errors import (
+    DatabaseUnavailableError,
+    Fault,
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    NotFoundError,
+    NotifierError,
+)
+from notifier.telemetry import metrics
+from notifier.telemetry.logging import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "1"
+
+
+class BadRequestError(NotifierError):
+    """The request cannot be understood."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a domain error is shown."""
+
+    status: int
+    code: str
+    title: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_KINDS: dict[type[NotifierError], Kind] = {
+    UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
+    InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
+    NotFoundError: Kind(404, "not_found", "Not found"),
+    IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
+    IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
+    MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
+    DatabaseUnavailableError: Kind(
+        503, "database_unavailable", "Nothing was accepted; try again", (("Retry-After", RETRY_SECONDS),)
+    ),
+}
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application as a problem."""
+    app.add_exception_handler(NotifierError, _domain_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _parameter_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+async def _domain_error(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, InvalidRequestError):
+        return _invalid(request, error.faults)
+    if isinstance(error, BadRequestError):
+        return problem(request, Kind(error.status, error.code, "The request cannot be understood"), str(error))
+    for kind in type(error).__mro__:
+        if kind in _KINDS:
+            return problem(request, _KINDS[kind], str(error))
+    return await _unexpected_error(request, error)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _HTTP_CODES.get(error.status_code, "http_error")
+    headers = tuple((error.headers or {}).items())
+    return problem(request, Kind(error.status_code, code, str(error.detail), headers), str(error.detail))
+
+
+async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        Fault("/" + "/".join(str(part) for part in one["loc"]), "invalid_parameter", str(one["msg"]))
+        for one in error.errors()
+    ]
+    return _invalid(request, faults)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    get_logger().error("request_failed", error=type(error).__name__, request_id=request_id(request), exc_info=error)
+    return problem(request, Kind(500, "internal_error", "Something went wrong on our side"), "it has been logged")
+
+
+def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
+    """All faults; the problem's own code is theirs when they agree on one."""
+    codes = {fault.code for fault in faults}
+    code = codes.pop() if len(codes) == 1 else "invalid_request"
+    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
+    return problem(request, Kind(422, code, "The request has faults"), detail, faults)
+
+
+def problem(request: Request, kind: Kind, detail: str, faults: Sequence[Fault] = ()) -> JSONResponse:
+    """One problem document."""
+    metrics.REFUSED.labels(kind.code).inc()
+    body = {
+        "type": f"/problems/{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "code": kind.code,
+        "detail": detail,
+        "errors": [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults],
+        "request_id": request_id(request),
+    }
+    return JSONResponse(body, kind.status, dict(kind.headers), MEDIA_TYPE)
+
+
+def request_id(request: Request) -> str:
+    """An id that ties a reply to our log line."""
+    if not hasattr(request.state, "request_id"):
+        request.state.request_id = secrets.token_hex(8)
+    return str(request.state.request_id)

@@ -1,0 +1,1 @@
+"""Who is calling: services, their API keys, and what a key may do."""

@@ -1,0 +1,172 @@
+"""API keys: made, stored as a hash, and recognised in constant time.
+
+A key is `ntf_live_`, twelve characters that name it, and a 32-character secret of which only the SHA-256 is kept.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.db.tables import ApiKey, KeyKind, Service, columns
+from notifier.errors import NameTakenError, NotFoundError, NotifierError
+from notifier.ids import new_id
+
+_key, _service = columns(ApiKey), columns(Service)
+_ALPHABET = string.ascii_letters + string.digits
+_KEY = re.compile(r"(ntf_live_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+_NOBODY = hashlib.sha256(b"nobody").digest()
+REMEMBERED_SECONDS = 1.0
+"""A recognised key is not looked up again for this long, which is also how soon a revocation is felt."""
+REMEMBERED_KEYS = 10_000
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    SEND = "notifications:send"
+    READ = "notifications:read"
+
+
+DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
+
+
+class UnauthenticatedError(NotifierError):
+    """The request carries no valid API key."""
+
+
+class InsufficientScopeError(NotifierError):
+    """The API key lacks a scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        super().__init__(f"this key lacks the scope {scope.value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whose request this is."""
+
+    key_id: UUID
+    service_id: UUID
+    service: str
+    from_domains: tuple[str, ...]  # empty: only the instance's own From address
+    scopes: frozenset[str]
+    expires_at: datetime | None
+
+    @property
+    def actor(self) -> str:
+        """The caller as written into records."""
+        return f"key:{self.key_id}"
+
+    def require(self, scope: Scope) -> None:
+        """Raise `InsufficientScopeError` unless the key has the scope."""
+        if scope.value not in self.scopes:
+            raise InsufficientScopeError(scope)
+
+
+async def create_service(
+    connection: AsyncConnection, name: str, *, from_domains: Sequence[str], now: datetime
+) -> UUID:
+    """A new calling application. Raises `NameTakenError`."""
+    values = {"id": new_id(), "name": name, "from_domains": [d.lower() for d in from_domains], "created_at": now}
+    try:
+        await connection.execute(insert(Service).values(values))
+    except IntegrityError as error:
+        raise NameTakenError(f"there is a service named {name!r} already") from error
+    return UUID(str(values["id"]))
+
+
+async def find_service(connection: AsyncConnection, name: str) -> UUID:
+    """The id of the service with that name. Raises `NotFoundError`."""
+    found = (await connection.execute(select(_service.id).where(_service.name == name))).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no service named {name!r}")
+    return UUID(str(found))
+
+
+async def create_key(
+    connection: AsyncConnection, service_id: UUID, *, scopes: Sequence[Scope] = DEFAULT_SCOPES, now: datetime
+) -> str:
+    """A new live key for the service; this is the only time that it can be read."""
+    prefix = "ntf_live_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
+    values = {
+        "id": new_id(),
+        "service_id": service_id,
+        "prefix": prefix,
+        "secret_hash": _hashed(secret),
+        "kind": KeyKind.LIVE,
+        "scopes": [scope.value for scope in scopes],
+        "created_at": now,
+    }
+    await connection.execute(insert(ApiKey).values(values))
+    return prefix + secret
+
+
+class Authenticator:
+    """Recognises keys; keeps what it recognised for a second."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._remembered: OrderedDict[str, tuple[float, bytes, Caller]] = OrderedDict()
+
+    async def caller_of(self, authorization: str | None) -> Caller:
+        """Who sent this Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
+        scheme, _, token = (authorization or "").partition(" ")
+        key = _KEY.fullmatch(token.strip())
+        if scheme.lower() != "bearer" or key is None:
+            raise UnauthenticatedError
+        stored, caller = await self._look_up(key[1])
+        genuine = hmac.compare_digest(stored, _hashed(key[2]))
+        if not genuine or caller is None or (caller.expires_at and caller.expires_at <= self._clock.now()):
+            raise UnauthenticatedError
+        return caller
+
+    async def _look_up(self, prefix: str) -> tuple[bytes, Caller | None]:
+        """The stored hash and its owner; for an unknown key a hash that nothing matches, so that it takes as long."""
+        known = self._remembered.get(prefix)
+        if known is not None and known[0] > self._clock.monotonic():
+            return known[1], known[2]
+        statement = (
+            select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _service.name, _service.from_domains)
+            .add_columns(_service.id.label("service_id"))
+            .join(Service, _service.id == _key.service_id)
+            .where(_key.prefix == prefix, _key.revoked_at.is_(None))
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            self._remembered.pop(prefix, None)
+            return _NOBODY, None
+        caller = Caller(
+            key_id=row.id,
+            service_id=row.service_id,
+            service=row.name,
+            from_domains=tuple(row.from_domains),
+            scopes=frozenset(row.scopes),
+            expires_at=row.expires_at,
+        )
+        self._remembered[prefix] = (self._clock.monotonic() + REMEMBERED_SECONDS, row.secret_hash, caller)
+        while len(self._remembered) > REMEMBERED_KEYS:
+            self._remembered.popitem(last=False)
+        return row.secret_hash, caller
+
+
+def _hashed(secret: str) -> bytes:
+    """SHA-256 without salt is enough: the secret has 190 bits of its own."""
+    return hashlib.sha256(secret.encode()).digest()

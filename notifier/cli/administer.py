@@ -1,0 +1,111 @@
+"""`db`, `services` and `keys`: what an operator sets up once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import Failed
+
+if TYPE_CHECKING:
+    from notifier.wiring import Base
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+    db.command("upgrade")(upgrade)
+    db.command("check")(check)
+    services = typer.Typer(help="Calling applications.", no_args_is_help=True)
+    services.command("create")(create_service)
+    keys = typer.Typer(help="API keys.", no_args_is_help=True)
+    keys.command("create")(create_key)
+    app.add_typer(db, name="db")
+    app.add_typer(services, name="services")
+    app.add_typer(keys, name="keys")
+
+
+@asynccontextmanager
+async def writing() -> "AsyncIterator[Base]":
+    """The parts, for a command that writes; on SQLite only while no server runs."""
+    from contextlib import ExitStack
+
+    from notifier import wiring
+    from notifier.db import directory
+
+    settings = output.settings()
+    with ExitStack() as stack:
+        if settings.uses_sqlite:
+            stack.enter_context(directory.owned(settings.data_dir))
+        async with wiring.base(settings) as parts:
+            yield parts
+
+
+def upgrade() -> None:
+    """Bring the schema up to date; safe to run from several machines at once."""
+    output.run(_upgrade())
+
+
+async def _upgrade() -> None:
+    from notifier.db import migrate
+
+    async with writing() as parts:
+        await migrate.upgrade(parts.database)
+        print(f"at {await migrate.current(parts.database)}")
+
+
+def check() -> None:
+    """Exit 0 if the schema is the one that this release needs, else 1."""
+    output.run(_check())
+
+
+async def _check() -> None:
+    from notifier import wiring
+    from notifier.health import checks
+
+    async with wiring.base(output.settings()) as parts:
+        findings = await checks.database(parts.database)
+    for finding in findings:
+        print(f"{finding.name}: {finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def create_service(
+    name: str,
+    from_domain: Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")] = [],  # noqa: B006
+) -> None:
+    """Register a calling application."""
+    output.run(_create_service(name, from_domain))
+
+
+async def _create_service(name: str, from_domains: list[str]) -> None:
+    from notifier.auth import keys
+
+    async with writing() as parts, parts.database.write() as connection:
+        print(await keys.create_service(connection, name, from_domains=from_domains, now=parts.clock.now()))
+
+
+def create_key(
+    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do; default: send and read.")] = [],  # noqa: B006
+) -> None:
+    """Make an API key; it is the last line of the output and cannot be shown again."""
+    output.run(_create_key(service, scope))
+
+
+async def _create_key(service: str, scopes: list[str]) -> None:
+    from notifier.auth import keys
+
+    try:
+        wanted = [keys.Scope(scope) for scope in scopes] or list(keys.DEFAULT_SCOPES)
+    except ValueError as error:
+        known = ", ".join(scope.value for scope in keys.Scope)
+        raise Failed(f"{error}; scopes are {known}", output.WRONG_USE) from error
+    async with writing() as parts, parts.database.write() as connection:
+        service_id = await keys.find_service(connection, service)
+        print(await keys.create_key(connection, service_id, scopes=wanted, now=parts.clock.now()))

@@ -1,0 +1,49 @@
+"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1; wrong use or a busy port, exit 2."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from notifier.cli import administer, doctor, process, send, template
+from notifier.cli.output import Failed
+
+app = typer.Typer(
+    name="notifier",
+    help="E-mail notifications that are never silently lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+process.register(app)
+administer.register(app)
+template.register(app)
+send.register(app)
+doctor.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from notifier import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """E-mail notifications that are never silently lost."""
+
+
+def run() -> None:
+    """Entry point of the `notifier` script."""
+    try:
+        app()
+    except Failed as failure:
+        print(f"notifier: {failure}", file=sys.stderr)
+        sys.exit(failure.code)

@@ -1,0 +1,71 @@
+"""What commands share: settings from the environment, errors in one line, tables or JSON on stdout."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from notifier.settings import Settings
+
+WRONG_USE = 2
+T = TypeVar("T")
+
+
+class Failed(Exception):  # noqa: N818 - read as `raise Failed("…")`
+    """A command ends with this line on stderr and this exit code."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def settings(**overrides: Any) -> "Settings":
+    """The settings of the environment, with what the command line says on top."""
+    from pydantic import ValidationError
+
+    from notifier.settings import Settings
+    from notifier.telemetry import logging
+
+    try:
+        loaded = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{_variable(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
+        raise Failed("; ".join(lines), WRONG_USE) from error
+    pretty = loaded.log_format.value == "pretty" or (loaded.log_format.value == "auto" and sys.stderr.isatty())
+    logging.configure(json=not pretty, level=loaded.log_level)
+    return loaded
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = "__".join(str(part) for part in location).upper()
+    return name if name.startswith("NOTIFIER_") else f"NOTIFIER_{name}"
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; errors that a user can mend become one line."""
+    from notifier.errors import ConfigurationError, DatabaseUnavailableError, NotifierError
+
+    try:
+        return asyncio.run(work)
+    except DatabaseUnavailableError as error:
+        raise Failed("the database is out of reach: check NOTIFIER_DATABASE_URL and the server") from error
+    except ConfigurationError as error:
+        raise Failed(str(error), WRONG_USE) from error
+    except NotifierError as error:
+        raise Failed(str(error)) from error
+
+
+def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows as aligned columns, or as one JSON array."""
+    found = [dict(row) for row in rows]
+    if as_json:
+        print(json.dumps(found, default=str))
+        return
+    if not found:
+        return
+    widths = {name: max(len(name), *(len(str(row[name])) for row in found)) for name in found[0]}
+    print("  ".join(name.upper().ljust(width) for name, width in widths.items()).rstrip())
+    for row in found:
+        print("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())

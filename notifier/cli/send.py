@@ -1,0 +1,90 @@
+"""`notifier send`: one mail through the API, and what became of it."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import Failed
+
+POLL_SECONDS = 0.1
+ENDED = frozenset({"sent", "failed", "expired", "suppressed", "cancelled", "unknown"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(send)
+
+
+def send(
+    to: Annotated[str, typer.Option(help="The recipient's address.")],
+    template: Annotated[str, typer.Option(help="Slug of a published template.")],
+    var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
+    locale: Annotated[str | None, typer.Option(help="Language tag.")] = None,
+    url: Annotated[str, typer.Option(help="The API.")] = "http://127.0.0.1:8000",
+    key: Annotated[str | None, typer.Option(help="API key; default: NOTIFIER_API_KEY, or the demo's.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 10.0,
+) -> None:
+    """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
+    import httpx2
+
+    body: dict[str, Any] = {"to": to, "template": template, "variables": dict(_variable(one) for one in var)}
+    if locale:
+        body["locale"] = locale
+    headers = {"Authorization": f"Bearer {_key(key)}"}
+    try:
+        with httpx2.Client(base_url=url, headers=headers, timeout=10) as client:
+            reply = client.post("/v1/notifications", json=body)
+            if reply.status_code != 202:  # noqa: PLR2004
+                raise Failed(_problem(reply.json()))
+            where = reply.headers["location"]
+            print(f"accepted as {reply.json()['id']}")
+            outcome = _outcome(client, where, wait)
+    except httpx2.TransportError as error:
+        raise Failed(f"{url} is out of reach: {error}") from error
+    _tell(outcome)
+
+
+def _variable(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise Failed(f"--var {text}: write name=value", output.WRONG_USE)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _key(given: str | None) -> str:
+    kept = Path(os.environ.get("NOTIFIER_DATA_DIR", "var")) / "demo-key"
+    key = given or os.environ.get("NOTIFIER_API_KEY") or (kept.read_text().strip() if kept.is_file() else None)
+    if not key:
+        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+    return key
+
+
+def _outcome(client: Any, where: str, seconds: float) -> dict[str, Any]:
+    """The notification once it has ended, or as it stands when the wait is over."""
+    until = time.monotonic() + seconds
+    while True:
+        found: dict[str, Any] = client.get(where).json()
+        if found["status"] in ENDED or time.monotonic() > until:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
+def _problem(body: dict[str, Any]) -> str:
+    faults = [f"{fault['pointer'] or 'body'}: {fault['detail']}" for fault in body.get("errors", [])]
+    return "; ".join(faults) or str(body.get("detail", body))
+
+
+def _tell(outcome: dict[str, Any]) -> None:
+    for attempt in outcome.get("attempts", []):
+        print(f"attempt {attempt['number']}: {attempt['code'] or ''} {attempt['reply']} ({attempt['duration_ms']} ms)")
+    print(outcome["status"] + (f": {outcome['detail']}" if outcome["status"] != "sent" and outcome["detail"] else ""))
+    if outcome["status"] != "sent":
+        raise typer.Exit(1)

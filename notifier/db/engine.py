@@ -1,0 +1,143 @@
+"""Connections: one writer and many readers on SQLite, a pool on PostgreSQL, behind the same two methods.
+
+Whoever opens `write()` owns the transaction: it commits when the block ends and rolls back when it raises. A database
+that cannot be reached is always `DatabaseUnavailableError`, whichever library noticed.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from notifier.errors import DatabaseUnavailableError, LockTimeoutError
+
+CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
+POOL_TIMEOUT = 2.0
+STATEMENT_TIMEOUT = 60.0
+SQLITE_BUSY_MS = 2000
+LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+
+# SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
+_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+
+
+def async_url(url: str) -> URL:
+    """The URL with the asynchronous driver named, whatever driver or none the user wrote."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name().replace("postgres", "postgresql").replace("postgresqlql", "postgresql")
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    return parsed.set(drivername=drivers[backend])
+
+
+class Database:
+    """A database to read from and write to; open it in the event loop that uses it."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = async_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(self.url, read_only=False, pool_size=1)
+            self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
+        else:
+            self._writer = self._reader = _postgres_engine(self.url, pool_size)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write; commits at the end of the block."""
+        with unavailable_as_such():
+            async with self._writer.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+    def pool_in_use(self) -> int:
+        """How many pooled connections are out at this moment."""
+        pools = {self._writer.pool, self._reader.pool}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, AsyncAdaptedQueuePool))
+
+
+@contextmanager
+def unavailable_as_such() -> Iterator[None]:
+    """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise LockTimeoutError from error
+        if is_unavailable(error):
+            raise DatabaseUnavailableError from error
+        raise
+    except (OSError, asyncio.TimeoutError, PoolTimeoutError) as error:
+        raise DatabaseUnavailableError from error
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """True if the statement may succeed unchanged once the database is well again."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return bool(_UNAVAILABLE.match(state))
+    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+
+
+def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": STATEMENT_TIMEOUT,
+            "server_settings": {"application_name": "notifier", "jit": "off"},
+        },
+    )
+
+
+def _sqlite_engine(url: URL, *, read_only: bool, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        connect_args={"isolation_level": None, "timeout": SQLITE_BUSY_MS / 1000},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        pragmas = ["foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"]
+        if read_only:
+            # Several connections that checkpoint can corrupt the WAL in SQLite before 3.51.3: only the writer does.
+            pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
+        else:
+            pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # IMMEDIATE, because a deferred transaction that starts to write late loses updates to a concurrent one.
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine

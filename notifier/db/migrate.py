@@ -1,0 +1,61 @@
+"""Bringing the schema up to date, from the migrations that travel in the wheel.
+
+An upgrade holds a lock, so that several processes starting at once run it once.
+"""
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import notifier
+from alembic import command
+from notifier.db.engine import Database
+from notifier.db.tables import Table
+
+UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
+
+
+def shipped(name: str) -> Path:
+    """A directory that travels with the package: inside the wheel, or beside the package in a checkout."""
+    package = Path(notifier.__file__).parent
+    in_wheel = package / "_shipped" / name
+    return in_wheel if in_wheel.is_dir() else package.parent / name
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(shipped("alembic")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head() -> str | None:
+    """The newest revision that this release knows."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+async def upgrade(database: Database, revision: str = "head") -> None:
+    """Migrate to `revision`; safe to call from many processes at once."""
+    async with database.write() as connection:
+        if not database.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
+
+
+async def current(database: Database) -> str | None:
+    """The revision that the database is at; None if it is empty."""
+    async with database.read() as connection:
+        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+async def differences(database: Database) -> list[object]:
+    """What autogenerate would still change, which is nothing when migrations and models agree."""
+    async with database.read() as connection:
+        return await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), Table.metadata)
+        )

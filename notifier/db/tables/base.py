@@ -1,0 +1,25 @@
+"""What every table shares: one metadata object with a naming convention, so that migrations can name what they drop."""
+
+from typing import Any
+
+from sqlalchemy import Column, ColumnCollection, MetaData
+from sqlmodel import SQLModel
+
+
+class Table(SQLModel):
+    """Base of all tables; tables are never API schemas, because SQLModel does not validate them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def columns(model: type[Table]) -> "ColumnCollection[str, Column[Any]]":
+    """The columns of a table for Core statements; the attributes of the class have Python's types, not SQL's."""
+    return model.__table__.c  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,47 @@
+"""The durable queue: one thin row for each piece of work that is still to be done."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from notifier.db.columns import UtcDateTime, closed_set
+from notifier.db.tables.base import Table
+from notifier.states import EntryKind, EntryState, Priority
+
+_READY = text("state = 'ready'")
+_LEASED = text("state = 'leased'")
+
+
+class OutboxEntry(Table, table=True):
+    """Intent to do work; exists only while the work is pending. One `due_at` serves schedule, retry and lease expiry."""
+
+    __tablename__ = "outbox_entry"
+    __table_args__ = (
+        Index("ix_outbox_entry_ready", "kind", "priority", "due_at", "id", postgresql_where=_READY, sqlite_where=_READY),
+        Index("ix_outbox_entry_leased", "due_at", postgresql_where=_LEASED, sqlite_where=_LEASED),
+        Index("ix_outbox_entry_subject_id", "subject_id"),
+        {
+            "postgresql_with": {
+                "fillfactor": 70,
+                "autovacuum_vacuum_scale_factor": 0.0,
+                "autovacuum_vacuum_threshold": 5000,
+                "autovacuum_vacuum_cost_delay": 0,
+            }
+        },
+    )
+
+    id: UUID = Field(primary_key=True)
+    kind: EntryKind = Field(sa_type=closed_set(EntryKind, "kind"))
+    subject_id: UUID
+    service_id: UUID
+    priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
+    state: EntryState = Field(sa_type=closed_set(EntryState, "state"))
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    lease_no: int = 0
+    leased_by: UUID | None = None
+    attempts: int = 0
+    lost: int = 0
+    faults: int = 0
+    fault: str | None = Field(default=None, max_length=255)

@@ -1,0 +1,69 @@
+"""The one error root and its families. Domain errors know no HTTP; `notifier.api.problems` maps them in one table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a request: where (JSON pointer, RFC 6901), a stable code, and a sentence for a person."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class NotifierError(Exception):
+    """Something Notifier refuses or cannot do."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+
+class ConfigurationError(NotifierError):
+    """A setting is missing, wrong or contradicts another."""
+
+
+class DatabaseUnavailableError(NotifierError):
+    """The database is out of reach or overloaded; nothing was accepted."""
+
+
+class LockTimeoutError(DatabaseUnavailableError):
+    """Another transaction holds what this one needs."""
+
+
+class DataDirectoryLockedError(NotifierError):
+    """Another process owns the data directory: use the API, or stop the server."""
+
+
+class InvalidRequestError(NotifierError):
+    """The request has faults; all that were found are listed."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{f.pointer}: {f.detail}" for f in self.faults))
+
+
+class IdempotencyKeyReusedError(NotifierError):
+    """This Idempotency-Key was used before with a different body; nothing was written."""
+
+
+class IdempotencyInProgressError(NotifierError):
+    """A request with this Idempotency-Key is still being written; try again in a moment."""
+
+
+class NotFoundError(NotifierError):
+    """There is no such thing, or it is not yours."""
+
+
+class NameTakenError(NotifierError):
+    """That name is already in use."""
+
+
+class TemplateError(NotifierError):
+    """A template cannot be published as it stands."""
+
+    def __init__(self, slug: str, problems: Sequence[str]) -> None:
+        self.slug = slug
+        self.problems = tuple(problems)
+        super().__init__(f"template {slug}: " + "; ".join(self.problems))

@@ -1,0 +1,1 @@
+"""One set of checks, for readiness and for `notifier doctor`."""

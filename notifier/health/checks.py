@@ -1,0 +1,113 @@
+"""What can be wrong with an installation, each as a finding with a sentence on what to do."""
+
+import platform
+import sqlite3
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import text
+
+from notifier.clock import Clock
+from notifier.db import migrate
+from notifier.db.columns import UtcDateTime
+from notifier.db.engine import Database
+from notifier.errors import DatabaseUnavailableError
+from notifier.settings import RecipientsMode, Security, Settings
+from notifier.smtp.transport import Transport
+
+MOST_SKEW = 30.0  # seconds between this host and the database
+_FAULTY = (
+    # (what, first good version, why)
+    ("aiosmtplib", (5, 1, 2), "STARTTLS response injection and CRLF injection in addresses"),
+    ("Jinja2", (3, 1, 6), "sandbox escape by |attr (CVE-2025-27516)"),
+)
+_GOOD_SQLITE = (3, 51, 3)
+_GOOD_PYTHON = {(3, 11): (3, 11, 15), (3, 12): (3, 12, 13), (3, 13): (3, 13, 12), (3, 14): (3, 14, 3)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check's answer. `warning` marks what works but should be known."""
+
+    name: str
+    ok: bool
+    detail: str
+    warning: bool = False
+
+
+async def database(db: Database) -> list[Finding]:
+    """The database answers, and its schema is the one that this release needs."""
+    try:
+        current = await migrate.current(db)
+    except DatabaseUnavailableError:
+        return [Finding(name="database", ok=False, detail="out of reach: check NOTIFIER_DATABASE_URL and the server")]
+    newest = migrate.head()
+    migrated = current == newest
+    detail = f"at {current}" if migrated else f"at {current or 'nothing'}, needs {newest}: run `notifier db upgrade`"
+    kind = "SQLite" if db.is_sqlite else "PostgreSQL"
+    return [
+        Finding(name="database", ok=True, detail=f"{kind} answers"),
+        Finding(name="migrations", ok=migrated, detail=detail),
+    ]
+
+
+async def clock(db: Database, ours: Clock) -> Finding:
+    """This host and the database agree on the time."""
+    statement = text("SELECT CURRENT_TIMESTAMP AS now")
+    statement_typed: Any = statement if not db.is_sqlite else statement.columns(now=UtcDateTime)
+    async with db.read() as connection:
+        theirs = (await connection.execute(statement_typed)).scalar_one()
+    skew = abs((ours.now() - _aware(theirs)).total_seconds())
+    detail = f"within {skew:.0f} s of the database" if skew < MOST_SKEW else f"{skew:.0f} s apart: mend NTP"
+    return Finding(name="clock", ok=skew < MOST_SKEW, detail=detail)
+
+
+async def relay(transport: Transport, settings: Settings) -> Finding:
+    """The relay can be reached, protected and logged in to."""
+    smtp = settings.smtp
+    where = f"{smtp.host}:{smtp.port}"
+    problem = await transport.probe()
+    if problem is not None:
+        return Finding(name="relay", ok=False, detail=f"{where}: {problem.detail}")
+    how = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
+    login = f"logged in as {smtp.username}" if smtp.username else "no login"
+    return Finding(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")
+
+
+def recipients(settings: Settings) -> Finding:
+    """Who may be mailed, in words."""
+    mode = settings.recipients.mode
+    if mode is RecipientsMode.LIVE:
+        detail, warning = "live: everyone may be mailed", False
+    elif mode is RecipientsMode.REDIRECT:
+        detail, warning = f"redirect: everything goes to {settings.recipients.redirect_to}", True
+    elif settings.recipients.allow:
+        detail, warning = f"allow: only {', '.join(settings.recipients.allow)}", True
+    elif settings.smtp.is_loopback:
+        detail, warning = "allow: a loopback relay, so everyone; nothing leaves this machine", False
+    else:
+        detail, warning = "allow with an empty list: nobody can be mailed; set NOTIFIER_RECIPIENTS__MODE=live", True
+    return Finding(name="recipients", ok=True, detail=detail, warning=warning)
+
+
+def versions() -> list[Finding]:
+    """Libraries and interpreters with known faults."""
+    found = []
+    for name, good, why in _FAULTY:
+        here = tuple(int(part) for part in version(name).split(".")[:3])
+        found.append(Finding(name=name, ok=here >= good, detail=version(name) if here >= good else f"upgrade: {why}"))
+    python = sys.version_info[:3]
+    safe = python >= _GOOD_PYTHON.get(python[:2], python)
+    detail = platform.python_version() + ("" if safe else ": the email package lacks header-injection fixes; upgrade")
+    found.append(Finding(name="Python", ok=True, warning=not safe, detail=detail))
+    sqlite_good = sqlite3.sqlite_version_info >= _GOOD_SQLITE
+    detail = sqlite3.sqlite_version + ("" if sqlite_good else ": has a WAL bug that our single writer avoids")
+    found.append(Finding(name="SQLite", ok=True, detail=detail))
+    return found
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,77 @@
+"""The HTTP side put together: MailHog's API, the page's API and the page, under strict response headers."""
+
+from email.utils import formatdate
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from notifier.inbox.mailhog_api import MailHogApi
+from notifier.inbox.page_api import PageApi
+from notifier.inbox.store import MessageStore
+
+_STATIC = Path(__file__).parent / "static"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_STRICT = {
+    # Mail comes from anywhere: whatever of it a browser is made to show, it is shown without rights.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+_SAFE_METHODS = {"GET", "HEAD"}
+
+
+def create_app(store: MessageStore, smtp_address: str = "127.0.0.1:1025") -> ASGIApp:
+    """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
+    routes = [
+        Route("/", _page, methods=["GET"]),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+        *PageApi(store, smtp_address).routes(),
+        *MailHogApi(store).routes(),
+    ]
+    return _StrictHeaders(Starlette(routes=routes))
+
+
+async def _page(_request: Request) -> Response:
+    headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+    return FileResponse(_STATIC / "index.html", headers=headers)
+
+
+class _StrictHeaders:
+    """Adds the strict headers where a response has none of its own, and turns away writes from other sites."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_strictly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _STRICT.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Date", formatdate(usegmt=True))
+            await send(message)
+
+        if _comes_from_another_site(scope):
+            refusal = PlainTextResponse("Another site may not change this inbox.", 403)
+            await refusal(scope, receive, send_strictly)
+        else:
+            await self._app(scope, receive, send_strictly)
+
+
+def _comes_from_another_site(scope: Scope) -> bool:
+    """Browsers say so (Sec-Fetch-Site); other clients send nothing."""
+    site = Headers(scope=scope).get("sec-fetch-site", "none")
+    return scope["method"] not in _SAFE_METHODS and site not in {"same-origin", "none"}

@@ -1,0 +1,99 @@
+"""An inbox in a thread of its own, for programs and tests that have no event loop to spare.
+
+Waiting is driven by the arrival of mail; nothing here polls.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from notifier.inbox.expectation import Expectation, MailNotReceived
+from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.server import Inbox
+
+T = TypeVar("T")
+
+
+class BackgroundInbox:
+    """A running inbox, from `with` to the end of the block, on free ports unless told; safe to use from any thread."""
+
+    smtp_host: str
+    smtp_port: int
+    http_url: str
+
+    def __init__(self, *, host: str = "127.0.0.1", smtp_port: int = 0, http_port: int = 0) -> None:
+        self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port)
+        self._started: Future[asyncio.AbstractEventLoop] = Future()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="notifier-inbox", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._loop = self._started.result()
+        self.smtp_host, self.smtp_port = self._inbox.host, self._inbox.smtp_port
+        self.http_url = self._inbox.http_url
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def messages(self) -> list[ReceivedMessage]:
+        """Everything that arrived, in that order."""
+        return self._ask(self._inbox.store.oldest_first)
+
+    def clear(self) -> None:
+        """Forget everything that arrived."""
+        self._ask(self._inbox.store.clear)
+
+    def wait_for(self, *, to: str | None = None, subject: str | None = None, timeout: float = 5.0) -> ReceivedMessage:
+        """The first mail to that envelope recipient with that text in its subject, already here or still to come.
+
+        Raises MailNotReceived (an AssertionError) after `timeout` seconds. In an async test it would block the loop
+        that may have to send the mail: await `wait_for_async` there.
+        """
+        return self._submit(self._wait(Expectation(to=to, subject=subject), timeout)).result()
+
+    async def wait_for_async(
+        self,
+        *,
+        to: str | None = None,
+        subject: str | None = None,
+        timeout: float = 5.0,  # noqa: ASYNC109
+    ) -> ReceivedMessage:
+        """The same as `wait_for`, for async code."""
+        return await asyncio.wrap_future(self._submit(self._wait(Expectation(to=to, subject=subject), timeout)))
+
+    async def _wait(self, expected: Expectation, seconds: float) -> ReceivedMessage:
+        store = self._inbox.store
+        message = await store.wait_for(expected.matches, seconds)
+        if message is None:
+            raise MailNotReceived(expected, seconds, store.oldest_first())
+        return message
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        async def answer() -> T:
+            return question()
+
+        return self._submit(answer()).result()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._inbox.start()
+        except Exception as error:  # noqa: BLE001 - it is raised where the thread was started
+            self._started.set_exception(error)
+            return
+        self._started.set_result(asyncio.get_running_loop())
+        await self._over.wait()
+        await self._inbox.stop()

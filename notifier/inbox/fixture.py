@@ -1,0 +1,22 @@
+"""The `inbox` fixture for the tests of a service that sends mail.
+
+Import it where your tests can see it: `from notifier.inbox.fixture import inbox`.
+This is the only module of the inbox that needs pytest.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.expectation import MailNotReceived
+from notifier.inbox.message import ReceivedMessage
+
+__all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
+
+
+@pytest.fixture
+def inbox() -> Iterator[BackgroundInbox]:
+    """A real inbox on free ports, empty, and gone after the test."""
+    with BackgroundInbox() as running:
+        yield running

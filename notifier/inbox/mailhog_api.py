@@ -1,0 +1,152 @@
+"""MailHog's HTTP API, versions 1 and 2, over a message store.
+
+MailHog's own clients work against it unchanged; it differs only where MailHog fails or answers `null`: an id that is
+not there is 404.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from notifier.inbox import mailhog_json
+from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.release import Release, ReleaseRefusedError, release
+from notifier.inbox.search import SearchKind, find
+from notifier.inbox.sse import event_stream
+from notifier.inbox.store import MessageStore
+
+_V1_LIMIT = 1_000
+_V2_LIMIT = 50
+_V2_MAX_LIMIT = 250
+_POSITIVE = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
+_NOT_FOUND = "There is no message with this id."
+
+
+class MailHogApi:
+    """The routes, and what each of them does."""
+
+    def __init__(self, store: MessageStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[BaseRoute]:
+        """All of MailHog's message routes; not Jim, not the websocket, not the list of outgoing servers."""
+        one = "/api/v1/messages/{id}"
+        return [
+            Route("/api/v1/messages", self.list_all, methods=["GET"]),
+            Route("/api/v1/messages", self.delete_all, methods=["DELETE"]),
+            Route("/api/v1/events", self.events, methods=["GET"]),
+            Route(one, self.get_one, methods=["GET"]),
+            Route(one, self.delete_one, methods=["DELETE"]),
+            Route(one + "/download", self.download, methods=["GET"]),
+            Route(one + "/mime/part/{part:int}/download", self.download_part, methods=["GET"]),
+            Route(one + "/release", self.release_one, methods=["POST"]),
+            Route("/api/v2/messages", self.list_window, methods=["GET"]),
+            Route("/api/v2/search", self.search, methods=["GET"]),
+        ]
+
+    async def list_all(self, _request: Request) -> Response:
+        """GET /api/v1/messages: the newest 1,000, as a bare array."""
+        return _json([mailhog_json.item(message) for message in self._store.newest_first()[:_V1_LIMIT]])
+
+    async def delete_all(self, _request: Request) -> Response:
+        """DELETE /api/v1/messages."""
+        self._store.clear()
+        return Response(media_type="text/json")
+
+    async def get_one(self, request: Request) -> Response:
+        """GET /api/v1/messages/{id}."""
+        message = self._find(request)
+        return _json(mailhog_json.item(message)) if message else _missing()
+
+    async def delete_one(self, request: Request) -> Response:
+        """DELETE /api/v1/messages/{id}."""
+        removed = self._store.remove(request.path_params["id"])
+        return Response(media_type="text/json") if removed else _missing()
+
+    async def download(self, request: Request) -> Response:
+        """GET /api/v1/messages/{id}/download: the bytes as they came, to open in a mail program."""
+        message = self._find(request)
+        if message is None:
+            return _missing()
+        return Response(message.raw, media_type="message/rfc822", headers=attached(f"{message.id}.eml"))
+
+    async def download_part(self, request: Request) -> Response:
+        """GET /api/v1/messages/{id}/mime/part/{n}/download: only base64 is decoded, as in MailHog."""
+        message = self._find(request)
+        mime = mailhog_json.item(message)["MIME"] if message else None
+        number: int = request.path_params["part"]
+        if message is None or mime is None or number >= len(mime["Parts"]):
+            return _missing("There is no such part.")
+        part = mime["Parts"][number]
+        headers = attached(f"{message.id}-part-{number}") | mailhog_json.part_fields(part)
+        return Response(mailhog_json.part_bytes(part), headers=headers)
+
+    async def release_one(self, request: Request) -> Response:
+        """POST /api/v1/messages/{id}/release: send it on to a loopback SMTP server."""
+        message = self._find(request)
+        if message is None:
+            return _missing()
+        try:
+            await release(message, Release.from_json(await request.json()))
+        except ReleaseRefusedError as refusal:
+            return Response(str(refusal), 400, media_type="text/plain")
+        except json.JSONDecodeError:
+            return Response("The body is not JSON.", 400, media_type="text/plain")
+        except OSError as failure:
+            # MailHog's status for a release that did not work.
+            return Response(f"The server did not take the message: {failure}", 500, media_type="text/plain")
+        return Response(media_type="text/json")
+
+    async def events(self, _request: Request) -> StreamingResponse:
+        """GET /api/v1/events: each new message as one server-sent event."""
+        arrivals = self._store.arrivals()
+        return event_stream(_items(arrivals))
+
+    async def list_window(self, request: Request) -> Response:
+        """GET /api/v2/messages?start=&limit=: newest first."""
+        return _json(mailhog_json.page(self._store.newest_first(), *_start_and_limit(request)))
+
+    async def search(self, request: Request) -> Response:
+        """GET /api/v2/search?kind=from|to|containing&query=&start=&limit=: newest first."""
+        kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
+        if kind not in set(SearchKind) or not query:
+            return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
+        found = find(self._store.newest_first(), SearchKind(kind), query)
+        return _json(mailhog_json.page(found, *_start_and_limit(request)), media_type="application/json")
+
+    def _find(self, request: Request) -> ReceivedMessage | None:
+        return self._store.get(request.path_params["id"])
+
+
+def attached(filename: str) -> dict[str, str]:
+    """The header that makes a browser save a response instead of showing it (RFC 6266)."""
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"}
+
+
+async def _items(arrivals: AsyncIterator[ReceivedMessage]) -> AsyncIterator[str]:
+    async for message in arrivals:
+        yield json.dumps(mailhog_json.item(message))
+
+
+def _start_and_limit(request: Request) -> tuple[int, int]:
+    """MailHog ignores what is not a positive number."""
+    start = _positive(request.query_params.get("start", ""), 0)
+    return start, min(_positive(request.query_params.get("limit", ""), _V2_LIMIT), _V2_MAX_LIMIT)
+
+
+def _positive(text: str, otherwise: int) -> int:
+    return int(text) if _POSITIVE.fullmatch(text) else otherwise
+
+
+def _json(content: Any, media_type: str = "text/json") -> Response:
+    return Response(json.dumps(content), media_type=media_type)
+
+
+def _missing(detail: str = _NOT_FOUND) -> Response:
+    return Response(detail, 404, media_type="text/plain")

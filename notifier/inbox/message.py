@@ -1,0 +1,153 @@
+"""One mail as it came over the wire: the envelope, the bytes, and what can be read out of them.
+
+Parsing is lazy and never raises, whatever the bytes are.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage, Message
+from email.policy import compat32
+from email.policy import default as modern
+from functools import cached_property
+from typing import TypeVar, cast
+
+from notifier.inbox.headers import decode_bytes, readable
+
+T = TypeVar("T")
+# A mail nested deeper than this was made to exhaust the stack.
+_MAX_DEPTH = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A leaf of the MIME tree that is not the text or the HTML of the mail."""
+
+    filename: str
+    content_type: str
+    content_id: str  # without angle brackets; empty when the part has none
+    content: bytes  # transfer encoding removed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedMessage:
+    """A mail that arrived, with its envelope and its exact bytes."""
+
+    id: str  # URL-safe
+    received_at: datetime  # aware, UTC
+    helo: str  # what the client called itself
+    sender: str  # MAIL FROM; empty for the null reverse-path
+    recipients: tuple[str, ...]  # RCPT TO, in order, with the blind copies
+    raw: bytes  # dots unstuffed, closing CRLF kept
+
+    @cached_property
+    def email(self) -> EmailMessage:
+        """The parsed mail; for bytes that defeat both parsers of the library, a mail whose text is those bytes."""
+        for policy in (modern, compat32):
+            with contextlib.suppress(Exception):
+                return message_from_bytes(self.raw, _class=EmailMessage, policy=policy)
+        unreadable = EmailMessage()
+        unreadable.set_content(decode_bytes(self.raw, "utf-8"))
+        return unreadable
+
+    @cached_property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Name and readable value of every header field, in order."""
+        return tuple((name, readable(str(value))) for name, value in self.email.raw_items())
+
+    @property
+    def subject(self) -> str:
+        """The decoded subject; empty without one."""
+        return self.header("Subject")
+
+    @property
+    def text(self) -> str | None:
+        """The plain text part, decoded, or None."""
+        return self._content.text
+
+    @property
+    def html(self) -> str | None:
+        """The HTML part, decoded, or None."""
+        return self._content.html
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Everything else, inline images included, in the order of the MIME tree."""
+        return self._content.attachments
+
+    def header(self, name: str) -> str:
+        """The readable value of the first field of that name; empty when there is none."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+    def raw_header(self, name: str) -> str:
+        """The first field body of that name as it came, for those who parse it; empty when there is none."""
+        return next((str(value) for key, value in self.email.raw_items() if key.lower() == name.lower()), "")
+
+    @cached_property
+    def _content(self) -> "_Content":
+        return _read_content(self.email)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """What the MIME tree holds, sorted by use."""
+
+    text: str | None
+    html: str | None
+    attachments: tuple[Attachment, ...]
+
+
+def _read_content(email: EmailMessage) -> _Content:
+    bodies: dict[str, str] = {}
+    attachments = []
+    for part in _leaves(email):
+        content_type = _tolerant(part.get_content_type, "application/octet-stream")
+        if content_type in {"text/plain", "text/html"} and content_type not in bodies and not _is_attached(part):
+            charset = _tolerant(part.get_content_charset, None) or "utf-8"
+            bodies[content_type] = decode_bytes(_bytes_of(part), charset).replace("\r\n", "\n")
+        else:
+            attachments.append(_attachment(part, content_type))
+    return _Content(text=bodies.get("text/plain"), html=bodies.get("text/html"), attachments=tuple(attachments))
+
+
+def _leaves(part: Message, depth: int = 0) -> Iterator[Message]:
+    """A forwarded mail (message/rfc822) is one leaf: its parts are not parts of this mail."""
+    nested = _tolerant(part.get_content_maintype, "") == "multipart" and part.is_multipart()
+    if nested and depth < _MAX_DEPTH:
+        for child in _children(part):
+            yield from _leaves(child, depth + 1)
+    else:
+        yield part
+
+
+def _children(part: Message) -> list[Message]:
+    return cast("list[Message]", part.get_payload())
+
+
+def _is_attached(part: Message) -> bool:
+    return _tolerant(part.get_content_disposition, None) == "attachment" or bool(_tolerant(part.get_filename, None))
+
+
+def _attachment(part: Message, content_type: str) -> Attachment:
+    return Attachment(
+        filename=readable(_tolerant(part.get_filename, None) or ""),
+        content_type=content_type,
+        content_id=_tolerant(lambda: str(part.get("Content-ID", "")), "").strip().strip("<>"),
+        content=_bytes_of(part),
+    )
+
+
+def _bytes_of(part: Message) -> bytes:
+    if part.is_multipart():
+        return b"".join(_tolerant(child.as_bytes, b"") for child in _children(part))
+    return _tolerant(lambda: cast("bytes", part.get_payload(decode=True)), b"")
+
+
+def _tolerant(read: Callable[[], T], otherwise: T) -> T:
+    # The standard parser raises IndexError, AttributeError and more on hostile headers; one bad field hides one value.
+    try:
+        return read()
+    except Exception:  # noqa: BLE001
+        return otherwise

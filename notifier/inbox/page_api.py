@@ -1,0 +1,151 @@
+"""What the web page reads: short summaries for the list, and one mail in detail.
+
+Everything is text for the page to insert as text; only the frame route answers with HTML, under a policy that keeps it
+from running or fetching anything.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from notifier.inbox.frame import frame_of, is_inline, wants_remote
+from notifier.inbox.headers import name_and_address
+from notifier.inbox.mailhog_api import attached
+from notifier.inbox.message import Attachment, ReceivedMessage
+from notifier.inbox.preview import preview
+from notifier.inbox.search import find_readable
+from notifier.inbox.sse import event_stream
+from notifier.inbox.store import MessageStore
+
+_MAX_LISTED = 2_000
+_LISTED = 100
+_MAX_SOURCE = 1024 * 1024  # bytes shown; the whole is there to download
+
+
+class PageApi:
+    """The routes under /inbox."""
+
+    def __init__(self, store: MessageStore, smtp_address: str) -> None:
+        self._store = store
+        self._smtp_address = smtp_address
+
+    def routes(self) -> list[BaseRoute]:
+        """All routes of the page's own API; deleting goes through MailHog's."""
+        one = "/inbox/messages/{id}"
+        return [
+            Route("/inbox/messages", self.list, methods=["GET"]),
+            Route("/inbox/changes", self.changes, methods=["GET"]),
+            Route(one, self.detail, methods=["GET"]),
+            Route(one + "/frame", self.frame, methods=["GET"]),
+            Route(one + "/source", self.source, methods=["GET"]),
+            Route(one + "/attachments/{number:int}", self.attachment, methods=["GET"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """The newest summaries, those that match `query` if there is one."""
+        query = request.query_params.get("query", "")
+        limit = request.query_params.get("limit", "")
+        shown = min(int(limit), _MAX_LISTED) if limit.isdecimal() and len(limit) < len("00000") else _LISTED
+        messages = self._store.newest_first()
+        # Parsing thousands of mails takes seconds, and the SMTP side lives in this loop.
+        found = await asyncio.to_thread(_listing, messages, query, shown)
+        return _json(found | {"smtp": self._smtp_address})
+
+    async def changes(self, _request: Request) -> StreamingResponse:
+        """One event at once and one after each change: the number of messages. The page then asks for the list."""
+        return event_stream(self._sizes())
+
+    async def _sizes(self) -> AsyncIterator[str]:
+        while not self._store.closed:
+            seen = self._store.version
+            yield str(len(self._store))
+            await self._store.changed(seen)
+
+    async def detail(self, request: Request) -> Response:
+        """All that the reading pane shows, except HTML and source."""
+        message = self._store.get(request.path_params["id"])
+        return _json(await asyncio.to_thread(_detail, message)) if message else _missing()
+
+    async def frame(self, request: Request) -> Response:
+        """The HTML part as a document of its own; `remote=1` when the reader asked for remote content."""
+        message = self._store.get(request.path_params["id"])
+        if message is None or message.html is None:
+            return _missing()
+        frame = frame_of(message.html, message, remote=request.query_params.get("remote") == "1")
+        headers = {"Content-Security-Policy": frame.policy, "X-Frame-Options": "SAMEORIGIN"}
+        return Response(frame.document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
+
+    async def source(self, request: Request) -> Response:
+        """The first megabyte of the mail as plain text."""
+        message = self._store.get(request.path_params["id"])
+        if message is None:
+            return _missing()
+        return Response(message.raw[:_MAX_SOURCE].decode("utf-8", "replace"), media_type="text/plain")
+
+    async def attachment(self, request: Request) -> Response:
+        """One attachment, decoded, to be saved."""
+        message = self._store.get(request.path_params["id"])
+        number: int = request.path_params["number"]
+        if message is None or number >= len(message.attachments):
+            return _missing()
+        attachment = message.attachments[number]
+        return Response(
+            attachment.content, media_type="application/octet-stream", headers=attached(_filename(attachment, number))
+        )
+
+
+def _listing(messages: list[ReceivedMessage], query: str, shown: int) -> dict[str, Any]:
+    found = find_readable(messages, query) if query.strip() else messages
+    return {"total": len(messages), "found": len(found), "items": [_summary(message) for message in found[:shown]]}
+
+
+def _summary(message: ReceivedMessage) -> dict[str, Any]:
+    name, address = name_and_address(message.raw_header("From"))
+    return {
+        "id": message.id,
+        "from": {"name": name, "address": address or message.sender},
+        "to": list(message.recipients),
+        "subject": message.subject,
+        "preview": preview(message),
+        "received": message.received_at.isoformat(),
+        "attachments": sum(1 for attachment in message.attachments if not is_inline(attachment, message)),
+    }
+
+
+def _detail(message: ReceivedMessage) -> dict[str, Any]:
+    return _summary(message) | {
+        "sender": message.sender,
+        "headers": message.headers,
+        "text": message.text,
+        "html": message.html is not None,
+        "remote": wants_remote(message.html or ""),
+        "size": len(message.raw),
+        "truncated": len(message.raw) > _MAX_SOURCE,
+        "files": [
+            {
+                "number": number,
+                "name": _filename(attachment, number),
+                "type": attachment.content_type,
+                "size": len(attachment.content),
+                "inline": is_inline(attachment, message),
+            }
+            for number, attachment in enumerate(message.attachments)
+        ],
+    }
+
+
+def _filename(attachment: Attachment, number: int) -> str:
+    return attachment.filename or attachment.content_id or f"part {number + 1} ({attachment.content_type})"
+
+
+def _json(content: Any) -> Response:
+    return Response(json.dumps(content), media_type="application/json")
+
+
+def _missing() -> Response:
+    return Response("There is no such message.", 404, media_type="text/plain")

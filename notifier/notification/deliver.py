@@ -1,0 +1,264 @@
+"""Delivering claimed notifications: load, stop early, render, send, settle. The orchestrator of the sender's half.
+
+No database connection is held while a relay is spoken to, and whatever happens to one notification stays with it.
+"""
+
+import asyncio
+import random
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import address
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.notification import load, settle
+from notifier.notification.load import Delivery
+from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
+from notifier.notification.settle import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
+from notifier.outbox.handler import Claimed, Settle, Settlement
+from notifier.outcomes import NotTried, Outcome, Scope
+from notifier.rendering.job import Job, Rendered
+from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
+from notifier.settings import SenderSettings
+from notifier.smtp.session import Mail
+from notifier.smtp.transport import Transport
+from notifier.states import WAITING, EntryKind, Reason, Status
+from notifier.telemetry import metrics
+from notifier.telemetry.logging import get_logger
+from notifier.throttle.circuit import Circuit
+
+LEASE_MARGIN = 5.0
+"""Seconds of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One claimed notification on its way through the steps."""
+
+    entry: Claimed
+    delivery: Delivery
+
+
+class Deliverer:
+    """The handler of e-mail entries."""
+
+    kind = EntryKind.EMAIL
+
+    def __init__(
+        self,
+        database: Database,
+        pool: RenderingPool,
+        transport: Transport,
+        *,
+        policy: RecipientPolicy,
+        settings: SenderSettings,
+        clock: Clock,
+    ) -> None:
+        self.slots = settings.concurrency
+        self.lease = timedelta(seconds=settings.lease)
+        self.relay = Circuit(clock)
+        self._senders: dict[str, Circuit] = {}  # by domain: the relay refuses this sender, not the others
+        self._database = database
+        self._sources = load.Sources(database)
+        self._pool = pool
+        self._transport = transport
+        self._policy = policy
+        self._resend_after = timedelta(seconds=settings.resend_after)
+        self._sending = asyncio.Semaphore(settings.concurrency)
+        self._clock = clock
+        self._closing = False
+        self._log = get_logger()
+
+    # -- what the worker asks ---------------------------------------------------------------------
+
+    def room(self) -> int:
+        """Everything while the relay is usable; one probe when a try is worth it; else nothing."""
+        if not self.relay.is_open:
+            return 1_000_000
+        return 1 if self.relay.probe_is_due else 0
+
+    async def process(self, batch: Sequence[Claimed], settle_one: Settle) -> None:
+        """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
+        prepared = self._prepare(await self._load(batch, settle_one), settle_one)
+        async with asyncio.TaskGroup() as sending:
+            for start in range(0, len(prepared), LARGEST_BATCH):
+                for one, rendered in await self._render(prepared[start : start + LARGEST_BATCH], settle_one):
+                    sending.create_task(self._send(one, rendered, settle_one))
+
+    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+        """Write statuses, attempts and suppressions of settled entries."""
+        await settle.write(connection, settled)
+
+    def close(self) -> None:
+        """Begin no new transactions: what has not started is given back."""
+        self._closing = True
+
+    # -- the steps, in order ----------------------------------------------------------------------
+
+    async def _load(self, batch: Sequence[Claimed], settle_one: Settle) -> list[Work]:
+        async with self._database.read() as connection:
+            found = await load.deliveries(connection, {entry.subject_id for entry in batch})
+        work = []
+        for entry in batch:
+            if (delivery := found.get(entry.subject_id)) is not None:
+                work.append(Work(entry=entry, delivery=delivery))
+            else:
+                self._log.error("notification_missing", entry_id=str(entry.id))
+                settle_one(Settlement(entry=entry, action=settle.Finish()))
+        return work
+
+    def _prepare(self, work: list[Work], settle_one: Settle) -> list[tuple[Work, Job]]:
+        """End what need not or must not be sent any more; a rendering job for each of the rest."""
+        prepared = []
+        for one in work:
+            try:
+                verdict = self._reason_to_stop(one.delivery, one.entry)
+                if verdict is None:
+                    prepared.append((one, self._job(one.delivery)))
+            except Exception as error:
+                self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
+                verdict = _faulted(error)
+            if verdict is not None:
+                self._settle(one, verdict, settle_one)
+        return prepared
+
+    def _reason_to_stop(self, delivery: Delivery, entry: Claimed) -> Verdict | None:
+        if delivery.status not in WAITING:
+            return Stopped(status=delivery.status, reason=delivery.reason or Reason.INTERNAL, detail="already ended")
+        if delivery.expires_at <= self._clock.now():
+            return _expired(delivery, entry)
+        if delivery.suppressed_because is not None:
+            detail = f"the address is suppressed: {delivery.suppressed_because}"
+            return Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
+        if not self._policy.allows(delivery.recipient):
+            detail = self._policy.explanation()
+            return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
+        circuit = self._senders.get(address.domain(delivery.from_address))
+        if circuit is not None and circuit.is_open and not circuit.probe_is_due:
+            return self._not_tried(NotTried(detail=circuit.reason or "", scope=Scope.SENDER))
+        return None
+
+    async def _render(self, prepared: list[tuple[Work, Job]], settle_one: Settle) -> list[tuple[Work, Rendered]]:
+        """The bytes of each mail, from the version pinned at submit."""
+        sources = await self._sources.of([one.delivery.template_version_id for one, _ in prepared])
+        results = await self._pool.render([job for _, job in prepared], sources)
+        ready = []
+        for (one, _), result in zip(prepared, results, strict=True):
+            if isinstance(result, Rendered):
+                ready.append((one, result))
+            else:
+                metrics.RENDER_FAILURES.inc()
+                verdict = Stopped(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(result))
+                self._settle(one, verdict, settle_one)
+        return ready
+
+    def _job(self, delivery: Delivery) -> Job:
+        redirected = self._policy.envelope_to(delivery.recipient) != delivery.recipient
+        return Job(
+            version=str(delivery.template_version_id),
+            locale=delivery.locale,
+            variables=delivery.variables,
+            header=delivery.header({ORIGINAL_TO: delivery.recipient} if redirected else {}),
+        )
+
+    async def _send(self, one: Work, rendered: Rendered, settle_one: Settle) -> None:
+        """One transaction with the relay, and its settlement, whatever it raises."""
+        try:
+            async with self._sending:
+                verdict = await self._try(one, rendered)
+        except Exception as error:
+            self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
+            verdict = _faulted(error)
+        self._settle(one, verdict, settle_one)
+
+    async def _try(self, one: Work, rendered: Rendered) -> Verdict:
+        left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN
+        if self._closing or left <= 0 or (self.relay.is_open and not self.relay.probe_is_due):
+            return GivenBack()
+        mail = Mail(
+            sender=one.delivery.envelope_from,
+            recipient=self._policy.envelope_to(one.delivery.recipient),
+            wire=rendered.wire,
+        )
+        started_at, started = self._clock.now(), time.perf_counter()
+        outcome = await self._transport.send(mail, seconds=left)
+        seconds = time.perf_counter() - started
+        self._learn(one, outcome, seconds)
+        return Tried(
+            outcome=outcome,
+            relay=self._transport.relay,
+            started_at=started_at,
+            seconds=seconds,
+            sha256=rendered.sha256,
+        )
+
+    # -- what is learnt from each try -------------------------------------------------------------
+
+    def _learn(self, one: Work, outcome: Outcome, seconds: float) -> None:
+        """Open or close circuits, count, and log one line per try."""
+        relay = self._transport.relay
+        sender = address.domain(one.delivery.from_address)
+        name = type(outcome).__name__.lower()
+        if isinstance(outcome, NotTried):
+            metrics.NOT_TRIED.labels(relay).inc()
+            circuit = self.relay
+            if outcome.scope is Scope.SENDER:
+                self.relay.closed()
+                circuit = self._senders.setdefault(sender, Circuit(self._clock))
+            if not circuit.is_open:
+                self._log.warning("circuit_opened", relay=relay, circuit=outcome.scope.value, reason=outcome.detail)
+            circuit.opened(outcome.detail, needs_person=outcome.needs_person)
+        else:
+            metrics.ATTEMPTS.labels(relay, name).inc()
+            metrics.SMTP_SECONDS.labels(relay).observe(seconds)
+            if self.relay.is_open:
+                self._log.info("circuit_closed", relay=relay, circuit=Scope.RELAY.value)
+            self.relay.closed()
+            if sender in self._senders:
+                self._senders[sender].closed()
+        metrics.CIRCUIT_OPEN.labels(relay).set(self.relay.is_open)
+        self._log.info(
+            "tried",
+            notification_id=str(one.delivery.id),
+            entry_id=str(one.entry.id),
+            lease_no=one.entry.lease_no,
+            outcome=name,
+            duration_ms=round(seconds * 1000),
+        )
+
+    def _not_tried(self, outcome: NotTried) -> Tried:
+        """A try that a circuit made pointless."""
+        return Tried(
+            outcome=outcome, relay=self._transport.relay, started_at=self._clock.now(), seconds=0.0, sha256=b""
+        )
+
+    def _settle(self, one: Work, verdict: Verdict, settle_one: Settle) -> None:
+        circuit = self._senders.get(address.domain(one.delivery.from_address))
+        given = Circumstances(
+            now=self._clock.now(),
+            spread=random.random(),  # noqa: S311 - jitter
+            resend_after=self._resend_after,
+            sender_wait=timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0),
+        )
+        settle_one(settle.decide(one.entry, one.delivery, verdict, given))
+
+
+def _expired(delivery: Delivery, entry: Claimed) -> Stopped:
+    """Too late to be worth sending; the reason says what it was waiting for."""
+    if delivery.reason is Reason.SENDER_REFUSED:
+        return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
+    if entry.attempts:
+        return Stopped(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
+    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="expired before it could be tried")
+
+
+def _faulted(error: Exception) -> Faulted:
+    """The error by its type and the place in our code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
+    return Faulted(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)

@@ -1,0 +1,93 @@
+"""Reading what a claimed batch is about, in one query, and the pinned sources that it needs."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.engine import Database
+from notifier.db.tables import Notification, NotificationContent, Suppression, columns
+from notifier.rendering.job import Mailbox, MailHeader
+from notifier.rendering.source import TemplateSource
+from notifier.states import Reason, Status
+from notifier.templating import store as templates
+
+_notification, _content, _suppression = columns(Notification), columns(NotificationContent), columns(Suppression)
+REMEMBERED_SOURCES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A notification as the sender needs it."""
+
+    id: UUID
+    template_version_id: UUID
+    recipient: str
+    from_name: str | None
+    from_address: str
+    reply_to_name: str | None
+    reply_to_address: str | None
+    envelope_from: str
+    locale: str | None
+    status: Status
+    reason: Reason | None
+    detail: str | None
+    message_id: str
+    message_date: datetime
+    expires_at: datetime
+    uncertain_at: datetime | None  # set once a body may have been taken
+    variables: dict[str, Any]
+    headers: dict[str, str]
+    suppressed_because: Reason | None
+
+    def header(self, extra: dict[str, str]) -> MailHeader:
+        """The mail's header, with custom fields and `extra`."""
+        reply_to = Mailbox(self.reply_to_address, self.reply_to_name) if self.reply_to_address else None
+        return MailHeader(
+            message_id=self.message_id,
+            date=self.message_date,
+            sender=Mailbox(self.from_address, self.from_name),
+            recipient=self.recipient,
+            reply_to=reply_to,
+            extra=self.headers | extra,
+        )
+
+
+_OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
+_LOAD = (
+    select(*(_notification[name] for name in _OWN), _content.variables, _content.headers)
+    .add_columns(_suppression.reason.label("suppressed_because"))
+    .join(NotificationContent, _content.notification_id == _notification.id)
+    .outerjoin(Suppression, _suppression.address == func.lower(_notification.recipient))
+)
+
+
+async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
+    """The notifications with these ids."""
+    found = await connection.execute(_LOAD.where(_notification.id.in_(ids)))
+    return {row["id"]: Delivery(**row) for row in found.mappings()}
+
+
+class Sources:
+    """Pinned sources by version id, kept because a version never changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
+
+    async def of(self, wanted: Sequence[UUID]) -> dict[str, TemplateSource]:
+        """The sources of these versions, by the text of their id."""
+        if missing := {version for version in wanted if version not in self._known}:
+            async with self._database.read() as connection:
+                self._known |= await templates.sources(connection, missing)
+        for version in wanted:
+            self._known.move_to_end(version)
+        found = {str(version): self._known[version] for version in wanted}
+        while len(self._known) > REMEMBERED_SOURCES:
+            self._known.popitem(last=False)
+        return found

@@ -1,0 +1,98 @@
+"""What a try at delivering one mail came to, as types: decided once, at the wire, and never guessed again later.
+
+`Accepted`, `Deferred`, `Rejected` and `Uncertain` burn an attempt; `NotTried` does not, because no relay was reached.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """How far an SMTP transaction had come (RFC 5321 §3)."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    BODY = "body"
+
+
+class OutcomeName(StrEnum):
+    """The outcome of an attempt, as stored in the attempt table."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+
+
+class Scope(StrEnum):
+    """What is out of reach when a mail was not tried: the whole relay, or the relay for one sender's domain."""
+
+    RELAY = "relay"
+    SENDER = "sender"
+
+
+class Refused(StrEnum):
+    """What a permanent refusal was about; only a refused recipient is suppressed."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One SMTP reply: three-digit code, enhanced status code (RFC 3463) where given, and sanitised text."""
+
+    code: int
+    enhanced: str | None = None
+    text: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """The relay answered the final dot with 250: the mail is its responsibility now (RFC 5321 §4.2.5)."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deferred:
+    """A temporary refusal, or a connection lost before the final dot: surely not sent, so try again."""
+
+    phase: Phase
+    reply: Reply | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A permanent refusal: trying again would only repeat it."""
+
+    phase: Phase
+    refused: Refused
+    reply: Reply | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertain:
+    """The final dot may have arrived and no reply did: the relay may or may not have the mail (RFC 1047)."""
+
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotTried:
+    """The relay was out of reach or misconfigured, so nothing was asked of it about this mail."""
+
+    detail: str
+    scope: Scope = Scope.RELAY
+    needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
+
+
+Outcome = Accepted | Deferred | Rejected | Uncertain | NotTried

@@ -1,0 +1,222 @@
+"""The rendering child: compiles and renders what it is sent, and answers; it owns nothing that would be missed.
+
+The parent kills it when it overruns. It ignores the terminal's signals and ends when the parent's socket does.
+"""
+
+import resource
+import signal
+import socket
+import struct
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2.sandbox import SecurityError
+
+from notifier.rendering import variables as variable
+from notifier.rendering.headers import HeaderValueError
+from notifier.rendering.inline import inline_css
+from notifier.rendering.job import (
+    Answer,
+    Batch,
+    Check,
+    Checked,
+    Job,
+    MailHeader,
+    Mailbox,
+    Preview,
+    Render,
+    Rendered,
+    RenderFault,
+    Request,
+)
+from notifier.rendering.mime import NulInPartError, compose
+from notifier.rendering.plaintext import text_of
+from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
+
+FRAME = struct.Struct("!I")
+MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
+KNOWN_LIMIT = 256  # compiled versions kept
+GMAIL_CLIP = 90 * 1024  # Gmail hides what follows at about 102 KB
+
+
+class PartError(Exception):
+    """A part of a template failed, with the place in words for the people who edit it."""
+
+    def __init__(self, fault: RenderFault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+class CompiledVersion:
+    """A version's parts, compiled once per locale and kept."""
+
+    def __init__(self, source: TemplateSource) -> None:
+        self.source = source
+        self._html = environment(source.files, autoescape=True)
+        self._plain = environment(source.files, autoescape=False)
+        self._available = {tag.lower(): tag for tag in source.locales}
+        self._parts: dict[str | None, dict[str, Template]] = {}
+
+    def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
+        """The three parts in the closest locale; raises `PartError`."""
+        tag = choose_locale(self._available, requested)
+        parts = self._compiled(tag)
+        values = {**values, "locale": tag or self.source.settings.locale}
+        subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
+        html = inline_css(self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
+        return Preview(subject=subject, html=html, text=text)
+
+    def _compiled(self, tag: str | None) -> dict[str, Template]:
+        if tag not in self._parts:
+            prefix = f"{LOCALES}{tag}/" if tag else ""
+            names = {part: f"{prefix}{part}" for part in PARTS if f"{prefix}{part}" in self.source.files}
+            self._parts[tag] = {part: self._compile(part, name) for part, name in names.items()}
+        return self._parts[tag]
+
+    def _compile(self, part: str, name: str) -> Template:
+        try:
+            return (self._html if part == HTML else self._plain).get_template(name)
+        except TemplateError as error:
+            raise PartError(_fault_of(part, error)) from error
+
+    def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
+        try:
+            return render_limited(parts[part].generate, values)
+        except Exception as error:
+            raise PartError(_fault_of(part, error)) from error
+
+    def subject_paths(self) -> list[list[str]]:
+        """The variables that any locale's subject reads."""
+        names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
+        found = {tuple(p) for name in names for p in variable.paths_in(self._plain.parse(self.source.files[name]))}
+        return [list(path) for path in sorted(found)]
+
+
+class Child:
+    """Answers requests one after the other."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
+
+    def answer(self, request: Request) -> Answer:
+        """What the request asks for; never raises for what a template does wrong."""
+        if isinstance(request, Check):
+            return check(request.source)
+        for version, source in request.sources.items():
+            self._known[version] = CompiledVersion(source)
+        answer = Batch(results=[self._mail(job) for job in request.jobs])
+        while len(self._known) > KNOWN_LIMIT:
+            self._known.popitem(last=False)
+        return answer
+
+    def _mail(self, job: Job) -> Rendered | RenderFault:
+        try:
+            compiled = self._known[job.version]
+            self._known.move_to_end(job.version)
+            return compose(job.header, compiled.render(job.locale, job.variables))
+        except PartError as error:
+            return error.fault
+        except (HeaderValueError, NulInPartError, UnicodeEncodeError) as error:
+            return RenderFault(part="mail", line=None, message=str(error))
+        except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
+            return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
+
+
+def check(source: TemplateSource) -> Checked:
+    """Compile every part and render the sample in every locale, with and without the optional variables."""
+    faults, warnings, previews = _static_faults(source), [], {}
+    paths: list[list[str]] = []
+    if not faults:
+        try:
+            version = CompiledVersion(source)
+            paths = version.subject_paths()
+            for tag in (None, *source.locales):
+                preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
+                version.render(tag, variable.without(source.sample, source.settings.optional))
+                compose(_specimen(), preview)
+                warnings += _warnings(tag or source.settings.locale, preview)
+        except PartError as error:
+            faults.append(error.fault)
+        except (HeaderValueError, NulInPartError, TemplateSyntaxError) as error:
+            faults.append(RenderFault(part="mail", line=None, message=str(error)))
+    return Checked(faults=faults, warnings=warnings, subject_paths=paths, previews=previews)
+
+
+def _static_faults(source: TemplateSource) -> list[RenderFault]:
+    """What can be seen without rendering: missing parts and reserved names."""
+    faults = []
+    for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
+        wanted = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
+        faults += [
+            RenderFault(part=f"{prefix}{part}", line=None, message="this part is missing")
+            for part in wanted
+            if f"{prefix}{part}" not in source.files
+        ]
+    return faults
+
+
+def _warnings(tag: str, preview: Preview) -> list[str]:
+    found = []
+    if len(preview.subject) > 78:  # noqa: PLR2004 - RFC 5322 §2.1.1, and what phones show
+        found.append(f"{tag}: the subject has {len(preview.subject)} characters; many clients cut after 78")
+    if len(preview.html.encode()) > GMAIL_CLIP:
+        found.append(f"{tag}: the HTML has {len(preview.html.encode()) // 1024} KB; Gmail clips at 102")
+    return found
+
+
+def _specimen() -> MailHeader:
+    """A header to compose a checked sample with."""
+    from_box = Mailbox("sender@example.org")
+    moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
+    return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")
+
+
+def _fault_of(part: str, error: BaseException) -> RenderFault:
+    """The error in words, with the template's line where Jinja knows it."""
+    if isinstance(error, TemplateSyntaxError):
+        return RenderFault(part=error.name or part, line=error.lineno, message=error.message or "syntax error")
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":  # Jinja rewrites the traceback to template lines
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, (UndefinedError, SecurityError)):
+        return RenderFault(part=part, line=line, message=error.message or str(error))
+    message = str(error) or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
+    return RenderFault(part=part, line=line, message=message)
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer requests from the socket until the parent closes it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    child = Child()
+    decoder = msgspec.msgpack.Decoder(Render | Check)
+    encoder = msgspec.msgpack.Encoder()
+    with connection:
+        while (payload := _read_frame(connection)) is not None:
+            answer = encoder.encode(child.answer(decoder.decode(payload)))
+            connection.sendall(FRAME.pack(len(answer)) + answer)
+
+
+def _read_frame(connection: socket.socket) -> bytes | None:
+    head = _read_exactly(connection, FRAME.size)
+    return None if head is None else _read_exactly(connection, FRAME.unpack(head)[0])
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
+    chunks = []
+    while size:
+        chunk = connection.recv(min(size, 1 << 20))
+        if not chunk:
+            return None
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)

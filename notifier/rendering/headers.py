@@ -1,0 +1,116 @@
+"""Header fields on the wire: folded, RFC 2047 words where needed, and never a way to smuggle in another field.
+
+Own code, because `email.policy.SMTP` turns long tokens in List-Unsubscribe into encoded words and lets NUL through.
+"""
+
+import re
+from base64 import b64encode
+from datetime import datetime
+from email.utils import format_datetime
+
+from notifier.rendering.job import Mailbox
+
+FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line and paragraph separators (U+0085 among them) and lone surrogates."""
+LINE = 76  # RFC 5322 §2.1.1 recommends 78 with nothing about CRLF; 76 is RFC 2047's limit for lines with words
+LONGEST_LINE = 998
+_WORD_BYTES = 42  # UTF-8 bytes in one encoded word, so that it stays under 75 characters (RFC 2047 §2)
+_ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+_BREAK = re.compile(r"(?<=[^ :]) (?=[^ ])")
+"""Where a line may be folded: not after the field name, and never so that a line holds white space only."""
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
+
+
+class HeaderValueError(ValueError):
+    """A header value has a character that could end the field."""
+
+
+def refuse_control(value: str) -> str:
+    """The value itself, or `HeaderValueError` if it could break out of its field."""
+    found = FORBIDDEN.search(value)
+    if found:
+        raise HeaderValueError(f"U+{ord(found[0]):04X} at position {found.start()} is not allowed in a header")
+    return value
+
+
+def unstructured(name: str, value: str) -> bytes:
+    """A field of free text, such as Subject (RFC 5322 §2.2.1)."""
+    refuse_control(value)
+    if _is_plain(value) and (folded := _fold(f"{name}: {value}")) is not None:
+        return folded
+    return _with_words(f"{name}:", value)
+
+
+def structured(name: str, value: str) -> bytes:
+    """A field with a syntax of its own: ASCII, folded at spaces only, its tokens never touched."""
+    refuse_control(value)
+    if not value.isascii():
+        raise HeaderValueError(f"{name} takes ASCII only")
+    folded = _fold(f"{name}: {value}")
+    if folded is None:
+        raise HeaderValueError(f"{name} has a token over {LONGEST_LINE} characters")
+    return folded
+
+
+def mailbox(name: str, box: Mailbox) -> bytes:
+    """An address field with one mailbox (RFC 5322 §3.4); the address is ASCII, or UTF-8 under SMTPUTF8."""
+    address = refuse_control(box.address)
+    if not box.name:
+        return f"{name}: {address}\r\n".encode()
+    display = refuse_control(box.name)
+    if display.isascii() and "=?" not in display and len(display) < LINE:
+        quoted = display if _ATOM_PHRASE.fullmatch(display) else _quote(display)
+        if display == display.strip():
+            return _two_lines(f"{name}: {quoted}", f"<{address}>")
+    words = _with_words(f"{name}:", display).decode().removesuffix("\r\n")
+    head, _, last = words.rpartition("\r\n")
+    return (f"{head}\r\n".encode() if head else b"") + _two_lines(last, f"<{address}>")
+
+
+def date(value: datetime) -> bytes:
+    """The Date field (RFC 5322 §3.3)."""
+    return f"Date: {format_datetime(value)}\r\n".encode()
+
+
+def _is_plain(value: str) -> bool:
+    """True for text that may stand as it is: printable ASCII that cannot be mistaken for an encoded word."""
+    return bool(_PRINTABLE.fullmatch(value)) and "=?" not in value and value == value.strip()
+
+
+def _fold(line: str) -> bytes | None:
+    """Break before spaces so that lines stay short; None if some token is too long for any line."""
+    pieces, start, last = [], 0, 0
+    for position in [*(match.start() for match in _BREAK.finditer(line)), len(line)]:
+        if position - start > LINE and last > start:
+            pieces.append(line[start:last])
+            start = last
+        last = position
+    pieces.append(line[start:])
+    if any(len(piece) > LONGEST_LINE for piece in pieces):
+        return None
+    return "\r\n".join(pieces).encode("ascii") + b"\r\n"
+
+
+def _with_words(head: str, value: str) -> bytes:
+    """The value as encoded words (RFC 2047 §4.1, base64), split between characters, one to a line."""
+    words, chunk = [], b""
+    for character in value:
+        encoded = character.encode()
+        if len(chunk) + len(encoded) > _WORD_BYTES:
+            words.append(chunk)
+            chunk = b""
+        chunk += encoded
+    words.append(chunk)
+    encoded_words = [f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words]
+    return (head + " " + "\r\n ".join(encoded_words)).encode("ascii") + b"\r\n"
+
+
+def _quote(display: str) -> str:
+    escaped = display.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _two_lines(first: str, second: str) -> bytes:
+    """Join with a space, or with a fold where the line would get too long."""
+    glue = " " if len(first.rpartition("\n")[2]) + len(second) < LINE else "\r\n "
+    return f"{first}{glue}{second}\r\n".encode()

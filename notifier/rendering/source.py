@@ -1,0 +1,61 @@
+"""A template's pinned source: its files, sample and settings, and the choice of a locale."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
+PARTS = (SUBJECT, HTML, TEXT)
+LOCALES = "locales/"
+LAYOUTS = "_layouts/"
+RESERVED = frozenset({"locale", "subject"})
+"""Names that rendering itself provides; a variable may not have them."""
+
+
+class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of `template.toml`."""
+
+    name: str
+    description: str = ""
+    category: str = "transactional"  # or marketing
+    priority: str = "normal"  # high, normal, bulk
+    locale: str = "en"  # of the parts outside `locales/`
+    expires_after: str | None = None  # "1h", "3d": how long a mail is worth sending
+    optional: tuple[str, ...] = ()  # dotted paths of variables that a caller may leave out
+
+
+class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that rendering one version needs, layouts included, so that nothing can change under it."""
+
+    files: dict[str, str]  # path within the template (or `_layouts/…`) → text
+    sample: dict[str, Any]
+    settings: TemplateSettings
+
+    @property
+    def locales(self) -> list[str]:
+        """The tags that have parts of their own, besides the default."""
+        return sorted({path.split("/")[1] for path in self.files if path.startswith(LOCALES)})
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over everything in it, the same for the same content wherever it is computed."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def locale_chain(tag: str | None) -> list[str]:
+    """The tags to try for a requested one, most specific first: fr-CA → fr-CA, fr (RFC 4647 §3.4 lookup)."""
+    chain = []
+    subtags = (tag or "").replace("_", "-").split("-")
+    while subtags and subtags[0]:
+        chain.append("-".join(subtags))
+        subtags.pop()
+    return chain
+
+
+def choose_locale(available: Mapping[str, str], tag: str | None) -> str | None:
+    """The tag of the locale folder to use for a request, or None for the default; `available` is lower case → tag."""
+    for candidate in locale_chain(tag):
+        if candidate.lower() in available:
+            return available[candidate.lower()]
+    return None

@@ -1,0 +1,150 @@
+"""Typed, frozen settings from `NOTIFIER_…` environment variables, grouped by the part that is given them.
+
+They are read once, by the command line, and passed on as parts; no other module reads the environment.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "xxx", "todo"})
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Security(StrEnum):
+    """How the connection to a relay is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+class RecipientsMode(StrEnum):
+    """Who may be mailed: everyone, an allow-list, or nobody but the redirect address."""
+
+    LIVE = "live"
+    ALLOW = "allow"
+    REDIRECT = "redirect"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SmtpSettings(_Part):
+    """The relay that mail is handed to."""
+
+    host: str = Field("127.0.0.1", description="Relay to hand mail to.")
+    port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
+    username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
+    password: SecretStr | None = Field(None, description="Password for AUTH; never sent over an unprotected connection.")
+    security: Security | None = Field(
+        None, description="`starttls`, `tls` or `none`. Default: `none` for a loopback relay, else `starttls`."
+    )
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
+    helo_name: str = Field("notifier.localdomain", description="Name given in EHLO.", pattern=r"^[A-Za-z0-9.\-\[\]:]+$")
+    max_connections: int = Field(20, ge=1, le=500, description="Connections to the relay at the same time, per process.")
+
+    @property
+    def effective_security(self) -> Security:
+        """The protection in force: only a loopback relay may go without by default."""
+        return self.security or (Security.NONE if self.is_loopback else Security.STARTTLS)
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if the relay is on this machine, so that nothing leaves it."""
+        return self.host in LOOPBACK
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("NOTIFIER_SMTP__USERNAME and NOTIFIER_SMTP__PASSWORD go together")
+        if self.password is not None and self.password.get_secret_value().strip().lower() in _PLACEHOLDERS:
+            raise ValueError("NOTIFIER_SMTP__PASSWORD is a placeholder")
+        if self.password is not None and self.effective_security is Security.NONE:
+            raise ValueError("a password is never sent in clear: set NOTIFIER_SMTP__SECURITY to starttls or tls")
+        return self
+
+
+class SenderSettings(_Part):
+    """The background sender."""
+
+    concurrency: int = Field(20, ge=1, le=500, description="Mails in delivery at the same time, per process.")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Port for the sender's /metrics and /readyz.")
+    resend_after: float = Field(
+        900, ge=0, description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more."
+    )
+    lease: float = Field(300, ge=2, description="Seconds a claim lasts before the entry may be rescued.")
+    grace: float = Field(30, ge=0, description="Seconds that mails in flight get to finish after SIGTERM.")
+
+
+class RecipientsSettings(_Part):
+    """Who may be mailed at all, so that no staging system mails a customer."""
+
+    mode: RecipientsMode = Field(
+        RecipientsMode.ALLOW,
+        description="`live`, `allow` (only the allow-list; a loopback relay with an empty list takes all) or `redirect`.",
+    )
+    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
+    )
+    redirect_to: str | None = Field(None, description="Where mode `redirect` sends everything.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.mode is RecipientsMode.REDIRECT and not self.redirect_to:
+            raise ValueError("NOTIFIER_RECIPIENTS__MODE=redirect needs NOTIFIER_RECIPIENTS__REDIRECT_TO")
+        return self
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NOTIFIER_", env_nested_delimiter="__", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
+    )
+    data_dir: Path = Field(Path("var"), description="Directory for SQLite, the demo's key and locks.")
+    from_: str = Field(
+        "Notifier <notifier@localhost.localdomain>",
+        validation_alias="NOTIFIER_FROM",
+        description="Sender used when a notification names none.",
+    )
+    bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
+    public_url: str = Field("http://127.0.0.1:8000", description="Where callers reach the API; used in links.")
+    templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
+    log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level logged.")
+    smtp: SmtpSettings = SmtpSettings()
+    sender: SenderSettings = SenderSettings()
+    recipients: RecipientsSettings = RecipientsSettings()
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database in use; SQLite in the data directory when none is set."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'notifier.sqlite3'}"
+
+    @property
+    def uses_sqlite(self) -> bool:
+        """True if the embedded database is in use."""
+        return self.effective_database_url.startswith("sqlite")

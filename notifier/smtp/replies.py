@@ -1,0 +1,55 @@
+"""What a relay's reply means for a mail: temporary or permanent is decided here, once (RFC 5321 §4.2, RFC 3463)."""
+
+import re
+
+from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
+
+CLOSING = 421  # "service not available, closing transmission channel": about the connection, not about the mail
+_RECIPIENT_CODES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+_LOGIN_CODES = frozenset({530, 534, 535})
+_TOO_LARGE = "5.3.4"
+_MAILBOX_FULL = "5.2.2"
+_SENDER_UNTRUSTED = "5.7.515"  # Outlook's word for a sender domain without the authentication it demands
+_ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
+LONGEST_TEXT = 500
+
+
+def parse(code: int, message: str) -> Reply:
+    """A reply from its code and (possibly many-lined, possibly hostile) text."""
+    lines = [line.strip() for line in message.splitlines()] or [""]
+    found = _ENHANCED.match(lines[0])
+    enhanced = found[1] if found else None
+    if enhanced:
+        lines = [line.removeprefix(enhanced).strip() for line in lines]
+    text = _UNPRINTABLE.sub("?", " ".join(line for line in lines if line))
+    return Reply(code=code, enhanced=enhanced, text=text[:LONGEST_TEXT])
+
+
+def judge(phase: Phase, reply: Reply) -> Outcome:
+    """The outcome of a negative reply (4yz or 5yz) in a phase of the transaction."""
+    if reply.code in _LOGIN_CODES:
+        return NotTried(detail=str(reply), needs_person=True)
+    if _is_about_sender(phase, reply):
+        return NotTried(detail=str(reply), scope=Scope.SENDER, needs_person=True)
+    if phase is Phase.MAIL and (reply.code == 454 or (reply.code, reply.enhanced) == (452, "4.3.1")):  # noqa: PLR2004
+        return NotTried(detail=str(reply))  # the relay is short of something: slow it down, not this mail
+    if reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
+        return Deferred(phase=phase, reply=reply)
+    if reply.enhanced in _RECIPIENT_CODES:
+        return Rejected(phase=phase, refused=Refused.RECIPIENT, reply=reply)
+    if reply.enhanced == _TOO_LARGE or reply.code == 552:  # noqa: PLR2004
+        return Rejected(phase=phase, refused=Refused.SIZE, reply=reply)
+    return Rejected(phase=phase, refused=Refused.MESSAGE, reply=reply)
+
+
+def _is_about_sender(phase: Phase, reply: Reply) -> bool:
+    if reply.enhanced == _SENDER_UNTRUSTED:
+        return True
+    policy = reply.code >= 500 and (reply.enhanced or "").startswith("5.7.")  # noqa: PLR2004
+    return phase is Phase.MAIL and (reply.code == 553 or policy)  # noqa: PLR2004
+
+
+def _is_full(phase: Phase, reply: Reply) -> bool:
+    """A full mailbox, or "too many recipients", which RFC 5321 §4.5.3.1.10 lets a server say with 552 at RCPT."""
+    return reply.enhanced == _MAILBOX_FULL or (phase is Phase.RCPT and reply.code == 552)  # noqa: PLR2004

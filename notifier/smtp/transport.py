@@ -1,0 +1,57 @@
+"""Delivering one mail through the relay: a connection that dropped is replaced once, at once, and never blamed on the mail."""
+
+from notifier.outcomes import Deferred, NotTried, Outcome
+from notifier.settings import SmtpSettings
+from notifier.smtp.pool import SessionPool
+from notifier.smtp.session import Dropped, Mail, RelayUnreachableError
+
+
+class Transport:
+    """The way to one relay."""
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        self.relay = settings.host
+        self.connections = settings.max_connections
+        self._pool = SessionPool(settings)
+        self._aborted = False
+
+    async def send(self, mail: Mail, *, seconds: float) -> Outcome:
+        """Try to deliver within `seconds`. Never raises for what the relay or the network does."""
+        dropped: Dropped | None = None
+        for fresh in (False, True):
+            try:
+                async with self._pool.session(fresh=fresh) as session:
+                    result = await session.send(mail, seconds=seconds)
+            except RelayUnreachableError as error:
+                return _after(dropped) if dropped and dropped.answered else error.outcome
+            if not isinstance(result, Dropped):
+                return result
+            if self._aborted:
+                return NotTried(detail="stopped before the mail was handed over")
+            dropped = result if dropped is None or result.answered else dropped
+        assert dropped is not None
+        return _after(dropped)
+
+    async def probe(self) -> NotTried | None:
+        """Connect, protect and log in without sending; None if all is well."""
+        try:
+            async with self._pool.session(fresh=True):
+                return None
+        except RelayUnreachableError as error:
+            return error.outcome
+
+    def abort(self) -> None:
+        """Cut the transactions that are under way; a mail whose dot has not left is surely unsent, and not tried."""
+        self._aborted = True
+        self._pool.abort()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+
+def _after(dropped: Dropped) -> Deferred | NotTried:
+    """An attempt only if a reply to MAIL FROM was read."""
+    if dropped.answered:
+        return Deferred(phase=dropped.phase, detail=dropped.detail)
+    return NotTried(detail=f"the relay closed the connection: {dropped.detail}")

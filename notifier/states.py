@@ -1,0 +1,144 @@
+"""The two state machines, declared: the life of an outbox entry and the life of a notification.
+
+Every transition is listed once, with who may cause it and, where it looks odd, why. Nothing here touches a database;
+`notifier.notification.move` is the only code that changes a notification's status, and it asks this table.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+
+class Priority(StrEnum):
+    """How soon a waiting entry is claimed; marketing is always `bulk`."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class EntryKind(StrEnum):
+    """What an outbox entry asks for; each kind has its own handler and slots."""
+
+    EMAIL = "email"
+
+
+class EntryState(StrEnum):
+    """Where an outbox entry stands; a finished one is deleted."""
+
+    READY = "ready"
+    LEASED = "leased"
+    HELD = "held"
+
+
+class Status(StrEnum):
+    """What became of a notification, as the caller reads it."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+
+
+class Reason(StrEnum):
+    """Why a notification has the status it has, where the status alone does not say."""
+
+    RECIPIENT_REFUSED = "recipient_refused"
+    MESSAGE_REFUSED = "message_refused"
+    SENDER_REFUSED = "sender_refused"
+    EXHAUSTED = "exhausted"
+    TEMPLATE = "template"
+    INTERNAL = "internal"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
+    RECIPIENT_SUPPRESSED = "recipient_suppressed"
+    EXPIRED = "expired"
+    TEMPORARY_REFUSAL = "temporary_refusal"
+    CONNECTION_LOST = "connection_lost"
+    NO_FINAL_REPLY = "no_final_reply"
+
+
+class Cause(StrEnum):
+    """Who may move a machine on."""
+
+    SENDER = "sender"
+    CALLER = "caller"
+    PERSON = "person"
+    FEEDBACK = "feedback"
+
+
+WAITING = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
+"""Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
+
+RANK = {
+    Status.QUEUED: 0,
+    Status.DEFERRED: 1,
+    Status.UNKNOWN: 2,
+    Status.CANCELLED: 3,
+    Status.SUPPRESSED: 3,
+    Status.EXPIRED: 3,
+    Status.FAILED: 3,
+    Status.SENT: 4,
+    Status.DELIVERED: 5,
+    Status.BOUNCED: 6,
+    Status.COMPLAINED: 7,
+}
+"""A machine event never lowers the rank, so events that arrive in any order end in the same status."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """One allowed step of the notification machine."""
+
+    source: Status
+    target: Status
+    cause: Cause
+    because: str = ""
+
+
+def _each(sources: set[Status], targets: set[Status], cause: Cause, because: str = "") -> list[Transition]:
+    pairs = product(sorted(sources), sorted(targets))
+    return [Transition(source=s, target=t, cause=cause, because=because) for s, t in pairs]
+
+
+_S = Status
+NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
+    *_each({_S.QUEUED, _S.DEFERRED}, {_S.DEFERRED, _S.UNKNOWN, _S.SENT}, Cause.SENDER),
+    *_each({_S.QUEUED, _S.DEFERRED}, {_S.FAILED, _S.EXPIRED, _S.SUPPRESSED}, Cause.SENDER),
+    Transition(source=_S.QUEUED, target=_S.QUEUED, cause=Cause.SENDER, because="not tried: only the reason is new"),
+    *_each({_S.UNKNOWN}, {_S.UNKNOWN}, Cause.SENDER, "a resend was lost in the same way"),
+    *_each({_S.UNKNOWN}, {_S.SENT}, Cause.SENDER, "a resend was accepted, or the lost reply turned up after all"),
+    *_each(
+        {_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED, _S.FAILED},
+        {_S.SENT},
+        Cause.SENDER,
+        "proof of a 250 that was read late: the mail has left, and the status must say so",
+    ),
+    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.CALLER),
+    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.PERSON),
+    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.PERSON, "retry and redrive start over, with a new entry"),
+    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.PERSON, "resolve: a person looked and decided"),
+    *_each({_S.SENT, _S.UNKNOWN}, {_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK),
+    *_each({_S.DELIVERED}, {_S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK, "a bounce can follow a delivery report"),
+    *_each({_S.BOUNCED}, {_S.COMPLAINED}, Cause.FEEDBACK),
+)
+
+ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
+    (EntryState.READY, EntryState.LEASED, "claim: the fence goes up by one"),
+    (EntryState.LEASED, None, "settle: the work is over, the entry is deleted"),
+    (EntryState.LEASED, EntryState.READY, "settle: due again later; release: given back unburnt; rescue: lease over"),
+    (EntryState.READY, None, "late settle of a rescued lease: the same fence still counts"),
+    (EntryState.LEASED, EntryState.HELD, "settle: its record cannot be written; kept for a person, never sent again"),
+)
+
+
+def sources_of(target: Status, cause: Cause) -> frozenset[Status]:
+    """The statuses from which `cause` may move a notification to `target`."""
+    return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause == cause)

@@ -1,0 +1,1 @@
+"""Logs and metrics: one way to log, one catalogue of metrics."""

@@ -1,0 +1,58 @@
+"""Structured logs: an event name plus fields from an allow-list, JSON for machines, pretty for a terminal.
+
+Addresses, bodies, variables and secrets are not on the list, so they cannot be logged by accident.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+FIELDS = frozenset(
+    {
+        "address_count", "attempts", "batch", "circuit", "code", "count", "database", "detail", "duration_ms", "entry_id",
+        "error", "event", "exception", "exc_info", "host", "http_method", "http_path", "http_status", "lease_no", "level",
+        "lost", "notification_id", "outcome", "phase", "pid", "port", "reason", "relay", "request_id", "seconds",
+        "service_id", "slug", "status", "template", "timestamp", "url", "version",
+    }
+)  # fmt: skip
+
+
+def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
+    dropped = sorted(set(event) - FIELDS)
+    for name in dropped:
+        del event[name]
+    if dropped:
+        event["detail"] = f"fields not on the allow-list were dropped: {', '.join(dropped)}"
+    return event
+
+
+def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
+    """Set up logging for this process; called once, by the command line."""
+    processors: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks if json else _no_change,
+        allow_listed,
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty()),
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)
+
+
+def _no_change(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return event
+
+
+def get_logger() -> FilteringBoundLogger:
+    """The logger; what it prints is decided when the program starts."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger

@@ -1,0 +1,42 @@
+"""The catalogue of metrics: every name that Notifier exports stands here, once, with its unit and meaning."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+REGISTRY = CollectorRegistry()
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SUBMITTED = Counter("notifier_submitted_total", "Notifications accepted with 202.", ["status"], registry=REGISTRY)
+REFUSED = Counter("notifier_refused_total", "Requests refused, by problem code.", ["code"], registry=REGISTRY)
+SUBMIT_SECONDS = Histogram(
+    "notifier_submit_seconds", "Time from request to commit.", buckets=SECONDS, registry=REGISTRY
+)
+DUE_AGE_SECONDS = Gauge(
+    "notifier_due_age_seconds", "Age of the oldest due entry.", ["kind", "priority"], registry=REGISTRY
+)
+ENTRIES = Gauge("notifier_outbox_entries", "Outbox entries by state.", ["state"], registry=REGISTRY)
+CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
+IN_PROCESS = Gauge("notifier_in_process", "Entries held by this process.", ["kind"], registry=REGISTRY)
+RESCUED = Counter("notifier_rescued_total", "Entries whose lease ended without a word.", registry=REGISTRY)
+LEASES_LOST = Counter("notifier_leases_lost_total", "Settlements whose fence no longer held.", registry=REGISTRY)
+HELD = Counter("notifier_held_total", "Entries held because their settlement cannot be written.", registry=REGISTRY)
+ATTEMPTS = Counter("notifier_attempts_total", "Delivery attempts by outcome.", ["relay", "outcome"], registry=REGISTRY)
+NOT_TRIED = Counter("notifier_not_tried_total", "Claims returned: relay out of reach.", ["relay"], registry=REGISTRY)
+SMTP_SECONDS = Histogram(
+    "notifier_smtp_seconds", "Time of one SMTP transaction.", ["relay"], buckets=SECONDS, registry=REGISTRY
+)
+SMTP_SESSIONS = Gauge("notifier_smtp_sessions", "Open connections to the relay.", ["relay"], registry=REGISTRY)
+CIRCUIT_OPEN = Gauge("notifier_circuit_open", "1 while the relay is not usable.", ["relay"], registry=REGISTRY)
+RENDER_SECONDS = Histogram(
+    "notifier_render_seconds", "Time of one batch in the rendering pool.", buckets=SECONDS, registry=REGISTRY
+)
+RENDER_FAILURES = Counter("notifier_render_failures_total", "Mails that could not be rendered.", registry=REGISTRY)
+RENDER_CHILDREN_KILLED = Counter(
+    "notifier_render_children_killed_total", "Rendering children that overran or died.", registry=REGISTRY
+)
+DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,1 @@
+"""A template's life: read from files, checked, published as numbered versions that never change."""

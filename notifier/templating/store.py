@@ -1,0 +1,112 @@
+"""Published versions in the database: written once, numbered, found by slug. At run time nothing else is read."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Template, TemplateVersion, columns
+from notifier.ids import new_id
+from notifier.rendering.source import TemplateSource
+from notifier.rendering.variables import schema_of
+from notifier.states import Priority
+from notifier.templating.files import seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A version as a submit needs it: no source, but what its variables must look like."""
+
+    id: UUID
+    slug: str
+    number: int
+    content_hash: str
+    variables_schema: dict[str, Any]
+    subject_variables: list[list[str]]  # paths of the variables that the subject shows
+    priority: Priority
+    expires_after: int | None  # seconds
+    published_at: datetime
+
+
+_template, _version = columns(Template), columns(TemplateVersion)
+_PUBLISHED = select(
+    _version.id,
+    _template.slug,
+    _version.number,
+    _version.content_hash,
+    _version.variables_schema,
+    _version.subject_variables,
+    _version.priority,
+    _version.expires_after,
+    _version.published_at,
+).join(Template, _template.id == _version.template_id)
+
+
+async def current(connection: AsyncConnection, slug: str) -> Published | None:
+    """The version that new notifications get."""
+    statement = _PUBLISHED.where(_template.slug == slug, _version.number == _template.current_number)
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return Published(**row) if row else None
+
+
+async def numbered(connection: AsyncConnection, slug: str, number: int) -> Published | None:
+    """One version by its number."""
+    statement = _PUBLISHED.where(_template.slug == slug, _version.number == number)
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return Published(**row) if row else None
+
+
+async def all_current(connection: AsyncConnection) -> list[Published]:
+    """The current version of every template, by slug."""
+    statement = _PUBLISHED.where(_version.number == _template.current_number).order_by(_template.slug)
+    return [Published(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, TemplateSource]:
+    """The pinned sources of these versions."""
+    found = await connection.execute(
+        select(_version.id, _version.source).where(_version.id.in_(ids))
+    )
+    return {row.id: msgspec.convert(row.source, TemplateSource) for row in found}
+
+
+async def publish(
+    connection: AsyncConnection,
+    slug: str,
+    source: TemplateSource,
+    *,
+    subject_paths: list[list[str]],
+    by: str,
+    now: datetime,
+) -> Published:
+    """Write the source as the next version and make it current; the source must have been checked before."""
+    template_id = (await connection.execute(select(_template.id).where(_template.slug == slug))).scalar_one_or_none()
+    number = 1
+    if template_id is None:
+        template_id = new_id()
+        values = {"id": template_id, "slug": slug, "current_number": number, "created_at": now}
+        await connection.execute(insert(Template).values(values))
+    else:
+        newest = select(func.max(_version.number)).where(_version.template_id == template_id)
+        number = ((await connection.execute(newest)).scalar_one_or_none() or 0) + 1
+        await connection.execute(update(Template).where(_template.id == template_id).values(current_number=number))
+    version = Published(
+        id=new_id(),
+        slug=slug,
+        number=number,
+        content_hash=source.content_hash(),
+        variables_schema=schema_of(source.sample, source.settings.optional),
+        subject_variables=subject_paths,
+        priority=Priority(source.settings.priority),
+        expires_after=seconds(source.settings.expires_after),
+        published_at=now,
+    )
+    row = {name: value for name, value in vars(version).items() if name != "slug"}
+    row |= {"template_id": template_id, "source": msgspec.to_builtins(source), "published_by": by}
+    await connection.execute(insert(TemplateVersion).values(row))
+    return version

@@ -1,0 +1,198 @@
+"""The composition root: settings in, running parts out. Nothing else knows how the parts fit together."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from notifier import address
+from notifier.api.app import create_app
+from notifier.api.doors import Doors
+from notifier.auth.keys import Authenticator
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+from notifier.db.migrate import shipped
+from notifier.errors import ConfigurationError
+from notifier.health import checks
+from notifier.health.checks import Finding
+from notifier.health.routes import Probes, create_router
+from notifier.ids import new_id
+from notifier.notification.deliver import Deliverer
+from notifier.notification.recipients import RecipientPolicy
+from notifier.notification.submit import SenderIdentity, Submitter
+from notifier.notification.write import write
+from notifier.outbox.intake import Intake
+from notifier.outbox.worker import Holder, Wake, Worker
+from notifier.rendering.pool import RenderingPool
+from notifier.settings import Settings
+from notifier.smtp.transport import Transport
+
+STOP_SECONDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What every process has."""
+
+    settings: Settings
+    database: Database
+    clock: SystemClock
+    wake: Wake  # hints from the intake to the sender of the same process
+
+
+@asynccontextmanager
+async def base(settings: Settings) -> AsyncIterator[Base]:
+    """Open the database; SQLite's file and directory are made when missing."""
+    if settings.uses_sqlite:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    try:
+        yield Base(settings=settings, database=database, clock=SystemClock(), wake=Wake())
+    finally:
+        await database.close()
+
+
+def templates_dir(settings: Settings) -> Path:
+    """Where template files are read from."""
+    here = Path("templates")
+    return settings.templates_dir or (here if here.is_dir() else shipped("templates"))
+
+
+def identity(settings: Settings) -> SenderIdentity:
+    """The instance's own sender. Raises `ConfigurationError` if it is not an address."""
+    try:
+        name, sender = address.with_name(settings.from_)
+        bounce = address.normalised(settings.bounce_address) if settings.bounce_address else None
+    except address.InvalidAddressError as error:
+        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error}") from error
+    return SenderIdentity(name=name, address=sender, bounce_address=bounce)
+
+
+def api(parts: Base) -> FastAPI:
+    """The API over these parts."""
+
+    async def readiness() -> list[Finding]:
+        return await checks.database(parts.database)
+
+    intake = Intake(parts.database, write, committed=parts.wake)
+    submitter = Submitter(
+        parts.database,
+        intake.submit,
+        identity=identity(parts.settings),
+        policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+        clock=parts.clock,
+    )
+    doors = Doors(
+        database=parts.database,
+        authenticator=Authenticator(parts.database, parts.clock),
+        submitter=submitter,
+        clock=parts.clock,
+        probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
+    )
+    return create_app(doors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """A running sender."""
+
+    worker: Worker
+    deliverer: Deliverer
+
+    async def readiness(self, database: Database) -> list[Finding]:
+        """The database answers, and the relay takes mail."""
+        reason = self.deliverer.relay.reason
+        relay = Finding(name="relay", ok=reason is None, detail=reason or "takes mail")
+        return [*await checks.database(database), relay]
+
+
+@asynccontextmanager
+async def sender(parts: Base) -> AsyncIterator[Sender]:
+    """Claim and deliver until the block ends; then finish what is in flight within the grace, give the rest back."""
+    settings = parts.settings
+    transport = Transport(settings.smtp)
+    async with RenderingPool() as pool:
+        deliverer = Deliverer(
+            parts.database,
+            pool,
+            transport,
+            policy=RecipientPolicy.of(settings.recipients, settings.smtp),
+            settings=settings.sender,
+            clock=parts.clock,
+        )
+        holder = Holder(boot_id=new_id(), owns_database=settings.uses_sqlite)
+        worker = Worker(parts.database, deliverer, holder=holder, clock=parts.clock, wake=parts.wake)
+        working = asyncio.create_task(worker.run())
+        try:
+            yield Sender(worker=worker, deliverer=deliverer)
+        finally:
+            worker.stop()
+            deliverer.close()
+            _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
+            if late:
+                transport.abort()
+            await working
+            await transport.close()
+
+
+def sender_app(parts: Base, running: Sender) -> FastAPI:
+    """Metrics and readiness of a sender that runs alone."""
+
+    async def readiness() -> list[Finding]:
+        return await running.readiness(parts.database)
+
+    app = FastAPI(title="Notifier sender", openapi_url=None)
+    app.include_router(create_router(Probes(database=parts.database, clock=parts.clock, readiness=readiness)))
+    return app
+
+
+class PortBusyError(ConfigurationError):
+    """Another program listens on the port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(f"port {port} is in use")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `PortBusyError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise PortBusyError(port) from error
+    listener.setblocking(False)  # noqa: FBT003 - the library's own signature
+    return listener
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the command line decides when to stop, and in which order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the application on the socket until the block ends; requests under way are answered first."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_SECONDS
+    )
+    server = _QuietServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,0 +1,113 @@
+"""The fixture that users of Notifier import, used as they use it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.client import MailHogClient
+from notifier.inbox.fixture import MailNotReceived
+from notifier.inbox.server import InboxPortBusy
+
+Send = Callable[..., None]
+
+
+def test_a_mail_that_is_there_is_found(inbox: BackgroundInbox, send: Send) -> None:
+    """By envelope recipient, whatever its case, and by a piece of the subject."""
+    send("Your order 1", to="ann@customer.example")
+    send("Your order 2", to="bob@customer.example", html="<b>Hi</b>")
+
+    mail = inbox.wait_for(to="BOB@customer.example", subject="order")
+
+    assert mail.email["Subject"] == "Your order 2"
+    assert (mail.sender, mail.recipients) == ("shop@shop.example", ("bob@customer.example",))
+    assert (mail.text, mail.html) == ("Good day.\n", "<b>Hi</b>\n")
+
+
+def test_a_mail_that_comes_later_ends_the_wait(inbox: BackgroundInbox, send: Send) -> None:
+    """The wait began before the mail was sent."""
+    sender = threading.Timer(0.05, send, ["Later"])
+    sender.start()
+
+    assert inbox.wait_for(subject="Later").subject == "Later"
+    sender.join()
+
+
+async def test_async_tests_wait_without_blocking_their_loop(inbox: BackgroundInbox, send: Send) -> None:
+    """The mail is sent by the loop that waits."""
+    mail, _ = await asyncio.gather(inbox.wait_for_async(to="ann@customer.example"), asyncio.to_thread(send, "Hello"))
+
+    assert mail.subject == "Hello"
+
+
+def test_a_mail_that_does_not_come_fails_the_test_and_tells_what_did(inbox: BackgroundInbox, send: Send) -> None:
+    """The verdict is an AssertionError with recipients and subjects."""
+    send("Something else", to="bob@customer.example")
+
+    with pytest.raises(AssertionError) as verdict:
+        inbox.wait_for(to="ann@customer.example", subject="Welcome", timeout=0.05)
+
+    assert isinstance(verdict.value, MailNotReceived)
+    assert [mail.subject for mail in verdict.value.arrived] == ["Something else"]
+    assert str(verdict.value) == (
+        "no mail to ann@customer.example with 'Welcome' in its subject arrived within 0.05 s; "
+        "these 1 did (the last 1):\n  to bob@customer.example: 'Something else'"
+    )
+
+
+async def test_an_empty_inbox_is_said_to_be_empty(inbox: BackgroundInbox) -> None:
+    """From async code, too."""
+    with pytest.raises(MailNotReceived, match=r"no mail arrived within 0\.01 s; the inbox is empty"):
+        await inbox.wait_for_async(timeout=0.01)
+
+
+def test_a_cleared_inbox_is_empty(inbox: BackgroundInbox, send: Send) -> None:
+    """What was cleared is not found again."""
+    send("old")
+    inbox.clear()
+    send("new")
+
+    assert [mail.subject for mail in inbox.messages()] == ["new"]
+    assert inbox.wait_for().subject == "new"
+
+
+def test_a_port_in_use_is_told_where_the_inbox_was_started(inbox: BackgroundInbox) -> None:
+    """The error of the thread comes out of `with`."""
+    with pytest.raises(InboxPortBusy), BackgroundInbox(smtp_port=inbox.smtp_port):
+        pass
+
+
+def test_the_client_hears_mail_that_comes_while_it_waits(inbox: BackgroundInbox, send: Send) -> None:
+    """Over the event stream: other mail first, then the one that it waits for."""
+    mails = iter(["other", "mine"])
+
+    def one_after_the_other() -> None:
+        for subject in mails:
+            send(subject)
+
+    sender = threading.Timer(0.1, one_after_the_other)
+    with MailHogClient(inbox.http_url) as client:
+        sender.start()
+        assert client.wait_for(subject="mine").subject == "mine"
+    sender.join()
+
+
+def test_the_client_stops_waiting_when_only_other_mail_comes(inbox: BackgroundInbox, send: Send) -> None:
+    """Each event starts the socket's patience anew, but not the client's."""
+    stop = threading.Event()
+
+    def keep_sending() -> None:
+        while not stop.is_set():
+            send("other")
+
+    sender = threading.Thread(target=keep_sending)
+    with MailHogClient(inbox.http_url) as client:
+        sender.start()
+        try:
+            with pytest.raises(MailNotReceived):
+                client.wait_for(subject="mine", timeout=0.15)
+        finally:
+            stop.set()
+            sender.join()

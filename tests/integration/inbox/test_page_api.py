@@ -1,0 +1,196 @@
+"""What the page reads: summaries, details, the framed HTML, source and attachments."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.frame import frame_of, wants_remote
+from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.sse import _lines
+
+Send = Callable[..., None]
+PIXEL = b"\x89PNG"
+
+
+def listing(http: httpx2.Client, **parameters: Any) -> dict[str, Any]:
+    """The list as the page gets it."""
+    found: dict[str, Any] = http.get("/inbox/messages", params=parameters).raise_for_status().json()
+    return found
+
+
+def test_the_list_has_what_a_row_shows(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
+    """Decoded, and with the address to send to."""
+    send("Grüße", text="Good\nmorning", html='<img src="cid:logo">', image=PIXEL)
+
+    found = listing(http)
+
+    (row,) = found["items"]
+    assert (found["total"], found["found"]) == (1, 1)
+    assert found["smtp"] == f"{inbox.smtp_host}:{inbox.smtp_port}"
+    assert row["from"] == {"name": "The Shop", "address": "shop@shop.example"}
+    assert (row["subject"], row["preview"], row["to"]) == ("Grüße", "Good morning", ["ann@customer.example"])
+    assert row["attachments"] == 0
+
+
+def test_a_mail_without_a_from_shows_its_envelope_sender(http: httpx2.Client, send: Send) -> None:
+    """So that every row has a name."""
+    send(raw=b"Subject: x\r\n\r\nx\r\n")
+
+    assert listing(http)["items"][0]["from"] == {"name": "", "address": "shop@shop.example"}
+
+
+@pytest.mark.parametrize(
+    ("query", "subjects"),
+    [
+        ("grüße", ["Grüße"]),
+        ("good evening", ["Evening"]),
+        ("EVENING ann@", ["Evening"]),
+        ("nowhere", []),
+        (" ", ["Evening", "Grüße"]),
+    ],
+)
+def test_search_looks_at_what_a_person_reads(http: httpx2.Client, send: Send, query: str, subjects: list[str]) -> None:
+    """All words must be there, in any place, decoded."""
+    send("Grüße")
+    send("Evening", text="Good evening.")
+
+    assert [row["subject"] for row in listing(http, query=query)["items"]] == subjects
+
+
+@pytest.mark.parametrize(("limit", "shown"), [("1", 1), ("x", 2), ("99999", 2)])
+def test_the_list_is_as_long_as_asked(http: httpx2.Client, send: Send, limit: str, shown: int) -> None:
+    """Nonsense is the usual length."""
+    send("one")
+    send("two")
+
+    found = listing(http, limit=limit)
+
+    assert (len(found["items"]), found["found"]) == (shown, 2)
+
+
+def test_a_detail_has_headers_text_and_files(http: httpx2.Client, send: Send) -> None:
+    """The HTML is only announced; the files have names and sizes."""
+    send(
+        raw=b"Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n"
+        b"Content-Type: text/csv; name=a.csv\r\n\r\n1;2\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
+    )
+    message_id = listing(http)["items"][0]["id"]
+
+    detail = http.get(f"/inbox/messages/{message_id}").json()
+
+    assert detail["headers"][0] == ["Subject", "s"]
+    assert (detail["text"], detail["html"], detail["remote"], detail["truncated"]) == ("text", False, False, False)
+    assert [(file["name"], file["size"], file["inline"]) for file in detail["files"]] == [
+        ("a.csv", 3, False),
+        ("part 2 (image/png)", 1, False),
+    ]
+    saved = http.get(f"/inbox/messages/{message_id}/attachments/0")
+    assert saved.content == b"1;2"
+    assert saved.headers["content-disposition"] == "attachment; filename*=UTF-8''a.csv"
+    assert saved.headers["content-type"] == "application/octet-stream"
+    assert http.get(f"/inbox/messages/{message_id}/attachments/2").status_code == 404
+    assert http.get(f"/inbox/messages/{message_id}/frame").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/frame", "/source", "/attachments/0"])
+def test_a_message_that_is_gone_is_not_found(http: httpx2.Client, path: str) -> None:
+    """On every route of a message."""
+    assert http.get(f"/inbox/messages/gone{path}").status_code == 404
+
+
+def test_the_source_is_the_first_megabyte(http: httpx2.Client, send: Send) -> None:
+    """A large mail does not choke the page; the page is told that it sees a part."""
+    send(raw=b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 100_000)
+    message_id = listing(http)["items"][0]["id"]
+
+    assert len(http.get(f"/inbox/messages/{message_id}/source").text) == 1024 * 1024
+    assert http.get(f"/inbox/messages/{message_id}").json()["truncated"]
+
+
+def test_the_frame_runs_nothing_and_fetches_nothing(http: httpx2.Client, send: Send) -> None:
+    """Its policy allows inline styles and built-in images, and remote ones only on request."""
+    send(html='<!doctype html><html><head></head><img src="cid:logo"><img src="cid:other">', image=PIXEL)
+    message_id = listing(http)["items"][0]["id"]
+
+    closed = http.get(f"/inbox/messages/{message_id}/frame")
+    opened = http.get(f"/inbox/messages/{message_id}/frame", params={"remote": "1"})
+
+    policy = closed.headers["content-security-policy"]
+    assert "script-src" not in policy
+    assert "http" not in policy
+    assert "sandbox allow-popups allow-popups-to-escape-sandbox" in policy
+    assert "img-src data: http: https:" in opened.headers["content-security-policy"]
+    assert '<img src="data:image/png;base64,iVBORw==">' in closed.text
+    assert '<img src="cid:other">' in closed.text
+    assert closed.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize(
+    ("html", "linked_out"),
+    [
+        ("<!DOCTYPE html><p>x", '<!DOCTYPE html><base target="_blank"><p>x'),
+        ("<html lang=en><p>x", '<html lang=en><base target="_blank"><p>x'),
+        ("<html><head><title>", '<html><head><base target="_blank"><title>'),
+        ("<header>x", '<base target="_blank"><header>x'),
+    ],
+)
+def test_links_in_a_mail_open_a_tab_of_their_own(
+    inbox: BackgroundInbox, send: Send, html: str, linked_out: str
+) -> None:
+    """The base stands as early as it can without changing how the document is laid out."""
+    send()
+
+    assert frame_of(html, first(inbox), remote=False).document == linked_out
+
+
+def first(inbox: BackgroundInbox) -> ReceivedMessage:
+    """The oldest message."""
+    return inbox.messages()[0]
+
+
+@pytest.mark.parametrize(
+    ("html", "remote"),
+    [
+        ('<img src="https://x.example/a.png">', True),
+        ("<td background=//x.example/a.png>", True),
+        ("<style>p{background:url( 'http://x.example/a')}</style>", True),
+        ('<link rel=stylesheet href="https://x.example/a.css">', True),
+        ('<a href="https://x.example/">link</a><img src="cid:a">', False),
+    ],
+)
+def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:  # noqa: FBT001
+    """A plain link asks for nothing."""
+    assert wants_remote(html) is remote
+
+
+def test_the_page_is_told_of_every_change(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
+    """The number at once, then after mail came and after it went."""
+    with http.sse("/inbox/changes") as events:
+        numbers = (int(event.data) for event in events)
+        assert next(numbers) == 0
+        send()
+        assert next(numbers) == 1
+        inbox.clear()
+        assert next(numbers) == 0
+
+
+async def spoken(text: str) -> AsyncGenerator[str, None]:
+    """One event, and then silence."""
+    yield text
+    await asyncio.Event().wait()
+
+
+async def test_a_silent_stream_says_that_it_is_alive() -> None:
+    """A comment goes out while nothing happens, and the event that was waited for is not lost."""
+    events = spoken("one\ntwo")
+
+    lines = _lines(events, keep_alive=0)
+    seen = [await anext(lines) for _ in range(20)]
+    await lines.aclose()
+
+    assert seen[-1] == ": still here\n\n"
+    assert seen.count("data: one\ndata: two\n\n") == 1

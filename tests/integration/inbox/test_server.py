@@ -1,0 +1,131 @@
+"""The inbox as a whole: it starts on free or given ports, names a busy one, and stops without a trace."""
+
+import asyncio
+import signal
+import smtplib
+import socket
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from notifier.inbox.server import Inbox, InboxPortBusy
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port on which another program listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    """Whether one could listen there now."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def send_to(inbox: Inbox) -> None:
+    """Send a mail, from a thread."""
+    with smtplib.SMTP(inbox.host, inbox.smtp_port, local_hostname="tests.example") as client:
+        client.sendmail("s@x.example", ["r@x.example"], b"Subject: x\r\n\r\nx\r\n")
+
+
+async def test_it_serves_in_the_loop_that_is_there_and_then_is_gone() -> None:
+    """No task, no socket and no signal handler stays behind."""
+    before = asyncio.all_tasks()
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    async with Inbox(smtp_port=0, http_port=0) as inbox:
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        await asyncio.to_thread(send_to, inbox)
+        async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
+            assert (await client.get("/api/v2/messages")).json()["total"] == 1
+
+    assert asyncio.all_tasks() == before
+    assert is_free(inbox.smtp_port)
+    assert is_free(inbox.http_port)
+
+
+async def test_it_stops_under_clients_that_stay_connected() -> None:
+    """An open event stream, an idle keep-alive connection and an SMTP dialogue all end."""
+    inbox = Inbox(smtp_port=0, http_port=0)
+    await inbox.start()
+    smtp, dialogue = await asyncio.open_connection(inbox.host, inbox.smtp_port)
+    await smtp.readline()
+    async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
+        await client.get("/")
+        async with client.stream("GET", "/api/v1/events") as events:
+            lines = events.aiter_lines()
+            assert await anext(lines) == ": open"
+
+            await asyncio.wait_for(inbox.stop(), 5)
+
+            assert [line async for line in lines] == [""]
+    assert await smtp.read() == b""
+    dialogue.close()
+    await dialogue.wait_closed()
+
+
+async def test_a_request_that_does_not_end_is_cut_off() -> None:
+    """Stopping waits for answers on their way, but not for a release to a server that never greets."""
+    release_began, stopped = asyncio.Event(), asyncio.Event()
+
+    async def never_greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        release_began.set()
+        await stopped.wait()
+        writer.close()
+
+    silent = await asyncio.start_server(never_greet, "127.0.0.1", 0)
+    inbox = Inbox(smtp_port=0, http_port=0, grace=0.05)
+    await inbox.start()
+    await asyncio.to_thread(send_to, inbox)
+    (message,) = inbox.store.oldest_first()
+    target = {"email": "a@x.example", "host": "127.0.0.1", "port": silent.sockets[0].getsockname()[1]}
+    async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
+        request = asyncio.create_task(client.post(f"/api/v1/messages/{message.id}/release", json=target))
+        await release_began.wait()
+
+        await inbox.stop()
+
+        assert (await request).status_code == 500
+    stopped.set()
+    silent.close()
+
+
+async def test_a_busy_smtp_port_is_named(taken_port: int) -> None:
+    """The command line can tell the port and the flag."""
+    with pytest.raises(InboxPortBusy, match=f"port {taken_port} for the inbox's SMTP server") as busy:
+        await Inbox(smtp_port=taken_port, http_port=0).start()
+
+    assert (busy.value.port, busy.value.purpose) == (taken_port, "smtp")
+
+
+async def test_a_busy_http_port_is_named_and_the_smtp_port_is_given_back(taken_port: int, unused_port: int) -> None:
+    """Nothing listens after a start that failed."""
+    with pytest.raises(InboxPortBusy) as busy:
+        await Inbox(smtp_port=unused_port, http_port=taken_port).start()
+
+    assert (busy.value.port, busy.value.purpose) == (taken_port, "http")
+    assert is_free(unused_port)
+
+
+async def test_another_failure_to_listen_stays_what_it_is() -> None:
+    """An address that is not this machine's is no busy port."""
+    with pytest.raises(OSError, match="assign"):
+        await Inbox(host="192.0.2.1", smtp_port=0, http_port=0).start()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:8025"), ("::1", "http://[::1]:8025"), ("0.0.0.0", "http://127.0.0.1:8025")],
+)
+def test_its_addresses_can_be_connected_to(host: str, url: str) -> None:
+    """Brackets around IPv6, and no wildcard."""
+    inbox = Inbox(host=host)
+
+    assert inbox.http_url == url
+    assert inbox.smtp_address == url.removeprefix("http://").replace("8025", "1025")
