@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage, Message
-from email.policy import compat32
+from email.policy import Policy, compat32
 from email.policy import default as modern
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from notifier.inbox.headers import decode_bytes, readable
 
 T = TypeVar("T")
+# The modern parser fails on some malformed parameters that the old one reads.
+_POLICIES: "tuple[Policy[Any], ...]" = (modern, compat32)
 # A mail nested deeper than this was made to exhaust the stack.
 _MAX_DEPTH = 50
 
@@ -45,7 +47,7 @@ class ReceivedMessage:
     @cached_property
     def email(self) -> EmailMessage:
         """The parsed mail; for bytes that defeat both parsers of the library, a mail whose text is those bytes."""
-        for policy in (modern, compat32):
+        for policy in _POLICIES:
             with contextlib.suppress(Exception):
                 return message_from_bytes(self.raw, _class=EmailMessage, policy=policy)
         unreadable = EmailMessage()

@@ -187,4 +187,5 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("hashchange", showChosen);
 setInterval(tick, 20_000);
+refresh();
 listen();

@@ -52,22 +52,27 @@ async def test_it_serves_in_the_loop_that_is_there_and_then_is_gone() -> None:
 
 async def test_it_stops_under_clients_that_stay_connected() -> None:
     """An open event stream, an idle keep-alive connection and an SMTP dialogue all end."""
+    before = asyncio.all_tasks()
     inbox = Inbox(smtp_port=0, http_port=0)
     await inbox.start()
     smtp, dialogue = await asyncio.open_connection(inbox.host, inbox.smtp_port)
     await smtp.readline()
+    web, idle = await asyncio.open_connection(inbox.host, inbox.http_port)
+    idle.write(b"GET / HTTP/1.1\r\nHost: inbox\r\n\r\n")
+    await web.readuntil(b"</html>")
     async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
-        await client.get("/")
         async with client.stream("GET", "/api/v1/events") as events:
             lines = events.aiter_lines()
             assert await anext(lines) == ": open"
 
-            await asyncio.wait_for(inbox.stop(), 5)
+            await inbox.stop()
 
+            assert asyncio.all_tasks() == before
             assert [line async for line in lines] == [""]
-    assert await smtp.read() == b""
-    dialogue.close()
-    await dialogue.wait_closed()
+    assert (await smtp.read(), (await web.read()).strip()) == (b"", b"")
+    for connection in (dialogue, idle):
+        connection.close()
+        await connection.wait_closed()
 
 
 async def test_a_request_that_does_not_end_is_cut_off() -> None:

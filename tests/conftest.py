@@ -1,0 +1,87 @@
+"""Fixtures that every tier may ask for: databases of one's own, on both engines, and a scripted relay."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from parts import postgres
+from parts.installation import Installation, Keys, PostgresSeed, SqliteSeed
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
+
+ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.PostgresServer]:
+    server = postgres.server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_seed(postgres_server: postgres.PostgresServer) -> Iterator[PostgresSeed]:
+    seed = PostgresSeed(postgres_server)
+    yield seed
+    seed.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> SqliteSeed:
+    return SqliteSeed(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture
+def sqlite_database(sqlite_seed: SqliteSeed, tmp_path: Path) -> tuple[str, Keys]:
+    return sqlite_seed.copy(tmp_path), sqlite_seed.keys
+
+
+@pytest.fixture
+def postgres_database(
+    postgres_seed: PostgresSeed, postgres_server: postgres.PostgresServer
+) -> Iterator[tuple[str, Keys]]:
+    name = postgres_seed.create()
+    yield postgres_server.url(name), postgres_seed.keys
+    postgres_seed.drop(name)
+
+
+def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Installation:
+    settings = Settings(
+        database_url=url,  # type: ignore[arg-type]  # pydantic makes the secret
+        data_dir=folder,
+        smtp=SmtpSettings(port=relay_port),
+        sender=SenderSettings(concurrency=4, grace=5),
+        recipients=RecipientsSettings(mode=RecipientsMode.LIVE),
+        NOTIFIER_FROM="Notifier <notifier@instance.example>",  # type: ignore[call-arg]  # the field's alias
+    )
+    return Installation(settings=settings, keys=keys)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    """A relay that says yes unless told otherwise."""
+    started = await Relay().start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture(params=ENGINES)
+def installation(request: pytest.FixtureRequest, tmp_path: Path, relay: Relay) -> Installation:
+    """A seeded installation whose relay is `relay`; the test runs once on each engine."""
+    url, keys = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
+    return _installation(url, keys, tmp_path, relay.port)
+
+
+@pytest.fixture
+def postgres_installation(postgres_database: tuple[str, Keys], tmp_path: Path, relay: Relay) -> Installation:
+    """A seeded installation on PostgreSQL only."""
+    return _installation(*postgres_database, tmp_path, relay.port)
+
+
+@pytest.fixture
+async def parts(installation: Installation) -> AsyncIterator[wiring.Base]:
+    """The parts of one process of the installation."""
+    async with installation.base() as base:
+        yield base

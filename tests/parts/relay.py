@@ -1,0 +1,209 @@
+"""A real SMTP server whose replies a test scripts by recipient and command; it remembers all that it was told."""
+
+import asyncio
+import re
+import ssl
+from base64 import b64decode
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+
+DROP = "drop"
+"""A scripted reply: close the connection instead of answering."""
+HANG = "hang"
+"""A scripted reply: never answer."""
+_ADDRESS = re.compile(rb"<([^>]*)>")
+
+
+@dataclass(frozen=True)
+class Received:
+    """A mail that the relay has answered with 250."""
+
+    sender: str
+    recipient: str
+    data: bytes  # as sent, dots unstuffed
+
+    @property
+    def message(self) -> Message:
+        """It, parsed."""
+        return message_from_bytes(self.data)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What makes one mail: Message-ID and recipient."""
+        return str(self.message["Message-ID"]), self.recipient
+
+
+@dataclass
+class Relay:
+    """Start it with `await relay.start()`; `stop` and `start` again keep the port."""
+
+    greeting: str = "220 relay.example ESMTP"
+    extensions: tuple[str, ...] = ("SIZE 10485760", "8BITMIME", "ENHANCEDSTATUSCODES")
+    tls: ssl.SSLContext | None = None  # from the first byte
+    starttls: ssl.SSLContext | None = None
+    users: dict[str, str] = field(default_factory=dict)
+    pipelines: bool = True
+    port: int = 0
+    host: str = "127.0.0.1"
+    connections: int = 0
+    commands: list[str] = field(default_factory=list)  # every command of every connection, in order
+    received: list[Received] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._script: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+        self._server: asyncio.Server | None = None
+        self._arrived = asyncio.Condition()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def say(self, recipient: str, command: str, reply: str, *, times: int = 1) -> None:
+        """Answer `command` (MAIL, RCPT, DATA or DOT) for this recipient with `reply`; "*" stands for any.
+
+        MAIL comes before the recipient is known, so script it for the sender's address.
+        """
+        self._script[recipient, command].extend([reply] * times)
+
+    async def start(self) -> "Relay":
+        """Listen; on the same port as before if there was one."""
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def stop(self) -> None:
+        """Refuse connections and cut those that are open."""
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def wait_for(self, count: int, *, seconds: float = 15.0) -> list[Received]:
+        """Wait until that many mails were accepted."""
+        async with asyncio.timeout(seconds), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.received) >= count)
+        return self.received
+
+    async def wait_for_commands(self, name: str, count: int, *, seconds: float = 15.0) -> None:
+        """Wait until a command was given that many times."""
+        async with asyncio.timeout(seconds), self._arrived:
+            await self._arrived.wait_for(lambda: sum(c.startswith(name) for c in self.commands) >= count)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            await _Connection(self, reader, writer).run()
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def note(self, command: str) -> None:
+        """Remember a command."""
+        async with self._arrived:
+            self.commands.append(command)
+            self._arrived.notify_all()
+
+    async def accept(self, mail: Received) -> None:
+        """Remember a mail."""
+        async with self._arrived:
+            self.received.append(mail)
+            self._arrived.notify_all()
+
+    def scripted(self, who: str, command: str, otherwise: str) -> str:
+        """The reply to give."""
+        for key in ((who, command), ("*", command)):
+            if self._script[key]:
+                return self._script[key].popleft()
+        return otherwise
+
+
+class _Connection:
+    """One client, spoken to line by line."""
+
+    def __init__(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._relay, self._reader, self._writer = relay, reader, writer
+        self._sender = self._recipient = ""
+        self._secured = relay.tls is not None
+
+    async def run(self) -> None:
+        if not await self._answer(self._relay.greeting) or not self._relay.greeting.startswith("220"):
+            return
+        while line := await self._reader.readline():
+            verb = line.split(b" ", 1)[0].strip().upper().decode("ascii", "replace")
+            await self._relay.note(line.strip().decode("utf-8", "replace") if verb != "AUTH" else "AUTH")
+            if not await self._obey(verb, line):
+                return
+
+    async def _obey(self, verb: str, line: bytes) -> bool:
+        match verb:
+            case "EHLO":
+                return await self._ehlo()
+            case "STARTTLS" if self._relay.starttls:
+                await self._answer("220 2.0.0 go ahead")
+                await self._writer.start_tls(self._relay.starttls)
+                self._secured = True
+                return True
+            case "AUTH":
+                return await self._auth(line)
+            case "MAIL":
+                self._sender = _address_in(line)
+                return await self._answer(self._relay.scripted(self._sender, "MAIL", "250 2.1.0 ok"))
+            case "RCPT":
+                self._recipient = _address_in(line)
+                return await self._answer(self._relay.scripted(self._recipient, "RCPT", "250 2.1.5 ok"))
+            case "DATA":
+                return await self._data()
+            case "RSET" | "NOOP":
+                return await self._answer("250 2.0.0 ok")
+            case "QUIT":
+                await self._answer("221 2.0.0 bye")
+                return False
+        return await self._answer("502 5.5.1 unknown command")
+
+    async def _ehlo(self) -> bool:
+        offered = [*self._relay.extensions]
+        if self._relay.starttls and not self._secured:
+            offered.append("STARTTLS")
+        if self._relay.users:
+            offered.append("AUTH PLAIN LOGIN")
+        lines = ["relay.example", *offered]
+        last = len(lines) - 1
+        return await self._answer("\r\n".join(f"250{' ' if n == last else '-'}{text}" for n, text in enumerate(lines)))
+
+    async def _auth(self, line: bytes) -> bool:
+        words = line.split()
+        if len(words) < 3 or words[1].upper() != b"PLAIN":
+            return await self._answer("504 5.5.4 unsupported")
+        _, user, password = b64decode(words[2]).decode().split("\x00")
+        good = self._relay.users.get(user) == password
+        return await self._answer("235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password")
+
+    async def _data(self) -> bool:
+        reply = self._relay.scripted(self._recipient, "DATA", "354 go ahead")
+        if not await self._answer(reply) or not reply.startswith("354"):
+            return reply != DROP
+        data = (await self._reader.readuntil(b"\r\n.\r\n"))[:-3]
+        reply = self._relay.scripted(self._recipient, "DOT", "250 2.0.0 queued")
+        if reply.startswith("250"):
+            mail = Received(self._sender, self._recipient, re.sub(rb"(?m)^\.", b"", data))
+            await self._relay.accept(mail)
+        return await self._answer(reply)
+
+    async def _answer(self, reply: str) -> bool:
+        if reply == DROP:
+            return False
+        if reply == HANG:
+            await self._reader.read()  # until the other side has had enough
+            return False
+        self._writer.write(reply.encode() + b"\r\n")
+        await self._writer.drain()
+        return not reply.startswith("421")
+
+
+def _address_in(line: bytes) -> str:
+    found = _ADDRESS.search(line)
+    return found[1].decode() if found else ""
