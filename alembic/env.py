@@ -1,4 +1,4 @@
-"""Run migrations on the connection that the caller hands in, or on the configured database for the `alembic` command."""
+"""Run migrations on the connection that the caller hands in, or, for `alembic` itself, on the configured database."""
 
 import asyncio
 from typing import Literal

@@ -44,13 +44,17 @@ class SmtpSettings(_Part):
     host: str = Field("127.0.0.1", description="Relay to hand mail to.")
     port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
     username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
-    password: SecretStr | None = Field(None, description="Password for AUTH; never sent over an unprotected connection.")
+    password: SecretStr | None = Field(
+        None, description="Password for AUTH; never sent over an unprotected connection."
+    )
     security: Security | None = Field(
         None, description="`starttls`, `tls` or `none`. Default: `none` for a loopback relay, else `starttls`."
     )
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
     helo_name: str = Field("notifier.localdomain", description="Name given in EHLO.", pattern=r"^[A-Za-z0-9.\-\[\]:]+$")
-    max_connections: int = Field(20, ge=1, le=500, description="Connections to the relay at the same time, per process.")
+    max_connections: int = Field(
+        20, ge=1, le=500, description="Connections to the relay at the same time, per process."
+    )
 
     @property
     def effective_security(self) -> Security:
@@ -90,7 +94,7 @@ class RecipientsSettings(_Part):
 
     mode: RecipientsMode = Field(
         RecipientsMode.ALLOW,
-        description="`live`, `allow` (only the allow-list; a loopback relay with an empty list takes all) or `redirect`.",
+        description="`live`, `allow` (the list; a loopback relay with an empty list takes all) or `redirect`.",
     )
     allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."

@@ -25,9 +25,7 @@ async def suppressed(connection: AsyncConnection, addresses: Sequence[str]) -> d
     return {row.address: row.reason for row in found}
 
 
-async def suppress(
-    connection: AsyncConnection, recipient: str, *, reason: Reason, detail: str, now: datetime
-) -> None:
+async def suppress(connection: AsyncConnection, recipient: str, *, reason: Reason, detail: str, now: datetime) -> None:
     """Never mail this address again; the first reason stays."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     values = {"address": address.key(recipient), "reason": reason, "detail": detail[:1000], "created_at": now}

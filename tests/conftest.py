@@ -49,12 +49,12 @@ def postgres_database(
 
 def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Installation:
     settings = Settings(
-        database_url=url,  # type: ignore[arg-type]  # pydantic makes the secret
+        database_url=url,
         data_dir=folder,
         smtp=SmtpSettings(port=relay_port),
         sender=SenderSettings(concurrency=4, grace=5),
         recipients=RecipientsSettings(mode=RecipientsMode.LIVE),
-        NOTIFIER_FROM="Notifier <notifier@instance.example>",  # type: ignore[call-arg]  # the field's alias
+        NOTIFIER_FROM="Notifier <notifier@instance.example>",
     )
     return Installation(settings=settings, keys=keys)
 

@@ -1,4 +1,4 @@
-"""Errors on the wire: `application/problem+json` (RFC 9457) with a stable code, and never a secret, SQL or stack trace."""
+"""Errors on the wire: `application/problem+json` (RFC 9457) with a stable code; never a secret, SQL or stack trace."""
 
 import secrets
 from collections.abc import Sequence

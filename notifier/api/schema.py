@@ -33,7 +33,9 @@ class NotificationIn(BaseModel):
         extra="forbid",
         strict=True,
         json_schema_extra={
-            "examples": [{"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}]
+            "examples": [
+                {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+            ]
         },
     )
 

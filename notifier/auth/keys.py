@@ -78,9 +78,7 @@ class Caller:
             raise InsufficientScopeError(scope)
 
 
-async def create_service(
-    connection: AsyncConnection, name: str, *, from_domains: Sequence[str], now: datetime
-) -> UUID:
+async def create_service(connection: AsyncConnection, name: str, *, from_domains: Sequence[str], now: datetime) -> UUID:
     """A new calling application. Raises `NameTakenError`."""
     values = {"id": new_id(), "name": name, "from_domains": [d.lower() for d in from_domains], "created_at": now}
     try:

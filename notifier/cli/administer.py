@@ -12,8 +12,6 @@ from notifier.cli.output import Failed
 if TYPE_CHECKING:
     from notifier.wiring import Base
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""

@@ -4,7 +4,6 @@ Whoever opens `write()` owns the transaction: it commits when the block ends and
 that cannot be reached is always `DatabaseUnavailableError`, whichever library noticed.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -85,7 +84,7 @@ def unavailable_as_such() -> Iterator[None]:
         if is_unavailable(error):
             raise DatabaseUnavailableError from error
         raise
-    except (OSError, asyncio.TimeoutError, PoolTimeoutError) as error:
+    except (TimeoutError, OSError, PoolTimeoutError) as error:
         raise DatabaseUnavailableError from error
 
 

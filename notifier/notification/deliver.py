@@ -20,7 +20,7 @@ from notifier.notification import load, settle
 from notifier.notification.load import Delivery
 from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
 from notifier.notification.settle import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
-from notifier.outbox.handler import Claimed, Settle, Settlement
+from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
 from notifier.outcomes import NotTried, Outcome, Scope
 from notifier.rendering.job import Job, Rendered
 from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
@@ -109,7 +109,7 @@ class Deliverer:
                 work.append(Work(entry=entry, delivery=delivery))
             else:
                 self._log.error("notification_missing", entry_id=str(entry.id))
-                settle_one(Settlement(entry=entry, action=settle.Finish()))
+                settle_one(Settlement(entry=entry, action=Finish()))
         return work
 
     def _prepare(self, work: list[Work], settle_one: Settle) -> list[tuple[Work, Job]]:
@@ -120,7 +120,7 @@ class Deliverer:
                 verdict = self._reason_to_stop(one.delivery, one.entry)
                 if verdict is None:
                     prepared.append((one, self._job(one.delivery)))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
                 self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
                 verdict = _faulted(error)
             if verdict is not None:
@@ -171,7 +171,7 @@ class Deliverer:
         try:
             async with self._sending:
                 verdict = await self._try(one, rendered)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
             self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
             verdict = _faulted(error)
         self._settle(one, verdict, settle_one)

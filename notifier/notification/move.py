@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal_column, update
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Notification, columns
@@ -31,7 +32,9 @@ async def move(connection: AsyncConnection, moves: Sequence[Move], cause: Cause)
     """Make each step that the machine allows from where the notification stands; the others change nothing."""
     by_target = sorted(moves, key=lambda m: m.to)
     for target, group in groupby(by_target, key=lambda m: m.to):
-        sources = [literal_column(f"'{status.value}'") for status in sorted(sources_of(target, cause))]
+        sources: list[ColumnElement[Any]] = [
+            literal_column(f"'{status.value}'") for status in sorted(sources_of(target, cause))
+        ]
         values = {
             "status": target,
             "reason": bindparam("new_reason", type_=_notification.reason.type),

@@ -159,9 +159,7 @@ def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circ
             return _deferred(entry, delivery, Record(attempt=attempt), outcome, given)
 
 
-def _deferred(
-    entry: Claimed, delivery: Delivery, record: Record, outcome: Outcome, given: Circumstances
-) -> Settlement:
+def _deferred(entry: Claimed, delivery: Delivery, record: Record, outcome: Outcome, given: Circumstances) -> Settlement:
     """Due again by the schedule, or over if that would be after the expiry."""
     attempts = entry.attempts + 1
     delay = backoff.delay_after(attempts, spread=given.spread)
@@ -200,7 +198,7 @@ def _attempt(entry: Claimed, delivery: Delivery, tried: Tried) -> dict[str, obje
         "number": entry.attempts + 1,
         "relay": tried.relay,
         "phase": getattr(outcome, "phase", Phase.BODY),
-        "outcome": _NAMES[type(outcome)],  # type: ignore[index]  # NotTried never comes here
+        "outcome": _NAMES[type(outcome)],
         "code": reply.code if reply else None,
         "enhanced_code": reply.enhanced if reply else None,
         "reply": (reply.text if reply else _words(outcome))[:1000],

@@ -72,9 +72,7 @@ async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Su
     written = {row.id for row in await connection.execute(statement.values([draft.row for draft in ordered]))}
     won = [draft for draft in ordered if draft.row["id"] in written]
     if won:
-        contents = [
-            {"notification_id": d.row["id"], "variables": d.variables, "headers": d.headers} for d in won
-        ]
+        contents = [{"notification_id": d.row["id"], "variables": d.variables, "headers": d.headers} for d in won]
         await connection.execute(insert(NotificationContent), contents)
         await store.enqueue(connection, [_entry(draft) for draft in won if draft.row["status"] in WAITING])
     lost = [draft for draft in ordered if draft.row["id"] not in written]
@@ -82,9 +80,7 @@ async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Su
     return [_result(draft, written, winners) for draft in drafts]
 
 
-async def find_replay(
-    connection: AsyncConnection, service_id: UUID, idempotency: Idempotency
-) -> Submitted | None:
+async def find_replay(connection: AsyncConnection, service_id: UUID, idempotency: Idempotency) -> Submitted | None:
     """What an earlier request with this key led to. Raises `IdempotencyKeyReusedError` if it was a different one."""
     statement = select(
         _notification.id, _notification.status, _notification.created_at, _notification.request_hash

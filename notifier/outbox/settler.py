@@ -72,7 +72,7 @@ class Settler:
             return
         try:
             await self._write_when_possible(batch)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever one record raises, the others are written
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._write(batch[:middle])

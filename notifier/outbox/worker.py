@@ -164,7 +164,7 @@ class Worker:
     async def _process(self, claimed: Sequence[Claimed]) -> None:
         try:
             await self._handler.process(claimed, self._settle)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the worker outlives any batch
             self._log.exception("batch_failed", error=type(error).__name__, count=len(claimed))
         for entry in claimed:
             if self._inside.get(entry.id) is entry:  # the handler did not settle it: later, rather than never

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.sandbox import SecurityError
+from jinja2.exceptions import SecurityError
 
 from notifier.rendering import variables as variable
 from notifier.rendering.headers import HeaderValueError
@@ -23,8 +23,8 @@ from notifier.rendering.job import (
     Check,
     Checked,
     Job,
-    MailHeader,
     Mailbox,
+    MailHeader,
     Preview,
     Render,
     Rendered,

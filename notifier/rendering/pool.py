@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
+from typing import Self
 
 import msgspec
 
@@ -27,7 +28,9 @@ CHECK_SECONDS = 2.0
 LARGEST_BATCH = 25
 """Mails in one request: enough to pay for the trip, few enough to lose little when one of them overruns."""
 
-OVERRAN = RenderFault(part="mail", line=None, message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory")
+OVERRAN = RenderFault(
+    part="mail", line=None, message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory"
+)
 
 
 class ChildLostError(NotifierError):
@@ -43,7 +46,7 @@ class RenderingPool:
         self._count = children
         self._log = get_logger()
 
-    async def __aenter__(self) -> "RenderingPool":
+    async def __aenter__(self) -> Self:
         for _ in range(self._count):
             self._free.put_nowait(await self._start())
         return self
@@ -53,9 +56,7 @@ class RenderingPool:
             await child.stop()
         self._children.clear()
 
-    async def render(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
-    ) -> list[Rendered | RenderFault]:
+    async def render(self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]) -> list[Rendered | RenderFault]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order."""
         results: list[Rendered | RenderFault] = []
         for start in range(0, len(jobs), LARGEST_BATCH):
@@ -135,7 +136,7 @@ class _ChildProcess:
         self._socket = connection
         self._known: OrderedDict[str, None] = OrderedDict()  # mirrors the child's cache of compiled versions
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(Batch | Checked)
+        self._decoder: msgspec.msgpack.Decoder[Batch | Checked] = msgspec.msgpack.Decoder(Batch | Checked)
 
     async def open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)

@@ -90,9 +90,10 @@ def escape_pointer(name: str) -> str:
 def paths_in(template: nodes.Template) -> list[list[str]]:
     """The variable paths that a parsed template reads, such as ["order", "id"]; loop and set names are left out."""
     assigned = {name.name for name in template.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    inner = {id(node.node) for node in template.find_all((nodes.Getattr, nodes.Getitem))}
+    reads = list(template.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)))
+    inner = {id(node.node) for node in reads if isinstance(node, nodes.Getattr | nodes.Getitem)}
     found = set()
-    for node in template.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
+    for node in reads:
         if id(node) not in inner and (path := _path(node)) and path[0] not in assigned:
             found.add(path)
     return [list(path) for path in sorted(found)]
@@ -124,7 +125,7 @@ def at_path(variables: Mapping[str, Any], path: Iterable[str]) -> Any:
 def without(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
     """The values less those at the dotted paths, inside lists too: what the shortest allowed request looks like."""
     paths = {tuple(path.split(".")) for path in optional}
-    return {key: value for key, value in _strip(variables, (), paths).items()}
+    return dict(_strip(variables, (), paths))
 
 
 def _strip(value: Any, path: tuple[str, ...], paths: set[tuple[str, ...]]) -> Any:

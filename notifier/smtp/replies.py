@@ -26,7 +26,7 @@ def parse(code: int, message: str) -> Reply:
     return Reply(code=code, enhanced=enhanced, text=text[:LONGEST_TEXT])
 
 
-def judge(phase: Phase, reply: Reply) -> Outcome:
+def judge(phase: Phase, reply: Reply) -> Outcome:  # noqa: PLR0911 - one return for each row of the table
     """The outcome of a negative reply (4yz or 5yz) in a phase of the transaction."""
     if reply.code in _LOGIN_CODES:
         return NotTried(detail=str(reply), needs_person=True)

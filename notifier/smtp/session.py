@@ -120,7 +120,9 @@ class _Transaction:
     async def run(self) -> Outcome | Dropped:
         try:
             refused = (
-                await self._command(Phase.MAIL, b"MAIL", b"FROM:<" + self._mail.sender.encode() + b">", *self._options())
+                await self._command(
+                    Phase.MAIL, b"MAIL", b"FROM:<" + self._mail.sender.encode() + b">", *self._options()
+                )
                 or await self._command(Phase.RCPT, b"RCPT", b"TO:<" + self._mail.recipient.encode() + b">")
                 or await self._command(Phase.DATA, b"DATA")
             )
@@ -155,7 +157,7 @@ class _Transaction:
         await self._reset()
         return replies.judge(phase, reply)
 
-    async def _body(self) -> Outcome | Dropped:
+    async def _body(self) -> Outcome | Dropped:  # noqa: PLR0911 - one return for each way in which it can end
         """The body and the final dot; from the first byte on, silence means `Uncertain`."""
         self._phase = Phase.BODY
         protocol = self._client.protocol

@@ -1,4 +1,4 @@
-"""Delivering one mail through the relay: a connection that dropped is replaced once, at once, and never blamed on the mail."""
+"""Delivering one mail through the relay; a dropped connection is replaced once, and never blamed on the mail."""
 
 from notifier.outcomes import Deferred, NotTried, Outcome
 from notifier.settings import SmtpSettings

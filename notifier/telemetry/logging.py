@@ -12,10 +12,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 FIELDS = frozenset(
     {
-        "address_count", "attempts", "batch", "circuit", "code", "count", "database", "detail", "duration_ms", "entry_id",
-        "error", "event", "exception", "exc_info", "host", "http_method", "http_path", "http_status", "lease_no", "level",
-        "lost", "notification_id", "outcome", "phase", "pid", "port", "reason", "relay", "request_id", "seconds",
-        "service_id", "slug", "status", "template", "timestamp", "url", "version",
+        "circuit", "count", "detail", "duration_ms", "entry_id", "error", "event", "exception", "exc_info", "lease_no",
+        "level", "notification_id", "outcome", "reason", "relay", "request_id", "timestamp", "version",
     }
 )  # fmt: skip
 

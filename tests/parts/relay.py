@@ -138,7 +138,7 @@ class _Connection:
             if not await self._obey(verb, line):
                 return
 
-    async def _obey(self, verb: str, line: bytes) -> bool:
+    async def _obey(self, verb: str, line: bytes) -> bool:  # noqa: PLR0911 - one return per command
         match verb:
             case "EHLO":
                 return await self._ehlo()

@@ -1,4 +1,4 @@
-"""What callers asked for and what became of it: the notification, its content, its attempts, and who must not be mailed."""
+"""What callers asked for and what became of it: notification, content, attempts, and who must not be mailed."""
 
 from datetime import datetime
 from typing import Any

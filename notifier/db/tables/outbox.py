@@ -15,11 +15,13 @@ _LEASED = text("state = 'leased'")
 
 
 class OutboxEntry(Table, table=True):
-    """Intent to do work; exists only while the work is pending. One `due_at` serves schedule, retry and lease expiry."""
+    """Intent to do work, while it is pending. One `due_at` serves schedule, retry and lease expiry."""
 
     __tablename__ = "outbox_entry"
     __table_args__ = (
-        Index("ix_outbox_entry_ready", "kind", "priority", "due_at", "id", postgresql_where=_READY, sqlite_where=_READY),
+        Index(
+            "ix_outbox_entry_ready", "kind", "priority", "due_at", "id", postgresql_where=_READY, sqlite_where=_READY
+        ),
         Index("ix_outbox_entry_leased", "due_at", postgresql_where=_LEASED, sqlite_where=_LEASED),
         Index("ix_outbox_entry_subject_id", "subject_id"),
         {

@@ -1,0 +1,45 @@
+# On a fresh machine: `make demo` to see it work, `make test` to see that it does.
+# Needs Python >= 3.11 and a package registry, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+.PHONY: demo test check format lock bench clean
+
+# The virtual environment from the pinned lock, with this checkout installed editable.
+.venv: requirements.lock requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch .venv
+
+# API, sender and inbox in one process on SQLite; prints URLs, a key and a curl line. DEMO="--port 9000" to pass flags.
+demo: .venv
+	$(BIN)/notifier demo $(DEMO)
+
+# Everything that must hold, on real SQLite and PostgreSQL, with coverage.
+test: .venv
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(TESTS)
+	$(BIN)/python -m coverage report --fail-under=95
+
+# Style, types and layers.
+check: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Needs uv; run after changing dependencies in pyproject.toml.
+lock:
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra dev \
+	  -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
