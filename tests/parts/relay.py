@@ -1,6 +1,7 @@
 """A real SMTP server whose replies a test scripts by recipient and command; it remembers all that it was told."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 from base64 import b64decode
@@ -13,6 +14,12 @@ DROP = "drop"
 """A scripted reply: close the connection instead of answering."""
 HANG = "hang"
 """A scripted reply: never answer."""
+ENDLESS = "endless"
+"""A scripted reply: continuation lines without end, until the other side closes."""
+TRICKLE = "trickle"
+"""A scripted reply: one byte after the other and never a line end, until the other side closes."""
+_PACE = 0.01  # seconds between the bytes of a trickle
+_EARLY = 0.01  # seconds in which a watchful relay waits for a command that comes too soon
 _ADDRESS = re.compile(rb"<([^>]*)>")
 
 
@@ -44,12 +51,16 @@ class Relay:
     tls: ssl.SSLContext | None = None  # from the first byte
     starttls: ssl.SSLContext | None = None
     users: dict[str, str] = field(default_factory=dict)
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")  # for AUTH, offered where there are users
+    watchful: bool = False  # hold each reply back for a moment, and note what arrives before it in `early`
     pipelines: bool = True
     port: int = 0
     host: str = "127.0.0.1"
     connections: int = 0
     commands: list[str] = field(default_factory=list)  # every command of every connection, in order
     received: list[Received] = field(default_factory=list)
+    early: list[bytes] = field(default_factory=list)  # what a client said before it had the reply to its last command
+    poured: int = 0  # bytes of endless replies
 
     def __post_init__(self) -> None:
         self._script: dict[tuple[str, str], deque[str]] = defaultdict(deque)
@@ -60,7 +71,8 @@ class Relay:
     def say(self, recipient: str, command: str, reply: str, *, times: int = 1) -> None:
         """Answer `command` (MAIL, RCPT, DATA or DOT) for this recipient with `reply`; "*" stands for any.
 
-        MAIL comes before the recipient is known, so script it for the sender's address.
+        MAIL comes before the recipient is known, so script it for the sender's address; EHLO, AUTH and RSET
+        belong to nobody, so script them for "*".
         """
         self._script[recipient, command].extend([reply] * times)
 
@@ -90,6 +102,21 @@ class Relay:
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: sum(c.startswith(name) for c in self.commands) >= count)
 
+    async def wait_until_silent(self, *, seconds: float = 15.0) -> None:
+        """Wait until no connection is open."""
+        async with asyncio.timeout(seconds), self._arrived:
+            await self._arrived.wait_for(lambda: not self._writers)
+
+    def hang_up(self) -> None:
+        """Close every connection in good order; go on listening."""
+        for writer in list(self._writers):
+            writer.close()
+
+    def cut(self) -> None:
+        """Reset every connection; go on listening."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
@@ -98,8 +125,10 @@ class Relay:
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
-            self._writers.discard(writer)
             writer.close()
+            async with self._arrived:
+                self._writers.discard(writer)
+                self._arrived.notify_all()
 
     async def note(self, command: str) -> None:
         """Remember a command."""
@@ -158,7 +187,7 @@ class _Connection:
             case "DATA":
                 return await self._data()
             case "RSET" | "NOOP":
-                return await self._answer("250 2.0.0 ok")
+                return await self._answer(self._relay.scripted("*", verb, "250 2.0.0 ok"))
             case "QUIT":
                 await self._answer("221 2.0.0 bye")
                 return False
@@ -169,18 +198,25 @@ class _Connection:
         if self._relay.starttls and not self._secured:
             offered.append("STARTTLS")
         if self._relay.users:
-            offered.append("AUTH PLAIN LOGIN")
+            offered.append(" ".join(("AUTH", *self._relay.mechanisms)))
         lines = ["relay.example", *offered]
         last = len(lines) - 1
-        return await self._answer("\r\n".join(f"250{' ' if n == last else '-'}{text}" for n, text in enumerate(lines)))
+        usual = "\r\n".join(f"250{' ' if n == last else '-'}{text}" for n, text in enumerate(lines))
+        return await self._answer(self._relay.scripted("*", "EHLO", usual))
 
     async def _auth(self, line: bytes) -> bool:
         words = line.split()
-        if len(words) < 3 or words[1].upper() != b"PLAIN":
+        mechanism = words[1].upper().decode()
+        if len(words) < 3 or mechanism not in self._relay.mechanisms:
             return await self._answer("504 5.5.4 unsupported")
-        _, user, password = b64decode(words[2]).decode().split("\x00")
+        if mechanism == "LOGIN":
+            await self._answer("334 UGFzc3dvcmQ6")
+            user, password = b64decode(words[2]).decode(), b64decode(await self._reader.readline()).decode()
+        else:
+            _, user, password = b64decode(words[2]).decode().split("\x00")
         good = self._relay.users.get(user) == password
-        return await self._answer("235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password")
+        usual = "235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password"
+        return await self._answer(self._relay.scripted("*", "AUTH", usual))
 
     async def _data(self) -> bool:
         reply = self._relay.scripted(self._recipient, "DATA", "354 go ahead")
@@ -199,9 +235,31 @@ class _Connection:
         if reply == HANG:
             await self._reader.read()  # until the other side has had enough
             return False
-        self._writer.write(reply.encode() + b"\r\n")
+        if reply == ENDLESS:
+            await self._pour(b"250-and so on\r\n" * 64)
+        if reply == TRICKLE:
+            await self._pour(b"2", pace=_PACE)
+        if self._relay.watchful and await self._heard_early():
+            return False
+        self._writer.write(reply.encode("utf-8", "surrogateescape") + b"\r\n")
         await self._writer.drain()
         return not reply.startswith("421")
+
+    async def _pour(self, chunk: bytes, *, pace: float = 0.0) -> None:
+        """Write it again and again; ends with the error that the other side's closing raises."""
+        while True:
+            self._writer.write(chunk)
+            self._relay.poured += len(chunk)
+            await self._writer.drain()
+            await asyncio.sleep(pace)
+
+    async def _heard_early(self) -> bool:
+        """True, and a note, if the client speaks out of turn."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_EARLY):
+                if said := await self._reader.read(1 << 16):
+                    self._relay.early.append(said)
+        return bool(self._relay.early)
 
 
 def _address_in(line: bytes) -> str:

@@ -1,0 +1,104 @@
+"""The intake's shared commit: together, bisected on failure, and never an answer before the commit."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from parts.queue import Queue
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.outbox.intake import Intake
+
+
+class Ledger:
+    """A writer of words into a table of its own; it also counts its transactions."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.database = queue.database
+        self.transactions = 0
+        self.commits = 0
+
+    async def create(self) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(text("CREATE TABLE ledger (word text CHECK (word <> 'poison'))"))
+
+    async def write(self, connection: AsyncConnection, words: Sequence[str]) -> list[str]:
+        self.transactions += 1
+        for word in words:
+            await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": word})
+        return [word.upper() for word in words]
+
+    def committed(self) -> None:
+        self.commits += 1
+
+    async def words(self) -> list[str]:
+        async with self.database.read() as connection:
+            return sorted((await connection.execute(text("SELECT word FROM ledger"))).scalars())
+
+
+@pytest.fixture
+async def ledger(queue: Queue) -> Ledger:
+    made = Ledger(queue)
+    await made.create()
+    return made
+
+
+async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
+    """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
+    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    words = [f"word{n:02}" for n in range(50)]
+    results = await asyncio.gather(*(intake.submit(word) for word in words))
+    assert results == [word.upper() for word in words]
+    assert await ledger.words() == words
+    assert ledger.transactions <= 3
+    assert ledger.commits == ledger.transactions
+
+
+async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
+    """A batch with one refused row is halved until only that row's caller hears of it."""
+    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    words = [f"word{n}" for n in range(9)]
+    tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(r).__name__ for r in results if not isinstance(r, str)] == ["IntegrityError"]
+    assert await ledger.words() == words
+
+
+async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_open(ledger: Ledger) -> None:
+    """Whatever the writer raises is raised where it was submitted; the next submit works."""
+    broken = True
+
+    async def write(connection: AsyncConnection, words: Sequence[str]) -> list[str]:
+        if broken:
+            raise ZeroDivisionError
+        return await ledger.write(connection, words)
+
+    intake = Intake(ledger.database, write, committed=ledger.committed)
+    results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
+    assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
+    broken = False
+    assert await intake.submit("c") == "C"
+
+
+async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
+    """A cancelled submit that was not begun is left out; its neighbours are written."""
+    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    first = asyncio.create_task(intake.submit("first"))
+    await asyncio.sleep(0)
+    gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await asyncio.gather(first, stays) == ["FIRST", "STAYS"]
+    assert "stays" in await ledger.words()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
+    """A single bad row is not retried and not hidden."""
+    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    with pytest.raises(DBAPIError):
+        await intake.submit("poison")
+    assert ledger.commits == 0

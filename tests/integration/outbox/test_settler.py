@@ -1,0 +1,120 @@
+"""The settler: nothing is dropped while the database is away, and one bad record hurts one entry."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from parts import postgres
+from parts.queue import Queue
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db import migrate
+from notifier.db.engine import Database
+from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
+from notifier.outbox.settler import Settler
+from notifier.states import EntryKind, EntryState
+from notifier.telemetry import metrics
+
+
+class Recorder:
+    """A handler that writes the record's text; the text 'poison' breaks a constraint."""
+
+    kind = EntryKind.EMAIL
+    slots = 10
+    lease = timedelta(minutes=5)
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.changed = asyncio.Event()
+
+    def room(self) -> int:
+        return 10
+
+    async def process(self, batch: Sequence[Claimed], settle: Settle) -> None:
+        raise AssertionError("not used here")
+
+    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+        for settlement in settled:
+            await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
+
+    def count(self, settled: int) -> None:
+        self.settled += settled
+        self.changed.set()
+
+
+async def _with_ledger(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE ledger (word text CHECK (word <> 'poison'))"))
+
+
+async def _words(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return sorted((await connection.execute(text("SELECT word FROM ledger"))).scalars())
+
+
+async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Queue) -> None:
+    """An outcome that cannot be recorded is never sent again: its entry is held; the others settle."""
+    await _with_ledger(queue.database)
+    for _ in range(7):
+        await queue.enqueue()
+    claimed = await queue.claim()
+    recorder = Recorder()
+    settler = Settler(queue.database, recorder, settled=recorder.count)
+    for number, entry in enumerate(claimed):
+        record = "poison" if number == 3 else f"word{number}"
+        settler.put(Settlement(entry=entry, action=Finish(), record=record))
+    settler.close()
+    await settler.run()
+    assert await _words(queue.database) == [f"word{n}" for n in (0, 1, 2, 4, 5, 6)]
+    assert await queue.states() == {EntryState.READY: 0, EntryState.LEASED: 0, EntryState.HELD: 1}
+    assert recorder.settled == 7
+
+
+async def test_a_lost_lease_is_counted_and_not_recorded(queue: Queue) -> None:
+    """A settlement whose fence is over writes nothing and shows in the metric."""
+    await _with_ledger(queue.database)
+    await queue.enqueue()
+    (stale,) = await queue.claim()
+    queue.later(hours=1)
+    await queue.rescue()
+    await queue.claim()
+    before = metrics.LEASES_LOST._value.get()
+    recorder = Recorder()
+    settler = Settler(queue.database, recorder, settled=recorder.count)
+    settler.put(Settlement(entry=stale, action=Finish(), record="late"))
+    settler.close()
+    await settler.run()
+    assert await _words(queue.database) == []
+    assert metrics.LEASES_LOST._value.get() == before + 1
+
+
+@pytest.mark.timeout(60)
+async def test_settlements_wait_for_the_database_and_are_written_when_it_returns() -> None:
+    """A database that is away delays a settlement, and loses none."""
+    server = await asyncio.to_thread(lambda: postgres.OwnServer(durable=True))
+    try:
+        database = Database(server.url("postgres"))
+        await migrate.upgrade(database)
+        queue = Queue(database)
+        await _with_ledger(database)
+        await queue.enqueue()
+        (claimed,) = await queue.claim()
+        await asyncio.to_thread(server.halt)
+        recorder = Recorder()
+        settler = Settler(database, recorder, settled=recorder.count)
+        running = asyncio.create_task(settler.run())
+        settler.put(Settlement(entry=claimed, action=Finish(), record="kept"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await recorder.changed.wait()
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(20):
+            await recorder.changed.wait()
+        settler.close()
+        await running
+        assert await _words(database) == ["kept"]
+        await database.close()
+    finally:
+        await asyncio.to_thread(server.stop)

@@ -1,0 +1,204 @@
+"""The conformance suite of the queue: the same functions, the same results, on SQLite and PostgreSQL."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+from parts.installation import Installation
+from parts.queue import LEASE, START, Queue, ids
+
+from notifier.outbox import store
+from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
+from notifier.states import EntryKind, EntryState, Priority
+
+
+async def test_claim_takes_due_entries_oldest_first(queue: Queue) -> None:
+    """Entries come in the order in which they are due, and not before."""
+    second = await queue.enqueue(due=timedelta(seconds=2))
+    first = await queue.enqueue(due=timedelta(seconds=1))
+    await queue.enqueue(due=timedelta(hours=1))
+    assert await queue.claim() == []
+    queue.later(seconds=10)
+    assert ids(await queue.claim()) == ids([first, second])
+
+
+async def test_claim_leases_under_a_raised_fence(queue: Queue) -> None:
+    """A claim leases the entry to its holder, raises the fence and remembers when it was due."""
+    entry = await queue.enqueue()
+    queue.later(seconds=30)
+    (claimed,) = await queue.claim()
+    assert (claimed.lease_no, claimed.due_at, claimed.subject_id) == (1, START, entry.subject_id)
+    row = await queue.row(entry.id)
+    assert row is not None
+    assert (row.state, row.leased_by, row.due_at) == (EntryState.LEASED, queue.holder, queue.now + LEASE)
+
+
+async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: Queue) -> None:
+    """Rule 1 of the fence protocol: an expired lease is rescued, never claimed."""
+    await queue.enqueue()
+    await queue.claim()
+    queue.later(hours=1)
+    assert await queue.claim() == []
+    assert await queue.rescue() == 1
+    assert len(await queue.claim()) == 1
+
+
+async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: Queue) -> None:
+    """Only an overrun lease is rescued; the entry is due now, counted as lost, its fence unchanged."""
+    entry = await queue.enqueue()
+    await queue.claim()
+    queue.later(minutes=4, seconds=59)
+    assert await queue.rescue() == 0
+    queue.later(seconds=1)
+    assert await queue.rescue() == 1
+    row = await queue.row(entry.id)
+    assert row is not None
+    assert (row.state, row.lease_no, row.lost, row.due_at) == (EntryState.READY, 1, 1, queue.now)
+
+
+async def test_rescue_at_start_takes_every_lease(installation: Installation) -> None:
+    """On SQLite, under the lock of the data directory, every lease found at start belongs to a dead process."""
+    if not installation.settings.uses_sqlite:
+        installation = installation.with_settings()  # on PostgreSQL the flag means nothing
+    async with installation.base() as base:
+        queue = Queue(base.database)
+        await queue.enqueue()
+        await queue.claim()
+        async with base.database.write() as connection:
+            rescued = await store.rescue(connection, now=queue.now, holders_are_dead=True)
+    assert rescued == (1 if installation.settings.uses_sqlite else 0)
+
+
+async def test_finish_deletes_the_entry(queue: Queue) -> None:
+    """A finished entry is gone."""
+    entry = await queue.enqueue()
+    assert len(await queue.finish(*await queue.claim())) == 1
+    assert await queue.row(entry.id) is None
+
+
+async def test_a_late_settle_of_a_rescued_lease_counts(queue: Queue) -> None:
+    """Rule 4: a settle with an equal fence counts in any state."""
+    entry = await queue.enqueue()
+    claimed = await queue.claim()
+    queue.later(hours=1)
+    await queue.rescue()
+    assert len(await queue.finish(*claimed)) == 1
+    assert await queue.row(entry.id) is None
+
+
+async def test_a_settle_under_an_old_fence_changes_nothing(queue: Queue) -> None:
+    """Whoever lost the lease to somebody else cannot settle, with any action."""
+    entry = await queue.enqueue()
+    (stale,) = await queue.claim()
+    queue.later(hours=1)
+    await queue.rescue()
+    (current,) = await queue.claim()
+    for action in (Release(), Hold(), Reschedule(delay=timedelta(0), attempts=9)):
+        assert await queue.settle(Settlement(entry=stale, action=action)) == []
+    assert await queue.finish(stale) == []
+    row = await queue.row(entry.id)
+    assert row is not None
+    assert (row.state, row.lease_no, row.attempts) == (EntryState.LEASED, current.lease_no, 0)
+
+
+async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: Queue) -> None:
+    """A rescheduled entry waits for its delay and carries its counters into the next claim."""
+    await queue.enqueue()
+    (claimed,) = await queue.claim()
+    again = Reschedule(delay=timedelta(minutes=5), attempts=3, faults=2, fault="ValueError@here:1")
+    await queue.settle(Settlement(entry=claimed, action=again))
+    queue.later(minutes=4, seconds=59)
+    assert await queue.claim() == []
+    queue.later(seconds=1)
+    (claimed,) = await queue.claim()
+    assert (claimed.attempts, claimed.faults, claimed.fault, claimed.lease_no) == (3, 2, "ValueError@here:1", 2)
+
+
+async def test_release_gives_back_unburnt(queue: Queue) -> None:
+    """A released entry is due when it was due before, with nothing counted."""
+    entry = await queue.enqueue()
+    queue.later(seconds=30)
+    (claimed,) = await queue.claim()
+    await queue.settle(Settlement(entry=claimed, action=Release()))
+    row = await queue.row(entry.id)
+    assert row is not None
+    assert (row.state, row.due_at, row.attempts, row.lost, row.leased_by) == (EntryState.READY, START, 0, 0, None)
+
+
+async def test_a_held_entry_is_in_no_claim(queue: Queue) -> None:
+    """What is held waits for a person."""
+    await queue.enqueue()
+    (claimed,) = await queue.claim()
+    await queue.settle(Settlement(entry=claimed, action=Hold()))
+    queue.later(days=30)
+    assert await queue.rescue() == 0
+    assert await queue.claim() == []
+    assert (await queue.states())[EntryState.HELD] == 1
+
+
+async def test_settle_takes_a_mixed_batch(queue: Queue) -> None:
+    """Finished, rescheduled and released entries settle together."""
+    for _ in range(3):
+        await queue.enqueue()
+    done, later, back = await queue.claim()
+    held = await queue.settle(
+        Settlement(entry=done, action=Release()),
+        Settlement(entry=later, action=Reschedule(delay=timedelta(hours=1), attempts=1)),
+        Settlement(entry=back, action=Hold()),
+    )
+    assert [s.entry.id for s in held] == [done.id, later.id, back.id]
+    assert await queue.states() == {EntryState.READY: 2, EntryState.LEASED: 0, EntryState.HELD: 1}
+
+
+async def test_claim_respects_room_and_shares(queue: Queue) -> None:
+    """No claim takes more than its room, or more of a priority than its share."""
+    for _ in range(6):
+        await queue.enqueue(priority=Priority.BULK)
+        await queue.enqueue(priority=Priority.NORMAL)
+    claimed = await queue.claim(10, bulk=2, normal=3)
+    assert Counter(entry.priority for entry in claimed) == {Priority.BULK: 2, Priority.NORMAL: 3}
+    assert len(await queue.claim(4)) == 4
+
+
+async def test_high_comes_first_and_nobody_starves(queue: Queue) -> None:
+    """Rank decides who goes first, after each waiting priority has had its reserve."""
+    for priority in (Priority.BULK, Priority.NORMAL, Priority.HIGH):
+        for _ in range(20):
+            await queue.enqueue(priority=priority)
+    claimed = await queue.claim(10)
+    assert Counter(entry.priority for entry in claimed) == {Priority.HIGH: 8, Priority.NORMAL: 1, Priority.BULK: 1}
+
+
+async def test_concurrent_claims_share_the_work(queue: Queue) -> None:
+    """Many claimers at once never get the same entry."""
+    for _ in range(40):
+        await queue.enqueue()
+    batches = await asyncio.gather(*(queue.claim(7) for _ in range(8)))
+    claimed = [entry.id for batch in batches for entry in batch]
+    assert len(claimed) == len(set(claimed))
+    rest = await queue.claim(40)
+    assert len(claimed) + len(rest) == 40
+
+
+async def test_due_age_is_that_of_the_oldest_due_entry(queue: Queue) -> None:
+    """The age says how far behind each priority is, and 0 where nothing is due."""
+    await queue.enqueue(priority=Priority.HIGH)
+    await queue.enqueue(priority=Priority.BULK, due=timedelta(hours=1))
+    async with queue.database.read() as connection:
+        ages = await store.due_age(connection, EntryKind.EMAIL, START + timedelta(seconds=90))
+    assert ages == {Priority.HIGH: 90.0, Priority.NORMAL: 0.0, Priority.BULK: 0.0}
+
+
+async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> None:
+    """In production no time is handed in; what was due long ago is claimed."""
+    await queue.enqueue()
+    async with queue.database.write() as connection:
+        quota = store.Quota(room=1, share=dict.fromkeys(Priority, 1), reserve=1)
+        wanted = store.Claim(kind=EntryKind.EMAIL, holder=queue.holder, lease=LEASE, quota=quota, started=0.0)
+        (claimed,) = await store.claim(connection, wanted)
+    async with queue.database.write() as connection:
+        again = Reschedule(delay=timedelta(hours=1), attempts=0)
+        assert len(await store.settle(connection, [Settlement(entry=claimed, action=again)])) == 1
+    async with queue.database.write() as connection:
+        assert await store.claim(connection, wanted) == []
+        assert await store.rescue(connection) == 0

@@ -1,0 +1,83 @@
+"""The outbox as a test drives it: enqueue, claim, settle and rescue at a time that the test chooses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+
+from notifier.db.engine import Database
+from notifier.db.tables import OutboxEntry, columns
+from notifier.ids import new_id
+from notifier.outbox import store
+from notifier.outbox.handler import Claimed, Finish, NewEntry, Quota, Settlement
+from notifier.states import EntryKind, EntryState, Priority
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+LEASE = timedelta(minutes=5)
+_entry = columns(OutboxEntry)
+
+
+@dataclass
+class Queue:
+    """One process's view of the queue."""
+
+    database: Database
+    now: datetime = START
+    holder: UUID = field(default_factory=new_id)
+
+    def later(self, **delta: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**delta)
+
+    async def enqueue(self, *, priority: Priority = Priority.NORMAL, due: timedelta = timedelta(0)) -> NewEntry:
+        """One entry, due at `due` from now."""
+        entry = NewEntry(
+            id=new_id(),
+            kind=EntryKind.EMAIL,
+            subject_id=new_id(),
+            service_id=new_id(),
+            priority=priority,
+            due_at=self.now + due,
+        )
+        async with self.database.write() as connection:
+            await store.enqueue(connection, [entry])
+        return entry
+
+    async def claim(self, room: int = 10, **share: int) -> list[Claimed]:
+        """Claim up to `room`; `share` bounds a priority."""
+        quota = Quota(room=room, share={p: share.get(p.value, room) for p in Priority}, reserve=max(1, room // 20))
+        wanted = store.Claim(kind=EntryKind.EMAIL, holder=self.holder, lease=LEASE, quota=quota, started=0.0)
+        async with self.database.write() as connection:
+            return await store.claim(connection, wanted, now=self.now)
+
+    async def settle(self, *settlements: Settlement) -> list[Settlement]:
+        """Settle; those whose fence held."""
+        async with self.database.write() as connection:
+            return await store.settle(connection, settlements, now=self.now)
+
+    async def finish(self, *entries: Claimed) -> list[Settlement]:
+        """Settle as done."""
+        return await self.settle(*(Settlement(entry=entry, action=Finish()) for entry in entries))
+
+    async def rescue(self) -> int:
+        """Make the entries of overrun leases ready."""
+        async with self.database.write() as connection:
+            return await store.rescue(connection, now=self.now)
+
+    async def states(self) -> dict[EntryState, int]:
+        """How many entries are in each state."""
+        async with self.database.read() as connection:
+            return await store.depth(connection)
+
+    async def row(self, id_: UUID) -> OutboxEntry | None:
+        """An entry as it stands in the table."""
+        async with self.database.read() as connection:
+            found = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
+        return OutboxEntry(**found) if found else None
+
+
+def ids(entries: Sequence[Claimed | NewEntry]) -> list[UUID]:
+    """Their ids."""
+    return [entry.id for entry in entries]
