@@ -47,6 +47,12 @@ async def upgrade(database: Database, revision: str = "head") -> None:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
 
 
+async def downgrade(database: Database, revision: str) -> None:
+    """Take migrations back to `revision`; "base" is before the first."""
+    async with database.write() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), revision))
+
+
 async def current(database: Database) -> str | None:
     """The revision that the database is at; None if it is empty."""
     async with database.read() as connection:

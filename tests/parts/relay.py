@@ -18,6 +18,9 @@ ENDLESS = "endless"
 """A scripted reply: continuation lines without end, until the other side closes."""
 TRICKLE = "trickle"
 """A scripted reply: one byte after the other and never a line end, until the other side closes."""
+STALL = "stall"
+"""A scripted reply to DATA: 354, and then nothing is read until `resume` is set."""
+_LIMIT = 1 << 24  # bytes that are read ahead, and so the largest body
 _PACE = 0.01  # seconds between the bytes of a trickle
 _EARLY = 0.01  # seconds in which a watchful relay waits for a command that comes too soon
 _ADDRESS = re.compile(rb"<([^>]*)>")
@@ -67,6 +70,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._arrived = asyncio.Condition()
         self._writers: set[asyncio.StreamWriter] = set()
+        self.resume = asyncio.Event()
 
     def say(self, recipient: str, command: str, reply: str, *, times: int = 1) -> None:
         """Answer `command` (MAIL, RCPT, DATA or DOT) for this recipient with `reply`; "*" stands for any.
@@ -78,7 +82,7 @@ class Relay:
 
     async def start(self) -> "Relay":
         """Listen; on the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls, limit=_LIMIT)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -220,7 +224,12 @@ class _Connection:
 
     async def _data(self) -> bool:
         reply = self._relay.scripted(self._recipient, "DATA", "354 go ahead")
-        if not await self._answer(reply) or not reply.startswith("354"):
+        if reply == STALL:
+            self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # typed as a write transport
+            await self._answer("354 go ahead")
+            await self._relay.resume.wait()
+            self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        elif not await self._answer(reply) or not reply.startswith("354"):
             return reply != DROP
         data = (await self._reader.readuntil(b"\r\n.\r\n"))[:-3]
         reply = self._relay.scripted(self._recipient, "DOT", "250 2.0.0 queued")

@@ -90,7 +90,7 @@ async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledg
     gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
     await asyncio.sleep(0)
     gone.cancel()
-    assert await asyncio.gather(first, stays) == ["FIRST", "STAYS"]
+    assert list(await asyncio.gather(first, stays)) == ["FIRST", "STAYS"]
     assert "stays" in await ledger.words()
     with pytest.raises(asyncio.CancelledError):
         await gone

@@ -8,7 +8,7 @@ from parts.installation import Installation
 from parts.queue import LEASE, START, Queue, ids
 
 from notifier.outbox import store
-from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
+from notifier.outbox.handler import Hold, Quota, Release, Reschedule, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
 
@@ -193,7 +193,7 @@ async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> 
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        quota = store.Quota(room=1, share=dict.fromkeys(Priority, 1), reserve=1)
+        quota = Quota(room=1, share=dict.fromkeys(Priority, 1), reserve=1)
         wanted = store.Claim(kind=EntryKind.EMAIL, holder=queue.holder, lease=LEASE, quota=quota, started=0.0)
         (claimed,) = await store.claim(connection, wanted)
     async with queue.database.write() as connection:

@@ -1,0 +1,98 @@
+"""The schema: what migrations build is what the models say, on both databases, from empty and in parallel."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from parts import postgres
+from sqlalchemy import CheckConstraint, Connection, inspect, text
+
+from notifier.db import migrate
+from notifier.db.engine import Database
+from notifier.db.tables import Table
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database without anything in it."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+        yield database
+        await database.close()
+        return
+    server: postgres.PostgresServer = request.getfixturevalue("postgres_server")
+    name = postgres.fresh_name()
+    await asyncio.to_thread(postgres.execute, server.url("postgres"), f"CREATE DATABASE {name}")
+    database = Database(server.url(name))
+    yield database
+    await database.close()
+    await asyncio.to_thread(postgres.execute, server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_upgrade_from_empty_equals_the_models(empty: Database) -> None:
+    """After an upgrade autogenerate finds nothing to change."""
+    await migrate.upgrade(empty)
+    assert await migrate.current(empty) == migrate.head()
+    assert await migrate.differences(empty) == []
+
+
+async def test_the_closed_sets_agree(empty: Database) -> None:
+    """Every CHECK of the models is in the database under the same name, with the same values."""
+    await migrate.upgrade(empty)
+    async with empty.read() as connection:
+        found = await connection.run_sync(_checks)
+    expected = {
+        (table.name, str(check.name)): check
+        for table in Table.metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, CheckConstraint)
+    }
+    assert expected
+    assert set(found) == set(expected)
+    for (table, name), sql in found.items():
+        column = Table.metadata.tables[table].c[name.removeprefix(f"ck_{table}_")]
+        values = [member.value for member in column.type.enum_class]  # type: ignore[attr-defined]
+        assert all(f"'{value}'" in sql for value in values), (table, name)
+        assert sql.count("'") == 2 * len(values) or "::" in sql
+
+
+def _checks(connection: Connection) -> dict[tuple[str, str], str]:
+    """The text of each CHECK in the database, by table and name."""
+    inspector = inspect(connection)
+    return {
+        (table, str(check["name"])): str(check["sqltext"])
+        for table in inspector.get_table_names()
+        for check in inspector.get_check_constraints(table)
+    }
+
+
+async def test_downgrade_and_upgrade_again(empty: Database) -> None:
+    """Every migration can be taken back, and leaves nothing."""
+    await migrate.upgrade(empty)
+    await migrate.downgrade(empty, "base")
+    async with empty.read() as connection:
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    assert tables == ["alembic_version"]
+    await migrate.upgrade(empty)
+    assert await migrate.differences(empty) == []
+
+
+async def test_many_upgrades_at_once_run_once(postgres_server: postgres.PostgresServer) -> None:
+    """Processes that start together do not trip over each other: the upgrade holds an advisory lock."""
+    name = postgres.fresh_name()
+    await asyncio.to_thread(postgres.execute, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
+    databases = [Database(postgres_server.url(name)) for _ in range(4)]
+    await asyncio.gather(*(migrate.upgrade(database) for database in databases))
+    async with databases[0].read() as connection:
+        versions = (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one()
+    assert versions == 1
+    for database in databases:
+        await database.close()
+    await asyncio.to_thread(postgres.execute, postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_there_is_one_head() -> None:
+    """Two migrations with the same parent would leave the order to chance."""
+    assert len(ScriptDirectory.from_config(migrate.alembic_config()).get_heads()) == 1

@@ -1,0 +1,161 @@
+"""What changes between submit and send (C9), and what a notification looks like to those who look it up."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from parts import caller
+from parts.installation import Installation
+from parts.relay import Relay
+
+from notifier import suppression, wiring
+from notifier.clock import SystemClock
+from notifier.rendering.pool import RenderingPool
+from notifier.rendering.source import TemplateSource
+from notifier.settings import RecipientsMode
+from notifier.states import Reason
+from notifier.templating import files, store
+
+
+async def _publish_changed_welcome(parts: wiring.Base) -> int:
+    """A second version of the welcome template with another subject."""
+    source = files.read(Path("templates"), "welcome")
+    changed = TemplateSource(
+        files=source.files | {"subject.txt": "Changed for {{ name }} of {{ product }}"},
+        sample=source.sample,
+        settings=source.settings,
+    )
+    async with RenderingPool() as pool:
+        report = await pool.check(changed)
+    assert report.faults == []
+    async with parts.database.write() as connection:
+        version = await store.publish(
+            connection, "welcome", changed, subject_paths=report.subject_paths, by="test", now=SystemClock().now()
+        )
+    return version.number
+
+
+async def test_the_version_is_pinned_at_submit(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """C9: a template published after the submit changes the next mail, not this one."""
+    async with installation.client(parts) as client:
+        before = await caller.submit(client, "before@example.com")
+        number = await _publish_changed_welcome(parts)
+        after = await caller.submit(client, "after@example.com")
+        asked = await caller.submit(client, "asked@example.com", template_version=1)
+        async with wiring.sender(parts):
+            await relay.wait_for(3)
+        versions = [(await client.get(path)).json()["template_version"] for path in (before, after, asked)]
+    subjects = {mail.recipient: mail.message["Subject"] for mail in relay.received}
+    assert versions == [1, number, 1]
+    assert subjects == {
+        "before@example.com": "Welcome to Larkspur, Ada",
+        "after@example.com": "Changed for Ada of Larkspur",
+        "asked@example.com": "Welcome to Larkspur, Ada",
+    }
+
+
+async def test_an_address_suppressed_meanwhile_is_not_mailed(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """C9: a suppression that comes between submit and send stops the mail."""
+    async with installation.client(parts) as client:
+        path = await caller.submit(client, "Bob@example.com")
+        async with parts.database.write() as connection:
+            await suppression.suppress(
+                connection, "bob@example.com", reason=Reason.RECIPIENT_REFUSED, detail="gone", now=SystemClock().now()
+            )
+        async with wiring.sender(parts):
+            found = await caller.until(client, path, "suppressed")
+    assert (found["reason"], found["attempts"], relay.connections) == ("recipient_suppressed", [], 0)
+    assert await caller.entries(parts.database) == 0
+
+
+async def test_an_expired_mail_is_not_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """C9: what was not tried before its expiry ends as `expired`."""
+    async with installation.client(parts) as client:
+        path = await caller.submit(client)
+        await caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
+        async with wiring.sender(parts):
+            found = await caller.until(client, path, "expired")
+    assert (found["attempts"], relay.connections) == ([], 0)
+
+
+async def test_an_expired_mail_that_was_tried_failed(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """What was tried and then ran out of time is `failed`, with the relay's last words."""
+    relay.say("bob@example.com", "RCPT", "450 4.2.0 busy")
+    async with installation.client(parts) as client, wiring.sender(parts):
+        path = await caller.submit(client, "bob@example.com")
+        await caller.until(client, path, "deferred")
+        await caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
+        await caller.make_due(parts.database)
+        found = await caller.until(client, path, "failed")
+    assert (found["reason"], found["detail"]) == ("exhausted", "450 4.2.0 busy")
+
+
+async def test_the_recipients_mode_is_asked_again_before_sending(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """A sender with a stricter allow-list than the API's does not mail what the API took in."""
+    async with installation.client(parts) as client:
+        path = await caller.submit(client, "customer@example.com")
+        strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("@staff.example",)})
+        async with strict.base() as base, wiring.sender(base):
+            found = await caller.until(client, path, "failed")
+    assert (found["reason"], relay.connections) == ("recipient_not_allowed", 0)
+
+
+async def test_redirect_never_mails_the_original(installation: Installation, relay: Relay) -> None:
+    """Mode `redirect` sends everything to one address and names the original in a header."""
+    safe = installation.with_settings(recipients={"mode": RecipientsMode.REDIRECT, "redirect_to": "trap@staff.example"})
+    async with safe.base() as base, safe.client(base) as client, wiring.sender(base):
+        await caller.until(client, await caller.submit(client, "customer@example.com"), "sent")
+    (mail,) = relay.received
+    assert mail.recipient == "trap@staff.example"
+    assert mail.message["X-Notifier-Original-To"] == "customer@example.com"
+    assert [c for c in relay.commands if "customer" in c] == []
+
+
+async def test_a_scheduled_mail_waits_for_its_time(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """`send_at` ahead shows as `scheduled`, is dated then, and goes out when the time has come."""
+    later = SystemClock().now() + timedelta(hours=2)
+    async with installation.client(parts) as client, wiring.sender(parts):
+        path = await caller.submit(client, "later@example.com", send_at=later.isoformat())
+        await caller.until(client, await caller.submit(client, "now@example.com"), "sent")
+        found = (await client.get(path)).json()
+        assert found["status"] == "scheduled"
+        assert found["next_attempt_at"] == found["send_at"]
+        await caller.make_due(parts.database)
+        await relay.wait_for(2)
+    dated = relay.received[1].message["Date"]
+    assert dated == later.strftime("%a, %d %b %Y %H:%M:%S +0000")
+
+
+async def test_the_closest_locale_is_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """fr-CA falls back to fr where a template has no fr-CA, and to the default where it has neither."""
+    async with installation.client(parts) as client, wiring.sender(parts):
+        for tag in ("fr-CA", "pt-BR"):
+            await caller.until(client, await caller.submit(client, f"{tag}@example.com", locale=tag), "sent")
+    subjects = {mail.recipient: str(mail.message["Subject"]) for mail in relay.received}
+    assert subjects["fr-CA@example.com"].startswith("Bienvenue")
+    assert subjects["pt-BR@example.com"].startswith("Welcome")
+
+
+async def test_a_template_that_fails_on_these_values_fails_that_mail(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """A value that only breaks while rendering ends as `failed(template)`, naming the part; nothing is sent."""
+    source = files.read(Path("templates"), "welcome")
+    brittle = TemplateSource(
+        files=source.files | {"subject.txt": "{{ name }} {{ product }} {{ 10 / (name | length - 3) }}"},
+        sample=source.sample | {"name": "Grace"},
+        settings=source.settings,
+    )
+    async with parts.database.write() as connection:
+        await store.publish(connection, "welcome", brittle, subject_paths=[], by="test", now=SystemClock().now())
+    async with installation.client(parts) as client, wiring.sender(parts):
+        found = await caller.until(client, await caller.submit(client), "failed")
+    assert (found["reason"], found["detail"]) == ("template", "subject.txt, line 1: division by zero")
+    assert relay.received == []
