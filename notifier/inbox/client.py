@@ -3,6 +3,7 @@
 Waiting listens to the server's events; it does not poll.
 """
 
+import ssl
 import time
 from datetime import datetime
 from types import TracebackType
@@ -22,8 +23,10 @@ class MailHogClient:
     """Speaks to the MailHog at that URL; close it, or use it in a `with` block."""
 
     def __init__(self, url: str) -> None:
+        # Loading the authorities takes longer than all requests of a test, and http:// has no use for them.
+        trust: ssl.SSLContext | bool = url.startswith("https:") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # A proxy from the environment has no business between a test and its inbox.
-        self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+        self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, verify=trust)
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +65,7 @@ class MailHogClient:
         # The stream is opened before the look at what is there, so that no mail falls between the two.
         deadline = time.monotonic() + timeout
         try:
-            with self._http.sse("/api/v1/events", timeout=timeout) as events:
+            with self._http.sse("/api/v1/events", timeout=timeout, max_event_size=None) as events:
                 if found := self._first(expected):
                     return found
                 for event in events:

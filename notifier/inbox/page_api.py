@@ -6,6 +6,7 @@ from running or fetching anything.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,8 +23,8 @@ from notifier.inbox.search import find_readable
 from notifier.inbox.sse import event_stream
 from notifier.inbox.store import MessageStore
 
-_MAX_LISTED = 2_000
 _LISTED = 100
+_LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _MAX_SOURCE = 1024 * 1024  # bytes shown; the whole is there to download
 
 
@@ -38,7 +39,7 @@ class PageApi:
         """All routes of the page's own API; deleting goes through MailHog's."""
         one = "/inbox/messages/{id}"
         return [
-            Route("/inbox/messages", self.list, methods=["GET"]),
+            Route("/inbox/messages", self.list_messages, methods=["GET"]),
             Route("/inbox/changes", self.changes, methods=["GET"]),
             Route(one, self.detail, methods=["GET"]),
             Route(one + "/frame", self.frame, methods=["GET"]),
@@ -46,11 +47,11 @@ class PageApi:
             Route(one + "/attachments/{number:int}", self.attachment, methods=["GET"]),
         ]
 
-    async def list(self, request: Request) -> Response:
+    async def list_messages(self, request: Request) -> Response:
         """The newest summaries, those that match `query` if there is one."""
         query = request.query_params.get("query", "")
         limit = request.query_params.get("limit", "")
-        shown = min(int(limit), _MAX_LISTED) if limit.isdecimal() and len(limit) < len("00000") else _LISTED
+        shown = int(limit) if _LIMIT.fullmatch(limit) else _LISTED
         messages = self._store.newest_first()
         # Parsing thousands of mails takes seconds, and the SMTP side lives in this loop.
         found = await asyncio.to_thread(_listing, messages, query, shown)

@@ -4,6 +4,7 @@ It runs in the event loop that is there, and `close` leaves no connection and no
 """
 
 import asyncio
+import logging
 import re
 import secrets
 import socket
@@ -34,6 +35,8 @@ class Receiver:
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a socket that is bound; it belongs to the server from here on."""
+        # At INFO aiosmtpd writes every command, with its addresses, into the log of the program around it.
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self._delivery, self._connections), sock=listener)
 

@@ -32,8 +32,8 @@ from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.circuit import Circuit
 
-LEASE_MARGIN = 5.0
-"""Seconds of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
+LEASE_MARGIN = 0.1
+"""The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ class Deliverer:
         self._settle(one, verdict, settle_one)
 
     async def _try(self, one: Work, rendered: Rendered) -> Verdict:
-        left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN
+        left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
         if self._closing or left <= 0 or (self.relay.is_open and not self.relay.probe_is_due):
             return GivenBack()
         mail = Mail(

@@ -45,7 +45,7 @@ async def until_attempts(client: httpx2.AsyncClient, path: str, count: int, *, s
 async def eventually(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
     """Return once the condition holds; for what announces itself to nobody, such as a circuit that opens."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 

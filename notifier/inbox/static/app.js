@@ -13,6 +13,7 @@ const query = document.getElementById("query");
 const state = { items: [], total: 0, found: 0, smtp: "", limit: STEP, loaded: false, newest: null, shown: null };
 
 const chosen = () => location.hash.slice(2);
+const wanted = () => chosen() || (state.total ? "(choice)" : "(empty)");
 
 /* The list */
 
@@ -46,7 +47,7 @@ function take(answer) {
   showList(state.items, chosen(), { animate: state.loaded });
   state.loaded = true;
   showNumbers();
-  if (!chosen() || state.shown !== chosen()) showChosen();
+  if (state.shown !== wanted()) showChosen();
 }
 
 function announce(items, known) {
@@ -72,7 +73,7 @@ async function showChosen() {
   const id = chosen();
   if (!state.loaded) return;
   panes.dataset.view = id ? "message" : state.total ? "list" : "empty";
-  state.shown = id;
+  state.shown = wanted();
   markList(id);
   if (!id) {
     if (state.total) showChoice(state.smtp);

@@ -1,19 +1,44 @@
-"""What the inbox's tests share: a running inbox, a way to send mail to it, and its HTTP side."""
+"""What the inbox's tests share: a running inbox, a way to send mail to it, its HTTP side, and a browser on its page."""
 
+import os
+import shutil
 import smtplib
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
 import httpx2
 import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 from notifier.inbox.fixture import BackgroundInbox, inbox
 
 __all__ = ["inbox"]
 
 Send = Callable[..., None]
+BUILT_IN = "built-in"
+REAL = "real"
+REAL_URL = os.environ.get("NOTIFIER_TEST_MAILHOG_URL", "")
+REAL_SMTP = os.environ.get("NOTIFIER_TEST_MAILHOG_SMTP", "127.0.0.1:1025")
+
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,800",
+)
 
 
 @pytest.fixture
@@ -82,3 +107,94 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+@dataclass(frozen=True)
+class MailHog:
+    """Where the server under test is."""
+
+    url: str
+    smtp_host: str
+    smtp_port: int
+
+
+@pytest.fixture(params=[BUILT_IN, REAL] if REAL_URL else [BUILT_IN])
+def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
+    """An empty MailHog."""
+    if request.param == REAL:
+        host, _, port = REAL_SMTP.rpartition(":")
+        httpx2.delete(f"{REAL_URL}/api/v1/messages").raise_for_status()
+        yield MailHog(REAL_URL, host, int(port))
+        return
+    with BackgroundInbox() as inbox:
+        yield MailHog(inbox.http_url, inbox.smtp_host, inbox.smtp_port)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """One browser for all tests."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("Chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a person does on the page. Waiting ends as soon as the browser shows what is waited for."""
+
+    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
+        self.browser = browser
+        self.url = url
+        self._wait = WebDriverWait(
+            browser, 20, poll_frequency=0.02, ignored_exceptions=[StaleElementReferenceException]
+        )
+
+    def open(self, path: str = "/") -> None:
+        """Load the page, and wait until it listens."""
+        self.browser.get(self.url + path)
+        self.until(lambda: self.one("#live").get_attribute("data-state") == "live")
+
+    def all(self, selector: str) -> list[WebElement]:
+        """The elements that match now."""
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        """The element, as soon as there is one."""
+        return self._wait.until(lambda _: next(iter(self.all(selector)), None))  # type: ignore[return-value]
+
+    def texts(self, selector: str) -> list[str]:
+        """What the matching elements say."""
+        return [element.text for element in self.all(selector)]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds."""
+        self._wait.until(lambda _: condition())
+
+    def until_subjects(self, *subjects: str) -> None:
+        """Wait until the list shows exactly these, in this order."""
+        self.until(lambda: self.texts(".row-subject") == list(subjects))
+
+    def until_reading(self, subject: str) -> None:
+        """Wait until that message is open."""
+        self.until(lambda: self.texts("h1.subject") == [subject])
+
+    def press(self, key: str) -> None:
+        """Press a key, wherever the focus is."""
+        webdriver.ActionChains(self.browser).send_keys(key).perform()
+
+
+@pytest.fixture
+def page(chromium: webdriver.Chrome, inbox: BackgroundInbox) -> Iterator[Page]:
+    """The page of an inbox of its own, wide and open."""
+    chromium.set_window_size(1280, 800)
+    opened = Page(chromium, inbox.http_url)
+    opened.open()
+    yield opened
+    # Leaving closes the page's event stream, so that the inbox need not.
+    chromium.get("about:blank")

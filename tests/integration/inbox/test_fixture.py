@@ -80,12 +80,11 @@ def test_a_port_in_use_is_told_where_the_inbox_was_started(inbox: BackgroundInbo
 
 
 def test_the_client_hears_mail_that_comes_while_it_waits(inbox: BackgroundInbox, send: Send) -> None:
-    """Over the event stream: other mail first, then the one that it waits for."""
-    mails = iter(["other", "mine"])
+    """Over the event stream: other mail first, then the one that it waits for, which is large."""
 
     def one_after_the_other() -> None:
-        for subject in mails:
-            send(subject)
+        send("other")
+        send("mine", text="0123456789\n" * 200_000)
 
     sender = threading.Timer(0.1, one_after_the_other)
     with MailHogClient(inbox.http_url) as client:

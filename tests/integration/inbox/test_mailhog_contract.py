@@ -5,51 +5,25 @@ mail that is there.
 """
 
 import base64
-import os
 import smtplib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
-from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
 from notifier.inbox.fixture import MailNotReceived
 from notifier.inbox.search import SearchKind
 
-BUILT_IN = "built-in"
-REAL = "real"
-REAL_URL = os.environ.get("NOTIFIER_TEST_MAILHOG_URL", "")
-REAL_SMTP = os.environ.get("NOTIFIER_TEST_MAILHOG_SMTP", "127.0.0.1:1025")
-
-
-@dataclass(frozen=True)
-class MailHog:
-    """Where the server under test is."""
-
-    url: str
-    smtp_host: str
-    smtp_port: int
-
-
-@pytest.fixture(params=[BUILT_IN, REAL] if REAL_URL else [BUILT_IN])
-def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
-    """An empty MailHog."""
-    if request.param == REAL:
-        host, _, port = REAL_SMTP.rpartition(":")
-        httpx2.delete(f"{REAL_URL}/api/v1/messages").raise_for_status()
-        yield MailHog(REAL_URL, host, int(port))
-        return
-    with BackgroundInbox() as inbox:
-        yield MailHog(inbox.http_url, inbox.smtp_host, inbox.smtp_port)
+if TYPE_CHECKING:
+    from integration.inbox.conftest import MailHog
 
 
 @pytest.fixture
-def http(mailhog: MailHog) -> Iterator[httpx2.Client]:
+def http(mailhog: "MailHog") -> Iterator[httpx2.Client]:
     """An HTTP client for the server under test."""
     with httpx2.Client(base_url=mailhog.url, trust_env=False, timeout=10) as client:
         yield client
@@ -59,7 +33,7 @@ Deliver = Callable[..., None]
 
 
 @pytest.fixture
-def deliver(mailhog: MailHog) -> Deliver:
+def deliver(mailhog: "MailHog") -> Deliver:
     """Hand bytes to the server under test over SMTP."""
 
     def to_server(
@@ -288,7 +262,7 @@ def test_new_messages_come_as_server_sent_events(http: httpx2.Client, deliver: D
     assert told == only_item(http)
 
 
-def test_the_client_reads_searches_waits_and_deletes(mailhog: MailHog, deliver: Deliver) -> None:
+def test_the_client_reads_searches_waits_and_deletes(mailhog: "MailHog", deliver: Deliver) -> None:
     """The client that users get speaks to either server."""
     deliver(PLAIN)
     deliver(b"Subject: later\r\n\r\nx\r\n", to=("bob@customer.example",))
@@ -306,7 +280,7 @@ def test_the_client_reads_searches_waits_and_deletes(mailhog: MailHog, deliver: 
         assert client.messages() == []
 
 
-def test_the_client_waits_for_mail_that_is_still_to_come(mailhog: MailHog, deliver: Deliver) -> None:
+def test_the_client_waits_for_mail_that_is_still_to_come(mailhog: "MailHog", deliver: Deliver) -> None:
     """Other mail in between does not end the wait, and the verdict names what came."""
     with MailHogClient(mailhog.url) as client:
         deliver(b"Subject: other\r\n\r\nx\r\n")

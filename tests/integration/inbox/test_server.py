@@ -60,19 +60,40 @@ async def test_it_stops_under_clients_that_stay_connected() -> None:
     web, idle = await asyncio.open_connection(inbox.host, inbox.http_port)
     idle.write(b"GET / HTTP/1.1\r\nHost: inbox\r\n\r\n")
     await web.readuntil(b"</html>")
-    async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
-        async with client.stream("GET", "/api/v1/events") as events:
-            lines = events.aiter_lines()
-            assert await anext(lines) == ": open"
+    async with (
+        httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client,
+        client.stream("GET", "/api/v1/events") as events,
+    ):
+        lines = events.aiter_lines()
+        assert await anext(lines) == ": open"
 
-            await inbox.stop()
+        await inbox.stop()
 
-            assert asyncio.all_tasks() == before
-            assert [line async for line in lines] == [""]
-    assert (await smtp.read(), (await web.read()).strip()) == (b"", b"")
+        assert asyncio.all_tasks() == before
+        assert [line async for line in lines] == [""]
+    async with asyncio.timeout(2):
+        assert (await smtp.read(), (await web.read()).strip()) == (b"", b"")
     for connection in (dialogue, idle):
         connection.close()
         await connection.wait_closed()
+
+
+async def test_replies_are_sent_at_once() -> None:
+    """Nagle's algorithm is off on both sides: with it each reply of a dialogue may wait 40 ms."""
+    async with Inbox(smtp_port=0, http_port=0) as inbox:
+        _, smtp = await asyncio.open_connection(inbox.host, inbox.smtp_port)
+        reader, web = await asyncio.open_connection(inbox.host, inbox.http_port)
+        web.write(b"GET / HTTP/1.1\r\nHost: inbox\r\n\r\n")
+        await reader.readuntil(b"</html>")
+        assert inbox._web is not None
+
+        connections = [*inbox._receiver._connections, *inbox._web.server_state.connections]
+        sockets = [connection.transport.get_extra_info("socket") for connection in connections if connection.transport]
+
+        assert [bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) for sock in sockets] == [True, True]
+        for connection in (smtp, web):
+            connection.close()
+            await connection.wait_closed()
 
 
 async def test_a_request_that_does_not_end_is_cut_off() -> None:

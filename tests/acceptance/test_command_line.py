@@ -1,0 +1,169 @@
+"""The command line: what it refuses, what it says, and how it exits."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from parts import process
+from parts.installation import Keys
+from parts.process import Process
+from parts.relay import Relay
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """A directory of its own with a migrated SQLite in it."""
+    made = process.environment(tmp_path)
+    process.run("db", "upgrade", env=made)
+    return made
+
+
+@pytest.mark.parametrize("command", ["api", "sender"])
+def test_api_and_sender_alone_refuse_sqlite(env: dict[str, str], command: str) -> None:
+    """SQLite takes one process, so `api` and `sender` exit 2 and name the way out."""
+    refused = process.run(command, env=env, check=False)
+    assert refused.returncode == 2
+    assert "notifier serve" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
+    """`serve` on an empty database says what to run; `db check` exits 1."""
+    env = process.environment(tmp_path)
+    refused = process.run("serve", "--port", "0", env=env, check=False)
+    assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
+    assert process.run("db", "check", env=env, check=False).returncode == 1
+    assert process.run("db", "upgrade", env=env).stdout == "at 0001\n"
+    assert process.run("db", "check", env=env).returncode == 0
+
+
+def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> None:
+    """While a server owns the SQLite file, commands that write say so instead of writing."""
+    with Process("serve", "--port", "0", env=env) as server:
+        server.ready()
+        refused = process.run("services", "create", "shop", env=env, check=False)
+    assert refused.returncode == 1
+    assert "use its API, or stop the server" in refused.stderr
+
+
+def test_keys_belong_to_services(env: dict[str, str]) -> None:
+    """A key needs a service; it is the last line of stdout, and unknown scopes are refused with the known ones."""
+    missing = process.run("keys", "create", "--service", "shop", env=env, check=False)
+    assert (missing.returncode, missing.stderr) == (1, "notifier: there is no service named 'shop'\n")
+    process.run("services", "create", "shop", "--from-domain", "shop.example", env=env)
+    twice = process.run("services", "create", "shop", env=env, check=False)
+    assert (twice.returncode, twice.stderr) == (1, "notifier: there is a service named 'shop' already\n")
+    made = process.run("keys", "create", "--service", "shop", "--scope", "notifications:send", env=env)
+    assert made.stdout.splitlines()[-1].startswith("ntf_live_")
+    wrong = process.run("keys", "create", "--service", "shop", "--scope", "everything", env=env, check=False)
+    assert wrong.returncode == 2
+    assert "notifications:read" in wrong.stderr
+
+
+def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
+    """Templates go from files to versions once, and lint names the file and line of a mistake."""
+    first = json.loads(process.run("templates", "push", "--json", env=env).stdout)
+    assert {row["change"] for row in first} == {"created"}
+    again = json.loads(process.run("templates", "push", "--json", env=env).stdout)
+    assert {row["change"] for row in again} == {"unchanged"}
+    listed = process.run("templates", "list", env=env).stdout
+    assert "order_shipped" in listed
+    rendered = process.run("templates", "render", "welcome", "--locale", "fr-CA", "--part", "subject", env=env)
+    assert rendered.stdout.startswith("Bienvenue")
+    broken = tmp_path / "templates" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "template.toml").write_text('name = "Broken"\n')
+    (broken / "sample.json").write_text("{}")
+    (broken / "subject.txt").write_text("Hello")
+    (broken / "body.html").write_text("<p>\n{% for x in %}\n</p>")
+    lint = process.run("templates", "lint", "--dir", str(broken.parent), env=env, check=False)
+    assert lint.returncode == 1
+    assert lint.stdout.startswith("broken: error: body.html, line 2: ")
+
+
+def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
+    """`doctor` exits 1 on an unreachable relay and says where; `--json` gives the same findings."""
+    port = process.free_port()
+    sick = process.run("doctor", env=env | {"NOTIFIER_SMTP__PORT": str(port)}, check=False)
+    assert sick.returncode == 1
+    assert f"BAD   relay       127.0.0.1:{port}" in sick.stdout
+    findings = json.loads(process.run("doctor", "--json", env=env, check=False).stdout)
+    names = [finding["name"] for finding in findings]
+    assert names[:5] == ["database", "migrations", "clock", "relay", "recipients"]
+    assert names[5:] == ["aiosmtplib", "Jinja2", "Python", "SQLite"]
+
+
+async def test_doctor_and_send_in_a_healthy_installation(
+    sqlite_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+) -> None:
+    """With a relay that answers all is well, and `send` follows one mail to its 250."""
+    url, keys = sqlite_database
+    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
+    healthy = await asyncio.to_thread(process.run, "doctor", env=env)
+    assert "BAD" not in healthy.stdout
+    port = process.free_port()
+    with Process("serve", "--port", str(port), env=env) as server:
+        await asyncio.to_thread(server.ready)
+        words = ("--to", "bob@example.com", "--template", "welcome", "--var", "name=Bob", "--var", "product=Larkspur")
+        where = ("--url", f"http://127.0.0.1:{port}", "--key", keys.shop)
+        sent = await asyncio.to_thread(process.run, "send", *words, *where, env=env)
+        wrong = await asyncio.to_thread(process.run, "send", *words[:-2], *where, env=env, check=False)
+    assert sent.stdout.splitlines()[-1] == "sent"
+    assert "250" in sent.stdout
+    assert (wrong.returncode, "/variables/product" in wrong.stderr) == (1, True)
+
+
+def test_wrong_settings_are_named(tmp_path: Path) -> None:
+    """A setting that cannot be is one line with its name, exit 2."""
+    env = process.environment(tmp_path, SMTP__USERNAME="u", SMTP__PASSWORD="s3cr3t-word", SMTP__SECURITY="none")
+    refused = process.run("doctor", env=env, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("notifier: NOTIFIER_SMTP: a password is never sent in clear")
+    assert "s3cr3t-word" not in refused.stderr
+
+
+async def test_drain_ends_when_nothing_is_due(
+    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+) -> None:
+    """`sender --drain` exits 0 by itself once nothing is due."""
+    url, _ = postgres_database
+    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
+    ended = await asyncio.to_thread(process.run, "sender", "--drain", env=env)
+    assert (ended.returncode, ended.stdout) == (0, "sender ready\n")
+
+
+async def test_a_sender_shows_metrics_and_readiness(
+    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+) -> None:
+    """A sender answers /readyz and /metrics on a port of its own."""
+    url, _ = postgres_database
+    port = process.free_port()
+    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port), SENDER__METRICS_PORT=str(port))
+    with Process("sender", env=env) as sender:
+        await asyncio.to_thread(sender.ready)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            ready = await client.get("/readyz")
+            metrics = (await client.get("/metrics")).text
+        assert await asyncio.to_thread(sender.stop) == 0
+    assert (ready.status_code, [check["name"] for check in ready.json()["checks"]]) == (
+        200,
+        ["database", "migrations", "relay"],
+    )
+    assert 'notifier_due_age_seconds{kind="email",priority="high"} 0.0' in metrics
+
+
+def test_help_is_light() -> None:
+    """`--help` imports none of the heavy libraries, which is what keeps it under 0.3 s."""
+    code = (
+        "import sys; from notifier.cli.main import app; app(['--help'], standalone_mode=False);"
+        "print(sorted({'sqlalchemy', 'fastapi', 'pydantic', 'jinja2', 'uvicorn'} & set(sys.modules)))"
+    )
+    started = time.monotonic()
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - started < 10

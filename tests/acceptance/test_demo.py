@@ -1,0 +1,72 @@
+"""`notifier demo` as a new user meets it."""
+
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx2
+from parts import process
+from parts.process import Process
+
+from notifier.inbox.client import MailHogClient
+
+
+def _demo(folder: Path, *flags: str) -> Process:
+    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
+    return Process("demo", *ports, "--data-dir", str(folder), *flags, env=process.environment(folder))
+
+
+def test_the_first_mail(tmp_path: Path) -> None:
+    """One command, one POST, one mail in the inbox and in MailHog's JSON, and a second start keeps data and key."""
+    with _demo(tmp_path, "--json") as demo:
+        where = demo.ready_json()
+        headers = {"Authorization": f"Bearer {where['key']}"}
+        with httpx2.Client(base_url=where["api"], headers=headers) as client, MailHogClient(where["inbox"]) as inbox:
+            body = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+            reply = client.post("/v1/notifications", json=body)
+            assert (reply.status_code, reply.headers["location"]) == (202, f"/v1/notifications/{reply.json()['id']}")
+            mail = inbox.wait_for(to="ada@example.com", timeout=5)
+            assert mail.subject == "Welcome to Larkspur, Ada"
+            page = httpx2.get(f"{where['inbox']}/api/v2/messages").json()
+            assert page["items"][0]["Content"]["Headers"]["Subject"] == ["Welcome to Larkspur, Ada"]
+        assert demo.stop() == 0
+    kept = tmp_path / "demo-key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    with _demo(tmp_path, "--json") as demo:
+        again = demo.ready_json()
+        assert again["key"] == where["key"]
+        found = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()
+        assert (found["status"], found["attempts"][0]["code"]) == ("sent", 250)
+
+
+def test_the_printed_curl_line_works(tmp_path: Path) -> None:
+    """What the demo prints can be pasted: curl answers 202 with a Location."""
+    with _demo(tmp_path) as demo:
+        demo.ready()
+        printed = demo.until("curl ")
+        answer = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("HTTP/1.1 202")
+    assert re.search(r"(?im)^location: /v1/notifications/[0-9a-f-]{36}\r?$", answer.stdout)
+
+
+def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
+    """A port in use ends the demo with exit 2 and one line that says which flag to change."""
+    with _demo(tmp_path, "--json") as first:
+        where = first.ready_json()
+        for flag, url in (("--port", where["api"]), ("--inbox-port", where["inbox"]), ("--smtp-port", where["smtp"])):
+            port = url.rpartition(":")[2]
+            free = {"--port": "0", "--inbox-port": "0", "--smtp-port": "0"} | {flag: port}
+            flags = [word for pair in free.items() for word in pair]
+            second = process.run("demo", *flags, env=process.environment(tmp_path / "second"), check=False)
+            assert second.returncode == 2
+            assert second.stderr == f"notifier: port {port} is in use: choose another with {flag}\n"
+
+
+def test_two_demos_do_not_share_a_data_directory(tmp_path: Path) -> None:
+    """The data directory has one owner; the second demo says so."""
+    with _demo(tmp_path, "--json") as first:
+        first.ready_json()
+        with _demo(tmp_path, "--json") as second:
+            assert second.wait() == 1
+        assert "another process owns" in second.errors

@@ -1,0 +1,110 @@
+"""The story, through the public face: an order, a mail, a relay that dies and comes back."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from parts import process
+from parts.process import Process
+
+from notifier.inbox.client import MailHogClient
+
+ORDER = {
+    "store": "Fold & Grain",
+    "name": "Ada",
+    "order": {"number": "FG-20418"},
+    "shipment": {
+        "carrier": "Nordpost",
+        "tracking_number": "NP 4471",
+        "tracking_url": "https://nordpost.example/NP4471",
+        "delivery_estimate": "Thursday 15 May",
+    },
+    "items": [{"name": "Walnut tray", "quantity": 1, "price": "€48.00"}],
+    "totals": {"subtotal": "€48.00", "shipping": "€4.90", "total": "€52.90"},
+    "address_lines": ["Ada Lovelace", "12 St James's Square", "London"],
+}
+
+
+class Shop:
+    """A shop that sends its mail through Notifier, and the relay behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.smtp_port, self.http_port, self.port = (process.free_port() for _ in range(3))
+        self.env = process.environment(folder, SMTP__PORT=str(self.smtp_port), FROM="Shop <orders@shop.example>")
+        for command in ("db upgrade", "services create shop", "templates push"):
+            process.run(*command.split(), env=self.env)
+        self.key = process.run("keys", "create", "--service", "shop", env=self.env).stdout.splitlines()[-1]
+
+    def relay(self) -> Process:
+        """Start the relay: an inbox that takes every mail."""
+        arguments = ("inbox", "--port", str(self.http_port), "--smtp-port", str(self.smtp_port))
+        started = Process(*arguments, env=self.env)
+        started.ready()
+        return started
+
+    def notifier(self) -> Process:
+        """Start Notifier."""
+        started = Process("serve", "--port", str(self.port), env=self.env)
+        started.ready()
+        return started
+
+    def client(self) -> httpx2.Client:
+        """The shop's way to Notifier."""
+        url = f"http://127.0.0.1:{self.port}"
+        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {self.key}"})
+
+    def inbox(self) -> MailHogClient:
+        """What has arrived."""
+        return MailHogClient(f"http://127.0.0.1:{self.http_port}")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    return Shop(tmp_path)
+
+
+def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: Shop) -> None:
+    """The story of the README."""
+    with shop.notifier(), shop.client() as client:
+        with shop.relay() as relay, shop.inbox() as inbox:
+            # A customer orders. The shop asks for the mail, and has a durable answer.
+            reply = client.post("/v1/notifications", json=_shipped("ada@example.com"))
+            assert reply.status_code == 202
+
+            # The mail arrives, and the notification says so.
+            mail = inbox.wait_for(to="ada@example.com")
+            assert mail.subject == "Your Fold & Grain order FG-20418 is on its way"
+            assert "Walnut tray" in (mail.html or "")
+            assert "Walnut tray" in (mail.text or "")
+            assert _until(client, reply, "sent")["attempts"][0]["code"] == 250
+
+            # The relay dies. The shop notices nothing; the notification waits.
+            relay.send(signal.SIGKILL)
+            relay.wait()
+        reply = client.post("/v1/notifications", json=_shipped("grace@example.com"))
+        assert reply.status_code == 202
+        waiting = client.get(reply.headers["location"]).json()
+        assert (waiting["status"], waiting["attempts"]) == ("queued", [])
+
+        # The relay comes back. The mail arrives, once, and no attempt was burnt on the outage.
+        with shop.relay(), shop.inbox() as inbox:
+            inbox.wait_for(to="grace@example.com", timeout=30)
+            sent = _until(client, reply, "sent")
+            assert [attempt["outcome"] for attempt in sent["attempts"]] == ["accepted"]
+            assert len(inbox.messages()) == 1
+
+
+def _shipped(to: str) -> dict[str, object]:
+    return {"to": to, "template": "order_shipped", "variables": ORDER}
+
+
+def _until(client: httpx2.Client, reply: httpx2.Response, status: str) -> dict[str, Any]:
+    """The notification once it has the status; asked again and again, as a caller would."""
+    for _ in range(1000):
+        found: dict[str, Any] = client.get(reply.headers["location"]).json()
+        if found["status"] == status:
+            return found
+    raise AssertionError(found)

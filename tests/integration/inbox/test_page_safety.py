@@ -1,0 +1,94 @@
+"""The page in a real Chromium: nothing in a mail runs, and nothing is fetched that the reader did not ask for."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from integration.inbox.conftest import Page
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
+)
+
+Send = Callable[..., None]
+
+
+def test_nothing_in_a_mail_runs(page: "Page", send: Send) -> None:
+    """Scripts, event handlers and frames in the HTML are dead, and markup in text, names and subjects is text."""
+    send(
+        "<img src=x onerror=\"document.title='subject'\">",
+        sender='"<b>bold</b>"@shop.example',
+        text="<script>document.title='text'</script>",
+        html=(
+            "<p id=marker>Shown.</p><script>document.body.dataset.ran='script'</script>"
+            "<img src=x onerror=\"document.body.dataset.ran='handler'\"><svg onload=\"top.document.title='svg'\"></svg>"
+            "<iframe srcdoc=\"<script>top.document.title='frame'</script>\"></iframe>"
+            "<meta http-equiv=refresh content='0;url=about:blank'>"
+        ),
+    )
+    page.one(".row").click()
+    page.until_reading("<img src=x onerror=\"document.title='subject'\">")
+
+    page.browser.switch_to.frame(page.one("iframe.paper"))
+    assert page.one("#marker").text == "Shown."
+    assert page.one("body").get_attribute("data-ran") is None
+    page.browser.switch_to.default_content()
+    page.one("#tab-text").click()
+    assert page.one("pre.text").text == "<script>document.title='text'</script>"
+    assert page.browser.title == "Inbox"
+
+
+def test_inline_images_are_shown_and_remote_ones_only_on_request(page: "Page", send: Send) -> None:
+    """A tracking pixel is not fetched before the reader says so."""
+    with Tracker() as tracker:
+        send(
+            "Images", html=f'<img id=logo src="cid:logo"><img src="http://127.0.0.1:{tracker.port}/pixel">', image=PIXEL
+        )
+        page.one(".row").click()
+        page.until_reading("Images")
+        frame = page.one("iframe.paper")
+        page.browser.switch_to.frame(frame)
+        assert page.one("#logo").get_property("naturalWidth") == 1
+        page.browser.switch_to.default_content()
+        assert tracker.hits == []
+
+        page.one(".notice button").click()
+
+        assert tracker.hit.wait(10)
+        assert tracker.hits == ["/pixel"]
+        assert page.all(".notice") == []
+
+
+class Tracker:
+    """A web server that notes what is fetched from it."""
+
+    def __init__(self) -> None:
+        self.hits: list[str] = []
+        self.hit = threading.Event()
+        tracker = self
+
+        class Note(BaseHTTPRequestHandler):
+            """Notes the path."""
+
+            def do_GET(self) -> None:
+                tracker.hits.append(self.path)
+                tracker.hit.set()
+                self.send_error(404)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Note)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
