@@ -133,7 +133,6 @@ class Settings(BaseSettings):
         description="Sender used when a notification names none.",
     )
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
-    public_url: str = Field("http://127.0.0.1:8000", description="Where callers reach the API; used in links.")
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level logged.")

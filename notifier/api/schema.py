@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from notifier.errors import Fault
+from notifier.notification.check import Wanted
 from notifier.notification.find import NotificationView
-from notifier.notification.submit import Wanted
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Reason, Status
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from parts import process
+from parts import caller, process
 from parts.installation import WELCOME, Keys
 from parts.process import Process
 from parts.relay import Relay
 from sqlalchemy import func, select
 
 from notifier.db.engine import Database
-from notifier.db.tables import Notification, OutboxEntry, columns
+from notifier.db.tables import Notification, columns
 from notifier.states import Status
 
 MAILS = int(os.environ.get("NOTIFIER_TEST_MAILS", "1000"))
@@ -60,18 +60,14 @@ class Fleet:
     async def until_idle(self, seconds: float) -> None:
         """Wait until the outbox is empty."""
         async with asyncio.timeout(seconds):
-            while await self._count(select(func.count()).select_from(OutboxEntry)):
+            while await caller.entries(self.database):
                 await asyncio.sleep(0.1)
 
     async def statuses(self) -> dict[Status, int]:
         """How many notifications have each status."""
-        statement = select(_notification.status, func.count()).group_by(_notification.status)
+        statement = select(_notification.status, func.count().label("count")).group_by(_notification.status)
         async with self.database.read() as connection:
-            return {status: count for status, count in await connection.execute(statement)}
-
-    async def _count(self, statement: object) -> int:
-        async with self.database.read() as connection:
-            return int((await connection.execute(statement)).scalar_one())  # type: ignore[call-overload]
+            return {row.status: row.count for row in await connection.execute(statement)}
 
     async def _started(self, *arguments: str) -> Process:
         started = Process(*arguments, env=self._env)

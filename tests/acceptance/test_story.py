@@ -1,7 +1,6 @@
 """The story, through the public face: an order, a mail, a relay that dies and comes back."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 

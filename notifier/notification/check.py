@@ -1,0 +1,163 @@
+"""What can be wrong with a request, check by check; each adds its faults, so that all are told in one reply."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import address
+from notifier.address import InvalidAddressError, NeedsSmtputf8Error
+from notifier.errors import Fault
+from notifier.rendering.headers import FORBIDDEN
+from notifier.rendering.variables import at_path, escape_pointer, faults_in
+from notifier.states import Priority
+from notifier.templating import store as templates
+from notifier.templating.store import Published
+
+EXPIRES_AFTER = timedelta(hours=72)
+LONGEST_PAST = timedelta(hours=24)
+LONGEST_FUTURE = timedelta(days=365)
+MOST_HEADERS = 10
+LONGEST_NAME = 256
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADERS_ALLOWED = frozenset(
+    {"list-unsubscribe", "list-id", "references", "in-reply-to", "feedback-id", "importance", "precedence"}
+)
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a caller asks for, parsed but not yet checked; fields that did not parse are left at their defaults."""
+
+    to: str | None = None
+    sender: str | None = None  # "Name <address>" or an address
+    reply_to: str | None = None
+    template: str | None = None
+    template_version: int | None = None
+    variables: Mapping[str, Any] | None = field(default_factory=dict)
+    locale: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """When to send and when to give up; aware UTC."""
+
+    send_at: datetime
+    expires_at: datetime
+
+
+async def version_of(connection: AsyncConnection, wanted: Wanted, faults: list[Fault]) -> Published | None:
+    """The version to pin: the current one, or the one asked for."""
+    if wanted.template is None:
+        return None
+    current = await templates.current(connection, wanted.template)
+    if current is None:
+        faults.append(Fault("/template", "unknown_template", f"there is no template {wanted.template!r}"))
+        return None
+    if wanted.template_version is None or wanted.template_version == current.number:
+        return current
+    version = await templates.numbered(connection, wanted.template, wanted.template_version)
+    if version is None:
+        detail = f"{wanted.template} has no published version {wanted.template_version}"
+        faults.append(Fault("/template_version", "unknown_template_version", detail))
+    return version
+
+
+def address_of(text: str | None, pointer: str, faults: list[Fault]) -> str | None:
+    """The normalised address, or a fault."""
+    if text is None:
+        return None
+    try:
+        return address.normalised(text)
+    except NeedsSmtputf8Error as error:
+        faults.append(Fault(pointer, "smtputf8_not_supported", str(error)))
+    except InvalidAddressError as error:
+        faults.append(Fault(pointer, "invalid_address", str(error)))
+    return None
+
+
+def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None, str | None]:
+    """Display name and address of a sender or reply-to field."""
+    if fault := _forbidden(text, pointer):
+        faults.append(fault)
+        return None, None
+    try:
+        name, found = address.with_name(text)
+    except NeedsSmtputf8Error as error:
+        faults.append(Fault(pointer, "smtputf8_not_supported", str(error)))
+        return None, None
+    except InvalidAddressError as error:
+        faults.append(Fault(pointer, "invalid_address", str(error)))
+        return None, None
+    if name and len(name) > LONGEST_NAME:
+        faults.append(Fault(pointer, "invalid_header_value", f"a name has at most {LONGEST_NAME} characters"))
+    return name, found
+
+
+def _forbidden(value: str, pointer: str) -> Fault | None:
+    found = FORBIDDEN.search(value)
+    if found is None:
+        return None
+    return Fault(pointer, "invalid_header_value", f"U+{ord(found[0]):04X} cannot stand in a mail header")
+
+
+def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
+    """Custom headers: an allow-list plus `X-…`, so that no caller can forge what relays and clients act upon."""
+    faults = []
+    if len(headers) > MOST_HEADERS:
+        faults.append(Fault("/headers", "too_many_headers", f"at most {MOST_HEADERS} custom headers"))
+    for name, value in headers.items():
+        pointer = f"/headers/{escape_pointer(name)}"
+        allowed = name.lower() in _HEADERS_ALLOWED or name.lower().startswith("x-")
+        if not _HEADER_NAME.fullmatch(name) or not allowed or name.lower().startswith("x-notifier-"):
+            faults.append(Fault(pointer, "header_not_allowed", "this header cannot be set"))
+        elif fault := _forbidden(value, pointer):
+            faults.append(fault)
+        elif len(value) > 900 or (name.lower() in _HEADERS_ALLOWED and not value.isascii()):  # noqa: PLR2004
+            faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
+    return faults
+
+
+def faults_in_locale(tag: str | None) -> list[Fault]:
+    """A language tag must look like one (BCP 47)."""
+    if tag is None or _LOCALE.fullmatch(tag):
+        return []
+    return [Fault("/locale", "invalid_locale", "a language tag such as en or fr-CA (BCP 47)")]
+
+
+def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> list[Fault]:
+    """What the template cannot take, and line breaks where the subject would show them."""
+    faults = faults_in(version.variables_schema, variables)
+    for path in version.subject_variables:
+        value = at_path(variables, path)
+        pointer = "/variables/" + "/".join(escape_pointer(key) for key in path)
+        if isinstance(value, str) and (fault := _forbidden(value, pointer)):
+            faults.append(fault)
+    return faults
+
+
+def times_of(wanted: Wanted, version: Published | None, now: datetime, faults: list[Fault]) -> Times:
+    """When to send and when to give up; a `send_at` up to a day in the past means now."""
+    send_at = wanted.send_at or now
+    if send_at.tzinfo is None:
+        faults.append(Fault("/send_at", "naive_time", "a time needs an offset, such as Z or +01:00"))
+        send_at = now
+    elif send_at > now + LONGEST_FUTURE or send_at < now - LONGEST_PAST:
+        faults.append(Fault("/send_at", "time_out_of_range", "at most a day ago and at most a year ahead"))
+    send_at = max(send_at.astimezone(UTC), now)
+    lifetime = timedelta(seconds=version.expires_after) if version and version.expires_after else EXPIRES_AFTER
+    expires_at = wanted.expires_at or send_at + lifetime
+    if expires_at.tzinfo is None:
+        faults.append(Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00"))
+        expires_at = send_at + lifetime
+    elif not send_at < expires_at <= send_at + LONGEST_FUTURE:
+        faults.append(Fault("/expires_at", "time_out_of_range", "after send_at, and at most a year after it"))
+    return Times(send_at=send_at, expires_at=expires_at.astimezone(UTC))
