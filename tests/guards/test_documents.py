@@ -1,0 +1,115 @@
+"""Documents tell the truth: settings, state machines, links, and the first screen of the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from notifier.settings import Settings
+from notifier.states import ENTRY_TRANSITIONS, NOTIFICATION_TRANSITIONS, RANK, WAITING, Cause, Status, sources_of
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_ROW = re.compile(r"^\| `(NOTIFIER_\w+)` \| (?:`([^`]*)`)? *\| (.+) \|$", re.MULTILINE)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tuple[str, str]]:
+    """Variable → default and description, for a group of settings."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= _settings(kind, f"{prefix}{name.upper()}__")
+            continue
+        default = "" if field.default in (None, ()) else str(getattr(field.default, "value", field.default))
+        found[str(field.validation_alias or prefix + name.upper())] = (default, str(field.description))
+    return found
+
+
+def test_every_setting_is_documented() -> None:
+    """The table in docs/operations.md is the code's, name by name, default by default."""
+    table = (ROOT / "docs" / "operations.md").read_text()
+    documented = {name: (default, meaning) for name, default, meaning in _ROW.findall(table)}
+    assert documented == _settings(Settings)
+
+
+def test_the_diagrams_are_the_machines() -> None:
+    """docs/states.md draws each transition with those who may cause it, and no other."""
+    text = (ROOT / "docs" / "states.md").read_text()
+    entry, notification = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
+    drawn = {tuple(part.strip() for part in re.split(r"-->|: ", line, maxsplit=2)) for line in entry.splitlines()}
+    declared = {(source.value, target.value if target else "[*]", why) for source, target, why in ENTRY_TRANSITIONS}
+    assert drawn == declared | {("[*]", "ready", "enqueue")}
+    causes: dict[tuple[str, str], list[str]] = {}
+    for step in NOTIFICATION_TRANSITIONS:
+        causes.setdefault((step.source.value, step.target.value), []).append(step.cause.value)
+    lines = [line.strip() for line in notification.splitlines() if not line.strip().startswith("[*]")]
+    assert sorted(lines) == sorted(f"{s} --> {t} : {', '.join(by)}" for (s, t), by in causes.items())
+    for step in NOTIFICATION_TRANSITIONS:
+        if step.because:
+            assert f"{step.source.value} → {step.target.value}" in text
+            assert step.because in text
+
+
+def test_every_status_is_reachable_and_machines_never_lower() -> None:
+    """From `queued` or a submit every status can be reached; the sender and feedback never lower the rank."""
+    reached = {Status.QUEUED, Status.SUPPRESSED}
+    for _ in Status:
+        reached |= {step.target for step in NOTIFICATION_TRANSITIONS if step.source in reached}
+    assert reached == set(Status) == set(RANK)
+    for step in NOTIFICATION_TRANSITIONS:
+        if step.cause in (Cause.SENDER, Cause.FEEDBACK):
+            assert RANK[step.target] >= RANK[step.source], step
+
+
+def test_an_end_is_left_only_by_proof_a_person_or_feedback() -> None:
+    """Once ended, a notification is not moved by a deferral, a refusal or a lost reply."""
+    for target in (Status.DEFERRED, Status.FAILED, Status.UNKNOWN, Status.EXPIRED, Status.SUPPRESSED):
+        assert sources_of(target, Cause.SENDER) <= WAITING
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_links_resolve(path: Path) -> None:
+    """Every relative link leads to a file, and every anchor to a heading of it."""
+    for link in _LINK.findall(path.read_text()):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_trip_names_every_room_on_the_way() -> None:
+    """docs/trip.md links the orchestrator and each of its steps."""
+    text = (ROOT / "docs" / "trip.md").read_text()
+    for room in ("submit", "write", "load", "deliver", "settle", "move"):
+        assert f"../notifier/notification/{room}.py" in text
+
+
+def test_the_first_screen_of_the_readme() -> None:
+    """At most 45 lines until the doors are shown, in the order that a stranger needs."""
+    screen = (ROOT / "README.md").read_text().split("\n## ", 1)[0].splitlines()
+    assert len(screen) <= 45
+    text = "\n".join(screen)
+    marks = (
+        "docs/inbox.png",
+        "make demo",
+        "202 Accepted",
+        '"sent"',
+        "notifier doctor",
+        "at-least-once",
+        "It is not",
+        "docs/",
+    )
+    places = [text.find(mark) for mark in marks]
+    assert -1 not in places
+    assert places[:-1] == sorted(places[:-1])

@@ -1,0 +1,35 @@
+"""Every route authenticates, but for the few that must not."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from parts.installation import Installation
+from starlette.routing import Route
+
+from notifier import wiring
+
+OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+
+
+def _flat(routes: Iterable[Any]) -> Iterator[Route]:
+    """The routes, also those of included routers."""
+    for route in routes:
+        if isinstance(route, Route):
+            yield route
+        else:
+            yield from _flat(route.original_router.routes)
+
+
+async def test_every_route_asks_for_a_key(installation: Installation, parts: wiring.Base) -> None:
+    """Without a key each route answers 401 before anything else, whatever is sent to it."""
+    asked = set()
+    async with installation.client(parts, key="none") as client:
+        for route in _flat(wiring.api(parts).routes):
+            for method in (route.methods or set()) - {"HEAD"}:
+                reply = await client.request(method, route.path.replace("{", "").replace("}", ""), content=b"\xff")
+                if route.path in OPEN:
+                    assert reply.status_code in {200, 503}, route.path
+                else:
+                    asked.add((method, route.path))
+                    assert (reply.status_code, reply.json()["code"]) == (401, "unauthenticated"), route.path
+    assert ("POST", "/v1/notifications") in asked

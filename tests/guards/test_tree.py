@@ -1,0 +1,94 @@
+"""Promises about the whole tree: sizes kept, rooms kept, nothing left half done."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = sorted((ROOT / "notifier").rglob("*.py"))
+CODE = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 60
+_MARKS = re.compile(r"\b(TO" + "DO|FIX" + "ME|XX" + "X)" + r"\b|NotImplemented" + r"Error|pytest\.mark\.(skip|xfail)\b")
+_QUEUE_SQL = re.compile(r"outbox_entry", re.IGNORECASE)
+_PLACES = re.compile(r"(?<![\w.])/(work|farm|root|home)/|pypi\.org|pythonhosted|npmjs")
+
+
+def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_files_and_functions_are_short() -> None:
+    """No file over 300 lines, no function over 60."""
+    long = [_name(path) for path in CODE if len(path.read_text().splitlines()) > LONGEST_FILE]
+    long += [
+        f"{_name(path)}: {function.name}"
+        for path in CODE
+        for function in _functions(path)
+        if (function.end_lineno or 0) - function.lineno >= LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_modules_say_what_they_own() -> None:
+    """Every module of the package opens with a docstring."""
+    assert [_name(path) for path in PACKAGE if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_nothing_is_left_half_done() -> None:
+    """No marks of unfinished work, no skipped tests, and no place of one machine."""
+    others = [path for path in CODE if path != Path(__file__)]
+    assert [_name(path) for path in others if _MARKS.search(path.read_text())] == []
+    assert [_name(path) for path in others if _PLACES.search(path.read_text())] == []
+
+
+def test_imports_stand_at_the_top() -> None:
+    """No imports inside functions, except in the command line, where they keep `--help` light."""
+    inside = [
+        f"{_name(path)}: {function.name}"
+        for path in PACKAGE
+        if "cli" not in path.parts
+        for function in _functions(path)
+        if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
+    ]
+    assert inside == []
+
+
+def test_queue_sql_stands_in_one_file() -> None:
+    """Statements on the outbox are in the store, the table's definition and the lookup that shows the next try."""
+    allowed = {"notifier/outbox/store.py", "notifier/db/tables/outbox.py"}
+    named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
+    assert named == allowed
+    users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
+    assert users == allowed | {"notifier/db/tables/__init__.py", "notifier/notification/find.py"}
+
+
+def test_only_move_changes_a_status() -> None:
+    """No other module of the package updates the notification table."""
+    writers = {
+        _name(path) for path in PACKAGE if re.search(r"update\(Notification\)|UPDATE notification\b", path.read_text())
+    }
+    assert writers == {"notifier/notification/move.py"}
+
+
+def test_only_settings_read_the_environment() -> None:
+    """Settings are passed as parts; nothing else in the package looks at the environment, but the `send` command's key."""
+    readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
+    assert readers <= {"notifier/cli/send.py"}
+
+
+def test_alembic_is_not_shadowed() -> None:
+    """A package at alembic/ would hide the library."""
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_tests_do_not_mock_our_code() -> None:
+    """Real parts only: no mock library and no patching of `notifier` anywhere in the tests."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path != Path(__file__):
+            assert not re.search(r"unittest\.mock|monkeypatch\.setattr|mocker\b", path.read_text()), _name(path)
