@@ -162,13 +162,17 @@ class Worker:
         task.add_done_callback(self._batches.discard)
 
     async def _process(self, claimed: Sequence[Claimed]) -> None:
+        later = timedelta(0)
         try:
             await self._handler.process(claimed, self._settle)
+        except DatabaseUnavailableError:
+            self._log.warning("batch_waits_for_database", count=len(claimed))
         except Exception as error:  # noqa: BLE001 - the worker outlives any batch
             self._log.exception("batch_failed", error=type(error).__name__, count=len(claimed))
+            later = UNSETTLED_DELAY
         for entry in claimed:
             if self._inside.get(entry.id) is entry:  # the handler did not settle it: later, rather than never
-                self._settle(Settlement(entry=entry, action=Reschedule(delay=UNSETTLED_DELAY, attempts=entry.attempts)))
+                self._settle(Settlement(entry=entry, action=Reschedule(delay=later, attempts=entry.attempts)))
 
     def _settle(self, settlement: Settlement) -> None:
         self._inside.pop(settlement.entry.id, None)

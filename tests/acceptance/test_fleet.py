@@ -60,14 +60,14 @@ class Fleet:
     async def until_idle(self, seconds: float) -> None:
         """Wait until the outbox is empty."""
         async with asyncio.timeout(seconds):
-            while await caller.entries(self.database):
+            while await caller.entries(self.database):  # noqa: ASYNC110 - other processes empty it
                 await asyncio.sleep(0.1)
 
     async def statuses(self) -> dict[Status, int]:
         """How many notifications have each status."""
-        statement = select(_notification.status, func.count().label("count")).group_by(_notification.status)
+        statement = select(_notification.status, func.count().label("total")).group_by(_notification.status)
         async with self.database.read() as connection:
-            return {row.status: row.count for row in await connection.execute(statement)}
+            return {row.status: row.total for row in await connection.execute(statement)}
 
     async def _started(self, *arguments: str) -> Process:
         started = Process(*arguments, env=self._env)

@@ -77,7 +77,7 @@ def test_only_move_changes_a_status() -> None:
 
 
 def test_only_settings_read_the_environment() -> None:
-    """Settings are passed as parts; nothing else in the package looks at the environment, but the `send` command's key."""
+    """Settings are passed as parts; besides them only the `send` command looks at the environment, for its key."""
     readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
     assert readers <= {"notifier/cli/send.py"}
 

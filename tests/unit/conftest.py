@@ -19,6 +19,6 @@ def no_connections() -> Iterator[None]:
     def refuse(_self: socket.socket, address: Any) -> None:
         raise SocketInUnitTestError(address)
 
-    socket.socket.connect = refuse  # type: ignore[method-assign]
+    socket.socket.connect = refuse  # type: ignore[method-assign, assignment]
     yield
     socket.socket.connect = original  # type: ignore[method-assign]

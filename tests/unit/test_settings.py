@@ -1,0 +1,87 @@
+"""Settings: typed, frozen, and refusing what would be dangerous."""
+
+import os
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from notifier.settings import RecipientsMode, RecipientsSettings, Security, Settings, SmtpSettings
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any of our variables."""
+    for name in list(os.environ):
+        if name.startswith("NOTIFIER_"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_defaults_send_nothing_anywhere(environment: pytest.MonkeyPatch) -> None:
+    """Out of the box: SQLite, a loopback relay, and an allow-list that is empty."""
+    settings = Settings()
+    assert settings.uses_sqlite
+    assert settings.smtp.is_loopback
+    assert (settings.recipients.mode, settings.recipients.allow) == (RecipientsMode.ALLOW, ())
+
+
+def test_nested_variables(environment: pytest.MonkeyPatch) -> None:
+    """Groups are reached with two underscores, lists with commas."""
+    environment.setenv("NOTIFIER_SMTP__HOST", "smtp.example.com")
+    environment.setenv("NOTIFIER_SMTP__PORT", "587")
+    environment.setenv("NOTIFIER_RECIPIENTS__ALLOW", "ada@example.com, @staff.example")
+    environment.setenv("NOTIFIER_FROM", "Shop <orders@shop.example>")
+    settings = Settings()
+    assert (settings.smtp.host, settings.smtp.port) == ("smtp.example.com", 587)
+    assert settings.recipients.allow == ("ada@example.com", "@staff.example")
+    assert settings.from_ == "Shop <orders@shop.example>"
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "security"),
+    [
+        ("127.0.0.1", None, Security.NONE),
+        ("smtp.example.com", None, Security.STARTTLS),
+        ("smtp.example.com", Security.TLS, Security.TLS),
+        ("localhost", Security.STARTTLS, Security.STARTTLS),
+    ],
+)
+def test_only_loopback_goes_unprotected_by_default(host: str, given: Security | None, security: Security) -> None:
+    """Protection is required unless the relay is on this machine or the setting says otherwise."""
+    assert SmtpSettings(host=host, security=given).effective_security is security
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"username": "u"},
+        {"password": "correct horse"},
+        {"host": "smtp.example.com", "username": "u", "password": "changeme"},
+        {"username": "u", "password": "correct horse"},  # to a loopback relay, in clear
+        {"port": 0},
+        {"helo_name": "a b"},
+        {"unknown": 1},
+    ],
+)
+def test_dangerous_smtp_settings_are_refused(values: dict[str, object]) -> None:
+    """Half a login, a placeholder, a password in clear, a bad port or name, an unknown key."""
+    with pytest.raises(ValidationError):
+        SmtpSettings.model_validate(values)
+
+
+def test_redirect_needs_a_target() -> None:
+    """Redirecting to nowhere would lose mail."""
+    with pytest.raises(ValidationError, match="REDIRECT_TO"):
+        RecipientsSettings(mode=RecipientsMode.REDIRECT)
+
+
+def test_secrets_do_not_print() -> None:
+    """No password in a representation, so none in a log or an error."""
+    settings = SmtpSettings(host="smtp.example.com", username="u", password=SecretStr("correct horse"))
+    assert "correct" not in repr(settings)
+
+
+def test_settings_are_frozen(environment: pytest.MonkeyPatch) -> None:
+    """What was read at the start holds until the end."""
+    with pytest.raises(ValidationError):
+        setattr(Settings(), "log_level", "DEBUG")  # noqa: B010 - mypy knows that it cannot be assigned
