@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: demo test check format lock bench clean
+.PHONY: demo test chaos check format lock bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock pyproject.toml
@@ -23,6 +23,10 @@ demo: .venv
 test: .venv
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(TESTS)
 	$(BIN)/python -m coverage report --fail-under=95
+
+# The long form of the fault tests.
+chaos: .venv
+	NOTIFIER_TEST_MAILS=5000 $(BIN)/python -m pytest tests/acceptance/test_fleet.py
 
 # Style, types and layers.
 check: .venv

@@ -75,10 +75,14 @@ class Relay:
     def say(self, recipient: str, command: str, reply: str, *, times: int = 1) -> None:
         """Answer `command` (MAIL, RCPT, DATA or DOT) for this recipient with `reply`; "*" stands for any.
 
-        MAIL comes before the recipient is known, so script it for the sender's address; EHLO, AUTH and RSET
-        belong to nobody, so script them for "*".
+        MAIL comes before the recipient is known, so script it for the sender's address; EHLO, AUTH, RSET
+        and QUIT belong to nobody, so script them for "*".
         """
         self._script[recipient, command].extend([reply] * times)
+
+    def forget(self) -> None:
+        """Answer as usual from now on."""
+        self._script.clear()
 
     async def start(self) -> "Relay":
         """Listen; on the same port as before if there was one."""
@@ -90,6 +94,7 @@ class Relay:
         """Refuse connections and cut those that are open."""
         if self._server is not None:
             self._server.close()
+            self.resume.set()
             for writer in list(self._writers):
                 writer.transport.abort()
             await self._server.wait_closed()
@@ -110,6 +115,12 @@ class Relay:
         """Wait until no connection is open."""
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: not self._writers)
+
+    async def interject(self, line: str) -> None:
+        """Say something on every connection that nobody asked for, and see it written."""
+        for writer in list(self._writers):
+            writer.write(line.encode() + b"\r\n")
+            await writer.drain()
 
     def hang_up(self) -> None:
         """Close every connection in good order; go on listening."""
@@ -193,7 +204,7 @@ class _Connection:
             case "RSET" | "NOOP":
                 return await self._answer(self._relay.scripted("*", verb, "250 2.0.0 ok"))
             case "QUIT":
-                await self._answer("221 2.0.0 bye")
+                await self._answer(self._relay.scripted("*", "QUIT", "221 2.0.0 bye"))
                 return False
         return await self._answer("502 5.5.1 unknown command")
 

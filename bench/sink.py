@@ -1,0 +1,125 @@
+"""An SMTP server that takes everything, keeps nothing, and knows when it answered for whom; also a process."""
+
+import asyncio
+import signal
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+_GREETING = b"220 sink.example ESMTP\r\n"
+_EHLO = b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+_OK = b"250 2.0.0 ok\r\n"
+_REPLIES = {
+    b"EHLO": _EHLO,
+    b"HELO": b"250 sink.example\r\n",
+    b"MAIL": _OK,
+    b"RCPT": _OK,
+    b"RSET": _OK,
+    b"NOOP": _OK,
+    b"DATA": b"354 go ahead\r\n",
+    b"QUIT": b"221 2.0.0 bye\r\n",
+}
+_END = b"\r\n.\r\n"
+_KEPT_SIZES = 1000
+
+
+class Sink:
+    """Use it as an async context manager; `port` is known inside."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # octets of the last mails, as on the wire
+        self._expected: dict[str, asyncio.Future[float]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1000)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    def expect(self, recipient: str) -> asyncio.Future[float]:
+        """The moment (`time.perf_counter`) at which the recipient's mail will have been answered with 250."""
+        self._expected[recipient] = future = asyncio.get_running_loop().create_future()
+        return future
+
+    def answered(self, recipient: str, size: int, moment: float) -> None:
+        """Note a mail; told by the connection after it wrote the reply."""
+        self.sizes.append(size)
+        future = self._expected.pop(recipient, None)
+        if future is not None and not future.done():
+            future.set_result(moment)
+
+
+class _Connection(asyncio.Protocol):
+    """One client; commands may come one at a time or pipelined."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._buffer = bytearray()
+        self._in_body = False
+        self._recipient = ""
+        self._open: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._open = transport
+        transport.write(_GREETING)
+
+    def data_received(self, data: bytes) -> None:
+        searched = max(0, len(self._buffer) - len(_END))
+        self._buffer += data
+        replies: list[bytes] = []
+        taken: list[tuple[str, int]] = []
+        while True:
+            end = self._buffer.find(_END, searched) if self._in_body else self._buffer.find(b"\r\n")
+            if end < 0:
+                break
+            if self._in_body:
+                taken.append((self._recipient, end))
+                replies.append(_OK)
+                del self._buffer[: end + len(_END)]
+                self._in_body = False
+            else:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 2]
+                replies.append(self._obey(line))
+            searched = 0
+        assert self._open is not None
+        if replies:
+            self._open.write(b"".join(replies))
+        moment = time.perf_counter()
+        for recipient, size in taken:
+            self._sink.answered(recipient, size, moment)
+        if replies and replies[-1].startswith(b"221"):
+            self._open.close()
+
+    def _obey(self, line: bytes) -> bytes:
+        verb = line[:4].upper()
+        if verb == b"RCPT":
+            self._recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+        elif verb == b"DATA":
+            self._in_body = True
+            self._buffer[:0] = b"\r\n"  # so that a body without a line ends like any other
+        return _REPLIES.get(verb, b"502 5.5.1 unknown command\r\n")
+
+
+async def main() -> None:
+    """Take mail until SIGTERM or SIGINT, on a port that is printed."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with Sink() as sink:
+        print(sink.port, flush=True)
+        await told.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,47 @@
+"""Figures and how they are shown: medians with their range, and ratios, which hold on other machines too."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table."""
+
+    name: str
+    value: str
+    is_ratio: bool = False  # repeated at the end of the whole run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What one measurement found."""
+
+    title: str
+    figures: list[Figure]
+
+    def __str__(self) -> str:
+        width = max(len(figure.name) for figure in self.figures)
+        lines = [f"{figure.name.ljust(width)}  {figure.value}" for figure in self.figures]
+        return "\n".join((self.title, "-" * len(self.title), *lines, ""))
+
+    def ratios(self) -> list[str]:
+        """Its ratios, each with the place it comes from."""
+        place = self.title.partition(":")[0]
+        return [f"{place}: {figure.name} = {figure.value}" for figure in self.figures if figure.is_ratio]
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """The nearest-rank percentile: a value that was measured, never one between two."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * q / 100) - 1)]
+
+
+def median_and_range(values: Sequence[float], style: str) -> str:
+    """The median, and in brackets the smallest and the largest where there are several."""
+    median = style.format(statistics.median(values))
+    if len(values) == 1:
+        return median
+    return f"{median} [{style.format(min(values))} … {style.format(max(values))}]"

@@ -1,0 +1,19 @@
+"""A clock that a test puts forward instead of waiting."""
+
+from datetime import datetime, timedelta
+
+from notifier.clock import SystemClock
+
+
+class ForwardClock(SystemClock):
+    """The clocks of this host, ahead by some seconds."""
+
+    seconds = 0.0
+
+    def now(self) -> datetime:
+        """Aware UTC wall time."""
+        return super().now() + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return super().monotonic() + self.seconds

@@ -1,0 +1,53 @@
+"""Fixtures for the API: a caller, what was written, a clock that can be put forward, and what was logged."""
+
+import io
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import httpx2
+import pytest
+import structlog
+from integration.api.clock import ForwardClock
+from integration.api.refusal import Written
+from parts.installation import Installation
+from sqlalchemy import func, select
+
+from notifier import wiring
+from notifier.db.tables import Notification, NotificationContent, OutboxEntry, Table
+from notifier.telemetry import logging
+
+
+@pytest.fixture
+async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, calling."""
+    async with installation.client(parts) as caller:
+        yield caller
+
+
+@pytest.fixture
+def written(parts: wiring.Base) -> Written:
+    """How many notifications, contents and outbox entries the database has."""
+    tables: tuple[type[Table], ...] = (Notification, NotificationContent, OutboxEntry)
+
+    async def count() -> tuple[int, ...]:
+        async with parts.database.read() as connection:
+            counts = [await connection.scalar(select(func.count()).select_from(table)) for table in tables]
+        return tuple(int(number or 0) for number in counts)
+
+    return count
+
+
+@pytest.fixture
+def forward(parts: wiring.Base) -> tuple[wiring.Base, ForwardClock]:
+    """The same parts with a clock that a test puts forward."""
+    clock = ForwardClock()
+    return replace(parts, clock=clock), clock
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """All log lines, as a production process writes them."""
+    stream = io.StringIO()
+    logging.configure(json=True, level="INFO", stream=stream)
+    yield stream
+    structlog.reset_defaults()

@@ -1,0 +1,60 @@
+"""A foreign transaction on PostgreSQL that holds what a request needs, and a look at who waits for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+
+from notifier.settings import Settings
+
+_TAKE_KEY = """
+INSERT INTO notification
+SELECT (jsonb_populate_record(n, jsonb_build_object('id', $1::text, 'idempotency_key', $2::text))).*
+FROM notification n LIMIT 1
+"""
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+class Holder:
+    """An open transaction."""
+
+    def __init__(self, connection: Any, observer: Any) -> None:
+        self._connection, self._observer = connection, observer
+
+    async def take_key(self, key: str) -> None:
+        """Insert a copy of the existing notification under this Idempotency-Key, and do not commit."""
+        await self._connection.execute(_TAKE_KEY, str(uuid4()), key)
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement inside the transaction."""
+        await self._connection.execute(statement)
+
+    async def waited_for(self, *, seconds: float = 5.0) -> None:
+        """Return as soon as another transaction waits for a lock; PostgreSQL offers nothing but asking again."""
+        async with asyncio.timeout(seconds):
+            while not await self._observer.fetchval(_WAITING):  # noqa: ASYNC110 - no event to wait for
+                await asyncio.sleep(0.01)
+
+    async def release(self) -> None:
+        """Roll back."""
+        await self._connection.execute("ROLLBACK")
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self._connection.execute("COMMIT")
+
+
+@asynccontextmanager
+async def holding(settings: Settings) -> AsyncIterator[Holder]:
+    """Open a transaction in the installation's database; what is still open at the end is rolled back."""
+    url = settings.effective_database_url
+    connection, observer = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await connection.execute("BEGIN")
+        yield Holder(connection, observer)
+    finally:
+        await connection.close()
+        await observer.close()

@@ -1,0 +1,70 @@
+"""A wire between Notifier and PostgreSQL that can go dead, or break just after a commit went through."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import make_url
+
+from notifier.settings import Settings
+
+_SOCKET = ".s.PGSQL.5432"
+
+
+class Proxy:
+    """Listens on a socket of its own and forwards to the server of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._target = make_url(settings.effective_database_url)
+        self._folder = tempfile.TemporaryDirectory(prefix="notifier-proxy-")
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.Future[None]] = set()
+        self.silent = False  # replies of the server are kept back
+        self.cut_after_commit = False  # the next COMMIT reaches the server; its reply does not come back
+
+    @property
+    def url(self) -> str:
+        """The database's URL through this wire."""
+        query = {**self._target.query, "host": self._folder.name}
+        return self._target.set(query=query).render_as_string(hide_password=False)
+
+    async def __aenter__(self) -> Self:
+        path = Path(self._folder.name) / _SOCKET
+        self._server = await asyncio.start_unix_server(self._accept, path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        if self._open:
+            await asyncio.wait(self._open)
+        await self._server.wait_closed()
+        self._folder.cleanup()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = self._target.query["host"]
+        server_reader, server_writer = await asyncio.open_unix_connection(f"{host}/{_SOCKET}")
+        self._writers |= {writer, server_writer}
+        there = asyncio.create_task(self._requests(reader, server_writer))
+        back = asyncio.create_task(self._replies(server_reader, writer))
+        self._open |= {there, back}
+        await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        writer.transport.abort()
+        server_writer.transport.abort()
+        await asyncio.gather(there, back, return_exceptions=True)
+
+    async def _requests(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            server.write(data)
+            await server.drain()
+
+    async def _replies(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await server.read(65536):
+            if self.cut_after_commit and b"COMMIT\x00" in data:  # the CommandComplete tag: it is done
+                self.cut_after_commit = False
+                return
+            if not self.silent:
+                writer.write(data)
+                await writer.drain()

@@ -1,0 +1,176 @@
+"""A PostgreSQL that goes away and comes back, refuses connections, or takes a commit's reply with it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import httpx2
+import pytest
+from integration.api.proxy import Proxy
+from integration.api.refusal import outcome
+from parts.installation import WELCOME, Installation, PostgresSeed
+from parts.postgres import OwnServer, execute
+from pydantic import SecretStr
+from sqlalchemy import make_url, select
+
+from notifier import wiring
+from notifier.db.tables import Notification, columns
+
+PROMISED = 5.0
+"""Seconds within which a caller hears that the database is away."""
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[OwnServer]:
+    """A server that a test may stop; it must leave it running."""
+    server = OwnServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_seed(own_server: OwnServer) -> PostgresSeed:
+    return PostgresSeed(own_server)
+
+
+@pytest.fixture
+def own_installation(
+    own_server: OwnServer, own_seed: PostgresSeed, postgres_installation: Installation
+) -> Installation:
+    """An installation on the server that may be stopped."""
+    url = SecretStr(own_server.url(own_seed.create()))
+    return replace(postgres_installation.with_settings(database_url=url), keys=own_seed.keys)
+
+
+@pytest.fixture
+async def own_parts(own_installation: Installation) -> AsyncIterator[wiring.Base]:
+    async with own_installation.base() as base:
+        yield base
+
+
+def _key() -> dict[str, str]:
+    return {"Idempotency-Key": uuid4().hex}
+
+
+async def _post(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> httpx2.Response:
+    return await client.post("/v1/notifications", json=WELCOME, headers=key)
+
+
+async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> None:
+    """503 with a Retry-After, within five seconds."""
+    started = time.monotonic()
+    async with asyncio.timeout(3 * PROMISED):
+        reply = await _post(client, key)
+    assert outcome(reply) == (503, "database_unavailable")
+    assert int(reply.headers["retry-after"]) >= 1
+    assert time.monotonic() - started < PROMISED
+
+
+async def _ids(parts: wiring.Base) -> list[str]:
+    async with parts.database.read() as connection:
+        return [str(id_) for id_ in await connection.scalars(select(columns(Notification).id))]
+
+
+async def test_a_crashed_database_is_503_until_it_is_back(
+    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+) -> None:
+    """503 in time with old connections and with new ones; when the server is back, 202 without anybody's help."""
+    async with own_installation.client(own_parts) as client:
+        before = await _post(client)
+        assert before.status_code == 202
+        await asyncio.to_thread(own_server.halt, "fast")
+        try:
+            await asyncio.gather(*(_assert_refused_in_time(client, _key()) for _ in range(20)))
+            await _assert_refused_in_time(client)
+            assert outcome(await client.get(before.headers["location"])) == (503, "database_unavailable")
+            live, ready = await client.get("/livez"), await client.get("/readyz")
+            assert (live.status_code, ready.status_code) == (200, 503)
+        finally:
+            await asyncio.to_thread(own_server.start)
+        after = await _post(client)
+        assert after.status_code == 202
+        assert (await client.get("/readyz")).status_code == 200
+    assert sorted(await _ids(own_parts)) == sorted([before.json()["id"], after.json()["id"]])
+
+
+async def test_what_was_accepted_while_it_went_away_is_there(
+    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+) -> None:
+    """Stopped under load, no 202 lacks its row, and repeating everything leaves one row for each key."""
+    keys = [_key() for _ in range(150)]
+    async with own_installation.client(own_parts) as client:
+        assert (await _post(client, keys[0])).status_code == 202
+        halting = asyncio.create_task(asyncio.to_thread(own_server.halt, "fast"))
+        replies: list[httpx2.Response] = []
+        while not halting.done():  # whatever is under way when the server goes
+            replies += await asyncio.gather(*(_post(client, key) for key in keys[len(replies) : len(replies) + 10]))
+            if len(replies) >= len(keys) - 1:
+                break
+        await halting
+        refused = await _post(client, keys[-1])
+        await asyncio.to_thread(own_server.start)
+        assert outcome(refused) == (503, "database_unavailable")
+        assert {outcome(reply) for reply in replies} <= {(202, ""), (503, "database_unavailable")}
+        accepted = {reply.json()["id"] for reply in replies if reply.status_code == 202}
+        assert accepted <= set(await _ids(own_parts))
+        again = await asyncio.gather(*(_post(client, key) for key in keys))
+    assert {reply.status_code for reply in again} == {202}
+    ids = [reply.json()["id"] for reply in again]
+    assert accepted <= set(ids)
+    assert sorted(await _ids(own_parts)) == sorted(ids)
+
+
+async def test_a_refused_connection_is_503(
+    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+) -> None:
+    """A server that has no connection left for us (53300) is overloaded, not broken: 503, and then 202."""
+    url = make_url(own_installation.settings.effective_database_url)
+    role = f"caller_{uuid4().hex[:8]}"
+    execute_in = own_installation.settings.effective_database_url
+    await asyncio.to_thread(
+        execute,
+        execute_in,
+        f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    limited = own_installation.with_settings(
+        database_url=SecretStr(url.set(username=role).render_as_string(hide_password=False))
+    )
+    async with limited.base() as parts, limited.client(parts) as client:
+        await _assert_refused_in_time(client)
+        assert (await client.get("/readyz")).status_code == 503
+        await asyncio.to_thread(execute, execute_in, f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        assert (await _post(client)).status_code == 202
+
+
+async def test_a_database_that_hangs_is_503_in_time(own_installation: Installation, own_server: OwnServer) -> None:
+    """A server that takes requests and never answers, as behind a dead link, is 503 within five seconds as well."""
+    async with Proxy(own_installation.settings) as proxy:
+        slow = own_installation.with_settings(database_url=SecretStr(proxy.url))
+        async with slow.base() as parts, slow.client(parts) as client:
+            assert (await _post(client)).status_code == 202
+            proxy.silent = True
+            await _assert_refused_in_time(client, _key())
+            proxy.silent = False
+
+
+async def test_a_commit_whose_reply_was_lost_is_never_doubled(
+    own_installation: Installation, own_parts: wiring.Base
+) -> None:
+    """The row is committed, the connection dies before the reply: the caller who repeats the key gets that row."""
+    key = _key()
+    async with Proxy(own_installation.settings) as proxy:
+        lossy = own_installation.with_settings(database_url=SecretStr(proxy.url))
+        async with lossy.base() as parts, lossy.client(parts) as client:
+            assert (await _post(client)).status_code == 202
+            proxy.cut_after_commit = True
+            first = await _post(client, key)
+            assert not proxy.cut_after_commit
+            assert len(await _ids(own_parts)) == 2
+            assert outcome(first) in {(503, "database_unavailable"), (202, "")}
+            again = await _post(client, key)
+    assert (again.status_code, again.headers.get("idempotent-replayed")) == (202, "true")
+    assert again.json()["id"] in await _ids(own_parts)
+    assert len(await _ids(own_parts)) == 2

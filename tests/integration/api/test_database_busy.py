@@ -1,0 +1,191 @@
+"""A database that answers but cannot take a request now: pools, locks, keys that are being written, conflicts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx2
+import pytest
+from integration.api.holder import holding
+from integration.api.refusal import NOTHING, Written, outcome
+from parts.installation import WELCOME, Installation
+from sqlalchemy import text
+
+from notifier import wiring
+
+KEY = {"Idempotency-Key": "order-4711"}
+MODEL = {"Idempotency-Key": "model"}
+"""Of the row that a foreign transaction copies."""
+UNAVAILABLE = (503, "database_unavailable")
+PROMISED = 5.0
+"""Seconds within which a caller hears that the database is away."""
+
+
+async def _post(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> httpx2.Response:
+    return await client.post("/v1/notifications", json=WELCOME, headers=key)
+
+
+async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> None:
+    """503 with a Retry-After, within five seconds."""
+    started = time.monotonic()
+    async with asyncio.timeout(3 * PROMISED):
+        reply = await _post(client, key)
+    assert outcome(reply) == UNAVAILABLE
+    assert int(reply.headers["retry-after"]) >= 1
+    assert time.monotonic() - started < PROMISED
+
+
+@pytest.fixture
+async def caller(postgres_installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, calling an API over PostgreSQL."""
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        yield client
+
+
+async def test_an_exhausted_pool_is_503_and_then_over(
+    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+) -> None:
+    """While every connection to read with is out, callers hear 503 in time; when one is back, 202."""
+    async with AsyncExitStack() as held:
+        for _ in range(4 if parts.database.is_sqlite else 10):
+            await held.enter_async_context(parts.database.read())
+        await _assert_refused_in_time(client)
+    assert await written() == NOTHING
+    assert (await _post(client)).status_code == 202
+
+
+async def test_a_writer_that_is_busy_is_503_and_then_over(
+    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+) -> None:
+    """While every connection to write with is out, callers hear 503 in time; nothing is written later in secret."""
+    async with AsyncExitStack() as held:
+        assert (await client.get("/v1/notifications")).status_code == 200
+        for _ in range(1 if parts.database.is_sqlite else 10):
+            await held.enter_async_context(parts.database.write())
+        await _assert_refused_in_time(client)
+    assert await written() == NOTHING
+    assert (await _post(client)).status_code == 202
+
+
+async def test_a_key_that_is_being_written_is_409_within_two_seconds(
+    caller: httpx2.AsyncClient, postgres_installation: Installation
+) -> None:
+    """Another transaction holds the key: the caller waits two seconds at most and is told to come back."""
+    await _post(caller, MODEL)
+    async with holding(postgres_installation.settings) as holder:
+        await holder.take_key(KEY["Idempotency-Key"])
+        started = time.monotonic()
+        reply = await _post(caller, KEY)
+        assert outcome(reply) == (409, "idempotency_in_progress")
+        assert reply.headers["retry-after"] == "1"
+        assert 1.5 < time.monotonic() - started < 3.0
+        await holder.release()
+    reply = await _post(caller, KEY)
+    assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, None)
+
+
+async def test_a_key_that_is_committed_while_one_waits_is_answered_from_the_winner(
+    caller: httpx2.AsyncClient, postgres_installation: Installation
+) -> None:
+    """If the other transaction commits in time, its row is what the request is compared with."""
+    await _post(caller, MODEL)
+    async with holding(postgres_installation.settings) as holder:
+        await holder.take_key(KEY["Idempotency-Key"])
+        waiting = asyncio.create_task(_post(caller, KEY))
+        await holder.waited_for()
+        await holder.commit()
+        reply = await waiting
+    assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, "true")
+
+
+async def test_a_key_that_is_released_while_one_waits_is_taken(
+    caller: httpx2.AsyncClient, postgres_installation: Installation
+) -> None:
+    """If the other transaction rolls back in time, the request is accepted as if nothing had been."""
+    await _post(caller, MODEL)
+    async with holding(postgres_installation.settings) as holder:
+        await holder.take_key(KEY["Idempotency-Key"])
+        waiting = asyncio.create_task(_post(caller, KEY))
+        await holder.waited_for()
+        await holder.release()
+        reply = await waiting
+    assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, None)
+
+
+async def test_blocked_keys_hold_up_no_neighbour(
+    caller: httpx2.AsyncClient, postgres_installation: Installation
+) -> None:
+    """While three keys are held elsewhere, a request without a key is accepted well before theirs are refused."""
+    await _post(caller, MODEL)
+    keys = [{"Idempotency-Key": f"order-{n}"} for n in range(3)]
+    async with holding(postgres_installation.settings) as holder:
+        for key in keys:
+            await holder.take_key(key["Idempotency-Key"])
+        blocked = [asyncio.create_task(_post(caller, key)) for key in keys]
+        await holder.waited_for()
+        started = time.monotonic()
+        neighbour = await _post(caller)
+        assert (neighbour.status_code, time.monotonic() - started < 1.5) == (202, True)
+        assert [outcome(reply) for reply in await asyncio.gather(*blocked)] == [(409, "idempotency_in_progress")] * 3
+        assert time.monotonic() - started < 3.0
+
+
+async def test_a_table_that_is_locked_is_503(caller: httpx2.AsyncClient, postgres_installation: Installation) -> None:
+    """A migration that holds the table is no matter of keys: 503 in time, with a key and without one."""
+    await _post(caller, MODEL)
+    async with holding(postgres_installation.settings) as holder:
+        await holder.execute("LOCK TABLE notification IN ACCESS EXCLUSIVE MODE")
+        await asyncio.gather(_assert_refused_in_time(caller), _assert_refused_in_time(caller, KEY))
+        await holder.release()
+    assert (await _post(caller, KEY)).status_code == 202
+
+
+async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
+    """A database whose transactions are serializable refuses the insert with 40001: 503, nothing written, try again."""
+    settings = postgres_installation.settings
+    async with holding(settings) as holder:
+        name = settings.effective_database_url.partition("?")[0].rpartition("/")[2]
+        await holder.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        await holder.commit()
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        await _post(client, MODEL)
+        async with holding(settings) as holder:
+            await holder.take_key(KEY["Idempotency-Key"])
+            waiting = asyncio.create_task(_post(client, KEY))
+            await holder.waited_for()
+            await holder.commit()
+            reply = await waiting
+        assert outcome(reply) == UNAVAILABLE
+        assert int(reply.headers["retry-after"]) >= 1
+        assert await _count(parts) == 2
+        reply = await _post(client, KEY)
+        assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, "true")
+
+
+async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
+    """The request that PostgreSQL picks as the victim (40P01) is refused with 503 and wrote nothing."""
+    settings = postgres_installation.settings
+    name = settings.effective_database_url.partition("?")[0].rpartition("/")[2]
+    async with holding(settings) as holder:
+        await holder.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '300ms'")
+        await holder.commit()
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        await _post(client, MODEL)
+        async with holding(settings) as holder:
+            await holder.execute("SET deadlock_timeout = '1h'")
+            await holder.take_key(KEY["Idempotency-Key"])
+            waiting = asyncio.create_task(_post(client, KEY))
+            await holder.waited_for()
+            await holder.execute("LOCK TABLE notification IN SHARE MODE")  # waits for the request, which waits for us
+            reply = await waiting
+            assert outcome(reply) == UNAVAILABLE
+            assert int(reply.headers["retry-after"]) >= 1
+            await holder.release()
+        assert await _count(parts) == 1
+        assert (await _post(client, KEY)).status_code == 202
+
+
+async def _count(parts: wiring.Base) -> int:
+    async with parts.database.read() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one())

@@ -1,0 +1,145 @@
+"""What callers may put into the mail's header, and that none of it can become another field."""
+
+from typing import Any
+
+import httpx2
+from integration.api.refusal import NOTHING, Written, faults, outcome
+from integration.api.test_faults import SHIPPED
+from parts.installation import WELCOME
+
+VARIABLES = {"name": "Ada", "product": "Larkspur"}
+BREAKING = {
+    "CR": "\r",
+    "LF": "\n",
+    "CRLF and a field": "\r\nBcc: e@x.org",
+    "vertical tab": "\x0b",
+    "form feed": "\x0c",
+    "escape": "\x1b",
+    "delete": "\x7f",
+    "U+0085": "\x85",
+    "U+2028": "\u2028",
+    "U+2029": "\u2029",
+}
+FORBIDDEN = (
+    "Bcc",
+    "bcc",
+    "Cc",
+    "To",
+    "From",
+    "Sender",
+    "Reply-To",
+    "Return-Path",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Received",
+    "DKIM-Signature",
+    "ARC-Seal",
+    "Authentication-Results",
+    "Content-Type",
+    "content-transfer-encoding",
+    "MIME-Version",
+    "List-Unsubscribe-Post",
+    "X-Notifier-Original-To",
+    "x-notifier-anything",
+    "x y:",
+    "X y",
+    "X-A:",
+    "X-A\r\nBcc",
+    "X-Ä",
+    "X-" + "a" * 63,
+    "",
+    " X-A",
+    "X_A",
+)
+ALLOWED = {
+    "List-Unsubscribe": "<https://shop.example/unsubscribe/1>",
+    "List-Id": "<news.shop.example>",
+    "References": "<1@shop.example>",
+    "in-reply-to": "<1@shop.example>",
+    "Feedback-ID": "a:b:c:d",
+    "Importance": "high",
+    "Precedence": "bulk",
+    "X-Order": "42",
+    "x-comment": "Grüße 😀",
+}
+
+
+async def test_a_break_in_any_header_value_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """In both names, a custom header and each variable that the subject shows, at the start, inside and at the end."""
+    pointers = ("/from", "/reply_to", "/headers/X-Order", "/headers/List-Id", "/variables/name", "/variables/product")
+    for name, breaking in BREAKING.items():
+        for text in (f"A{breaking}B", f"{breaking}A", f"A{breaking}"):
+            body: dict[str, Any] = WELCOME | {
+                "from": f"{text} <a@shop.example>",
+                "reply_to": f"{text} <a@x.org>",
+                "headers": {"X-Order": text, "List-Id": text},
+                "variables": {"name": text, "product": text},
+            }
+            reply = await client.post("/v1/notifications", json=body)
+            assert faults(reply) == {(pointer, "invalid_header_value") for pointer in pointers}, name
+    assert await written() == NOTHING
+
+
+async def test_nul_is_refused_in_every_header_value(client: httpx2.AsyncClient, written: Written) -> None:
+    """NUL does not even pass as JSON, because no text column and no mail can carry it."""
+    places: tuple[dict[str, Any], ...] = (
+        {"from": "A\x00B <a@shop.example>"},
+        {"reply_to": "A\x00B <a@x.org>"},
+        {"headers": {"X-Order": "A\x00B"}},
+        {"headers": {"X-Order\x00": "A"}},
+        {"variables": VARIABLES | {"name": "A\x00B"}},
+    )
+    for place in places:
+        assert outcome(await client.post("/v1/notifications", json=WELCOME | place)) == (400, "malformed_json"), place
+    assert await written() == NOTHING
+
+
+async def test_a_break_after_the_address_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """Behind the closing bracket, where a pattern's `$` would still match, it is refused too."""
+    body = WELCOME | {"from": "A <a@shop.example>\n", "reply_to": "a@x.org\n"}
+    reply = await client.post("/v1/notifications", json=body)
+    assert faults(reply) == {("/from", "invalid_header_value"), ("/reply_to", "invalid_header_value")}
+    assert await written() == NOTHING
+
+
+async def test_a_variable_inside_another_is_checked_if_the_subject_shows_it(
+    client: httpx2.AsyncClient, written: Written
+) -> None:
+    """The subject of this template shows `order.number`; its text shows `order.note`, which may have lines."""
+    body = {"to": "ada@example.com", "template": "order_shipped", "variables": SHIPPED}
+    assert (await client.post("/v1/notifications", json=body)).status_code == 202
+    order = {"order": {"number": "1\r\nBcc: e@x.org", "note": "two\nlines"}}
+    reply = await client.post("/v1/notifications", json=body | {"variables": SHIPPED | order})
+    assert faults(reply) == {("/variables/order/number", "invalid_header_value")}
+    assert await written() == (1, 1, 1)
+
+
+async def test_a_header_outside_the_allow_list_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """Nothing that relays and clients act upon, nothing of ours, and nothing that is no field name."""
+    told = {}
+    for name in FORBIDDEN:
+        reply = await client.post("/v1/notifications", json=WELCOME | {"headers": {name: "x"}})
+        told[name] = faults(reply) if reply.status_code == 422 else reply.status_code
+    assert told == {name: {(f"/headers/{name}", "header_not_allowed")} for name in FORBIDDEN}
+    assert await written() == NOTHING
+
+
+async def test_headers_on_the_allow_list_are_taken(client: httpx2.AsyncClient, written: Written) -> None:
+    """Those for lists and threads, and any `X-…` of the caller's own, whose text may have every script."""
+    reply = await client.post("/v1/notifications", json=WELCOME | {"headers": ALLOWED})
+    assert reply.status_code == 202
+    assert await written() == (1, 1, 1)
+
+
+async def test_a_header_value_has_its_limits(client: httpx2.AsyncClient, written: Written) -> None:
+    """At most 900 characters; fields with a syntax of their own are ASCII; a display name has at most 256."""
+    body: dict[str, Any] = WELCOME | {
+        "headers": {"X-Long": "x" * 901, "List-Id": "<ü.example>", "X-Longest": "x" * 900},
+        "from": f"{'n' * 257} <a@shop.example>",
+        "reply_to": f"{'n' * 256} <a@x.org>",
+    }
+    reply = await client.post("/v1/notifications", json=body)
+    pointers = ("/headers/X-Long", "/headers/List-Id", "/from")
+    assert faults(reply) == {(pointer, "invalid_header_value") for pointer in pointers}
+    assert await written() == NOTHING

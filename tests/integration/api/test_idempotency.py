@@ -1,0 +1,174 @@
+"""The Idempotency-Key: the same request is accepted once, however often and however concurrently it comes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+from integration.api.refusal import NOTHING, Written, outcome
+from parts.installation import WELCOME, Installation
+from sqlalchemy import select
+
+from notifier import wiring
+from notifier.db.tables import Notification, columns
+
+KEY = {"Idempotency-Key": "order-4711"}
+OTHER_BODY = WELCOME | {"to": "bob@example.com"}
+BAD_KEYS = {
+    "empty": b"",
+    "256 characters": b"k" * 256,
+    "bell": b"order\x07",
+    "tab": b"order\t1",
+    "delete": b"order\x7f",
+    "beyond ASCII": "schlüssel".encode(),
+    "leading space": b" order",
+    "trailing space": b"order ",
+}
+
+
+async def _post(client: httpx2.AsyncClient, body: Any = WELCOME, key: dict[str, str] | None = None) -> httpx2.Response:
+    return await client.post("/v1/notifications", json=body, headers=KEY if key is None else key)
+
+
+def _replays(replies: list[httpx2.Response]) -> list[str | None]:
+    return [reply.headers.get("idempotent-replayed") for reply in replies]
+
+
+def _assert_one(replies: list[httpx2.Response]) -> None:
+    """Every reply is 202 for one id; all but the first say that they are replays."""
+    assert {reply.status_code for reply in replies} == {202}
+    assert len({reply.json()["id"] for reply in replies}) == 1
+    assert len({reply.headers["location"] for reply in replies}) == 1
+    assert len({reply.json()["created_at"] for reply in replies}) == 1
+    assert sorted(_replays(replies), key=str) == [None] + ["true"] * (len(replies) - 1)
+
+
+async def test_a_repeated_request_is_answered_from_the_first(client: httpx2.AsyncClient, written: Written) -> None:
+    """Same key, same body: one row, one id, and the later reply says that it is a replay."""
+    replies = [await _post(client) for _ in range(3)]
+    assert _replays(replies) == [None, "true", "true"]
+    _assert_one(replies)
+    assert await written() == (1, 1, 1)
+
+
+async def test_a_hundred_at_once_are_one(client: httpx2.AsyncClient, written: Written) -> None:
+    """A hundred concurrent equal requests leave one row."""
+    _assert_one(await asyncio.gather(*(_post(client) for _ in range(100))))
+    assert await written() == (1, 1, 1)
+
+
+async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installation: Installation) -> None:
+    """The same with two processes' parts over one database, where neither sees the other's transaction."""
+    installation = postgres_installation
+    async with installation.base() as one, installation.base() as two:
+        async with installation.client(one) as first, installation.client(two) as second:
+            _assert_one(await asyncio.gather(*(_post(client) for _ in range(50) for client in (first, second))))
+        async with one.database.read() as connection:
+            assert len((await connection.execute(select(columns(Notification).id))).all()) == 1
+
+
+async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installation: Installation) -> None:
+    """Two processes that take the same keys in opposite orders both succeed, with one row for each key."""
+    installation = postgres_installation
+    keys = [{"Idempotency-Key": f"order-{n}"} for n in range(60)]
+    async with installation.base() as one, installation.base() as two:
+        async with installation.client(one) as first, installation.client(two) as second:
+            forth = [_post(first, key=key) for key in keys]
+            back = [_post(second, key=key) for key in reversed(keys)]
+            replies = await asyncio.gather(*forth, *back)
+        assert {reply.status_code for reply in replies} == {202}
+        assert len({reply.json()["id"] for reply in replies}) == len(keys)
+        assert _replays(replies).count("true") == len(keys)
+        async with one.database.read() as connection:
+            assert len((await connection.execute(select(columns(Notification).id))).all()) == len(keys)
+
+
+async def test_a_restart_forgets_no_key(installation: Installation) -> None:
+    """What one process accepted, the next one knows."""
+    replies = []
+    for _ in range(2):
+        async with installation.base() as parts, installation.client(parts) as client:
+            replies.append(await _post(client))
+    assert _replays(replies) == [None, "true"]
+    _assert_one(replies)
+
+
+async def test_order_of_keys_and_white_space_do_not_make_another_body(
+    client: httpx2.AsyncClient, written: Written
+) -> None:
+    """The body is compared as a value, not as bytes."""
+    other = dict(reversed(WELCOME.items()))
+    spaced = await client.post(
+        "/v1/notifications",
+        content=httpx2.Request("POST", "http://x", json=other).content.replace(b":", b" :\n"),
+        headers=KEY | {"Content-Type": "application/json"},
+    )
+    _assert_one([spaced, await _post(client)])
+    assert await written() == (1, 1, 1)
+
+
+async def test_the_same_key_with_another_body_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """422 `idempotency_key_reused`, also when the other body is invalid, and nothing more is written."""
+    first = await _post(client)
+    others: tuple[Any, ...] = (OTHER_BODY, WELCOME | {"locale": "de"}, {}, [], WELCOME | {"to": "nobody"})
+    for body in others:
+        assert outcome(await _post(client, body)) == (422, "idempotency_key_reused"), body
+    assert await written() == (1, 1, 1)
+    _assert_one([first, await _post(client)])
+
+
+async def test_two_bodies_at_once_under_one_key_are_one_and_refusals(
+    client: httpx2.AsyncClient, written: Written, parts: wiring.Base
+) -> None:
+    """Of two different bodies that race for a key one wins; the other is refused each time, nothing is mixed."""
+    bodies = [WELCOME, OTHER_BODY] * 10
+    replies = await asyncio.gather(*(_post(client, body) for body in bodies))
+    async with parts.database.read() as connection:
+        (winner,) = await connection.scalars(select(columns(Notification).recipient))
+    _assert_one([reply for reply, body in zip(replies, bodies, strict=True) if body["to"] == winner])
+    losers = [reply for reply, body in zip(replies, bodies, strict=True) if body["to"] != winner]
+    assert [outcome(reply) for reply in losers] == [(422, "idempotency_key_reused")] * 10
+    assert await written() == (1, 1, 1)
+
+
+async def test_a_refused_request_does_not_take_its_key(client: httpx2.AsyncClient) -> None:
+    """After a 422 the caller mends the body and uses the same key."""
+    assert outcome(await _post(client, WELCOME | {"to": "nobody"})) == (422, "invalid_address")
+    assert _replays([await _post(client)]) == [None]
+
+
+async def test_a_key_belongs_to_its_service(installation: Installation, parts: wiring.Base, written: Written) -> None:
+    """Two services that use the same key know nothing of each other."""
+    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+        replies = [await _post(shop), await _post(other), await _post(other)]
+    assert _replays(replies) == [None, None, "true"]
+    assert replies[0].json()["id"] != replies[1].json()["id"] == replies[2].json()["id"]
+    assert await written() == (2, 2, 2)
+
+
+async def test_without_a_key_every_request_is_new(client: httpx2.AsyncClient, written: Written) -> None:
+    """Nothing is guessed from equal bodies."""
+    replies = await asyncio.gather(*(_post(client, key={}) for _ in range(5)))
+    assert len({reply.json()["id"] for reply in replies}) == 5
+    assert _replays(replies) == [None] * 5
+    assert await written() == (5, 5, 5)
+
+
+async def test_a_key_that_is_no_key_is_400(client: httpx2.AsyncClient, written: Written) -> None:
+    """Empty, over 255 characters or not printable ASCII: refused rather than shortened or dropped."""
+    for name, key in BAD_KEYS.items():
+        reply = await client.post("/v1/notifications", json=WELCOME, headers={b"Idempotency-Key": key})
+        assert outcome(reply) == (400, "invalid_idempotency_key"), name
+    assert await written() == NOTHING
+    for length in (1, 255):
+        reply = await _post(client, key={"Idempotency-Key": "~" * length})
+        assert reply.status_code == 202
+
+
+async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> None:
+    """A replay shows what a GET would show: here that the notification waits for its time."""
+    tomorrow = WELCOME | {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    first, again = await _post(client, tomorrow), await _post(client, tomorrow)
+    found = (await client.get(first.headers["location"])).json()
+    assert _replays([first, again]) == [None, "true"]
+    assert [first.json()["status"], found["status"], again.json()["status"]] == ["scheduled"] * 3

@@ -1,0 +1,94 @@
+"""`/livez`, `/readyz` and `/metrics`: open to all, true at this moment, and nothing secret in them."""
+
+from pathlib import Path
+
+import httpx2
+from parts.installation import WELCOME, Installation
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from notifier import wiring
+
+
+def _metrics(exposition: str) -> dict[tuple[str, str], float]:
+    """Each sample by its name and its labels' values."""
+    samples = [sample for family in text_string_to_metric_families(exposition) for sample in family.samples]
+    return {(sample.name, " ".join(sample.labels.values())): sample.value for sample in samples}
+
+
+async def test_the_probes_need_no_key(installation: Installation, client: httpx2.AsyncClient) -> None:
+    """A load balancer and a scraper carry no secret, and are told none."""
+    del client.headers["Authorization"]
+    live, ready, metrics = [await client.get(path) for path in ("/livez", "/readyz", "/metrics")]
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert [(check["name"], check["ok"]) for check in ready.json()["checks"]] == [
+        ("database", True),
+        ("migrations", True),
+    ]
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    url = installation.settings.effective_database_url
+    for reply in (live, ready, metrics):
+        assert url not in reply.text
+        assert "ntf_live_" not in reply.text
+
+
+async def test_a_database_that_is_not_migrated_is_not_ready(installation: Installation, parts: wiring.Base) -> None:
+    """Another revision than this release's is 503, and says what to run; the process is still alive."""
+    async with parts.database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    async with installation.client(parts) as client:
+        ready = await client.get("/readyz")
+        live = await client.get("/livez")
+    assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
+    (migrations,) = [check for check in ready.json()["checks"] if not check["ok"]]
+    assert migrations["name"] == "migrations"
+    assert "notifier db upgrade" in migrations["detail"]
+    assert live.status_code == 200
+
+
+async def test_a_database_out_of_reach_is_not_ready(installation: Installation, tmp_path: Path) -> None:
+    """503 without the URL; the process lives and its metrics can still be read."""
+    away = installation.with_settings(
+        database_url=SecretStr(f"postgresql://notifier:hunter2@/notifier?host={tmp_path}/nowhere")
+    )
+    async with away.base() as parts, away.client(parts) as client:
+        ready, live, metrics = [await client.get(path) for path in ("/readyz", "/livez", "/metrics")]
+    assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
+    assert [(check["name"], check["ok"]) for check in ready.json()["checks"]] == [("database", False)]
+    assert "hunter2" not in ready.text + metrics.text
+    assert str(tmp_path) not in ready.text
+    assert (live.status_code, metrics.status_code) == (200, 200)
+
+
+async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncClient) -> None:
+    """Accepted, replayed and refused requests each move their own counter, and the queue's depth is read now."""
+    before = _metrics((await client.get("/metrics")).text)
+    headers = {"Idempotency-Key": "once"}
+    for _ in range(3):
+        await client.post("/v1/notifications", json=WELCOME, headers=headers)
+    await client.post("/v1/notifications", json=WELCOME | {"to": "nobody"})
+    await client.get("/v1/notifications", headers={"Authorization": "Bearer x"})
+    after = _metrics((await client.get("/metrics")).text)
+
+    def moved(name: str, label: str = "") -> float:
+        return after[name, label] - before.get((name, label), 0.0)
+
+    assert moved("notifier_submitted_total", "queued") == 1
+    assert moved("notifier_refused_total", "invalid_address") == 1
+    assert moved("notifier_refused_total", "unauthenticated") == 1
+    assert moved("notifier_submit_seconds_count") == 4
+    assert after["notifier_outbox_entries", "ready"] == 1
+    assert after["notifier_outbox_entries", "leased"] == 0
+
+
+async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient) -> None:
+    """An entry that nobody claims shows as a queue that falls behind, in its own priority only."""
+    await client.post("/v1/notifications", json=WELCOME)
+    ages = []
+    for _ in range(2):
+        samples = _metrics((await client.get("/metrics")).text)
+        ages.append(samples["notifier_due_age_seconds", "email normal"])
+    assert 0 < ages[0] < ages[1] < 60
+    assert samples["notifier_due_age_seconds", "email high"] == 0

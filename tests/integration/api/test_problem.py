@@ -1,0 +1,81 @@
+"""Errors that no route raises itself still look like problems, and an unexpected one says nothing of our inside."""
+
+import io
+
+import httpx2
+from integration.api.refusal import NOTHING, Written, outcome, problem
+from parts.installation import WELCOME, Installation
+from sqlalchemy import update
+
+from notifier import wiring
+from notifier.db.tables import TemplateVersion
+from notifier.settings import RecipientsMode
+
+
+async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
+    """404, in the same shape as every other error."""
+    for path in ("/", "/v1", "/v2/notifications", "/v1/notifications/1/2/3", "/v1/notification"):
+        assert outcome(await client.get(path)) == (404, "not_found"), path
+
+
+async def test_a_method_that_a_path_lacks_is_a_problem(client: httpx2.AsyncClient) -> None:
+    """405 says which methods there are (RFC 9110 §15.5.6)."""
+    lacking = {
+        ("DELETE", "/v1/notifications"),
+        ("PATCH", "/v1/notifications"),
+        ("PUT", "/v1/notifications/17"),
+        ("POST", "/livez"),
+    }
+    for method, path in lacking:
+        reply = await client.request(method, path)
+        assert outcome(reply) == (405, "method_not_allowed"), method
+        assert reply.headers["allow"]
+
+
+async def test_every_refusal_has_an_id_of_its_own(client: httpx2.AsyncClient) -> None:
+    """Two equal requests get two ids."""
+    first, second = [problem(await client.get("/v1/notifications/17")) for _ in range(2)]
+    assert first["request_id"] != second["request_id"]
+    assert first | {"request_id": ""} == second | {"request_id": ""}
+
+
+async def _corrupt(parts: wiring.Base) -> None:
+    """Spoil the stored schema of the variables, which no request can, so that checking a request raises."""
+    async with parts.database.write() as connection:
+        await connection.execute(update(TemplateVersion).values(variables_schema={"type": "no such type"}))
+
+
+async def test_an_unexpected_error_is_a_500_that_gives_nothing_away(
+    client: httpx2.AsyncClient, parts: wiring.Base, written: Written, logged: io.StringIO
+) -> None:
+    """The reply is a problem without any detail of ours, nothing is written, and the log has its id."""
+    await _corrupt(parts)
+    reply = await client.post("/v1/notifications", json=WELCOME)
+    body = problem(reply)
+    assert (body["status"], body["code"], body["detail"]) == (500, "internal_error", "it has been logged")
+    assert "no such type" not in reply.text
+    assert body["request_id"] in logged.getvalue()
+    assert await written() == NOTHING
+
+
+async def test_the_log_of_an_unexpected_error_has_no_secret(
+    installation: Installation, client: httpx2.AsyncClient, parts: wiring.Base, logged: io.StringIO
+) -> None:
+    """Neither the key, nor the recipient, nor a variable of the request reaches the log with the stack trace."""
+    await _corrupt(parts)
+    variables = {"name": "Konfidenz", "product": "Larkspur"}
+    body = WELCOME | {"to": "private@example.com", "variables": variables}
+    assert (await client.post("/v1/notifications", json=body)).status_code == 500
+    lines = logged.getvalue()
+    assert "request_failed" in lines
+    assert [text for text in (installation.keys.shop, "private@example.com", "Konfidenz") if text in lines] == []
+
+
+async def test_a_settings_mistake_is_not_told_to_callers(installation: Installation) -> None:
+    """A refusal for the instance's allow-list names the setting, not the addresses on the list."""
+    mode = {"mode": RecipientsMode.ALLOW, "allow": ("boss@corp.example",)}
+    narrow = installation.with_settings(recipients=mode)
+    async with narrow.base() as parts, narrow.client(parts) as client:
+        reply = await client.post("/v1/notifications", json=WELCOME)
+        assert problem(reply)["code"] == "recipient_not_allowed"
+        assert "boss@corp.example" not in reply.text

@@ -1,0 +1,204 @@
+"""The rendering pool with real child processes: limits, losses and recovery."""
+
+import asyncio
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
+from notifier.rendering.job import Job, Mailbox, MailHeader, Rendered, RenderFault
+from notifier.rendering.pool import LARGEST_BATCH, OVERRAN, RenderingPool
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.templating import files
+
+HEADER = MailHeader(
+    message_id="<1@shop.example>",
+    date=datetime(2026, 3, 9, tzinfo=UTC),
+    sender=Mailbox("shop@shop.example"),
+    recipient="ada@example.com",
+)
+ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
+HOG = "{% set s = x %}" + "{% set s = s ~ s %}" * 64 + "{{ s|length }}"
+
+
+def source(html: str, text: str = "x") -> TemplateSource:
+    """A source with these parts."""
+    parts = {"subject.txt": "Hi {{ x }}", "body.html": html, "body.txt": text}
+    return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A"))
+
+
+GOOD = source("<p>{{ x }}</p>")
+SOURCES = {"good": GOOD, "endless": source(ENDLESS), "hog": source("<p>", HOG)}
+
+
+def job(version: str = "good", **variables: Any) -> Job:
+    """A job with these variables."""
+    return Job(version=version, locale=None, variables={"x": "a", **variables}, header=HEADER)
+
+
+def kinds(results: Sequence[object]) -> list[type]:
+    """What became of each job."""
+    return [type(result) for result in results]
+
+
+def children() -> list[int]:
+    """The process ids of living rendering children."""
+    found = multiprocessing.active_children()
+    return sorted(child.pid for child in found if child.name == "notifier-rendering" and child.pid is not None)
+
+
+def limits_of(pid: int) -> str:
+    """What the system limits a process to."""
+    return Path(f"/proc/{pid}/limits").read_text("ascii")
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
+    """More jobs than fit into one request are rendered, one result each, in order."""
+    jobs = [job(x=str(number)) for number in range(LARGEST_BATCH * 2 + 1)]
+    results = await pool.render(jobs, SOURCES)
+    assert kinds(results) == [Rendered] * len(jobs)
+    subjects = [message_from_bytes(result.wire)["Subject"] for result in results if isinstance(result, Rendered)]
+    assert subjects == [f"Hi {number}" for number in range(len(jobs))]
+
+
+async def test_an_endless_template_hurts_only_itself(pool: RenderingPool) -> None:
+    """It is killed within its wall limit, its neighbours are rendered, and the pool goes on with another child."""
+    before = children()
+    async with asyncio.timeout(10):
+        results = await pool.render([job(), job("endless"), job()], SOURCES)
+    assert kinds(results) == [Rendered, RenderFault, Rendered]
+    assert results[1] == OVERRAN
+    assert len(children()) == 1
+    assert children() != before
+    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+
+
+async def test_an_endless_template_is_a_fault_of_its_check(pool: RenderingPool) -> None:
+    """A check has a wall limit too, so saving a bad template is answered; the next check works."""
+    async with asyncio.timeout(10):
+        report = await pool.check(source(ENDLESS))
+    assert report.faults == [OVERRAN]
+    assert (await pool.check(GOOD)).faults == []
+
+
+async def test_a_child_killed_from_outside_is_replaced(pool: RenderingPool) -> None:
+    """After a kill -9 of the child, every mail of the next batch is rendered, by another child."""
+    (before,) = children()
+    os.kill(before, signal.SIGKILL)
+    assert kinds(await pool.render([job(), job()], SOURCES)) == [Rendered, Rendered]
+    assert before not in children()
+
+
+@pytest.mark.xfail(strict=True, reason="a child that died counts as one that overran")
+async def test_a_mail_alone_survives_its_childs_death(pool: RenderingPool) -> None:
+    """A child that the system killed says nothing about the one mail that it was to render: it is rendered."""
+    os.kill(children()[0], signal.SIGKILL)
+    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+
+
+async def test_a_child_killed_in_the_middle_of_a_batch_is_replaced(pool: RenderingPool) -> None:
+    """A check that loses its child is answered, and the pool goes on."""
+    (before,) = children()
+    checking = asyncio.create_task(pool.check(source(ENDLESS)))
+    await asyncio.sleep(0)
+    os.kill(before, signal.SIGKILL)
+    assert (await checking).faults == [OVERRAN]
+    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+
+
+async def test_a_template_that_takes_all_memory_hurts_only_itself(pool: RenderingPool) -> None:
+    """Doubling a string again and again ends at the child's memory limit; the neighbours are rendered."""
+    async with asyncio.timeout(10):
+        results = await pool.render([job(), job("hog", x="a" * 500), job()], SOURCES)
+    assert kinds(results) == [Rendered, RenderFault, Rendered]
+    assert str(results[1]) in ("body.txt, line 1: Out of memory.", str(OVERRAN))
+
+
+async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPool) -> None:
+    """The system itself holds a child to its limit, however the template goes about it, and writes no core."""
+    await pool.render([job()], SOURCES)
+    limits = limits_of(children()[0])
+    assert re.search(rf"Max address space +{MEMORY_LIMIT} +{MEMORY_LIMIT} ", limits)
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) -> None:
+    """Giving up on a request replaces its child, so that the late answer is nobody's."""
+    rendering = asyncio.create_task(pool.render([job("endless")], SOURCES))
+    await asyncio.sleep(0)
+    rendering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rendering
+    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+
+
+async def test_children_work_side_by_side() -> None:
+    """With two children, one mail is rendered while another holds its child until the wall limit."""
+    async with RenderingPool(children=2) as pool:
+        slow = asyncio.create_task(pool.render([job("endless")], SOURCES))
+        await asyncio.sleep(0)
+        assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+        assert not slow.done()
+        assert await slow == [OVERRAN]
+
+
+async def test_a_version_is_sent_once_and_again_after_it_was_forgotten(pool: RenderingPool) -> None:
+    """Parent and child forget the same versions, so none is ever missing."""
+    versions = {f"v{number}": source(f"<p>{number}</p>") for number in range(KNOWN_LIMIT + 1)}
+    for start in range(0, len(versions), LARGEST_BATCH):
+        names = list(versions)[start : start + LARGEST_BATCH]
+        assert kinds(await pool.render([job(name) for name in names], versions)) == [Rendered] * len(names)
+    assert kinds(await pool.render([job("v0"), job(f"v{KNOWN_LIMIT}")], versions)) == [Rendered] * 2
+
+
+async def test_stopping_leaves_no_process() -> None:
+    """When the pool is closed, its children are gone, also one that was replaced."""
+    before = children()
+    async with RenderingPool(children=2) as pool:
+        assert len(children()) == len(before) + 2
+        await pool.render([job("endless")], SOURCES)
+    assert children() == before
+
+
+async def test_a_child_that_does_not_end_is_killed() -> None:
+    """A child that is stopped by a signal does not hold up the end."""
+    before = children()
+    async with RenderingPool():
+        (child,) = set(children()) - set(before)
+        os.kill(child, signal.SIGSTOP)
+    assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("locale", "subject"),
+    [
+        ("fr-CA", "Changez votre mot de passe Larkspur"),
+        ("fr-CH", "Réinitialisation de votre mot de passe Larkspur"),
+        ("de", "Reset your Larkspur password"),
+    ],
+)
+async def test_the_shipped_password_reset_in_the_closest_language(
+    pool: RenderingPool, locale: str, subject: str
+) -> None:
+    """fr-CA is written for itself, other French falls back to fr, and German to the default."""
+    shipped = files.read(Path("templates"), "password_reset")
+    asked = Job(version="v", locale=locale, variables=shipped.sample, header=HEADER)
+    (result,) = await pool.render([asked], {"v": shipped})
+    assert isinstance(result, Rendered)
+    message: Any = message_from_bytes(result.wire, policy=default)
+    assert str(message["Subject"]) == subject

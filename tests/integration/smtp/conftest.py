@@ -1,0 +1,30 @@
+"""A way to the scripted relay, and certificates for it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from parts.certificate import Authority
+from parts.relay import Relay
+
+from notifier.settings import SmtpSettings
+from notifier.smtp.transport import Transport
+
+
+@pytest.fixture
+async def transport(relay: Relay) -> AsyncIterator[Transport]:
+    """A transport to `relay`, without TLS."""
+    made = Transport(SmtpSettings(port=relay.port, max_connections=4))
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that the tests' clients trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that nobody trusts."""
+    return Authority(tmp_path_factory.mktemp("stranger"))

@@ -1,0 +1,143 @@
+"""Sessions: one connection for many mails, given up before the relay is tired of it."""
+
+import asyncio
+
+import pytest
+from parts.relay import HANG, STALL, Relay
+
+from notifier.outcomes import Accepted, Uncertain
+from notifier.settings import SmtpSettings
+from notifier.smtp.pool import SessionPool
+from notifier.smtp.session import Mail, Session
+from notifier.smtp.transport import Transport
+
+MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+
+
+async def test_one_connection_carries_many_mails(transport: Transport, relay: Relay) -> None:
+    """After the first mail there is no connecting, and no EHLO."""
+    for _ in range(20):
+        assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert relay.connections == 1
+    assert sum(command.startswith("EHLO") for command in relay.commands) == 1
+
+
+async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: Transport, relay: Relay) -> None:
+    """Relays close a connection that sends too many; we are faster."""
+    for _ in range(100):
+        await transport.send(MAIL, seconds=5)
+    assert relay.connections == 1
+    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert relay.connections == 2
+
+
+@pytest.mark.parametrize(("field", "seconds"), [("used_at", 30.0), ("opened_at", 300.0)])
+async def test_a_connection_that_is_too_old_is_replaced(relay: Relay, field: str, seconds: float) -> None:
+    """After 30 idle seconds, or 300 in all, the next mail goes over a fresh connection and the old one is closed."""
+    pool = SessionPool(SmtpSettings(port=relay.port))
+    for age, connections in ((seconds - 2, 1), (seconds + 1, 2)):
+        async with pool.session() as session:
+            assert isinstance(await session.send(MAIL, seconds=5), Accepted)
+            setattr(session, field, getattr(session, field) - age)
+        async with pool.session() as session:
+            assert isinstance(await session.send(MAIL, seconds=5), Accepted)
+            assert relay.connections == connections
+            session.opened_at = session.used_at
+    await pool.close()
+    await relay.wait_until_silent()
+
+
+async def test_no_more_connections_than_the_setting_says(relay: Relay) -> None:
+    """Mails wait for a free connection rather than open another."""
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
+    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5) for _ in range(20)))
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert relay.connections == 2
+    await transport.close()
+
+
+async def test_mails_go_side_by_side(relay: Relay) -> None:
+    """One mail that the relay is slow about does not hold up the other."""
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
+    relay.say("slow@example.com", "RCPT", HANG)
+    slow_mail = Mail(sender=MAIL.sender, recipient="slow@example.com", wire=MAIL.wire)
+    slow = asyncio.create_task(transport.send(slow_mail, seconds=30))
+    await relay.wait_for_commands("RCPT", 1)
+    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert not slow.done()
+    slow.cancel()
+    await asyncio.wait([slow])
+    await transport.close()
+
+
+async def test_the_connection_used_last_is_used_first(relay: Relay) -> None:
+    """So that the others may grow old and go."""
+    pool = SessionPool(SmtpSettings(port=relay.port))
+    async with pool.session() as first, pool.session() as second:
+        assert first is not second
+    async with pool.session() as third:
+        assert third is first  # given back after the second
+    async with pool.session(fresh=True) as fourth:
+        assert fourth not in (first, second)
+    await pool.close()
+
+
+async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
+    """Idle connections end with QUIT."""
+    await transport.send(MAIL, seconds=5)
+    await transport.close()
+    await relay.wait_until_silent()
+    assert relay.commands[-1] == "QUIT"
+
+
+async def test_closing_does_not_wait_for_a_deaf_relay(transport: Transport, relay: Relay) -> None:
+    """A relay that does not answer QUIT, or is gone, does not hold up the end."""
+    await transport.send(MAIL, seconds=5)
+    relay.say("*", "QUIT", HANG)
+    async with asyncio.timeout(5):
+        await transport.close()
+    await relay.wait_until_silent()
+    await transport.send(MAIL, seconds=5)
+    await relay.stop()
+    await transport.close()
+
+
+async def test_an_error_inside_closes_the_session(relay: Relay) -> None:
+    """A session is not given back after an exception, whatever it was."""
+    pool = SessionPool(SmtpSettings(port=relay.port))
+    with pytest.raises(KeyError):
+        async with pool.session():
+            raise KeyError
+    await relay.wait_until_silent()
+    async with pool.session() as session:
+        assert isinstance(session, Session)
+    assert relay.connections == 2
+    await pool.close()
+
+
+async def test_the_relays_size_is_known(relay: Relay) -> None:
+    """SIZE is read where it is a number; no number, none and zero mean no limit (RFC 1870 §4)."""
+    for extension, size in (("SIZE 1000", 1000), ("SIZE 0", None), ("SIZE", None), ("SIZE x", None), ("DSN", None)):
+        relay.extensions = (extension,)
+        pool = SessionPool(SmtpSettings(port=relay.port))
+        async with pool.session() as session:
+            assert session.size_limit == size
+        await pool.close()
+
+
+@pytest.mark.xfail(strict=True, reason="close() waits until what is buffered was written")
+async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: Transport, relay: Relay) -> None:
+    """A stop does not wait for the deadline of a body that cannot be written."""
+    relay.extensions = ()
+    relay.say(MAIL.recipient, "DATA", STALL)
+    big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=MAIL.wire + b"\r\n" * (7 << 20))
+    sending = asyncio.create_task(transport.send(big, seconds=2))
+    await relay.wait_for_commands("DATA", 1)
+    for _ in range(10):
+        await asyncio.sleep(0)  # let the body begin
+    transport.abort()
+    async with asyncio.timeout(1):
+        assert isinstance(await sending, Uncertain)
+    relay.resume.set()
+    await relay.wait_until_silent()
+    assert relay.received == []

@@ -1,0 +1,37 @@
+"""Template files that a test may spoil."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+GOOD = {
+    "hello/template.toml": 'name = "Hello"\noptional = ["note"]\n',
+    "hello/sample.json": '{"name": "Ada", "note": "x"}',
+    "hello/subject.txt": "Hello {{ name }}",
+    "hello/body.html": '{% extends "_layouts/base.html" %}{% block content %}<p>{{ name }}</p>{% endblock %}',
+    "_layouts/base.html": '{% import "_layouts/parts.html" as ui %}<html>{% block content %}{% endblock %}</html>',
+    "_layouts/parts.html": "{% macro button() %}{% endmacro %}",
+    "_layouts/unused.html": "never read",
+}
+"""A template `hello` and its layouts: path below the root → text."""
+
+Write = Callable[[Mapping[str, str | bytes | None]], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes `hello` below a directory of the test's own, with changes; None leaves a file out."""
+
+    def written(changes: Mapping[str, str | bytes | None]) -> Path:
+        root = tmp_path / "templates"
+        for name, content in {**GOOD, **changes}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return written

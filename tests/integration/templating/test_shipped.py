@@ -1,0 +1,94 @@
+"""The shipped templates: publishable, without a warning, and with a sample that says all."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import nodes
+
+from notifier.rendering import variables as variable
+from notifier.rendering.child import check
+from notifier.rendering.sandbox import environment
+from notifier.rendering.source import TemplateSource
+from notifier.templating import files
+
+ROOT = Path("templates")
+SLUGS = files.slugs(ROOT)
+
+
+def leaves(sample: dict[str, Any]) -> set[str]:
+    """The names of the values in a sample, the innermost ones, wherever they stand."""
+    found: set[str] = set()
+    for key, value in sample.items():
+        inner = value if isinstance(value, list) else [value]
+        objects = [item for item in inner if isinstance(item, dict)]
+        found |= set().union(*map(leaves, objects)) if objects else {key}
+    return found
+
+
+def names_read(source: TemplateSource, prefix: str) -> set[str]:
+    """Every name and attribute that the parts of one locale read."""
+    env = environment(source.files, autoescape=False)
+    found = set()
+    for name, text in source.files.items():
+        if name.startswith(prefix) and (prefix or not name.startswith(("locales/", "_layouts/"))):
+            tree = env.parse(text)
+            found |= {node.name for node in tree.find_all(nodes.Name)}
+            found |= {node.attr for node in tree.find_all(nodes.Getattr)}
+    return found
+
+
+def test_there_are_shipped_templates() -> None:
+    """The tests below have something to look at."""
+    assert SLUGS == ["daily_report", "order_shipped", "password_reset", "welcome"]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_a_shipped_template_is_publishable_without_a_warning(slug: str) -> None:
+    """It renders in every locale, with and without what is optional, and no client cuts it."""
+    source = files.read(ROOT, slug)
+    report = check(source)
+    assert (report.faults, report.warnings) == ([], [])
+    assert set(report.previews) == {source.settings.locale, *source.locales}
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_variable_of_the_sample_is_used(slug: str) -> None:
+    """No caller is asked for a value that no mail shows, in any locale."""
+    source = files.read(ROOT, slug)
+    for prefix in ("", *(f"locales/{tag}/" for tag in source.locales)):
+        assert leaves(source.sample) - names_read(source, prefix) == set(), prefix
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_optional_path_can_be_left_out_alone(slug: str) -> None:
+    """Whatever a caller leaves out, the mail is still rendered, and the schema takes it."""
+    source = files.read(ROOT, slug)
+    schema = variable.schema_of(source.sample, source.settings.optional)
+    assert source.settings.optional
+    for path in source.settings.optional:
+        sample = variable.without(source.sample, [path])
+        assert sample != source.sample, f"{path} is not in the sample"
+        assert variable.faults_in(schema, sample) == []
+        less = TemplateSource(files=source.files, sample=sample, settings=source.settings)
+        assert check(less).faults == [], path
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_what_is_not_optional_is_demanded(slug: str) -> None:
+    """A required value that is missing is a fault at submit, never an error while rendering."""
+    source = files.read(ROOT, slug)
+    schema = variable.schema_of(source.sample, source.settings.optional)
+    for key in set(source.sample) - set(source.settings.optional):
+        found = variable.faults_in(schema, variable.without(source.sample, [key]))
+        assert [(fault.pointer, fault.code) for fault in found] == [(f"/variables/{key}", "missing_variable")]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_each_part_shows_the_sample(slug: str) -> None:
+    """Subject, HTML and text are all there, and the HTML is no plain text."""
+    for preview in check(files.read(ROOT, slug)).previews.values():
+        assert preview.subject
+        assert "</" in preview.html
+        assert preview.text.strip()
+        assert "<" not in preview.text.replace("<http", "")

@@ -1,0 +1,124 @@
+"""Pushing template files into both databases."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from notifier import wiring
+from notifier.clock import SystemClock
+from notifier.errors import TemplateError
+from notifier.rendering.pool import RenderingPool
+from notifier.templating import files, store
+from notifier.templating.sync import Change, Push, Pushed, checked
+
+Write = Callable[[Mapping[str, str | bytes | None]], Path]
+OTHER = {
+    "other/template.toml": 'name = "Other"\n',
+    "other/sample.json": "{}",
+    "other/subject.txt": "Other",
+    "other/body.html": "<p>Other</p>",
+}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+@pytest.fixture
+def push(parts: wiring.Base, pool: RenderingPool) -> Push:
+    return Push(database=parts.database, pool=pool, clock=SystemClock(), by="test")
+
+
+async def numbers(parts: wiring.Base) -> dict[str, int]:
+    """The current version numbers of what the tests push."""
+    async with parts.database.read() as connection:
+        return {p.slug: p.number for p in await store.all_current(connection) if p.slug in ("hello", "other")}
+
+
+async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wiring.Base, write: Write) -> None:
+    """New templates are created, equal ones left alone, changed ones published under the next number."""
+    root = write(OTHER)
+    assert await push.run(root, ["hello", "other"]) == [
+        Pushed(slug="hello", number=1, change=Change.CREATED),
+        Pushed(slug="other", number=1, change=Change.CREATED),
+    ]
+    write({**OTHER, "other/subject.txt": "Changed"})
+    assert await push.run(root, ["hello", "other"]) == [
+        Pushed(slug="hello", number=1, change=Change.UNCHANGED),
+        Pushed(slug="other", number=2, change=Change.PUBLISHED),
+    ]
+    assert await numbers(parts) == {"hello": 1, "other": 2}
+
+
+async def test_only_new_keeps_what_staff_edited(
+    push: Push, parts: wiring.Base, pool: RenderingPool, write: Write
+) -> None:
+    """At the start of demo and Compose nothing that exists is overwritten."""
+    root = write({})
+    await push.run(root, ["hello"])
+    careful = Push(database=parts.database, pool=pool, clock=SystemClock(), by="demo", only_new=True)
+    assert await careful.run(root, ["hello"]) == [Pushed(slug="hello", number=1, change=Change.UNCHANGED)]
+    write({**OTHER, "hello/subject.txt": "Changed"})
+    assert await careful.run(root, ["hello", "other"]) == [
+        Pushed(slug="hello", number=1, change=Change.KEPT),
+        Pushed(slug="other", number=1, change=Change.CREATED),
+    ]
+    assert await numbers(parts) == {"hello": 1, "other": 1}
+
+
+async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: Write) -> None:
+    """A version is pinned with its layouts, so a new layout is a new version."""
+    root = write(OTHER)
+    await push.run(root, ["hello", "other"])
+    write({**OTHER, "_layouts/base.html": "<html><body>{% block content %}{% endblock %}</body></html>"})
+    assert [p.change for p in await push.run(root, ["hello", "other"])] == [Change.PUBLISHED, Change.UNCHANGED]
+
+
+async def test_one_bad_template_keeps_all_from_being_published(push: Push, parts: wiring.Base, write: Write) -> None:
+    """All are read and checked before the first is written."""
+    root = write({**OTHER, "other/body.html": "{{ nothing }}"})
+    with pytest.raises(TemplateError, match=r"template other: body\.html, line 1: 'nothing' is undefined"):
+        await push.run(root, ["hello", "other"])
+    assert await numbers(parts) == {}
+
+
+async def test_all_unreadable_templates_are_told_together(push: Push, parts: wiring.Base, write: Write) -> None:
+    """The problems of several templates come in one error, each with its slug."""
+    with pytest.raises(TemplateError) as raised:
+        await push.run(write({"hello/sample.json": "[]"}), ["hello", "gone"])
+    assert raised.value.slug == "hello, gone"
+    assert raised.value.problems == ("hello: sample.json must be an object", "gone: there is no gone/template.toml")
+    assert await numbers(parts) == {}
+
+
+async def test_one_unreadable_template_is_told_as_it_is(push: Push, write: Write) -> None:
+    """A single problem keeps its own slug."""
+    with pytest.raises(TemplateError) as raised:
+        await push.run(write({"hello/sample.json": "[]"}), ["hello"])
+    assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json must be an object",))
+
+
+async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write) -> None:
+    """What was not read is not there when the template is rendered."""
+    root = write({"secret.txt": "secret", "hello/body.html": '{% include "_layouts/../secret.txt" %}'})
+    with pytest.raises(TemplateError, match=r"body\.html, line 1: _layouts/\.\./secret\.txt"):
+        await push.run(root, ["hello"])
+
+
+async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiring.Base, write: Write) -> None:
+    """Submit checks just the variables that the subject shows."""
+    await push.run(write({}), ["hello"])
+    async with parts.database.read() as connection:
+        found = await store.current(connection, "hello")
+    assert found is not None
+    assert found.subject_variables == [["name"]]
+    assert found.variables_schema["required"] == ["name"]
+
+
+async def test_a_check_gives_the_report(pool: RenderingPool, write: Write) -> None:
+    """A source that can be published comes back with its previews."""
+    report = await checked(pool, "hello", files.read(write({}), "hello"))
+    assert report.previews["en"].subject == "Hello Ada"

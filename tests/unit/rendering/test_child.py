@@ -1,0 +1,199 @@
+"""What a rendering child does with a batch, in this process."""
+
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import msgspec
+import pytest
+
+from notifier.rendering import child as module
+from notifier.rendering.child import FRAME, Child
+from notifier.rendering.job import Answer, Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
+from notifier.rendering.source import TemplateSettings, TemplateSource
+
+HEADER = MailHeader(
+    message_id="<1@shop.example>",
+    date=datetime(2026, 3, 9, tzinfo=UTC),
+    sender=Mailbox("shop@shop.example"),
+    recipient="ada@example.com",
+)
+
+
+def source(html: str = "<p>{{ x }}</p>", subject: str = "About {{ x }}", **files: str) -> TemplateSource:
+    """A source of the given parts; `text` is body.txt, `fr_html` stands for locales/fr/body.html and so on."""
+    names = {"text": "body.txt", "fr_html": "locales/fr/body.html", "fr_subject": "locales/fr/subject.txt"}
+    parts = {"subject.txt": subject, "body.html": html} | {names.get(key, key): text for key, text in files.items()}
+    return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A", locale="en"))
+
+
+def job(version: str = "v1", locale: str | None = None, header: MailHeader = HEADER, **variables: Any) -> Job:
+    """A job with these variables."""
+    return Job(version=version, locale=locale, variables={"x": "a", **variables}, header=header)
+
+
+def one(result: Answer) -> Rendered | RenderFault:
+    """The only result of a batch."""
+    assert isinstance(result, Batch)
+    (only,) = result.results
+    return only
+
+
+def mailed(source: TemplateSource, job: Job) -> dict[str, str]:
+    """The rendered mail's parts, as a client reads them."""
+    result = one(Child().answer(Render(jobs=[job], sources={job.version: source})))
+    assert isinstance(result, Rendered), result
+    message: Any = message_from_bytes(result.wire, policy=default)
+    text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
+    return {"subject": str(message["Subject"]), "text": text, "html": html}
+
+
+def fault(source: TemplateSource, **variables: Any) -> RenderFault:
+    """Why the mail could not be rendered."""
+    result = one(Child().answer(Render(jobs=[job(**variables)], sources={"v1": source})))
+    assert isinstance(result, RenderFault), result
+    return result
+
+
+def test_a_job_becomes_a_mail() -> None:
+    """Subject, HTML and text carry the variables; HTML is escaped, the others are not."""
+    parts = mailed(source(text="Text {{ x }}"), job(x="<b>"))
+    assert parts == {"subject": "About <b>", "html": "<p>&lt;b&gt;</p>\n", "text": "Text <b>\n"}
+
+
+def test_a_missing_text_part_is_made_from_the_html() -> None:
+    """A template without body.txt still makes a mail that can be read as text."""
+    assert mailed(source(html="<h1>Hello</h1><p>{{ x }}</p>"), job())["text"].split() == ["Hello", "a"]
+
+
+def test_the_parts_may_use_the_subject_and_the_locale() -> None:
+    """`subject` is the rendered subject, escaped in HTML, and `locale` the chosen tag."""
+    made = mailed(source("<title>{{ subject }}</title>{{ locale }}", text="{{ subject }} {{ locale }}"), job(x="&"))
+    assert made["html"] == "<title>About &amp;</title>en\n"
+    assert made["text"] == "About & en\n"
+
+
+@pytest.mark.parametrize(
+    ("locale", "subject"), [("fr-CA", "Sujet fr"), ("FR", "Sujet fr"), ("de", "About a"), (None, "About a")]
+)
+def test_the_closest_locale_is_rendered(locale: str | None, subject: str) -> None:
+    """fr-CA falls back to fr, and what is not there to the default."""
+    french = source(fr_subject="Sujet {{ locale }}", fr_html="<p>{{ x }}</p>")
+    assert mailed(french, job(locale=locale))["subject"] == subject
+
+
+def test_styles_are_inlined_after_rendering() -> None:
+    """A loop inside a table stays there, and each cell gets its style."""
+    html = "<style>td{color:red}</style><table>{% for n in x %}<tr><td>{{ n }}</td></tr>{% endfor %}</table>"
+    made = mailed(source(html, subject="Hi", text="t"), job(x=[1, 2]))["html"]
+    assert made.count('<td style="color:red">') + made.count('<td style="color: red;">') == 2
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"html": "<p>\n{{ nothing }}</p>"}, "body.html, line 2: 'nothing' is undefined"),
+        (
+            {"html": "\n\n{{ x.__class__ }}"},
+            "body.html, line 3: access to attribute '__class__' of 'str' object is unsafe.",
+        ),
+        ({"html": "{% if %}"}, "body.html, line 1: Expected an expression, got 'end of statement block'"),
+        ({"html": "{{ x|attr('y') }}"}, "body.html, line 1: No filter named 'attr'."),
+        ({"html": "{{ x * 2 }}"}, "body.html, line 1: the operator * is not available in templates"),
+        ({"html": "{% include 'gone.html' %}"}, "body.html, line 1: gone.html"),
+        ({"html": "{{ 1 / 0 }}"}, "body.html, line 1: division by zero"),
+        ({"subject": "{{ nothing }}"}, "subject.txt, line 1: 'nothing' is undefined"),
+        ({"subject": "a\n{{ x }}"}, "mail: U+000A at position 1 is not allowed in a header"),
+        ({"text": "{{ x.y }}"}, "body.txt, line 1: 'str object' has no attribute 'y'"),
+        ({"html": "{{ '\\ud800' }}", "text": "t"}, "mail: 'utf-8' codec can't encode"),
+        (
+            {"html": "{% for a in range(99999) %}{{ x }}aaaaaaaaaaaaaaa{% endfor %}"},
+            "body.html: The part renders to more than 1 MiB of text.",
+        ),
+        (
+            {"html": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
+            "body.html, line 1: maximum recursion depth exceeded",
+        ),
+    ],
+)
+def test_a_fault_says_where_and_what(parts: dict[str, str], said: str) -> None:
+    """What a template does wrong is told with its part and line, in words."""
+    assert str(fault(source(**parts))).startswith(said)
+
+
+def test_a_newline_in_a_variable_cannot_leave_the_subject() -> None:
+    """A subject that a variable broke in two is a fault of this mail."""
+    assert "U+000A" in fault(source(), x="a\nBcc: e@x.org").message
+
+
+def test_nul_in_a_variable_is_a_fault() -> None:
+    """A NUL that reached a part stops the mail."""
+    assert (
+        fault(source(subject="Hi", text="{{ x }}"), x="\x00").message == "the text/plain part contains a NUL character"
+    )
+
+
+def test_a_version_that_was_never_sent_is_a_fault() -> None:
+    """A job whose source is unknown is answered, not raised."""
+    assert one(Child().answer(Render(jobs=[job()], sources={}))) == RenderFault(
+        part="mail", line=None, message="KeyError: 'v1'"
+    )
+
+
+def test_one_bad_mail_leaves_its_neighbours_alone() -> None:
+    """The results come in order, and only the bad one is a fault."""
+    answer = Child().answer(Render(jobs=[job(), job(x="a\nb"), job()], sources={"v1": source()}))
+    assert isinstance(answer, Batch)
+    assert [type(result) for result in answer.results] == [Rendered, RenderFault, Rendered]
+
+
+def test_a_source_is_remembered() -> None:
+    """A version that was sent once need not be sent again."""
+    child = Child()
+    first = child.answer(Render(jobs=[job()], sources={"v1": source()}))
+    assert child.answer(Render(jobs=[job()], sources={})) == first
+
+
+def test_the_versions_used_longest_ago_are_forgotten() -> None:
+    """At most 256 versions are kept; using one keeps it."""
+    child = Child()
+    child.answer(Render(jobs=[job("kept"), job("lost")], sources={"kept": source(), "lost": source()}))
+    for number in range(module.KNOWN_LIMIT - 1):
+        child.answer(Render(jobs=[job(f"v{number}"), job("kept")], sources={f"v{number}": source()}))
+    assert isinstance(one(child.answer(Render(jobs=[job("kept")], sources={}))), Rendered)
+    assert isinstance(one(child.answer(Render(jobs=[job("lost")], sources={}))), RenderFault)
+
+
+def test_the_inputs_are_not_changed() -> None:
+    """Rendering twice from the same variables makes the same mail."""
+    variables = {"x": ["b", "a"]}
+    asked = Job(version="v1", locale=None, variables=variables, header=HEADER)
+    child = Child()
+    sources = {"v1": source("{{ x|sort|join }}", subject="{{ x|first }}")}
+    assert child.answer(Render(jobs=[asked], sources=sources)) == child.answer(Render(jobs=[asked], sources=sources))
+    assert variables == {"x": ["b", "a"]}
+
+
+SERVE = "import socket, sys; from notifier.rendering.child import serve; serve(socket.socket(fileno=int(sys.argv[1])))"
+
+
+@pytest.mark.parametrize("cut", [0, 2, 100])
+def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
+    """It answers frame by frame, and ends cleanly when the parent is gone, even in the middle of a frame."""
+    ours, theirs = socket.socketpair()
+    request = msgspec.msgpack.encode(Render(jobs=[job()], sources={"v1": source()}))
+    frame = FRAME.pack(len(request)) + request
+    with theirs:
+        process = subprocess.Popen([sys.executable, "-c", SERVE, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    with ours, ours.makefile("rb") as stream:
+        for _ in range(2):
+            ours.sendall(frame)
+            (size,) = FRAME.unpack(stream.read(FRAME.size))
+            answer = msgspec.msgpack.decode(stream.read(size), type=Batch)
+            assert isinstance(one(answer), Rendered)
+        ours.sendall(frame[:cut])
+    assert process.wait(timeout=20) == 0

@@ -1,0 +1,191 @@
+"""The MIME writer, with the standard library's parser as the oracle."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifier.rendering.headers import HeaderValueError
+from notifier.rendering.job import Mailbox, MailHeader, Preview
+from notifier.rendering.mime import NulInPartError, compose
+
+SEARCH = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+MOMENT = datetime(2026, 3, 9, 8, 7, 6, tzinfo=UTC)
+HEADER = MailHeader(
+    message_id="<1@shop.example>",
+    date=MOMENT,
+    sender=Mailbox("shop@shop.example", "Thé Shop"),
+    recipient="ada@example.com",
+    reply_to=Mailbox("help@shop.example", "Help, please"),
+    extra={"X-Order": "№ 7", "List-Unsubscribe": "<https://shop.example/leave?" + "t" * 90 + ">"},
+)
+
+ANYTHING = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), max_size=60)
+AWKWARD = st.sampled_from(
+    [
+        *(
+            ".",
+            "..",
+            ".a",
+            "From a",
+            ">From a",
+            "",
+            " ",
+            "a ",
+            "a\t",
+            "\t",
+            "=",
+            "=3D",
+            "--",
+            "x" * 78,
+            "x" * 79,
+            "é" * 40,
+        ),
+        *("x" * 1200, "é" * 600, "\u4e2d" * 400, "a b " * 300, "\U0001f600", "\x0b", "\x0c", "\x1a", "\x85", "\u2028"),
+    ]
+)
+BODY = st.lists(AWKWARD | ANYTHING, max_size=8).flatmap(
+    lambda lines: st.sampled_from(["\n", "\r\n", "\r"]).map(lambda end: end.join(lines))
+)
+
+
+def mail(text: str = "Hello", html: str = "<p>Hello</p>", subject: str = "Hi") -> bytes:
+    """The bytes of a mail with these parts."""
+    return compose(HEADER, Preview(subject=subject, html=html, text=text)).wire
+
+
+def parsed(wire: bytes) -> EmailMessage:
+    """The mail as the standard library reads it."""
+    return message_from_bytes(wire, policy=default)
+
+
+def contents(wire: bytes) -> list[str]:
+    """The texts of the parts, with line ends as Python has them."""
+    return [part.get_content().replace("\r\n", "\n") for part in parsed(wire).iter_parts()]
+
+
+def canonical(text: str) -> str:
+    """What a part must say: every line end the same, and exactly one at the end."""
+    return re.sub("\r\n|\r", "\n", text.removesuffix("\n")) + "\n"
+
+
+@SEARCH
+@given(BODY, BODY)
+def test_both_parts_arrive_identical(text: str, html: str) -> None:
+    """Whatever the parts say, a second parser reads the same, line ends apart."""
+    assert contents(mail(text, html)) == [canonical(text), canonical(html)]
+
+
+@SEARCH
+@given(BODY, BODY)
+def test_a_mail_is_safe_on_a_7_bit_path(text: str, html: str) -> None:
+    """The bytes are ASCII, every line ends with CRLF and none is longer than a relay has to take."""
+    wire = mail(text, html)
+    assert wire.isascii()
+    assert b"\x00" not in wire
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", wire)
+    assert wire.endswith(b"--\r\n")
+    body = wire.partition(b"\r\n\r\n")[2]
+    assert max(map(len, body.split(b"\r\n"))) <= 78
+
+
+@SEARCH
+@given(BODY)
+def test_the_same_mail_has_the_same_bytes(text: str) -> None:
+    """Composing twice makes equal bytes, boundary included, and names their SHA-256."""
+    parts = Preview(subject="Hi", html="<p>Hello</p>", text=text)
+    first, second = compose(HEADER, parts), compose(HEADER, parts)
+    assert first == second
+    assert first.sha256 == hashlib.sha256(first.wire).digest()
+
+
+def test_another_mail_has_another_boundary() -> None:
+    """The boundary comes from the parts, so it cannot stand in one of them by accident."""
+    one, other = (parsed(mail(text)).get_boundary() for text in ("a", "b"))
+    assert one != other
+    assert contents(mail(f"--{one}\n--{one}--")) == [f"--{one}\n--{one}--\n", "<p>Hello</p>\n"]
+
+
+def test_the_header_says_what_it_was_given() -> None:
+    """All fields arrive, each once, with the values of the notification."""
+    message = parsed(mail(subject="Ünïcode"))
+    assert message.keys() == [
+        "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "X-Order", "List-Unsubscribe",
+        "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    assert message["Date"].datetime == MOMENT
+    assert str(message["From"]) == "Thé Shop <shop@shop.example>"
+    assert str(message["To"]) == "ada@example.com"
+    assert str(message["Reply-To"]) == '"Help, please" <help@shop.example>'
+    assert str(message["Subject"]) == "Ünïcode"
+    assert str(message["Message-ID"]) == "<1@shop.example>"
+    assert str(message["X-Order"]) == "№ 7"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_content_type() == "multipart/alternative"
+
+
+def test_a_list_header_is_never_encoded() -> None:
+    """A link over 78 characters stands in the mail as it is."""
+    assert b" <https://shop.example/leave?" + b"t" * 90 + b">\r\n" in mail()
+
+
+def test_the_last_part_is_the_html() -> None:
+    """Clients show the last alternative that they understand (RFC 2046 §5.1.4)."""
+    kinds = [(part.get_content_type(), part.get_content_charset()) for part in parsed(mail()).iter_parts()]
+    assert kinds == [("text/plain", "utf-8"), ("text/html", "utf-8")]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Hello", "7bit"),
+        ("x" * 78, "7bit"),
+        ("x" * 79, "quoted-printable"),
+        ("Grüße aus Köln, und noch etwas mehr Text", "quoted-printable"),
+        ("\u4f60\u597d" * 20, "base64"),
+    ],
+)
+def test_the_encoding_is_the_shortest_that_is_safe(text: str, encoding: str) -> None:
+    """Plain text stays readable, a few foreign letters are quoted, and text of them only becomes base64."""
+    first = next(parsed(mail(text)).iter_parts())
+    assert first["Content-Transfer-Encoding"] == encoding
+
+
+@pytest.mark.parametrize(("text", "html"), [("a\x00b", "<p>"), ("a", "<p>\x00")])
+def test_nul_in_a_part_is_refused(text: str, html: str) -> None:
+    """No mail carries a NUL (RFC 5322 §4)."""
+    with pytest.raises(NulInPartError, match="contains a NUL"):
+        mail(text, html)
+
+
+@pytest.mark.parametrize("subject", ["a\nBcc: e@x.org", "a\r\nb", "a\x00", "a\u2028b"])
+def test_a_subject_that_could_end_its_field_is_refused(subject: str) -> None:
+    """A rendered subject is checked like any header value."""
+    with pytest.raises(HeaderValueError):
+        mail(subject=subject)
+
+
+def test_a_recipient_that_could_end_its_field_is_refused() -> None:
+    """Even the envelope's address is not trusted to be one."""
+    header = MailHeader(message_id="<1@x>", date=MOMENT, sender=Mailbox("a@b.org"), recipient="a@b.org\r\nBcc: e@x.org")
+    with pytest.raises(HeaderValueError):
+        compose(header, Preview(subject="Hi", html="<p>", text="x"))
+
+
+def test_a_custom_header_that_could_end_its_field_is_refused() -> None:
+    """A custom header's value cannot bring another field along."""
+    header = MailHeader(
+        message_id="<1@x>",
+        date=MOMENT,
+        sender=Mailbox("a@b.org"),
+        recipient="a@b.org",
+        extra={"X-A": "1\nBcc: e@x.org"},
+    )
+    with pytest.raises(HeaderValueError):
+        compose(header, Preview(subject="Hi", html="<p>", text="x"))

@@ -1,0 +1,195 @@
+"""The variables of a template: schema, faults and paths."""
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import Environment
+
+from notifier.rendering import variables as variable
+
+SAMPLE: dict[str, Any] = {
+    "name": "Ada",
+    "count": 3,
+    "price": 2.5,
+    "vip": True,
+    "anything": None,
+    "free": {},
+    "none_yet": [],
+    "order": {"id": "A-1", "note": "gift", "lines": [{"sku": "a", "size": "M"}, {"sku": "b"}]},
+    "tags": ["new"],
+}
+OPTIONAL = ("order.note", "vip")
+SCALAR = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+JSON_OBJECT = st.dictionaries(
+    st.text(min_size=1),
+    st.recursive(SCALAR, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8),
+    max_size=5,
+)
+
+
+def faults(**changes: Any) -> list[tuple[str, str]]:
+    """Pointers and codes of what is wrong with the sample once it was changed."""
+    schema = variable.schema_of(SAMPLE, OPTIONAL)
+    return [(fault.pointer, fault.code) for fault in variable.faults_in(schema, {**SAMPLE, **changes})]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.dictionaries(st.text(min_size=1), SCALAR | st.dictionaries(st.text(min_size=1), SCALAR), max_size=6))
+def test_a_sample_satisfies_its_own_schema(sample: dict[str, Any]) -> None:
+    """A caller who sends just what the sample shows is never refused, and the schema is one."""
+    schema = variable.schema_of(sample)
+    assert jsonschema_rs.meta.is_valid(schema)
+    assert variable.faults_in(schema, sample) == []
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(JSON_OBJECT)
+def test_any_json_object_makes_a_schema(sample: dict[str, Any]) -> None:
+    """Lists, nulls and objects at any depth in a sample are described without an error."""
+    assert jsonschema_rs.meta.is_valid(variable.schema_of(sample))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"count": 3.0},
+        {"price": 2},
+        {"anything": [1]},
+        {"free": {"any": 1}},
+        {"none_yet": [1, "a"]},
+        {"tags": []},
+        {"order": {"id": "A-2", "lines": []}},
+    ],
+)
+def test_values_shaped_like_the_sample_are_taken(changes: dict[str, Any]) -> None:
+    """The sample fixes names and types, not values, lengths or what an empty object or list may hold."""
+    assert faults(**changes) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": 1}, [("/variables/name", "wrong_variable_type")]),
+        ({"name": None}, [("/variables/name", "wrong_variable_type")]),
+        ({"count": "3"}, [("/variables/count", "wrong_variable_type")]),
+        ({"count": 3.5}, [("/variables/count", "wrong_variable_type")]),
+        ({"count": True}, [("/variables/count", "wrong_variable_type")]),
+        ({"vip": 1}, [("/variables/vip", "wrong_variable_type")]),
+        ({"tags": "new"}, [("/variables/tags", "wrong_variable_type")]),
+        ({"tags": ["new", 1]}, [("/variables/tags/1", "wrong_variable_type")]),
+        ({"nome": "Ada"}, [("/variables/nome", "unknown_variable")]),
+        ({"a/b~c": 1}, [("/variables/a~1b~0c", "unknown_variable")]),
+        ({"order": {"lines": []}}, [("/variables/order/id", "missing_variable")]),
+        (
+            {"order": {"id": 1, "lines": [{"size": "M"}, {"sku": "b", "colour": "red"}]}},
+            [
+                ("/variables/order/id", "wrong_variable_type"),
+                ("/variables/order/lines/0/sku", "missing_variable"),
+                ("/variables/order/lines/1/colour", "unknown_variable"),
+            ],
+        ),
+    ],
+)
+def test_each_fault_has_a_pointer_and_a_code(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    """All that is wrong with the values is reported at once, each at its own place."""
+    assert faults(**changes) == expected
+
+
+def test_every_missing_variable_is_named() -> None:
+    """Sending nothing lists all that is required and nothing that is optional."""
+    found = variable.faults_in(variable.schema_of({"a": 1, "b": 2, "c/d": 3}, ["b"]), {})
+    assert [(fault.pointer, fault.code) for fault in found] == [
+        ("/variables/a", "missing_variable"),
+        ("/variables/c~1d", "missing_variable"),
+    ]
+
+
+def test_a_wrong_type_says_which_is_expected() -> None:
+    """The sentence names the type that the template wants."""
+    (fault,) = variable.faults_in(variable.schema_of({"a": 1}), {"a": "x"})
+    assert fault.detail == "expected integer"
+
+
+def test_values_that_are_no_object_are_one_fault() -> None:
+    """A list in place of the variables is wrong as a whole."""
+    (fault,) = variable.faults_in(variable.schema_of({"a": 1}), [1])
+    assert (fault.pointer, fault.code) == ("/variables", "wrong_variable_type")
+
+
+def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
+    """A schema from elsewhere may refuse a value for another reason."""
+    (fault,) = variable.faults_in({"properties": {"a": {"maximum": 1}}}, {"a": 2})
+    assert (fault.pointer, fault.code, fault.detail) == (
+        "/variables/a",
+        "wrong_variable_type",
+        "expected another value",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("no variables", []),
+        ("{{ name }}", [["name"]]),
+        ("{{ order.id }} {{ order.id }}", [["order", "id"]]),
+        ("{{ order['id'] }}", [["order", "id"]]),
+        ("{{ order.lines[0].sku }}", [["order", "lines", "sku"]]),
+        ("{{ order.lines[i] }}", [["i"], ["order", "lines"]]),
+        ("{{ name|upper }} {% if vip %}{{ note|default('x') }}{% endif %}", [["name"], ["note"], ["vip"]]),
+        ("{% for line in lines %}{{ line.sku }}{% endfor %}", [["lines"]]),
+        ("{% set x = name %}{{ x }}", [["name"]]),
+        ("{% macro m(a) %}{{ a }}{% endmacro %}{{ name }}", [["name"]]),
+        ("{{ 'a'.b }}", []),
+        ("{{ ('x' ~ y).z }}", [["y"]]),
+    ],
+)
+def test_the_paths_that_a_template_reads(text: str, paths: list[list[str]]) -> None:
+    """Each variable is found with its whole path; loop and set names are not variables."""
+    assert variable.paths_in(Environment(autoescape=True).parse(text)) == paths
+
+
+@pytest.mark.xfail(strict=True, reason="macros and imports count as variables")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(name) }}",
+        "{% import 'x' as ui %}{{ ui.button(name) }}",
+        "{% from 'x' import button, link as a %}{{ button(name) }}{{ a(name) }}",
+    ],
+)
+def test_macros_are_no_variables(text: str) -> None:
+    """A name that the template itself gives is not asked of a caller."""
+    assert variable.paths_in(Environment(autoescape=True).parse(text)) == [["name"]]
+
+
+def test_a_value_is_found_by_its_path() -> None:
+    """A path leads to a value, or to None where a step is missing or is no object."""
+    assert variable.at_path(SAMPLE, ["order", "id"]) == "A-1"
+    assert variable.at_path(SAMPLE, ["order", "nothing"]) is None
+    assert variable.at_path(SAMPLE, ["name", "first"]) is None
+    assert variable.at_path(SAMPLE, []) == SAMPLE
+
+
+def test_without_drops_the_optional_paths_everywhere() -> None:
+    """The shortest allowed request lacks the optional keys, inside the items of lists too."""
+    sample = {"a": 1, "b": {"c": 1, "d": 2}, "list": [{"x": 1, "y": 2}, {"y": 3}, 4]}
+    assert variable.without(sample, ["a", "b.c", "list.y", "nothing.at.all"]) == {
+        "b": {"d": 2},
+        "list": [{"x": 1}, {}, 4],
+    }
+    assert sample["a"] == 1
+
+
+def test_the_shortest_request_satisfies_the_schema() -> None:
+    """What `without` leaves is what the schema demands."""
+    assert variable.faults_in(variable.schema_of(SAMPLE, OPTIONAL), variable.without(SAMPLE, OPTIONAL)) == []

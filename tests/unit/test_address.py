@@ -1,0 +1,138 @@
+"""Addresses: one stored form each, nothing but one bare address, and names apart from addresses."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from notifier import address
+from notifier.address import InvalidAddressError, NeedsSmtputf8Error
+
+REFUSED = (
+    "",
+    "a",
+    "a@",
+    "@x.org",
+    "a@localhost",
+    "a@[127.0.0.1]",
+    "a@127.0.0.1",
+    "Foo <a@x.org>",
+    "<a@x.org>",
+    "a@x.org,b@x.org",
+    "a@x.org\r\nBcc: e@x.org",
+    "a@x.org\n",
+    "a@x.org\x00",
+    " a@x.org",
+    "a@x.org ",
+    "a\u200b@x.org",
+    "a@x\u200b.org",
+    "a@x.org\u2028",
+    '"a b"@x.org',
+    "a(b)@x.org",
+    "a" * 65 + "@x.org",
+    "a@x.test",
+    "a@" + "x" * 64 + ".org",
+)
+STORED = {
+    "a@x.org": "a@x.org",
+    "A@X.ORG": "A@x.org",
+    "a@\uff58.org": "a@x.org",
+    "a@Bücher.example": "a@xn--bcher-kva.example",
+    "a@xn--bcher-kva.example": "a@xn--bcher-kva.example",
+    "a" * 64 + "@x.org": "a" * 64 + "@x.org",
+    "a+b@x.org": "a+b@x.org",
+}
+_LOCAL = st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}", fullmatch=True)
+_DOMAIN = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9]{0,8})(\.[A-Za-z]{3,8}){1,2}\.(org|COM|de)", fullmatch=True)
+_NAME = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=40)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_not_one_bare_public_address_is_refused(text: str) -> None:
+    """Several, named, quoted, local, invisible or overlong: `InvalidAddressError`."""
+    with pytest.raises(InvalidAddressError):
+        address.normalised(text)
+
+
+@pytest.mark.parametrize(("text", "stored"), STORED.items())
+def test_an_address_has_one_stored_form(text: str, stored: str) -> None:
+    """The domain in lower case and as an A-label; the local part as it was written."""
+    assert address.normalised(text) == stored
+
+
+def test_a_local_part_beyond_ascii_needs_smtputf8() -> None:
+    """It is an address, but no relay without SMTPUTF8 can take it."""
+    with pytest.raises(NeedsSmtputf8Error):
+        address.normalised("ü@x.org")
+
+
+@given(local=_LOCAL, domain=_DOMAIN)
+def test_the_stored_form_is_a_fixed_point(local: str, domain: str) -> None:
+    """Normalising again changes nothing, the form is ASCII, and only the domain's case was touched."""
+    assume("xn--" not in domain.lower())
+    stored = address.normalised(f"{local}@{domain}")
+    assert address.normalised(stored) == stored == f"{local}@{domain.lower()}"
+    assert address.domain(stored) == domain.lower()
+
+
+@given(st.text(max_size=60))
+def test_no_text_becomes_an_address_that_could_break_a_command(text: str) -> None:
+    """Whatever is accepted is ASCII without space, control character, bracket or comma."""
+    try:
+        stored = address.normalised(text)
+    except InvalidAddressError:
+        return
+    assert stored.isascii()
+    assert not set(stored) & set(' \t\r\n\x00<>,;:"()[]\\')
+    assert stored.count("@") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "stored"),
+    [
+        ("a@x.org", None, "a@x.org"),
+        ("<a@X.org>", None, "a@x.org"),
+        ("Ada <a@x.org>", "Ada", "a@x.org"),
+        ("Ada<a@x.org>", "Ada", "a@x.org"),
+        ("Ada  Lovelace   <a@x.org>", "Ada  Lovelace", "a@x.org"),
+        ('"Lovelace, Ada" <a@x.org>', "Lovelace, Ada", "a@x.org"),
+        ('"Ada \\"the first\\" L." <a@x.org>', 'Ada "the first" L.', "a@x.org"),
+        ('"a <b> c" <a@x.org>', "a <b> c", "a@x.org"),
+        ("Grüße 😀 <a@x.org>", "Grüße 😀", "a@x.org"),
+        ('"" <a@x.org>', None, "a@x.org"),
+    ],
+)
+def test_a_mailbox_is_a_name_and_an_address(text: str, name: str | None, stored: str) -> None:
+    """The name is taken out of its quotes; an empty one is none."""
+    assert address.with_name(text) == (name, stored)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ada <nobody>",
+        "Ada <>",
+        "Ada <a@x.org> and more",
+        "Ada <a@x.org>, Bob <b@x.org>",
+        "<a@x.org> <b@x.org>",
+        "a@x.org <b@x.org>>",
+        "Ada a@x.org",
+        "Ada <a@x.org\r\nBcc: e@x.org>",
+    ],
+)
+def test_anything_but_one_mailbox_is_refused(text: str) -> None:
+    """A second mailbox, text behind the bracket, or no address in it."""
+    with pytest.raises(InvalidAddressError):
+        address.with_name(text)
+
+
+@given(_NAME)
+def test_a_quoted_name_comes_back(name: str) -> None:
+    """Any printable name, quoted as RFC 5322 says, is read as it was meant."""
+    assume(name == name.strip() and name)
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    assert address.with_name(f'"{quoted}" <a@x.org>') == (name, "a@x.org")
+
+
+def test_addresses_that_differ_in_case_are_one_persons() -> None:
+    """Suppressions and allow-lists compare by this key."""
+    assert address.key("Ada@x.org") == address.key("ADA@X.ORG") != address.key("ad@x.org")
