@@ -7,7 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from notifier.errors import NotifierError
 
-_BRACKETED = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^<>]+)>$", re.DOTALL)
+_BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[^<>]*?)\s*<(?P<address>[^<>]+)>$', re.DOTALL)
 
 
 class InvalidAddressError(NotifierError):

@@ -7,8 +7,6 @@ from notifier.api import notifications, problems
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
-LARGEST_REQUEST = 15 * 1024 * 1024
-
 
 def create_app(doors: Doors) -> FastAPI:
     """The application over the given parts; whoever runs it opens and closes them."""
@@ -16,7 +14,6 @@ def create_app(doors: Doors) -> FastAPI:
         title="Notifier",
         version=notifier.__version__,
         description="POST a notification; it is durable at 202, and you can always find out what became of it.",
-        max_body_size=LARGEST_REQUEST,
     )
     app.state.doors = doors
     problems.install(app)

@@ -44,9 +44,8 @@ async def submit(request: Request, doors: TheDoors) -> Response:
         wanted, faults = schema.parse(body)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
-    status = submitted.status.value
+    status = schema.shown_status(submitted.status, submitted.send_at, doors.clock.now())
     if not submitted.replayed:
-        status = schema.shown_status(submitted.status, wanted.send_at or submitted.created_at, doors.clock.now())
         metrics.SUBMITTED.labels(submitted.status.value).inc()
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
@@ -110,12 +109,18 @@ async def _json_body(request: Request) -> bytes:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadRequestError(415, "unsupported_media_type", "the body must be application/json")
-    body = await request.body()
-    if len(body) > LARGEST_NOTIFICATION:
-        raise BadRequestError(413, "request_too_large", f"a notification has at most {LARGEST_NOTIFICATION} bytes")
-    if not body:
-        raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
-    return body
+    announced = request.headers.get("content-length", "")
+    body = bytearray()
+    if not announced.isdecimal() or int(announced) <= LARGEST_NOTIFICATION:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_NOTIFICATION:
+                break
+        else:
+            if not body:
+                raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
+            return bytes(body)
+    raise BadRequestError(413, "request_too_large", f"a notification has at most {LARGEST_NOTIFICATION} bytes")
 
 
 def _json_time(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from notifier.api.strict_json import MalformedJsonError
@@ -65,6 +66,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(NotifierError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -93,6 +95,11 @@ async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
         for one in error.errors()
     ]
     return _invalid(request, faults)
+
+
+async def _gone(request: Request, _error: Exception) -> JSONResponse:
+    """The caller hung up while sending: nobody reads this, and it is no error of ours."""
+    return problem(request, Kind(400, "disconnected", "The request ended too soon"), "the body was not complete")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:

@@ -41,7 +41,7 @@ class NotificationIn(BaseModel):
 
     to: str = Field(description="The recipient: exactly one bare address.", max_length=320)
     template: str = Field(description="Slug of a published template.", max_length=64)
-    template_version: int | None = Field(None, ge=1, description="A version other than the current one.")
+    template_version: int | None = Field(None, ge=1, le=2**31 - 1, description="A version other than the current one.")
     variables: dict[str, Any] = Field(default_factory=dict, description="Values for the template's variables.")
     from_: _Text | None = Field(None, alias="from", description="Sender, as an address or `Name <address>`.")
     reply_to: _Text | None = Field(None, description="Where replies go, as an address or `Name <address>`.")
@@ -130,7 +130,7 @@ def parse(body: Any) -> tuple[Wanted, list[Fault]]:
     values["sender"] = values.pop("from_")
     given = {_FIELDS.get(name, name) for name in body}
     wanted = {name: value for name, value in values.items() if name in given}
-    if any(fault.pointer.startswith("/variables") for fault in faults):
+    if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
         wanted["variables"] = None
     return Wanted(**wanted), faults
 

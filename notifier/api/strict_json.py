@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,7 @@ def loads(body: bytes) -> Any:
             object_pairs_hook=_object,
             parse_constant=_constant,
             parse_int=_integer,
+            parse_float=_float,
         )
     except MalformedJsonError:
         raise
@@ -60,6 +62,13 @@ def _integer(digits: str) -> int:
     if len(digits) > 20 or abs(int(digits)) > LARGEST_INTEGER:  # noqa: PLR2004
         raise MalformedJsonError("an integer is larger than 2^63")
     return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise MalformedJsonError("a number is too large")
+    return number
 
 
 def _inspect(value: Any) -> None:

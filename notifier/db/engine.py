@@ -4,6 +4,7 @@ Whoever opens `write()` owns the transaction: it commits when the block ends and
 that cannot be reached is always `DatabaseUnavailableError`, whichever library noticed.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +21,7 @@ from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
 POOL_TIMEOUT = 2.0
 STATEMENT_TIMEOUT = 60.0
+READ_SECONDS = 2.5  # of a server that hangs; the driver takes two more to let go
 SQLITE_BUSY_MS = 2000
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
@@ -58,7 +60,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""
         with unavailable_as_such():
-            async with self._reader.connect() as connection:
+            async with asyncio.timeout(READ_SECONDS), self._reader.connect() as connection:
                 yield connection
 
     async def close(self) -> None:

@@ -152,6 +152,7 @@ def times_of(wanted: Wanted, version: Published | None, now: datetime, faults: l
         send_at = now
     elif send_at > now + LONGEST_FUTURE or send_at < now - LONGEST_PAST:
         faults.append(Fault("/send_at", "time_out_of_range", "at most a day ago and at most a year ahead"))
+        send_at = now  # the ends of the calendar cannot be reckoned with
     send_at = max(send_at.astimezone(UTC), now)
     lifetime = timedelta(seconds=version.expires_after) if version and version.expires_after else EXPIRES_AFTER
     expires_at = wanted.expires_at or send_at + lifetime
@@ -160,4 +161,5 @@ def times_of(wanted: Wanted, version: Published | None, now: datetime, faults: l
         expires_at = send_at + lifetime
     elif not send_at < expires_at <= send_at + LONGEST_FUTURE:
         faults.append(Fault("/expires_at", "time_out_of_range", "after send_at, and at most a year after it"))
+        expires_at = send_at + lifetime
     return Times(send_at=send_at, expires_at=expires_at.astimezone(UTC))

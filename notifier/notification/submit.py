@@ -79,6 +79,8 @@ class Submitter:
         try:
             result = await self._write(self._draft(caller, wanted, checked, idempotency))
         except LockTimeoutError as error:
+            if idempotency is None:
+                raise
             raise IdempotencyInProgressError from error
         if isinstance(result, IdempotencyKeyReusedError):
             raise result
@@ -95,7 +97,9 @@ class Submitter:
         if recipient and not self._policy.allows(recipient):
             faults.append(Fault("/to", "recipient_not_allowed", self._policy.explanation()))
         sender = self._sender(caller, wanted.sender, faults)
-        reply_to = check.mailbox_of(wanted.reply_to, "/reply_to", faults) if wanted.reply_to else (None, None)
+        reply_to = (
+            check.mailbox_of(wanted.reply_to, "/reply_to", faults) if wanted.reply_to is not None else (None, None)
+        )
         faults += check.faults_in_headers(wanted.headers)
         faults += check.faults_in_locale(wanted.locale)
         async with self._database.read() as connection:

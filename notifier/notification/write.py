@@ -54,6 +54,7 @@ class Submitted:
     id: UUID
     status: Status
     created_at: datetime
+    send_at: datetime
     replayed: bool = False
 
 
@@ -69,7 +70,7 @@ async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Su
         )
         .returning(_notification.id)
     )
-    written = {row.id for row in await connection.execute(statement.values([draft.row for draft in ordered]))}
+    written = set((await connection.execute(statement, [draft.row for draft in ordered])).scalars())
     won = [draft for draft in ordered if draft.row["id"] in written]
     if won:
         contents = [{"notification_id": d.row["id"], "variables": d.variables, "headers": d.headers} for d in won]
@@ -83,7 +84,11 @@ async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Su
 async def find_replay(connection: AsyncConnection, service_id: UUID, idempotency: Idempotency) -> Submitted | None:
     """What an earlier request with this key led to. Raises `IdempotencyKeyReusedError` if it was a different one."""
     statement = select(
-        _notification.id, _notification.status, _notification.created_at, _notification.request_hash
+        _notification.id,
+        _notification.status,
+        _notification.created_at,
+        _notification.send_at,
+        _notification.request_hash,
     ).where(_notification.service_id == service_id, _notification.idempotency_key == idempotency.key)
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
@@ -94,7 +99,7 @@ async def find_replay(connection: AsyncConnection, service_id: UUID, idempotency
 def _replay(row: Any, request_hash: bytes) -> Submitted:
     if bytes(row.request_hash) != request_hash:
         raise IdempotencyKeyReusedError
-    return Submitted(id=row.id, status=row.status, created_at=row.created_at, replayed=True)
+    return Submitted(id=row.id, status=row.status, created_at=row.created_at, send_at=row.send_at, replayed=True)
 
 
 async def _winners(connection: AsyncConnection, lost: Sequence[Draft]) -> dict[tuple[UUID, str], Any]:
@@ -104,6 +109,7 @@ async def _winners(connection: AsyncConnection, lost: Sequence[Draft]) -> dict[t
         _notification.id,
         _notification.status,
         _notification.created_at,
+        _notification.send_at,
         _notification.request_hash,
         _notification.service_id,
         _notification.idempotency_key,
@@ -123,7 +129,7 @@ def _result(
 ) -> Submitted | IdempotencyKeyReusedError:
     row = draft.row
     if row["id"] in written:
-        return Submitted(id=row["id"], status=row["status"], created_at=row["created_at"])
+        return Submitted(id=row["id"], status=row["status"], created_at=row["created_at"], send_at=row["send_at"])
     if draft.idempotency is None or draft.idempotency not in winners:
         raise IdempotencyInProgressError
     try:

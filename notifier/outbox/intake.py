@@ -18,6 +18,8 @@ from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 LONGEST_WAIT = 4.5  # seconds until the caller hears 503
 LOCK_TIMEOUT_MS = 500
 LOCK_TRIES = 4  # together two seconds for a key that another process is writing at this moment
+SEARCH_TIMEOUT_MS = 20  # while halving a batch that met a lock
+MOST_APART = 4  # items that wait for a lock of their own at the same time
 LARGEST_BATCH = 200
 
 Item = TypeVar("Item")
@@ -35,6 +37,8 @@ class Intake(Generic[Item, Result]):
         self._committed = committed  # called after each commit, to wake a sender in this process
         self._waiting: list[_Waiting[Item, Result]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._apart: set[asyncio.Task[None]] = set()
+        self._apart_room = asyncio.Semaphore(MOST_APART)
 
     async def submit(self, item: Item) -> Result:
         """Write and commit the item; the result is the writer's.
@@ -57,19 +61,24 @@ class Intake(Generic[Item, Result]):
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
             await self._commit([waiting for waiting in batch if not waiting[1].done()])
 
-    async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
+    async def _commit(self, batch: list[_Waiting[Item, Result]], *, lock_ms: int = LOCK_TIMEOUT_MS) -> None:
         """Commit the batch; on an error that one item may have caused, halve it."""
         if not batch:
             return
         try:
-            results = await self._transaction([item for item, _ in batch], tries=LOCK_TRIES if len(batch) == 1 else 1)
+            results = await self._transaction([item for item, _ in batch], lock_ms)
         except (LockTimeoutError, DBAPIError) as error:
-            if len(batch) == 1:
+            if len(batch) > 1:
+                lock_ms = SEARCH_TIMEOUT_MS if isinstance(error, LockTimeoutError) else lock_ms
+                middle = len(batch) // 2
+                await self._commit(batch[:middle], lock_ms=lock_ms)
+                await self._commit(batch[middle:], lock_ms=lock_ms)
+            elif isinstance(error, LockTimeoutError):
+                waiting = asyncio.create_task(self._wait_apart(batch[0]))
+                self._apart.add(waiting)
+                waiting.add_done_callback(self._apart.discard)
+            else:
                 _fail(batch, error)
-                return
-            middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
         except Exception as error:  # noqa: BLE001 - each caller gets it raised; the door stays open for the next
             _fail(batch, error)
         else:
@@ -78,17 +87,33 @@ class Intake(Generic[Item, Result]):
                     future.set_result(result)
             self._committed()
 
-    async def _transaction(self, items: list[Item], *, tries: int) -> Sequence[Result]:
-        while True:
-            tries -= 1
-            try:
-                async with self._database.write() as connection:
-                    if not self._database.is_sqlite:
-                        await connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
-                    return await self._write(connection, items)
-            except LockTimeoutError:
-                if tries == 0:
-                    raise
+    async def _wait_apart(self, waiting: _Waiting[Item, Result]) -> None:
+        """Try one item that met a lock a few times more, while others are committed."""
+        item, future = waiting
+        error: Exception = LockTimeoutError()
+        async with self._apart_room:
+            for _ in range(LOCK_TRIES - 1):
+                if future.done():
+                    return
+                try:
+                    (result,) = await self._transaction([item], LOCK_TIMEOUT_MS)
+                except LockTimeoutError as again:
+                    error = again
+                except Exception as other:  # noqa: BLE001 - its caller gets it raised
+                    error = other
+                    break
+                else:
+                    if not future.done():
+                        future.set_result(result)
+                    self._committed()
+                    return
+        _fail([waiting], error)
+
+    async def _transaction(self, items: list[Item], lock_ms: int) -> Sequence[Result]:
+        async with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                await connection.execute(text(f"SET LOCAL lock_timeout = {lock_ms}"))
+            return await self._write(connection, items)
 
 
 def _fail(batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:

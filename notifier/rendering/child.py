@@ -38,6 +38,8 @@ from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, Templ
 
 FRAME = struct.Struct("!I")
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
+LONGEST_LIFE = 10.0
+"""Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
 KNOWN_LIMIT = 256  # compiled versions kept
 GMAIL_CLIP = 90 * 1024  # Gmail hides what follows at about 102 KB
 
@@ -195,6 +197,7 @@ def serve(connection: socket.socket) -> None:
     """Answer requests from the socket until the parent closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     child = Child()
@@ -202,7 +205,9 @@ def serve(connection: socket.socket) -> None:
     encoder = msgspec.msgpack.Encoder()
     with connection:
         while (payload := _read_frame(connection)) is not None:
+            signal.setitimer(signal.ITIMER_REAL, LONGEST_LIFE)
             answer = encoder.encode(child.answer(decoder.decode(payload)))
+            signal.setitimer(signal.ITIMER_REAL, 0)
             connection.sendall(FRAME.pack(len(answer)) + answer)
 
 

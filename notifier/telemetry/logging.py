@@ -5,10 +5,11 @@ Addresses, bodies, variables and secrets are not on the list, so they cannot be 
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 FIELDS = frozenset(
     {
@@ -16,6 +17,15 @@ FIELDS = frozenset(
         "level", "notification_id", "outcome", "reason", "relay", "request_id", "timestamp", "version",
     }
 )  # fmt: skip
+
+
+def _places_only(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """Types and places of an exception: neither locals nor messages, which hold keys, addresses and SQL parameters."""
+    stacks = ExceptionDictTransformer(show_locals=False)(exc_info)
+    return [stack | {"exc_value": ""} for stack in stacks]
+
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(_places_only)
 
 
 def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -33,9 +43,11 @@ def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if json else _no_change,
+        _TRACEBACKS if json else _no_change,
         allow_listed,
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty()),
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
     ]
     structlog.configure(
         processors=processors,

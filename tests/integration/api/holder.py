@@ -21,8 +21,9 @@ _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databa
 class Holder:
     """An open transaction."""
 
-    def __init__(self, connection: Any, observer: Any) -> None:
+    def __init__(self, connection: Any, observer: Any, database: str) -> None:
         self._connection, self._observer = connection, observer
+        self.database = database  # its name
 
     async def take_key(self, key: str) -> None:
         """Insert a copy of the existing notification under this Idempotency-Key, and do not commit."""
@@ -32,10 +33,10 @@ class Holder:
         """Run a statement inside the transaction."""
         await self._connection.execute(statement)
 
-    async def waited_for(self, *, seconds: float = 5.0) -> None:
-        """Return as soon as another transaction waits for a lock; PostgreSQL offers nothing but asking again."""
+    async def waited_for(self, count: int = 1, *, seconds: float = 5.0) -> None:
+        """Return as soon as that many transactions wait for a lock; PostgreSQL offers nothing but asking again."""
         async with asyncio.timeout(seconds):
-            while not await self._observer.fetchval(_WAITING):  # noqa: ASYNC110 - no event to wait for
+            while await self._observer.fetchval(_WAITING) < count:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
 
     async def release(self) -> None:
@@ -54,7 +55,7 @@ async def holding(settings: Settings) -> AsyncIterator[Holder]:
     connection, observer = await asyncpg.connect(url), await asyncpg.connect(url)
     try:
         await connection.execute("BEGIN")
-        yield Holder(connection, observer)
+        yield Holder(connection, observer, await observer.fetchval("SELECT current_database()"))
     finally:
         await connection.close()
         await observer.close()

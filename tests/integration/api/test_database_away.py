@@ -21,6 +21,8 @@ from notifier.db.tables import Notification, columns
 PROMISED = 5.0
 """Seconds within which a caller hears that the database is away."""
 
+BURST = 10
+
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnServer]:
@@ -68,6 +70,11 @@ async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str
     assert time.monotonic() - started < PROMISED
 
 
+async def _burst(client: httpx2.AsyncClient, keys: list[dict[str, str]]) -> list[httpx2.Response]:
+    """Requests with the first few of the keys, at once."""
+    return list(await asyncio.gather(*(_post(client, key) for key in keys[:BURST])))
+
+
 async def _ids(parts: wiring.Base) -> list[str]:
     async with parts.database.read() as connection:
         return [str(id_) for id_ in await connection.scalars(select(columns(Notification).id))]
@@ -95,6 +102,18 @@ async def test_a_crashed_database_is_503_until_it_is_back(
     assert sorted(await _ids(own_parts)) == sorted([before.json()["id"], after.json()["id"]])
 
 
+async def test_a_restart_between_two_requests_is_not_noticed(
+    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+) -> None:
+    """Connections that died while nobody used them are replaced, not handed to a caller."""
+    async with own_installation.client(own_parts) as client:
+        assert {reply.status_code for reply in await _burst(client, [_key() for _ in range(BURST)])} == {202}
+        await asyncio.to_thread(own_server.halt, "fast")
+        await asyncio.to_thread(own_server.start)
+        assert {reply.status_code for reply in await _burst(client, [_key() for _ in range(BURST)])} == {202}
+    assert len(await _ids(own_parts)) == 2 * BURST
+
+
 async def test_what_was_accepted_while_it_went_away_is_there(
     own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
 ) -> None:
@@ -104,18 +123,18 @@ async def test_what_was_accepted_while_it_went_away_is_there(
         assert (await _post(client, keys[0])).status_code == 202
         halting = asyncio.create_task(asyncio.to_thread(own_server.halt, "fast"))
         replies: list[httpx2.Response] = []
-        while not halting.done():  # whatever is under way when the server goes
-            replies += await asyncio.gather(*(_post(client, key) for key in keys[len(replies) : len(replies) + 10]))
-            if len(replies) >= len(keys) - 1:
-                break
-        await halting
-        refused = await _post(client, keys[-1])
-        await asyncio.to_thread(own_server.start)
+        try:
+            while not halting.done() and len(replies) < len(keys) - BURST:
+                replies += await _burst(client, keys[len(replies) :])
+            await halting
+            refused = await _post(client, keys[-1])
+        finally:
+            await asyncio.to_thread(own_server.start)
         assert outcome(refused) == (503, "database_unavailable")
         assert {outcome(reply) for reply in replies} <= {(202, ""), (503, "database_unavailable")}
         accepted = {reply.json()["id"] for reply in replies if reply.status_code == 202}
         assert accepted <= set(await _ids(own_parts))
-        again = await asyncio.gather(*(_post(client, key) for key in keys))
+        again = [reply for start in range(0, len(keys), BURST) for reply in await _burst(client, keys[start:])]
     assert {reply.status_code for reply in again} == {202}
     ids = [reply.json()["id"] for reply in again]
     assert accepted <= set(ids)

@@ -145,8 +145,7 @@ async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres
     """A database whose transactions are serializable refuses the insert with 40001: 503, nothing written, try again."""
     settings = postgres_installation.settings
     async with holding(settings) as holder:
-        name = settings.effective_database_url.partition("?")[0].rpartition("/")[2]
-        await holder.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_isolation = 'serializable'")
         await holder.commit()
     async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
         await _post(client, MODEL)
@@ -166,9 +165,8 @@ async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres
 async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
     """The request that PostgreSQL picks as the victim (40P01) is refused with 503 and wrote nothing."""
     settings = postgres_installation.settings
-    name = settings.effective_database_url.partition("?")[0].rpartition("/")[2]
     async with holding(settings) as holder:
-        await holder.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '300ms'")
+        await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '300ms'")
         await holder.commit()
     async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
         await _post(client, MODEL)

@@ -119,7 +119,7 @@ async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
 
 
 async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.Base, logged: io.StringIO
 ) -> None:
     """Thirty hang up before, while or after their row is written; after each has retried there are thirty rows."""
     keys = [f"order-{n}" for n in range(30)]
@@ -132,6 +132,7 @@ async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
         replies = await asyncio.gather(*(_ask(port, _request(installation, WELCOME, key)) for key in keys))
     assert {status for status, _, _ in replies} == {202}
     assert len({body["id"] for _, _, body in replies}) == len(keys) == await _count(parts)
+    assert logged.getvalue() == ""
 
 
 async def test_a_caller_that_hangs_up_within_the_request_leaves_nothing(

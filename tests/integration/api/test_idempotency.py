@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+from integration.api.holder import holding
 from integration.api.refusal import NOTHING, Written, outcome
 from parts.installation import WELCOME, Installation
 from sqlalchemy import select
@@ -68,19 +69,36 @@ async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installatio
 
 
 async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installation: Installation) -> None:
-    """Two processes that take the same keys in opposite orders both succeed, with one row for each key."""
+    """Two processes get the same keys in opposite orders, and both meet a lock midway: neither waits for the other."""
     installation = postgres_installation
-    keys = [{"Idempotency-Key": f"order-{n}"} for n in range(60)]
-    async with installation.base() as one, installation.base() as two:
-        async with installation.client(one) as first, installation.client(two) as second:
-            forth = [_post(first, key=key) for key in keys]
-            back = [_post(second, key=key) for key in reversed(keys)]
-            replies = await asyncio.gather(*forth, *back)
-        assert {reply.status_code for reply in replies} == {202}
-        assert len({reply.json()["id"] for reply in replies}) == len(keys)
-        assert _replays(replies).count("true") == len(keys)
-        async with one.database.read() as connection:
-            assert len((await connection.execute(select(columns(Notification).id))).all()) == len(keys)
+    async with holding(installation.settings) as holder:  # so that a deadlock is noticed before the lock times out
+        await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '5ms'")
+        await holder.commit()
+    async with (
+        installation.base() as one,
+        installation.base() as two,
+        installation.client(one) as first,
+        installation.client(two) as second,
+    ):
+        await _post(first, key={"Idempotency-Key": "model"})
+        for time in range(5):  # what one transaction takes depends on the moment: five moments
+            await _assert_no_deadlock(installation, first, second, [f"order-{time}-{n:02}" for n in range(20)])
+
+
+async def _assert_no_deadlock(
+    installation: Installation, first: httpx2.AsyncClient, second: httpx2.AsyncClient, names: list[str]
+) -> None:
+    keys = [{"Idempotency-Key": name} for name in names]
+    async with holding(installation.settings) as holder:
+        await holder.take_key(names[len(names) // 2])
+        forth = [asyncio.create_task(_post(first, key=key)) for key in keys]
+        back = [asyncio.create_task(_post(second, key=key)) for key in reversed(keys)]
+        await holder.waited_for(2)
+        await holder.release()
+        replies = await asyncio.gather(*forth, *back)
+    assert {outcome(reply) for reply in replies} == {(202, "")}
+    assert len({reply.json()["id"] for reply in replies}) == len(keys)
+    assert _replays(replies).count("true") == len(keys)
 
 
 async def test_a_restart_forgets_no_key(installation: Installation) -> None:

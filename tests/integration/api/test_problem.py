@@ -5,7 +5,7 @@ import io
 import httpx2
 from integration.api.refusal import NOTHING, Written, outcome, problem
 from parts.installation import WELCOME, Installation
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from notifier import wiring
 from notifier.db.tables import TemplateVersion
@@ -68,7 +68,23 @@ async def test_the_log_of_an_unexpected_error_has_no_secret(
     assert (await client.post("/v1/notifications", json=body)).status_code == 500
     lines = logged.getvalue()
     assert "request_failed" in lines
-    assert [text for text in (installation.keys.shop, "private@example.com", "Konfidenz") if text in lines] == []
+    assert [word for word in (installation.keys.shop, "private@example.com", "Konfidenz") if word in lines] == []
+
+
+async def test_the_log_of_a_refused_statement_has_no_secret(
+    client: httpx2.AsyncClient, parts: wiring.Base, written: Written, logged: io.StringIO
+) -> None:
+    """A database's error repeats the statement and its values; neither reaches the log nor the reply."""
+    async with parts.database.write() as connection:
+        await connection.execute(text("CREATE UNIQUE INDEX nobody_twice ON notification (recipient)"))
+    body = WELCOME | {"to": "private@example.com"}
+    assert (await client.post("/v1/notifications", json=body)).status_code == 202
+    refused = await client.post("/v1/notifications", json=body, headers={"Idempotency-Key": "confidential-1"})
+    assert outcome(refused) == (500, "internal_error")
+    assert await written() == (1, 1, 1)
+    lines = logged.getvalue()
+    assert "request_failed" in lines
+    assert [word for word in ("private@example.com", "confidential-1", "INSERT INTO") if word in lines] == []
 
 
 async def test_a_settings_mistake_is_not_told_to_callers(installation: Installation) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from notifier.rendering import headers
 from notifier.rendering.job import Mailbox
 
-SEARCH = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 PRINTABLE = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
 ASCII = st.text(' :"\\<>,=?abc', max_size=120)
 TEXT = ASCII | st.text(PRINTABLE | st.just("\t"), max_size=120)

@@ -15,7 +15,7 @@ from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import Mailbox, MailHeader, Preview
 from notifier.rendering.mime import NulInPartError, compose
 
-SEARCH = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 MOMENT = datetime(2026, 3, 9, 8, 7, 6, tzinfo=UTC)
 HEADER = MailHeader(
     message_id="<1@shop.example>",
