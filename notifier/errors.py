@@ -25,7 +25,7 @@ class ConfigurationError(NotifierError):
 
 
 class DatabaseUnavailableError(NotifierError):
-    """The database is out of reach or overloaded; nothing was accepted."""
+    """The database is out of reach or overloaded; what was asked is not confirmed."""
 
 
 class LockTimeoutError(DatabaseUnavailableError):

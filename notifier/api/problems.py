@@ -55,7 +55,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     DatabaseUnavailableError: Kind(
-        503, "database_unavailable", "Nothing was accepted; try again", (("Retry-After", RETRY_SECONDS),)
+        503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
     ),
 }
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}

@@ -5,6 +5,7 @@ It promises that what it accepts can be rendered with the version it pinned; it 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from notifier import address, suppression
 from notifier.auth.keys import Caller
@@ -13,7 +14,6 @@ from notifier.db.engine import Database
 from notifier.errors import (
     Fault,
     IdempotencyInProgressError,
-    IdempotencyKeyReusedError,
     InvalidRequestError,
     LockTimeoutError,
 )
@@ -21,7 +21,7 @@ from notifier.ids import new_id
 from notifier.notification import check
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.write import Draft, Idempotency, Submitted, find_replay
+from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_replay
 from notifier.states import Reason, Status
 from notifier.templating.store import Published
 
@@ -39,6 +39,7 @@ class SenderIdentity:
 class _Checked:
     """A request without faults, in the forms in which it is stored."""
 
+    now: datetime
     recipient: str
     sender: tuple[str | None, str]  # display name, address
     reply_to: tuple[str | None, str | None]
@@ -53,7 +54,7 @@ class Submitter:
     def __init__(
         self,
         database: Database,
-        write: Callable[[Draft], Awaitable[Submitted | IdempotencyKeyReusedError]],
+        write: Callable[[Draft], Awaitable[Submitted | Refused]],
         *,
         identity: SenderIdentity,
         policy: RecipientPolicy,
@@ -71,7 +72,7 @@ class Submitter:
         """Accept the request durably. `faults` are those already found while parsing.
 
         Raises `InvalidRequestError` with all faults, `IdempotencyKeyReusedError`, `IdempotencyInProgressError` or
-        `DatabaseUnavailableError`; in each case nothing was written.
+        `DatabaseUnavailableError`; nothing was written, but after the last only a retry with the key can tell.
         """
         if idempotency and (replay := await self._replay(caller, idempotency)):
             return replay
@@ -82,7 +83,7 @@ class Submitter:
             if idempotency is None:
                 raise
             raise IdempotencyInProgressError from error
-        if isinstance(result, IdempotencyKeyReusedError):
+        if not isinstance(result, Submitted):
             raise result
         return result
 
@@ -107,15 +108,16 @@ class Submitter:
             barred = await suppression.suppressed(connection, [recipient] if recipient else [])
         if version and wanted.variables is not None:
             faults += check.faults_in_variables(version, wanted.variables)
-        times = check.times_of(wanted, version, self._clock.now(), faults)
+        now = self._clock.now()
+        times = check.times_of(wanted, version, now, faults)
         if faults or version is None or recipient is None:
             raise InvalidRequestError(faults)
         barred_because = next(iter(barred.values()), None)
-        return _Checked(recipient, sender, reply_to, version, times, barred_because)
+        return _Checked(now, recipient, sender, reply_to, version, times, barred_because)
 
     def _draft(self, caller: Caller, wanted: Wanted, checked: _Checked, idempotency: Idempotency | None) -> Draft:
         """The rows to write for a request without faults."""
-        now, id_ = self._clock.now(), new_id()
+        now, id_ = checked.now, new_id()
         name, sender = checked.sender
         barred = checked.barred_because
         row = {

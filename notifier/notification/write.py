@@ -58,7 +58,11 @@ class Submitted:
     replayed: bool = False
 
 
-async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Submitted | IdempotencyKeyReusedError]:
+Refused = IdempotencyKeyReusedError | IdempotencyInProgressError
+"""Why one draft of a batch was not written; a value, so that its neighbours are."""
+
+
+async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
     """Insert the drafts and their entries; one result per draft, in order. The caller commits."""
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
@@ -124,14 +128,12 @@ async def _winners(connection: AsyncConnection, lost: Sequence[Draft]) -> dict[t
     return {(row.service_id, row.idempotency_key): row for row in await connection.execute(statement)}
 
 
-def _result(
-    draft: Draft, written: set[UUID], winners: dict[tuple[UUID, str], Any]
-) -> Submitted | IdempotencyKeyReusedError:
+def _result(draft: Draft, written: set[UUID], winners: dict[tuple[UUID, str], Any]) -> Submitted | Refused:
     row = draft.row
     if row["id"] in written:
         return Submitted(id=row["id"], status=row["status"], created_at=row["created_at"], send_at=row["send_at"])
     if draft.idempotency is None or draft.idempotency not in winners:
-        raise IdempotencyInProgressError
+        return IdempotencyInProgressError()
     try:
         return _replay(winners[draft.idempotency], row["request_hash"])
     except IdempotencyKeyReusedError as error:

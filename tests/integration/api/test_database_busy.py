@@ -18,6 +18,12 @@ KEY = {"Idempotency-Key": "order-4711"}
 MODEL = {"Idempotency-Key": "model"}
 """Of the row that a foreign transaction copies."""
 UNAVAILABLE = (503, "database_unavailable")
+_FULL_AT_COMMIT = """
+CREATE FUNCTION full_at_commit() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+CREATE CONSTRAINT TRIGGER full_at_commit AFTER INSERT ON notification
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION full_at_commit()
+"""
 PROMISED = 5.0
 """Seconds within which a caller hears that the database is away."""
 
@@ -139,6 +145,24 @@ async def test_a_table_that_is_locked_is_503(caller: httpx2.AsyncClient, postgre
         await asyncio.gather(_assert_refused_in_time(caller), _assert_refused_in_time(caller, KEY))
         await holder.release()
     assert (await _post(caller, KEY)).status_code == 202
+
+
+async def test_a_commit_that_fails_is_never_202(
+    caller: httpx2.AsyncClient, postgres_installation: Installation
+) -> None:
+    """Every statement succeeds and only COMMIT is refused, as by a full disk (53100): 503, and nothing was written."""
+    async with holding(postgres_installation.settings) as holder:
+        await holder.execute(_FULL_AT_COMMIT)
+        await holder.commit()
+    replies = await asyncio.gather(*(_post(caller) for _ in range(5)), _post(caller, KEY))
+    assert [outcome(reply) for reply in replies] == [UNAVAILABLE] * 6
+    assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
+    assert (await caller.get("/v1/notifications")).json()["notifications"] == []
+    async with holding(postgres_installation.settings) as holder:
+        await holder.execute("DROP TRIGGER full_at_commit ON notification")
+        await holder.commit()
+    reply = await _post(caller, KEY)
+    assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, None)
 
 
 async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
