@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from notifier.api import schema, strict_json
+from notifier import strict_json
+from notifier.api import schema
 from notifier.api.doors import Doors, doors
 from notifier.api.problems import BadRequestError
 from notifier.auth.keys import Caller, Scope

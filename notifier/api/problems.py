@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from notifier.api.strict_json import MalformedJsonError
 from notifier.auth.keys import InsufficientScopeError, UnauthenticatedError
 from notifier.errors import (
     DatabaseUnavailableError,
@@ -21,6 +20,7 @@ from notifier.errors import (
     NotFoundError,
     NotifierError,
 )
+from notifier.strict_json import MalformedJsonError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 

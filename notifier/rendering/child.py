@@ -143,7 +143,7 @@ def check(source: TemplateSource) -> Checked:
                 warnings += _warnings(tag or source.settings.locale, preview)
         except PartError as error:
             faults.append(error.fault)
-        except (HeaderValueError, NulInPartError, TemplateSyntaxError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
             faults.append(RenderFault(part="mail", line=None, message=str(error)))
     return Checked(faults=faults, warnings=warnings, subject_paths=paths, previews=previews)
 

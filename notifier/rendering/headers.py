@@ -15,9 +15,12 @@ FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 LINE = 76  # RFC 5322 §2.1.1 recommends 78 with nothing about CRLF; 76 is RFC 2047's limit for lines with words
 LONGEST_LINE = 998
 _WORD_BYTES = 42  # UTF-8 bytes in one encoded word, so that it stays under 75 characters (RFC 2047 §2)
-_ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-_BREAK = re.compile(r"(?<=[^ :]) (?=[^ ])")
-"""Where a line may be folded: not after the field name, and never so that a line holds white space only."""
+_WORD_FRAME = len(" =?utf-8?b?" + "?=")
+_LONGEST_CHARACTER = 4  # bytes of one character in UTF-8
+_LONGEST_QUOTED = 60
+_ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+( [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_BREAK = re.compile(r"(?<=[^ ]) (?=[^ ])")
+"""Where a value may be folded: never so that a line holds white space only."""
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -58,10 +61,9 @@ def mailbox(name: str, box: Mailbox) -> bytes:
     if not box.name:
         return f"{name}: {address}\r\n".encode()
     display = refuse_control(box.name)
-    if display.isascii() and "=?" not in display and len(display) < LINE:
-        quoted = display if _ATOM_PHRASE.fullmatch(display) else _quote(display)
-        if display == display.strip():
-            return _two_lines(f"{name}: {quoted}", f"<{address}>")
+    quoted = display if _ATOM_PHRASE.fullmatch(display) else _quote(display)
+    if _is_plain(display) and len(quoted) <= _LONGEST_QUOTED:
+        return _two_lines(f"{name}: {quoted}", f"<{address}>")
     words = _with_words(f"{name}:", display).decode().removesuffix("\r\n")
     head, _, last = words.rpartition("\r\n")
     return (f"{head}\r\n".encode() if head else b"") + _two_lines(last, f"<{address}>")
@@ -80,7 +82,8 @@ def _is_plain(value: str) -> bool:
 def _fold(line: str) -> bytes | None:
     """Break before spaces so that lines stay short; None if some token is too long for any line."""
     pieces, start, last = [], 0, 0
-    for position in [*(match.start() for match in _BREAK.finditer(line)), len(line)]:
+    value_starts = line.index(":") + 2
+    for position in [*(match.start() for match in _BREAK.finditer(line, value_starts)), len(line)]:
         if position - start > LINE and last > start:
             pieces.append(line[start:last])
             start = last
@@ -94,15 +97,18 @@ def _fold(line: str) -> bytes | None:
 def _with_words(head: str, value: str) -> bytes:
     """The value as encoded words (RFC 2047 §4.1, base64), split between characters, one to a line."""
     words, chunk = [], b""
+    room = min(_WORD_BYTES, (LINE - len(head) - _WORD_FRAME) // 4 * 3)  # what the field's name leaves of its line
+    glue = " " if room >= _LONGEST_CHARACTER else "\r\n "
+    room = room if room >= _LONGEST_CHARACTER else _WORD_BYTES
     for character in value:
         encoded = character.encode()
-        if len(chunk) + len(encoded) > _WORD_BYTES:
+        if len(chunk) + len(encoded) > room:
             words.append(chunk)
-            chunk = b""
+            chunk, room = b"", _WORD_BYTES
         chunk += encoded
     words.append(chunk)
     encoded_words = [f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words]
-    return (head + " " + "\r\n ".join(encoded_words)).encode("ascii") + b"\r\n"
+    return (head + glue + "\r\n ".join(encoded_words)).encode("ascii") + b"\r\n"
 
 
 def _quote(display: str) -> str:

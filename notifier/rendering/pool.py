@@ -36,6 +36,10 @@ OVERRAN = RenderFault(
 class ChildLostError(NotifierError):
     """A rendering child overran its time or died."""
 
+    def __init__(self, *, overran: bool) -> None:
+        self.overran = overran
+        super().__init__()
+
 
 class RenderingPool:
     """Renders mails in child processes; use it as an async context manager."""
@@ -70,26 +74,28 @@ class RenderingPool:
         except ChildLostError:
             return Checked(faults=[OVERRAN], warnings=[], subject_paths=[], previews={})
         if not isinstance(answer, Checked):
-            raise ChildLostError
+            raise ChildLostError(overran=False)
         return answer
 
     async def _render_batch(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, again: bool = True
     ) -> list[Rendered | RenderFault]:
         started = time.perf_counter()
         try:
             answer = await self._ask(
                 Render(jobs=list(jobs), sources={job.version: sources[job.version] for job in jobs}), WALL_SECONDS
             )
-        except ChildLostError:
-            if len(jobs) == 1:
-                self._log.warning("render_overran", version=jobs[0].version)
-                return [OVERRAN]
-            return [result for job in jobs for result in await self._render_batch([job], sources)]
+        except ChildLostError as lost:
+            if len(jobs) > 1:
+                return [result for job in jobs for result in await self._render_batch([job], sources)]
+            if not lost.overran and again:  # something else may have killed it: that is not the mail's fault
+                return await self._render_batch(jobs, sources, again=False)
+            self._log.warning("render_overran", version=jobs[0].version)
+            return [OVERRAN]
         finally:
             metrics.RENDER_SECONDS.observe(time.perf_counter() - started)
         if not isinstance(answer, Batch) or len(answer.results) != len(jobs):
-            raise ChildLostError
+            raise ChildLostError(overran=False)
         return answer.results
 
     async def _ask(self, request: Request, wall: float) -> Batch | Checked:
@@ -153,7 +159,7 @@ class _ChildProcess:
                 (size,) = FRAME.unpack(await self._reader.readexactly(FRAME.size))
                 return self._decoder.decode(await self._reader.readexactly(size))
         except (TimeoutError, OSError, EOFError, msgspec.MsgspecError, struct.error) as error:
-            raise ChildLostError from error
+            raise ChildLostError(overran=isinstance(error, TimeoutError)) from error
 
     def _without_known(self, request: Render) -> Render:
         """Leave out the sources that the child has, and forget in step with it what it forgets."""

@@ -90,6 +90,10 @@ def escape_pointer(name: str) -> str:
 def paths_in(template: nodes.Template) -> list[list[str]]:
     """The variable paths that a parsed template reads, such as ["order", "id"]; loop and set names are left out."""
     assigned = {name.name for name in template.find_all(nodes.Name) if name.ctx in ("store", "param")}
+    assigned |= {macro.name for macro in template.find_all(nodes.Macro)}
+    assigned |= {imported.target for imported in template.find_all(nodes.Import)}
+    for imported in template.find_all(nodes.FromImport):
+        assigned |= {name if isinstance(name, str) else name[1] for name in imported.names}
     reads = list(template.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)))
     inner = {id(node.node) for node in reads if isinstance(node, nodes.Getattr | nodes.Getitem)}
     found = set()

@@ -36,7 +36,7 @@ def judge(phase: Phase, reply: Reply) -> Outcome:  # noqa: PLR0911 - one return 
         return NotTried(detail=str(reply))  # the relay is short of something: slow it down, not this mail
     if reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
         return Deferred(phase=phase, reply=reply)
-    if reply.enhanced in _RECIPIENT_CODES:
+    if reply.enhanced in _RECIPIENT_CODES and phase is not Phase.MAIL:  # at MAIL no recipient was named yet
         return Rejected(phase=phase, refused=Refused.RECIPIENT, reply=reply)
     if reply.enhanced == _TOO_LARGE or reply.code == 552:  # noqa: PLR2004
         return Rejected(phase=phase, refused=Refused.SIZE, reply=reply)

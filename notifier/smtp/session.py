@@ -87,7 +87,7 @@ class Session:
             result = await transaction.run()
         finally:
             if not transaction.clean:
-                self._client.close()
+                _cut(self._client)
         self.sent += 1
         return result
 
@@ -103,7 +103,14 @@ class Session:
 
     def abort(self) -> None:
         """Close at once; a transaction on it ends as it would on a dropped connection."""
-        self._client.close()
+        _cut(self._client)
+
+
+def _cut(client: aiosmtplib.SMTP) -> None:
+    """Close now: a plain close goes on writing what is buffered, so a mail that was given up might still arrive."""
+    if isinstance(client.transport, asyncio.WriteTransport):
+        client.transport.abort()
+    client.close()
 
 
 class _Transaction:
@@ -150,6 +157,8 @@ class _Transaction:
         if code == replies.CLOSING:
             return Dropped(phase=phase, answered=self._answered, detail=str(reply))
         self._answered = True
+        if self._out_of_step():
+            return Dropped(phase=phase, answered=True, detail=f"more than one reply: {reply}")
         if code == _START_INPUT if phase is Phase.DATA else code in (_OK, _FORWARD):
             return None
         if not 400 <= code < 600:  # noqa: PLR2004 - neither yes nor no: out of step, so the connection goes
@@ -175,7 +184,7 @@ class _Transaction:
             return Uncertain(detail=f"no reply to the final dot: {_words(error)}")
         reply = replies.parse(code, text)
         if code == _OK:
-            self.clean = True
+            self.clean = not self._out_of_step()
             return Accepted(reply=reply)
         if code == replies.CLOSING:  # a definite reply: the relay did not take responsibility
             return Dropped(phase=Phase.BODY, answered=True, detail=str(reply))
@@ -186,11 +195,19 @@ class _Transaction:
 
     async def _reset(self) -> None:
         """RSET after a refusal, so that the connection can carry the next mail; if that fails, it cannot."""
+        timeout = min(STEP_SECONDS, self._deadline - time.monotonic())
+        if timeout <= 0:
+            return
         try:
-            response = await self._client.execute_command(b"RSET", timeout=STEP_SECONDS)
+            response = await self._client.execute_command(b"RSET", timeout=timeout)
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             return
         self.clean = response.code == _OK
+
+    def _out_of_step(self) -> bool:
+        """True if the relay has said more than was asked: its next line must not be taken for the next reply."""
+        protocol = self._client.protocol
+        return protocol is not None and bool(protocol._buffer)  # noqa: SLF001 - the library offers no other way
 
 
 async def open_session(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Session:
@@ -255,7 +272,9 @@ def _may_pass(error: BaseException) -> bool:
 
 def _needs_person(error: BaseException) -> bool:
     """True for a wrong password, a bad certificate or a missing STARTTLS: no waiting mends these."""
-    if isinstance(error, (aiosmtplib.SMTPAuthenticationError, aiosmtplib.SMTPNotSupported, ssl.SSLError)):
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return error.code >= 500  # noqa: PLR2004 - 4yz to AUTH passes by itself (RFC 4954 §6)
+    if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLError)):
         return True
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLError):

@@ -1,5 +1,7 @@
 """Delivering one mail through the relay; a dropped connection is replaced once, and never blamed on the mail."""
 
+import time
+
 from notifier.outcomes import Deferred, NotTried, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.pool import SessionPool
@@ -17,11 +19,15 @@ class Transport:
 
     async def send(self, mail: Mail, *, seconds: float) -> Outcome:
         """Try to deliver within `seconds`. Never raises for what the relay or the network does."""
+        until = time.monotonic() + seconds
         dropped: Dropped | None = None
         for fresh in (False, True):
+            left = until - time.monotonic()
+            if dropped is not None and left <= 0:
+                break
             try:
                 async with self._pool.session(fresh=fresh) as session:
-                    result = await session.send(mail, seconds=seconds)
+                    result = await session.send(mail, seconds=left)
             except RelayUnreachableError as error:
                 return _after(dropped) if dropped and dropped.answered else error.outcome
             if not isinstance(result, Dropped):

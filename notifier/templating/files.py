@@ -1,12 +1,12 @@
 """The file form of templates: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
 
 import msgspec
 
+from notifier import strict_json
 from notifier.errors import TemplateError
 from notifier.rendering.source import LAYOUTS, PARTS, RESERVED, TemplateSettings, TemplateSource
 from notifier.states import Priority
@@ -31,11 +31,12 @@ def read(root: Path, slug: str) -> TemplateSource:
         raise TemplateError(slug, [f"there is no {slug}/template.toml"])
     try:
         settings = msgspec.convert(tomllib.loads((folder / "template.toml").read_text("utf-8")), TemplateSettings)
-        sample = json.loads((folder / "sample.json").read_text("utf-8"))
+        sample = strict_json.loads((folder / "sample.json").read_bytes())
         files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in _parts_of(folder)}
-    except (OSError, ValueError, msgspec.ValidationError) as error:
+        files |= _layouts_used(root, files)
+    except (OSError, ValueError, msgspec.ValidationError, strict_json.MalformedJsonError) as error:
         raise TemplateError(slug, [str(error)]) from error
-    source = TemplateSource(files=files | _layouts_used(root, files), sample=sample, settings=settings)
+    source = TemplateSource(files=files, sample=sample, settings=settings)
     if problems := _problems(source):
         raise TemplateError(slug, problems)
     return source

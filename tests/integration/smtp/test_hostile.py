@@ -88,7 +88,6 @@ async def outcome_of_two_replies(transport: Transport, relay: Relay, step: str, 
         return await transport.send(MAIL, seconds=0.3)
 
 
-@pytest.mark.xfail(strict=True, reason="a second reply in the same segment is taken for that to the next command")
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
 async def test_an_unsolicited_refusal_is_not_taken_for_the_next_reply(
     transport: Transport, relay: Relay, step: str
@@ -98,7 +97,6 @@ async def test_an_unsolicited_refusal_is_not_taken_for_the_next_reply(
     assert not isinstance(outcome, Rejected)
 
 
-@pytest.mark.xfail(strict=True, reason="a second reply in the same segment is taken for that to the next command")
 async def test_an_unsolicited_yes_is_not_taken_for_the_reply_to_the_dot(transport: Transport, relay: Relay) -> None:
     """B9: a mail that was refused is never taken for sent because of a line that came too soon."""
     relay.say(MAIL.recipient, "DOT", "554 5.7.1 refused")

@@ -125,7 +125,6 @@ async def test_the_relays_size_is_known(relay: Relay) -> None:
         await pool.close()
 
 
-@pytest.mark.xfail(strict=True, reason="close() waits until what is buffered was written")
 async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: Transport, relay: Relay) -> None:
     """A stop does not wait for the deadline of a body that cannot be written."""
     relay.extensions = ()

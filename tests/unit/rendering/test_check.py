@@ -109,7 +109,6 @@ def test_html_that_gmail_clips_is_a_warning() -> None:
     assert checked(GOOD, a=1, b={"c": "x" * 91 * 1024}).warnings == ["en: the HTML has 91 KB; Gmail clips at 102"]
 
 
-@pytest.mark.xfail(strict=True, reason="check lets what is no PartError through, and the child dies of it")
 def test_whatever_goes_wrong_is_a_fault() -> None:
     """A lone surrogate that a template writes is told as what it is, not as an overrun."""
     (fault,) = faults({**GOOD, "body.txt": "{{ '\\ud800' }}"}, a=1, b={"c": 2})

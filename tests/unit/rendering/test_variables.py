@@ -158,7 +158,6 @@ def test_the_paths_that_a_template_reads(text: str, paths: list[list[str]]) -> N
     assert variable.paths_in(Environment(autoescape=True).parse(text)) == paths
 
 
-@pytest.mark.xfail(strict=True, reason="macros and imports count as variables")
 @pytest.mark.parametrize(
     "text",
     [

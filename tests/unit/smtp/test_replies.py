@@ -95,7 +95,6 @@ def test_no_reply_suppresses_without_an_enhanced_code(phase: Phase) -> None:
         assert code >= 500 or not isinstance(outcome, Rejected)
 
 
-@pytest.mark.xfail(strict=True, reason="the phase is not looked at")
 @pytest.mark.parametrize("enhanced", ["5.1.1", "5.1.2", "5.1.3", "5.2.1"])
 def test_what_mail_from_is_told_is_never_about_the_recipient(enhanced: str) -> None:
     """At MAIL the relay has not heard of the recipient yet, so nobody is suppressed for it."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.api import strict_json
-from notifier.api.strict_json import MalformedJsonError
+from notifier import strict_json
+from notifier.strict_json import MalformedJsonError
 
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 _SCALARS = (
