@@ -85,10 +85,15 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], settle_one: Settle) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, settle_one), settle_one)
-        async with asyncio.TaskGroup() as sending:
+        sending: list[asyncio.Task[None]] = []
+        try:
             for start in range(0, len(prepared), LARGEST_BATCH):
-                for one, rendered in await self._render(prepared[start : start + LARGEST_BATCH], settle_one):
-                    sending.create_task(self._send(one, rendered, settle_one))
+                ready = await self._render(prepared[start : start + LARGEST_BATCH], settle_one)
+                sending += [asyncio.create_task(self._send(one, rendered, settle_one)) for one, rendered in ready]
+        finally:
+            # Whatever happened here, what has begun runs to its end: a transaction that is cancelled after its dot
+            # would be sent again. (A task group would cancel.)
+            await asyncio.gather(*sending)
 
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
