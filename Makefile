@@ -28,6 +28,10 @@ test: .venv
 chaos: .venv
 	NOTIFIER_TEST_MAILS=5000 $(BIN)/python -m pytest tests/acceptance/test_fleet.py
 
+# Throughput and latency, printed; never pass or fail. BENCH="--quick" for a short form.
+bench: .venv
+	$(BIN)/python -m bench $(BENCH)
+
 # Style, types and layers.
 check: .venv
 	$(BIN)/ruff check .

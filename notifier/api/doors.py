@@ -22,7 +22,7 @@ class Doors:
     probes: Probes
 
 
-def doors(request: Request) -> Doors:
-    """The parts behind this application."""
+async def doors(request: Request) -> Doors:
+    """The parts behind this application; asynchronous, or FastAPI would run it in a thread for each request."""
     found: Doors = request.app.state.doors
     return found

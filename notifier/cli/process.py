@@ -1,6 +1,7 @@
 """The commands that stay: `demo`, `serve`, `api`, `sender`, `inbox`. They stop on SIGTERM and SIGINT, in order."""
 
 import asyncio
+import gc
 import json
 import signal
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -204,6 +205,9 @@ async def _inbox(host: str, port: int, smtp_port: int) -> None:
 async def _until_told_to_stop() -> None:
     """Wait for SIGTERM or SIGINT; a second one ends the process the hard way."""
     told = asyncio.Event()
+    # What start-up made lives as long as the process: looking through it again and again stops the world for 0.1 s.
+    gc.collect()
+    gc.freeze()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)

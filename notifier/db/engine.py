@@ -47,7 +47,9 @@ class Database:
             self._writer = _sqlite_engine(self.url, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
         else:
-            self._writer = self._reader = _postgres_engine(self.url, pool_size)
+            self._writer = _postgres_engine(self.url, pool_size)
+            # A read is one statement; wrapping it into a transaction would cost two more round trips.
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -66,8 +68,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._reader.dispose()
 
     def pool_in_use(self) -> int:
         """How many pooled connections are out at this moment."""

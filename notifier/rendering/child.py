@@ -37,6 +37,8 @@ from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 
 FRAME = struct.Struct("!I")
+HELLO = FRAME.pack(0)
+"""Sent once when the child is ready: starting it must not count against the first mail's time."""
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
 LONGEST_LIFE = 10.0
 """Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
@@ -204,6 +206,7 @@ def serve(connection: socket.socket) -> None:
     decoder = msgspec.msgpack.Decoder(Render | Check)
     encoder = msgspec.msgpack.Encoder()
     with connection:
+        connection.sendall(HELLO)
         while (payload := _read_frame(connection)) is not None:
             signal.setitimer(signal.ITIMER_REAL, LONGEST_LIFE)
             answer = encoder.encode(child.answer(decoder.decode(payload)))

@@ -17,12 +17,13 @@ from typing import Self
 import msgspec
 
 from notifier.errors import NotifierError
-from notifier.rendering.child import FRAME, KNOWN_LIMIT, serve
+from notifier.rendering.child import FRAME, HELLO, KNOWN_LIMIT, serve
 from notifier.rendering.job import Batch, Check, Checked, Job, Render, Rendered, RenderFault, Request
 from notifier.rendering.source import TemplateSource
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
+START_SECONDS = 30.0
 WALL_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 LARGEST_BATCH = 25
@@ -145,7 +146,10 @@ class _ChildProcess:
         self._decoder: msgspec.msgpack.Decoder[Batch | Checked] = msgspec.msgpack.Decoder(Batch | Checked)
 
     async def open(self) -> None:
+        """Connect, and wait until the child says that it is ready."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        async with asyncio.timeout(START_SECONDS):
+            await self._reader.readexactly(len(HELLO))
 
     async def ask(self, request: Request, wall: float) -> Batch | Checked:
         """One request, one answer, within `wall` seconds; raises `ChildLostError`."""

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from notifier.rendering.child import Child, check
 from notifier.rendering.job import Check, Checked, Preview
 from notifier.rendering.source import TemplateSettings, TemplateSource

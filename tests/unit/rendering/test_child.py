@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from notifier.rendering import child as module
-from notifier.rendering.child import FRAME, Child
+from notifier.rendering.child import FRAME, HELLO, Child
 from notifier.rendering.job import Answer, Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
@@ -190,6 +190,7 @@ def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
     with theirs:
         process = subprocess.Popen([sys.executable, "-c", SERVE, str(theirs.fileno())], pass_fds=[theirs.fileno()])
     with ours, ours.makefile("rb") as stream:
+        assert stream.read(len(HELLO)) == HELLO
         for _ in range(2):
             ours.sendall(frame)
             (size,) = FRAME.unpack(stream.read(FRAME.size))
