@@ -22,7 +22,7 @@ from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
 from notifier.notification.settle import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
 from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
 from notifier.outcomes import NotTried, Outcome, Scope
-from notifier.rendering.job import Job, Rendered
+from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
 from notifier.settings import SenderSettings
 from notifier.smtp.session import Mail
@@ -36,7 +36,10 @@ LEASE_MARGIN = 0.1
 """The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
 
 
-@dataclass(frozen=True, kw_only=True)
+VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Work:
     """One claimed notification on its way through the steps."""
 
@@ -151,9 +154,12 @@ class Deliverer:
     async def _render(self, prepared: list[tuple[Work, Job]], settle_one: Settle) -> list[tuple[Work, Rendered]]:
         """The bytes of each mail, from the version pinned at submit."""
         sources = await self._sources.of([one.delivery.template_version_id for one, _ in prepared])
-        results = await self._pool.render([job for _, job in prepared], sources)
+        renderable = [(one, job) for one, job in prepared if job.version in sources]
+        results: dict[Work, Rendered | RenderFault] = {one: VERSION_GONE for one, _ in prepared}
+        rendered = await self._pool.render([job for _, job in renderable], sources)
+        results |= {one: result for (one, _), result in zip(renderable, rendered, strict=True)}
         ready = []
-        for (one, _), result in zip(prepared, results, strict=True):
+        for one, result in results.items():
             if isinstance(result, Rendered):
                 ready.append((one, result))
             else:

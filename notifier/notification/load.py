@@ -81,13 +81,14 @@ class Sources:
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
     async def of(self, wanted: Sequence[UUID]) -> dict[str, TemplateSource]:
-        """The sources of these versions, by the text of their id."""
+        """The sources of these versions, by the text of their id; one that is gone is left out."""
         if missing := {version for version in wanted if version not in self._known}:
             async with self._database.read() as connection:
                 self._known |= await templates.sources(connection, missing)
-        for version in wanted:
+        there = [version for version in wanted if version in self._known]
+        for version in there:
             self._known.move_to_end(version)
-        found = {str(version): self._known[version] for version in wanted}
+        found = {str(version): self._known[version] for version in there}
         while len(self._known) > REMEMBERED_SOURCES:
             self._known.popitem(last=False)
         return found

@@ -2,17 +2,20 @@
 
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from parts import caller
 from parts.installation import Installation
 from parts.relay import Relay
+from sqlalchemy import delete, select
 
 from notifier import suppression, wiring
 from notifier.clock import SystemClock
+from notifier.db.tables import Notification, TemplateVersion, columns
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
-from notifier.states import Reason
+from notifier.states import Reason, Status
 from notifier.templating import files, store
 
 
@@ -131,6 +134,27 @@ async def test_a_scheduled_mail_waits_for_its_time(
         await relay.wait_for(2)
     dated = relay.received[1].message["Date"]
     assert dated == later.strftime("%a, %d %b %Y %H:%M:%S +0000")
+
+
+async def test_a_version_that_is_gone_hurts_its_own_mails_only(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """A pinned version that somebody deleted behind our back fails its mails, and no neighbour of theirs."""
+    async with installation.client(parts) as client:
+        gone = await caller.submit(client, "gone@example.com")
+        number = await _publish_changed_welcome(parts)
+        there = [await caller.submit(client, f"user{n}@example.com") for n in range(30)]
+        async with parts.database.write() as connection:
+            await connection.execute(delete(TemplateVersion).where(columns(TemplateVersion).number != number))
+        async with wiring.sender(parts):
+            await relay.wait_for(30)
+            statuses = [(await caller.until(client, path, "sent", "failed"))["status"] for path in there]
+    assert set(statuses) == {"sent"}
+    notification = columns(Notification)
+    async with parts.database.read() as connection:
+        ended = select(notification.status, notification.reason).where(notification.id == UUID(gone.rpartition("/")[2]))
+        assert (await connection.execute(ended)).one() == (Status.FAILED, Reason.TEMPLATE)
+    assert len({mail.pair for mail in relay.received}) == len(relay.received) == 30
 
 
 async def test_the_closest_locale_is_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
