@@ -67,14 +67,11 @@ async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Su
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = (
-        dialect.insert(Notification)
-        .on_conflict_do_nothing(
-            index_elements=["service_id", "idempotency_key"], index_where=text("idempotency_key IS NOT NULL")
-        )
-        .returning(_notification.id)
+    statement = dialect.insert(Notification).on_conflict_do_nothing(
+        index_elements=["service_id", "idempotency_key"], index_where=text("idempotency_key IS NOT NULL")
     )
-    written = set((await connection.execute(statement, [draft.row for draft in ordered])).scalars())
+    await connection.execute(statement, [draft.row for draft in ordered])
+    written = await _written(connection, ordered)
     won = [draft for draft in ordered if draft.row["id"] in written]
     if won:
         contents = [{"notification_id": d.row["id"], "variables": d.variables, "headers": d.headers} for d in won]
@@ -104,6 +101,14 @@ def _replay(row: Any, request_hash: bytes) -> Submitted:
     if bytes(row.request_hash) != request_hash:
         raise IdempotencyKeyReusedError
     return Submitted(id=row.id, status=row.status, created_at=row.created_at, send_at=row.send_at, replayed=True)
+
+
+async def _written(connection: AsyncConnection, drafts: Sequence[Draft]) -> set[UUID]:
+    """The ids that are in the table now; asking RETURNING instead would build a new statement for each batch size."""
+    ids = {draft.row["id"] for draft in drafts}
+    if not any(draft.idempotency for draft in drafts):
+        return ids
+    return set((await connection.execute(select(_notification.id).where(_notification.id.in_(ids)))).scalars())
 
 
 async def _winners(connection: AsyncConnection, lost: Sequence[Draft]) -> dict[tuple[UUID, str], Any]:
