@@ -6,72 +6,32 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from notifier import address
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.auth.keys import Authenticator
-from notifier.clock import SystemClock
 from notifier.db.engine import Database
-from notifier.db.migrate import shipped
 from notifier.errors import ConfigurationError
 from notifier.health import checks
 from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
+from notifier.installation import Base, base, identity
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.submit import SenderIdentity, Submitter
+from notifier.notification.submit import Submitter
 from notifier.notification.write import write
 from notifier.outbox.intake import Intake
-from notifier.outbox.worker import Holder, Wake, Worker
+from notifier.outbox.worker import Holder, Worker
 from notifier.rendering.pool import RenderingPool
-from notifier.settings import Settings
 from notifier.smtp.transport import Transport
 
 STOP_SECONDS = 5
 
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What every process has."""
-
-    settings: Settings
-    database: Database
-    clock: SystemClock
-    wake: Wake  # hints from the intake to the sender of the same process
-
-
-@asynccontextmanager
-async def base(settings: Settings) -> AsyncIterator[Base]:
-    """Open the database; SQLite's file and directory are made when missing."""
-    if settings.uses_sqlite:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.effective_database_url)
-    try:
-        yield Base(settings=settings, database=database, clock=SystemClock(), wake=Wake())
-    finally:
-        await database.close()
-
-
-def templates_dir(settings: Settings) -> Path:
-    """Where template files are read from."""
-    here = Path("templates")
-    return settings.templates_dir or (here if here.is_dir() else shipped("templates"))
-
-
-def identity(settings: Settings) -> SenderIdentity:
-    """The instance's own sender. Raises `ConfigurationError` if it is not an address."""
-    try:
-        name, sender = address.with_name(settings.from_)
-        bounce = address.normalised(settings.bounce_address) if settings.bounce_address else None
-    except address.InvalidAddressError as error:
-        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error}") from error
-    return SenderIdentity(name=name, address=sender, bounce_address=bounce)
+__all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "sender", "sender_app"]
 
 
 def api(parts: Base) -> FastAPI:

@@ -10,7 +10,7 @@ from notifier.cli import output
 from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
-    from notifier.wiring import Base
+    from notifier.installation import Base
 
 
 def register(app: typer.Typer) -> None:
@@ -32,14 +32,14 @@ async def writing() -> "AsyncIterator[Base]":
     """The parts, for a command that writes; on SQLite only while no server runs."""
     from contextlib import ExitStack
 
-    from notifier import wiring
+    from notifier import installation
     from notifier.db import directory
 
     settings = output.settings()
     with ExitStack() as stack:
         if settings.uses_sqlite:
             stack.enter_context(directory.owned(settings.data_dir))
-        async with wiring.base(settings) as parts:
+        async with installation.base(settings) as parts:
             yield parts
 
 
@@ -62,10 +62,10 @@ def check() -> None:
 
 
 async def _check() -> None:
-    from notifier import wiring
+    from notifier import installation
     from notifier.health import checks
 
-    async with wiring.base(output.settings()) as parts:
+    async with installation.base(output.settings()) as parts:
         findings = await checks.database(parts.database)
     for finding in findings:
         print(f"{finding.name}: {finding.detail}")

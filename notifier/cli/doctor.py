@@ -29,17 +29,17 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 async def _findings() -> "list[Finding]":
-    from notifier import wiring
+    from notifier import installation
     from notifier.health import checks
     from notifier.smtp.transport import Transport
 
     settings = output.settings()
-    async with wiring.base(settings) as parts:
+    async with installation.base(settings) as parts:
         findings = await checks.database(parts.database)
         if findings[0].ok:
             findings.append(await checks.clock(parts.database, parts.clock))
     transport = Transport(settings.smtp)
     findings.append(await checks.relay(transport, settings))
     await transport.close()
-    wiring.identity(settings)
+    installation.identity(settings)
     return [*findings, checks.recipients(settings), *checks.versions()]

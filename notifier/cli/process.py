@@ -72,12 +72,12 @@ async def _demo(data_dir: Path | None, *, ports: tuple[int, int, int], as_json: 
 
 async def _seed(parts: Any) -> None:
     """Publish the shipped templates that are not there yet; what staff edited stays."""
-    from notifier import wiring
+    from notifier import installation
     from notifier.rendering.pool import RenderingPool
     from notifier.templating import files
     from notifier.templating.sync import Push
 
-    root = wiring.templates_dir(parts.settings)
+    root = installation.templates_dir(parts.settings)
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=parts.clock, by="demo", only_new=True)
         await push.run(root, files.slugs(root))

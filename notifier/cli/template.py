@@ -35,13 +35,13 @@ def push(
 
 
 async def _push(slugs: list[str] | None, root: Path | None, *, only_new: bool, as_json: bool) -> None:
-    from notifier import wiring
+    from notifier import installation
     from notifier.rendering.pool import RenderingPool
     from notifier.templating import files
     from notifier.templating.sync import Push
 
     async with writing() as parts, RenderingPool() as pool:
-        folder = root or wiring.templates_dir(parts.settings)
+        folder = root or installation.templates_dir(parts.settings)
         work = Push(database=parts.database, pool=pool, clock=parts.clock, by="cli", only_new=only_new)
         pushed = await work.run(folder, slugs or files.slugs(folder))
     output.show(({"slug": p.slug, "version": p.number, "change": p.change.value} for p in pushed), as_json=as_json)
@@ -53,10 +53,10 @@ def list_(as_json: Json = False) -> None:
 
 
 async def _list(*, as_json: bool) -> None:
-    from notifier import wiring
+    from notifier import installation
     from notifier.templating import store
 
-    async with wiring.base(output.settings()) as parts, parts.database.read() as connection:
+    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
         found = await store.all_current(connection)
     rows = [
         {
@@ -76,13 +76,13 @@ def lint(slugs: Slugs = None, root: Root = None) -> None:
 
 
 async def _lint(slugs: list[str] | None, root: Path | None) -> None:
-    from notifier import wiring
+    from notifier import installation
     from notifier.errors import TemplateError
     from notifier.rendering.pool import RenderingPool
     from notifier.templating import files
     from notifier.templating.sync import checked
 
-    folder = root or wiring.templates_dir(output.settings())
+    folder = root or installation.templates_dir(output.settings())
     bad = False
     async with RenderingPool() as pool:
         for slug in slugs or files.slugs(folder):
@@ -111,7 +111,7 @@ def render(
 
 
 async def _render(slug: str, root: Path | None, locale: str | None, part: str) -> None:
-    from notifier import wiring
+    from notifier import installation
     from notifier.rendering.pool import RenderingPool
     from notifier.rendering.source import choose_locale
     from notifier.templating import files
@@ -119,7 +119,7 @@ async def _render(slug: str, root: Path | None, locale: str | None, part: str) -
 
     if part not in ("subject", "html", "text"):
         raise Failed("--part is subject, html or text", output.WRONG_USE)
-    source = files.read(root or wiring.templates_dir(output.settings()), slug)
+    source = files.read(root or installation.templates_dir(output.settings()), slug)
     async with RenderingPool() as pool:
         report = await checked(pool, slug, source)
     tag = choose_locale({tag.lower(): tag for tag in source.locales}, locale)

@@ -3,27 +3,18 @@
 An upgrade holds a lock, so that several processes starting at once run it once.
 """
 
-from pathlib import Path
-
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-import notifier
 from alembic import command
 from notifier.db.engine import Database
 from notifier.db.tables import Table
+from notifier.shipped import shipped
 
 UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
-
-
-def shipped(name: str) -> Path:
-    """A directory that travels with the package: inside the wheel, or beside the package in a checkout."""
-    package = Path(notifier.__file__).parent
-    in_wheel = package / "_shipped" / name
-    return in_wheel if in_wheel.is_dir() else package.parent / name
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -18,21 +18,13 @@ from notifier.errors import (
     LockTimeoutError,
 )
 from notifier.ids import new_id
+from notifier.installation import SenderIdentity
 from notifier.notification import check
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_replay
 from notifier.states import Reason, Status
 from notifier.templating.store import Published
-
-
-@dataclass(frozen=True, kw_only=True)
-class SenderIdentity:
-    """Who mail comes from unless a notification says otherwise."""
-
-    name: str | None
-    address: str
-    bounce_address: str | None  # envelope sender; None: the From address
 
 
 @dataclass(frozen=True)

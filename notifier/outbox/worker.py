@@ -18,6 +18,7 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import store
 from notifier.outbox.handler import Claimed, Handler, Quota, Reschedule, Settlement
 from notifier.outbox.settler import Settler
+from notifier.outbox.wake import Wake
 from notifier.states import Priority
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -32,29 +33,6 @@ POLL_SECONDS = (0.05, 0.1, 0.2, 0.5)
 RESCUE_SECONDS = 5.0
 UNSETTLED_DELAY = timedelta(minutes=1)
 DATABASE_AWAY_SECONDS = (0.2, 0.5, 1.0, 2.0)
-
-
-class Wake:
-    """A hint that work has become due; losing one costs a poll interval, nothing more."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def __call__(self) -> None:
-        """Give the hint."""
-        self._event.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait for a hint, at most `seconds`; True if there was one."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return False
-        else:
-            return True
-        finally:
-            self._event.clear()
 
 
 @dataclass(frozen=True, kw_only=True)

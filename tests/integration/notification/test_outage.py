@@ -47,8 +47,8 @@ async def test_while_the_circuit_is_open_one_probe_is_taken(
         await caller.eventually(lambda: sender.deliverer.relay.is_open)
         opened = relay.connections
         started = time.monotonic()
-        await caller.eventually(lambda: relay.connections >= opened + 2)
-        assert time.monotonic() - started > 1.0  # the waits are 1 s, 2 s, …
+        await caller.eventually(lambda: relay.connections > opened)
+        assert time.monotonic() - started > 0.5  # the first wait is a second, less what has passed of it
         assert relay.connections <= installation.settings.sender.concurrency + 2
         relay.greeting = "220 open again"
         await relay.wait_for(30)

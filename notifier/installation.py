@@ -1,0 +1,61 @@
+"""An installation as its settings describe it: database, clock, identity and template files; light to import."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from notifier import address
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+from notifier.errors import ConfigurationError
+from notifier.outbox.wake import Wake
+from notifier.settings import Settings
+from notifier.shipped import shipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenderIdentity:
+    """Who mail comes from unless a notification says otherwise."""
+
+    name: str | None
+    address: str
+    bounce_address: str | None  # envelope sender; None: the From address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What every process has."""
+
+    settings: Settings
+    database: Database
+    clock: SystemClock
+    wake: Wake  # hints from the intake to the sender of the same process
+
+
+@asynccontextmanager
+async def base(settings: Settings) -> AsyncIterator[Base]:
+    """Open the database; SQLite's file and directory are made when missing."""
+    if settings.uses_sqlite:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    try:
+        yield Base(settings=settings, database=database, clock=SystemClock(), wake=Wake())
+    finally:
+        await database.close()
+
+
+def templates_dir(settings: Settings) -> Path:
+    """Where template files are read from."""
+    here = Path("templates")
+    return settings.templates_dir or (here if here.is_dir() else shipped("templates"))
+
+
+def identity(settings: Settings) -> SenderIdentity:
+    """The instance's own sender. Raises `ConfigurationError` if it is not an address."""
+    try:
+        name, sender = address.with_name(settings.from_)
+        bounce = address.normalised(settings.bounce_address) if settings.bounce_address else None
+    except address.InvalidAddressError as error:
+        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error}") from error
+    return SenderIdentity(name=name, address=sender, bounce_address=bounce)

@@ -1,0 +1,26 @@
+"""The wake-up within one process: the intake hints, the worker listens; polling makes up for every lost hint."""
+
+import asyncio
+
+
+class Wake:
+    """A hint that work has become due; losing one costs a poll interval, nothing more."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __call__(self) -> None:
+        """Give the hint."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a hint, at most `seconds`; True if there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._event.clear()
