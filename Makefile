@@ -9,7 +9,7 @@ export PIP_ROOT_USER_ACTION = ignore
 .PHONY: demo test chaos check format lock bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
-.venv: requirements.lock requirements-dev.lock pyproject.toml
+.venv: requirements.lock requirements-dev.lock
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -18,7 +18,7 @@ from notifier.db.engine import Database
 from notifier.db.tables import Notification, columns
 from notifier.states import Status
 
-MAILS = int(os.environ.get("NOTIFIER_TEST_MAILS", "1000"))
+MAILS = int(os.environ.get("NOTIFIER_TEST_MAILS", "500"))
 """`make chaos` takes 5,000."""
 CALLERS = 16
 _notification = columns(Notification)
