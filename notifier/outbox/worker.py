@@ -91,7 +91,7 @@ class Worker:
     async def _claim_for_ever(self) -> None:
         idle = away = 0
         while not self._stopping:
-            room = self._room()
+            room, nothing_inside = self._room(), not self._inside
             try:
                 claimed = await self._claim(room) if room > 0 else []
             except DatabaseUnavailableError:
@@ -105,7 +105,7 @@ class Worker:
                 idle = 0
                 self._begin(claimed)
                 continue
-            if room > 0 and not len(self._inside):
+            if room > 0 and nothing_inside:  # asked before the claim: one made with full slots may ask for no share
                 self._drained.set()
             pause = POLL_SECONDS[min(idle, len(POLL_SECONDS) - 1)]
             woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
