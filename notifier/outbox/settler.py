@@ -28,6 +28,7 @@ class Settler:
         self._database = database
         self._handler = handler
         self._settled = settled  # told how many left the process, so that the worker can claim again
+        self.unwritten = 0  # settlements that were put and are not in the database yet
         self._buffer: list[Settlement] = []
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
@@ -36,6 +37,7 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Take one settlement; it is written soon, or as soon as there is a database."""
+        self.unwritten += 1
         self._buffer.append(settlement)
         self._arrived.set()
         if len(self._buffer) >= FLUSH_ROWS:
@@ -82,6 +84,7 @@ class Settler:
             self._log.exception("settlement_held", entry_id=str(entry.id), error=type(error).__name__)
             metrics.HELD.inc()
             await self._write_when_possible([Settlement(entry=entry, action=Hold())], record=False)
+        self.unwritten -= len(batch)
         self._settled(len(batch))
 
     async def _write_when_possible(self, batch: Sequence[Settlement], *, record: bool = True) -> None:

@@ -91,7 +91,7 @@ class Worker:
     async def _claim_for_ever(self) -> None:
         idle = away = 0
         while not self._stopping:
-            room, nothing_inside = self._room(), not self._inside
+            room, nothing_inside = self._room(), not self._inside and not self._settler.unwritten
             try:
                 claimed = await self._claim(room) if room > 0 else []
             except DatabaseUnavailableError:
