@@ -60,6 +60,7 @@ class Relay:
     port: int = 0
     host: str = "127.0.0.1"
     connections: int = 0
+    connected_at: list[float] = field(default_factory=list)  # seconds of the loop's clock
     commands: list[str] = field(default_factory=list)  # every command of every connection, in order
     received: list[Received] = field(default_factory=list)
     early: list[bytes] = field(default_factory=list)  # what a client said before it had the reply to its last command
@@ -134,6 +135,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.connected_at.append(asyncio.get_running_loop().time())
         self._writers.add(writer)
         try:
             await _Connection(self, reader, writer).run()
