@@ -14,7 +14,8 @@ from notifier.db.tables import NotificationContent, OutboxEntry, columns
 from notifier.settings import SmtpSettings
 from notifier.smtp.session import Mail
 from notifier.smtp.transport import Transport
-from notifier.states import EntryState
+from notifier.states import EntryKind, EntryState
+from notifier.telemetry import metrics
 
 _content, _entry = columns(NotificationContent), columns(OutboxEntry)
 
@@ -41,11 +42,14 @@ async def test_while_the_circuit_is_open_one_probe_is_taken(
 ) -> None:
     """B1: a relay that greets with 554 gets one connection per wait, however many mails are due."""
     relay.greeting = "554 5.3.2 closed for the night"
+    claimed = metrics.CLAIMED.labels(EntryKind.EMAIL)
+    before = claimed._value.get()
     async with installation.client(parts) as client, wiring.sender(parts):
         for number in range(30):
             await caller.submit(client, f"bob{number}@example.com")
         await caller.eventually(lambda: _longest_pause(relay) > 0.5)  # the waits are 1 s, 2 s, 4 s, …
         assert relay.connections <= installation.settings.sender.concurrency + 2
+        assert claimed._value.get() - before <= 30  # nor are entries claimed and given back again and again
         relay.greeting = "220 open again"
         await relay.wait_for(30)
 
