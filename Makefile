@@ -21,7 +21,7 @@ demo: .venv
 
 # Everything that must hold, on real SQLite and PostgreSQL, with coverage. TESTS=tests/unit for a part.
 test: .venv
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(if $(TESTS),$(TESTS),--cov-fail-under=95)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(if $(TESTS),$(TESTS),--cov-fail-under=95)
 
 # The long form of the fault tests.
 chaos: .venv

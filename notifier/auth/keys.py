@@ -3,6 +3,7 @@
 A key is `ntf_live_`, twelve characters that name it, and a 32-character secret of which only the SHA-256 is kept.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -122,6 +123,7 @@ class Authenticator:
         self._database = database
         self._clock = clock
         self._remembered: OrderedDict[str, tuple[float, bytes, Caller]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[tuple[bytes, Caller | None]]] = {}
 
     async def caller_of(self, authorization: str | None) -> Caller:
         """Who sent this Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
@@ -140,6 +142,13 @@ class Authenticator:
         known = self._remembered.get(prefix)
         if known is not None and known[0] > self._clock.monotonic():
             return known[1], known[2]
+        if prefix not in self._asking:  # a hundred requests at once with one key are one question
+            self._asking[prefix] = asyncio.create_task(self._ask(prefix))
+            self._asking[prefix].add_done_callback(lambda _: self._asking.pop(prefix))
+        return await asyncio.shield(self._asking[prefix])
+
+    async def _ask(self, prefix: str) -> tuple[bytes, Caller | None]:
+        """What the database knows of the key."""
         statement = (
             select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _service.name, _service.from_domains)
             .add_columns(_service.id.label("service_id"))
