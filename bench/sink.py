@@ -11,7 +11,6 @@ _GREETING = b"220 sink.example ESMTP\r\n"
 _EHLO = b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
 _OK = b"250 2.0.0 ok\r\n"
 _REPLIES = {
-    b"EHLO": _EHLO,
     b"HELO": b"250 sink.example\r\n",
     b"MAIL": _OK,
     b"RCPT": _OK,
@@ -27,8 +26,9 @@ _KEPT_SIZES = 1000
 class Sink:
     """Use it as an async context manager; `port` is known inside."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pipelining: bool = True) -> None:
         self.port = 0
+        self.ehlo = _EHLO if pipelining else _EHLO.replace(b"250-PIPELINING\r\n", b"")
         self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # octets of the last mails, as on the wire
         self._expected: dict[str, asyncio.Future[float]] = {}
         self._server: asyncio.Server | None = None
@@ -108,6 +108,8 @@ class _Connection(asyncio.Protocol):
         elif verb == b"DATA":
             self._in_body = True
             self._buffer[:0] = b"\r\n"  # so that a body without a line ends like any other
+        if verb == b"EHLO":
+            return self._sink.ehlo
         return _REPLIES.get(verb, b"502 5.5.1 unknown command\r\n")
 
 

@@ -1,12 +1,14 @@
 """An installation as its settings describe it: database, clock, identity and template files; light to import."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from notifier import address
-from notifier.clock import SystemClock
+from notifier.clock import Clock, SystemClock
+from notifier.db.clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
 from notifier.outbox.wake import Wake
@@ -29,7 +31,7 @@ class Base:
 
     settings: Settings
     database: Database
-    clock: SystemClock
+    clock: Clock
     wake: Wake  # hints from the intake to the sender of the same process
 
 
@@ -40,9 +42,26 @@ async def base(settings: Settings) -> AsyncIterator[Base]:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.effective_database_url)
     try:
-        yield Base(settings=settings, database=database, clock=SystemClock(), wake=Wake())
+        async with _clock(database) as clock:
+            yield Base(settings=settings, database=database, clock=clock, wake=Wake())
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def _clock(database: Database) -> AsyncIterator[Clock]:
+    """The clock that all processes on this database share: its own; on SQLite that is the host's."""
+    if database.is_sqlite:
+        yield SystemClock()
+        return
+    clock = DatabaseClock(database, SystemClock())
+    await clock.look()
+    keeping = asyncio.create_task(clock.keep())
+    try:
+        yield clock
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
 
 
 def templates_dir(settings: Settings) -> Path:

@@ -1,6 +1,7 @@
 """What a try at delivering one mail came to, as types: decided once, at the wire, and never guessed again later.
 
-`Accepted`, `Deferred`, `Rejected` and `Uncertain` burn an attempt; `NotTried` does not, because no relay was reached.
+`Accepted`, `Deferred`, `Rejected` and `Uncertain` burn an attempt; `NotTried` does not, because no relay was reached;
+nor does `NotPermitted`, because the queue took the mail back.
 """
 
 from dataclasses import dataclass
@@ -95,4 +96,11 @@ class NotTried:
     needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
 
 
-Outcome = Accepted | Deferred | Rejected | Uncertain | NotTried
+@dataclass(frozen=True, kw_only=True)
+class NotPermitted:
+    """The queue did not permit the body, or not up to its last byte: the mail is surely unsent."""
+
+    detail: str
+
+
+Outcome = Accepted | Deferred | Rejected | Uncertain | NotTried | NotPermitted

@@ -86,6 +86,9 @@ class SenderSettings(_Part):
         900, ge=0, description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more."
     )
     lease: float = Field(300, ge=2, description="Seconds a claim lasts before the entry may be rescued.")
+    dead_after: float = Field(
+        30, ge=1, description="Seconds of silence after which other senders take over what a sender held."
+    )
     grace: float = Field(30, ge=0, description="Seconds that mails in flight get to finish after SIGTERM.")
 
 
@@ -126,7 +129,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
     )
-    data_dir: Path = Field(Path("var"), description="Directory for SQLite, the demo's key and locks.")
+    data_dir: Path = Field(
+        Path("var"), description="Directory for SQLite, the demo's key, locks, and the journals of senders."
+    )
     from_: str = Field(
         "Notifier <notifier@localhost.localdomain>",
         validation_alias="NOTIFIER_FROM",

@@ -63,12 +63,39 @@ class Reason(StrEnum):
     TEMPORARY_REFUSAL = "temporary_refusal"
     CONNECTION_LOST = "connection_lost"
     NO_FINAL_REPLY = "no_final_reply"
+    SENDER_DIED = "sender_died"
+    POISON = "poison"
+    RESOLVED = "resolved"
+
+
+class WhenUncertain(StrEnum):
+    """What a template wants done about a mail of which nobody knows whether it was taken."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+class EventKind(StrEnum):
+    """What people and callers did to a notification; attempts and columns tell the rest."""
+
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    RESOLVED = "resolved"
+
+
+class Resolution(StrEnum):
+    """What a person or caller decides about a mail of which nobody knows whether it was taken."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    RESEND = "resend"
 
 
 class Cause(StrEnum):
     """Who may move a machine on."""
 
     SENDER = "sender"
+    PROOF = "proof"
     CALLER = "caller"
     PERSON = "person"
     FEEDBACK = "feedback"
@@ -109,12 +136,20 @@ def _each(sources: set[Status], targets: set[Status], cause: Cause, because: str
 
 
 _S = Status
+_RETRIED = "retry and redrive start over, with a new entry"
+_RESOLVED = "resolve: a person or caller looked and decided"
 NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.DEFERRED, _S.UNKNOWN, _S.SENT}, Cause.SENDER),
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.FAILED, _S.EXPIRED, _S.SUPPRESSED}, Cause.SENDER),
     Transition(source=_S.QUEUED, target=_S.QUEUED, cause=Cause.SENDER, because="not tried: only the reason is new"),
     *_each({_S.UNKNOWN}, {_S.UNKNOWN}, Cause.SENDER, "a resend was lost in the same way"),
     *_each({_S.UNKNOWN}, {_S.SENT}, Cause.SENDER, "a resend was accepted, or the lost reply turned up after all"),
+    *_each(
+        {_S.UNKNOWN},
+        {_S.DEFERRED, _S.FAILED},
+        Cause.PROOF,
+        "a definite no to the very attempt that was thought lost: its reply was read late",
+    ),
     *_each(
         {_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED, _S.FAILED},
         {_S.SENT},
@@ -123,8 +158,10 @@ NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
     ),
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.CALLER),
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.PERSON),
-    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.PERSON, "retry and redrive start over, with a new entry"),
-    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.PERSON, "resolve: a person looked and decided"),
+    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.CALLER, _RETRIED),
+    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.PERSON, _RETRIED),
+    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.CALLER, _RESOLVED),
+    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.PERSON, _RESOLVED),
     *_each({_S.SENT, _S.UNKNOWN}, {_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK),
     *_each({_S.DELIVERED}, {_S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK, "a bounce can follow a delivery report"),
     *_each({_S.BOUNCED}, {_S.COMPLAINED}, Cause.FEEDBACK),
@@ -132,13 +169,22 @@ NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
 
 ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
     (EntryState.READY, EntryState.LEASED, "claim: the fence goes up by one"),
-    (EntryState.LEASED, None, "settle: the work is over, the entry is deleted"),
-    (EntryState.LEASED, EntryState.READY, "settle: due again later; release: given back unburnt; rescue: lease over"),
-    (EntryState.READY, None, "late settle of a rescued lease: the same fence still counts"),
-    (EntryState.LEASED, EntryState.HELD, "settle: its record cannot be written; kept for a person, never sent again"),
+    (EntryState.LEASED, EntryState.LEASED, "mark: the body may start; the lease gets longer"),
+    (
+        EntryState.LEASED,
+        None,
+        "settle: the work is over; proof, cancel, resolve while there is no mark: the entry is deleted",
+    ),
+    (EntryState.LEASED, EntryState.READY, "settle: due again later; release: given back unburnt; rescue: holder dead"),
+    (EntryState.LEASED, EntryState.HELD, "settle: nobody knows whether it was sent, or its record cannot be written"),
+    (EntryState.READY, None, "proof, or a settle of a rescued lease, comes late; cancel or resolve"),
+    (EntryState.READY, EntryState.READY, "a settle of a rescued lease comes late: the same fence still counts"),
+    (EntryState.HELD, None, "proof comes late; resolve"),
+    (EntryState.HELD, EntryState.READY, "the notification has expired: the next claim closes it"),
 )
 
 
 def sources_of(target: Status, cause: Cause) -> frozenset[Status]:
-    """The statuses from which `cause` may move a notification to `target`."""
-    return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause == cause)
+    """The statuses from which `cause` may move a notification to `target`; a proof may do what a sender may."""
+    causes = {cause, Cause.SENDER} if cause is Cause.PROOF else {cause}
+    return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause in causes)

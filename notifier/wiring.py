@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,8 +25,11 @@ from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.write import write
+from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
-from notifier.outbox.worker import Holder, Worker
+from notifier.outbox.journal import Journal
+from notifier.outbox.life import Life
+from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 
@@ -53,6 +57,7 @@ def api(parts: Base) -> FastAPI:
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
         clock=parts.clock,
+        wake=parts.wake,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
     )
     return create_app(doors)
@@ -64,12 +69,32 @@ class Sender:
 
     worker: Worker
     deliverer: Deliverer
+    holder: Holder
 
     async def readiness(self, database: Database) -> list[Finding]:
-        """The database answers, and the relay takes mail."""
+        """The database answers, the journal can be written, and the relay takes mail."""
         reason = self.deliverer.relay.reason
         relay = Finding(name="relay", ok=reason is None, detail=reason or "takes mail")
-        return [*await checks.database(database), relay]
+        written = self.holder.journal.writable
+        journal = Finding(name="journal", ok=written, detail="can be written" if written else "cannot be written")
+        return [*await checks.database(database), journal, relay]
+
+
+@contextlib.contextmanager
+def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
+    """This life of the process, as others see it. Raises `ConfigurationError` if it cannot keep a journal."""
+    boot_id, settings = new_id(), parts.settings
+    try:
+        journal = Journal(journals, boot_id)
+    except OSError as error:
+        raise ConfigurationError(f"NOTIFIER_DATA_DIR: the journal cannot be written: {error}") from error
+    life = None
+    if not settings.uses_sqlite:
+        life = Life(parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after)
+    try:
+        yield Holder(boot_id=boot_id, journal=journal, life=life)
+    finally:
+        journal.close()
 
 
 @asynccontextmanager
@@ -77,28 +102,31 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     """Claim and deliver until the block ends; then finish what is in flight within the grace, give the rest back."""
     settings = parts.settings
     transport = Transport(settings.smtp)
-    async with RenderingPool() as pool:
-        deliverer = Deliverer(
-            parts.database,
-            pool,
-            transport,
-            policy=RecipientPolicy.of(settings.recipients, settings.smtp),
-            settings=settings.sender,
-            clock=parts.clock,
-        )
-        holder = Holder(boot_id=new_id(), owns_database=settings.uses_sqlite)
-        worker = Worker(parts.database, deliverer, holder=holder, clock=parts.clock, wake=parts.wake)
-        working = asyncio.create_task(worker.run())
-        try:
-            yield Sender(worker=worker, deliverer=deliverer)
-        finally:
-            worker.stop()
-            deliverer.close()
-            _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
-            if late:
-                transport.abort()
-            await working
-            await transport.close()
+    journals = settings.data_dir / "journal"
+    with _holder(parts, journals) as holder:
+        async with RenderingPool() as pool:
+            deliverer = Deliverer(
+                parts.database,
+                pool,
+                transport,
+                policy=RecipientPolicy.of(settings.recipients, settings.smtp),
+                settings=settings.sender,
+                clock=parts.clock,
+            )
+            worker = Worker(
+                parts.database, deliverer, holder=holder, journals=journals, clock=parts.clock, wake=parts.wake
+            )
+            working = asyncio.create_task(worker.run())
+            try:
+                yield Sender(worker=worker, deliverer=deliverer, holder=holder)
+            finally:
+                worker.stop()
+                deliverer.close()
+                _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
+                if late:
+                    transport.abort()
+                await working
+                await transport.close()
 
 
 def sender_app(parts: Base, running: Sender) -> FastAPI:

@@ -1,8 +1,10 @@
 """What the routes are given: the parts behind them, put together by the composition root."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
@@ -19,6 +21,7 @@ class Doors:
     authenticator: Authenticator
     submitter: Submitter
     clock: Clock
+    wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
 
 
@@ -26,3 +29,6 @@ async def doors(request: Request) -> Doors:
     """The parts behind this application; asynchronous, or FastAPI would run it in a thread for each request."""
     found: Doors = request.app.state.doors
     return found
+
+
+TheDoors = Annotated[Doors, Depends(doors)]

@@ -1,27 +1,25 @@
-"""`/v1/notifications`: submit one, look at one, list."""
+"""`/v1/notifications`: submit one, look at one and at what happened to it, list."""
 
 import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from notifier import strict_json
 from notifier.api import schema
-from notifier.api.doors import Doors, doors
+from notifier.api.doors import TheDoors
 from notifier.api.problems import BadRequestError
-from notifier.auth.keys import Caller, Scope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
-from notifier.notification import find
+from notifier.api.request import authenticated, id_of, json_body
+from notifier.auth.keys import Scope
+from notifier.notification import find, timeline
 from notifier.notification.write import Idempotency
 from notifier.telemetry import metrics
 
-LARGEST_NOTIFICATION = 512 * 1024
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
-TheDoors = Annotated[Doors, Depends(doors)]
 
 
 @router.post(
@@ -41,7 +39,7 @@ async def submit(request: Request, doors: TheDoors) -> Response:
     with metrics.SUBMIT_SECONDS.time():
         caller = await authenticated(request, doors, Scope.SEND)
         key = _idempotency_key(request)
-        body = strict_json.loads(await _json_body(request))
+        body = await json_body(request)
         wanted, faults = schema.parse(body)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
@@ -60,8 +58,17 @@ async def get_one(request: Request, notification_id: str, doors: TheDoors) -> di
     """A notification with every try at delivering it."""
     caller = await authenticated(request, doors, Scope.READ)
     async with doors.database.read() as connection:
-        view = await find.one(connection, caller.service_id, _id_of(notification_id))
+        view = await find.one(connection, caller.service_id, id_of(notification_id))
     return schema.show(view, doors.clock.now())
+
+
+@router.get("/{notification_id}/events", response_model=schema.TimelineOut, operation_id="get_notification_events")
+async def get_events(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+    """What happened to a notification, oldest first: every try, and what people and callers did."""
+    caller = await authenticated(request, doors, Scope.READ)
+    async with doors.database.read() as connection:
+        items = await timeline.of(connection, caller.service_id, id_of(notification_id))
+    return {"events": [schema.show_item(item) for item in items]}
 
 
 @router.get("", response_model=schema.PageOut, operation_id="list_notifications")
@@ -83,45 +90,11 @@ async def get_page(
     }
 
 
-async def authenticated(request: Request, doors: Doors, scope: Scope) -> Caller:
-    """The caller, who has the scope."""
-    caller = await doors.authenticator.caller_of(request.headers.get("authorization"))
-    caller.require(scope)
-    return caller
-
-
-def _id_of(text: str) -> UUID:
-    """The id in a path; anything else names nothing."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFoundError("there is no such notification") from error
-
-
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequestError(400, "invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable ASCII characters")
     return key
-
-
-async def _json_body(request: Request) -> bytes:
-    """The body, if it claims to be JSON and is not too large for one notification."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise BadRequestError(415, "unsupported_media_type", "the body must be application/json")
-    announced = request.headers.get("content-length", "")
-    body = bytearray()
-    if not announced.isdecimal() or int(announced) <= LARGEST_NOTIFICATION:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST_NOTIFICATION:
-                break
-        else:
-            if not body:
-                raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
-            return bytes(body)
-    raise BadRequestError(413, "request_too_large", f"a notification has at most {LARGEST_NOTIFICATION} bytes")
 
 
 def _json_time(value: Any) -> str:

@@ -20,6 +20,12 @@ from notifier.errors import (
     NotFoundError,
     NotifierError,
 )
+from notifier.notification.change import (
+    AlreadyEndedError,
+    AlreadyUnderWayError,
+    NotRetryableError,
+    NotUnknownError,
+)
 from notifier.strict_json import MalformedJsonError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -52,6 +58,10 @@ _KINDS: dict[type[NotifierError], Kind] = {
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
     NotFoundError: Kind(404, "not_found", "Not found"),
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
+    AlreadyUnderWayError: Kind(409, "already_under_way", "The mail is, or may be, on its way"),
+    AlreadyEndedError: Kind(409, "already_ended", "The notification has ended"),
+    NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
+    NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     DatabaseUnavailableError: Kind(

@@ -1,16 +1,18 @@
 """The shapes of requests and replies: pydantic models, apart from the tables, with unknown fields refused."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from notifier.errors import Fault
+from notifier.errors import Fault, InvalidRequestError
+from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import Wanted
 from notifier.notification.find import NotificationView
+from notifier.notification.timeline import Item
 from notifier.rendering.variables import escape_pointer
-from notifier.states import Priority, Reason, Status
+from notifier.states import Priority, Reason, Resolution, Status
 
 SCHEDULED = "scheduled"
 """How `queued` is shown while `send_at` is ahead."""
@@ -22,6 +24,7 @@ def _only_text(value: Any) -> Any:
     return value
 
 
+Model = TypeVar("Model", bound=BaseModel)
 _Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
 _Text = Annotated[str, StringConstraints(max_length=998)]
 
@@ -52,6 +55,20 @@ class NotificationIn(BaseModel):
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
 
 
+class ChangeIn(BaseModel):
+    """A word on why something is changed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    comment: str = Field("", description="Kept in the timeline.", max_length=LONGEST_COMMENT)
+
+
+class ResolveIn(ChangeIn):
+    """What is decided about a mail whose status is `unknown`."""
+
+    as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
+
+
 class SubmittedOut(BaseModel):
     """What became of a submit: the row is committed."""
 
@@ -65,8 +82,8 @@ class AttemptOut(BaseModel):
 
     number: int
     started_at: datetime
-    duration_ms: int
-    relay: str
+    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
+    relay: str | None
     phase: str
     outcome: str
     code: int | None
@@ -99,6 +116,25 @@ class NotificationWithAttemptsOut(NotificationOut):
     """A notification, where it stands, and every try."""
 
     attempts: list[AttemptOut]
+
+
+class HappenedOut(BaseModel):
+    """One thing that happened to a notification."""
+
+    at: datetime
+    kind: str = Field(
+        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
+        "`resolved`), or the status in which it ended."
+    )
+    detail: str | None
+    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
+    attempt: AttemptOut | None
+
+
+class TimelineOut(BaseModel):
+    """What happened to a notification, oldest first."""
+
+    events: list[HappenedOut]
 
 
 class PageOut(BaseModel):
@@ -135,6 +171,17 @@ def parse(body: Any) -> tuple[Wanted, list[Fault]]:
     return Wanted(**wanted), faults
 
 
+def parse_strictly(model: type[Model], body: Any) -> Model:
+    """The body as this model. Raises `InvalidRequestError` with every fault."""
+    if not isinstance(body, dict):
+        raise InvalidRequestError([Fault("", "invalid_type", "the body must be a JSON object")])
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        raise InvalidRequestError([_fault(one) for one in faults]) from error
+
+
 def _fault(error: Any) -> Fault:
     pointer = "".join(f"/{escape_pointer(str(part))}" for part in error["loc"])
     return Fault(pointer, _FAULT_CODES.get(error["type"], "invalid_type"), error["msg"])
@@ -147,10 +194,15 @@ def shown_status(status: Status, send_at: datetime, now: datetime) -> str:
 
 def show(view: NotificationView, now: datetime) -> dict[str, Any]:
     """A notification as the reply's fields."""
-    fields = {name: value for name, value in vars(view).items() if name not in ("recipient", "due_at", "status")}
+    fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
     return fields | {
         "to": view.recipient,
         "status": shown_status(view.status, view.send_at, now),
         "next_attempt_at": view.due_at,
         "attempts": [vars(attempt) for attempt in view.attempts],
     }
+
+
+def show_item(item: Item) -> dict[str, Any]:
+    """One thing that happened, as the reply's fields."""
+    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}

@@ -84,7 +84,8 @@ def _problem(body: dict[str, Any]) -> str:
 
 def _tell(outcome: dict[str, Any]) -> None:
     for attempt in outcome.get("attempts", []):
-        print(f"attempt {attempt['number']}: {attempt['code'] or ''} {attempt['reply']} ({attempt['duration_ms']} ms)")
+        took = f" ({attempt['duration_ms']} ms)" if attempt["duration_ms"] is not None else ""
+        print(f"attempt {attempt['number']}: {attempt['code'] or ''} {attempt['reply']}{took}")
     print(outcome["status"] + (f": {outcome['detail']}" if outcome["status"] != "sent" and outcome["detail"] else ""))
     if outcome["status"] != "sent":
         raise typer.Exit(1)

@@ -7,30 +7,31 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import address
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.notification import load, settle
+from notifier.notification import aftermath, load, settle
+from notifier.notification.circuits import Circuits
 from notifier.notification.load import Delivery
 from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
-from notifier.notification.settle import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
-from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
-from notifier.outcomes import NotTried, Outcome, Scope
+from notifier.notification.testimony import Testimony
+from notifier.notification.verdict import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
+from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
+from notifier.outcomes import Outcome, Uncertain
 from notifier.rendering.job import Job, Rendered, RenderFault
-from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
+from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
 from notifier.settings import SenderSettings
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail, Permit
 from notifier.smtp.transport import Transport
 from notifier.states import WAITING, EntryKind, Reason, Status
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.circuit import Circuit
 
 LEASE_MARGIN = 0.1
 """The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
@@ -64,8 +65,8 @@ class Deliverer:
     ) -> None:
         self.slots = settings.concurrency
         self.lease = timedelta(seconds=settings.lease)
-        self.relay = Circuit(clock)
-        self._senders: dict[str, Circuit] = {}  # by domain: the relay refuses this sender, not the others
+        self._circuits = Circuits(transport.relay, clock)
+        self.relay = self._circuits.relay
         self._database = database
         self._sources = load.Sources(database)
         self._pool = pool
@@ -85,22 +86,34 @@ class Deliverer:
             return 1_000_000
         return 1 if self.relay.probe_is_due else 0
 
-    async def process(self, batch: Sequence[Claimed], settle_one: Settle) -> None:
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
-        prepared = self._prepare(await self._load(batch, settle_one), settle_one)
+        prepared = self._prepare(await self._load(batch, desk), desk)
         sending: list[asyncio.Task[None]] = []
         try:
             for start in range(0, len(prepared), LARGEST_BATCH):
-                ready = await self._render(prepared[start : start + LARGEST_BATCH], settle_one)
-                sending += [asyncio.create_task(self._send(one, rendered, settle_one)) for one, rendered in ready]
+                ready = await self._render(prepared[start : start + LARGEST_BATCH], desk)
+                sending += [asyncio.create_task(self._send(one, rendered, desk)) for one, rendered in ready]
         finally:
             # Whatever happened here, what has begun runs to its end: a transaction that is cancelled after its dot
             # would be sent again. (A task group would cancel.)
             await asyncio.gather(*sending)
 
+    async def permitted(self, connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
+        """Those whose body may begin: neither ended, nor expired, nor suppressed by now."""
+        return await load.still_wanted(connection, subjects, self._clock.now())
+
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
         await settle.write(connection, settled)
+
+    async def mourn(self, connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+        """Decide about mails whose sender is dead."""
+        return await aftermath.mourn(connection, lost, self._circumstances())
+
+    async def replay(self, connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+        """What a dead sender had heard and could not write down."""
+        return await aftermath.replay(connection, notes, self._circumstances())
 
     def close(self) -> None:
         """Begin no new transactions: what has not started is given back."""
@@ -108,7 +121,7 @@ class Deliverer:
 
     # -- the steps, in order ----------------------------------------------------------------------
 
-    async def _load(self, batch: Sequence[Claimed], settle_one: Settle) -> list[Work]:
+    async def _load(self, batch: Sequence[Claimed], desk: Desk) -> list[Work]:
         async with self._database.read() as connection:
             found = await load.deliveries(connection, {entry.subject_id for entry in batch})
         work = []
@@ -117,10 +130,10 @@ class Deliverer:
                 work.append(Work(entry=entry, delivery=delivery))
             else:
                 self._log.error("notification_missing", entry_id=str(entry.id))
-                settle_one(Settlement(entry=entry, action=Finish()))
+                desk.settle(Settlement(entry=entry, action=Finish()))
         return work
 
-    def _prepare(self, work: list[Work], settle_one: Settle) -> list[tuple[Work, Job]]:
+    def _prepare(self, work: list[Work], desk: Desk) -> list[tuple[Work, Job]]:
         """End what need not or must not be sent any more; a rendering job for each of the rest."""
         prepared = []
         for one in work:
@@ -132,7 +145,7 @@ class Deliverer:
                 self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
                 verdict = _faulted(error)
             if verdict is not None:
-                self._settle(one, verdict, settle_one)
+                self._settle(one, verdict, desk)
         return prepared
 
     def _reason_to_stop(self, delivery: Delivery, entry: Claimed) -> Verdict | None:
@@ -146,12 +159,10 @@ class Deliverer:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
-        circuit = self._senders.get(address.domain(delivery.from_address))
-        if circuit is not None and circuit.is_open and not circuit.probe_is_due:
-            return self._not_tried(NotTried(detail=circuit.reason or "", scope=Scope.SENDER))
-        return None
+        obstacle = self._circuits.obstacle(delivery.from_address)
+        return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 
-    async def _render(self, prepared: list[tuple[Work, Job]], settle_one: Settle) -> list[tuple[Work, Rendered]]:
+    async def _render(self, prepared: list[tuple[Work, Job]], desk: Desk) -> list[tuple[Work, Rendered]]:
         """The bytes of each mail, from the version pinned at submit."""
         sources = await self._sources.of([one.delivery.template_version_id for one, _ in prepared])
         renderable = [(one, job) for one, job in prepared if job.version in sources]
@@ -162,10 +173,12 @@ class Deliverer:
         for one, result in results.items():
             if isinstance(result, Rendered):
                 ready.append((one, result))
+            elif result is STARVED:
+                self._settle(one, GivenBack(), desk)
             else:
                 metrics.RENDER_FAILURES.inc()
                 verdict = Stopped(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(result))
-                self._settle(one, verdict, settle_one)
+                self._settle(one, verdict, desk)
         return ready
 
     def _job(self, delivery: Delivery) -> Job:
@@ -177,17 +190,17 @@ class Deliverer:
             header=delivery.header({ORIGINAL_TO: delivery.recipient} if redirected else {}),
         )
 
-    async def _send(self, one: Work, rendered: Rendered, settle_one: Settle) -> None:
+    async def _send(self, one: Work, rendered: Rendered, desk: Desk) -> None:
         """One transaction with the relay, and its settlement, whatever it raises."""
         try:
             async with self._sending:
-                verdict = await self._try(one, rendered)
+                verdict = await self._try(one, rendered, desk)
         except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
             self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
             verdict = _faulted(error)
-        self._settle(one, verdict, settle_one)
+        self._settle(one, verdict, desk)
 
-    async def _try(self, one: Work, rendered: Rendered) -> Verdict:
+    async def _try(self, one: Work, rendered: Rendered, desk: Desk) -> Verdict:
         left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
         if self._closing or left <= 0 or (self.relay.is_open and not self.relay.probe_is_due):
             return GivenBack()
@@ -197,70 +210,70 @@ class Deliverer:
             wire=rendered.wire,
         )
         started_at, started = self._clock.now(), time.perf_counter()
-        outcome = await self._transport.send(mail, seconds=left)
-        seconds = time.perf_counter() - started
-        self._learn(one, outcome, seconds)
-        return Tried(
-            outcome=outcome,
-            relay=self._transport.relay,
-            started_at=started_at,
-            seconds=seconds,
-            sha256=rendered.sha256,
-        )
+        outcome, permitted = await self._hand_over(one, mail, desk, seconds=left)
+        tried = self._tried(outcome, started_at, seconds=time.perf_counter() - started, sha256=rendered.sha256)
+        try:
+            if permitted and not isinstance(outcome, Uncertain):
+                # Before anything else: from here on a killed process has not lost what it has heard.
+                desk.note(one.entry, Testimony.of(tried, one.delivery.uncertain_at).note())
+            self._learn(one, tried)
+        except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
+            self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
+        return tried
 
-    # -- what is learnt from each try -------------------------------------------------------------
+    async def _hand_over(self, one: Work, mail: Mail, desk: Desk, *, seconds: float) -> tuple[Outcome, bool]:
+        """What the relay says, and whether a body was permitted: then an error of our own leaves it uncertain."""
+        permitted = False
 
-    def _learn(self, one: Work, outcome: Outcome, seconds: float) -> None:
-        """Open or close circuits, count, and log one line per try."""
-        relay = self._transport.relay
-        sender = address.domain(one.delivery.from_address)
-        name = type(outcome).__name__.lower()
-        if isinstance(outcome, NotTried):
-            metrics.NOT_TRIED.labels(relay).inc()
-            circuit = self.relay
-            if outcome.scope is Scope.SENDER:
-                self.relay.closed()
-                circuit = self._senders.setdefault(sender, Circuit(self._clock))
-            if not circuit.is_open:
-                self._log.warning("circuit_opened", relay=relay, circuit=outcome.scope.value, reason=outcome.detail)
-            circuit.opened(outcome.detail, needs_person=outcome.needs_person)
-        else:
-            metrics.ATTEMPTS.labels(relay, name).inc()
-            metrics.SMTP_SECONDS.labels(relay).observe(seconds)
-            if self.relay.is_open:
-                self._log.info("circuit_closed", relay=relay, circuit=Scope.RELAY.value)
-            self.relay.closed()
-            if sender in self._senders:
-                self._senders[sender].closed()
-        metrics.CIRCUIT_OPEN.labels(relay).set(self.relay.is_open)
+        async def before_body() -> Permit | None:
+            nonlocal permitted
+            permit = await desk.mark(one.entry)
+            permitted = permitted or permit is not None
+            return Permit(**vars(permit)) if permit is not None else None
+
+        try:
+            return await self._transport.send(mail, seconds=seconds, before_body=before_body), permitted
+        except Exception as error:
+            if not permitted:
+                raise
+            self._log.exception("handing_over_failed", notification_id=str(one.delivery.id))
+            return Uncertain(detail=f"our own code failed while the mail was handed over: {type(error).__name__}"), True
+
+    def _learn(self, one: Work, tried: Tried) -> None:
+        self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         self._log.info(
             "tried",
             notification_id=str(one.delivery.id),
             entry_id=str(one.entry.id),
             lease_no=one.entry.lease_no,
-            outcome=name,
-            duration_ms=round(seconds * 1000),
+            outcome=type(tried.outcome).__name__.lower(),
+            duration_ms=round(tried.seconds * 1000),
         )
 
-    def _not_tried(self, outcome: NotTried) -> Tried:
-        """A try that a circuit made pointless."""
+    def _tried(self, outcome: Outcome, started_at: datetime, *, seconds: float = 0.0, sha256: bytes = b"") -> Tried:
         return Tried(
-            outcome=outcome, relay=self._transport.relay, started_at=self._clock.now(), seconds=0.0, sha256=b""
+            outcome=outcome, relay=self._transport.relay, started_at=started_at, seconds=seconds, sha256=sha256
         )
 
-    def _settle(self, one: Work, verdict: Verdict, settle_one: Settle) -> None:
-        circuit = self._senders.get(address.domain(one.delivery.from_address))
-        given = Circumstances(
+    def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
+        given = self._circumstances(self._circuits.wait_for(one.delivery.from_address))
+        desk.settle(settle.decide(one.entry, one.delivery, verdict, given))
+
+    def _circumstances(self, sender_wait: timedelta = timedelta(0)) -> Circumstances:
+        return Circumstances(
             now=self._clock.now(),
             spread=random.random(),  # noqa: S311 - jitter
             resend_after=self._resend_after,
-            sender_wait=timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0),
+            sender_wait=sender_wait,
         )
-        settle_one(settle.decide(one.entry, one.delivery, verdict, given))
 
 
 def _expired(delivery: Delivery, entry: Claimed) -> Stopped:
     """Too late to be worth sending; the reason says what it was waiting for."""
+    if delivery.status is Status.UNKNOWN:  # nobody looked in time: it is closed as what it is
+        return Stopped(
+            status=Status.UNKNOWN, reason=delivery.reason or Reason.NO_FINAL_REPLY, detail=delivery.detail or ""
+        )
     if delivery.reason is Reason.SENDER_REFUSED:
         return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
     if entry.attempts:

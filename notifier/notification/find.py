@@ -1,10 +1,10 @@
-"""Looking notifications up: one with its attempts, or a page of a service's, newest first."""
+"""Looking notifications up: one with its attempts, a page of a service's, or those that wait for a person."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, case, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, columns
@@ -20,10 +20,10 @@ _template, _version = columns(Template), columns(TemplateVersion)
 class AttemptView:
     """One try, as people read it."""
 
-    number: int
+    number: int  # position among the notification's, from 1
     started_at: datetime
-    duration_ms: int
-    relay: str
+    duration_ms: int | None  # None, as the relay: the sender died, and nobody else knows
+    relay: str | None
     phase: Phase
     outcome: OutcomeName
     code: int | None
@@ -45,40 +45,50 @@ class NotificationView:
     locale: str | None
     priority: Priority
     message_id: str
+    created_by: str
     created_at: datetime
     updated_at: datetime
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
-    due_at: datetime | None  # next try; None while one is under way and after the end
+    due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
+    entry_state: EntryState | None  # None: nothing is left to do
     attempts: list[AttemptView] = field(default_factory=list)
 
 
 _OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification]
-_WAITING_ENTRY = and_(_entry.subject_id == _notification.id, _entry.state == EntryState.READY)
+_NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
 def _view() -> Select[*tuple[object, ...]]:
     return (
         select(*(_notification[name] for name in _OWN))
-        .add_columns(_template.slug.label("template"), _version.number.label("template_version"), _entry.due_at)
+        .add_columns(_template.slug.label("template"), _version.number.label("template_version"))
+        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
         .join(TemplateVersion, _version.id == _notification.template_version_id)
         .join(Template, _template.id == _version.template_id)
-        .outerjoin(OutboxEntry, _WAITING_ENTRY)
+        .outerjoin(OutboxEntry, _entry.subject_id == _notification.id)
     )
 
 
-async def one(connection: AsyncConnection, service_id: UUID, id_: UUID) -> NotificationView:
-    """A service's notification with its attempts. Raises `NotFoundError`, also for another service's."""
-    found = await connection.execute(_view().where(_notification.id == id_, _notification.service_id == service_id))
-    row = found.mappings().one_or_none()
+async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> NotificationView:
+    """A service's notification, or (None) anybody's, with its attempts.
+
+    Raises `NotFoundError`, also for another service's.
+    """
+    wanted = _view().where(_notification.id == id_)
+    if service_id is not None:
+        wanted = wanted.where(_notification.service_id == service_id)
+    row = (await connection.execute(wanted)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such notification")
-    names = list(AttemptView.__dataclass_fields__)
+    # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
+    names = [name for name in AttemptView.__dataclass_fields__ if name != "number"]
     tried = await connection.execute(
         select(*(_attempt[name] for name in names)).where(_attempt.notification_id == id_).order_by(_attempt.id)
     )
-    return NotificationView(**row, attempts=[AttemptView(**attempt) for attempt in tried.mappings()])
+    attempts = [AttemptView(number=number, **attempt) for number, attempt in enumerate(tried.mappings(), start=1)]
+    return NotificationView(**row, attempts=attempts)
 
 
 async def page(
@@ -89,4 +99,11 @@ async def page(
     if before is not None:
         statement = statement.where(_notification.id < before)
     found = await connection.execute(statement.order_by(_notification.id.desc()).limit(limit))
+    return [NotificationView(**row) for row in found.mappings()]
+
+
+async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
+    """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
+    statement = _view().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
+    found = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
     return [NotificationView(**row) for row in found.mappings()]

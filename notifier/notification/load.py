@@ -11,13 +11,14 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
-from notifier.db.tables import Notification, NotificationContent, Suppression, columns
+from notifier.db.tables import Notification, NotificationContent, Suppression, TemplateVersion, columns
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
-from notifier.states import Reason, Status
+from notifier.states import WAITING, Reason, Status, WhenUncertain
 from notifier.templating import store as templates
 
 _notification, _content, _suppression = columns(Notification), columns(NotificationContent), columns(Suppression)
+_version = columns(TemplateVersion)
 REMEMBERED_SOURCES = 256
 
 
@@ -44,6 +45,7 @@ class Delivery:
     variables: dict[str, Any]
     headers: dict[str, str]
     suppressed_because: Reason | None
+    when_uncertain: WhenUncertain | None  # None: the pinned version is gone
 
     def header(self, extra: dict[str, str]) -> MailHeader:
         """The mail's header, with custom fields and `extra`."""
@@ -59,11 +61,18 @@ class Delivery:
 
 
 _OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
+_suppressed = _suppression.address == func.lower(_notification.recipient)
 _LOAD = (
     select(*(_notification[name] for name in _OWN), _content.variables, _content.headers)
-    .add_columns(_suppression.reason.label("suppressed_because"))
+    .add_columns(_suppression.reason.label("suppressed_because"), _version.when_uncertain)
     .join(NotificationContent, _content.notification_id == _notification.id)
-    .outerjoin(Suppression, _suppression.address == func.lower(_notification.recipient))
+    .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
+    .outerjoin(Suppression, _suppressed)
+)
+_STILL_WANTED = (
+    select(_notification.id)
+    .outerjoin(Suppression, _suppressed)
+    .where(_notification.status.in_(sorted(WAITING)), _suppression.address.is_(None))
 )
 
 
@@ -71,6 +80,12 @@ async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict
     """The notifications with these ids."""
     found = await connection.execute(_LOAD.where(_notification.id.in_(ids)))
     return {row["id"]: Delivery(**row) for row in found.mappings()}
+
+
+async def still_wanted(connection: AsyncConnection, ids: Collection[UUID], now: datetime) -> set[UUID]:
+    """Those that are neither ended, nor expired, nor to a suppressed address at this moment."""
+    found = await connection.execute(_STILL_WANTED.where(_notification.id.in_(ids), _notification.expires_at > now))
+    return set(found.scalars())
 
 
 class Sources:

@@ -5,20 +5,31 @@ Deciding is pure; writing happens in the settler's transaction, for the entries 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import backoff, suppression
-from notifier.db.tables import Attempt
+from notifier.db.tables import Attempt, columns
 from notifier.ids import new_id
 from notifier.notification.load import Delivery
 from notifier.notification.move import Move, move
-from notifier.outbox.handler import Claimed, Finish, Release, Reschedule, Settlement
+from notifier.notification.verdict import (
+    Abandoned,
+    Circumstances,
+    Faulted,
+    GivenBack,
+    Stopped,
+    Tried,
+    Unwritable,
+    Verdict,
+)
+from notifier.outbox.handler import Claimed, Finish, Hold, Release, Reschedule, Settlement
 from notifier.outcomes import (
     Accepted,
     Deferred,
+    NotPermitted,
     NotTried,
     Outcome,
     OutcomeName,
@@ -28,7 +39,7 @@ from notifier.outcomes import (
     Scope,
     Uncertain,
 )
-from notifier.states import Cause, Reason, Status
+from notifier.states import WAITING, Cause, Reason, Status, WhenUncertain
 
 MOST_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -46,64 +57,19 @@ _REFUSED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
-    """A relay was asked; how it went."""
-
-    outcome: Outcome
-    relay: str
-    started_at: datetime
-    seconds: float
-    sha256: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stopped:
-    """The notification ends without asking a relay."""
-
-    status: Status
-    reason: Reason
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenBack:
-    """Not begun: a stop, a closed circuit or a short lease came first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Faulted:
-    """Our own code raised."""
-
-    fingerprint: str  # the same for the same error at the same place
-    detail: str
-
-
-Verdict = Tried | Stopped | GivenBack | Faulted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Circumstances:
-    """What deciding needs besides the verdict."""
-
-    now: datetime
-    spread: float  # in [0, 1]: where in the jitter the next try falls
-    resend_after: timedelta  # longest wait before an uncertain mail is sent once more
-    sender_wait: timedelta  # until the relay is asked again about this sender's domain
-
-
-@dataclass(frozen=True, kw_only=True)
 class Record:
     """What to write beside the entry."""
 
     move: Move | None = None
+    cause: Cause = Cause.SENDER
     attempt: dict[str, object] | None = None
     suppress: tuple[str, str] | None = None  # recipient and the relay's words
 
 
-def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumstances) -> Settlement:
+def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per verdict
     """The settlement of one claim."""
     match verdict:
-        case GivenBack():
+        case GivenBack() | Tried(outcome=NotPermitted()):
             return Settlement(entry=entry, action=Release())
         case Stopped():
             step = _step(delivery, given, verdict.status, verdict.reason, verdict.detail)
@@ -114,6 +80,12 @@ def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumst
             return _not_tried(entry, delivery, outcome, given)
         case Tried():
             return _after_attempt(entry, delivery, verdict, given)
+        case Abandoned():
+            return _after_abandonment(entry, delivery, verdict, given)
+        case Unwritable():
+            detail = "how it ended cannot be written down: see the log of the sender"
+            step = _step(delivery, given, Status.UNKNOWN, Reason.INTERNAL, detail)
+            return Settlement(entry=entry, action=Hold(delay=delivery.expires_at - given.now), record=Record(move=step))
 
 
 def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, given: Circumstances) -> Settlement:
@@ -137,43 +109,67 @@ def _not_tried(entry: Claimed, delivery: Delivery, outcome: NotTried, given: Cir
 
 
 def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circumstances) -> Settlement:
-    attempt = _attempt(entry, delivery, tried)
-    attempts = entry.attempts + 1
+    attempt = _attempt(entry, delivery, tried.outcome) | {
+        "relay": tried.relay,
+        "started_at": tried.started_at,
+        "duration_ms": round(tried.seconds * 1000),
+        "sha256": tried.sha256,
+    }
     match tried.outcome:
         case Accepted(reply=reply):
             step = _step(delivery, given, Status.SENT, None, str(reply))
-            return Settlement(entry=entry, action=Finish(), record=Record(move=step, attempt=attempt))
+            return Settlement(entry=entry, action=Finish(), record=Record(move=step, attempt=attempt), proof=True)
         case Rejected(refused=refused) as outcome:
             step = _step(delivery, given, Status.FAILED, _REFUSED[refused], _words(outcome))
             suppress = (delivery.recipient, _words(outcome)) if refused is Refused.RECIPIENT else None
-            return Settlement(
-                entry=entry, action=Finish(), record=Record(move=step, attempt=attempt, suppress=suppress)
-            )
+            record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
+            return Settlement(entry=entry, action=Finish(), record=record)
         case Uncertain(detail=detail):
             step = _step(delivery, given, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
-            wait = backoff.resend_delay(delivery.expires_at - given.now, longest=given.resend_after)
-            over = delivery.uncertain_at is not None or wait <= timedelta(0)
-            action = Finish() if over else Reschedule(delay=wait, attempts=attempts)
-            return Settlement(entry=entry, action=action, record=Record(move=step, attempt=attempt))
+            return _uncertain(entry, delivery, Record(move=step, attempt=attempt), given)
         case outcome:
-            return _deferred(entry, delivery, Record(attempt=attempt), outcome, given)
+            return _deferred(entry, delivery, attempt, outcome, given)
 
 
-def _deferred(entry: Claimed, delivery: Delivery, record: Record, outcome: Outcome, given: Circumstances) -> Settlement:
+def _after_abandonment(entry: Claimed, delivery: Delivery, abandoned: Abandoned, given: Circumstances) -> Settlement:
+    detail = "the sender died after it was permitted to hand over the mail, and left no reply"
+    attempt = _attempt(entry, delivery, Uncertain(detail=detail)) | {"started_at": abandoned.marked_at}
+    step = _step(delivery, given, Status.UNKNOWN, Reason.SENDER_DIED, detail)
+    return _uncertain(entry, delivery, Record(move=step, attempt=attempt), given)
+
+
+def _uncertain(entry: Claimed, delivery: Delivery, record: Record, given: Circumstances) -> Settlement:
+    """Sent again once, if the template allows it; else kept for a person until it would be too late anyway."""
+    left, attempts = delivery.expires_at - given.now, entry.attempts + 1
+    action: Finish | Reschedule | Hold
+    if left <= timedelta(0) or delivery.status not in WAITING:
+        action = Finish()
+    elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
+        action = Reschedule(delay=backoff.resend_delay(left, longest=given.resend_after), attempts=attempts)
+    else:
+        action = Hold(delay=left, attempts=attempts)
+    return Settlement(entry=entry, action=action, record=record)
+
+
+def _deferred(
+    entry: Claimed, delivery: Delivery, attempt: dict[str, object], outcome: Outcome, given: Circumstances
+) -> Settlement:
     """Due again by the schedule, or over if that would be after the expiry."""
-    attempts = entry.attempts + 1
+    attempts, cause = entry.attempts + 1, _cause(delivery)
     delay = backoff.delay_after(attempts, spread=given.spread)
-    lost = isinstance(outcome, Deferred) and outcome.reply is None
     if given.now + delay >= delivery.expires_at:
         step = _step(delivery, given, Status.FAILED, Reason.EXHAUSTED, _words(outcome))
-        return Settlement(entry=entry, action=Finish(), record=Record(move=step, attempt=record.attempt))
+        return Settlement(entry=entry, action=Finish(), record=Record(move=step, cause=cause, attempt=attempt))
+    lost = isinstance(outcome, Deferred) and outcome.reply is None
     reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
     step = _step(delivery, given, Status.DEFERRED, reason, _words(outcome))
-    return Settlement(
-        entry=entry,
-        action=Reschedule(delay=delay, attempts=attempts),
-        record=Record(move=step, attempt=record.attempt),
-    )
+    again = Reschedule(delay=delay, attempts=attempts)
+    return Settlement(entry=entry, action=again, record=Record(move=step, cause=cause, attempt=attempt))
+
+
+def _cause(delivery: Delivery) -> Cause:
+    """A definite no also ends an `unknown` that is about this very attempt; one about an earlier attempt stays."""
+    return Cause.PROOF if delivery.uncertain_at is None else Cause.SENDER
 
 
 def _step(delivery: Delivery, given: Circumstances, to: Status, reason: Reason | None, detail: str) -> Move:
@@ -186,9 +182,8 @@ def _words(outcome: Outcome) -> str:
     return str(reply) if reply is not None else str(getattr(outcome, "detail", ""))
 
 
-def _attempt(entry: Claimed, delivery: Delivery, tried: Tried) -> dict[str, object]:
-    """The row of the attempt table."""
-    outcome = tried.outcome
+def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome) -> dict[str, object]:
+    """What is always known of a row of the attempt table."""
     reply = getattr(outcome, "reply", None)
     return {
         "id": new_id(),
@@ -196,27 +191,39 @@ def _attempt(entry: Claimed, delivery: Delivery, tried: Tried) -> dict[str, obje
         "entry_id": entry.id,
         "lease_no": entry.lease_no,
         "number": entry.attempts + 1,
-        "relay": tried.relay,
+        "relay": None,
         "phase": getattr(outcome, "phase", Phase.BODY),
         "outcome": _NAMES[type(outcome)],
         "code": reply.code if reply else None,
         "enhanced_code": reply.enhanced if reply else None,
         "reply": (reply.text if reply else _words(outcome))[:1000],
-        "started_at": tried.started_at,
-        "duration_ms": round(tried.seconds * 1000),
-        "sha256": tried.sha256,
+        "duration_ms": None,
+        "sha256": None,
     }
 
 
 async def write(connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
     """Write the records of these settlements, in the settler's transaction."""
     records = [s.record for s in settled if isinstance(s.record, Record)]
-    await move(connection, [r.move for r in records if r.move], Cause.SENDER)
+    for cause in (Cause.SENDER, Cause.PROOF):
+        await move(connection, [r.move for r in records if r.move and r.cause is cause], cause)
     if attempts := [r.attempt for r in records if r.attempt]:
-        await connection.execute(insert(Attempt), attempts)
+        await _write_attempts(connection, attempts)
     for record in records:
         if record.suppress and record.move:
             recipient, words = record.suppress
             await suppression.suppress(
                 connection, recipient, reason=Reason.RECIPIENT_REFUSED, detail=words, now=record.move.at
             )
+
+
+async def _write_attempts(connection: AsyncConnection, attempts: Sequence[dict[str, object]]) -> None:
+    """One row for each claim; where its end was not known, what is heard later takes the place of that."""
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Attempt)
+    known = ("relay", "phase", "outcome", "code", "enhanced_code", "reply", "started_at", "duration_ms", "sha256")
+    statement = insert.on_conflict_do_update(
+        index_elements=["entry_id", "lease_no"],
+        set_={name: insert.excluded[name] for name in known},
+        where=columns(Attempt).outcome == OutcomeName.UNCERTAIN,
+    )
+    await connection.execute(statement, attempts)

@@ -1,14 +1,19 @@
 """What the queue and the work done on it say to each other: claimed entries one way, settlements the other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.states import EntryKind, Priority
+
+Fence = tuple[UUID, int]
+"""Entry id and `lease_no`: what makes one claim unlike every other."""
+Note = Mapping[str, Any]
+"""What the handler wants to remember of a definite reply; JSON types only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +30,7 @@ class NewEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed:
-    """An entry that this process holds under a lease."""
+    """An entry that this process holds, or a dead one held, under a lease."""
 
     id: UUID
     lease_no: int  # the fence: every write about this claim carries it
@@ -37,7 +42,21 @@ class Claimed:
     lost: int  # leases that ended without a word
     faults: int  # times in a row that processing raised the same error
     fault: str | None  # fingerprint of that error
-    lease_ends: float  # monotonic seconds of this process, counted from before the claim was sent
+    lease_ends: float = 0.0  # monotonic seconds of this process, counted from before the claim was sent
+
+    @property
+    def fence(self) -> Fence:
+        """What every write about this claim carries."""
+        return self.id, self.lease_no
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A claim whose end nobody can write down, and about which the handler must decide."""
+
+    entry: Claimed
+    marked_at: datetime | None  # when the body was permitted; None: it never came so far, and was lost too often
+    unwritable: bool = False  # its holder lives and knows the end, but the database refuses the record
 
 
 @dataclass(frozen=True)
@@ -60,9 +79,12 @@ class Release:
     """Given back unburnt: due when it was due before."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hold:
-    """Kept out of every claim until a person looks."""
+    """Kept out of every claim until a person decides; after `delay`, if there is one, ready to be closed."""
+
+    delay: timedelta | None = None
+    attempts: int | None = None  # None: as before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +94,29 @@ class Settlement:
     entry: Claimed
     action: Finish | Reschedule | Release | Hold
     record: object = None
+    proof: bool = False  # the work is known to be done: recorded even if the fence no longer holds
 
 
-Settle = Callable[[Settlement], None]
+@dataclass(frozen=True, kw_only=True)
+class Permit:
+    """The committed mark of one entry: the body may begin. Times are monotonic seconds of this process."""
+
+    first_byte_by: float  # later than this, never
+    ends: float  # by then all must be over: the lease ends
+    may_go_on: Callable[[], bool]  # asked before each further piece: False once others may take us for dead
+
+
+class Desk(Protocol):
+    """What the queue offers to a handler at work."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """Hand in how a claim ended."""
+
+    async def mark(self, entry: Claimed) -> Permit | None:
+        """Ask for permission to do what cannot be undone; None: it must not begin."""
+
+    def note(self, entry: Claimed, note: Note) -> None:
+        """Remember a definite reply where even a killed process finds it again."""
 
 
 class Handler(Protocol):
@@ -87,11 +129,20 @@ class Handler(Protocol):
     def room(self) -> int:
         """How many entries may be in this process now: 0 while nothing can be done, 1 for a probe."""
 
-    async def process(self, batch: Sequence[Claimed], settle: Settle) -> None:
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Work on the batch and settle each entry exactly once."""
 
+    async def permitted(self, connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
+        """Those subjects of which the work may still be done."""
+
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
-        """Write what these settlements mean; their fences held. Never commits."""
+        """Write what these settlements mean; their fences held, or they are proofs. Never commits."""
+
+    async def mourn(self, connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+        """Decide about claims whose holder is dead, or whose record cannot be written."""
+
+    async def replay(self, connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+        """The settlements that a dead process was kept from handing in, from its notes."""
 
 
 @dataclass(frozen=True, kw_only=True)

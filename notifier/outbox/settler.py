@@ -1,17 +1,17 @@
 """Writing down how claims ended, many in one transaction; nothing is dropped while the database is away.
 
-A settlement whose record cannot be written, whatever its neighbours, is held for a person: resending is worse.
+A settlement whose record cannot be written, whatever its neighbours, is kept for a person: resending is worse.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import store
-from notifier.outbox.handler import Handler, Hold, Settlement
+from notifier.outbox.handler import Claimed, Fence, Handler, Hold, Lost, Settlement
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -24,11 +24,13 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 class Settler:
     """Buffers settlements and flushes them at 100 rows or 20 ms."""
 
-    def __init__(self, database: Database, handler: Handler, *, settled: Callable[[int], None]) -> None:
+    def __init__(
+        self, database: Database, handler: Handler, *, written: Callable[[Sequence[Settlement]], None]
+    ) -> None:
         self._database = database
         self._handler = handler
-        self._settled = settled  # told how many left the process, so that the worker can claim again
-        self.unwritten = 0  # settlements that were put and are not in the database yet
+        self._written = written  # told what has left the process, so that more can be claimed
+        self.unwritten: dict[Fence, Settlement] = {}  # by fence: put, and not in the database yet
         self._buffer: list[Settlement] = []
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
@@ -37,7 +39,7 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Take one settlement; it is written soon, or as soon as there is a database."""
-        self.unwritten += 1
+        self.unwritten[settlement.entry.fence] = settlement
         self._buffer.append(settlement)
         self._arrived.set()
         if len(self._buffer) >= FLUSH_ROWS:
@@ -73,7 +75,7 @@ class Settler:
         if not batch:
             return
         try:
-            await self._write_when_possible(batch)
+            await self._when_possible(lambda connection: write_down(connection, self._handler, batch))
         except Exception as error:  # noqa: BLE001 - whatever one record raises, the others are written
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -83,37 +85,70 @@ class Settler:
             entry = batch[0].entry
             self._log.exception("settlement_held", entry_id=str(entry.id), error=type(error).__name__)
             metrics.HELD.inc()
-            await self._write_when_possible([Settlement(entry=entry, action=Hold())], record=False)
-        self.unwritten -= len(batch)
-        self._settled(len(batch))
+            await self._hold(entry)
+        for settlement in batch:
+            del self.unwritten[settlement.entry.fence]
+        self._written(batch)
 
-    async def _write_when_possible(self, batch: Sequence[Settlement], *, record: bool = True) -> None:
+    async def _hold(self, entry: Claimed) -> None:
+        """Let the handler say what to make of an end that cannot be written; at least keep it out of every claim."""
+
+        async def mourn(connection: AsyncConnection) -> list[Settlement]:
+            lost = Lost(entry=entry, marked_at=None, unwritable=True)
+            return await write_down(connection, self._handler, await self._handler.mourn(connection, [lost]))
+
+        try:
+            await self._when_possible(mourn)
+        except Exception as error:  # noqa: BLE001 - it must not be sent again, whatever else cannot be done
+            self._log.exception("held_without_record", entry_id=str(entry.id), error=type(error).__name__)
+            held = Settlement(entry=entry, action=Hold())
+
+            async def hold(connection: AsyncConnection) -> list[Settlement]:
+                await store.settle(connection, [held])
+                return []
+
+            try:
+                await self._when_possible(hold)
+            except Exception:  # noqa: BLE001 - its lease ends, and it is rescued as what it is
+                self._log.exception("settlement_dropped", entry_id=str(entry.id))
+
+    async def _when_possible(self, work: Callable[[AsyncConnection], Awaitable[list[Settlement]]]) -> None:
+        """Do it in a transaction, again and again while the database is away. It returns what had lost its lease."""
         tries = 0
         while True:
             try:
-                held = await self._transaction(batch, record=record)
-            except (DatabaseUnavailableError, DBAPIError) as error:
-                if not isinstance(error, DatabaseUnavailableError):
-                    raise
+                async with self._database.write() as connection:
+                    stale = await work(connection)
+            except DatabaseUnavailableError:
                 if tries == 0:
-                    self._log.warning("settle_waits_for_database", count=len(batch))
+                    self._log.warning("settle_waits_for_database", count=len(self.unwritten))
                 await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
                 tries += 1
             else:
-                self._report_lost(batch, held)
+                if tries == 0:  # else an earlier try may have been committed, and only its reply was lost
+                    self._report_lost(stale)
                 return
 
-    async def _transaction(self, batch: Sequence[Settlement], *, record: bool) -> list[Settlement]:
-        async with self._database.write() as connection:
-            held = await store.settle(connection, batch)
-            if held and record:
-                await self._handler.record(connection, held)
-        return held
-
-    def _report_lost(self, batch: Sequence[Settlement], held: Sequence[Settlement]) -> None:
-        kept = {(s.entry.id, s.entry.lease_no) for s in held}
-        for settlement in batch:
+    def _report_lost(self, stale: Sequence[Settlement]) -> None:
+        for settlement in stale:
+            metrics.LEASES_LOST.inc()
             entry = settlement.entry
-            if (entry.id, entry.lease_no) not in kept:
-                metrics.LEASES_LOST.inc()
-                self._log.warning("lease_lost", entry_id=str(entry.id), lease_no=entry.lease_no)
+            self._log.warning(
+                "lease_lost",
+                entry_id=str(entry.id),
+                lease_no=entry.lease_no,
+                outcome="proof" if settlement.proof else None,
+            )
+
+
+async def write_down(connection: AsyncConnection, handler: Handler, batch: Sequence[Settlement]) -> list[Settlement]:
+    """Settle what its fence allows, and proofs in any case, with their records; those whose fence did not hold."""
+    held = await store.settle(connection, batch)
+    kept = {settlement.entry.fence for settlement in held}
+    stale = [settlement for settlement in batch if settlement.entry.fence not in kept]
+    proofs = [settlement for settlement in stale if settlement.proof]
+    if proofs:
+        await store.prove(connection, [proof.entry for proof in proofs])
+    if held or proofs:
+        await handler.record(connection, [*held, *proofs])
+    return stale

@@ -1,97 +1,30 @@
-"""All queue SQL, in trip order: enqueue, claim, settle, rescue, look; each statement with one line of purpose.
+"""What can be done with the queue, in trip order: enqueue, claim, mark, settle, rescue, withdraw, look.
 
-Where the two databases must differ, both texts stand one under the other. Every write after a claim carries the
-fence (`id`, `lease_no`). Times come from the database's clock, unless a caller (SQLite, tests) hands in `now`.
+Each function runs one or two of the statements beside it, on both databases with the same result. Times come from
+the database's clock, unless a caller (SQLite, tests) hands in `now`. Nothing here commits.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, insert, text
+from sqlalchemy import TextClause, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import TypeEngine
 
-from notifier.db.columns import UtcDateTime, sqlite_time
-from notifier.db.tables import OutboxEntry, columns
-from notifier.outbox.handler import Claimed, Finish, Hold, NewEntry, Quota, Release, Reschedule, Settlement
+from notifier.db.columns import sqlite_time
+from notifier.db.tables import OutboxEntry
+from notifier.outbox import statements
+from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Quota, Release, Reschedule, Settlement
+from notifier.outbox.statements import RANKED
 from notifier.states import EntryKind, EntryState, Priority
 
-_RANKED = (Priority.HIGH, Priority.NORMAL, Priority.BULK)
-_ID: TypeEngine[Any] = columns(OutboxEntry).id.type
-_TIME = UtcDateTime()
-
-
-def _is_sqlite(connection: AsyncConnection) -> bool:
-    return connection.dialect.name == "sqlite"
-
-
-def _now(connection: AsyncConnection, now: datetime | None) -> datetime | None:
-    """The time to bind: PostgreSQL falls back to its own clock when it is None; SQLite has no other than ours."""
-    return now or (datetime.now(UTC) if _is_sqlite(connection) else None)
-
-
-# 1. Enqueue -----------------------------------------------------------------------------------------------------------
-
-
-async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
-    """Write intents to do work, in the transaction that writes what they are about."""
-    if entries:
-        rows = [
-            {**vars(entry), "state": EntryState.READY, "lease_no": 0, "attempts": 0, "lost": 0, "faults": 0}
-            for entry in entries
-        ]
-        await connection.execute(insert(OutboxEntry), rows)
-
-
-# 2. Claim -------------------------------------------------------------------------------------------------------------
-
-# Due entries of one priority, oldest first; locked ones are somebody else's.
-_DUE = """
-  {name} AS MATERIALIZED (
-    SELECT id, due_at, {rank} AS rank FROM outbox_entry
-    WHERE state = 'ready' AND kind = :kind AND priority = '{name}' AND due_at <= {now}
-    ORDER BY due_at, id LIMIT :{name} {lock})"""
-
-# The best `room` of them: each priority gets its reserve first, then rank decides.
-_PICKED = """
-  waiting AS (
-    SELECT id, due_at, rank, row_number() OVER (PARTITION BY rank ORDER BY due_at, id) AS place
-    FROM (SELECT * FROM high UNION ALL SELECT * FROM normal UNION ALL SELECT * FROM bulk) AS due),
-  picked AS {materialized} (
-    SELECT id, due_at FROM waiting ORDER BY (place > :reserve), rank, place LIMIT :room)"""
-
-
-def _due_and_picked(now: str, lock: str, materialized: str) -> str:
-    due = ",".join(_DUE.format(name=p.value, rank=rank, now=now, lock=lock) for rank, p in enumerate(_RANKED))
-    return f"WITH {due},{_PICKED.format(materialized=materialized)}"
-
-
-# Lease the picked entries and raise their fence, in one statement.
-_CLAIM_POSTGRES = text(
-    _due_and_picked("coalesce(:now, now())", "FOR UPDATE SKIP LOCKED", "MATERIALIZED")
-    + """
-UPDATE outbox_entry AS e
-SET state = 'leased', lease_no = e.lease_no + 1, leased_by = :holder,
-    due_at = coalesce(:now, now()) + make_interval(secs => :lease)
-FROM picked WHERE e.id = picked.id AND e.state = 'ready'
-RETURNING e.id, e.lease_no, e.subject_id, e.service_id, e.priority, picked.due_at, e.attempts, e.lost, e.faults, e.fault
-"""
-).bindparams(bindparam("now", type_=DateTime(timezone=True)))
-
-# SQLite cannot return the old due time from an UPDATE, so it reads first; its writer is alone in the transaction.
-_PICK_SQLITE = text(
-    _due_and_picked(":now", "", "")  # noqa: S608 - put together from constants
-    + " SELECT id, lease_no, subject_id, service_id, priority, due_at, attempts, lost, faults, fault"
-    + " FROM outbox_entry JOIN picked USING (id, due_at) WHERE state = 'ready'"
-).columns(id=_ID, subject_id=_ID, service_id=_ID, due_at=_TIME)
-_LEASE_SQLITE = text(
-    "UPDATE outbox_entry SET state = 'leased', lease_no = lease_no + 1, leased_by = :holder, due_at = :ends"
-    " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'ready'"
-)
+MOST_LOST = 4
+"""Two losses in company and then two alone: the next one, the third alone, ends it."""
+_ALONE_DELAY = (timedelta(seconds=10), timedelta(seconds=60))
+_FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,91 +36,141 @@ class Claim:
     lease: timedelta
     quota: Quota
     started: float  # monotonic seconds before the claim was sent; the lease is counted from here
+    suspects: bool = False  # entries lost so often that each must be alone, and nothing else
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whose:
+    """Which leases a rescue is about: one holder's, all of them, or (neither) those that are over."""
+
+    kind: EntryKind
+    holder: UUID | None = None
+    all: bool = False  # only on SQLite at start, under the lock of the data directory
+
+    @property
+    def name(self) -> str:
+        """The key of the statement."""
+        return "all" if self.all else "holder" if self.holder is not None else "overrun"
+
+
+def _is_sqlite(connection: AsyncConnection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _times(connection: AsyncConnection, now: datetime | None) -> tuple[dict[str, Any], datetime]:
+    """How to bind `:now`: PostgreSQL uses its own clock unless told; SQLite has no other than ours."""
+    known = now or datetime.now(UTC)
+    return {"now": sqlite_time(known) if _is_sqlite(connection) else now}, known
+
+
+def _json(entries: Sequence[Claimed]) -> str:
+    return json.dumps([{"id": entry.id.hex, "lease_no": entry.lease_no} for entry in entries])
+
+
+async def _keys(connection: AsyncConnection, statement: TextClause, values: dict[str, Any]) -> set[Fence]:
+    return {(row.id, row.lease_no) for row in await connection.execute(statement, values)}
+
+
+# 1. Enqueue and claim -------------------------------------------------------------------------------------------------
+
+
+async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
+    """Write intents to do work, in the transaction that writes what they are about."""
+    if entries:
+        new = {"state": EntryState.READY, "lease_no": 0, "attempts": 0, "lost": 0, "faults": 0}
+        await connection.execute(insert(OutboxEntry), [vars(entry) | new for entry in entries])
 
 
 async def claim(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
     """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
-    now = _now(connection, now)
-    quota = {p.value: wanted.quota.share[p] for p in _RANKED}
-    values: dict[str, Any] = {
-        "kind": wanted.kind.value,
-        "now": now,
-        "room": wanted.quota.room,
-        "reserve": wanted.quota.reserve,
-        **quota,
-    }
+    bound, known = _times(connection, now)
+    values: dict[str, Any] = bound | {p.value: wanted.quota.share[p] for p in RANKED}
+    values |= {"kind": wanted.kind.value, "room": wanted.quota.room, "reserve": wanted.quota.reserve}
     if _is_sqlite(connection):
-        rows = await _claim_sqlite(connection, wanted, values)
+        rows = await _claim_sqlite(connection, wanted, values, ends=sqlite_time(known + wanted.lease))
     else:
         values |= {"holder": wanted.holder, "lease": wanted.lease.total_seconds()}
-        rows = [dict(row) for row in (await connection.execute(_CLAIM_POSTGRES, values)).mappings()]
+        found = await connection.execute(statements.CLAIM_POSTGRES[wanted.suspects], values)
+        rows = [dict(row) for row in found.mappings()]
     rows.sort(key=lambda row: (row["due_at"], row["id"]))
-    ends = wanted.started + wanted.lease.total_seconds()
-    return [Claimed(**{**row, "priority": Priority(row["priority"])}, lease_ends=ends) for row in rows]
+    return [_claimed(row, lease_ends=wanted.started + wanted.lease.total_seconds()) for row in rows]
 
 
-async def _claim_sqlite(connection: AsyncConnection, wanted: Claim, values: dict[str, Any]) -> list[dict[str, Any]]:
-    now = values["now"]
-    picked = await connection.execute(_PICK_SQLITE, values | {"now": sqlite_time(now)})
+async def _claim_sqlite(
+    connection: AsyncConnection, wanted: Claim, values: dict[str, Any], *, ends: str
+) -> list[dict[str, Any]]:
+    picked = await connection.execute(statements.PICK_SQLITE[wanted.suspects], values)
     rows = [dict(row) for row in picked.mappings()]
     if rows:
         ids = json.dumps([row["id"].hex for row in rows])
-        ends = sqlite_time(now + wanted.lease)
-        await connection.execute(_LEASE_SQLITE, {"ids": ids, "holder": wanted.holder.hex, "ends": ends})
+        leased = {"ids": ids, "holder": wanted.holder.hex, "ends": ends}
+        await connection.execute(statements.LEASE_SQLITE, leased)
     return [row | {"lease_no": row["lease_no"] + 1} for row in rows]
 
 
+def _claimed(row: dict[str, Any], *, lease_ends: float = 0.0) -> Claimed:
+    return Claimed(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
+
+
+async def suspected(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
+    """True if an entry is due that must be claimed alone."""
+    statement = statements.SUSPECTED_SQLITE if _is_sqlite(connection) else statements.SUSPECTED_POSTGRES
+    values = _times(connection, now)[0] | {"kind": kind.value}
+    return (await connection.execute(statement, values)).first() is not None
+
+
+async def disown(
+    connection: AsyncConnection, holder: UUID, known: Collection[UUID], *, now: datetime | None = None
+) -> int:
+    """Give back what `holder` has claimed without ever hearing of it: all but the `known` entries; how many."""
+    bound, _ = _times(connection, now)
+    if _is_sqlite(connection):
+        ids = json.dumps([id_.hex for id_ in known])
+        values = bound | {"holder": holder.hex, "ids": ids}
+        return len((await connection.execute(statements.DISOWN_SQLITE, values)).all())
+    values = bound | {"holder": holder, "ids": list(known)}
+    return len((await connection.execute(statements.DISOWN_POSTGRES, values)).all())
+
+
+# 2. Mark --------------------------------------------------------------------------------------------------------------
+
+
+async def mark(
+    connection: AsyncConnection,
+    holder: UUID,
+    entries: Sequence[Claimed],
+    *,
+    lease: timedelta,
+    now: datetime | None = None,
+) -> set[Fence]:
+    """Permit the bodies of these entries; the (id, lease_no) of those that are still this holder's."""
+    bound, known = _times(connection, now)
+    values = bound | {"batch": _json(entries)}
+    if _is_sqlite(connection):
+        values |= {"holder": holder.hex, "ends": sqlite_time(known + lease)}
+        return await _keys(connection, statements.MARK_SQLITE, values)
+    values |= {"holder": holder, "lease": lease.total_seconds()}
+    return await _keys(connection, statements.MARK_POSTGRES, values)
+
+
 # 3. Settle ------------------------------------------------------------------------------------------------------------
-
-# Delete finished entries whose fence held, in whatever state they are by now.
-_FINISH_POSTGRES = text("""
-DELETE FROM outbox_entry AS e USING json_to_recordset(CAST(:batch AS json)) AS b(id uuid, lease_no int)
-WHERE e.id = b.id AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
-""")
-_FINISH_SQLITE = text("""
-DELETE FROM outbox_entry
-WHERE (id, lease_no) IN (SELECT value ->> 'id', value ->> 'lease_no' FROM json_each(:batch)) RETURNING id, lease_no
-""").columns(id=_ID)
-
-# Put entries back (or hold them) with a new due time and what has been burnt, if the fence held.
-_PUT_BACK_POSTGRES = text("""
-UPDATE outbox_entry AS e
-SET state = b.state, leased_by = NULL, attempts = b.attempts, faults = b.faults, fault = b.fault,
-    due_at = coalesce(b.due_at, coalesce(:now, now()) + make_interval(secs => b.delay))
-FROM json_to_recordset(CAST(:batch AS json))
-  AS b(id uuid, lease_no int, state text, due_at timestamptz, delay float8, attempts int, faults int, fault text)
-WHERE e.id = b.id AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
-""").bindparams(bindparam("now", type_=DateTime(timezone=True)))
-_PUT_BACK_SQLITE = text("""
-UPDATE outbox_entry
-SET state = b.state, leased_by = NULL, attempts = b.attempts, faults = b.faults, fault = b.fault, due_at = b.due_at
-FROM (SELECT value ->> 'id' AS id, value ->> 'lease_no' AS lease_no, value ->> 'state' AS state,
-             value ->> 'due_at' AS due_at, value ->> 'attempts' AS attempts, value ->> 'faults' AS faults,
-             value ->> 'fault' AS fault FROM json_each(:batch)) AS b
-WHERE outbox_entry.id = b.id AND outbox_entry.lease_no = b.lease_no RETURNING outbox_entry.id, outbox_entry.lease_no
-""").columns(id=_ID)
 
 
 async def settle(
     connection: AsyncConnection, batch: Sequence[Settlement], *, now: datetime | None = None
 ) -> list[Settlement]:
     """Apply each settlement's action; return those whose fence held. The others lost their lease to somebody else."""
-    now = _now(connection, now)
-    finished = [s for s in batch if isinstance(s.action, Finish)]
-    put_back = [s for s in batch if not isinstance(s.action, Finish)]
-    held: set[tuple[UUID, int]] = set()
-    if finished:
-        rows = [{"id": s.entry.id.hex, "lease_no": s.entry.lease_no} for s in finished]
-        statement = _FINISH_SQLITE if _is_sqlite(connection) else _FINISH_POSTGRES
-        result = await connection.execute(statement, {"batch": json.dumps(rows)})
-        held |= {(row.id, row.lease_no) for row in result}
-    if put_back:
-        rows = [_row_put_back(s, now if _is_sqlite(connection) else None) for s in put_back]
-        statement = _PUT_BACK_SQLITE if _is_sqlite(connection) else _PUT_BACK_POSTGRES
-        values = {"batch": json.dumps(rows)} | ({} if _is_sqlite(connection) else {"now": now})
-        result = await connection.execute(statement, values)
-        held |= {(row.id, row.lease_no) for row in result}
-    return [s for s in batch if (s.entry.id, s.entry.lease_no) in held]
+    bound, known = _times(connection, now)
+    sqlite = _is_sqlite(connection)
+    held: set[Fence] = set()
+    if finished := [s.entry for s in batch if isinstance(s.action, Finish)]:
+        statement = statements.FINISH_SQLITE if sqlite else statements.FINISH_POSTGRES
+        held |= await _keys(connection, statement, {"batch": _json(finished)})
+    if put_back := [s for s in batch if not isinstance(s.action, Finish)]:
+        rows = [_row_put_back(s, known if sqlite else None) for s in put_back]
+        statement = statements.PUT_BACK_SQLITE if sqlite else statements.PUT_BACK_POSTGRES
+        held |= await _keys(connection, statement, {"batch": json.dumps(rows)} | ({} if sqlite else bound))
+    return [s for s in batch if s.entry.fence in held]
 
 
 def _row_put_back(settlement: Settlement, sqlite_now: datetime | None) -> dict[str, Any]:
@@ -195,10 +178,14 @@ def _row_put_back(settlement: Settlement, sqlite_now: datetime | None) -> dict[s
     entry, action = settlement.entry, settlement.action
     delay, due_at = timedelta(0), None
     attempts, faults, fault = entry.attempts, entry.faults, entry.fault
-    if isinstance(action, Reschedule):
-        delay, attempts, faults, fault = action.delay, action.attempts, action.faults, action.fault
-    elif isinstance(action, Release):
-        due_at = entry.due_at
+    match action:
+        case Reschedule():
+            delay, attempts, faults, fault = action.delay, action.attempts, action.faults, action.fault
+        case Release():
+            due_at = entry.due_at
+        case Hold():
+            delay, due_at = action.delay or delay, None if action.delay is not None else _FOR_GOOD
+            attempts = attempts if action.attempts is None else action.attempts
     if sqlite_now is not None:
         due = sqlite_time(due_at or sqlite_now + delay)
     else:
@@ -215,53 +202,66 @@ def _row_put_back(settlement: Settlement, sqlite_now: datetime | None) -> dict[s
     }
 
 
+async def prove(connection: AsyncConnection, entries: Sequence[Claimed]) -> None:
+    """Their work is known to be done: delete them, whoever holds them by now, unless it may have begun again."""
+    statement = statements.PROVE_SQLITE if _is_sqlite(connection) else statements.PROVE_POSTGRES
+    await connection.execute(statement, {"batch": _json(entries)})
+
+
 # 4. Rescue ------------------------------------------------------------------------------------------------------------
 
-# Entries whose lease is over become ready again, due now; the fence stays, so a late settle still counts.
-_RESCUE = """
-UPDATE outbox_entry SET state = 'ready', leased_by = NULL, lost = lost + 1, due_at = {now}
-WHERE id IN (SELECT id FROM outbox_entry WHERE state = 'leased' {over} ORDER BY due_at LIMIT 1000 {lock})
-RETURNING id
-"""
-_RESCUE_POSTGRES = text(
-    _RESCUE.format(
-        now="coalesce(:now, now())", over="AND due_at <= coalesce(:now, now())", lock="FOR UPDATE SKIP LOCKED"
-    )
-).bindparams(bindparam("now", type_=DateTime(timezone=True)))
-_RESCUE_SQLITE = text(_RESCUE.format(now=":now", over="AND due_at <= :now", lock=""))
-_RESCUE_ALL_SQLITE = text(_RESCUE.format(now=":now", over="", lock=""))
+
+async def lost(
+    connection: AsyncConnection, whose: Whose, *, limit: int = 500, now: datetime | None = None
+) -> list[Lost]:
+    """Claims of the dead that need the handler's word, locked: a mark was given, or they were lost too often."""
+    values = _rescue_values(connection, whose, now) | {"limit": limit}
+    texts = statements.LOST_SQLITE if _is_sqlite(connection) else statements.LOST_POSTGRES
+    found = [dict(row) for row in (await connection.execute(texts[whose.name], values)).mappings()]
+    return [Lost(marked_at=row.pop("marked_at"), entry=_claimed(row)) for row in found]
 
 
-async def rescue(connection: AsyncConnection, *, now: datetime | None = None, holders_are_dead: bool = False) -> int:
-    """Make the entries of overrun leases ready again and return how many.
-
-    `holders_are_dead` ignores the lease: true only on SQLite at start, under the lock of the data directory.
-    """
-    now = _now(connection, now)
+async def rescue(connection: AsyncConnection, whose: Whose, *, now: datetime | None = None) -> int:
+    """Make the other claims of the dead ready again, due now, and return how many."""
+    values = _rescue_values(connection, whose, now)
     if not _is_sqlite(connection):
-        return len((await connection.execute(_RESCUE_POSTGRES, {"now": now})).all())
-    statement = _RESCUE_ALL_SQLITE if holders_are_dead else _RESCUE_SQLITE
-    return len((await connection.execute(statement, {"now": sqlite_time(now or datetime.now(UTC))})).all())
+        return len((await connection.execute(statements.RESCUE_POSTGRES[whose.name], values)).all())
+    known = now or datetime.now(UTC)
+    values |= dict(zip(("soon", "later"), (sqlite_time(known + delay) for delay in _ALONE_DELAY), strict=True))
+    return len((await connection.execute(statements.RESCUE_SQLITE[whose.name], values)).all())
 
 
-# 5. Look --------------------------------------------------------------------------------------------------------------
+def _rescue_values(connection: AsyncConnection, whose: Whose, now: datetime | None) -> dict[str, Any]:
+    values = _times(connection, now)[0] | {"kind": whose.kind.value, "most": MOST_LOST}
+    if whose.holder is not None:
+        values["holder"] = whose.holder.hex if _is_sqlite(connection) else whose.holder
+    return values
 
-# The oldest due entry of each priority: how far behind the queue is.
-_DUE_AGE = text(
-    "SELECT priority, min(due_at) AS due_at FROM outbox_entry WHERE state = 'ready' AND kind = :kind GROUP BY priority"
-).columns(due_at=_TIME)
 
-# The number of entries of each state.
-_DEPTH = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")
+async def ripen(connection: AsyncConnection, *, now: datetime | None = None) -> int:
+    """Make held entries whose time is over ready, so that they are closed; how many."""
+    statement = statements.RIPEN_SQLITE if _is_sqlite(connection) else statements.RIPEN_POSTGRES
+    return len((await connection.execute(statement, _times(connection, now)[0])).all())
+
+
+# 5. Withdraw, look ----------------------------------------------------------------------------------------------------
+
+
+async def withdraw(connection: AsyncConnection, subject_id: UUID) -> bool:
+    """Take the work on a subject back while no body may have begun; False if one may have, and the entry stays."""
+    await connection.execute(statements.WITHDRAW, {"subject": subject_id})
+    left = await connection.execute(statements.LEFT, {"subject": subject_id})
+    return int(left.scalar_one()) == 0
 
 
 async def due_age(connection: AsyncConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
     """Seconds by which the oldest due entry of each priority is late; 0 where nothing is due."""
-    oldest = {Priority(row.priority): row.due_at for row in await connection.execute(_DUE_AGE, {"kind": kind.value})}
+    rows = await connection.execute(statements.DUE_AGE, {"kind": kind.value})
+    oldest = {Priority(row.priority): row.due_at for row in rows}
     return {p: max(0.0, (now - oldest[p]).total_seconds()) if p in oldest else 0.0 for p in Priority}
 
 
 async def depth(connection: AsyncConnection) -> dict[EntryState, int]:
     """How many entries are in each state."""
-    found = {EntryState(row.state): int(row.depth) for row in await connection.execute(_DEPTH)}
+    found = {EntryState(row.state): int(row.depth) for row in await connection.execute(statements.DEPTH)}
     return {state: found.get(state, 0) for state in EntryState}

@@ -5,11 +5,14 @@ A batch that overruns is rendered again one mail at a time, which finds the culp
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from typing import Self
@@ -25,6 +28,9 @@ from notifier.telemetry.logging import get_logger
 
 START_SECONDS = 30.0
 WALL_SECONDS = 1.0
+STARVED_WALL_SECONDS = 8.0
+GUILTY_CPU_SECONDS = 0.5
+"""Of processor time; a child that had less was not slow, it was not let to run, and its mail is not to blame."""
 CHECK_SECONDS = 2.0
 LARGEST_BATCH = 25
 """Mails in one request: enough to pay for the trip, few enough to lose little when one of them overruns."""
@@ -32,13 +38,23 @@ LARGEST_BATCH = 25
 OVERRAN = RenderFault(
     part="mail", line=None, message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory"
 )
+STARVED = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
+"""No fault of the mail: to be rendered again later."""
+
+
+class Loss(StrEnum):
+    """How a child was lost."""
+
+    OVERRAN = "overran"
+    STARVED = "starved"
+    DIED = "died"
 
 
 class ChildLostError(NotifierError):
     """A rendering child overran its time or died."""
 
-    def __init__(self, *, overran: bool) -> None:
-        self.overran = overran
+    def __init__(self, how: Loss) -> None:
+        self.how = how
         super().__init__()
 
 
@@ -75,28 +91,29 @@ class RenderingPool:
         except ChildLostError:
             return Checked(faults=[OVERRAN], warnings=[], subject_paths=[], previews={})
         if not isinstance(answer, Checked):
-            raise ChildLostError(overran=False)
+            raise ChildLostError(Loss.DIED)
         return answer
 
     async def _render_batch(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, again: bool = True
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None
     ) -> list[Rendered | RenderFault]:
         started = time.perf_counter()
+        wall = STARVED_WALL_SECONDS if before is Loss.STARVED else WALL_SECONDS
         try:
             answer = await self._ask(
-                Render(jobs=list(jobs), sources={job.version: sources[job.version] for job in jobs}), WALL_SECONDS
+                Render(jobs=list(jobs), sources={job.version: sources[job.version] for job in jobs}), wall
             )
         except ChildLostError as lost:
             if len(jobs) > 1:
                 return [result for job in jobs for result in await self._render_batch([job], sources)]
-            if not lost.overran and again:  # something else may have killed it: that is not the mail's fault
-                return await self._render_batch(jobs, sources, again=False)
-            self._log.warning("render_overran", version=jobs[0].version)
-            return [OVERRAN]
+            if lost.how is not Loss.OVERRAN and before is None:  # something else may be to blame, and not the mail
+                return await self._render_batch(jobs, sources, before=lost.how)
+            self._log.warning("render_overran", version=jobs[0].version, reason=lost.how)
+            return [STARVED if lost.how is Loss.STARVED else OVERRAN]
         finally:
             metrics.RENDER_SECONDS.observe(time.perf_counter() - started)
         if not isinstance(answer, Batch) or len(answer.results) != len(jobs):
-            raise ChildLostError(overran=False)
+            raise ChildLostError(Loss.DIED)
         return answer.results
 
     async def _ask(self, request: Request, wall: float) -> Batch | Checked:
@@ -155,6 +172,7 @@ class _ChildProcess:
         """One request, one answer, within `wall` seconds; raises `ChildLostError`."""
         if isinstance(request, Render):
             request = self._without_known(request)
+        used = self._processor_seconds()
         try:
             async with asyncio.timeout(wall):
                 payload = self._encoder.encode(request)
@@ -163,7 +181,20 @@ class _ChildProcess:
                 (size,) = FRAME.unpack(await self._reader.readexactly(FRAME.size))
                 return self._decoder.decode(await self._reader.readexactly(size))
         except (TimeoutError, OSError, EOFError, msgspec.MsgspecError, struct.error) as error:
-            raise ChildLostError(overran=isinstance(error, TimeoutError)) from error
+            if not isinstance(error, TimeoutError):
+                raise ChildLostError(Loss.DIED) from error
+            starved = self._processor_seconds() - used < min(wall, GUILTY_CPU_SECONDS)
+            raise ChildLostError(Loss.STARVED if starved else Loss.OVERRAN) from error
+
+    def _processor_seconds(self) -> float:
+        """What the child has used so far; infinite where the system does not say."""
+        pid = self._process.pid
+        if pid is None or not sys.platform.startswith("linux"):
+            return math.inf
+        try:
+            return time.clock_gettime(~pid << 3 | 2)  # Linux: the CPU-time clock of another process
+        except OSError:
+            return math.inf
 
     def _without_known(self, request: Render) -> Render:
         """Leave out the sources that the child has, and forget in step with it what it forgets."""

@@ -13,6 +13,9 @@ LAYOUTS = "_layouts/"
 RESERVED = frozenset({"locale", "subject"})
 """Names that rendering itself provides; a variable may not have them."""
 
+_LATER_SETTINGS = {"when_uncertain": "resend"}
+"""Settings that came after the first hashes; left out while they have their default, so that those stay true."""
+
 
 class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of `template.toml`."""
@@ -23,6 +26,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     priority: str = "normal"  # high, normal, bulk
     locale: str = "en"  # of the parts outside `locales/`
     expires_after: str | None = None  # "1h", "3d": how long a mail is worth sending
+    when_uncertain: str = "resend"  # or hold: if nobody knows whether the relay took it, a person decides
     optional: tuple[str, ...] = ()  # dotted paths of variables that a caller may leave out
 
 
@@ -40,7 +44,16 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
 
     def content_hash(self) -> str:
         """SHA-256 (hex) over everything in it, the same for the same content wherever it is computed."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        settings = msgspec.to_builtins(self.settings)
+        for name, default in _LATER_SETTINGS.items():
+            if settings[name] == default:
+                del settings[name]
+        parts = {
+            "files": msgspec.Raw(msgspec.json.encode(self.files, order="deterministic")),
+            "sample": msgspec.Raw(msgspec.json.encode(self.sample, order="deterministic")),
+            "settings": settings,
+        }
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
 def locale_chain(tag: str | None) -> list[str]:

@@ -4,8 +4,9 @@ import time
 
 from notifier.outcomes import Deferred, NotTried, Outcome
 from notifier.settings import SmtpSettings
+from notifier.smtp.connect import RelayUnreachableError
+from notifier.smtp.mail import BeforeBody, Dropped, Mail
 from notifier.smtp.pool import SessionPool
-from notifier.smtp.session import Dropped, Mail, RelayUnreachableError
 
 
 class Transport:
@@ -17,8 +18,12 @@ class Transport:
         self._pool = SessionPool(settings)
         self._aborted = False
 
-    async def send(self, mail: Mail, *, seconds: float) -> Outcome:
-        """Try to deliver within `seconds`. Never raises for what the relay or the network does."""
+    async def send(self, mail: Mail, *, seconds: float, before_body: BeforeBody) -> Outcome:
+        """Try to deliver within `seconds`. Never raises for what the relay or the network does.
+
+        `before_body` is called once for each connection on which the mail is tried, at the moment at which DATA is
+        said; no body is begun without the permit that it returns, and what it raises is raised here.
+        """
         until = time.monotonic() + seconds
         dropped: Dropped | None = None
         for fresh in (False, True):
@@ -27,7 +32,7 @@ class Transport:
                 break
             try:
                 async with self._pool.session(fresh=fresh) as session:
-                    result = await session.send(mail, seconds=left)
+                    result = await session.send(mail, seconds=left, before_body=before_body)
             except RelayUnreachableError as error:
                 return _after(dropped) if dropped and dropped.answered else error.outcome
             if not isinstance(result, Dropped):

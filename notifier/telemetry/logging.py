@@ -13,8 +13,8 @@ from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 FIELDS = frozenset(
     {
-        "circuit", "count", "detail", "duration_ms", "entry_id", "error", "event", "exception", "exc_info", "lease_no",
-        "level", "notification_id", "outcome", "reason", "relay", "request_id", "timestamp", "version",
+        "boot_id", "circuit", "count", "detail", "duration_ms", "entry_id", "error", "event", "exception", "exc_info",
+        "lease_no", "level", "notification_id", "outcome", "reason", "relay", "request_id", "timestamp", "version",
     }
 )  # fmt: skip
 

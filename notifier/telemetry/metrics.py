@@ -18,8 +18,10 @@ ENTRIES = Gauge("notifier_outbox_entries", "Outbox entries by state.", ["state"]
 CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
 IN_PROCESS = Gauge("notifier_in_process", "Entries held by this process.", ["kind"], registry=REGISTRY)
 RESCUED = Counter("notifier_rescued_total", "Entries whose lease ended without a word.", registry=REGISTRY)
+MARKED = Counter("notifier_marked_total", "Bodies permitted by a committed mark.", registry=REGISTRY)
+REPLAYED = Counter("notifier_replayed_total", "Replies heard from the journals of the dead.", registry=REGISTRY)
 LEASES_LOST = Counter("notifier_leases_lost_total", "Settlements whose fence no longer held.", registry=REGISTRY)
-HELD = Counter("notifier_held_total", "Entries held because their settlement cannot be written.", registry=REGISTRY)
+HELD = Counter("notifier_held_total", "Entries held because their end cannot be written.", registry=REGISTRY)
 ATTEMPTS = Counter("notifier_attempts_total", "Delivery attempts by outcome.", ["relay", "outcome"], registry=REGISTRY)
 NOT_TRIED = Counter("notifier_not_tried_total", "Claims returned: relay out of reach.", ["relay"], registry=REGISTRY)
 SMTP_SECONDS = Histogram(

@@ -9,7 +9,7 @@ import msgspec
 from notifier import strict_json
 from notifier.errors import TemplateError
 from notifier.rendering.source import LAYOUTS, PARTS, RESERVED, TemplateSettings, TemplateSource
-from notifier.states import Priority
+from notifier.states import Priority, WhenUncertain
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DURATION = re.compile(r"(\d{1,4})([mhd])")
@@ -84,6 +84,8 @@ def _problems(source: TemplateSource) -> list[str]:
         problems.append(f"priority is high, normal or bulk, not {settings.priority!r}")
     if settings.category == "marketing" and settings.priority != Priority.BULK:
         problems.append("marketing is always bulk: set priority to bulk")
+    if settings.when_uncertain not in set(WhenUncertain):
+        problems.append(f"when_uncertain is resend or hold, not {settings.when_uncertain!r}")
     try:
         seconds(settings.expires_after)
     except ValueError as error:

@@ -14,7 +14,7 @@ from notifier.db.tables import Template, TemplateVersion, columns
 from notifier.ids import new_id
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import schema_of
-from notifier.states import Priority
+from notifier.states import Priority, WhenUncertain
 from notifier.templating.files import seconds
 
 
@@ -30,6 +30,7 @@ class Published:
     subject_variables: list[list[str]]  # paths of the variables that the subject shows
     priority: Priority
     expires_after: int | None  # seconds
+    when_uncertain: WhenUncertain
     published_at: datetime
 
 
@@ -43,6 +44,7 @@ _PUBLISHED = select(
     _version.subject_variables,
     _version.priority,
     _version.expires_after,
+    _version.when_uncertain,
     _version.published_at,
 ).join(Template, _template.id == _version.template_id)
 
@@ -102,6 +104,7 @@ async def publish(
         subject_variables=subject_paths,
         priority=Priority(source.settings.priority),
         expires_after=seconds(source.settings.expires_after),
+        when_uncertain=WhenUncertain(source.settings.when_uncertain),
         published_at=now,
     )
     row = {name: value for name, value in vars(version).items() if name != "slug"}

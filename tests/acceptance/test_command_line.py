@@ -38,7 +38,7 @@ def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
     refused = process.run("serve", "--port", "0", env=env, check=False)
     assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
     assert process.run("db", "check", env=env, check=False).returncode == 1
-    assert process.run("db", "upgrade", env=env).stdout == "at 0001\n"
+    assert process.run("db", "upgrade", env=env).stdout == "at 0002\n"
     assert process.run("db", "check", env=env).returncode == 0
 
 
@@ -152,7 +152,7 @@ async def test_a_sender_shows_metrics_and_readiness(
         assert await asyncio.to_thread(sender.stop) == 0
     assert (ready.status_code, [check["name"] for check in ready.json()["checks"]]) == (
         200,
-        ["database", "migrations", "relay"],
+        ["database", "migrations", "journal", "relay"],
     )
     assert 'notifier_due_age_seconds{kind="email",priority="high"} 0.0' in metrics
 

@@ -1,5 +1,6 @@
 """The story, through the public face: an order, a mail, a relay that dies and comes back."""
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 from parts import process
 from parts.process import Process
+from parts.relay import HANG, Relay
 
 from notifier.inbox.client import MailHogClient
 
@@ -30,9 +32,11 @@ ORDER = {
 class Shop:
     """A shop that sends its mail through Notifier, and the relay behind it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, smtp_port: int | None = None) -> None:
         self.smtp_port, self.http_port, self.port = (process.free_port() for _ in range(3))
-        self.env = process.environment(folder, SMTP__PORT=str(self.smtp_port), FROM="Shop <orders@shop.example>")
+        self.smtp_port = smtp_port or self.smtp_port
+        settings = {"SMTP__PORT": str(self.smtp_port), "SENDER__RESEND_AFTER": "2"}
+        self.env = process.environment(folder, **settings, FROM="Shop <orders@shop.example>")
         for command in ("db upgrade", "services create shop", "templates push"):
             process.run(*command.split(), env=self.env)
         self.key = process.run("keys", "create", "--service", "shop", env=self.env).stdout.splitlines()[-1]
@@ -96,13 +100,36 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: Shop) -> None:
             assert len(inbox.messages()) == 1
 
 
+async def test_a_sender_killed_after_the_dot_says_so(relay: Relay, tmp_path: Path) -> None:
+    """The story's darker half: nobody knows whether the mail was taken, and nobody pretends to."""
+    shop = await asyncio.to_thread(Shop, tmp_path, relay.port)
+    relay.say("ada@example.com", "DOT", HANG)
+    notifier = await asyncio.to_thread(shop.notifier)
+    with notifier, shop.client() as client:
+        # The relay reads the whole mail and says nothing. Then the sender dies.
+        reply = await asyncio.to_thread(client.post, "/v1/notifications", json=_shipped("ada@example.com"))
+        await relay.wait_for_bodies(1)
+        notifier.kill()
+    with await asyncio.to_thread(shop.notifier), shop.client() as client:
+        # The next one finds it, and says what is known and why.
+        found = await asyncio.to_thread(_until, client, reply, "unknown")
+        assert (found["reason"], found["next_attempt_at"] is None) == ("sender_died", False)
+        assert found["detail"] == "the sender died after it was permitted to hand over the mail, and left no reply"
+        assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain"]
+
+        # It is sent once more, and stays marked as what it was for a while.
+        sent = await asyncio.to_thread(_until, client, reply, "sent")
+        assert [attempt["outcome"] for attempt in sent["attempts"]] == ["uncertain", "accepted"]
+        assert sent["uncertain_at"] == found["uncertain_at"]
+
+
 def _shipped(to: str) -> dict[str, object]:
     return {"to": to, "template": "order_shipped", "variables": ORDER}
 
 
 def _until(client: httpx2.Client, reply: httpx2.Response, status: str) -> dict[str, Any]:
     """The notification once it has the status; asked again and again, as a caller would."""
-    for _ in range(1000):
+    for _ in range(5000):
         found: dict[str, Any] = client.get(reply.headers["location"]).json()
         if found["status"] == status:
             return found

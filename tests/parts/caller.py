@@ -55,6 +55,13 @@ async def entries(database: Database) -> int:
         return int((await connection.execute(select(func.count()).select_from(OutboxEntry))).scalar_one())
 
 
+async def until_drained(database: Database, *, seconds: float = 15.0) -> None:
+    """Return once there is no outbox entry."""
+    async with asyncio.timeout(seconds):
+        while await entries(database):  # noqa: ASYNC110 - senders empty it
+            await asyncio.sleep(0.02)
+
+
 async def make_due(database: Database) -> None:
     """Bring every waiting entry's time forward to the distant past, instead of waiting for it."""
     early = text("'2026-01-01 00:00:00.000000+00:00'" if not database.is_sqlite else "'2026-01-01 00:00:00.000000'")

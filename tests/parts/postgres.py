@@ -60,6 +60,11 @@ class OwnServer:
     def url(self, name: str) -> str:
         return str(self._server.get_uri(database=name))
 
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return int((self._root / "data" / "postmaster.pid").read_text().split()[0])
+
     def start(self) -> None:
         """Start it again after `halt`, on the same socket."""
         self._server.ensure_postgres_running()

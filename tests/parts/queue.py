@@ -11,11 +11,15 @@ from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
 from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Finish, NewEntry, Quota, Settlement
+from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Quota, Settlement
+from notifier.outbox.marker import BODY_LEASE
+from notifier.outbox.store import Whose
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
+OVERRUN = Whose(kind=EntryKind.EMAIL)
+ALL = Whose(kind=EntryKind.EMAIL, all=True)
 _entry = columns(OutboxEntry)
 
 
@@ -45,10 +49,12 @@ class Queue:
             await store.enqueue(connection, [entry])
         return entry
 
-    async def claim(self, room: int = 10, **share: int) -> list[Claimed]:
+    async def claim(self, room: int = 10, *, suspects: bool = False, **share: int) -> list[Claimed]:
         """Claim up to `room`; `share` bounds a priority."""
         quota = Quota(room=room, share={p: share.get(p.value, room) for p in Priority}, reserve=max(1, room // 20))
-        wanted = store.Claim(kind=EntryKind.EMAIL, holder=self.holder, lease=LEASE, quota=quota, started=0.0)
+        wanted = store.Claim(
+            kind=EntryKind.EMAIL, holder=self.holder, lease=LEASE, quota=quota, started=0.0, suspects=suspects
+        )
         async with self.database.write() as connection:
             return await store.claim(connection, wanted, now=self.now)
 
@@ -61,10 +67,20 @@ class Queue:
         """Settle as done."""
         return await self.settle(*(Settlement(entry=entry, action=Finish()) for entry in entries))
 
-    async def rescue(self) -> int:
-        """Make the entries of overrun leases ready."""
+    async def rescue(self, whose: Whose = OVERRUN) -> int:
+        """Make unmarked entries of overrun leases, or of others, ready."""
         async with self.database.write() as connection:
-            return await store.rescue(connection, now=self.now)
+            return await store.rescue(connection, whose, now=self.now)
+
+    async def lost(self, whose: Whose = OVERRUN) -> list[Lost]:
+        """Claims of overrun leases, or of others, that need a word."""
+        async with self.database.write() as connection:
+            return await store.lost(connection, whose, now=self.now)
+
+    async def mark(self, *entries: Claimed) -> set[Fence]:
+        """Permit their bodies; the fences of those that still may."""
+        async with self.database.write() as connection:
+            return await store.mark(connection, self.holder, entries, lease=BODY_LEASE, now=self.now)
 
     async def states(self) -> dict[EntryState, int]:
         """How many entries are in each state."""

@@ -6,43 +6,23 @@ import re
 import ssl
 from base64 import b64decode
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import Message
+from typing import Any
 
-DROP = "drop"
-"""A scripted reply: close the connection instead of answering."""
-HANG = "hang"
-"""A scripted reply: never answer."""
-ENDLESS = "endless"
-"""A scripted reply: continuation lines without end, until the other side closes."""
-TRICKLE = "trickle"
-"""A scripted reply: one byte after the other and never a line end, until the other side closes."""
-STALL = "stall"
-"""A scripted reply to DATA: 354, and then nothing is read until `resume` is set."""
+from parts.received import Received
+
+DROP = "drop"  # close the connection instead of answering
+HANG = "hang"  # never answer
+ENDLESS = "endless"  # continuation lines without end, until the other side closes
+TRICKLE = "trickle"  # one byte after the other and never a line end, until the other side closes
+STALL = "stall"  # at DATA: 354, and then nothing is read until `resume` is set
+_EARLY_RCPT = "503 5.5.1 MAIL first"
+_NOBODY = "554 5.5.1 no valid recipients"
 _LIMIT = 1 << 24  # bytes that are read ahead, and so the largest body
 _PACE = 0.01  # seconds between the bytes of a trickle
 _EARLY = 0.01  # seconds in which a watchful relay waits for a command that comes too soon
 _ADDRESS = re.compile(rb"<([^>]*)>")
-
-
-@dataclass(frozen=True)
-class Received:
-    """A mail that the relay has answered with 250."""
-
-    sender: str
-    recipient: str
-    data: bytes  # as sent, dots unstuffed
-
-    @property
-    def message(self) -> Message:
-        """It, parsed."""
-        return message_from_bytes(self.data)
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """What makes one mail: Message-ID and recipient."""
-        return str(self.message["Message-ID"]), self.recipient
 
 
 @dataclass
@@ -56,15 +36,17 @@ class Relay:
     users: dict[str, str] = field(default_factory=dict)
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")  # for AUTH, offered where there are users
     watchful: bool = False  # hold each reply back for a moment, and note what arrives before it in `early`
-    pipelines: bool = True
+    pipelines: bool = False  # offer PIPELINING (RFC 2920)
     port: int = 0
     host: str = "127.0.0.1"
     connections: int = 0
     connected_at: list[float] = field(default_factory=list)  # seconds of the loop's clock
     commands: list[str] = field(default_factory=list)  # every command of every connection, in order
     received: list[Received] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)  # recipients of what was read to its dot, whatever was answered
     early: list[bytes] = field(default_factory=list)  # what a client said before it had the reply to its last command
     poured: int = 0  # bytes of endless replies
+    flights: int = 0  # how often it had to wait for the client: round trips
 
     def __post_init__(self) -> None:
         self._script: dict[tuple[str, str], deque[str]] = defaultdict(deque)
@@ -96,26 +78,30 @@ class Relay:
         if self._server is not None:
             self._server.close()
             self.resume.set()
-            for writer in list(self._writers):
-                writer.transport.abort()
+            self.cut()
             await self._server.wait_closed()
             self._server = None
 
     async def wait_for(self, count: int, *, seconds: float = 15.0) -> list[Received]:
         """Wait until that many mails were accepted."""
-        async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: len(self.received) >= count)
+        await self._until(lambda: len(self.received) >= count, seconds)
         return self.received
 
     async def wait_for_commands(self, name: str, count: int, *, seconds: float = 15.0) -> None:
         """Wait until a command was given that many times."""
-        async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: sum(c.startswith(name) for c in self.commands) >= count)
+        await self._until(lambda: sum(c.startswith(name) for c in self.commands) >= count, seconds)
+
+    async def wait_for_bodies(self, count: int) -> None:
+        """Wait until that many mails were read to their dot."""
+        await self._until(lambda: len(self.bodies) >= count)
 
     async def wait_until_silent(self, *, seconds: float = 15.0) -> None:
         """Wait until no connection is open."""
+        await self._until(lambda: not self._writers, seconds)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
         async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: not self._writers)
+            await self._arrived.wait_for(condition)
 
     async def interject(self, line: str) -> None:
         """Say something on every connection that nobody asked for, and see it written."""
@@ -147,16 +133,10 @@ class Relay:
                 self._writers.discard(writer)
                 self._arrived.notify_all()
 
-    async def note(self, command: str) -> None:
-        """Remember a command."""
+    async def remember(self, what: Any, where: list[Any]) -> None:
+        """Note a command or a mail, and tell those who wait for it."""
         async with self._arrived:
-            self.commands.append(command)
-            self._arrived.notify_all()
-
-    async def accept(self, mail: Received) -> None:
-        """Remember a mail."""
-        async with self._arrived:
-            self.received.append(mail)
+            where.append(what)
             self._arrived.notify_all()
 
     def scripted(self, who: str, command: str, otherwise: str) -> str:
@@ -173,16 +153,22 @@ class _Connection:
     def __init__(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._relay, self._reader, self._writer = relay, reader, writer
         self._sender = self._recipient = ""
+        self._mail_given = self._recipient_given = False
         self._secured = relay.tls is not None
 
     async def run(self) -> None:
         if not await self._answer(self._relay.greeting) or not self._relay.greeting.startswith("220"):
             return
-        while line := await self._reader.readline():
+        while line := await self._counting_flights().readline():
             verb = line.split(b" ", 1)[0].strip().upper().decode("ascii", "replace")
-            await self._relay.note(line.strip().decode("utf-8", "replace") if verb != "AUTH" else "AUTH")
+            command = line.strip().decode("utf-8", "replace") if verb != "AUTH" else "AUTH"
+            await self._relay.remember(command, self._relay.commands)
             if not await self._obey(verb, line):
                 return
+
+    def _counting_flights(self) -> Any:  # the reader, whose buffer is private
+        self._relay.flights += not self._reader._buffer  # type: ignore[attr-defined]
+        return self._reader
 
     async def _obey(self, verb: str, line: bytes) -> bool:  # noqa: PLR0911 - one return per command
         match verb:
@@ -197,13 +183,20 @@ class _Connection:
                 return await self._auth(line)
             case "MAIL":
                 self._sender = _address_in(line)
-                return await self._answer(self._relay.scripted(self._sender, "MAIL", "250 2.1.0 ok"))
+                reply = self._relay.scripted(self._sender, "MAIL", "250 2.1.0 ok")
+                self._mail_given, self._recipient_given = reply.startswith("250"), False
+                return await self._answer(reply)
             case "RCPT":
                 self._recipient = _address_in(line)
-                return await self._answer(self._relay.scripted(self._recipient, "RCPT", "250 2.1.5 ok"))
+                reply = self._relay.scripted(
+                    self._recipient, "RCPT", "250 2.1.5 ok" if self._mail_given else _EARLY_RCPT
+                )
+                self._recipient_given = reply.startswith("25")
+                return await self._answer(reply)
             case "DATA":
                 return await self._data()
             case "RSET" | "NOOP":
+                self._mail_given = self._recipient_given = False
                 return await self._answer(self._relay.scripted("*", verb, "250 2.0.0 ok"))
             case "QUIT":
                 await self._answer(self._relay.scripted("*", "QUIT", "221 2.0.0 bye"))
@@ -214,6 +207,8 @@ class _Connection:
         offered = [*self._relay.extensions]
         if self._relay.starttls and not self._secured:
             offered.append("STARTTLS")
+        if self._relay.pipelines:
+            offered.append("PIPELINING")
         if self._relay.users:
             offered.append(" ".join(("AUTH", *self._relay.mechanisms)))
         lines = ["relay.example", *offered]
@@ -236,7 +231,7 @@ class _Connection:
         return await self._answer(self._relay.scripted("*", "AUTH", usual))
 
     async def _data(self) -> bool:
-        reply = self._relay.scripted(self._recipient, "DATA", "354 go ahead")
+        reply = self._relay.scripted(self._recipient, "DATA", "354 go ahead" if self._recipient_given else _NOBODY)
         if reply == STALL:
             self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # typed as a write transport
             await self._answer("354 go ahead")
@@ -244,11 +239,14 @@ class _Connection:
             self._writer.transport.resume_reading()  # type: ignore[attr-defined]
         elif not await self._answer(reply) or not reply.startswith("354"):
             return reply != DROP
-        data = (await self._reader.readuntil(b"\r\n.\r\n"))[:-3]
-        reply = self._relay.scripted(self._recipient, "DOT", "250 2.0.0 queued")
+        self._counting_flights()._buffer[:0] = b"\r\n"  # so that a lone dot ends a body too
+        data = (await self._reader.readuntil(b"\r\n.\r\n"))[2:-3]
+        await self._relay.remember(self._recipient, self._relay.bodies)
+        reply = self._relay.scripted(self._recipient, "DOT", "250 2.0.0 queued" if self._recipient_given else _NOBODY)
+        self._mail_given = self._recipient_given = False
         if reply.startswith("250"):
             mail = Received(self._sender, self._recipient, re.sub(rb"(?m)^\.", b"", data))
-            await self._relay.accept(mail)
+            await self._relay.remember(mail, self._relay.received)
         return await self._answer(reply)
 
     async def _answer(self, reply: str) -> bool:

@@ -1,4 +1,4 @@
-"""What callers asked for and what became of it: notification, content, attempts, and who must not be mailed."""
+"""What callers asked for and what became of it: notification, content, attempts, events, and who must not be mailed."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlmodel import Field
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
 from notifier.outcomes import OutcomeName, Phase
-from notifier.states import Priority, Reason, Status
+from notifier.states import EventKind, Priority, Reason, Status
 
 
 class Notification(Table, table=True):
@@ -82,15 +82,30 @@ class Attempt(Table, table=True):
     entry_id: UUID
     lease_no: int
     number: int
-    relay: str = Field(max_length=255)
+    # These three are null where the sender died, and nobody else knows.
+    relay: str | None = Field(default=None, max_length=255)
     phase: Phase = Field(sa_type=closed_set(Phase, "phase"))
     outcome: OutcomeName = Field(sa_type=closed_set(OutcomeName, "outcome"))
     code: int | None = None
     enhanced_code: str | None = Field(default=None, max_length=11)
     reply: str = Field(max_length=1000)
     started_at: datetime = Field(sa_type=UtcDateTime)
-    duration_ms: int
-    sha256: bytes
+    duration_ms: int | None = None
+    sha256: bytes | None = None
+
+
+class Event(Table, table=True):
+    """What a person or a caller did to a notification; only ever added."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_notification_id_id", "notification_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    notification_id: UUID = Field(foreign_key="notification.id")
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: EventKind = Field(sa_type=closed_set(EventKind, "kind"))
+    actor: str = Field(max_length=64)
+    detail: str = Field(max_length=1000)
 
 
 class Suppression(Table, table=True):

@@ -1,4 +1,4 @@
-"""The durable queue: one thin row for each piece of work that is still to be done."""
+"""The durable queue: one thin row for each piece of work that is still to be done, and one for each who does it."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +12,8 @@ from notifier.states import EntryKind, EntryState, Priority
 
 _READY = text("state = 'ready'")
 _LEASED = text("state = 'leased'")
+_HELD = text("state = 'held'")
+_SUSPECT = text("state = 'ready' AND lost >= 2")
 
 
 class OutboxEntry(Table, table=True):
@@ -23,6 +25,8 @@ class OutboxEntry(Table, table=True):
             "ix_outbox_entry_ready", "kind", "priority", "due_at", "id", postgresql_where=_READY, sqlite_where=_READY
         ),
         Index("ix_outbox_entry_leased", "due_at", postgresql_where=_LEASED, sqlite_where=_LEASED),
+        Index("ix_outbox_entry_suspect", "due_at", postgresql_where=_SUSPECT, sqlite_where=_SUSPECT),
+        Index("ix_outbox_entry_held", "due_at", postgresql_where=_HELD, sqlite_where=_HELD),
         Index("ix_outbox_entry_subject_id", "subject_id"),
         {
             "postgresql_with": {
@@ -43,7 +47,19 @@ class OutboxEntry(Table, table=True):
     due_at: datetime = Field(sa_type=UtcDateTime)
     lease_no: int = 0
     leased_by: UUID | None = None
+    marked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     attempts: int = 0
     lost: int = 0
     faults: int = 0
     fault: str | None = Field(default=None, max_length=255)
+
+
+class SenderProcess(Table, table=True):
+    """One life of a sender, from its start to its end; the beat says that it lasts."""
+
+    __tablename__ = "sender_process"
+
+    id: UUID = Field(primary_key=True)  # fresh at every start
+    host: str = Field(max_length=255)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    beat_at: datetime = Field(sa_type=UtcDateTime)

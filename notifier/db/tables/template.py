@@ -9,7 +9,7 @@ from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
-from notifier.states import Priority
+from notifier.states import Priority, WhenUncertain
 
 
 class Template(Table, table=True):
@@ -38,5 +38,6 @@ class TemplateVersion(Table, table=True):
     subject_variables: list[list[str]] = Field(sa_type=json_type())
     priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
     expires_after: int | None = None
+    when_uncertain: WhenUncertain = Field(sa_type=closed_set(WhenUncertain, "when_uncertain"))
     published_by: str = Field(max_length=128)
     published_at: datetime = Field(sa_type=UtcDateTime)

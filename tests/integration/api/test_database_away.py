@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from integration.api.proxy import Proxy
 from integration.api.refusal import outcome
 from parts.installation import WELCOME, Installation, PostgresSeed
 from parts.postgres import OwnServer, execute
+from parts.wire import Proxy
 from pydantic import SecretStr
 from sqlalchemy import make_url, select
 

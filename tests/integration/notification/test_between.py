@@ -12,6 +12,7 @@ from sqlalchemy import delete, select
 from notifier import suppression, wiring
 from notifier.clock import SystemClock
 from notifier.db.tables import Notification, TemplateVersion, columns
+from notifier.notification import load
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
@@ -183,3 +184,19 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
         found = await caller.until(client, await caller.submit(client), "failed")
     assert (found["reason"], found["detail"]) == ("template", "subject.txt, line 1: division by zero")
     assert relay.received == []
+
+
+async def test_the_last_look_before_the_body(installation: Installation, parts: wiring.Base) -> None:
+    """What was suppressed, has expired or has ended since it was claimed gets no permission for its body."""
+    async with installation.client(parts) as client:
+        paths = [await caller.submit(client, f"{name}@example.com") for name in ("wanted", "bad", "late", "ended")]
+    wanted, bad, late, ended = (UUID(path.rpartition("/")[2]) for path in paths)
+    now = parts.clock.now()
+    async with parts.database.write() as connection:
+        await suppression.suppress(
+            connection, "bad@example.com", reason=Reason.RECIPIENT_REFUSED, detail="no such user", now=now
+        )
+    await caller.set_notification(parts.database, paths[2], expires_at=now - timedelta(seconds=1))
+    await caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)
+    async with parts.database.write() as connection:
+        assert await load.still_wanted(connection, [wanted, bad, late, ended], now) == {wanted}

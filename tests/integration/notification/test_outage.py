@@ -6,13 +6,14 @@ from uuid import UUID
 
 from parts import caller
 from parts.installation import Installation
+from parts.permit import at_once
 from parts.relay import HANG, Relay
 from sqlalchemy import select, update
 
 from notifier import wiring
 from notifier.db.tables import NotificationContent, OutboxEntry, columns
 from notifier.settings import SmtpSettings
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 from notifier.states import EntryKind, EntryState
 from notifier.telemetry import metrics
@@ -103,7 +104,7 @@ async def test_a_stopped_transport_does_not_connect_again(relay: Relay) -> None:
     relay.say("bob@example.com", "RCPT", HANG)
     transport = Transport(SmtpSettings(port=relay.port))
     mail = Mail(sender="a@example.com", recipient="bob@example.com", wire=b"Subject: x\r\n\r\nx\r\n")
-    sending = asyncio.create_task(transport.send(mail, seconds=30))
+    sending = asyncio.create_task(transport.send(mail, seconds=30, before_body=at_once))
     await relay.wait_for_commands("RCPT", 1)
     transport.abort()
     outcome = await sending

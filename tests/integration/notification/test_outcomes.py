@@ -10,6 +10,8 @@ from sqlalchemy import select
 from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.db.tables import Suppression
+from notifier.outbox import store
+from notifier.states import EntryState
 
 
 async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
@@ -85,7 +87,7 @@ async def test_the_last_deferral_before_the_expiry_fails(
 async def test_silence_after_the_dot_is_unknown_and_resent_once(
     installation: Installation, parts: wiring.Base, relay: Relay
 ) -> None:
-    """B7: a connection lost after the dot leaves `unknown`, which shows; one resend, and then it is closed."""
+    """B7: a connection lost after the dot leaves `unknown`, which shows; one resend, and then a person decides."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with installation.client(parts) as client, wiring.sender(parts):
         path = await caller.submit(client, "bob@example.com")
@@ -96,7 +98,8 @@ async def test_silence_after_the_dot_is_unknown_and_resent_once(
         await caller.make_due(parts.database)
         found = await caller.until_attempts(client, path, 2)
     assert (found["status"], found["next_attempt_at"]) == ("unknown", None)
-    assert await caller.entries(parts.database) == 0
+    async with parts.database.read() as connection:
+        assert (await store.depth(connection))[EntryState.HELD] == 1
 
 
 async def test_a_resend_that_is_accepted_makes_it_sent(

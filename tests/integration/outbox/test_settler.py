@@ -2,45 +2,35 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 
 import pytest
 from parts import postgres
+from parts.handler import Plain
 from parts.queue import Queue
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import migrate
 from notifier.db.engine import Database
-from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
+from notifier.outbox.handler import Finish, Settlement
 from notifier.outbox.settler import Settler
-from notifier.states import EntryKind, EntryState
+from notifier.states import EntryState
 from notifier.telemetry import metrics
 
 
-class Recorder:
+class Recorder(Plain):
     """A handler that writes the record's text; the text 'poison' breaks a constraint."""
-
-    kind = EntryKind.EMAIL
-    slots = 10
-    lease = timedelta(minutes=5)
 
     def __init__(self) -> None:
         self.settled = 0
         self.changed = asyncio.Event()
 
-    def room(self) -> int:
-        return 10
-
-    async def process(self, batch: Sequence[Claimed], settle: Settle) -> None:
-        raise AssertionError("not used here")
-
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
-        for settlement in settled:
+        for settlement in (one for one in settled if one.record is not None):
             await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
 
-    def count(self, settled: int) -> None:
-        self.settled += settled
+    def count(self, written: Sequence[Settlement]) -> None:
+        self.settled += len(written)
         self.changed.set()
 
 
@@ -61,7 +51,7 @@ async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Que
         await queue.enqueue()
     claimed = await queue.claim()
     recorder = Recorder()
-    settler = Settler(queue.database, recorder, settled=recorder.count)
+    settler = Settler(queue.database, recorder, written=recorder.count)
     for number, entry in enumerate(claimed):
         record = "poison" if number == 3 else f"word{number}"
         settler.put(Settlement(entry=entry, action=Finish(), record=record))
@@ -82,11 +72,30 @@ async def test_a_lost_lease_is_counted_and_not_recorded(queue: Queue) -> None:
     await queue.claim()
     before = metrics.LEASES_LOST._value.get()
     recorder = Recorder()
-    settler = Settler(queue.database, recorder, settled=recorder.count)
+    settler = Settler(queue.database, recorder, written=recorder.count)
     settler.put(Settlement(entry=stale, action=Finish(), record="late"))
     settler.close()
     await settler.run()
     assert await _words(queue.database) == []
+    assert metrics.LEASES_LOST._value.get() == before + 1
+
+
+async def test_a_proof_counts_whoever_holds_the_entry(queue: Queue) -> None:
+    """Rule 5: a 250 read under a lost lease is recorded, takes the entry away, and is counted as a lost lease."""
+    await _with_ledger(queue.database)
+    entry = await queue.enqueue()
+    (stale,) = await queue.claim()
+    queue.later(hours=1)
+    await queue.rescue()
+    await queue.claim()
+    before = metrics.LEASES_LOST._value.get()
+    recorder = Recorder()
+    settler = Settler(queue.database, recorder, written=recorder.count)
+    settler.put(Settlement(entry=stale, action=Finish(), record="proof", proof=True))
+    settler.close()
+    await settler.run()
+    assert await _words(queue.database) == ["proof"]
+    assert await queue.row(entry.id) is None
     assert metrics.LEASES_LOST._value.get() == before + 1
 
 
@@ -103,7 +112,7 @@ async def test_settlements_wait_for_the_database_and_are_written_when_it_returns
         (claimed,) = await queue.claim()
         await asyncio.to_thread(server.halt)
         recorder = Recorder()
-        settler = Settler(database, recorder, settled=recorder.count)
+        settler = Settler(database, recorder, written=recorder.count)
         running = asyncio.create_task(settler.run())
         settler.put(Settlement(entry=claimed, action=Finish(), record="kept"))
         with pytest.raises(TimeoutError):

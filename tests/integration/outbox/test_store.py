@@ -4,8 +4,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
-from parts.installation import Installation
-from parts.queue import LEASE, START, Queue, ids
+from parts.queue import ALL, LEASE, OVERRUN, START, Queue, ids
 
 from notifier.outbox import store
 from notifier.outbox.handler import Hold, Quota, Release, Reschedule, Settlement
@@ -56,17 +55,11 @@ async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: Queue)
     assert (row.state, row.lease_no, row.lost, row.due_at) == (EntryState.READY, 1, 1, queue.now)
 
 
-async def test_rescue_at_start_takes_every_lease(installation: Installation) -> None:
+async def test_rescue_at_start_takes_every_lease(queue: Queue) -> None:
     """On SQLite, under the lock of the data directory, every lease found at start belongs to a dead process."""
-    if not installation.settings.uses_sqlite:
-        installation = installation.with_settings()  # on PostgreSQL the flag means nothing
-    async with installation.base() as base:
-        queue = Queue(base.database)
-        await queue.enqueue()
-        await queue.claim()
-        async with base.database.write() as connection:
-            rescued = await store.rescue(connection, now=queue.now, holders_are_dead=True)
-    assert rescued == (1 if installation.settings.uses_sqlite else 0)
+    await queue.enqueue()
+    await queue.claim()
+    assert await queue.rescue(ALL) == 1
 
 
 async def test_finish_deletes_the_entry(queue: Queue) -> None:
@@ -201,4 +194,4 @@ async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> 
         assert len(await store.settle(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
         assert await store.claim(connection, wanted) == []
-        assert await store.rescue(connection) == 0
+        assert await store.rescue(connection, OVERRUN) == 0

@@ -1,68 +1,71 @@
 """The worker's loop over a handler of the test's own: what it claims, when it is drained, and how it stops."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from parts import caller
+from parts.handler import Plain
+from parts.installation import Installation
 from parts.queue import Queue
+from parts.wire import Proxy
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import SystemClock
-from notifier.outbox.handler import Claimed, Finish, Settle, Settlement
+from notifier.db.engine import Database
+from notifier.outbox.handler import Claimed, Desk, Finish, Settlement
+from notifier.outbox.holder import Holder
+from notifier.outbox.journal import Journal
+from notifier.outbox.life import Life
 from notifier.outbox.wake import Wake
-from notifier.outbox.worker import Holder, Worker
-from notifier.states import EntryKind, EntryState
+from notifier.outbox.worker import Worker
+from notifier.states import EntryState
 
 
-class Gate:
+class Gate(Plain):
     """A handler that finishes its entries once the gate is open."""
-
-    kind = EntryKind.EMAIL
-    slots = 10
-    lease = timedelta(minutes=5)
 
     def __init__(self) -> None:
         self.claimed = asyncio.Event()
         self.open = asyncio.Event()
         self.done = 0
 
-    def room(self) -> int:
-        return 1000
-
-    async def process(self, batch: Sequence[Claimed], settle: Settle) -> None:
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         self.claimed.set()
         await self.open.wait()
         for entry in batch:
-            settle(Settlement(entry=entry, action=Finish()))
+            desk.settle(Settlement(entry=entry, action=Finish()))
             self.done += 1
-
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
-        """Nothing to record."""
 
 
 class Broken(Gate):
     """A handler that raises without settling anything."""
 
-    async def process(self, batch: Sequence[Claimed], settle: Settle) -> None:
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         self.claimed.set()
         raise ZeroDivisionError
 
 
 @asynccontextmanager
-async def working(queue: Queue, handler: Gate, wake: Wake) -> AsyncIterator[Worker]:
+async def working(queue: Queue, handler: "Gate | Slow", wake: Wake) -> AsyncIterator[Worker]:
     """A worker on the queue, stopped at the end of the block."""
-    holder = Holder(boot_id=queue.holder, owns_database=queue.database.is_sqlite)
-    worker = Worker(queue.database, handler, holder=holder, clock=SystemClock(), wake=wake)
+    clock, folder = SystemClock(), Path(tempfile.mkdtemp())
+    life = None if queue.database.is_sqlite else Life(queue.database, queue.holder, clock, dead_after=30)
+    holder = Holder(boot_id=queue.holder, journal=Journal(folder, queue.holder), life=life)
+    worker = Worker(queue.database, handler, holder=holder, journals=folder, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     try:
         yield worker
     finally:
-        handler.open.set()
+        if worker.patience > 1:
+            handler.open.set()
         worker.stop()
         await running
+        holder.journal.close()
 
 
 @asynccontextmanager
@@ -118,3 +121,121 @@ async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
         async with asyncio.timeout(10):
             await worker.drain()
     assert await full.states() == {EntryState.READY: 10, EntryState.LEASED: 0, EntryState.HELD: 0}
+
+
+async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation: Installation) -> None:
+    """A claim that was committed without our hearing of it is not left to its lease: the next one starts with it."""
+    async with postgres_installation.base() as parts, Proxy(postgres_installation.settings) as wire:
+        direct, through = Queue(parts.database), Queue(Database(wire.url))
+        gate = Gate()
+        gate.open.set()
+        async with working(through, gate, Wake()) as worker:
+            async with asyncio.timeout(10):
+                await worker.drain()
+            wire.cut_after_commit = True
+            for _ in range(3):
+                await direct.enqueue()
+            await caller.eventually(lambda: gate.done == 3)
+        await through.database.close()
+        assert await direct.states() == dict.fromkeys(EntryState, 0)
+
+
+async def test_without_a_journal_nothing_is_claimed(full: Queue) -> None:
+    """A sender that cannot note what it hears leaves the work to others."""
+    gate, wake = Gate(), Wake()
+    async with working(full, gate, wake) as worker:
+        await gate.claimed.wait()
+        journal = worker._holder.journal
+        journal._path.with_suffix(".new").mkdir()  # where its next file would have to be
+        journal.rewrite()
+        assert not journal.writable
+        gate.open.set()
+        wake()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert (gate.done, (await full.states())[EntryState.READY]) == (9, 1)
+
+
+class Careless(Gate):
+    """A handler that gets its mark, and raises before it has settled anything."""
+
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+        assert await desk.mark(batch[0]) is not None
+        self.claimed.set()
+        raise ZeroDivisionError
+
+
+async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: Queue) -> None:
+    """Nobody knows how far it came, so it keeps its mark until its lease ends, and is rescued as what it is."""
+    careless = Careless()
+    async with working(full, careless, Wake()):
+        await careless.claimed.wait()
+    states = await full.states()
+    assert (states[EntryState.LEASED], states[EntryState.READY]) == (1, 9)
+
+
+class Slow(Plain):
+    """A handler that is done at once, and whose records take as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.recorded = 0
+        self.recording = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+        self.done += len(batch)
+        await super().process(batch, desk)
+
+    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+        self.recording.set()
+        await self.open.wait()
+        self.recorded += len(settled)
+
+
+async def test_a_slow_database_is_not_given_more(queue: Queue) -> None:
+    """What is done and cannot be written takes room: claiming stops until the database has caught up."""
+    for _ in range(100):
+        await queue.enqueue()
+    slow = Slow()
+    async with working(queue, slow, Wake()) as worker:
+        await slow.recording.wait()
+        for _ in range(20):
+            worker._wake()
+            await asyncio.sleep(0.01)
+        assert slow.recorded == 0
+        assert slow.done <= 2 * slow.slots
+        slow.open.set()
+        async with asyncio.timeout(20):
+            await worker.drain()
+    assert slow.recorded == 100
+
+
+async def test_a_stop_does_not_wait_for_ever(queue: Queue) -> None:
+    """While the database takes nothing, a stop ends all the same; the leases and the journal keep what is left."""
+    await queue.enqueue()
+    slow = Slow()
+    async with working(queue, slow, Wake()) as worker:
+        await slow.recording.wait()
+        worker.patience = 0.1
+    assert slow.recorded == 0
+    assert (await queue.states())[EntryState.LEASED] == 1
+
+
+async def test_what_nobody_expected_does_not_end_the_loops(queue: Queue) -> None:
+    """A table that is missing for a moment is no outage that we know of; when it is back, the work goes on."""
+    gate, wake = Gate(), Wake()
+    gate.open.set()
+    async with working(queue, gate, wake) as worker:
+        async with asyncio.timeout(10):
+            await worker.drain()
+        async with queue.database.write() as connection:
+            await connection.execute(text("ALTER TABLE outbox_entry RENAME TO elsewhere"))
+        for _ in range(10):
+            wake()
+            await asyncio.sleep(0.02)
+        async with queue.database.write() as connection:
+            await connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox_entry"))
+        await queue.enqueue()
+        wake()
+        await caller.eventually(lambda: gate.done == 1)

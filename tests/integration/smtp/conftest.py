@@ -11,6 +11,14 @@ from notifier.smtp.transport import Transport
 
 
 @pytest.fixture
+async def relay(request: pytest.FixtureRequest) -> AsyncIterator[Relay]:
+    """A relay that says yes unless told otherwise; it offers PIPELINING to a test that is parametrised so."""
+    started = await Relay(pipelines=getattr(request, "param", False)).start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
 async def transport(relay: Relay) -> AsyncIterator[Transport]:
     """A transport to `relay`, without TLS."""
     made = Transport(SmtpSettings(port=relay.port, max_connections=4))

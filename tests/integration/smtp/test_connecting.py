@@ -1,11 +1,12 @@
 """Relays that cannot be reached: no attempt is burnt, and mail flows as soon as they are back."""
 
 import pytest
+from parts.permit import at_once
 from parts.relay import DROP, ENDLESS, Relay
 
 from notifier.outcomes import Accepted, NotTried, Scope
 from notifier.settings import Security, SmtpSettings
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
@@ -14,7 +15,7 @@ MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subj
 async def test_a_relay_that_refuses_connections(relay: Relay, transport: Transport) -> None:
     """B1: with nobody listening the mail was not tried, and waiting may help."""
     await relay.stop()
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, NotTried)
     assert (outcome.scope, outcome.needs_person) == (Scope.RELAY, False)
     assert "refused" in outcome.detail or "Connect call failed" in outcome.detail
@@ -23,18 +24,18 @@ async def test_a_relay_that_refuses_connections(relay: Relay, transport: Transpo
 async def test_mail_flows_with_the_first_try_after_the_outage(relay: Relay, transport: Transport) -> None:
     """B1: one probe is enough to find that the relay is back, and its connection carries the next mail."""
     await relay.stop()
-    assert isinstance(await transport.send(MAIL, seconds=5), NotTried)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), NotTried)
     assert isinstance(await transport.probe(), NotTried)
     await relay.start()
     assert await transport.probe() is None
-    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
     assert relay.connections == 1
 
 
 async def test_a_relay_whose_name_is_unknown() -> None:
     """B1: a name that does not resolve is an outage; no resolver is asked, for nothing may be called that."""
     transport = Transport(SmtpSettings(host="-.invalid", security=Security.NONE))
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, NotTried)
     assert not outcome.needs_person
     assert "-.invalid" in outcome.detail
@@ -47,7 +48,7 @@ async def test_a_relay_whose_name_is_unknown() -> None:
 async def test_a_relay_that_greets_badly(relay: Relay, transport: Transport, greeting: str, tries: int) -> None:
     """B1: what may pass is tried three times in a row, what will not once; no command is given."""
     relay.greeting = greeting
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, NotTried)
     assert (outcome.scope, outcome.needs_person) == (Scope.RELAY, False)
     assert relay.connections == tries
@@ -59,7 +60,7 @@ async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: Relay, transp
     """B1: a relay that is busy for a moment delays a mail by a moment."""
     relay.say("*", "EHLO", "421 4.3.2 too busy")
     relay.say("*", "EHLO", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
     assert relay.connections == 3
 
 
@@ -69,6 +70,6 @@ async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: Relay, transp
 async def test_a_relay_that_refuses_ehlo(relay: Relay, transport: Transport, reply: str, tries: int) -> None:
     """B1: no mail is tried on a relay that does not say what it can do."""
     relay.say("*", "EHLO", reply, times=3)
-    assert isinstance(await transport.send(MAIL, seconds=5), NotTried)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), NotTried)
     assert relay.connections == tries
     await relay.wait_until_silent()

@@ -7,39 +7,46 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from parts.permit import at_once, ending_in
 from parts.relay import HANG, TRICKLE, Relay
 
-from notifier.outcomes import Accepted, NotTried
+from notifier.outcomes import Accepted, Deferred, NotTried, Uncertain
 from notifier.settings import Security, SmtpSettings
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
 SLOW = Mail(sender="slow@shop.example", recipient="slow@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
 HASTE = 40
 """How much faster than the world's the clock of a hasty loop goes: a minute passes in a second and a half."""
+GREAT_HASTE = 1500
+"""For the ten minutes that a relay may think about the final dot."""
 
 
 class _HastySelector(selectors.DefaultSelector):
     """Waits for a fraction of the time that it is asked to wait."""
 
+    haste = HASTE
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout / HASTE if timeout else timeout)
+        return super().select(timeout / self.haste if timeout else timeout)
 
 
 class HastyLoop(asyncio.SelectorEventLoop):
     """A real event loop, on real sockets, for which time passes faster: for the deadlines that cannot be set."""
 
-    def __init__(self) -> None:
-        super().__init__(_HastySelector())
+    def __init__(self, haste: int = HASTE) -> None:
+        selector = _HastySelector()
+        selector.haste = self._haste = haste
+        super().__init__(selector)
 
     def time(self) -> float:
-        return super().time() * HASTE
+        return super().time() * self._haste
 
 
-def hastily(work: Coroutine[Any, Any, Any]) -> Any:
+def hastily(work: Coroutine[Any, Any, Any], haste: int = HASTE) -> Any:
     """Run it to its end on a hasty loop."""
-    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: HastyLoop(haste)) as runner:
         return runner.run(work)
 
 
@@ -47,7 +54,7 @@ async def send_to(port: int, host: str = "127.0.0.1") -> object:
     """The outcome of one mail."""
     transport = Transport(SmtpSettings(host=host, port=port, security=Security.NONE))
     try:
-        return await transport.send(MAIL, seconds=100)
+        return await transport.send(MAIL, seconds=100, before_body=at_once)
     finally:
         await transport.close()
 
@@ -102,7 +109,7 @@ def test_a_connection_that_went_dead_without_a_word(step: str) -> None:
         relay.say(SLOW.sender if step == "MAIL" else SLOW.recipient, step, HANG)
         transport = Transport(SmtpSettings(port=relay.port))
         started = asyncio.get_running_loop().time()
-        outcomes = [await transport.send(mail, seconds=290) for mail in (MAIL, SLOW, MAIL)]
+        outcomes = [await transport.send(mail, seconds=290, before_body=at_once) for mail in (MAIL, SLOW, MAIL)]
         assert 55 < asyncio.get_running_loop().time() - started < 150
         assert relay.connections == 2
         await transport.close()
@@ -110,5 +117,65 @@ def test_a_connection_that_went_dead_without_a_word(step: str) -> None:
         await relay.stop()
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
         assert [mail.recipient for mail in relay.received] == [m.recipient for m in (MAIL, SLOW, MAIL)]
+
+    hastily(work())
+
+
+@pytest.mark.parametrize("pipelines", [False, True])
+@pytest.mark.parametrize(("step", "least"), [("MAIL", 60), ("RCPT", 60), ("DATA", 120)])
+def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int) -> None:
+    """B8: a reply that does not come is given up after the time of its command."""
+
+    async def work() -> None:
+        relay = await Relay(pipelines=pipelines).start()
+        relay.say(MAIL.sender if step == "MAIL" else MAIL.recipient, step, HANG, times=2)
+        transport = Transport(SmtpSettings(port=relay.port))
+        started = asyncio.get_running_loop().time()
+        outcome = await transport.send(MAIL, seconds=290, before_body=at_once)
+        passed = asyncio.get_running_loop().time() - started
+        await relay.wait_until_silent(seconds=600)
+        await relay.stop()
+        assert isinstance(outcome, NotTried if step == "MAIL" else Deferred)
+        assert 2 * least <= passed < 2 * least + 110  # on each of two connections
+        assert relay.connections == 2
+
+    hastily(work(), HASTE * 10)
+
+
+def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
+    """B7: 600 s, and a second for each 32 KB, until the silence after the dot is called uncertain."""
+
+    async def work() -> None:
+        relay = await Relay(pipelines=True).start()
+        relay.say(MAIL.recipient, "DOT", HANG)
+        transport = Transport(SmtpSettings(port=relay.port))
+        large = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=MAIL.wire + b"\r\n" * (4 << 20))
+        started = asyncio.get_running_loop().time()
+        outcome = await transport.send(large, seconds=290, before_body=ending_in(6000))
+        passed = asyncio.get_running_loop().time() - started
+        await relay.wait_until_silent(seconds=6000)
+        await relay.stop()
+        assert isinstance(outcome, Uncertain)
+        assert 600 + 256 <= passed < 2000
+
+    hastily(work(), GREAT_HASTE)
+
+
+def test_a_connection_that_no_mail_needs_is_left_politely() -> None:
+    """After thirty idle seconds the relay hears QUIT, although no further mail comes."""
+
+    async def work() -> None:
+        relay = await Relay().start()
+        transport = Transport(SmtpSettings(port=relay.port))
+        outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=290, before_body=at_once) for _ in range(2)))
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        transport._pool._idle[0].used_at -= 31
+        await relay.wait_for_commands("QUIT", 1, seconds=60)
+        assert len(transport._pool._idle) == 1
+        assert isinstance(await transport.send(MAIL, seconds=290, before_body=at_once), Accepted)
+        assert relay.connections == 2
+        await transport.close()
+        await relay.wait_until_silent(seconds=60)
+        await relay.stop()
 
     hastily(work())

@@ -3,13 +3,16 @@
 import asyncio
 
 import pytest
+from parts.permit import at_once
 from parts.relay import HANG, STALL, Relay
 
-from notifier.outcomes import Accepted, Uncertain
+from notifier.outcomes import Accepted, NotTried
 from notifier.settings import SmtpSettings
+from notifier.smtp.mail import Mail
 from notifier.smtp.pool import SessionPool
-from notifier.smtp.session import Mail, Session
+from notifier.smtp.session import Session
 from notifier.smtp.transport import Transport
+from notifier.telemetry import metrics
 
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
 
@@ -17,7 +20,7 @@ MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subj
 async def test_one_connection_carries_many_mails(transport: Transport, relay: Relay) -> None:
     """After the first mail there is no connecting, and no EHLO."""
     for _ in range(20):
-        assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+        assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
     assert relay.connections == 1
     assert sum(command.startswith("EHLO") for command in relay.commands) == 1
 
@@ -25,9 +28,9 @@ async def test_one_connection_carries_many_mails(transport: Transport, relay: Re
 async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: Transport, relay: Relay) -> None:
     """Relays close a connection that sends too many; we are faster."""
     for _ in range(100):
-        await transport.send(MAIL, seconds=5)
+        await transport.send(MAIL, seconds=5, before_body=at_once)
     assert relay.connections == 1
-    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
     assert relay.connections == 2
 
 
@@ -37,10 +40,10 @@ async def test_a_connection_that_is_too_old_is_replaced(relay: Relay, field: str
     pool = SessionPool(SmtpSettings(port=relay.port))
     for age, connections in ((seconds - 2, 1), (seconds + 1, 2)):
         async with pool.session() as session:
-            assert isinstance(await session.send(MAIL, seconds=5), Accepted)
+            assert isinstance(await session.send(MAIL, seconds=5, before_body=at_once), Accepted)
             setattr(session, field, getattr(session, field) - age)
         async with pool.session() as session:
-            assert isinstance(await session.send(MAIL, seconds=5), Accepted)
+            assert isinstance(await session.send(MAIL, seconds=5, before_body=at_once), Accepted)
             assert relay.connections == connections
             session.opened_at = session.used_at
     await pool.close()
@@ -50,10 +53,34 @@ async def test_a_connection_that_is_too_old_is_replaced(relay: Relay, field: str
 async def test_no_more_connections_than_the_setting_says(relay: Relay) -> None:
     """Mails wait for a free connection rather than open another."""
     transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
-    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5) for _ in range(20)))
+    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert relay.connections == 2
     await transport.close()
+
+
+async def test_a_probe_is_one_of_the_connections(relay: Relay) -> None:
+    """Where all connections are open and idle, one of them makes room for the fresh one."""
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
+    await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(2)))
+    for probes in range(1, 4):
+        assert await transport.probe() is None
+        assert relay.connections == 2 + probes
+        assert len(transport._pool._idle) == 2
+    await transport.send(MAIL, seconds=5, before_body=at_once)
+    assert len(relay._writers) == 2
+    await transport.close()
+
+
+async def test_a_lost_idle_connection_is_not_kept(transport: Transport, relay: Relay) -> None:
+    """It is out of the pool, and of the gauge, as soon as the relay closes it."""
+    await transport.send(MAIL, seconds=5, before_body=at_once)
+    open_ = metrics.SMTP_SESSIONS.labels(transport.relay)
+    assert open_._value.get() == 1
+    relay.hang_up()
+    await relay.wait_until_silent()
+    await asyncio.sleep(0)
+    assert open_._value.get() == 0
 
 
 async def test_mails_go_side_by_side(relay: Relay) -> None:
@@ -61,9 +88,9 @@ async def test_mails_go_side_by_side(relay: Relay) -> None:
     transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
     relay.say("slow@example.com", "RCPT", HANG)
     slow_mail = Mail(sender=MAIL.sender, recipient="slow@example.com", wire=MAIL.wire)
-    slow = asyncio.create_task(transport.send(slow_mail, seconds=30))
+    slow = asyncio.create_task(transport.send(slow_mail, seconds=30, before_body=at_once))
     await relay.wait_for_commands("RCPT", 1)
-    assert isinstance(await transport.send(MAIL, seconds=5), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
     assert not slow.done()
     slow.cancel()
     await asyncio.wait([slow])
@@ -84,7 +111,7 @@ async def test_the_connection_used_last_is_used_first(relay: Relay) -> None:
 
 async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
     """Idle connections end with QUIT."""
-    await transport.send(MAIL, seconds=5)
+    await transport.send(MAIL, seconds=5, before_body=at_once)
     await transport.close()
     await relay.wait_until_silent()
     assert relay.commands[-1] == "QUIT"
@@ -92,12 +119,12 @@ async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
 
 async def test_closing_does_not_wait_for_a_deaf_relay(transport: Transport, relay: Relay) -> None:
     """A relay that does not answer QUIT, or is gone, does not hold up the end."""
-    await transport.send(MAIL, seconds=5)
+    await transport.send(MAIL, seconds=5, before_body=at_once)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):
         await transport.close()
     await relay.wait_until_silent()
-    await transport.send(MAIL, seconds=5)
+    await transport.send(MAIL, seconds=5, before_body=at_once)
     await relay.stop()
     await transport.close()
 
@@ -126,17 +153,17 @@ async def test_the_relays_size_is_known(relay: Relay) -> None:
 
 
 async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: Transport, relay: Relay) -> None:
-    """A stop does not wait for the deadline of a body that cannot be written."""
+    """A stop does not wait for the deadline of a body that cannot be written; what has not left is surely unsent."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=MAIL.wire + b"\r\n" * (7 << 20))
-    sending = asyncio.create_task(transport.send(big, seconds=2))
+    sending = asyncio.create_task(transport.send(big, seconds=2, before_body=at_once))
     await relay.wait_for_commands("DATA", 1)
     for _ in range(10):
         await asyncio.sleep(0)  # let the body begin
     transport.abort()
     async with asyncio.timeout(1):
-        assert isinstance(await sending, Uncertain)
+        assert isinstance(await sending, NotTried)
     relay.resume.set()
     await relay.wait_until_silent()
     assert relay.received == []

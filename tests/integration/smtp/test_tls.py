@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 from parts.certificate import Authority
+from parts.permit import at_once
 from parts.relay import Relay
 from pydantic import SecretStr
 
 from notifier.outcomes import Accepted, NotTried, Outcome
 from notifier.settings import Security, SmtpSettings
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
@@ -27,7 +28,7 @@ async def deliver(settings: SmtpSettings, mails: int = 1) -> list[Outcome]:
     """The outcomes of so many mails, one after the other."""
     transport = Transport(settings)
     try:
-        return [await transport.send(MAIL, seconds=5) for _ in range(mails)]
+        return [await transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(mails)]
     finally:
         await transport.close()
 

@@ -1,12 +1,15 @@
 """One mail, one transaction: what is said, in which order, and what the relay's replies come to."""
 
 import pytest
-from parts.relay import Received, Relay
+from parts.permit import at_once
+from parts.received import Received
+from parts.relay import Relay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope
-from notifier.smtp.session import Mail
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
+pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
 OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
@@ -16,7 +19,7 @@ STEPS = {"MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "DOT": Phas
 
 async def test_a_mail_is_handed_over(transport: Transport, relay: Relay) -> None:
     """Envelope and bytes arrive as given, in the order that SMTP demands."""
-    assert await transport.send(MAIL, seconds=5) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     assert relay.received == [Received("shop@shop.example", "ada@example.com", WIRE)]
     assert relay.commands == [
         "EHLO notifier.localdomain",
@@ -28,11 +31,11 @@ async def test_a_mail_is_handed_over(transport: Transport, relay: Relay) -> None
 
 async def test_each_command_waits_for_the_reply_to_the_last(transport: Transport, relay: Relay) -> None:
     """B13: to a relay that offers no PIPELINING nothing is said before it has answered, after a refusal neither."""
-    relay.watchful = True
+    relay.pipelines, relay.watchful = False, True
     relay.say(OTHER.recipient, "RCPT", "550 5.1.1 no such user")
-    assert await transport.send(MAIL, seconds=5) == SENT
-    assert isinstance(await transport.send(OTHER, seconds=5), Rejected)
-    assert await transport.send(MAIL, seconds=5) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert isinstance(await transport.send(OTHER, seconds=5, before_body=at_once), Rejected)
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     assert relay.early == []
 
 
@@ -43,7 +46,7 @@ async def test_each_command_waits_for_the_reply_to_the_last(transport: Transport
 async def test_any_set_of_extensions_will_do(transport: Transport, relay: Relay, extensions: tuple[str, ...]) -> None:
     """B13: a relay may offer nothing, write its keywords in lower case, or offer what nobody knows."""
     relay.extensions = extensions
-    assert await transport.send(MAIL, seconds=5) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     (mail_from,) = [command for command in relay.commands if command.startswith("MAIL")]
     sized = any(extension.lower().startswith("size") for extension in extensions)
     assert ("SIZE=" in mail_from) is sized
@@ -53,9 +56,11 @@ async def test_a_relay_without_enhanced_codes(transport: Transport, relay: Relay
     """B13: bare replies are understood, and a text is never taken for an enhanced code."""
     relay.extensions = ()
     relay.say("*", "DOT", "250 ok 1.2.3")
-    assert await transport.send(MAIL, seconds=5) == Accepted(reply=Reply(code=250, text="ok 1.2.3"))
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == Accepted(
+        reply=Reply(code=250, text="ok 1.2.3")
+    )
     relay.say("*", "RCPT", "550 no")
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert outcome == Rejected(phase=Phase.RCPT, refused=Refused.MESSAGE, reply=Reply(code=550, text="no"))
 
 
@@ -63,7 +68,7 @@ async def test_a_reply_of_many_lines_is_one(transport: Transport, relay: Relay) 
     """Continuation lines belong to their reply, and 251 is a yes."""
     relay.say("*", "RCPT", "251-2.1.5 will\r\n251 2.1.5 forward")
     relay.say("*", "DOT", "250-2.0.0 queued\r\n250 2.0.0 as 17")
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert outcome == Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued as 17"))
 
 
@@ -73,9 +78,9 @@ async def test_a_temporary_refusal_defers(transport: Transport, relay: Relay, st
     """B4: 4yz at any step is deferred with phase and words, on a connection that carries the next mail."""
     relay.say(MAIL.sender if step == "MAIL" else MAIL.recipient, step, reply)
     code, enhanced, text = reply.split(" ", 2)
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert outcome == Deferred(phase=STEPS[step], reply=Reply(code=int(code), enhanced=enhanced, text=text))
-    assert await transport.send(OTHER, seconds=5) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
     assert relay.connections == 1
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
@@ -83,8 +88,8 @@ async def test_a_temporary_refusal_defers(transport: Transport, relay: Relay, st
 async def test_the_next_try_says_the_same(transport: Transport, relay: Relay) -> None:
     """B4: greylisting compares envelope and bytes with those of the last try."""
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 greylisted")
-    await transport.send(MAIL, seconds=5)
-    assert await transport.send(MAIL, seconds=5) == SENT
+    await transport.send(MAIL, seconds=5, before_body=at_once)
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     envelopes = [command for command in relay.commands if command.startswith(("MAIL", "RCPT"))]
     assert envelopes[:2] == envelopes[2:]
 
@@ -93,9 +98,9 @@ async def test_a_refused_recipient(transport: Transport, relay: Relay) -> None:
     """B5: 550 5.1.1 at RCPT is about the recipient; code, enhanced code and text are kept."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     reply = Reply(code=550, enhanced="5.1.1", text="no such user")
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert outcome == Rejected(phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=reply)
-    assert "DATA" not in relay.commands
+    assert ("DATA" in relay.commands) is relay.pipelines
 
 
 @pytest.mark.parametrize("step", ["RCPT", "DATA", "DOT"])
@@ -103,10 +108,10 @@ async def test_a_refused_recipient(transport: Transport, relay: Relay) -> None:
 async def test_a_refused_message(transport: Transport, relay: Relay, step: str, reply: str) -> None:
     """B5: any other 5yz is about the message, which suppresses nobody; the connection carries the next mail."""
     relay.say(MAIL.recipient, step, reply)
-    outcome = await transport.send(MAIL, seconds=5)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, Rejected)
     assert (outcome.phase, outcome.refused, str(outcome.reply)) == (STEPS[step], Refused.MESSAGE, reply)
-    assert await transport.send(OTHER, seconds=5) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
     assert relay.connections == 1
 
 
@@ -124,18 +129,20 @@ async def test_what_is_not_about_the_mail(
 ) -> None:
     """A sender, a login or a disk that the relay complains about costs the mail no attempt."""
     relay.say(MAIL.sender, "MAIL", reply)
-    assert await transport.send(MAIL, seconds=5) == NotTried(detail=reply, scope=scope, needs_person=person)
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == NotTried(
+        detail=reply, scope=scope, needs_person=person
+    )
 
 
 async def test_a_mail_over_the_relays_size_is_not_sent(transport: Transport, relay: Relay) -> None:
     """B12: with SIZE smaller than the message nothing is said about it; the next mail uses the connection."""
     relay.extensions = (f"SIZE {len(WIRE)}",)
     big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"\r\n")
-    outcome = await transport.send(big, seconds=5)
+    outcome = await transport.send(big, seconds=5, before_body=at_once)
     detail = f"{len(WIRE) + 2} octets, and the relay takes {len(WIRE)}"
     assert outcome == Rejected(phase=Phase.MAIL, refused=Refused.SIZE, detail=detail)
     assert [command.partition(" ")[0] for command in relay.commands] == ["EHLO"]
-    assert await transport.send(MAIL, seconds=5) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     assert relay.connections == 1
 
 
@@ -153,7 +160,7 @@ async def test_dots_arrive_as_they_were(transport: Transport, relay: Relay, body
     """A line with a dot ends nothing and loses nothing (RFC 5321 §4.5.2)."""
     wire = b"Subject: dots\r\n\r\n" + body
     sent = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=wire)
-    assert await transport.send(sent, seconds=5) == SENT
+    assert await transport.send(sent, seconds=5, before_body=at_once) == SENT
     assert [mail.data for mail in relay.received] == [wire]
     assert sum(command.startswith("MAIL") for command in relay.commands) == 1
 
@@ -162,5 +169,5 @@ async def test_an_address_beyond_ascii_asks_for_smtputf8(transport: Transport, r
     """RFC 6531: the option stands where an address needs it, and only there."""
     relay.extensions = ("SMTPUTF8",)
     sent = Mail(sender=MAIL.sender, recipient="zoë@example.com", wire=WIRE)
-    assert await transport.send(sent, seconds=5) == SENT
+    assert await transport.send(sent, seconds=5, before_body=at_once) == SENT
     assert relay.commands[1:3] == ["MAIL FROM:<shop@shop.example> SMTPUTF8", "RCPT TO:<zoë@example.com>"]

@@ -11,7 +11,7 @@ from notifier import wiring
 from notifier.db.tables import Template, TemplateVersion
 from notifier.ids import new_id
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.states import Priority
+from notifier.states import Priority, WhenUncertain
 from notifier.templating import store
 from notifier.templating.store import Published
 
@@ -60,6 +60,7 @@ async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
         subject_variables=[["order", "id"]],
         priority=Priority.HIGH,
         expires_after=3600,
+        when_uncertain=WhenUncertain.RESEND,
         published_at=NOW,
     )
 

@@ -1,0 +1,204 @@
+"""`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator looks at one mail, and decides about it."""
+
+import getpass
+import json
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.administer import writing
+from notifier.cli.output import Failed
+from notifier.states import Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from notifier.notification.change import Asked
+    from notifier.notification.find import NotificationView
+    from notifier.notification.timeline import Item
+
+MOST_LISTED = 1000
+Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
+Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(show)
+    app.command()(unknown)
+    app.command()(cancel)
+    app.command()(retry)
+    app.command()(resolve)
+
+
+# -- looking -------------------------------------------------------------------------------------
+
+
+def show(id_: Id, as_json: Json = False) -> None:
+    """What became of a notification, and why: its status and everything that happened to it."""
+    output.run(_show(id_, as_json=as_json))
+
+
+async def _show(id_: str, *, as_json: bool) -> None:
+    from notifier import installation
+    from notifier.api import schema
+    from notifier.notification import find, timeline
+
+    wanted = _uuid(id_)
+    async with installation.base(output.settings()) as parts:
+        async with parts.database.read() as connection:
+            view = await find.one(connection, None, wanted)
+            items = await timeline.of(connection, None, wanted)
+        now = parts.clock.now()
+    if as_json:
+        shown = schema.show(view, now) | {"events": [schema.show_item(item) for item in items]}
+        print(json.dumps(shown, default=_exactly))
+        return
+    status = schema.shown_status(view.status, view.send_at, now)
+    print(f"{view.id}  {view.template} v{view.template_version}  to {_plain(view.recipient)}\n")
+    print(f"status    {status}" + (f" ({view.reason})" if view.reason else ""))
+    print(f"why       {_plain(view.detail or '-')}")
+    if view.uncertain_at is not None:
+        print(f"unsure    since {_text(view.uncertain_at)}: a relay may have taken it without saying so")
+    print(f"what now  {_what_now(view)}\n")
+    for item in items:
+        print(_line(item))
+
+
+def _what_now(view: "NotificationView") -> str:
+    """What happens next, by itself or if somebody does something."""
+    from notifier.states import WAITING, EntryState, Status
+
+    until = _text(view.expires_at)
+    if view.entry_state is EntryState.HELD:
+        return f"waits for a person until {until}: notifier resolve {view.id} --as sent|failed|resend"
+    if view.entry_state is EntryState.LEASED:
+        return "a sender has it in hand"
+    if view.due_at is not None and view.status in WAITING:
+        return f"is due at {_text(view.due_at)}; given up after {until}"
+    if view.status in (Status.FAILED, Status.EXPIRED):
+        return f"nothing; to send it again: notifier retry {view.id}"
+    if view.status is Status.UNKNOWN:
+        return f"nothing; to decide: notifier resolve {view.id} --as sent|failed|resend"
+    return "nothing: it has ended"
+
+
+def _line(item: "Item") -> str:
+    parts = [_text(item.at), item.kind.ljust(9)]
+    if item.attempt is not None:
+        took = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
+        parts.append(f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{took}, {item.attempt.phase}:")
+    parts += [_plain(item.detail)] if item.detail else []
+    parts += [f"(by {item.actor})"] if item.actor else []
+    return "  ".join(parts)
+
+
+def unknown(as_json: Json = False) -> None:
+    """Mails of which nobody knows whether they were taken, and that wait for a person; oldest first."""
+    output.run(_unknown(as_json=as_json))
+
+
+async def _unknown(*, as_json: bool) -> None:
+    from notifier import installation
+    from notifier.notification import find
+
+    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
+        found = await find.unknown(connection, limit=MOST_LISTED)
+    rows = [
+        {
+            "id": str(view.id),
+            "to": _plain(view.recipient),
+            "template": view.template,
+            "since": _text(view.uncertain_at),
+            "until": _text(view.expires_at),
+            "reason": view.reason,
+        }
+        for view in found
+    ]
+    output.show(rows, as_json=as_json)
+
+
+# -- deciding ------------------------------------------------------------------------------------
+
+
+def cancel(id_: Id, comment: Comment = "") -> None:
+    """See that a mail is never sent. Exit 1 if it may be on its way, or has ended."""
+    from notifier.notification import change
+
+    output.run(_change(id_, comment, change.cancel))
+
+
+def retry(id_: Id, comment: Comment = "") -> None:
+    """Send a failed or expired mail again, with the same bytes."""
+    from notifier.notification import change
+
+    output.run(_change(id_, comment, change.retry))
+
+
+def resolve(
+    id_: Id,
+    how: Annotated[Resolution, typer.Option("--as", help="It was sent, it failed, or send it again.")],
+    comment: Comment = "",
+) -> None:
+    """Decide about a mail of which nobody knows whether it was taken."""
+    from notifier.notification import change
+
+    async def resolved(connection: "AsyncConnection", wanted: "UUID", asked: "Asked") -> None:
+        await change.resolve(connection, wanted, how, asked)
+
+    output.run(_change(id_, comment, resolved))
+
+
+async def _change(id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, Asked], Awaitable[None]]") -> None:
+    from notifier.notification import change, find
+    from notifier.states import Cause
+
+    wanted, words = _uuid(id_), comment.encode(errors="replace").decode()
+    if len(words) > change.LONGEST_COMMENT:
+        raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
+    async with writing() as parts, parts.database.write() as connection:
+        asked = change.Asked(
+            actor=_operator(), cause=Cause.PERSON, service_id=None, at=parts.clock.now(), comment=words
+        )
+        await make(connection, wanted, asked)
+        view = await find.one(connection, None, wanted)
+    print(view.status)
+
+
+def _operator() -> str:
+    """Who sits at the terminal, as far as the system knows."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under an id without a name
+        name = str(os.getuid())
+    return f"operator:{name}"[:64]
+
+
+def _uuid(text: str) -> "UUID":
+    from uuid import UUID
+
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Failed(f"{text!r} is not the id of a notification", output.WRONG_USE) from error
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey: these words come from relays and callers."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _text(value: datetime | None) -> str:
+    return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value is not None else "-"
+
+
+def _exactly(value: object) -> str:
+    """As the API writes it."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

@@ -1,0 +1,69 @@
+"""What the death of a sender means for the notifications that it held: what it had heard, and what nobody knows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Attempt, columns
+from notifier.notification import load, settle
+from notifier.notification.testimony import Testimony
+from notifier.notification.verdict import Abandoned, Circumstances, Stopped, Unwritable, Verdict
+from notifier.outbox.handler import Claimed, Finish, Lost, Note, Settlement
+from notifier.outcomes import OutcomeName
+from notifier.states import Reason, Status
+
+_attempt = columns(Attempt)
+POISON = Stopped(
+    status=Status.FAILED,
+    reason=Reason.POISON,
+    detail="three senders died while each had only this mail at hand",
+)
+
+
+async def mourn(connection: AsyncConnection, lost: Sequence[Lost], given: Circumstances) -> list[Settlement]:
+    """Permitted bodies and unwritable ends are uncertain; what was lost too often, and always alone, is poison."""
+    deliveries = await load.deliveries(connection, {one.entry.subject_id for one in lost})
+    settlements = []
+    for one in lost:
+        delivery = deliveries.get(one.entry.subject_id)
+        verdict = _verdict(one)
+        settlements.append(
+            settle.decide(one.entry, delivery, verdict, given)
+            if delivery is not None
+            else Settlement(entry=one.entry, action=Finish())
+        )
+    return settlements
+
+
+def _verdict(lost: Lost) -> Verdict:
+    if lost.unwritable:
+        return Unwritable()
+    return POISON if lost.marked_at is None else Abandoned(marked_at=lost.marked_at)
+
+
+async def replay(
+    connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]], given: Circumstances
+) -> list[Settlement]:
+    """What the dead sender would have settled; nothing for what it had settled already."""
+    known = await _recorded(connection, [entry for entry, _ in notes])
+    news = [(entry, Testimony.from_note(note)) for entry, note in notes if entry.fence not in known]
+    deliveries = await load.deliveries(connection, {entry.subject_id for entry, _ in news})
+    settlements = []
+    for entry, testimony in news:
+        if (delivery := deliveries.get(entry.subject_id)) is not None:
+            # As it was when the try began: a rescue may have called it uncertain since, for want of this very reply.
+            as_it_was = replace(delivery, uncertain_at=testimony.uncertain_at)
+            settlements.append(settle.decide(entry, as_it_was, testimony.tried(), given))
+    return settlements
+
+
+async def _recorded(connection: AsyncConnection, entries: Sequence[Claimed]) -> set[tuple[UUID, int]]:
+    """The claims whose definite end is in the database."""
+    statement = select(_attempt.entry_id, _attempt.lease_no).where(
+        tuple_(_attempt.entry_id, _attempt.lease_no).in_([entry.fence for entry in entries]),
+        _attempt.outcome != OutcomeName.UNCERTAIN,
+    )
+    return {(row.entry_id, row.lease_no) for row in await connection.execute(statement)}

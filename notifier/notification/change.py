@@ -1,0 +1,178 @@
+"""What callers and operators do to a notification: cancel, retry, resolve; each with its event in the timeline.
+
+The outbox entry is taken back first and the status moved then, in the order in which senders lock them. What cannot be
+done raises, so that the caller's transaction gives the entry back. Nothing here commits.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Event, Notification, columns
+from notifier.errors import NotFoundError, NotifierError
+from notifier.ids import new_id
+from notifier.notification.move import Deed, Move, intervene
+from notifier.outbox import store
+from notifier.outbox.handler import NewEntry
+from notifier.states import Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
+
+_notification, _event = columns(Notification), columns(Event)
+LONGEST_COMMENT = 900
+_CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
+_RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED})
+_RESOLVABLE = frozenset({Status.UNKNOWN})
+_TO = {Resolution.SENT: Status.SENT, Resolution.FAILED: Status.FAILED, Resolution.RESEND: Status.QUEUED}
+
+
+class NotPossibleError(NotifierError):
+    """That cannot be done to this notification as it stands."""
+
+
+class AlreadyUnderWayError(NotPossibleError):
+    """The mail is being handed to a relay at this moment, or may have been."""
+
+
+class AlreadyEndedError(NotPossibleError):
+    """The notification has ended."""
+
+
+class NotRetryableError(NotPossibleError):
+    """Only a notification that failed or expired can be retried."""
+
+
+class NotUnknownError(NotPossibleError):
+    """Only a notification whose status is unknown can be resolved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Who wants the change, when, and what they say about it."""
+
+    actor: str
+    cause: Cause  # CALLER or PERSON
+    service_id: UUID | None  # whose notifications they see; None: an operator, who sees all
+    at: datetime
+    comment: str = ""  # at most `LONGEST_COMMENT` characters
+
+
+async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
+    """See that the mail is never sent; nothing happens to one that is cancelled already.
+
+    Raises `NotFoundError`, `AlreadyUnderWayError` if a body may have begun, `AlreadyEndedError`.
+    """
+    found = await _look(connection, id_, asked)
+    if found.status in _CANCELLABLE:
+        await _withdraw(connection, id_)
+        deed = _deed(EventKind.CANCELLED, asked, _CANCELLABLE, asked.comment)
+        if await intervene(connection, _step(id_, Status.CANCELLED, asked), deed):
+            return
+        found = await _look(connection, id_, asked)  # somebody was faster
+    if found.status is Status.UNKNOWN:
+        raise AlreadyUnderWayError("a relay may have the mail already: resolve it instead")
+    if found.status is not Status.CANCELLED:
+        raise AlreadyEndedError(f"it cannot be cancelled any more: it is {found.status}")
+
+
+async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
+    """Start a failed or expired notification over: the same bytes, due now, worth sending as long as at first.
+
+    Raises `NotFoundError`, `NotRetryableError`.
+    """
+    found = await _look(connection, id_, asked)
+    if found.status not in _RETRYABLE:
+        raise NotRetryableError(f"only what failed or expired can be retried: it is {found.status}")
+    await _withdraw(connection, id_)
+    expires_at = asked.at + await _lifetime(connection, found)
+    deed = _deed(EventKind.RETRIED, asked, _RETRYABLE, asked.comment, expires_at)
+    if not await intervene(connection, _step(id_, Status.QUEUED, asked), deed):
+        raise NotRetryableError("somebody else has just changed it")
+    await _enqueue(connection, found, asked)
+
+
+async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> None:
+    """Decide about a mail of which nobody knows whether it was taken; `uncertain_at` stays on it for ever.
+
+    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way.
+    """
+    found = await _look(connection, id_, asked)
+    if found.status not in _RESOLVABLE:
+        raise NotUnknownError(f"only what is unknown can be resolved: it is {found.status}")
+    await _withdraw(connection, id_)
+    again = how is Resolution.RESEND
+    expires_at = asked.at + await _lifetime(connection, found) if again and found.expires_at <= asked.at else None
+    words = f"as {how}: {asked.comment}" if asked.comment else f"as {how}"
+    deed = _deed(EventKind.RESOLVED, asked, _RESOLVABLE, words, expires_at)
+    step = _step(id_, _TO[how], asked, reason=None if again else Reason.RESOLVED, detail=None if again else words)
+    if not await intervene(connection, step, deed):
+        raise NotUnknownError("somebody else has just changed it")
+    if again:
+        await _enqueue(connection, found, asked)
+
+
+# -- the steps, in order -------------------------------------------------------------------------------------------
+
+
+async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
+    """The notification as it stands at this moment."""
+    statement = select(
+        _notification.id,
+        _notification.service_id,
+        _notification.status,
+        _notification.priority,
+        _notification.send_at,
+        _notification.expires_at,
+    ).where(_notification.id == id_)
+    if asked.service_id is not None:
+        statement = statement.where(_notification.service_id == asked.service_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such notification")
+    return row
+
+
+async def _withdraw(connection: AsyncConnection, id_: UUID) -> None:
+    """Take its entry back, leased or not, unless a body is permitted."""
+    if not await store.withdraw(connection, id_):
+        raise AlreadyUnderWayError
+
+
+async def _lifetime(connection: AsyncConnection, found: Any) -> timedelta:
+    """How long it was worth sending when it was first, or last, put into the queue."""
+    last = select(func.max(_event.at)).where(_event.notification_id == found.id, _event.kind == EventKind.RETRIED)
+    retried_at: datetime | None = (await connection.execute(last)).scalar_one()
+    lifetime: timedelta = found.expires_at - (retried_at or found.send_at)
+    return lifetime
+
+
+async def _enqueue(connection: AsyncConnection, found: Any, asked: Asked) -> None:
+    """A new entry, due now, with nothing burnt: a late word about the old one cannot mean it."""
+    entry = NewEntry(
+        id=new_id(),
+        kind=EntryKind.EMAIL,
+        subject_id=found.id,
+        service_id=found.service_id,
+        priority=Priority(found.priority),
+        due_at=asked.at,
+    )
+    await store.enqueue(connection, [entry])
+
+
+def _step(id_: UUID, to: Status, asked: Asked, *, reason: Reason | None = None, detail: str | None = None) -> Move:
+    return Move(notification_id=id_, to=to, at=asked.at, reason=reason, detail=detail)
+
+
+def _deed(
+    kind: EventKind, asked: Asked, only_from: frozenset[Status], detail: str, expires_at: datetime | None = None
+) -> Deed:
+    return Deed(
+        kind=kind,
+        actor=asked.actor,
+        cause=asked.cause,
+        only_from=only_from,
+        detail=detail,
+        expires_at=expires_at,
+    )

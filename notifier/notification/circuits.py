@@ -1,0 +1,59 @@
+"""What each try teaches about the relay and about the senders' domains at it: circuits, counts, and one log line."""
+
+from datetime import timedelta
+
+from notifier import address
+from notifier.clock import Clock
+from notifier.outcomes import NotPermitted, NotTried, Outcome, Scope
+from notifier.telemetry import metrics
+from notifier.telemetry.logging import get_logger
+from notifier.throttle.circuit import Circuit
+
+
+class Circuits:
+    """One circuit for the relay, and one for each domain that it refuses to send for."""
+
+    def __init__(self, relay_name: str, clock: Clock) -> None:
+        self.relay = Circuit(clock)
+        self._name = relay_name
+        self._clock = clock
+        self._senders: dict[str, Circuit] = {}
+        self._log = get_logger()
+
+    def obstacle(self, sender: str) -> NotTried | None:
+        """Why a mail from this address need not be tried now; None if it may."""
+        circuit = self._senders.get(address.domain(sender))
+        if circuit is None or not circuit.is_open or circuit.probe_is_due:
+            return None
+        return NotTried(detail=circuit.reason or "", scope=Scope.SENDER)
+
+    def wait_for(self, sender: str) -> timedelta:
+        """How long until the relay is asked again about this address's domain."""
+        circuit = self._senders.get(address.domain(sender))
+        return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
+
+    def learn(self, sender: str, outcome: Outcome, seconds: float) -> None:
+        """Open or close circuits, and count."""
+        if isinstance(outcome, NotPermitted):
+            return  # says nothing about the relay
+        if isinstance(outcome, NotTried):
+            self._failed(sender, outcome)
+        else:
+            metrics.ATTEMPTS.labels(self._name, type(outcome).__name__.lower()).inc()
+            metrics.SMTP_SECONDS.labels(self._name).observe(seconds)
+            if self.relay.is_open:
+                self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
+            self.relay.closed()
+            if (circuit := self._senders.get(address.domain(sender))) is not None:
+                circuit.closed()
+        metrics.CIRCUIT_OPEN.labels(self._name).set(self.relay.is_open)
+
+    def _failed(self, sender: str, outcome: NotTried) -> None:
+        metrics.NOT_TRIED.labels(self._name).inc()
+        circuit = self.relay
+        if outcome.scope is Scope.SENDER:
+            self.relay.closed()
+            circuit = self._senders.setdefault(address.domain(sender), Circuit(self._clock))
+        if not circuit.is_open:
+            self._log.warning("circuit_opened", relay=self._name, circuit=outcome.scope.value, reason=outcome.detail)
+        circuit.opened(outcome.detail, needs_person=outcome.needs_person)

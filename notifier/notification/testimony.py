@@ -1,0 +1,59 @@
+"""What a try came to, as the JSON that a journal keeps, and back: so that a killed sender is still heard."""
+
+from datetime import datetime
+from typing import Self
+
+import msgspec
+
+from notifier.notification.verdict import Tried
+from notifier.outbox.handler import Note
+from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
+
+_OUTCOMES: dict[str, type[Outcome]] = {
+    kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)
+}
+
+
+class Testimony(msgspec.Struct, frozen=True, kw_only=True):
+    """A try that ended with a definite reply."""
+
+    kind: str  # of the outcome
+    outcome: dict[str, object]
+    relay: str
+    started_at: datetime
+    seconds: float
+    sha256: bytes
+    uncertain_at: datetime | None  # set if an earlier try had ended without a reply
+
+    @classmethod
+    def of(cls, tried: Tried, uncertain_at: datetime | None) -> Self:
+        """What to remember of a try."""
+        return cls(
+            kind=type(tried.outcome).__name__,
+            outcome=msgspec.to_builtins(tried.outcome),
+            relay=tried.relay,
+            started_at=tried.started_at,
+            seconds=tried.seconds,
+            sha256=tried.sha256,
+            uncertain_at=uncertain_at,
+        )
+
+    @classmethod
+    def from_note(cls, note: Note) -> Self:
+        """What was remembered. Raises `msgspec.ValidationError` if it makes no sense."""
+        return msgspec.convert(note, cls)
+
+    def note(self) -> Note:
+        """As JSON types."""
+        built: Note = msgspec.to_builtins(self)
+        return built
+
+    def tried(self) -> Tried:
+        """The try itself."""
+        return Tried(
+            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),
+            relay=self.relay,
+            started_at=self.started_at,
+            seconds=self.seconds,
+            sha256=self.sha256,
+        )

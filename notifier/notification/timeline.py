@@ -1,0 +1,59 @@
+"""What happened to a notification, in order: derived from its row, its attempts and what people and callers did."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Event, columns
+from notifier.notification import find
+from notifier.notification.find import AttemptView, NotificationView
+from notifier.states import WAITING, Status
+
+_event = columns(Event)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing that happened."""
+
+    at: datetime
+    kind: str  # accepted, scheduled, attempt, uncertain, an event's kind, or the status in which it ended
+    detail: str | None = None
+    actor: str | None = None
+    attempt: AttemptView | None = None
+
+
+async def of(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> list[Item]:
+    """The timeline of a service's notification, or (None) of anybody's. Raises `NotFoundError`."""
+    view = await find.one(connection, service_id, id_)
+    statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == id_)
+    found = await connection.execute(statement.order_by(_event.id))
+    events = [Item(at=row.at, kind=row.kind, actor=row.actor, detail=row.detail or None) for row in found]
+    # Sorting keeps the order of what has the same time: begun, tried, changed, ended.
+    return sorted([*_begun(view), *_tried(view), *events, *_ended(view)], key=lambda item: item.at)
+
+
+def _begun(view: NotificationView) -> Iterator[Item]:
+    yield Item(at=view.created_at, kind="accepted", actor=view.created_by)
+    if view.send_at > view.created_at:
+        yield Item(at=view.created_at, kind="scheduled", detail=f"for {view.send_at.isoformat()}")
+
+
+def _tried(view: NotificationView) -> Iterator[Item]:
+    for attempt in view.attempts:
+        said = " ".join(str(part) for part in (attempt.code, attempt.enhanced_code, attempt.reply) if part)
+        yield Item(at=attempt.started_at, kind="attempt", detail=f"{attempt.outcome}: {said}", attempt=attempt)
+    if view.uncertain_at is not None:
+        yield Item(at=view.uncertain_at, kind="uncertain", detail="the relay may have taken it, and no reply came")
+
+
+def _ended(view: NotificationView) -> Iterator[Item]:
+    """The end, where no event has told it: what was cancelled says so itself."""
+    closed = view.status is Status.UNKNOWN and view.entry_state is None
+    if closed or view.status not in WAITING | {Status.CANCELLED}:
+        why = ": ".join(part for part in (view.reason, view.detail) if part)
+        yield Item(at=view.updated_at, kind=view.status, detail=why or None)

@@ -1,0 +1,138 @@
+"""Opening a connection: TCP, TLS, EHLO and AUTH by aiosmtplib, which then hands its transport over to our session.
+
+The library cannot pipeline, and raises the same exception before and after the final dot; so it is let go here.
+"""
+
+import asyncio
+import ssl
+from typing import cast
+
+import aiosmtplib
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from notifier.errors import NotifierError
+from notifier.outcomes import NotTried
+from notifier.settings import Security, SmtpSettings
+from notifier.smtp import replies
+from notifier.smtp.session import Session
+from notifier.smtp.transaction import Offer
+from notifier.smtp.wire import Wire
+
+STEP_SECONDS = 10.0  # connecting, and each step of opening
+OPEN_SECONDS = 30.0
+CONNECT_TRIES = 3
+LAST_TRY_AFTER = 10.0
+_AUTH_PREFERENCE = ("plain", "login", "cram-md5")
+
+
+class RelayUnreachableError(NotifierError):
+    """No usable connection to the relay."""
+
+    def __init__(self, outcome: NotTried) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.detail)
+
+
+async def open_session(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Session:
+    """Connect, protect and log in: up to three tries within ten seconds. Raises `RelayUnreachableError`.
+
+    Only what may pass by itself is tried again; a wrong password or certificate is not, or the account gets locked.
+    """
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(CONNECT_TRIES) | stop_after_delay(LAST_TRY_AFTER),
+        wait=wait_random_exponential(multiplier=0.05, max=1.0),
+        reraise=True,
+    )
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            return await retrying(_open_once, settings, tls)
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+        outcome = NotTried(detail=_words(error), needs_person=_needs_person(error))
+        raise RelayUnreachableError(outcome) from error
+
+
+async def _open_once(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Session:
+    client = aiosmtplib.SMTP(
+        hostname=settings.host,
+        port=settings.port,
+        use_tls=settings.effective_security is Security.TLS,
+        start_tls=settings.effective_security is Security.STARTTLS,
+        tls_context=tls,
+        local_hostname=settings.helo_name,
+        timeout=STEP_SECONDS,
+    )
+    try:
+        await client.connect()
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        await _log_in(client, settings)
+        return _take_over(client)
+    except BaseException:
+        client.close()
+        raise
+
+
+async def _log_in(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
+    """AUTH by the best mechanism offered, once: trying each in turn would triple the failures the relay counts."""
+    if settings.username is None or settings.password is None:
+        return
+    offered = [name for name in _AUTH_PREFERENCE if name in client.server_auth_methods]
+    if not offered:
+        raise aiosmtplib.SMTPNotSupported("the relay offers no AUTH mechanism that we know")
+    authenticate = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
+    await authenticate[offered[0]](settings.username, settings.password.get_secret_value())
+
+
+def _take_over(client: aiosmtplib.SMTP) -> Session:
+    """The client's connection as a session; the client is left without one, so that it cannot close ours."""
+    transport, protocol = client.transport, client.protocol
+    if transport is None or protocol is None or transport.is_closing():
+        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    if protocol._buffer:  # noqa: SLF001 - the library offers no other way to see what it has read ahead
+        raise aiosmtplib.SMTPServerDisconnected("the relay said more than was asked")
+    wire = Wire(cast("asyncio.Transport", transport))  # a connected socket's; uvloop's is of another class
+    offer = _offer(client)
+    transport.set_protocol(wire)
+    client.transport = client.protocol = None
+    return Session(wire, offer)
+
+
+def _offer(client: aiosmtplib.SMTP) -> Offer:
+    """What the last EHLO promised; the library has put its keywords in lower case."""
+    size = client.esmtp_extensions.get("size", "")
+    return Offer(
+        pipelining=client.supports_extension("pipelining"),
+        sized=client.supports_extension("size"),
+        size_limit=int(size) if size.isascii() and size.isdigit() and int(size) > 0 else None,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """An allow-list of what is worth another try at once; cancellation is never on it."""
+    if _needs_person(error):
+        return False
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return 400 <= error.code < 500  # noqa: PLR2004
+    return isinstance(error, (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPServerDisconnected))
+
+
+def _needs_person(error: BaseException) -> bool:
+    """True for a wrong password, a bad certificate or a missing STARTTLS: no waiting mends these."""
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return error.code >= 500  # noqa: PLR2004 - 4yz to AUTH passes by itself (RFC 4954 §6)
+    if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLError)):
+        return True
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLError):
+        return True
+    return type(error) is aiosmtplib.SMTPException  # the library's word for a missing extension
+
+
+def _words(error: BaseException) -> str:
+    """An error as one line for a person."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return str(replies.parse(error.code, str(error.message)))
+    if isinstance(error, TimeoutError) and not str(error):
+        return "timed out"
+    return replies.parse(0, str(error)).text or type(error).__name__

@@ -1,0 +1,40 @@
+"""What one SMTP transaction is given, and the permission without which its body is not begun."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from notifier.outcomes import Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """What one transaction carries: envelope and finished bytes."""
+
+    sender: str
+    recipient: str
+    wire: bytes  # canonical CRLF, not yet dot-stuffed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permit:
+    """The queue's word that the body may be begun now. Times are seconds of `time.monotonic`."""
+
+    first_byte_by: float  # a body that has not begun by then never begins
+    ends: float  # by then the transaction is over, the reply to the final dot included
+    may_go_on: Callable[[], bool]  # asked before each slice; False cuts the body before its last byte
+
+
+BeforeBody = Callable[[], Awaitable[Permit | None]]
+"""Asks the queue for the permit; None means that this mail must not be sent.
+
+It is cancelled where the relay refuses or leaves meanwhile, so what several mails wait for together has to be shielded.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """The connection ended before the final dot was written: the mail is surely not sent."""
+
+    phase: Phase
+    answered: bool  # a reply to MAIL FROM had been read, so this was an attempt
+    detail: str

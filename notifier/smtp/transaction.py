@@ -1,0 +1,227 @@
+"""MAIL, RCPT, DATA and the body for one mail: in one flight where the relay offers PIPELINING, else step by step.
+
+It knows at each moment whether the final dot may have left, which decides whether a mail may be sent again, and begins
+no body without the queue's permit.
+"""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+
+from notifier.outcomes import Accepted, NotPermitted, Outcome, Phase, Uncertain
+from notifier.smtp import replies
+from notifier.smtp.mail import BeforeBody, Dropped, Mail, Permit
+from notifier.smtp.wire import CLOSED, TIMED_OUT, Answer, Wire
+
+COMMAND_SECONDS = {Phase.MAIL: 60.0, Phase.RCPT: 60.0, Phase.DATA: 120.0}
+DOT_SECONDS = 600.0  # RFC 5321 §4.5.3.2.6
+SLOWEST_BYTES_PER_SECOND = 32 * 1024
+RESET_SECONDS = 10.0
+SLICE = 64 * 1024  # octets of a body that are written at once
+_ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_OK, _FORWARD, _START_INPUT = 250, 251, 354
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What the relay's EHLO promised."""
+
+    pipelining: bool = False  # RFC 2920
+    sized: bool = False  # RFC 1870: it understands SIZE= at MAIL
+    size_limit: int | None = None  # octets
+
+
+class Transaction:
+    """One mail on one connection; `clean` tells afterwards whether the connection may carry another."""
+
+    def __init__(self, wire: Wire, mail: Mail, *, offer: Offer, deadline: float, before_body: BeforeBody) -> None:
+        self.clean = False
+        self._wire = wire
+        self._mail = mail
+        self._offer = offer
+        self._deadline = deadline  # seconds of `time.monotonic`
+        self._before_body = before_body
+        self._permit: asyncio.Future[Permit | None] | None = None
+        self._phase = Phase.MAIL
+        self._answers: dict[Phase, Answer] = {}
+
+    async def run(self) -> Outcome | Dropped:
+        """All of it. Unless it ends clean, the connection is cut before this returns or raises."""
+        flights = self._flights()
+        try:
+            await self._envelope(flights)
+            refusal = self._refusal()
+            if refusal is not None:
+                self._withdraw()
+                await self._tidy_up()
+                return self._dropped() if self._wire.out_of_turn else refusal
+            permit = await self._permission()
+            return await self._body(permit) if isinstance(permit, Permit) else permit
+        finally:
+            self._withdraw()
+            self._wire.unlimit()
+            self.clean = self.clean and self._wire.idle
+            if not self.clean:
+                self._wire.lose("given up")
+
+    # -- the envelope -----------------------------------------------------------------------------
+
+    def _flights(self) -> tuple[bytes, bytes, bytes]:
+        """What is said before the reply to MAIL, RCPT and DATA is waited for. Raises `ValueError` for an address."""
+        if _CONTROL.search(self._mail.sender) or _CONTROL.search(self._mail.recipient):
+            raise ValueError("an address with a control character would be a command of its own")
+        options = f" SIZE={len(self._mail.wire)}" if self._offer.sized else ""
+        if not (self._mail.sender + self._mail.recipient).isascii():
+            options += " SMTPUTF8"  # RFC 6531 §3.4
+        mail = f"MAIL FROM:<{self._mail.sender}>{options}\r\n".encode()
+        rcpt = f"RCPT TO:<{self._mail.recipient}>\r\n".encode()
+        return (mail + rcpt + b"DATA\r\n", b"", b"") if self._offer.pipelining else (mail, rcpt, b"DATA\r\n")
+
+    async def _envelope(self, flights: tuple[bytes, bytes, bytes]) -> None:
+        """Speak and listen until the relay has answered all that was said, has refused, or is gone."""
+        for phase, flight in zip(_ENVELOPE, flights, strict=True):
+            self._phase = phase
+            left = self._deadline - time.monotonic()
+            if flight:
+                if left <= 0:
+                    self._wire.lose("no time left")
+                if self._wire.lost is not None:
+                    return
+                self._wire.command(flight, answers=flight.count(b"\n"))
+                if flight.endswith(b"DATA\r\n"):  # the relay is asked for its 354, and the queue for its permit
+                    self._permit = asyncio.ensure_future(self._before_body())
+            if not self._wire.heard:
+                self._wire.limit(min(COMMAND_SECONDS[phase], left))
+            answer = await self._wire.answer()
+            if answer is None:
+                return
+            self._answers[phase] = answer
+            if answer.code == replies.CLOSING or not (_agrees(phase, answer) or self._offer.pipelining):
+                return
+
+    def _refusal(self) -> Outcome | Dropped | None:
+        """What the answers come to; None if the relay waits for the body.
+
+        Where one of them is no answer to its question none is believed: it may be the answer to another one.
+        """
+        refused = [phase for phase, answer in self._answers.items() if not _agrees(phase, answer)]
+        strange = [phase for phase in refused if not _is_refusal(self._answers[phase])]
+        if strange:
+            self._wire.lose(f"unexpected reply: {self._answers[strange[0]]}", out_of_turn=True)
+            return self._dropped()
+        if not refused:
+            return None if len(self._answers) == len(_ENVELOPE) else self._dropped()
+        self._phase = refused[0]
+        answer = self._answers[self._phase]
+        if answer.code == replies.CLOSING:
+            return self._dropped(str(answer))
+        return replies.judge(self._phase, replies.parse(answer.code, answer.text))
+
+    def _dropped(self, detail: str | None = None) -> Dropped:
+        first = self._answers.get(Phase.MAIL)
+        answered = first is not None and first.code != replies.CLOSING
+        return Dropped(phase=self._phase, answered=answered, detail=detail or self._wire.lost or CLOSED)
+
+    async def _tidy_up(self) -> None:
+        """After a refusal, bring the connection to where the next mail can begin; if that fails, it cannot."""
+        left = min(RESET_SECONDS, self._deadline - time.monotonic())
+        if left <= 0 or not self._wire.idle or any(a.code == replies.CLOSING for a in self._answers.values()):
+            return
+        self._wire.limit(left)
+        if self._permits(Phase.DATA):  # it waits for a body that has no recipient (RFC 2920 §3.1)
+            self._wire.command(b".\r\n")
+            answer = await self._wire.answer()
+            self.clean = answer is not None and 500 <= answer.code < 600  # noqa: PLR2004
+        elif self._permits(Phase.MAIL):
+            self._wire.command(b"RSET\r\n")
+            answer = await self._wire.answer()
+            self.clean = answer is not None and answer.code == _OK
+            if answer is not None and answer.code == _START_INPUT:
+                self._wire.lose(f"unexpected reply: {answer}", out_of_turn=True)
+        else:
+            self.clean = True  # without MAIL there is nothing to reset
+
+    def _permits(self, phase: Phase) -> bool:
+        return phase in self._answers and _agrees(phase, self._answers[phase])
+
+    # -- the permit -------------------------------------------------------------------------------
+
+    async def _permission(self) -> Permit | NotPermitted | Dropped:
+        """The queue's permit, which has been on its way since DATA was said. Raises what asking for it raised."""
+        assert self._permit is not None
+        self._wire.limit(self._deadline - time.monotonic())
+        if not await self._wire.finished(self._permit):
+            late = self._wire.lost == TIMED_OUT
+            return NotPermitted(detail="no permission in time") if late else self._dropped()
+        permit, self._permit = self._permit.result(), None
+        return permit or NotPermitted(detail="not permitted to begin")
+
+    def _withdraw(self) -> None:
+        """A permit that is still being asked for is not wanted any more; nobody waits to hear of it."""
+        if self._permit is not None:
+            self._permit.add_done_callback(_ignore)
+            self._permit.cancel()
+
+    # -- the body ---------------------------------------------------------------------------------
+
+    async def _body(self, permit: Permit) -> Outcome | Dropped:
+        """The body, the final dot and the reply to it."""
+        data = self._mail.wire.replace(b"\n.", b"\n..") + b".\r\n"
+        data = b"." + data if self._mail.wire.startswith(b".") else data
+        seconds = DOT_SECONDS + len(data) / SLOWEST_BYTES_PER_SECOND
+        now = time.monotonic()
+        if now > permit.first_byte_by or now >= permit.ends or not permit.may_go_on():
+            return NotPermitted(detail="permitted too late")
+        self._phase = Phase.BODY
+        self._wire.limit(min(seconds, permit.ends - now))
+        if not await self._write(memoryview(data), permit):
+            return NotPermitted(detail="the permission ended in the middle of the body")
+        answer = await self._wire.answer()
+        if answer is not None:
+            return self._verdict(answer)
+        if self._wire.taken:
+            return Uncertain(detail=f"no reply to the final dot: {self._wire.lost}")
+        return self._dropped()
+
+    async def _write(self, data: memoryview, permit: Permit) -> bool:
+        """Write slice after slice as the socket takes them; False if the permit ended before the last one."""
+        for start in range(0, len(data), SLICE):
+            if start:
+                if not await self._wire.drained():
+                    break
+                if not permit.may_go_on():
+                    return False
+            self._wire.body(data[start : start + SLICE], last=start + SLICE >= len(data))
+        return True
+
+    def _verdict(self, answer: Answer) -> Outcome | Dropped:
+        """What the reply to the final dot comes to; a connection that is out of step is only believed when it agrees.
+
+        421 is a definite reply: the relay did not take responsibility.
+        """
+        reply = replies.parse(answer.code, answer.text)
+        if answer.code == _OK:
+            self.clean = True
+            return Accepted(reply=reply)
+        if not _is_refusal(answer) or self._wire.out_of_turn:
+            return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
+        if answer.code == replies.CLOSING:
+            return self._dropped(str(reply))
+        self.clean = True
+        return replies.judge(Phase.BODY, reply)
+
+
+def _agrees(phase: Phase, answer: Answer) -> bool:
+    return answer.code == _START_INPUT if phase is Phase.DATA else answer.code in (_OK, _FORWARD)
+
+
+def _is_refusal(answer: Answer) -> bool:
+    return 400 <= answer.code < 600  # noqa: PLR2004
+
+
+def _ignore(permit: asyncio.Future[Permit | None]) -> None:
+    """Look at what became of it, because asyncio complains about an exception that nobody looks at."""
+    if not permit.cancelled():
+        permit.exception()

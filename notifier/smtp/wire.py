@@ -1,0 +1,211 @@
+"""The bytes of one connection: reply lines in, commands and bodies out, never a reply without its command.
+
+It promises that nothing the relay says unasked is taken for an answer, and that a lost connection writes not one byte
+more. It knows no phases: those are the transaction's.
+"""
+
+import asyncio
+import re
+from collections import deque
+from typing import Any, NamedTuple
+
+from notifier.smtp import replies
+
+LONGEST_LINE = 4096  # octets; RFC 5321 §4.5.3.1.5 says 512, and real relays say more
+LONGEST_REPLY = 64 * 1024
+TIMED_OUT = "Timed out waiting for server response"
+CLOSED = "the relay closed the connection"
+_LINE = re.compile(rb"[2-5][0-9][0-9](?![^ -])")  # the code, and then a space, a hyphen or nothing
+_SHOWN = 200  # octets of a line that nobody understands
+
+
+class Answer(NamedTuple):
+    """A reply as it came: its code, and its lines joined by newlines."""
+
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return str(replies.parse(self.code, self.text))
+
+
+class Wire(asyncio.Protocol):
+    """Takes over a transport on which the relay owes no reply; one coroutine at a time may wait on it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.lost: str | None = None  # why nothing more can be said or heard
+        self.out_of_turn = False  # the relay said more than was asked, so its answers may belong to other questions
+        self.taken = False  # the last byte of the body has left our hands: the relay may have it
+        self.on_lost = _nothing
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        # TLS reports a buffer as full at `size >= high`, TCP at `size > high`: either way, paused means not empty.
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
+        transport.set_write_buffer_limits(high=1 if self._encrypted else 0, low=0)
+        self._paused = False
+        self._ends_body = False  # what is being written ends with the final dot
+        self._owed = 0  # replies to what was said
+        self._answers: deque[Answer] = deque()
+        self._lines: list[bytes] = []  # of the reply that is being read
+        self._code = b""
+        self._size = 0
+        self._rest = b""  # the beginning of a line
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- what a transaction asks for --------------------------------------------------------------
+
+    def command(self, data: bytes, *, answers: int = 1) -> None:
+        """Say one or more commands in one write."""
+        if self.lost is None and not self._transport.is_closing():
+            self.taken = False
+            self._owed += answers
+            self._transport.write(data)
+
+    def body(self, data: memoryview, *, last: bool) -> None:
+        """Write a slice of a body. With the last one the relay owes a reply, as soon as nothing of it is left here."""
+        if self.lost is not None or self._transport.is_closing():
+            return
+        self._ends_body = last
+        self._transport.write(data)
+        # A failed send closes a TCP transport at once, with nothing taken; TLS has a buffer below that we cannot see.
+        if last and not self._paused and (self._encrypted or not self._transport.is_closing()):
+            self._took_all()
+
+    async def answer(self) -> Answer | None:
+        """The next reply that was asked for, in order; None once the connection is lost."""
+        while not self._answers:
+            if self.lost is not None:
+                return None
+            await self._turn()
+        return self._answers.popleft()
+
+    async def drained(self) -> bool:
+        """Wait until the socket has taken everything; False if the connection was lost instead."""
+        while self._paused and self.lost is None:
+            await self._turn()
+        return self.lost is None
+
+    async def finished(self, task: asyncio.Future[Any]) -> bool:
+        """Wait until somebody else's work is done; False if the connection was lost before."""
+        if not task.done():
+            task.add_done_callback(self._wake)
+            while not task.done() and self.lost is None:
+                await self._turn()
+        return task.done()
+
+    @property
+    def heard(self) -> bool:
+        """True if the next answer need not be waited for."""
+        return bool(self._answers)
+
+    @property
+    def idle(self) -> bool:
+        """True if the connection stands and no reply is owed."""
+        return self.lost is None and not self._owed and not self._transport.is_closing()
+
+    def limit(self, seconds: float) -> None:
+        """Cut the connection in so many seconds, whatever trickles in until then; replaces the limit before."""
+        self.unlimit()
+        self._timer = self._loop.call_later(max(seconds, 0.0), self.lose, TIMED_OUT)
+
+    def unlimit(self) -> None:
+        """No limit any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lose(self, reason: str, *, out_of_turn: bool = False) -> None:
+        """Cut the connection now. A plain close would go on writing what is buffered."""
+        if self.lost is None:
+            self.lost = reason
+            self.out_of_turn = out_of_turn
+            self.unlimit()
+            self._transport.abort()
+            self._wake()
+            self.on_lost()
+
+    # -- what the event loop calls ----------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Pair each reply with the command that is owed one; anything else ends the connection."""
+        if self.lost is not None:
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if not self._hear(line.removesuffix(b"\r")):
+                return
+        if self._rest and (not self._owed or len(self._rest) > LONGEST_LINE):
+            self._refuse(self._rest)
+        if self._answers:
+            self._wake()
+
+    def eof_received(self) -> None:
+        """No reply can come any more, so nothing more is said either."""
+        self.lose(CLOSED)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport's last call."""
+        self.lose(replies.parse(0, str(exc)).text if exc is not None and str(exc) else CLOSED)
+
+    def pause_writing(self) -> None:
+        """The socket has not taken all."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The socket has taken all."""
+        self._paused = False
+        if self._ends_body and self.lost is None:
+            self._took_all()
+        self._wake()
+
+    # -- how ---------------------------------------------------------------------------------------
+
+    def _took_all(self) -> None:
+        self._ends_body = False
+        self.taken = True
+        self._owed += 1
+
+    def _hear(self, line: bytes) -> bool:
+        """Take one line of a reply; False, with the connection cut, if there is no place for it."""
+        self._size += len(line)
+        code = line[:3]
+        if (
+            not self._owed
+            or not _LINE.match(line)
+            or (self._lines and code != self._code)
+            or len(line) > LONGEST_LINE
+            or self._size > LONGEST_REPLY
+        ):
+            self._refuse(line)
+            return False
+        self._lines.append(line[4:])
+        self._code = code
+        if line[3:4] != b"-":
+            self._answers.append(Answer(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))
+            self._lines.clear()
+            self._size = 0
+            self._owed -= 1
+        return True
+
+    def _refuse(self, line: bytes) -> None:
+        """Cut the connection over a line; 421 may come at any time, and only says goodbye (RFC 5321 §3.8)."""
+        text = replies.parse(0, line[:_SHOWN].decode("utf-8", "replace")).text
+        farewell = not self._owed and line.startswith(str(replies.CLOSING).encode())
+        self.lose(text if farewell else f"unexpected line: {text}", out_of_turn=not farewell)
+
+    async def _turn(self) -> None:
+        """Wait until something has happened."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self, _: object = None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,53 @@
+"""Real senders, killed with a real signal at the moments that matter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import caller, process
+from parts.installation import Installation
+from parts.process import Process
+from parts.relay import Relay
+from sqlalchemy import text
+
+from notifier import wiring
+
+
+@pytest.fixture
+async def parts(postgres_installation: Installation) -> AsyncIterator[wiring.Base]:
+    async with postgres_installation.base() as base:
+        yield base
+
+
+async def _sender(installation: Installation, folder: Path, **settings: str) -> Process:
+    database, relay = installation.settings.effective_database_url, installation.settings.smtp
+    given = {"DATABASE_URL": database, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
+    started = Process("sender", env=process.environment(folder, **given | settings))
+    await asyncio.to_thread(started.ready)
+    return started
+
+
+async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
+    postgres_installation: Installation, parts: wiring.Base, relay: Relay, tmp_path: Path
+) -> None:
+    """Killed between the 250 and the commit: the next sender hears it from the journal, and sends nothing again."""
+    async with postgres_installation.client(parts) as client:
+        path = await caller.submit(client)
+        async with parts.database.write() as connection:
+            # Nobody can record an attempt while this lasts, so the sender has read its 250 and cannot write it down.
+            await connection.execute(text("LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE"))
+            with await _sender(postgres_installation, tmp_path) as victim:
+                await relay.wait_for(1)
+                await caller.eventually(lambda: _journalled(tmp_path))
+                victim.kill()
+        with await _sender(postgres_installation, tmp_path):
+            found: dict[str, Any] = await caller.until(client, path, "sent", "unknown")
+    assert (found["status"], found["uncertain_at"]) == ("sent", None)
+    assert (found["attempts"][0]["outcome"], found["attempts"][0]["code"]) == ("accepted", 250)
+    assert len(relay.received) == 1
+
+
+def _journalled(folder: Path) -> bool:
+    return any("Accepted" in path.read_text() for path in (folder / "journal").glob("*.journal"))

@@ -1,0 +1,134 @@
+"""An operator at night: did Bob get his mail, and if not, why; and what is to be done about it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from parts import caller, process
+from parts.installation import Keys
+from parts.process import Process
+from parts.relay import DROP, Relay
+
+Ran = tuple[int, str, str]
+
+
+class Night:
+    """An installation with a server that can be stopped, and an operator at a terminal."""
+
+    def __init__(self, url: str, keys: Keys, relay: Relay, folder: Path) -> None:
+        self._keys, self._port = keys, process.free_port()
+        settings = {"DATABASE_URL": url, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
+        self._env = process.environment(folder, **settings, SENDER__RESEND_AFTER="1")
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """Let it serve; a caller of its API."""
+        headers = {"Authorization": f"Bearer {self._keys.shop}"}
+        with Process("serve", "--port", str(self._port), env=self._env) as server:
+            await asyncio.to_thread(server.ready)
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", headers=headers) as client:
+                yield client
+            await asyncio.to_thread(server.stop)
+
+    async def run(self, *words: str) -> Ran:
+        """A command: exit code, what it says, what it complains about."""
+        ran = await asyncio.to_thread(process.run, *words, env=self._env, check=False)
+        return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.fixture
+def night(sqlite_database: tuple[str, Keys], relay: Relay, tmp_path: Path) -> Night:
+    """On SQLite, where a running server owns the file."""
+    return Night(*sqlite_database, relay, tmp_path)
+
+
+async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Relay) -> None:
+    """Lost twice, found with `unknown`, understood with `show`, resolved, retried: each step says what it did."""
+    relay.say("bob@example.com", "DOT", DROP, times=2)
+    async with night.server() as client:
+        path = await caller.submit(client, "bob@example.com")
+        await caller.until_attempts(client, path, 2)
+        id_ = path.rpartition("/")[2]
+        # While the server runs one can look, and is told why one cannot decide.
+        code, shown, _ = await night.run("show", id_)
+        refused = await night.run("resolve", id_, "--as", "failed")
+    assert code == 0
+    assert "status    unknown (no_final_reply)" in shown
+    assert f"notifier resolve {id_} --as sent|failed|resend" in shown
+    assert [line.split()[1] for line in shown.splitlines()[7:]] == ["accepted", "attempt", "uncertain", "attempt"]
+    assert refused[0] == 1
+    assert "use its API, or stop the server" in refused[2]
+
+    listed = json.loads((await night.run("unknown", "--json"))[1])
+    assert [(one["id"], one["to"], one["reason"]) for one in listed] == [(id_, "bob@example.com", "no_final_reply")]
+    assert listed[0]["since"] < listed[0]["until"]
+    assert "bob@example.com" in (await night.run("unknown"))[1]
+
+    assert (await night.run("cancel", id_))[0] == 1
+    words = "Bob rang:\n\x1b[31mnothing came"
+    assert await night.run("resolve", id_, "--as", "failed", "--comment", words) == (0, "failed\n", "")
+    assert (await night.run("unknown"))[:2] == (0, "")
+    again = await night.run("resolve", id_, "--as", "sent")
+    assert again == (1, "", "notifier: only what is unknown can be resolved: it is failed\n")
+    assert await night.run("retry", id_, "--comment", "relay mended") == (0, "queued\n", "")
+
+    async with night.server() as client:
+        found = await caller.until(client, path, "sent")
+        events = (await client.get(f"{path}/events")).json()["events"]
+    assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "uncertain", "accepted"]
+    done = [(event["kind"], event["detail"]) for event in events if event["actor"] and event["kind"] != "accepted"]
+    assert done == [("resolved", f"as failed: {words}"), ("retried", "relay mended")]
+    assert all(event["actor"].startswith("operator:") for event in events if event["kind"] in {"resolved", "retried"})
+    _, shown, _ = await night.run("show", id_)
+    assert "\x1b" not in shown
+    assert "status    sent" in shown
+    assert "unsure    since" in shown
+    code, text, _ = await night.run("show", id_, "--json")
+    assert (code, json.loads(text)) == (0, json.loads(text) | found | {"events": events})
+
+
+async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
+    """`cancel` stops what has not begun, says so, and does not mind being repeated."""
+    later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    async with night.server() as client:
+        path = await caller.submit(client, "bob@example.com", send_at=later)
+    id_ = path.rpartition("/")[2]
+    assert "status    scheduled" in (await night.run("show", id_))[1]
+    for _ in range(2):
+        assert await night.run("cancel", id_, "--comment", "sold out") == (0, "cancelled\n", "")
+    _, shown, _ = await night.run("show", id_)
+    assert [line.split()[1] for line in shown.splitlines()[6:]] == ["accepted", "scheduled", "cancelled"]
+    assert shown.splitlines()[4] == "what now  nothing: it has ended"
+
+
+async def test_wrong_use_is_named(night: Night) -> None:
+    """No id, no such decision, too long a comment: exit 2. No such notification: exit 1, and one line."""
+    unknown = "0190a5c4-0000-7000-8000-000000000000"
+    for command in ("show", "cancel", "retry"):
+        assert await night.run(command, unknown) == (1, "", "notifier: there is no such notification\n")
+        wrong = await night.run(command, "17")
+        assert wrong == (2, "", "notifier: '17' is not the id of a notification\n")
+    assert (await night.run("resolve", unknown, "--as", "delivered"))[0] == 2
+    assert (await night.run("resolve", unknown))[0] == 2
+    assert (await night.run("cancel", unknown, "--comment", "x" * 901))[0] == 2
+
+
+async def test_on_postgresql_one_decides_beside_a_running_server(
+    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+) -> None:
+    """Nothing has to stop: a failed mail is retried from the terminal, and the server sends it."""
+    night = Night(*postgres_database, relay, tmp_path)
+    relay.say("bob@example.com", "DOT", "554 5.6.0 no")
+    async with night.server() as client:
+        path = await caller.submit(client, "bob@example.com")
+        await caller.until(client, path, "failed")
+        id_ = path.rpartition("/")[2]
+        assert f"to send it again: notifier retry {id_}" in (await night.run("show", id_))[1]
+        assert await night.run("retry", id_) == (0, "queued\n", "")
+        await caller.until(client, path, "sent")
+    assert len(relay.received) == 1

@@ -1,0 +1,47 @@
+"""Fixtures of the chaos tier: scenes on a durable PostgreSQL of its own and on SQLite."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from chaos.scene import Scene
+from parts.installation import Keys, PostgresSeed
+from parts.postgres import OwnServer
+
+
+@pytest.fixture(scope="session")
+def durable_server() -> Iterator[OwnServer]:
+    """A server that forgets nothing it has committed, however it is stopped."""
+    server = OwnServer(durable=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def durable_seed(durable_server: OwnServer) -> Iterator[PostgresSeed]:
+    seed = PostgresSeed(durable_server)
+    yield seed
+    seed.close()
+
+
+@pytest.fixture
+def durable_database(durable_server: OwnServer, durable_seed: PostgresSeed) -> Iterator[tuple[str, Keys]]:
+    name = durable_seed.create()
+    yield durable_server.url(name), durable_seed.keys
+    durable_seed.drop(name)
+
+
+@pytest.fixture
+async def postgres_scene(
+    request: pytest.FixtureRequest, durable_database: tuple[str, Keys], tmp_path: Path
+) -> AsyncIterator[Scene]:
+    async with Scene(request.node.name, *durable_database, tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture
+async def sqlite_scene(
+    request: pytest.FixtureRequest, sqlite_database: tuple[str, Keys], tmp_path: Path
+) -> AsyncIterator[Scene]:
+    async with Scene(request.node.name, *sqlite_database, tmp_path) as scene:
+        yield scene

@@ -1,0 +1,31 @@
+"""The processes below a process, as the kernel knows them (Linux)."""
+
+from collections import defaultdict
+from pathlib import Path
+
+
+def descendants(pid: int) -> set[int]:
+    """Children, their children, and so on."""
+    children: dict[int, set[int]] = defaultdict(set)
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (parent := _parent(int(folder.name))) is not None:
+            children[parent].add(int(folder.name))
+    found: set[int] = set()
+    fresh = children[pid]
+    while fresh:
+        found |= fresh
+        fresh = {child for parent in fresh for child in children[parent]} - found
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """True while it runs; one that is dead and not yet buried counts as dead."""
+    return _parent(pid) is not None
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (OSError, ValueError):
+        return None
+    return int(parent) if state not in "ZX" else None

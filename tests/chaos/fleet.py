@@ -1,0 +1,194 @@
+"""Real processes over one database and one relay: started, killed with signals, started again, never left behind."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx2
+from chaos.events import Follower
+from chaos.family import descendants, is_alive
+from chaos.script import Pace
+from parts import process
+from parts.process import Process
+
+TESTS = Path(__file__).parents[1]
+_PORTS = range(20_000, 30_000)  # below those that the kernel gives to clients, so that a restart finds its own free
+SHOWN_LINES = 10
+REVIVALS = 30  # tries to start what was killed
+ORPHAN_SECONDS = 10.0
+ORPHAN_LOOK = 0.05  # seconds between two looks
+
+
+def lasting_port() -> int:
+    """A port that nobody is likely to take while the process that listens on it is dead."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultRelay:
+    """A running fault relay."""
+
+    port: int
+    log: Follower
+
+
+@contextmanager
+def fault_relay(folder: Path, pace: Pace | None = None, *, seed: int = 0) -> Iterator[FaultRelay]:
+    """A fault relay in a process of its own until the block ends."""
+    log = folder / "relay.log"
+    log.touch()
+    path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
+    times = [f"--{name}={value}" for name, value in asdict(pace or Pace()).items() if name != "slow"]
+    command = [sys.executable, "-m", "chaos.relay", str(log), f"--seed={seed}", *times]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            yield FaultRelay(port=int(running.stdout.readline()), log=Follower(log))
+        finally:
+            running.terminate()
+
+
+@dataclass
+class Member:
+    """One place in the fleet, and the process that fills it now."""
+
+    arguments: tuple[str, ...]
+    env: dict[str, str]
+    metrics_port: int
+    process: Process | None = None  # while it is ready
+    kills: int = 0
+    reviving: asyncio.Task[None] | None = None
+
+
+@dataclass
+class Fleet:
+    """Use it as an async context manager; what still runs at the end is stopped."""
+
+    folder: Path
+    settings: Mapping[str, str]  # of every process, without the prefix
+    api_port: int = field(default_factory=lasting_port)
+    members: dict[str, Member] = field(default_factory=dict)
+    measured: bool = False  # coverage of the processes, which slows their starts
+    orphans: set[int] = field(default_factory=set)  # children of the killed
+
+    async def __aenter__(self) -> Self:
+        self._stack = ExitStack()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        for member in self.members.values():
+            if member.reviving is not None:
+                await asyncio.gather(member.reviving, return_exceptions=True)
+            if member.process is not None:
+                member.process.send(signal.SIGCONT)  # one that a failed test left stopped could not end
+                member.process.send(signal.SIGTERM)
+        await asyncio.to_thread(self._stack.close)
+        for pid in await self.left_behind(seconds=0):
+            os.kill(pid, signal.SIGKILL)
+
+    async def start(self, name: str, *arguments: str, **settings: str) -> None:
+        """Start a process and wait until it is ready; `name` is also its name for the relay."""
+        port = lasting_port()
+        own = {"SMTP__HELO_NAME": f"{name}.example", "SENDER__METRICS_PORT": str(port)}
+        env = process.environment(self.folder, **{**self.settings, **own, **settings})
+        if not self.measured:
+            env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
+        metrics_port = port if arguments[0] == "sender" else self.api_port
+        self.members[name] = Member(arguments=arguments, env=env, metrics_port=metrics_port)
+        await self._fill(self.members[name])
+
+    async def start_api(self, name: str = "api", command: str = "api") -> None:
+        """Start what answers POSTs: `api`, or `serve`."""
+        await self.start(name, command, "--port", str(self.api_port))
+
+    async def start_senders(self, *names: str) -> None:
+        """Start several at once."""
+        await asyncio.gather(*(self.start(name, "sender") for name in names))
+
+    async def start_all(self, *senders: str) -> None:
+        """Start the API and these senders at once."""
+        await asyncio.gather(self.start_api(), self.start_senders(*senders))
+
+    def running(self, name: str) -> Process:
+        """The process of that name."""
+        found = self.members[name].process
+        assert found is not None, f"{name} is not running"
+        return found
+
+    @property
+    def up(self) -> list[str]:
+        """Those that are ready."""
+        return [name for name, member in self.members.items() if member.process is not None]
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL; its children are remembered."""
+        member, victim = self.members[name], self.running(name)
+        self.orphans |= descendants(victim.pid)
+        member.process = None
+        member.kills += 1
+        await asyncio.to_thread(victim.kill)
+
+    def revive(self, name: str) -> None:
+        """The same again from scratch, in the background."""
+        member = self.members[name]
+        member.reviving = asyncio.create_task(self._fill(member, tries=REVIVALS))
+
+    async def stop(self, name: str) -> int:
+        """SIGTERM; the exit status."""
+        victim, self.members[name].process = self.running(name), None
+        return await asyncio.to_thread(victim.stop)
+
+    async def revived(self) -> None:
+        """Wait until whatever was killed is ready again."""
+        tasks = [member.reviving for member in self.members.values() if member.reviving is not None]
+        await asyncio.gather(*tasks)
+
+    async def left_behind(self, *, seconds: float = ORPHAN_SECONDS) -> set[int]:
+        """Children of killed processes that are still alive after so long; they should notice and go."""
+        until = time.monotonic() + seconds
+        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - the dying tell nobody
+            await asyncio.sleep(ORPHAN_LOOK)
+        return left
+
+    async def metric(self, name: str, metric: str) -> float:
+        """The sum of a metric over its labels, as the process of that name exports it."""
+        async with httpx2.AsyncClient(timeout=10) as client:
+            reply = await client.get(f"http://127.0.0.1:{self.members[name].metrics_port}/metrics")
+        lines = [line for line in reply.text.splitlines() if line.startswith((f"{metric} ", f"{metric}{{"))]
+        assert lines, f"{name} exports no {metric}"
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def errors(self) -> str:
+        """The last lines that the processes that run now have written to stderr."""
+        written = []
+        for name, member in self.members.items():
+            if member.process is not None and (lines := member.process.errors.splitlines(keepends=True)):
+                written += [f"-- {name} ({len(lines)} lines)\n", *lines[-SHOWN_LINES:]]
+        return "".join(written)
+
+    async def _fill(self, member: Member, *, tries: int = 1) -> None:
+        """Start it, as whoever supervises it would: again, if it ends because its database is away."""
+        for left in reversed(range(tries)):
+            started = self._stack.enter_context(Process(*member.arguments, env=member.env))
+            try:
+                await asyncio.to_thread(started.ready)
+            except AssertionError:
+                if not left or "database: out of reach" not in started.errors:
+                    raise
+            else:
+                member.process = started
+                return

@@ -1,0 +1,99 @@
+"""What the database says at the end, as the oracle wants it; and waiting until there is an end."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaos.events import Event
+from chaos.oracle import Entry, Evidence, Row
+from sqlalchemy import func, select
+
+from notifier.db.engine import Database
+from notifier.db.tables import Attempt, Notification, OutboxEntry, columns
+from notifier.outcomes import OutcomeName
+from notifier.states import EntryState
+
+LOOK = 0.1  # seconds between two looks
+_attempt, _entry, _notification = columns(Attempt), columns(OutboxEntry), columns(Notification)
+_ATTEMPTS = select(_attempt.notification_id, _attempt.sha256, _attempt.outcome, _attempt.started_at)
+_ROWS = select(
+    _notification.id,
+    _notification.recipient,
+    _notification.message_id,
+    _notification.status,
+    _notification.reason,
+    _notification.uncertain_at,
+)
+_ENTRIES = select(_entry.subject_id, _entry.state)
+
+
+async def settled(database: Database, seconds: float) -> bool:
+    """Wait until no entry is left but those held for a person; False if that takes too long: the oracle says which."""
+    until = time.monotonic() + seconds
+    while await _some_are(database, EntryState.READY, EntryState.LEASED):
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(LOOK)
+    return True
+
+
+async def some_entry(database: Database, state: EntryState, seconds: float) -> None:
+    """Wait until there is an entry in that state."""
+    async with asyncio.timeout(seconds):
+        while not await _some_are(database, state):  # noqa: ASYNC110 - other processes write it
+            await asyncio.sleep(LOOK)
+
+
+async def some_mark(database: Database, seconds: float) -> None:
+    """Wait until an entry has its mark."""
+    statement = select(_entry.id).where(_entry.marked_at.is_not(None)).limit(1)
+    async with asyncio.timeout(seconds):
+        while True:
+            async with database.read() as connection:
+                if (await connection.execute(statement)).first() is not None:
+                    return
+            await asyncio.sleep(LOOK)
+
+
+async def _some_are(database: Database, *states: EntryState) -> bool:
+    """True while an entry is in one of the states; asked so that it costs nothing while there are many."""
+    statement = select(_entry.id).where(_entry.state.in_(states)).limit(1)
+    async with database.read() as connection:
+        return (await connection.execute(statement)).first() is not None
+
+
+async def doubted(database: Database, count: int, seconds: float) -> None:
+    """Wait until so many notifications are or were `unknown`."""
+    statement = select(func.count()).select_from(Notification).where(_notification.uncertain_at.is_not(None))
+    found = 0
+    async with asyncio.timeout(seconds):
+        while found < count:
+            await asyncio.sleep(LOOK)
+            async with database.read() as connection:
+                found = int((await connection.execute(statement)).scalar_one())
+
+
+async def evidence(database: Database, acknowledged: Mapping[str, str], events: Sequence[Event]) -> Evidence:
+    """All of it."""
+    async with database.read() as connection:
+        attempts = (await connection.execute(_ATTEMPTS)).all()
+        rows = (await connection.execute(_ROWS)).mappings().all()
+        entries = (await connection.execute(_ENTRIES)).all()
+    tried = defaultdict(list)
+    for attempt in attempts:
+        tried[attempt.notification_id].append(attempt)
+    return Evidence(
+        acknowledged=acknowledged,
+        events=events,
+        rows=[_row(row, tried[row["id"]]) for row in rows],
+        entries=[Entry(subject_id=str(entry.subject_id), state=entry.state) for entry in entries],
+    )
+
+
+def _row(row: Any, attempts: Sequence[Any]) -> Row:
+    doubts = [attempt.started_at for attempt in attempts if attempt.outcome is OutcomeName.UNCERTAIN]
+    digests = frozenset(attempt.sha256.hex() for attempt in attempts if attempt.sha256)
+    fields = dict(row) | {"id": str(row["id"])}
+    return Row(**fields, first_doubt=min(doubts, default=None), digests=digests)

@@ -1,0 +1,17 @@
+"""How much the chaos tests do: a little with every test run, all of it where NOTIFIER_CHAOS is `long`.
+
+Where they leave something to chance, NOTIFIER_CHAOS_SEED repeats what an earlier run has printed.
+"""
+
+import os
+import random
+from typing import TypeVar
+
+_T = TypeVar("_T")
+LONG = os.environ.get("NOTIFIER_CHAOS", "") == "long"
+SEED = int(os.environ.get("NOTIFIER_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+
+
+def size(short: _T, long: _T) -> _T:
+    """One of the two."""
+    return long if LONG else short

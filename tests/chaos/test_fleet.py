@@ -1,0 +1,27 @@
+"""An API and two senders on PostgreSQL on a good day: every mail as it comes, exactly once, and a clean end."""
+
+import pytest
+from chaos import ledger
+from chaos.load import Load
+from chaos.scene import Scene
+from chaos.script import Pace
+from chaos.size import size
+
+MAILS = size(300, 5000)
+CALLERS = 16
+SENDERS = ("first", "second")
+
+
+@pytest.mark.timeout(size(300, 300))
+async def test_two_senders_send_every_mail_exactly_once(postgres_scene: Scene) -> None:
+    """All POSTs end as that many distinct (Message-ID, recipient) pairs, every row sent, both senders with exit 0."""
+    fleet = await postgres_scene.begin(Pace(), {}, measured=True)
+    await fleet.start_all(*SENDERS)
+    load = Load(fleet.api_port, postgres_scene.key)
+    await load.run((f"user+{n}@example.com" for n in range(MAILS)), callers=CALLERS)
+    await ledger.settled(postgres_scene.database, 120)
+    errors = fleet.errors()
+    assert [await fleet.stop(name) for name in SENDERS] == [0, 0]
+    report = await postgres_scene.report(load.acknowledged, repeated=dict(load.repeated))
+    assert (report.faults, report.sent, report.unknown_ever, report.flagged) == ({}, MAILS, [], [])
+    assert (dict(load.repeated), errors) == ({}, "")

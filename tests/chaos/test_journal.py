@@ -1,0 +1,57 @@
+"""C1, the sharp end: what a killed sender had read from the relay, and what not, while no database could know."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from chaos import ledger
+from chaos.events import Event, Name
+from chaos.load import Load
+from chaos.oracle import Report
+from chaos.scene import Scene
+from chaos.script import Pace
+from parts.postgres import OwnServer
+
+MAILS = 8
+LATE = 1.0  # seconds from the dot to the reply
+READING = 0.3  # seconds in which a sender surely reads what it was told
+SETTINGS = {"SENDER__CONCURRENCY": str(MAILS), "SENDER__RESEND_AFTER": "1"}
+
+
+def _count(events: Sequence[Event], name: Name) -> int:
+    return sum(event.name is name for event in events)
+
+
+async def _killed_without_a_database(scene: Scene, server: OwnServer, *, after: Name) -> Report:
+    """The database goes when every mail is taken; the sender is killed after that or after the replies."""
+    fleet = await scene.begin(Pace(late=LATE), SETTINGS)
+    await fleet.start_all("first")
+    load = Load(fleet.api_port, scene.key)
+    await load.run(f"late+{n}@example.com" for n in range(MAILS))
+    await scene.until(lambda events: _count(events, Name.TAKEN) == MAILS)
+    await asyncio.to_thread(server.halt, "immediate")
+    await scene.until(lambda events: _count(events, after) == MAILS)
+    if after is Name.TOLD:
+        await asyncio.sleep(READING)
+    await fleet.kill("first")
+    await asyncio.to_thread(server.start)
+    fleet.revive("first")
+    await fleet.revived()
+    await ledger.settled(scene.database, 60)
+    return await scene.report(load.acknowledged)
+
+
+@pytest.mark.timeout(300)
+async def test_a_reply_that_was_read_is_never_forgotten(postgres_scene: Scene, durable_server: OwnServer) -> None:
+    """Killed after the 250, before any database could know: sent, never `unknown`, and not sent again."""
+    report = await _killed_without_a_database(postgres_scene, durable_server, after=Name.TOLD)
+    assert (report.faults, report.sent) == ({}, MAILS)
+    assert (report.unknown_ever, report.flagged) == ([], [])
+
+
+@pytest.mark.timeout(300)
+async def test_a_reply_that_nobody_read_makes_unknown(postgres_scene: Scene, durable_server: OwnServer) -> None:
+    """Killed between the dot and the 250: `unknown` first, and only then sent once more."""
+    report = await _killed_without_a_database(postgres_scene, durable_server, after=Name.TAKEN)
+    assert (report.faults, report.sent) == ({}, MAILS)
+    assert (len(report.unknown_ever), len(report.flagged)) == (MAILS, MAILS)

@@ -1,0 +1,79 @@
+"""C1: API and senders are killed with -9 at random moments under load, and what the relay saw must still add up.
+
+Some mails are cancelled meanwhile, in time or too late (A18).
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import pytest
+from chaos import ledger
+from chaos.fleet import Fleet
+from chaos.oracle import Report
+from chaos.scene import Scene
+from chaos.script import Pace
+from chaos.size import SEED, size
+
+SESSIONS = 8  # in flight per sender
+BACKLOG = size(80, 150)  # acknowledged and not yet taken: enough that every kill hits some, few enough to end soon
+SETTLE_SECONDS = size(60, 120)
+PACE = Pace(delay=0.12)
+SETTINGS = {"SENDER__CONCURRENCY": str(SESSIONS), "SENDER__RESEND_AFTER": "2", "SENDER__LEASE": "60"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storm:
+    """How often, and who."""
+
+    kills: int
+    pause: tuple[float, float]  # seconds between two kills
+    least_unknown: int  # fewer mails caught between dot and reply would mean that nothing was put to the test
+
+
+async def _rage(fleet: Fleet, storm: Storm, chance: random.Random) -> None:
+    """Kill whoever is ready, at random moments; each is started again at once."""
+    for _ in range(storm.kills):
+        while not fleet.up:  # noqa: ASYNC110 - processes that start announce themselves to their own task only
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(chance.uniform(*storm.pause))
+        victim = chance.choice(fleet.up)
+        await fleet.kill(victim)
+        fleet.revive(victim)
+
+
+async def _survive(scene: Scene, storm: Storm) -> Report:
+    """The storm under load, the calm after it, and the verdict."""
+    async with scene.under_load(BACKLOG, seed=SEED, cancels=0.1) as load:
+        await _rage(scene.fleet, storm, random.Random(SEED))
+        await scene.fleet.revived()
+    await ledger.settled(scene.database, SETTLE_SECONDS)
+    senders = sum(member.kills for name, member in scene.fleet.members.items() if name != "api")
+    report = await scene.report(
+        load.acknowledged,
+        cancelled=load.cancelled,
+        seed=SEED,
+        kills=storm.kills,
+        of_senders=senders,
+        repeated=dict(load.repeated),
+    )
+    assert (report.faults, report.failed) == ({}, 0)
+    assert storm.least_unknown <= len(report.unknown_ever) <= SESSIONS * senders
+    assert await scene.fleet.left_behind() == set()
+    return report
+
+
+@pytest.mark.timeout(size(300, 1200))
+async def test_kills_on_postgresql(postgres_scene: Scene) -> None:
+    """One API and two senders, killed again and again: nothing lost, nothing stuck, nothing twice without `unknown`."""
+    fleet = await postgres_scene.begin(PACE, SETTINGS)
+    await fleet.start_all("first", "second")
+    await _survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), least_unknown=size(0, 50)))
+
+
+@pytest.mark.timeout(size(300, 600))
+async def test_kills_on_sqlite(sqlite_scene: Scene) -> None:
+    """`serve` killed again and again, API and sender in one: nothing lost, stuck, or twice without `unknown`."""
+    fleet = await sqlite_scene.begin(PACE, SETTINGS)
+    await fleet.start_api("serve", "serve")
+    await _survive(sqlite_scene, Storm(kills=size(2, 50), pause=(0.3, 2.5), least_unknown=size(0, 20)))

@@ -1,0 +1,57 @@
+"""Every fault of the relay at once, without kills: each mail ends as its own fault says, and disturbs no neighbour."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+from chaos import ledger
+from chaos.events import Name
+from chaos.load import Load
+from chaos.scene import Scene
+from chaos.script import Fault, Pace
+from chaos.size import size
+from parts import caller
+
+from notifier.states import Status
+
+OF_EACH = size(3, 40)
+PATIENCE = size(90, 400)  # seconds
+PACE = Pace(late=size(1.0, 20.0), hang=size(1.0, 150.0))  # in the long form silence outlasts our deadline for DATA
+SETTINGS = {"SENDER__CONCURRENCY": size("8", "20"), "SENDER__RESEND_AFTER": "1"}
+
+
+@dataclass(frozen=True)
+class End:
+    """How a mail must end."""
+
+    status: Status
+    taken: int  # times
+    was_unknown: bool = False
+
+
+ENDS = {fault.value: End(Status.SENT, 1) for fault in Fault} | {
+    "user": End(Status.SENT, 1),
+    Fault.DROPDOT.value: End(Status.SENT, 2, was_unknown=True),
+    Fault.LONE354.value: End(Status.FAILED, 0),
+}
+
+
+@pytest.mark.timeout(size(300, 600))
+async def test_all_faults_of_the_relay_at_once(postgres_scene: Scene) -> None:
+    """Deferred ones are sent later, dropped ones resent after `unknown`, refused ones failed, the others sent once."""
+    recipients = [f"{fault}+{n}@example.com" for n in range(OF_EACH) for fault in ENDS]
+    fleet = await postgres_scene.begin(PACE, SETTINGS)
+    await fleet.start_all("first", "second")
+    load = Load(fleet.api_port, postgres_scene.key)
+    await load.run(iter(recipients))
+    async with asyncio.timeout(PATIENCE):
+        while not await ledger.settled(postgres_scene.database, 0.5):
+            await caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
+    report = await postgres_scene.report(load.acknowledged)
+    assert report.faults == {}
+    log = postgres_scene.relay.log.all()
+    taken = Counter(event.recipient for event in log if event.name is Name.TAKEN)
+    rows = (await ledger.evidence(postgres_scene.database, load.acknowledged, log)).rows
+    ends = {row.recipient: End(row.status, taken[row.recipient], row.uncertain_at is not None) for row in rows}
+    assert ends == {recipient: ENDS[recipient.partition("+")[0]] for recipient in recipients}

@@ -1,0 +1,87 @@
+"""C3, the sharp end: a sender that hears nothing, or stands still, while others take it for dead, and then goes on."""
+
+import asyncio
+import random
+import signal
+
+import pytest
+from chaos import ledger
+from chaos.events import Name
+from chaos.load import Load
+from chaos.scene import Scene
+from chaos.script import Pace
+from chaos.size import SEED, size
+from chaos.wire import Held, Wire
+
+from notifier.states import EntryState
+
+DEAD_AFTER = 3.0  # seconds
+LATE = 7.0  # until the 354: longer than a death takes, and less than a permit lasts
+SETTLE_SECONDS = 60
+SETTINGS = {
+    "SENDER__CONCURRENCY": "8",
+    "SENDER__RESEND_AFTER": "1",
+    "SENDER__DEAD_AFTER": str(DEAD_AFTER),
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("permitted", [False, True])
+async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Scene, *, permitted: bool) -> None:
+    """A sender asks for its permit, is silent until another one has rescued the mail, and is heard of again: no body.
+
+    The relay says 354 only after that, and still within the ten seconds in which the permit would have been good.
+    """
+    fleet = await postgres_scene.begin(Pace(late=LATE), SETTINGS)
+    await fleet.start_api()
+    async with Wire(postgres_scene.url) as wire:
+        await fleet.start_senders("other")
+        fleet.running("other").send(signal.SIGSTOP)  # the mail is for the other one
+        await fleet.start("stale", "sender", DATABASE_URL=wire.url)
+        load = Load(fleet.api_port, postgres_scene.key)
+        await load.run(iter(["latedata+1@example.com"]))
+        await ledger.some_entry(postgres_scene.database, EntryState.LEASED, 30)
+        if permitted:  # else its mark is still on the way
+            await ledger.some_mark(postgres_scene.database, 30)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        with wire.held(Held.REQUESTS):
+            fleet.running("other").send(signal.SIGCONT)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while await fleet.metric("other", "notifier_rescued_total") < 1:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.05)
+        await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
+        await asyncio.sleep(LATE + 1.0 - (loop.time() - asked))
+        report = await postgres_scene.report(load.acknowledged, permitted=permitted)
+        begun = [event.connection for event in postgres_scene.relay.log.all() if event.name is Name.BEGIN]
+        # The first connection is the one on which the old permit waited; whoever sends the mail in the end asks anew.
+        assert (begun, report.faults, report.sent) == ([1], {}, 1)
+        assert await fleet.stop("stale") == 0
+
+
+@pytest.mark.timeout(size(300, 600))
+@pytest.mark.parametrize("silence", size([Held.COMMITS], ["stopped", *Held]))
+async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
+    """One of two is silent at random moments for longer than it takes to count as dead; nothing is lost or doubled."""
+    fleet = await postgres_scene.begin(Pace(delay=0.12), SETTINGS)
+    await fleet.start_api()
+    chance = random.Random(SEED)
+    async with Wire(postgres_scene.url) as wire:
+        await fleet.start("stale", "sender", DATABASE_URL=wire.url)
+        await fleet.start_senders("other")
+        async with postgres_scene.under_load(size(60, 100), seed=SEED) as load:
+            for _ in range(size(1, 15)):
+                await asyncio.sleep(DEAD_AFTER + chance.uniform(0, 1))  # both must be sure of themselves first
+                pause = DEAD_AFTER * chance.uniform(1.0, 2.0)
+                if silence == "stopped":
+                    fleet.running("stale").send(signal.SIGSTOP)
+                    await asyncio.sleep(pause)
+                    fleet.running("stale").send(signal.SIGCONT)
+                else:
+                    with wire.held(Held(silence)):
+                        await asyncio.sleep(pause)
+        await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
+        rescued = await fleet.metric("other", "notifier_rescued_total")
+        report = await postgres_scene.report(load.acknowledged, silence=silence, seed=SEED, rescued=rescued)
+        assert (report.faults, report.failed) == ({}, 0)
+        assert await fleet.stop("stale") == 0

@@ -1,0 +1,96 @@
+"""A wire between one process and PostgreSQL on which, for a while, some of what is said does not come through."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import make_url
+
+_SOCKET = ".s.PGSQL.5432"
+_CHUNK = 65536
+
+
+class Held(StrEnum):
+    """What waits."""
+
+    REQUESTS = "requests"
+    REPLIES = "replies"
+    COMMITS = "commits"  # the replies to COMMIT, and what comes after them on the same connection
+
+
+class Wire:
+    """Use it as an async context manager; it listens on a socket of its own and forwards to the server of the URL."""
+
+    def __init__(self, url: str) -> None:
+        self._target = make_url(url)
+        self._folder = tempfile.TemporaryDirectory(prefix="notifier-wire-")
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._held: Held | None = None
+        self._flows = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """The database's URL through this wire."""
+        query = {**self._target.query, "host": self._folder.name}
+        return self._target.set(query=query).render_as_string(hide_password=False)
+
+    @contextmanager
+    def held(self, what: Held) -> Iterator[None]:
+        """What is said so inside the block arrives after it."""
+        self._held = what
+        self._flows.clear()
+        try:
+            yield
+        finally:
+            self._held = None
+            self._flows.set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._accept, Path(self._folder.name) / _SOCKET)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._server.close()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+        await self._server.wait_closed()
+        self._folder.cleanup()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(f"{self._target.query['host']}/{_SOCKET}")
+        ways = [
+            asyncio.create_task(self._carry(reader, back, are_replies=False)),
+            asyncio.create_task(self._carry(there, writer, are_replies=True)),
+        ]
+        self._carrying.update(ways)
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in (writer, back):
+                end.transport.abort()
+            for way in ways:
+                way.cancel()
+            self._carrying.difference_update(ways)
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, are_replies: bool) -> None:
+        while data := await source.read(_CHUNK):
+            if self._waits(data, are_replies=are_replies):
+                await self._flows.wait()
+            target.write(data)
+            await target.drain()
+
+    def _waits(self, data: bytes, *, are_replies: bool) -> bool:
+        match self._held:
+            case Held.REQUESTS:
+                return not are_replies
+            case Held.REPLIES:
+                return are_replies
+            case Held.COMMITS:
+                return are_replies and b"COMMIT\x00" in data  # the tag of CommandComplete
+        return False

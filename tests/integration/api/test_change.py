@@ -1,0 +1,275 @@
+"""`cancel`, `retry`, `resolve` and `events` at the door: bodies, scopes, whose it is, what is told, and 503 in time."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import faults, outcome, problem
+from parts import caller, unsure
+from parts.installation import Installation
+from parts.relay import Relay
+from parts.wire import Proxy
+from pydantic import SecretStr
+from sqlalchemy import update
+
+from notifier import wiring
+from notifier.api.request import LARGEST_BODY
+from notifier.auth import keys
+from notifier.db.tables import ApiKey, Notification, columns
+from notifier.ids import new_id
+from notifier.notification.change import LONGEST_COMMENT
+from notifier.states import Status
+
+PROMISED = 5.0
+"""Seconds within which a caller hears that the database is busy."""
+VERBS = ("cancel", "retry", "resolve")
+JSON = {"Content-Type": "application/json"}
+BODIES: dict[str, tuple[Any, set[tuple[str, str]]]] = {
+    "not an object": (["sent"], {("", "invalid_type")}),
+    "null": (None, {("", "invalid_type")}),
+    "unknown field": ({"as": "sent", "why": "x"}, {("/why", "unknown_field")}),
+    "no such decision": ({"as": "delivered"}, {("/as", "invalid_type")}),
+    "nothing decided": ({}, {("/as", "missing_field")}),
+    "decided under our own name": ({"as_": "sent"}, {("/as", "missing_field"), ("/as_", "unknown_field")}),
+    "several at once": ({"as": 1, "comment": 2}, {("/as", "invalid_type"), ("/comment", "invalid_type")}),
+    "a long comment": ({"as": "sent", "comment": "x" * (LONGEST_COMMENT + 1)}, {("/comment", "too_long")}),
+}
+
+
+async def _unknown(parts: wiring.Base, client: httpx2.AsyncClient) -> str:
+    path = await caller.submit(client)
+    await caller.set_notification(parts.database, path, status=Status.UNKNOWN)
+    return path
+
+
+async def test_the_reply_is_what_get_shows(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Each verb answers 200 with the notification as GET shows it, right after."""
+    for verb, status, body in (
+        ("cancel", None, None),
+        ("retry", Status.FAILED, {"comment": "again"}),
+        ("resolve", Status.UNKNOWN, {"as": "sent"}),
+    ):
+        path = await caller.submit(client)
+        if status is not None:
+            await caller.set_notification(parts.database, path, status=status)
+        reply = await client.post(f"{path}/{verb}", json=body) if body else await client.post(f"{path}/{verb}")
+        assert reply.status_code == 200, reply.text
+        assert reply.json() == (await client.get(path)).json()
+
+
+async def test_a_resolution_is_read_strictly(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Every fault of the body is told with its pointer, and nothing is decided."""
+    path = await _unknown(parts, client)
+    told = {
+        name: await client.post(f"{path}/resolve", content=json.dumps(body), headers=JSON)
+        for name, (body, _) in BODIES.items()
+    }
+    assert {name: faults(reply) for name, reply in told.items()} == {name: want for name, (_, want) in BODIES.items()}
+    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_bodies_obey_the_rules_of_submit(parts: wiring.Base, client: httpx2.AsyncClient, verb: str) -> None:
+    """Another content type is 415, too large 413, not strict JSON 400, an unknown field 422."""
+    path = await _unknown(parts, client)
+    large = b'{"comment": "' + b"x" * LARGEST_BODY + b'"}'
+
+    async def in_pieces() -> Any:
+        for _ in range(6):
+            yield b" " * 100_000
+
+    sent: tuple[tuple[Any, dict[str, str], tuple[int, str]], ...] = (
+        (b'{"as": "sent"}', {"Content-Type": "text/plain"}, (415, "unsupported_media_type")),
+        (large, JSON, (413, "request_too_large")),
+        (in_pieces(), JSON, (413, "request_too_large")),
+        (b'{"as": "sent", "as": "failed"}', JSON, (400, "malformed_json")),
+        (b'{"as": "sent", "comment": "\\u0000"}', JSON, (400, "malformed_json")),
+        (b'{"as": "sent", "status": "sent"}', JSON, (422, "unknown_field")),
+    )
+    for content, headers, told in sent:
+        reply = await client.post(f"{path}/{verb}", content=content, headers=headers)
+        assert outcome(reply) == told, content
+    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+
+
+async def test_only_resolve_needs_a_body(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Without one `cancel` and `retry` go ahead; `resolve` has nothing to decide by."""
+    path = await _unknown(parts, client)
+    assert outcome(await client.post(f"{path}/resolve")) == (415, "unsupported_media_type")
+    assert faults(await client.post(f"{path}/resolve", headers=JSON)) == {("", "missing_body")}
+    assert outcome(await client.post(f"{path}/retry", headers=JSON)) == (409, "not_retryable")
+    assert outcome(await client.post(f"{path}/cancel")) == (409, "already_under_way")
+
+
+async def test_a_key_that_may_only_read_changes_nothing(
+    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+) -> None:
+    """A5: 403 for each verb without the scope to send; the timeline needs the one to read."""
+    path = await _unknown(parts, client)
+    async with installation.client(parts, installation.keys.reader) as reader:
+        for verb in VERBS:
+            assert outcome(await reader.post(f"{path}/{verb}", json={"as": "sent"})) == (403, "insufficient_scope")
+        assert (await reader.get(f"{path}/events")).status_code == 200
+    key = columns(ApiKey)
+    async with parts.database.write() as connection:
+        only_send = update(ApiKey).where(key.prefix == installation.keys.other[:-32])
+        await connection.execute(only_send.values(scopes=[keys.Scope.SEND.value]))
+    async with installation.client(parts, installation.keys.other) as sender:
+        own = await caller.submit(sender)
+        assert outcome(await sender.get(f"{own}/events")) == (403, "insufficient_scope")
+        assert (await sender.post(f"{own}/cancel")).status_code == 200
+    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+
+
+async def test_another_services_notification_cannot_be_told_from_none(
+    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+) -> None:
+    """A5: another service's id, an unknown one and no id are one and the same 404, whatever its status."""
+    waiting, unknown = await caller.submit(client), await _unknown(parts, client)
+    paths = (waiting, unknown, f"/v1/notifications/{new_id()}", "/v1/notifications/17", "/v1/notifications/%00")
+    async with installation.client(parts, installation.keys.other) as other:
+        told = [
+            problem(await other.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {}))
+            for path in paths
+            for verb in VERBS
+        ]
+        told += [problem(await other.get(f"{path}/events")) for path in paths]
+    first = told[0] | {"request_id": ""}
+    assert (first["status"], first["code"]) == (404, "not_found")
+    assert all(one | {"request_id": ""} == first for one in told)
+    assert (await unsure.row_of(parts.database, waiting)).status is Status.QUEUED
+    assert await unsure.entry_of(parts.database, waiting) is not None
+    assert await unsure.events_of(parts.database, unknown) == []
+
+
+async def test_what_is_put_back_wakes_the_sender(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """A retry and a resend hint to the sender of this process, once they are committed."""
+    path = await caller.submit(client)
+    for verb, status, body in (("retry", Status.FAILED, {}), ("resolve", Status.UNKNOWN, {"as": "resend"})):
+        await caller.set_notification(parts.database, path, status=status)
+        await parts.wake.wait(0.0)
+        assert not await parts.wake.wait(0.0)
+        assert (await client.post(f"{path}/{verb}", json=body)).status_code == 200
+        assert await parts.wake.wait(1.0)
+
+
+async def test_the_timeline_tells_the_story(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """Accepted, lost after the dot, resolved by whom and why, refused, retried, sent: in order, each with its words."""
+    path = await unsure.lost_after_the_dot(parts, client, relay)
+    relay.say("bob@example.com", "RCPT", "550 5.7.1 not today")
+    await client.post(f"{path}/resolve", json={"as": "resend", "comment": "Bob has nothing"})
+    async with wiring.sender(parts):
+        await caller.until(client, path, "failed")
+        await client.post(f"{path}/retry")
+        await caller.until(client, path, "sent")
+    events = (await client.get(f"{path}/events")).json()["events"]
+    assert all(set(event) == {"at", "kind", "detail", "actor", "attempt"} for event in events)
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    told = [(event["kind"], event["detail"], event["attempt"] and event["attempt"]["number"]) for event in events]
+    uncertain = events[1]["attempt"]["reply"]
+    assert told == [
+        ("accepted", None, None),
+        ("attempt", f"uncertain: {uncertain}", 1),
+        ("uncertain", "the relay may have taken it, and no reply came", None),
+        ("resolved", "as resend: Bob has nothing", None),
+        ("attempt", "rejected: 550 5.7.1 not today", 2),
+        ("retried", None, None),
+        ("attempt", "accepted: 250 2.0.0 queued", 3),
+        ("sent", "250 2.0.0 queued", None),
+    ]
+    by = (await unsure.row_of(parts.database, path)).created_by
+    assert [event["actor"] for event in events if event["actor"]] == [by, by, by]
+    found = (await client.get(path)).json()
+    assert [event["attempt"] for event in events if event["attempt"]] == found["attempts"]
+
+
+async def test_the_timeline_of_what_was_never_tried(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """A scheduled mail says when; a cancelled one says so once, by whom; a closed one says why it ended."""
+    later = datetime.now(UTC) + timedelta(hours=2)
+    path = await caller.submit(client, send_at=later.isoformat())
+    await client.post(f"{path}/cancel", json={"comment": "sold out"})
+    events = (await client.get(f"{path}/events")).json()["events"]
+    assert [(event["kind"], event["detail"]) for event in events] == [
+        ("accepted", None),
+        ("scheduled", f"for {later.isoformat()}"),
+        ("cancelled", "sold out"),
+    ]
+    closed = await caller.submit(client)
+    await client.post(f"{closed}/cancel")
+    await caller.set_notification(
+        parts.database, closed, status=Status.UNKNOWN, reason="sender_died", detail="nobody looked"
+    )
+    events = (await client.get(f"{closed}/events")).json()["events"]
+    assert (events[-1]["kind"], events[-1]["detail"]) == ("unknown", "sender_died: nobody looked")
+
+
+async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
+    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+) -> None:
+    """What nobody knows is null, in the notification and in its timeline."""
+    path, sender = await unsure.left_by_the_dead(installation, parts, client)
+    sender.die()
+    async with wiring.sender(parts):
+        found = await caller.until(client, path, "unknown")
+    events = (await client.get(f"{path}/events")).json()["events"]
+    assert (found["reason"], found["attempts"][0]["relay"], found["attempts"][0]["duration_ms"]) == (
+        "sender_died",
+        None,
+        None,
+    )
+    (tried,) = [event for event in events if event["kind"] == "attempt"]
+    assert tried["attempt"] == found["attempts"][0]
+    assert tried["detail"].startswith("uncertain: the sender died")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_busy_database_is_503_in_time(parts: wiring.Base, client: httpx2.AsyncClient, verb: str) -> None:
+    """A20: what another transaction holds for long is not waited for; nothing has changed, and later it goes."""
+    status = {"cancel": Status.QUEUED, "retry": Status.FAILED, "resolve": Status.UNKNOWN}[verb]
+    path = await caller.submit(client)
+    await caller.set_notification(parts.database, path, status=status)
+    async with parts.database.write() as other:
+        held = columns(Notification)
+        await other.execute(update(Notification).where(held.id == unsure.id_in(path)).values(status=status))
+        started = time.monotonic()
+        async with asyncio.timeout(3 * PROMISED):
+            reply = await client.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {})
+        assert outcome(reply) == (503, "database_unavailable")
+        assert reply.headers["retry-after"]
+        assert time.monotonic() - started < PROMISED
+    assert (await unsure.row_of(parts.database, path)).status is status
+    assert await unsure.entry_of(parts.database, path) is not None
+    assert parts.database.pool_in_use() == 0
+    reply = await client.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {})
+    assert reply.status_code == 200
+
+
+async def test_a_database_that_hangs_is_503_in_time(postgres_installation: Installation) -> None:
+    """A20: a server that never answers again is 503 within five seconds, and once it does the cancel goes through."""
+    async with Proxy(postgres_installation.settings) as proxy:
+        slow = postgres_installation.with_settings(database_url=SecretStr(proxy.url))
+        async with slow.base() as parts, slow.client(parts) as client:
+            path = await caller.submit(client)
+            assert (await client.get(path)).status_code == 200  # so that the key need not be asked for
+            proxy.silent = True
+            started = time.monotonic()
+            async with asyncio.timeout(3 * PROMISED):
+                reply = await client.post(f"{path}/cancel")
+            assert outcome(reply) == (503, "database_unavailable")
+            assert time.monotonic() - started < PROMISED
+            proxy.silent = False
+            assert (await client.post(f"{path}/cancel")).status_code == 200
+
+
+async def test_the_document_describes_them(client: httpx2.AsyncClient) -> None:
+    """OpenAPI names the four, and what `resolve` wants."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    base = "/v1/notifications/{notification_id}"
+    assert {f"{base}/{verb}" for verb in VERBS} | {f"{base}/events"} <= set(paths)
+    body = paths[f"{base}/resolve"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert set(body["content"]["application/json"]["schema"]["properties"]) == {"as", "comment"}

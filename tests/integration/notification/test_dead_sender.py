@@ -1,0 +1,177 @@
+"""What becomes of a mail whose sender was killed, by the moment of its death; on both databases."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+from parts import caller
+from parts.dead import DeadSender
+from parts.installation import Installation
+from parts.relay import Relay
+from sqlalchemy import text
+
+from notifier import wiring
+from notifier.outbox import store
+from notifier.outbox.handler import Claimed
+from notifier.outbox.store import Whose
+from notifier.outcomes import Accepted, Deferred, Phase, Refused, Rejected, Reply
+from notifier.states import EntryKind, EntryState
+
+QUEUED = Reply(code=250, enhanced="2.0.0", text="queued as 4711")
+BUSY = Deferred(phase=Phase.BODY, reply=Reply(code=451, enhanced="4.3.0", text="try later"))
+NOBODY = Rejected(
+    phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=Reply(code=550, enhanced="5.1.1", text="no such user")
+)
+
+
+@dataclass
+class Scene:
+    """One mail, its sender, and those who come after."""
+
+    installation: Installation
+    parts: wiring.Base
+    client: httpx2.AsyncClient
+    relay: Relay
+    path: str
+    sender: DeadSender
+    entry: Claimed
+
+    async def look(self, *statuses: str) -> dict[str, Any]:
+        """The notification, once a living sender has found the dead one."""
+        async with wiring.sender(self.parts):
+            return await caller.until(self.client, self.path, *statuses)
+
+
+@pytest.fixture
+async def scene(installation: Installation, parts: wiring.Base, relay: Relay) -> AsyncIterator[Scene]:
+    """A mail that a sender has claimed."""
+    async with installation.client(parts) as client:
+        path = await caller.submit(client, "bob@example.com")
+        sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+        (entry,) = await sender.claim()
+        yield Scene(installation, parts, client, relay, path, sender, entry)
+
+
+async def test_killed_after_the_claim(scene: Scene) -> None:
+    """No mark, so no body: another sender sends it at once, and nobody hears of the first."""
+    scene.sender.die()
+    found = await scene.look("sent")
+    assert (len(scene.relay.received), found["uncertain_at"], len(found["attempts"])) == (1, None, 1)
+
+
+async def test_killed_after_the_mark(scene: Scene) -> None:
+    """A body may have left: the mail is unknown, says why, and is sent once more after a while."""
+    await scene.sender.mark([scene.entry])
+    scene.sender.die()
+    found = await scene.look("unknown")
+    assert found["reason"] == "sender_died"
+    assert "sender died" in found["detail"]
+    assert found["next_attempt_at"] is not None
+    ((attempt),) = found["attempts"]
+    assert (attempt["outcome"], attempt["relay"], attempt["duration_ms"]) == ("uncertain", None, None)
+    assert scene.relay.received == []
+    await caller.make_due(scene.parts.database)
+    found = await scene.look("sent")
+    assert found["uncertain_at"] is not None
+    assert len(scene.relay.received) == 1
+
+
+async def test_killed_after_the_250_was_noted(scene: Scene) -> None:
+    """The journal is heard: the mail is sent, with the reply that its sender had read, and never sent again."""
+    await scene.sender.mark([scene.entry])
+    scene.sender.hear(scene.entry, Accepted(reply=QUEUED))
+    scene.sender.die()
+    found = await scene.look("sent")
+    assert (found["uncertain_at"], found["detail"]) == (None, str(QUEUED))
+    ((attempt),) = found["attempts"]
+    assert (attempt["outcome"], attempt["code"], attempt["duration_ms"]) == ("accepted", 250, 250)
+    assert scene.relay.received == []
+    assert list((scene.installation.settings.data_dir / "journal").iterdir()) == []
+
+
+async def test_killed_after_a_no_was_noted(scene: Scene) -> None:
+    """A definite no is heard as well: nothing was taken, and nothing is unknown."""
+    await scene.sender.mark([scene.entry])
+    scene.sender.hear(scene.entry, BUSY)
+    scene.sender.die()
+    found = await scene.look("deferred")
+    assert (found["uncertain_at"], found["reason"]) == (None, "temporary_refusal")
+
+
+async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
+    """What a refusal means is done by whoever hears of it."""
+    await scene.sender.mark([scene.entry])
+    scene.sender.hear(scene.entry, NOBODY)
+    scene.sender.die()
+    found = await scene.look("failed")
+    assert found["reason"] == "recipient_refused"
+    again = await scene.client.get(await caller.submit(scene.client, "bob@example.com"))
+    assert again.json()["status"] == "suppressed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(Accepted(reply=QUEUED), "sent"), (BUSY, "deferred"), (NOBODY, "failed")]
+)
+async def test_a_journal_that_is_found_late(scene: Scene, outcome: Any, status: str) -> None:
+    """The mail was called unknown already, for want of that very reply; the reply settles it."""
+    await scene.sender.mark([scene.entry])
+    journals = scene.sender.journals
+    scene.sender.hear(scene.entry, outcome)
+    scene.sender.die()
+    elsewhere = journals.rename(journals.with_name("elsewhere"))
+    await _overrun(scene)
+    if not scene.parts.database.is_sqlite:
+        scene.installation = scene.installation.with_settings(sender={"dead_after": 1.0})
+        scene.parts = wiring.Base(**{**vars(scene.parts), "settings": scene.installation.settings})
+    found = await scene.look("unknown")
+    assert found["attempts"][0]["outcome"] == "uncertain"
+    journals.rmdir()
+    elsewhere.rename(journals)
+    found = await scene.look(status)
+    assert found["uncertain_at"] is not None
+    assert [attempt["outcome"] for attempt in found["attempts"]] == [type(outcome).__name__.lower()]
+    assert scene.relay.received == []
+
+
+async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> None:
+    """Lines stay in the file after they were settled; hearing them again moves nothing and burns nothing."""
+    await scene.sender.mark([scene.entry])
+    scene.sender.hear(scene.entry, BUSY)
+    scene.sender.die()
+    kept = {path: path.read_bytes() for path in scene.sender.journals.iterdir()}
+    before = await scene.look("deferred")
+    for path, data in kept.items():
+        path.write_bytes(data)
+    async with wiring.sender(scene.parts):
+        await caller.eventually(lambda: not any(path.exists() for path in kept))
+    assert (await scene.client.get(scene.path)).json() == before
+
+
+async def test_a_mail_that_kills_three_times_alone_is_poison(scene: Scene) -> None:
+    """B15: after two losses in company and three alone it has failed, and nobody else has."""
+    victim = scene.sender
+    for lost in range(1, store.MOST_LOST + 1):
+        victim.die()
+        async with scene.parts.database.write() as connection:
+            assert await store.rescue(connection, Whose(kind=EntryKind.EMAIL, holder=victim.boot_id)) == 1
+        await caller.make_due(scene.parts.database)
+        victim = DeadSender(scene.parts.database, scene.sender.journals)
+        (entry,) = await victim.claim(suspects=lost >= 2)
+        assert entry.lost == lost
+    victim.die()
+    other = await caller.submit(scene.client, "ada@example.com")
+    found = await scene.look("failed")
+    assert (found["reason"], found["attempts"]) == ("poison", [])
+    scene.path = other
+    await scene.look("sent")
+
+
+async def _overrun(scene: Scene) -> None:
+    """Let the lease of the marked claim be over."""
+    early = "'2026-01-01 00:00:00.000000'"
+    async with scene.parts.database.write() as connection:
+        await connection.execute(
+            text(f"UPDATE outbox_entry SET due_at = {early} WHERE state = '{EntryState.LEASED.value}'")
+        )

@@ -1,0 +1,205 @@
+"""The fence protocol's rules 2 to 7 in the database's own words, on SQLite and PostgreSQL."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from parts.queue import ALL, Queue
+from sqlalchemy import select
+
+from notifier.db.tables import OutboxEntry, columns
+from notifier.ids import new_id
+from notifier.outbox import store
+from notifier.outbox.handler import Finish, Hold, Release, Reschedule, Settlement
+from notifier.outbox.marker import BODY_LEASE
+from notifier.outbox.store import MOST_LOST, Whose
+from notifier.states import EntryKind, EntryState
+
+_entry = columns(OutboxEntry)
+
+
+async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: Queue) -> None:
+    """Rule 2: the mark is set, and the lease is that of a body from now on."""
+    entry = await queue.enqueue()
+    (claimed,) = await queue.claim()
+    queue.later(minutes=4)
+    assert await queue.mark(claimed) == {claimed.fence}
+    row = await queue.row(entry.id)
+    assert row is not None
+    assert (row.marked_at, row.due_at) == (queue.now, queue.now + BODY_LEASE)
+
+
+async def test_no_mark_without_the_lease(queue: Queue) -> None:
+    """Rule 2: an overrun lease, a rescued one, another holder's, an old fence and a withdrawn entry get none."""
+    for _ in range(3):
+        await queue.enqueue()
+    overrun, rescued, withdrawn = await queue.claim()
+    stranger = Queue(queue.database, queue.now)
+    assert await stranger.mark(overrun) == set()
+    assert await _withdraw(queue, withdrawn.subject_id)
+    assert await queue.mark(withdrawn) == set()
+    queue.later(minutes=5)
+    assert await queue.mark(overrun) == set()
+    await queue.rescue()
+    assert await queue.mark(rescued) == set()
+    again = await queue.claim()
+    assert await queue.mark(overrun, rescued) == set()
+    assert await queue.mark(*again) == {entry.fence for entry in again}
+
+
+async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: Queue) -> None:
+    """Rule 3: an overrun marked claim is not made ready, but handed over for a decision, with its fence unchanged."""
+    await queue.enqueue()
+    (claimed,) = await queue.claim()
+    await queue.mark(claimed)
+    queue.later(minutes=19)
+    assert await queue.lost() == []
+    queue.later(minutes=1)
+    assert await queue.rescue() == 0
+    (lost,) = await queue.lost()
+    assert (lost.entry.fence, lost.marked_at) == (claimed.fence, queue.now - timedelta(minutes=20))
+    assert len(await queue.settle(Settlement(entry=lost.entry, action=Reschedule(delay=timedelta(0), attempts=1)))) == 1
+    (again,) = await queue.claim()
+    assert (again.lease_no, again.lost, again.attempts) == (2, 0, 1)
+    row = await queue.row(claimed.id)
+    assert row is not None
+    assert row.marked_at is None
+
+
+async def test_one_holders_claims_are_rescued_at_once(queue: Queue) -> None:
+    """A dead process' entries need not wait for their lease; another's are left alone."""
+    await queue.enqueue()
+    (mine,) = await queue.claim()
+    await queue.enqueue()
+    stranger = Queue(queue.database, queue.now)
+    (theirs,) = await stranger.claim()
+    assert await queue.rescue(Whose(kind=EntryKind.EMAIL, holder=stranger.holder)) == 1
+    assert (await _state(queue, mine.id), await _state(queue, theirs.id)) == (EntryState.LEASED, EntryState.READY)
+
+
+async def test_a_proof_deletes_what_is_not_marked_again(queue: Queue) -> None:
+    """Rule 5: whoever holds the entry by now, unless a new body of it may have begun; a missing one is no error."""
+    for _ in range(4):
+        await queue.enqueue()
+    ready, leased, marked, gone = stale = await queue.claim()
+    queue.later(minutes=5)
+    await queue.rescue()
+    again = {entry.id: entry for entry in await queue.claim()}
+    await queue.settle(Settlement(entry=again[ready.id], action=Release()))
+    await queue.mark(again[marked.id])
+    await queue.finish(again[gone.id])
+    async with queue.database.write() as connection:
+        await store.prove(connection, stale)
+    assert await _state(queue, ready.id) is None
+    assert await _state(queue, leased.id) is None
+    assert await _state(queue, marked.id) is EntryState.LEASED
+
+
+async def test_a_withdrawal_spares_what_is_marked(queue: Queue) -> None:
+    """Rule 6: waiting, held and leased work can be taken back; once its body may have begun, it cannot."""
+    for _ in range(4):
+        await queue.enqueue()
+    ready, held, leased, marked = await queue.claim()
+    await queue.settle(Settlement(entry=ready, action=Release()), Settlement(entry=held, action=Hold()))
+    await queue.mark(marked)
+    assert [await _withdraw(queue, e.subject_id) for e in (ready, held, leased, marked)] == [True, True, True, False]
+    assert await queue.states() == {EntryState.READY: 0, EntryState.LEASED: 1, EntryState.HELD: 0}
+
+
+async def test_a_suspect_is_claimed_alone(queue: Queue) -> None:
+    """From the second loss on an entry is in no claim but one of its own kind."""
+    entry = await queue.enqueue()
+    for _ in range(2):
+        await queue.claim()
+        await queue.rescue(ALL)
+    await queue.enqueue()
+    async with queue.database.read() as connection:
+        assert await store.suspected(connection, EntryKind.EMAIL, now=queue.now)
+    assert [claimed.id for claimed in await queue.claim()] != [entry.id]
+    (suspect,) = await queue.claim(suspects=True)
+    assert (suspect.id, suspect.lost) == (entry.id, 2)
+    async with queue.database.read() as connection:
+        assert not await store.suspected(connection, EntryKind.EMAIL, now=queue.now)
+
+
+async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> None:
+    """A host that kills whatever runs on it convicts nobody: lost alone, an entry waits 10 s, then a minute."""
+    entry = await queue.enqueue()
+    waits = []
+    for lost in range(MOST_LOST):
+        await queue.claim(suspects=lost >= 2)
+        assert await queue.rescue(ALL) == 1
+        row = await queue.row(entry.id)
+        assert row is not None
+        waits.append((row.due_at - queue.now).total_seconds())
+        queue.now = row.due_at
+    assert waits == [0, 0, 10, 60]
+
+
+async def test_the_third_loss_alone_needs_a_word(queue: Queue) -> None:
+    """What was lost twice in company and three times alone is not made ready again, but handed to the handler."""
+    await queue.enqueue()
+    for lost in range(MOST_LOST):
+        await queue.claim(suspects=lost >= 2)
+        await queue.rescue(ALL)
+        queue.later(minutes=2)
+    (claimed,) = await queue.claim(suspects=True)
+    assert await queue.rescue(ALL) == 0
+    (lost_one,) = await queue.lost(ALL)
+    assert (lost_one.entry.fence, lost_one.marked_at, lost_one.entry.lost) == (claimed.fence, None, MOST_LOST)
+
+
+async def test_held_entries_ripen(queue: Queue) -> None:
+    """What is held until some time becomes ready then; what is held for good never does."""
+    for _ in range(2):
+        await queue.enqueue()
+    until, for_good = await queue.claim()
+    await queue.settle(
+        Settlement(entry=until, action=Hold(delay=timedelta(hours=1), attempts=2)),
+        Settlement(entry=for_good, action=Hold()),
+    )
+    assert await _ripen(queue) == 0
+    queue.later(hours=1)
+    assert await _ripen(queue) == 1
+    queue.later(days=20000)
+    assert await _ripen(queue) == 0
+    (claimed,) = await queue.claim()
+    assert (claimed.id, claimed.attempts) == (until.id, 2)
+
+
+async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> None:
+    """Entries that a holder has without knowing it are ready again; those that it knows, or marked, stay."""
+    for _ in range(3):
+        await queue.enqueue()
+    known, unheard, marked = await queue.claim()
+    await queue.mark(marked)
+    async with queue.database.write() as connection:
+        assert await store.disown(connection, queue.holder, [known.id], now=queue.now) == 1
+        assert await store.disown(connection, new_id(), [], now=queue.now) == 0
+    assert await _state(queue, unheard.id) is EntryState.READY
+    assert (await queue.states())[EntryState.LEASED] == 2
+
+
+async def test_a_settle_takes_the_mark_away(queue: Queue) -> None:
+    """A mark belongs to one claim: whoever claims next has to ask anew, and can be stopped."""
+    await queue.enqueue()
+    (claimed,) = await queue.claim()
+    await queue.mark(claimed)
+    await queue.settle(Settlement(entry=claimed, action=Release()))
+    (again,) = await queue.claim()
+    assert await _withdraw(queue, again.subject_id)
+    assert await queue.settle(Settlement(entry=again, action=Finish())) == []
+
+
+async def _withdraw(queue: Queue, subject_id: UUID) -> bool:
+    async with queue.database.write() as connection:
+        return await store.withdraw(connection, subject_id)
+
+
+async def _ripen(queue: Queue) -> int:
+    async with queue.database.write() as connection:
+        return await store.ripen(connection, now=queue.now)
+
+
+async def _state(queue: Queue, id_: UUID) -> EntryState | None:
+    async with queue.database.read() as connection:
+        return (await connection.execute(select(_entry.state).where(_entry.id == id_))).scalar_one_or_none()

@@ -1,0 +1,133 @@
+"""Who counts as dead: only who is silent for long, by one's own time, while one's own beats succeed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from parts import postgres
+from parts.installation import Installation
+from parts.time import HandClock
+from sqlalchemy import text
+
+from notifier.db import migrate
+from notifier.db.engine import Database
+from notifier.ids import new_id
+from notifier.outbox import life
+from notifier.outbox.life import Life
+
+DEAD_AFTER = 30.0
+BEAT = DEAD_AFTER / life.BEATS
+
+
+@pytest.fixture
+async def database(postgres_installation: Installation) -> AsyncIterator[Database]:
+    async with postgres_installation.base() as base:
+        yield base.database
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def one(database: Database, clock: HandClock) -> Life:
+    return Life(database, new_id(), clock, dead_after=DEAD_AFTER)
+
+
+@pytest.fixture
+def other(database: Database, clock: HandClock) -> Life:
+    return Life(database, new_id(), clock, dead_after=DEAD_AFTER)
+
+
+async def test_whoever_beats_lives(one: Life, other: Life, clock: HandClock) -> None:
+    """Two that beat never take each other for dead."""
+    for _ in range(20):
+        assert await one.beat() == await other.beat() == []
+        clock.later(BEAT)
+    assert one.is_steady()
+
+
+async def test_silence_is_death_after_its_time_and_not_before(one: Life, other: Life, clock: HandClock) -> None:
+    """The same beat seen for thirty seconds of one's own time."""
+    await other.beat()
+    for _ in range(life.BEATS):
+        assert await one.beat() == []
+        clock.later(BEAT)
+    assert await one.beat() == [other.boot_id]
+
+
+async def test_one_that_stood_still_itself_judges_nobody(one: Life, other: Life, clock: HandClock) -> None:
+    """After a stop of one's own the others get their whole time again."""
+    await other.beat()
+    await one.beat()
+    for _ in range(life.BEATS):
+        clock.later(BEAT)
+        await one.beat()
+        await other.beat()
+    assert one.is_steady()
+    clock.later(300)
+    assert not one.is_steady()  # before it has even tried to beat again
+    assert await one.beat() == []
+    assert not one.is_steady()
+
+
+async def test_a_wrong_clock_kills_nobody(one: Life, other: Life, clock: HandClock, database: Database) -> None:
+    """However wrong the times in the beats are: only whether they change counts."""
+    for _ in range(20):
+        await other.beat()
+        async with database.write() as connection:
+            await connection.execute(
+                text("UPDATE sender_process SET beat_at = beat_at - interval '1 hour' WHERE id = :id"),
+                {"id": other.boot_id},
+            )
+        assert await one.beat() == []
+        clock.later(BEAT)
+
+
+async def test_nobody_is_sure_of_himself_for_longer_than_others_are(one: Life, clock: HandClock) -> None:
+    """One stops writing bodies before anybody can think one dead."""
+    assert not one.is_sure()
+    await one.beat()
+    clock.later(life.OWN_SHARE * DEAD_AFTER - 1)
+    assert one.is_sure()
+    clock.later(2)
+    assert not one.is_sure()
+
+
+async def test_whoever_was_taken_for_dead_comes_back(one: Life, other: Life, database: Database) -> None:
+    """A row that others have deleted is written again by the next beat."""
+    await other.beat()
+    async with database.write() as connection:
+        await life.forget(connection, other.boot_id)
+    await other.beat()
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM sender_process"))).scalar_one() == 1
+
+
+@pytest.mark.timeout(60)
+async def test_an_outage_kills_nobody(clock: HandClock) -> None:
+    """C4: while the database is away nobody beats; when it is back, all have their whole time again."""
+    server = await asyncio.to_thread(lambda: postgres.OwnServer(durable=True))
+    try:
+        database = Database(server.url("postgres"))
+        await migrate.upgrade(database)
+        one, other = (Life(database, new_id(), clock, dead_after=DEAD_AFTER) for _ in range(2))
+        await other.beat()
+        await one.beat()
+        await asyncio.to_thread(server.halt)
+        for _ in range(3):
+            clock.later(BEAT)
+            assert await one.beat() == []
+        await asyncio.to_thread(server.start)
+        clock.later(DEAD_AFTER)
+        assert await one.beat() == []
+        assert not one.is_steady()
+        for _ in range(life.BEATS - 1):
+            clock.later(BEAT)
+            assert await one.beat() == []
+        clock.later(BEAT)
+        assert await one.beat() == [other.boot_id]
+        await database.close()
+    finally:
+        await asyncio.to_thread(server.stop)

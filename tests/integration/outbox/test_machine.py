@@ -1,0 +1,273 @@
+"""Anything in any order, on the real databases with a clock of the test's own: the queue keeps its promises.
+
+Three senders claim, mark, write bodies, hear or do not hear, are killed and come back; callers cancel and retry.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from parts.installation import Installation
+from parts.queue import OVERRUN, Queue
+from parts.witness import Mail, Sender, Work
+from sqlalchemy import delete, select
+
+from notifier.db.engine import Database
+from notifier.db.tables import OutboxEntry, columns
+from notifier.ids import new_id
+from notifier.outbox import store
+from notifier.outbox.handler import Finish, Hold, NewEntry, Release, Reschedule, Settlement
+from notifier.outbox.marker import FIRST_BYTE_SECONDS
+from notifier.outbox.store import Whose
+from notifier.states import EntryKind, Priority
+
+LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
+SENDERS = st.integers(0, 2)
+PICK = st.integers(0, 1_000_000)
+SUBJECTS = select(columns(OutboxEntry).subject_id)
+
+
+class Machine(RuleBasedStateMachine):
+    """The senders, the callers, and the database between them."""
+
+    runner: ClassVar[asyncio.Runner]
+    database: ClassVar[Database]
+
+    @initialize()
+    def begin(self) -> None:
+        self.queue = Queue(self.database)
+        self.mails: dict[UUID, Mail] = {}
+        self.senders = [Sender() for _ in range(3)]
+        self.journals: list[Work] = []
+        self.run(self._empty())
+
+    def run(self, doing: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(doing)
+
+    # -- callers ----------------------------------------------------------------------------------
+
+    @rule()
+    def enqueue(self) -> None:
+        mail = Mail(new_id())
+        self.mails[mail.subject_id] = mail
+        self.run(self._enqueue(mail))
+
+    @rule(number=PICK)
+    def cancel(self, number: int) -> None:
+        mail = self._mail(number, "waiting")
+        if mail is not None and self.run(self._withdraw(mail)):
+            mail.status = "cancelled"
+
+    @rule(number=PICK)
+    def retry(self, number: int) -> None:
+        if (mail := self._mail(number, "failed")) is not None:
+            mail.status = "waiting"
+            self.run(self._enqueue(mail))
+
+    @rule(number=PICK)
+    def resolve(self, number: int) -> None:
+        mail = self._mail(number, "unknown")
+        if mail is not None and self.run(self._withdraw(mail)):
+            mail.status = "waiting"
+            self.run(self._enqueue(mail))
+
+    # -- senders ----------------------------------------------------------------------------------
+
+    @rule(who=SENDERS, room=st.integers(1, 4))
+    def claim(self, who: int, room: int) -> None:
+        sender = self.senders[who]
+        self.queue.holder = sender.boot_id
+        for entry in self.run(self.queue.claim(room)):
+            mail = self.mails[entry.subject_id]
+            sender.work.append(Work(entry, mail, uncertain_before=mail.was_unknown))
+
+    @rule(who=SENDERS, number=PICK)
+    def mark(self, who: int, number: int) -> None:
+        sender = self.senders[who]
+        if (work := sender.pick(number, "claimed")) is None:
+            return
+        self.queue.holder = sender.boot_id
+        permitted = work.mail.status in ("waiting", "unknown")
+        if permitted and self.run(self.queue.mark(work.entry)):
+            work.stage, work.marked_at = "marked", self.queue.now
+        else:
+            sender.work.remove(work)
+
+    @rule(who=SENDERS, number=PICK)
+    def body(self, who: int, number: int) -> None:
+        if (work := self.senders[who].pick(number, "marked")) is None:
+            return
+        if self.queue.now - work.marked_at > timedelta(seconds=FIRST_BYTE_SECONDS):
+            self._settle(who, work, Release())
+            return
+        mail = work.mail
+        assert not mail.maybe_taken or mail.was_unknown, "a second body, silently"
+        assert mail.status != "cancelled", "a body after the cancel"
+        row = self.run(self.queue.row(work.entry.id))
+        assert row is not None
+        assert (row.state, row.lease_no) == ("leased", work.entry.lease_no), "a body after the rescue"
+        mail.maybe_taken, work.stage = True, "body"
+
+    @rule(who=SENDERS, number=PICK, stage=st.sampled_from(["heard", "refused", "silent"]))
+    def reply(self, who: int, number: int, stage: str) -> None:
+        if (work := self.senders[who].pick(number, "body")) is not None:
+            work.stage = stage
+            if stage == "refused" and not work.uncertain_before:
+                work.mail.maybe_taken = False
+
+    @rule(who=SENDERS, number=PICK, final=st.booleans())
+    def settle(self, who: int, number: int, *, final: bool) -> None:
+        work = self.senders[who].pick(number, "claimed", "heard", "refused", "silent")
+        if work is None:
+            return
+        if work.stage == "heard":
+            self._settle(who, work, Finish())
+        elif work.stage == "claimed":
+            self._settle(who, work, Release())
+        elif work.stage == "refused":
+            again = Reschedule(delay=timedelta(minutes=1), attempts=1)
+            if self._settle(who, work, Finish() if final else again) and not work.uncertain_before:
+                self._becomes(work.mail, "failed" if final else "waiting")
+        else:
+            action = (
+                Hold(delay=timedelta(hours=72))
+                if work.uncertain_before
+                else Reschedule(delay=timedelta(minutes=15), attempts=1)
+            )
+            if self._settle(who, work, action):
+                self._uncertain(work.mail)
+
+    @rule(who=SENDERS)
+    def kill(self, who: int) -> None:
+        self.journals += [work for work in self.senders[who].work if work.stage in ("heard", "refused")]
+        dead = self.senders[who].boot_id
+        self.senders[who] = Sender()
+        self.run(self._rescue_after_replay(Whose(kind=EntryKind.EMAIL, holder=dead)))
+
+    @precondition(lambda self: self.journals)
+    @rule()
+    def find_a_journal_again(self) -> None:
+        """Lines that were heard before are heard once more, and change nothing."""
+        for work in self.journals:
+            if work.stage == "heard":
+                self.run(self._prove(work))
+
+    @rule()
+    def rescue(self) -> None:
+        self.run(self._rescue_after_replay(OVERRUN))
+
+    @rule(seconds=st.sampled_from([1, 11, 61, 301, 1201]))
+    def later(self, seconds: int) -> None:
+        self.queue.later(seconds=seconds)
+
+    # -- promises ---------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Whoever waits has an entry."""
+        if hasattr(self, "mails"):
+            have = self.run(self._subjects())
+            for mail in self.mails.values():
+                assert mail.status not in ("waiting", "unknown") or mail.subject_id in have
+
+    # -- how --------------------------------------------------------------------------------------
+
+    def _mail(self, number: int, status: str) -> Mail | None:
+        found = [mail for mail in self.mails.values() if mail.status == status]
+        return found[number % len(found)] if found else None
+
+    def _becomes(self, mail: Mail, status: str) -> None:
+        if mail.status in ("waiting", "unknown"):
+            mail.status = status
+
+    def _uncertain(self, mail: Mail) -> None:
+        if mail.status in ("waiting", "unknown"):
+            mail.status, mail.was_unknown = "unknown", True
+
+    def _settle(self, who: int, work: Work, action: Any) -> bool:
+        """Hand in; True if the fence held."""
+        self.senders[who].work.remove(work)
+        held = bool(self.run(self.queue.settle(Settlement(entry=work.entry, action=action))))
+        if work.stage == "heard":
+            self.run(self._prove(work))
+        return held
+
+    async def _prove(self, work: Work) -> None:
+        async with self.database.write() as connection:
+            await store.prove(connection, [work.entry])
+        work.mail.status = "sent"
+
+    async def _rescue_after_replay(self, whose: Whose) -> None:
+        for work in self.journals:
+            settlement = Settlement(entry=work.entry, action=Finish())
+            if whose.holder is not None and work.stage == "heard":
+                await self.queue.settle(settlement)
+                await self._prove(work)
+            elif whose.holder is not None and await self.queue.settle(settlement) and not work.uncertain_before:
+                self._becomes(work.mail, "failed")
+        if whose.holder is not None:
+            self.journals = [work for work in self.journals if work.stage == "heard"]
+        lost = await self.queue.lost(whose)
+        again = [Reschedule(delay=timedelta(minutes=15), attempts=one.entry.attempts + 1) for one in lost]
+        pairs = zip(lost, again, strict=True)
+        for settled in await self.queue.settle(*(Settlement(entry=one.entry, action=action) for one, action in pairs)):
+            self._uncertain(self.mails[settled.entry.subject_id])
+        await self.queue.rescue(whose)
+
+    async def _enqueue(self, mail: Mail) -> None:
+        entry = NewEntry(
+            id=new_id(),
+            kind=EntryKind.EMAIL,
+            subject_id=mail.subject_id,
+            service_id=new_id(),
+            priority=Priority.NORMAL,
+            due_at=self.queue.now,
+        )
+        async with self.database.write() as connection:
+            await store.enqueue(connection, [entry])
+
+    async def _withdraw(self, mail: Mail) -> bool:
+        async with self.database.write() as connection:
+            return await store.withdraw(connection, mail.subject_id)
+
+    async def _subjects(self) -> set[UUID]:
+        async with self.database.read() as connection:
+            return set((await connection.execute(SUBJECTS)).scalars())
+
+    async def _empty(self) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(delete(OutboxEntry))
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+def test_anything_in_any_order(installation: Installation) -> None:
+    """No order of claims, marks, replies, kills, rescues, cancels and retries breaks a promise."""
+    with asyncio.Runner() as runner:
+        database = Database(installation.settings.effective_database_url)
+        machine = type("Bound", (Machine,), {"runner": runner, "database": database})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=400 if LONG else 25,
+                stateful_step_count=60 if LONG else 40,
+                deadline=None,
+                derandomize=not LONG,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        runner.run(database.close())

@@ -1,0 +1,139 @@
+"""The gate to the body: shared by all who wait at it, and shut when anything that it stands on is missing."""
+
+import asyncio
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from parts.handler import Plain
+from parts.installation import Installation
+from parts.queue import Queue
+from parts.time import HandClock
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+from notifier.outbox.handler import Claimed
+from notifier.outbox.holder import Holder
+from notifier.outbox.journal import Journal
+from notifier.outbox.life import Life
+from notifier.outbox.marker import BODY_LEASE, FIRST_BYTE_SECONDS, Marker
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+class Choosy(Plain):
+    """Permits all but one, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.unwanted: UUID | None = None
+
+    async def permitted(self, _connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
+        self.asked += 1
+        return set(subjects) - {self.unwanted}
+
+
+@pytest.fixture
+def journal(queue: Queue, tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path / "journal", queue.holder)
+    yield made
+    made.close()
+
+
+async def claimed(queue: Queue, count: int) -> list[Claimed]:
+    """That many claims whose lease runs by the real clock."""
+    for _ in range(count):
+        await queue.enqueue()
+    queue.now = SystemClock().now()
+    return await queue.claim(count)
+
+
+async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal: Journal) -> None:
+    """Fifty marks asked for at one moment cost two transactions, not fifty."""
+    handler, entries = Choosy(), await claimed(queue, 50)
+    clock = HandClock()
+    marker = Marker(queue.database, handler, holder=_holder(queue, journal), clock=clock)
+    permits = await asyncio.gather(*(marker.mark(entry) for entry in entries))
+    assert handler.asked <= 2
+    for permit in permits:
+        assert permit is not None
+        assert permit.first_byte_by == clock.ticks + FIRST_BYTE_SECONDS
+        assert permit.ends < clock.ticks + BODY_LEASE.total_seconds()
+        assert permit.may_go_on()
+
+
+async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: Journal) -> None:
+    """Ended, expired or suppressed meanwhile: that one gets none, its neighbour does."""
+    handler, (one, other) = Choosy(), await claimed(queue, 2)
+    handler.unwanted = one.subject_id
+    marker = Marker(queue.database, handler, holder=_holder(queue, journal), clock=HandClock())
+    assert await marker.mark(one) is None
+    assert await marker.mark(other) is not None
+
+
+async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:
+    """Whoever cannot commit the permission does not have it."""
+    (entry,) = await claimed(queue, 1)
+    nowhere = Database(NOWHERE)
+    marker = Marker(nowhere, Plain(), holder=_holder(queue, journal), clock=HandClock())
+    assert await marker.mark(entry) is None
+    await nowhere.close()
+
+
+async def test_no_journal_no_mark(queue: Queue, journal: Journal) -> None:
+    """What could not be noted must not be begun."""
+    (entry,) = await claimed(queue, 1)
+    marker = Marker(queue.database, Plain(), holder=_holder(queue, journal), clock=HandClock())
+    file, journal._file = journal._file, os.open("/dev/full", os.O_WRONLY)
+    journal.append(entry, {})
+    assert await marker.mark(entry) is None
+    os.close(journal._file)
+    journal._file = file
+    journal.rewrite()
+    assert await marker.mark(entry) is not None
+    journal.settled(entry)
+
+
+async def test_whoever_may_be_thought_dead_gets_no_mark(queue: Queue, journal: Journal) -> None:
+    """Without a beat for some time others may have taken over; a permit given before that does not last either."""
+    first, second = await claimed(queue, 2)
+    clock = HandClock()
+    life = Life(queue.database, queue.holder, clock, dead_after=30)
+    life._last_beat = clock.monotonic()  # SQLite has no table of beats to write to
+    holder = Holder(boot_id=queue.holder, journal=journal, life=life)
+    marker = Marker(queue.database, Plain(), holder=holder, clock=clock)
+    permit = await marker.mark(first)
+    assert permit is not None
+    assert permit.may_go_on()
+    clock.later(25)
+    assert not permit.may_go_on()
+    assert await marker.mark(second) is None
+
+
+async def test_a_permit_does_not_survive_a_silence(postgres_installation: Installation, tmp_path: Path) -> None:
+    """Heard of again after a silence, a process is sure of itself; but what it held before may be another's by now."""
+    async with postgres_installation.base() as base:
+        queue, clock = Queue(base.database), HandClock()
+        before, after = await claimed(queue, 2)
+        life = Life(base.database, queue.holder, clock, dead_after=30)
+        journal = Journal(tmp_path / "journal", queue.holder)
+        marker = Marker(
+            base.database, Plain(), holder=Holder(boot_id=queue.holder, journal=journal, life=life), clock=clock
+        )
+        await life.beat()
+        old = await marker.mark(before)
+        assert old is not None
+        assert old.may_go_on()
+        clock.later(40)
+        await life.beat()
+        new = await marker.mark(after)
+        assert new is not None
+        assert (old.may_go_on(), new.may_go_on()) == (False, True)
+        journal.close()
+
+
+def _holder(queue: Queue, journal: Journal) -> Holder:
+    return Holder(boot_id=queue.holder, journal=journal, life=None)

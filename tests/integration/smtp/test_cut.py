@@ -1,0 +1,148 @@
+"""One transaction, cut at every octet: what is called unsent never arrived, and what surely did not is never in doubt.
+
+`NOTIFIER_CHAOS=long` cuts at every octet of the body too, instead of at some.
+"""
+
+import asyncio
+import itertools
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+from parts.cutter import REPLIES, SAID, Cut, Cutter, Seen, serve, session_on
+from parts.permit import at_once, ending_in, permit
+
+from notifier.outcomes import Accepted, Outcome, Reply, Uncertain
+from notifier.smtp.mail import Dropped, Mail, Permit
+from notifier.smtp.transaction import Offer
+
+LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
+BODY = b"Subject: Hi\r\n\r\n" + b"x" * 80 * 1024 + b"\r\n"
+MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=BODY)
+SMALL = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=b"Subject: Hi\r\n\r\nHello\r\n")
+ENVELOPE = len(b"MAIL FROM:<shop@shop.example>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n")
+SENT = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued"))
+Found = tuple[Outcome | Dropped, Seen, int]
+both_ways = pytest.mark.parametrize("pipelining", [False, True], ids=["step by step", "pipelined"])
+
+
+async def attempt(cutter: Cutter, mail: Mail, cut: Cut, *, pipelining: bool) -> Found:
+    """What the session says of the mail, what the relay saw of it, and the octets that may have been between them."""
+    session, theirs, room = await cutter.connect(pipelining=pipelining)
+    served = asyncio.create_task(serve(theirs, cut))
+    outcome = await session.send(mail, seconds=10, before_body=at_once)
+    session.abort()
+    return outcome, await served, room
+
+
+def judge(mail: Mail, found: Found) -> None:
+    """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
+    outcome, seen, room = found
+    total = ENVELOPE + len(mail.wire) + len(b".\r\n")
+    if seen.answered:
+        assert outcome == SENT, (outcome, seen)
+    elif seen.had_dot:
+        assert isinstance(outcome, Uncertain), (outcome, seen)
+    elif total - seen.heard > room:  # the rest did not fit into any buffer, so our socket has not taken it
+        assert isinstance(outcome, Dropped), (outcome, seen)
+    else:
+        assert isinstance(outcome, Dropped | Uncertain), (outcome, seen)
+
+
+def places(mail: Mail) -> list[int]:
+    """Each octet of the envelope and around the final dot; of the body each one, or some."""
+    total = ENVELOPE + len(mail.wire) + len(b".\r\n")
+    inner = range(ENVELOPE + 16, total - 16, 1 if LONG else 499)
+    return [*range(1, ENVELOPE + 16), *inner, *range(total - 16, total + 1)]
+
+
+@both_ways
+@pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
+@pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
+async def test_replies_cut_at_every_octet(mail: Mail, *, reset: bool, pipelining: bool) -> None:
+    """B6, B7: a relay that says the first octets of its replies and is gone; half a reply is none."""
+    kinds = []
+    async with Cutter() as cutter:
+        for said in range(SAID + 1):
+            found = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
+            judge(mail, found)
+            kinds.append(type(found[0]))
+            if said < sum(map(len, REPLIES.values())) - 1:  # before the end of 354 there is nothing to doubt
+                assert isinstance(found[0], Dropped)
+    assert kinds[-1] is Accepted
+    assert Uncertain in kinds
+
+
+@both_ways
+@pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
+async def test_commands_and_body_cut_at_every_octet(mail: Mail, *, pipelining: bool) -> None:
+    """B6, B7, B10: a relay that reads so many octets and resets; doubt begins where our socket has taken all."""
+    kinds = []
+    async with Cutter() as cutter:
+        for heard in places(mail):
+            found = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
+            judge(mail, found)
+            kinds.append(type(found[0]))
+    assert kinds[:ENVELOPE] == [Dropped] * ENVELOPE
+    assert kinds[-1] is Uncertain
+
+
+@both_ways
+async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool) -> None:
+    """B11: where nothing can be said the queue is not troubled, and no reply was read, so it is no attempt."""
+
+    async def ask() -> None:
+        raise AssertionError
+
+    async with Cutter() as cutter:
+        session, theirs, _ = await cutter.connect(pipelining=pipelining)
+        session.abort()
+        assert not session.usable
+        outcome = await session.send(SMALL, seconds=5, before_body=ask)
+        theirs.close()
+    assert isinstance(outcome, Dropped)
+    assert (outcome.answered, outcome.detail) == (False, "stopped")
+
+
+async def test_what_was_given_up_does_not_arrive_later() -> None:
+    """B10: the rest of a body that still lies in our hands goes nowhere, even if the relay reads on."""
+    loop = asyncio.get_running_loop()
+    async with Cutter() as cutter:
+        session, theirs, _ = await cutter.connect(pipelining=True)
+        mail = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=b"x" * 60_000 + b"\r\n")  # one slice
+        sending = asyncio.create_task(session.send(mail, seconds=5, before_body=ending_in(0.2)))
+        assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
+        await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
+        assert isinstance(await sending, Dropped)
+        arrived = b""
+        while data := await loop.sock_recv(theirs, 1 << 16):
+            arrived += data
+        theirs.close()
+    assert 0 < len(arrived) < len(mail.wire)
+    assert b"\r\n.\r\n" not in arrived
+
+
+async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
+    """A send that fails has taken nothing, so there is no doubt, although nothing is left in our hands."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(0)
+    session = await session_on(ours, Offer(pipelining=True))
+    slices = itertools.count()
+
+    def hang_up() -> bool:
+        if next(slices) == 1:  # before the second and last one
+            theirs.shutdown(socket.SHUT_RDWR)
+        return True
+
+    async def ask() -> Permit:
+        return replace(permit(), may_go_on=hang_up)
+
+    sending = asyncio.create_task(session.send(MAIL, seconds=5, before_body=ask))
+    assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
+    await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
+    outcome = await sending
+    assert isinstance(outcome, Dropped)
+    assert "Broken pipe" in outcome.detail
+    theirs.close()

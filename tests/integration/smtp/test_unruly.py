@@ -1,0 +1,98 @@
+"""Random replies, several mails to a connection: each outcome is the one that the relay's own words allow.
+
+`NOTIFIER_CHAOS=long` makes it 50,000 connections instead of 2,000, with more than 100,000 sequences of replies.
+"""
+
+import asyncio
+import os
+import random
+import socket
+
+import pytest
+from parts.cutter import session_on
+from parts.permit import at_once
+from parts.unruly import Script, Unruly, script
+
+from notifier.outcomes import Accepted, Deferred, Outcome, Phase, Rejected, Uncertain
+from notifier.smtp.mail import Dropped, Mail
+from notifier.smtp.transaction import Offer
+
+COUNT = 50_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 2000
+SHARES = 8
+MAILS = 3
+PHASES = {"MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "DOT": Phase.BODY}
+
+
+def expected(told: Script) -> tuple[type[object], str, Phase | None]:
+    """What an orderly relay's words come to: kind, text and phase."""
+    for command, phase in PHASES.items():
+        said = told.said[command]
+        if 400 <= said.code < 600:
+            return (Deferred if said.code < 500 else Rejected), said.text, phase
+    return Accepted, told.said["DOT"].text, None
+
+
+def check(told: Script, outcome: Outcome | Dropped, body: bytes) -> None:
+    """The outcome against the relay's own record."""
+    dot = told.said["DOT"]
+    accepted_by_relay = told.body == body and "DOT" in told.given and dot.whole and dot.code == 250
+    reply = getattr(outcome, "reply", None)
+    if reply is not None:
+        assert told.tag in reply.text.split(), "another mail's reply"
+    if isinstance(outcome, Accepted):
+        assert accepted_by_relay
+        assert outcome.reply.text == dot.text
+    elif accepted_by_relay:  # then only what came before the dot can have made us doubt it
+        assert isinstance(outcome, Uncertain)
+        assert told.trouble == "extra"
+        assert told.troubled != "DOT"
+    elif told.body == body:
+        assert isinstance(outcome, Uncertain | Dropped | Deferred | Rejected)
+        refused = dot.whole and 400 <= dot.code < 600
+        assert isinstance(outcome, Uncertain) or refused, "surely unsent, and the relay had it without refusing"
+    if told.trouble is None:
+        kind, text, phase = expected(told)
+        assert isinstance(outcome, kind)
+        assert reply is not None
+        assert reply.text == text
+        assert phase is None or getattr(outcome, "phase", None) is phase
+
+
+async def run(seed: int) -> int:
+    """One connection and the mails on it, as long as it is usable; how many there were."""
+    rng = random.Random(seed)
+    pipelining = rng.random() < 0.5
+    scripts = [script(rng, f"{seed}.{number}") for number in range(MAILS)]
+    relay = Unruly(rng, scripts)
+    ours, theirs = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(lambda: relay, sock=theirs)
+    session = await session_on(ours, Offer(pipelining=pipelining))
+    sent = 0
+    for told in scripts:
+        sent += 1
+        body = f"Subject: {told.tag}".encode()
+        mail = Mail(sender="a@example.com", recipient="b@example.com", wire=body + b"\r\n")
+        outcome = await session.send(mail, seconds=5, before_body=at_once)
+        try:
+            check(told, outcome, body)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, {pipelining=}: {outcome} after {told}") from error
+        await relay.quiet.wait()
+        await asyncio.sleep(0)  # for what was written last to arrive
+        await asyncio.sleep(0)
+        if not session.usable:
+            break
+        assert told.trouble is None or told.troubled not in told.given or told.trouble == "extra", (seed, told)
+    session.abort()
+    transport.abort()
+    await asyncio.sleep(0)
+    return sent
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_random_replies(share: int) -> None:
+    """B8, B9: an accepted mail carries the relay's word to its own dot, and no reply is ever given to another mail."""
+    mails = 0
+    for seed in range(share, COUNT, SHARES):
+        mails += await run(seed)
+    assert mails > 2 * COUNT / SHARES

@@ -1,0 +1,62 @@
+"""A sender that died: it claims, marks and hears as a real one, and then says nothing more."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from notifier.db.engine import Database
+from notifier.ids import new_id
+from notifier.notification.testimony import Testimony
+from notifier.notification.verdict import Tried
+from notifier.outbox import store
+from notifier.outbox.handler import Claimed, Quota
+from notifier.outbox.journal import Journal
+from notifier.outbox.marker import BODY_LEASE
+from notifier.outcomes import Outcome
+from notifier.states import EntryKind, Priority
+
+
+@dataclass
+class DeadSender:
+    """One life of a sender; `die` ends it as kill -9 does."""
+
+    database: Database
+    journals: Path
+    boot_id: UUID = field(default_factory=new_id)
+    relay: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        self._journal = Journal(self.journals, self.boot_id)
+
+    async def claim(self, *, suspects: bool = False) -> list[Claimed]:
+        """Claim what is due."""
+        quota = Quota(room=10, share=dict.fromkeys(Priority, 10), reserve=1)
+        wanted = store.Claim(
+            kind=EntryKind.EMAIL,
+            holder=self.boot_id,
+            lease=timedelta(minutes=5),
+            quota=quota,
+            started=0.0,
+            suspects=suspects,
+        )
+        async with self.database.write() as connection:
+            return await store.claim(connection, wanted)
+
+    async def mark(self, entries: Sequence[Claimed]) -> None:
+        """Get permission for their bodies."""
+        async with self.database.write() as connection:
+            assert len(await store.mark(connection, self.boot_id, entries, lease=BODY_LEASE)) == len(entries)
+
+    def hear(self, entry: Claimed, outcome: Outcome, *, uncertain_at: datetime | None = None) -> None:
+        """Read a reply, and note it."""
+        tried = Tried(
+            outcome=outcome, relay=self.relay, started_at=datetime.now(UTC), seconds=0.25, sha256=b"\x01" * 32
+        )
+        self._journal.append(entry, Testimony.of(tried, uncertain_at).note())
+
+    def die(self) -> None:
+        """The kernel takes the lock back; the file stays."""
+        os.close(self._journal._file)

@@ -1,0 +1,37 @@
+"""The least that a handler of the outbox can be, for tests to add what they are about."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.outbox.handler import Claimed, Desk, Finish, Hold, Lost, Note, Settlement
+from notifier.states import EntryKind
+
+
+class Plain:
+    """Finishes everything, permits everything, records nothing."""
+
+    kind = EntryKind.EMAIL
+    slots = 10
+    lease = timedelta(minutes=5)
+
+    def room(self) -> int:
+        return 1000
+
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+        for entry in batch:
+            desk.settle(Settlement(entry=entry, action=Finish()))
+
+    async def permitted(self, _connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
+        return set(subjects)
+
+    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+        """Nothing to record."""
+
+    async def mourn(self, _connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+        return [Settlement(entry=one.entry, action=Hold() if one.unwritable else Finish()) for one in lost]
+
+    async def replay(self, _connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+        return [Settlement(entry=entry, action=Finish(), proof=True) for entry, _ in notes]

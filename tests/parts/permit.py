@@ -1,0 +1,25 @@
+"""Permits to begin a body, for tests in which the queue has no say."""
+
+import time
+
+from notifier.smtp.mail import BeforeBody, Permit
+
+
+async def at_once() -> Permit:
+    """A permit that is there at once and lasts longer than any test."""
+    return permit()
+
+
+def ending_in(seconds: float) -> BeforeBody:
+    """Gives permits that are there at once and end so many seconds later."""
+
+    async def ask() -> Permit:
+        return permit(ends_in=seconds)
+
+    return ask
+
+
+def permit(*, first_byte_in: float = 60.0, ends_in: float = 600.0) -> Permit:
+    """A permit that may be used to its end; seconds from now."""
+    now = time.monotonic()
+    return Permit(first_byte_by=now + first_byte_in, ends=now + ends_in, may_go_on=lambda: True)
