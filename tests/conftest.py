@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from parts import postgres
 from parts.installation import Installation, Keys, PostgresSeed, SqliteSeed
 from parts.relay import Relay
@@ -12,6 +13,14 @@ from notifier import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
 ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(autouse=True)
+def _plain_tracebacks() -> None:
+    """structlog unconfigured draws each traceback with all its locals: a second of processor time for the event loop."""
+    level = structlog.stdlib.add_log_level
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)
 
 
 @pytest.fixture(scope="session")
