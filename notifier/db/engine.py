@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -48,7 +48,7 @@ class Database:
             self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
         else:
             self._writer = _postgres_engine(self.url, pool_size)
-            # A read is one statement; wrapping it into a transaction would cost two more round trips.
+            # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -57,6 +57,17 @@ class Database:
         with unavailable_as_such():
             async with self._writer.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one writing statement, which on PostgreSQL is a transaction of its own: one round trip."""
+        if self.is_sqlite:
+            async with self.write() as connection:
+                yield connection
+        else:
+            with unavailable_as_such():
+                async with self._reader.connect() as connection:
+                    yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -100,18 +111,25 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 
 def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
-        pool_pre_ping=True,
         connect_args={
             "timeout": CONNECT_TIMEOUT,
             "command_timeout": STATEMENT_TIMEOUT,
             "server_settings": {"application_name": "notifier", "jit": "off"},
         },
     )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def still_open(connection: Any, _record: Any, _proxy: Any) -> None:
+        # The event loop has seen a server go away; asking each connection before each use would be a round trip more.
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    return engine
 
 
 def _sqlite_engine(url: URL, *, read_only: bool, pool_size: int) -> AsyncEngine:
