@@ -1,5 +1,6 @@
 """Reading what a claimed batch is about, in one query, and the pinned sources that it needs."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
@@ -69,23 +70,23 @@ _LOAD = (
     .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
     .outerjoin(Suppression, _suppressed)
 )
-_STILL_WANTED = (
-    select(_notification.id)
-    .outerjoin(Suppression, _suppressed)
-    .where(_notification.status.in_(sorted(WAITING)), _suppression.address.is_(None))
-)
+# Arrays and not lists of parameters: the statement is prepared once, however many are asked for.
+_LOAD_POSTGRES = _LOAD.where(text("notification.id = ANY(CAST(:ids AS uuid[]))"))
+_LOAD_SQLITE = _LOAD.where(text("notification.id IN (SELECT value FROM json_each(:ids))"))
+STILL_WANTED = f"""EXISTS (
+    SELECT 1 FROM notification AS n
+    WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING))}') AND n.expires_at > {{now}}
+      AND NOT EXISTS (SELECT 1 FROM suppression AS s WHERE s.address = lower(n.recipient)))"""  # noqa: S608 - ours
+"""A mail that has neither ended nor expired, and whose address is not suppressed, at the moment of its mark."""
 
 
 async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """The notifications with these ids."""
-    found = await connection.execute(_LOAD.where(_notification.id.in_(ids)))
+    if connection.dialect.name == "sqlite":
+        found = await connection.execute(_LOAD_SQLITE, {"ids": json.dumps([id_.hex for id_ in ids])})
+    else:
+        found = await connection.execute(_LOAD_POSTGRES, {"ids": list(ids)})
     return {row["id"]: Delivery(**row) for row in found.mappings()}
-
-
-async def still_wanted(connection: AsyncConnection, ids: Collection[UUID], now: datetime) -> set[UUID]:
-    """Those that are neither ended, nor expired, nor to a suppressed address at this moment."""
-    found = await connection.execute(_STILL_WANTED.where(_notification.id.in_(ids), _notification.expires_at > now))
-    return set(found.scalars())
 
 
 class Sources:

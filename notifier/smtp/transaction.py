@@ -58,7 +58,7 @@ class Transaction:
                 await self._tidy_up()
                 return self._dropped() if self._wire.out_of_turn else refusal
             permit = await self._permission()
-            return await self._body(permit) if isinstance(permit, Permit) else permit
+            return permit if isinstance(permit, NotPermitted | Dropped) else await self._body(permit)
         finally:
             self._withdraw()
             self._wire.unlimit()
