@@ -43,10 +43,16 @@ class Claimer:
         counts = Counter(entry.priority for entry in inside.values())
         if self._turns:
             self._sweep_beside()
-            if claimed := await self._by_turns(room, counts, {*inside, *unwritten}):
+            claimed = await self._by_turns(room, counts, {*inside, *unwritten})
+            if claimed or (inside and self._clock.monotonic() < self._next_sweep):
                 return claimed
         await self._sweep()
         return await self._by_turns(room, counts, {*inside, *unwritten}) if self._turns else []
+
+    @property
+    def found_nothing(self) -> bool:
+        """True if the last look at the whole queue saw nothing due that may be claimed in company."""
+        return not self._turns
 
     async def claim_suspect(self, inside: Collection[UUID], unwritten: Collection[UUID]) -> list[Claimed]:
         """One that must be alone."""

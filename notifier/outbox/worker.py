@@ -31,6 +31,8 @@ WORTH_A_CLAIM = 4
 """The part of its prefetch, as a divisor, that must be free before a busy process claims again."""
 POLL_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Waits between empty claims; the last one repeats. A wake-up ends any of them."""
+HINTED_POLL_SECONDS = 1.0
+"""The last one where hints arrive: then polling only finds what becomes due by time."""
 UNSETTLED_DELAY = timedelta(minutes=1)
 PATIENCE = 10.0
 """Seconds that a stop waits for the database, once nothing is in flight any more."""
@@ -141,9 +143,12 @@ class Worker:
                 idle = 0
                 self._begin(claimed)
                 continue
-            pause = POLL_SECONDS[min(idle, len(POLL_SECONDS) - 1)]
+            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else self._longest_pause()
             woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             idle = 0 if woken else idle + 1
+
+    def _longest_pause(self) -> float:
+        return HINTED_POLL_SECONDS if self._wake.hinted else POLL_SECONDS[-1]
 
     async def _claim_next(self) -> list[Claimed]:
         """A suspect when one waits and nothing else is here; else all there is room for."""
@@ -156,7 +161,8 @@ class Worker:
             return await self._claim_suspect()
         claimed = await self._claimer.claim(room, self._inside, self._unwritten())
         # Asked before the claim: one made with full slots may ask for no share.
-        if not (claimed or self._drained.is_set()) and nothing_inside and not await self._claimer.suspects_are_due():
+        finished = not claimed and nothing_inside and self._claimer.found_nothing
+        if finished and not self._drained.is_set() and not await self._claimer.suspects_are_due():
             self._drained.set()
         return claimed
 
