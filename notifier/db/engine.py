@@ -27,6 +27,8 @@ LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 # SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
 _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+# A plan that is made while a table is empty is kept when it has grown to millions of rows.
+_PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -139,7 +141,7 @@ def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_TIMEOUT,
             "command_timeout": STATEMENT_TIMEOUT,
-            "server_settings": {"application_name": "notifier", "jit": "off"},
+            "server_settings": _PLANNING | {"application_name": "notifier"},
         },
     )
 

@@ -12,11 +12,17 @@ _encode = msgspec.json.Encoder(uuid_format="hex").encode
 
 
 def source(types: Mapping[str, str], *, sqlite: bool) -> str:
-    """What stands after FROM: the rows in the parameter `:rows`, under the name `r`; `types` are PostgreSQL's."""
+    """The beginning of a statement whose rows, under the name `r`, are in the parameter `:rows`; PostgreSQL's types."""
     if sqlite:
         values = ", ".join(f"value ->> '{name}' AS {name}" for name in types)
-        return f"(SELECT {values} FROM json_each(:rows)) AS r"  # noqa: S608 - names of our own columns
-    return f"json_to_recordset(CAST(:rows AS json)) AS r({', '.join(map(' '.join, types.items()))})"
+        return f"WITH r AS (SELECT {values} FROM json_each(:rows))"  # noqa: S608 - names of our own columns
+    names = ", ".join(map(" ".join, types.items()))
+    return f"WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({names}))"  # noqa: S608
+
+
+def found_by(column: str, *, sqlite: bool) -> str:
+    """The condition that a column is the `id` of one of the rows, in words that PostgreSQL always uses an index for."""
+    return f"{column} = r.id" if sqlite else f"{column} = r.id AND {column} = ANY(ARRAY(SELECT r.id FROM r))"  # noqa: S608
 
 
 def parameter(rows: Sequence[Mapping[str, Any]], *, sqlite: bool) -> str:

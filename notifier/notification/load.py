@@ -65,13 +65,17 @@ _OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
 _suppressed = _suppression.address == func.lower(_notification.recipient)
 _LOAD = (
     select(*(_notification[name] for name in _OWN), _content.variables, _content.headers)
-    .add_columns(_suppression.reason.label("suppressed_because"), _version.when_uncertain)
+    .add_columns(select(_suppression.reason).where(_suppressed).scalar_subquery().label("suppressed_because"))
+    .add_columns(_version.when_uncertain)
     .join(NotificationContent, _content.notification_id == _notification.id)
     .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
-    .outerjoin(Suppression, _suppressed)
 )
 # Arrays and not lists of parameters: the statement is prepared once, however many are asked for.
-_LOAD_POSTGRES = _LOAD.where(text("notification.id = ANY(CAST(:ids AS uuid[]))"))
+# Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
+_LOAD_POSTGRES = _LOAD.where(
+    text("notification.id = ANY(CAST(:ids AS uuid[]))"),
+    text("notification_content.notification_id = ANY(CAST(:ids AS uuid[]))"),
+)
 _LOAD_SQLITE = _LOAD.where(text("notification.id IN (SELECT value FROM json_each(:ids))"))
 STILL_WANTED = f"""EXISTS (
     SELECT 1 FROM notification AS n

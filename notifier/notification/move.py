@@ -60,9 +60,10 @@ def _step(target: Status, cause: Cause, *, sqlite: bool) -> TextClause:
     types = {"id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
     uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
     return text(f"""
+{rows.source(types, sqlite=sqlite)}
 UPDATE notification AS n SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at{uncertain}
-FROM {rows.source(types, sqlite=sqlite)}
-WHERE n.id = r.id AND n.status IN ('{"', '".join(sorted(sources_of(target, cause)))}')
+FROM r
+WHERE {rows.found_by("n.id", sqlite=sqlite)} AND n.status IN ('{"', '".join(sorted(sources_of(target, cause)))}')
 """)  # noqa: S608 - words of our own
 
 

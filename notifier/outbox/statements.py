@@ -21,13 +21,17 @@ _ID: TypeEngine[Any] = columns(OutboxEntry).id.type
 _TIME = UtcDateTime()
 _NOW = "coalesce(:now, now())"
 _CLAIMED = "id, lease_no, subject_id, service_id, priority, due_at, attempts, lost, faults, fault"
-_BATCH = "json_to_recordset(CAST(:batch AS json)) AS b(id uuid, lease_no int)"
+# The array makes sure that entries are looked up by their ids, whatever the planner believes about their number.
+_WITH_BATCH = (
+    "WITH b AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:batch AS json)) AS b(id uuid, lease_no int))"
+)
+_IS_IN_BATCH = "e.id = b.id AND e.id = ANY(ARRAY(SELECT b.id FROM b))"
 _IN_BATCH = "(id, lease_no) IN (SELECT value ->> 'id', value ->> 'lease_no' FROM json_each(:batch))"
 _LEASE = f"""
 UPDATE outbox_entry AS e
 SET state = 'leased', lease_no = e.lease_no + 1, leased_by = :holder, marked_at = NULL,
     due_at = {_NOW} + make_interval(secs => :lease)
-FROM picked WHERE e.id = picked.id AND e.state = 'ready'
+FROM picked WHERE e.id = picked.id AND e.id = ANY(ARRAY(SELECT picked.id FROM picked)) AND e.state = 'ready'
 RETURNING e.id, e.lease_no, e.subject_id, e.service_id, e.priority, picked.due_at, e.attempts, e.lost, e.faults, e.fault
 """
 
@@ -151,9 +155,10 @@ def mark_postgres(wanted: str) -> TextClause:
     The lease becomes that of a body. `wanted` is the handler's condition.
     """
     return _postgres(f"""
+{_WITH_BATCH}
 UPDATE outbox_entry AS e SET marked_at = {_NOW}, due_at = {_NOW} + make_interval(secs => :lease)
-FROM {_BATCH}
-WHERE e.id = b.id AND e.lease_no = b.lease_no AND e.state = 'leased' AND e.leased_by = :holder AND e.due_at > {_NOW}
+FROM b
+WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no AND e.state = 'leased' AND e.leased_by = :holder AND e.due_at > {_NOW}
   AND {wanted.format(now=_NOW)}
 RETURNING e.id, e.lease_no
 """)
@@ -176,19 +181,20 @@ RETURNING id, lease_no
 
 # Delete finished entries whose fence held, in whatever state they are by now.
 FINISH_POSTGRES = text(
-    f"DELETE FROM outbox_entry AS e USING {_BATCH} WHERE e.id = b.id AND e.lease_no = b.lease_no"
+    f"{_WITH_BATCH} DELETE FROM outbox_entry AS e USING b WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no"
     " RETURNING e.id, e.lease_no"
 )
 FINISH_SQLITE = _sqlite(f"DELETE FROM outbox_entry WHERE {_IN_BATCH} RETURNING id, lease_no", id=_ID)
 
 # Put entries back (or hold them) with a new due time and what has been burnt, if the fence held; the mark is gone.
 PUT_BACK_POSTGRES = _postgres(f"""
+WITH b AS MATERIALIZED (
+  SELECT * FROM json_to_recordset(CAST(:batch AS json))
+  AS b(id uuid, lease_no int, state text, due_at timestamptz, delay float8, attempts int, faults int, fault text))
 UPDATE outbox_entry AS e
 SET state = b.state, leased_by = NULL, marked_at = NULL, attempts = b.attempts, faults = b.faults, fault = b.fault,
     due_at = coalesce(b.due_at, {_NOW} + make_interval(secs => b.delay))
-FROM json_to_recordset(CAST(:batch AS json))
-  AS b(id uuid, lease_no int, state text, due_at timestamptz, delay float8, attempts int, faults int, fault text)
-WHERE e.id = b.id AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
+FROM b WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
 """)
 PUT_BACK_SQLITE = _sqlite(
     """
@@ -205,7 +211,7 @@ WHERE outbox_entry.id = b.id AND outbox_entry.lease_no = b.lease_no RETURNING ou
 
 # The work is known to be done: the entry goes whoever claimed it since, unless its present holder has its own mark.
 _UNMARKED = "AND NOT (state = 'leased' AND marked_at IS NOT NULL)"
-PROVE_POSTGRES = text(f"DELETE FROM outbox_entry AS e USING {_BATCH} WHERE e.id = b.id {_UNMARKED}")
+PROVE_POSTGRES = text(f"{_WITH_BATCH} DELETE FROM outbox_entry AS e USING b WHERE {_IS_IN_BATCH} {_UNMARKED}")
 PROVE_SQLITE = text(f"DELETE FROM outbox_entry WHERE id IN (SELECT value ->> 'id' FROM json_each(:batch)) {_UNMARKED}")
 
 # 4. Rescue ------------------------------------------------------------------------------------------------------------
