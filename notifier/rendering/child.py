@@ -4,7 +4,6 @@ The parent kills it when it overruns. It ignores the terminal's signals and ends
 """
 
 import contextlib
-import gc
 import resource
 import signal
 import socket
@@ -45,8 +44,6 @@ MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space; a runaway render fa
 LONGEST_LIFE = 10.0
 """Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
 KNOWN_LIMIT = 256  # compiled versions kept
-GARBAGE_THRESHOLD = 20_000
-"""Objects made before garbage is looked for (Python: 700): a batch makes many, and hardly any in cycles."""
 GMAIL_CLIP = 90 * 1024  # Gmail hides what follows at about 102 KB
 
 VARIABLES = msgspec.json.Decoder(dict[str, Any])
@@ -208,8 +205,6 @@ def serve(connection: socket.socket) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    gc.freeze()  # what was loaded before the first request stays; no need to look at it again and again
-    gc.set_threshold(GARBAGE_THRESHOLD)
     child = Child()
     decoder = msgspec.msgpack.Decoder(Render | Check)
     encoder = msgspec.msgpack.Encoder()
