@@ -106,7 +106,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
     with _holder(parts, journals) as holder:
-        async with RenderingPool() as pool:
+        async with RenderingPool(children=settings.sender.render_children) as pool:
             deliverer = Deliverer(
                 parts.database,
                 pool,

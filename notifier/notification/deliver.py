@@ -89,15 +89,13 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
-        sending: list[asyncio.Task[None]] = []
-        try:
-            for start in range(0, len(prepared), LARGEST_BATCH):
-                ready = await self._render(prepared[start : start + LARGEST_BATCH], desk)
-                sending += [asyncio.create_task(self._send(one, rendered, desk)) for one, rendered in ready]
-        finally:
-            # Whatever happened here, what has begun runs to its end: a transaction that is cancelled after its dot
-            # would be sent again. (A task group would cancel.)
-            await asyncio.gather(*sending)
+        parts = [prepared[start : start + LARGEST_BATCH] for start in range(0, len(prepared), LARGEST_BATCH)]
+        # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
+        # after its dot would be sent again. (A task group would cancel.)
+        ends = await asyncio.gather(*(self._render_and_send(part, desk) for part in parts), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
@@ -157,6 +155,11 @@ class Deliverer:
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self._circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
+
+    async def _render_and_send(self, prepared: list[tuple[Work, Job]], desk: Desk) -> None:
+        """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
+        ready = await self._render(prepared, desk)
+        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
 
     async def _render(self, prepared: list[tuple[Work, Job]], desk: Desk) -> list[tuple[Work, Rendered]]:
         """The bytes of each mail, from the version pinned at submit."""

@@ -5,10 +5,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
@@ -43,7 +42,7 @@ class Delivery:
     message_date: datetime
     expires_at: datetime
     uncertain_at: datetime | None  # set once a body may have been taken
-    variables: dict[str, Any]
+    variables: str  # JSON text: only the rendering child reads it
     headers: dict[str, str]
     suppressed_because: Reason | None
     when_uncertain: WhenUncertain | None  # None: the pinned version is gone
@@ -64,9 +63,9 @@ class Delivery:
 _OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
 _suppressed = _suppression.address == func.lower(_notification.recipient)
 _LOAD = (
-    select(*(_notification[name] for name in _OWN), _content.variables, _content.headers)
+    select(*(_notification[name] for name in _OWN), _content.headers, _version.when_uncertain)
+    .add_columns(cast(_content.variables, Text).label("variables"))
     .add_columns(select(_suppression.reason).where(_suppressed).scalar_subquery().label("suppressed_because"))
-    .add_columns(_version.when_uncertain)
     .join(NotificationContent, _content.notification_id == _notification.id)
     .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
 )
