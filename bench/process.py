@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
+from bench import tree
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,11 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
         self._process = process
         self._errors = errors
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     async def line(self) -> str:
         """Its next line on stdout. Raises `ChildFailedError` if there is none in time."""
@@ -48,11 +55,7 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used, without its children; NaN where there is no /proc."""
-        stat = Path(f"/proc/{self._process.pid}/stat")
-        if not stat.is_file():
-            return float("nan")
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return tree.cpu_seconds(self.pid)
 
     async def stop(self) -> None:
         """End it as an operator would, and the hard way if that does not help."""

@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Table:
 
     title: str
     figures: list[Figure]
+    results: Mapping[str, float] = field(default_factory=dict)  # for `--json`: names and plain numbers
 
     def __str__(self) -> str:
         width = max(len(figure.name) for figure in self.figures)
@@ -45,3 +46,8 @@ def median_and_range(values: Sequence[float], style: str) -> str:
     if len(values) == 1:
         return median
     return f"{median} [{style.format(min(values))} … {style.format(max(values))}]"
+
+
+def best_and_median(values: Sequence[float], style: str) -> str:
+    """The largest, the median, and in brackets the range."""
+    return f"best {style.format(max(values))}, median {median_and_range(values, style)}"

@@ -204,6 +204,7 @@ class Worker:
                 known = {*self._inside, *(id_ for id_, _ in self._settler.unwritten)}
                 await store.disown(connection, self._holder.boot_id, known)
             claimed = await store.claim(connection, wanted)
+        metrics.CLAIM_SECONDS.observe(self._clock.monotonic() - wanted.started)
         self._unheard = False
         return claimed
 
