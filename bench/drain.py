@@ -1,4 +1,4 @@
-"""(b) Mails per second of a sender that finds a full queue, beside what the sink takes at most; and what a mail costs."""
+"""(b) Mails per second of a sender that finds a full queue, beside what the sink takes at most; what a mail costs."""
 
 import asyncio
 import email
@@ -11,13 +11,13 @@ from typing import Any
 import asyncpg
 
 from bench import cost, tree
-from bench.cost import PEEK, Cost
+from bench.cost import PEEK
 from bench.filling import preload
 from bench.installation import Installation, Installations
 from bench.process import NOTIFIER, Child, running
 from bench.relay import Relay
 from bench.sink import Sink
-from bench.table import Figure, Table, best_and_median, median_and_range
+from bench.table import Figure, Table, best_and_median
 
 LONGEST_DRAIN = 900.0
 WEIGHED = 5
@@ -57,14 +57,25 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a drain cost, in all."""
+
+    parent: float  # CPU seconds of the sender's first process
+    children: float  # of all processes below it
+    server: float  # of PostgreSQL
+    written: float  # transactions that wrote
+    transactions: float  # those that only read included
+    wal: float  # octets
+    pages: float  # full-page images in it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drained:
     """One round."""
 
     mails: int
     seconds: float  # from the first claim to the last settle
-    parent: float  # CPU seconds of the sender's first process
-    children: float  # of all processes below it
-    cost: Cost
+    cost: Spent
 
     @property
     def per_second(self) -> float:
@@ -73,32 +84,59 @@ class Drained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weight:
-    """What a mail of the template weighs, in octets."""
+class Specimen:
+    """One mail of a template, as it left."""
 
-    wire: int
-    html: int
-    text: int
+    sender: str
+    subject: str
+    html: str
+    text: str
+    wire: int  # octets, the median of several
+
+    @property
+    def weights(self) -> tuple[int, int, int]:
+        """Octets of HTML, text, and on the wire."""
+        return len(self.html.encode()), len(self.text.encode()), self.wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Everything about one template."""
+
+    mail: Specimen
+    statements: float  # for each mail
+    limit_name: str
+    limits: tuple[float, float]  # messages per second, before and after
+    rounds: list[Drained]
+
+    def each(self, name: str) -> float:
+        """The median of a cost, divided by the mails."""
+        return float(statistics.median(getattr(one.cost, name) / one.mails for one in self.rounds))
 
 
 async def measure(made: Installations, relay: Relay, template: str, plan: Plan) -> Table:
     """Weigh, count statements, then the limit, the rounds, and the limit again."""
-    weight = await weigh(made, template)
+    mail = await specimen(made, template)
     statements = await _statements(made, relay, template, plan)
     filled = await made.postgresql()
     await preload(filled, template, plan.mails)
-    before = await relay.limit(size=weight.wire, count=plan.limit_mails)
+    before = await relay.limit(size=mail.wire, count=plan.limit_mails)
     rounds = []
     for _ in range(plan.rounds):
         installation = await made.copy(filled)
         rounds.append(await drain(installation, relay.port, plan.mails, plan))
         await made.remove(installation)
-    after = await relay.limit(size=weight.wire, count=plan.limit_mails)
+    after = await relay.limit(size=mail.wire, count=plan.limit_mails)
     await made.remove(filled)
-    return _table(template, plan, weight, rounds, limits=(before, after), statements=statements)
+    limits = (before, after)
+    return _table(
+        template,
+        plan,
+        Found(mail=mail, statements=statements, limit_name=relay.limit_name, limits=limits, rounds=rounds),
+    )
 
 
-async def weigh(made: Installations, template: str) -> Weight:
+async def specimen(made: Installations, template: str) -> Specimen:
     """Send a few to a sink that looks at them. Raises `AssertionError` if they are smaller than a real mail."""
     installation, plan = await made.postgresql(), Plan(rounds=1, mails=WEIGHED, limit_mails=0, sessions=1)
     await preload(installation, template, WEIGHED)
@@ -107,10 +145,11 @@ async def weigh(made: Installations, template: str) -> Weight:
         message: Any = email.message_from_bytes(sink.bodies[-1], policy=email.policy.default)
         wire = int(statistics.median(sink.sizes))
     await made.remove(installation)
-    html, text = (len(message.get_body((kind,)).get_content().encode()) for kind in ("html", "plain"))
-    assert html >= SMALLEST_HTML, f"{template}: {html} octets of HTML are less than {SMALLEST_HTML}"
-    assert text >= SMALLEST_TEXT, f"{template}: {text} octets of text are less than {SMALLEST_TEXT}"
-    return Weight(wire=wire, html=html, text=text)
+    html, text = (message.get_body((kind,)).get_content() for kind in ("html", "plain"))
+    found = Specimen(sender=message["From"], subject=message["Subject"], html=html, text=text, wire=wire)
+    assert found.weights[0] >= SMALLEST_HTML, f"{template}: {found.weights[0]} octets of HTML are too few"
+    assert found.weights[1] >= SMALLEST_TEXT, f"{template}: {found.weights[1]} octets of text are too few"
+    return found
 
 
 async def drain(installation: Installation, port: int, mails: int, plan: Plan) -> Drained:
@@ -130,8 +169,16 @@ async def drain(installation: Installation, port: int, mails: int, plan: Plan) -
     sent = await installation.count("sent")
     if sent != mails:
         raise AssertionError(f"{mails} mails were queued, and {sent} are sent")
-    ours = Cost(**vars(spent) | {"transactions": spent.transactions - peeks})
-    return Drained(mails=mails, seconds=ended - started, parent=cpu.parent, children=cpu.children, cost=ours)
+    ours = Spent(
+        parent=cpu.parent,
+        children=cpu.children,
+        server=spent.cpu,
+        written=spent.written,
+        transactions=spent.transactions - peeks,
+        wal=spent.wal,
+        pages=spent.pages,
+    )
+    return Drained(mails=mails, seconds=ended - started, cost=ours)
 
 
 async def first_claim(connection: asyncpg.Connection) -> tuple[float, int]:
@@ -165,49 +212,36 @@ async def _statements(made: Installations, relay: Relay, template: str, plan: Pl
     return counted.count / mails
 
 
-def _table(
-    template: str, plan: Plan, weight: Weight, rounds: list[Drained], *, limits: tuple[float, float], statements: float
-) -> Table:
-    rates, limit = [one.per_second for one in rounds], sum(limits) / 2
-    each = {
-        name: statistics.median(getattr(one.cost, name) / one.mails for one in rounds) for name in vars(rounds[0].cost)
-    }
-    parent, children = (
-        statistics.median(getattr(one, name) / one.mails * 1e6 for one in rounds) for name in ("parent", "children")
-    )
+def _table(template: str, plan: Plan, found: Found) -> Table:
+    rates, limit = [one.per_second for one in found.rounds], sum(found.limits) / 2
     ratios = [rate / limit for rate in rates]
+    cpu = "{:,.0f} / {:,.0f} / {:,.0f} µs".format(
+        *(found.each(name) * 1e6 for name in ("parent", "children", "server"))
+    )
+    written, transactions, wal, pages = (found.each(name) for name in ("written", "transactions", "wal", "pages"))
     command = " ".join(["notifier", *plan.command[1:]])
+    results = {
+        "limit": limit,
+        "best": max(rates),
+        "median": statistics.median(rates),
+        "ratio_best": max(ratios),
+        "statements": found.statements,
+        "commits_of_10": written * 10,
+        "wal": wal,
+        "wire": found.mail.wire,
+    }
     return Table(
-        title=f"(b) `{command}`, {plan.sessions} sessions, postgresql: {plan.mails:,} {template}, {plan.rounds} rounds",
+        title=f"(b) {template}: {plan.mails:,}, `{command}`, {plan.sessions} sessions, {plan.rounds} rounds",
         figures=[
-            Figure("a mail: HTML / text / on the wire", f"{weight.html:,} / {weight.text:,} / {weight.wire:,} octets"),
-            Figure(
-                f"limit before / after: smtp-source -s {plan.sessions}", f"{limits[0]:,.0f} / {limits[1]:,.0f} msg/s"
-            ),
+            Figure("a mail: HTML / text / on the wire", "{:,} / {:,} / {:,} octets".format(*found.mail.weights)),
+            Figure(f"limit before / after: {found.limit_name}", "{:,.0f} / {:,.0f} msg/s".format(*found.limits)),
             Figure("first claim to last settle", f"{best_and_median(rates, '{:,.0f}')} msg/s"),
             Figure("sender ÷ limit", best_and_median(ratios, "{:.3f}"), is_ratio=True),
-            Figure(
-                "a mail: CPU of parent / its children / server",
-                f"{parent:,.0f} / {children:,.0f} / {each['cpu'] * 1e6:,.0f} µs",
-            ),
-            Figure("a mail: statements, with BEGIN and COMMIT", f"{statements:.3f}"),
-            Figure("10 mails: commits that wrote (transaction ids)", f"{each['written'] * 10:.2f}", is_ratio=True),
-            Figure("10 mails: transactions, those that only read too", f"{each['transactions'] * 10:.2f}"),
-            Figure(
-                "a mail: WAL, its full-page images", f"{each['wal']:,.0f} octets, {each['pages']:.3f}", is_ratio=True
-            ),
+            Figure("a mail: CPU of parent / children / server", cpu),
+            Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
+            Figure("10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_ratio=True),
+            Figure("10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
+            Figure("a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}", is_ratio=True),
         ],
-        results={
-            f"drain.{template}.{name}": value
-            for name, value in {
-                "limit": limit,
-                "best": max(rates),
-                "median": statistics.median(rates),
-                "ratio_best": max(ratios),
-                "statements": statements,
-                "commits_of_10": each["written"] * 10,
-                "wal": each["wal"],
-                "wire": weight.wire,
-            }.items()
-        },
+        results={f"drain.{template}.{name}": value for name, value in results.items()},
     )

@@ -51,23 +51,24 @@ def row_id(family: int, number: int) -> str:
 
 
 class Copies:
-    """Copies the one notification of a database as often as wanted, with ids that are numbered within a family."""
+    """Copies a row of a table as often as wanted, with ids that are numbered within a family."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, columns: Mapping[str, list[str]]) -> None:
         self._connection = connection
-        self._columns: dict[str, list[str]] = {}
+        self._columns = columns
 
-    async def open(self) -> None:
+    @classmethod
+    async def of(cls, connection: asyncpg.Connection) -> "Copies":
         """Look up the columns, so that a new one is copied as it stands."""
-        rows = await self._connection.fetch(
-            "SELECT table_name AS name, column_name AS column FROM information_schema.columns"
-            " WHERE table_schema = 'public' AND is_generated = 'NEVER'"
+        rows = await connection.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
         )
-        for row in rows:
-            self._columns.setdefault(row["name"], []).append(row["column"])
-        # What is copied is valid; 15 million look-ups of foreign keys would only take their minutes.
-        await self._connection.execute("SET session_replication_role = replica")
-        await self._connection.execute("SET synchronous_commit = off")
+        columns: dict[str, list[str]] = {}
+        for table, column in rows:
+            columns.setdefault(table, []).append(column)
+        # What is copied is valid; to look up fifteen million foreign keys would only take its minutes.
+        await connection.execute("SET session_replication_role = replica")
+        return cls(connection, columns)
 
     async def insert(self, table: str, like: str, family: int, numbers: range, **changed: str) -> None:
         """Insert into a table copies of the row with this id; `changed` are SQL expressions, `{n}` the number."""

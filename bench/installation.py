@@ -37,6 +37,11 @@ class Installation:
     log: Path | None = None  # of the PostgreSQL server, if it is our own
 
     @property
+    def is_postgresql(self) -> bool:
+        """True unless it is SQLite."""
+        return not self.url.startswith("sqlite")
+
+    @property
     def name(self) -> str:
         """The database's name on its server."""
         return str(make_url(self.url).database)
@@ -94,6 +99,10 @@ class Installations:
         """A fresh database on the PostgreSQL server."""
         return await self._copy(self._seed_name)
 
+    async def empty(self) -> Installation:
+        """A PostgreSQL database with nothing in it."""
+        return await self._copy(None)
+
     async def copy(self, filled: Installation) -> Installation:
         """A database with the same rows; nobody may be connected to the first one."""
         return await self._copy(filled.name)
@@ -107,7 +116,7 @@ class Installations:
         for name in reversed(self._made):
             await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    async def _copy(self, name: str) -> Installation:
+    async def _copy(self, name: str | None) -> Installation:
         url = self._server.url(await self._create_database(template=name))
         data_dir = Path(tempfile.mkdtemp(dir=self._folder))
         return Installation(url=url, key=self._keys["postgresql"], data_dir=data_dir, log=self._server.log)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -46,6 +47,12 @@ class Child:
             raise ChildFailedError(f"a process was not ready in {READY_SECONDS:g} s:\n{self._last_words()}")
         return line.decode().strip()
 
+    async def lines(self, *, seconds: float) -> list[str]:
+        """All that it still says on stdout, until it closes it."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(seconds):
+            return (await self._process.stdout.read()).decode().splitlines()
+
     async def finished(self, *, seconds: float) -> None:
         """Wait for it to end by itself. Raises `ChildFailedError` unless it ends well."""
         async with asyncio.timeout(seconds):
@@ -58,7 +65,8 @@ class Child:
         return tree.cpu_seconds(self.pid)
 
     async def stop(self) -> None:
-        """End it as an operator would, and the hard way if that does not help."""
+        """End it as an operator would, and the hard way if that does not help; nothing of its family stays."""
+        family = list(tree.members(self.pid))[1:]
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -68,6 +76,9 @@ class Child:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         self._errors.seek(0)

