@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -154,6 +155,7 @@ async def installations() -> AsyncIterator[Installations]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
 def sample(template: str) -> Mapping[str, Any]:
     """The variables that a shipped template, or one of the benchmark's own, is shown with."""
     files = [root / template / "sample.json" for root in TEMPLATES]

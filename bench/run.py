@@ -16,7 +16,7 @@ from bench import batch, compare, drain, growth, idle, latency, plans, submit
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
-from bench.table import Table
+from bench.table import Figure, Table
 
 Measurement = Callable[[], Awaitable[Table]]
 DRAINED = ("receipt_inline", "receipt")
@@ -82,7 +82,8 @@ async def run(given: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    started, busy, ratios = time.perf_counter(), getloadavg()[0], []
+    started, busy = time.perf_counter(), getloadavg()[0]
+    ratios: list[Figure] = []
     results: dict[str, float] = {}
     print(f"Python {platform.python_version()}, {cpu_count()} cores, {platform.system()} {platform.machine()}")
     print("database, sink, generator and what is measured share these cores\n", flush=True)
@@ -92,7 +93,8 @@ async def run(given: argparse.Namespace) -> None:
             ratios += table.ratios()
             results |= table.results
             _write(given.json, results)
-    print("\n".join(("Ratios", "------", *ratios, "")) if ratios else "")
+    if ratios:
+        print(Table(title="What holds on other machines too", figures=ratios))
     print(f"{time.perf_counter() - started:.0f} s in all; load average before {busy:.1f}, after {getloadavg()[0]:.1f}")
     if given.quick:
         print("--quick shows that everything works; its figures mean nothing")

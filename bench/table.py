@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Table:
         lines = [f"{figure.name.ljust(width)}  {figure.value}" for figure in self.figures]
         return "\n".join((self.title, "-" * len(self.title), *lines, ""))
 
-    def ratios(self) -> list[str]:
-        """Its ratios, each with the place it comes from."""
+    def ratios(self) -> list[Figure]:
+        """Its ratios, each named with the place it comes from."""
         place = self.title.partition(":")[0]
-        return [f"{place}: {figure.name} = {figure.value}" for figure in self.figures if figure.is_ratio]
+        return [replace(figure, name=f"{place}: {figure.name.strip()}") for figure in self.figures if figure.is_ratio]
 
 
 def percentile(values: Sequence[float], q: float) -> float:

@@ -14,7 +14,7 @@ from django.core.management import call_command
 
 from bench.peers import mail
 
-BATCH = 1000
+BATCH, THREADS = 2500, 2  # the fastest of those tried; its documentation says that threads do not help with SMTP
 FILL = 1000
 
 
@@ -38,7 +38,11 @@ def configure() -> None:
         EMAIL_PORT=int(os.environ["PEER_SMTP_PORT"]),
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
-        POST_OFFICE={"BATCH_SIZE": BATCH, "LOG_LEVEL": 1},  # failures only: less to write than the default
+        POST_OFFICE={
+            "BATCH_SIZE": BATCH,
+            "THREADS_PER_PROCESS": THREADS,
+            "LOG_LEVEL": 1,  # failures only: less to write than the default
+        },
         LOGGING={"version": 1, "loggers": {"post_office": {"level": "ERROR"}}},
     )
     django.setup()
