@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import asyncpg
 
 from bench import cost, tree
 from bench.cost import PEEK
-from bench.filling import preload
+from bench.filling import preload, variables
 from bench.installation import Installation, Installations
 from bench.process import NOTIFIER, Child, running
 from bench.relay import Relay
@@ -25,7 +26,10 @@ COUNTED = 2000
 SMALLEST_HTML = 8192
 SMALLEST_TEXT = 700
 PEEK_INTERVAL = 0.005
-_CLAIMED = f"SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased') {PEEK}"
+# An attempt, too: what was claimed may have been settled between two looks.
+_CLAIMED = (
+    f"""{PEEK} SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased') OR EXISTS (SELECT 1 FROM attempt)"""
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +104,22 @@ class Specimen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A full queue, and what each of its mails cost to submit."""
+
+    installation: Installation
+    wal: float  # octets
+    written: float  # transactions that wrote
+    variables: int  # octets of compact JSON
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """Everything about one template."""
 
     mail: Specimen
     statements: float  # for each mail
+    filled: Filled
     limit_name: str
     limits: tuple[float, float]  # messages per second, before and after
     rounds: list[Drained]
@@ -118,21 +133,37 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     """Weigh, count statements, then the limit, the rounds, and the limit again."""
     mail = await specimen(made, template)
     statements = await _statements(made, relay, template, plan)
-    filled = await made.postgresql()
-    await preload(filled, template, plan.mails)
+    filled = await _fill(await made.postgresql(), template, plan.mails)
     before = await relay.limit(size=mail.wire, count=plan.limit_mails)
     rounds = []
     for _ in range(plan.rounds):
-        installation = await made.copy(filled)
+        installation = await made.copy(filled.installation)
         rounds.append(await drain(installation, relay.port, plan.mails, plan))
         await made.remove(installation)
     after = await relay.limit(size=mail.wire, count=plan.limit_mails)
-    await made.remove(filled)
-    limits = (before, after)
-    return _table(
-        template,
-        plan,
-        Found(mail=mail, statements=statements, limit_name=relay.limit_name, limits=limits, rounds=rounds),
+    await made.remove(filled.installation)
+    found = Found(
+        mail=mail,
+        statements=statements,
+        filled=filled,
+        limit_name=relay.limit_name,
+        limits=(before, after),
+        rounds=rounds,
+    )
+    return _table(template, plan, found)
+
+
+async def _fill(installation: Installation, template: str, mails: int) -> Filled:
+    """A full queue, and what submitting it cost."""
+    before = await cost.read(installation)
+    await preload(installation, template, mails)
+    spent = await cost.read(installation) - before
+    plain = json.dumps(variables(template, 0), ensure_ascii=False, separators=(",", ":"))
+    return Filled(
+        installation=installation,
+        wal=spent.wal / mails,
+        written=spent.written / mails,
+        variables=len(plain.encode()),
     )
 
 
@@ -219,6 +250,7 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
         *(found.each(name) * 1e6 for name in ("parent", "children", "server"))
     )
     written, transactions, wal, pages = (found.each(name) for name in ("written", "transactions", "wal", "pages"))
+    submitted = found.filled.wal, found.filled.variables
     command = " ".join(["notifier", *plan.command[1:]])
     results = {
         "limit": limit,
@@ -228,6 +260,7 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
         "statements": found.statements,
         "commits_of_10": written * 10,
         "wal": wal,
+        "wal_both": wal + submitted[0] - submitted[1],
         "wire": found.mail.wire,
     }
     return Table(
@@ -240,8 +273,11 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
             Figure("a mail: CPU of parent / children / server", cpu),
             Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
             Figure("10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_ratio=True),
+            Figure("  and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
             Figure("10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
-            Figure("a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}", is_ratio=True),
+            Figure("a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}"),
+            Figure("  and to submit it, of which its variables", "{:,.0f}, {:,} octets".format(*submitted)),
+            Figure("  both, beyond its variables", f"{wal + submitted[0] - submitted[1]:,.0f} octets", is_ratio=True),
         ],
         results={f"drain.{template}.{name}": value for name, value in results.items()},
     )
