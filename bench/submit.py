@@ -51,7 +51,7 @@ class Measured:
     cost: Cost | None  # of all POSTs; None on SQLite
 
 
-async def measure(name: str, installation: Installation, plan: Plan) -> Table:
+async def measure(installation: Installation, plan: Plan) -> Table:
     """Alternate the two routes on a real process and compare; every 202 must be a row afterwards."""
     before = await cost.read(installation) if installation.is_postgresql else None
     async with running(module("api"), installation.settings()) as api:
@@ -60,7 +60,7 @@ async def measure(name: str, installation: Installation, plan: Plan) -> Table:
     rows = await installation.count()
     if rows != runs.accepted:
         raise AssertionError(f"{runs.accepted} POSTs were answered 202, and {rows} rows are there")
-    return _table(name, replace(runs, cost=spent), plan)
+    return _table("postgresql" if before else "sqlite", replace(runs, cost=spent), plan)
 
 
 async def _runs(api: Child, port: int, installation: Installation, plan: Plan) -> Measured:
