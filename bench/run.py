@@ -1,4 +1,4 @@
-"""Measure, print tables, then the ratios. No figure decides anything here: no run fails for being slow."""
+"""Measure, print tables, then the headlines. No figure decides anything here: no run fails for being slow."""
 
 import argparse
 import asyncio
@@ -70,18 +70,17 @@ async def run(given: argparse.Namespace) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     started, busy = time.perf_counter(), getloadavg()[0]
-    ratios: list[Figure] = []
+    headlines: list[Figure] = []
     results: dict[str, float] = {}
     print(f"Python {platform.python_version()}, {cpu_count()} cores, {platform.system()} {platform.machine()}")
     print("database, sink, generator and what is measured share these cores\n", flush=True)
     async with installations() as made:
         async for table in tables(measurements(plans.of(given), given, made), at_once=given.quick):
             print(table, flush=True)
-            ratios += table.ratios()
+            headlines += table.headlines()
             results |= table.results
             _write(given.json, results)
-    if ratios:
-        print(Table(title="What holds on other machines too", figures=ratios))
+    print(Table(title="In short", figures=headlines))
     print(f"{time.perf_counter() - started:.0f} s in all; load average before {busy:.1f}, after {getloadavg()[0]:.1f}")
     if given.quick:
         print("--quick shows that everything works; its figures mean nothing")
