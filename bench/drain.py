@@ -39,7 +39,7 @@ class Plan:
     rounds: int
     mails: int  # in each round
     limit_mails: int  # for each measurement of the limit
-    sessions: int
+    sessions: int  # of all processes together
     processes: int = 1
     children: int | None = None  # None: as the sender sees fit
 
@@ -51,10 +51,8 @@ class Plan:
 
     def settings(self, installation: Installation, port: int) -> dict[str, str]:
         """The sender's environment."""
-        mine = {
-            "NOTIFIER_SENDER__CONCURRENCY": str(self.sessions),
-            "NOTIFIER_SMTP__MAX_CONNECTIONS": str(self.sessions),
-        }
+        sessions = str(self.sessions // self.processes)
+        mine = {"NOTIFIER_SENDER__CONCURRENCY": sessions, "NOTIFIER_SMTP__MAX_CONNECTIONS": sessions}
         if self.children is not None:
             mine["NOTIFIER_SENDER__RENDER_CHILDREN"] = str(self.children)
         return installation.settings(smtp_port=port) | mine
