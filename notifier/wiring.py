@@ -24,7 +24,7 @@ from notifier.installation import Base, base, identity
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
-from notifier.notification.write import write
+from notifier.notification.write import WRITER
 from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
@@ -32,6 +32,7 @@ from notifier.outbox.life import Life
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
+from notifier.templating.store import Shelf
 
 STOP_SECONDS = 5
 
@@ -44,10 +45,11 @@ def api(parts: Base) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await checks.database(parts.database)
 
-    intake = Intake(parts.database, write, committed=parts.wake)
+    intake = Intake(parts.database, WRITER, committed=parts.wake)
     submitter = Submitter(
         parts.database,
         intake.submit,
+        shelf=Shelf(parts.database, parts.clock),
         identity=identity(parts.settings),
         policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
         clock=parts.clock,

@@ -5,10 +5,11 @@ one request is halved until only that request fails.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,16 +25,25 @@ LARGEST_BATCH = 200
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Writer = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
 _Waiting = tuple[Item, asyncio.Future[Result]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer(Generic[Item, Result]):
+    """How items become rows, all or none of them; one result per item, in order."""
+
+    on_postgres: Callable[[AsyncConnection, Sequence[Item], int], Awaitable[Sequence[Result]]]
+    """Writes in one statement, which is the transaction, and waits for no lock longer than so many milliseconds."""
+    on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
+    """Runs in the thread of SQLite's writer, within a transaction."""
 
 
 class Intake(Generic[Item, Result]):
     """A door through which items are committed together; open it in the loop that uses it."""
 
-    def __init__(self, database: Database, write: Writer[Item, Result], *, committed: Callable[[], None]) -> None:
+    def __init__(self, database: Database, writer: Writer[Item, Result], *, committed: Callable[[], None]) -> None:
         self._database = database
-        self._write = write
+        self._writer = writer
         self._committed = committed  # called after each commit, to wake a sender in this process
         self._waiting: list[_Waiting[Item, Result]] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -110,10 +120,10 @@ class Intake(Generic[Item, Result]):
         _fail([waiting], error)
 
     async def _transaction(self, items: list[Item], lock_ms: int) -> Sequence[Result]:
-        async with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                await connection.execute(text(f"SET LOCAL lock_timeout = {lock_ms}"))
-            return await self._write(connection, items)
+        if self._database.is_sqlite:
+            return await self._database.in_writer(lambda connection: self._writer.on_sqlite(connection, items))
+        async with self._database.single() as connection:
+            return await self._writer.on_postgres(connection, items, lock_ms)
 
 
 def _fail(batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
