@@ -22,6 +22,8 @@ LOCK_TRIES = 4  # together two seconds for a key that another process is writing
 SEARCH_TIMEOUT_MS = 20  # while halving a batch that met a lock
 MOST_APART = 4  # items that wait for a lock of their own at the same time
 LARGEST_BATCH = 200
+TURNS = 5
+"""Of the event loop, before a batch is closed: whoever's request is already here comes along; microseconds if nobody."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,6 +70,8 @@ class Intake(Generic[Item, Result]):
 
     async def _flush(self) -> None:
         while self._waiting:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
             await self._commit([waiting for waiting in batch if not waiting[1].done()])
 
