@@ -25,10 +25,14 @@ class Doors:
     probes: Probes
 
 
-async def doors(request: Request) -> Doors:
-    """The parts behind this application; asynchronous, or FastAPI would run it in a thread for each request."""
+def doors_of(request: Request) -> Doors:
+    """The parts behind the application that got this request."""
     found: Doors = request.app.state.doors
     return found
 
 
-TheDoors = Annotated[Doors, Depends(doors)]
+async def _doors(request: Request) -> Doors:
+    return doors_of(request)  # asynchronous, or FastAPI would run it in a thread for each request
+
+
+TheDoors = Annotated[Doors, Depends(_doors)]

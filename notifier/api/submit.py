@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from notifier import strict_json
 from notifier.api import schema
-from notifier.api.doors import Doors
+from notifier.api.doors import doors_of
 from notifier.api.problems import BadRequestError
 from notifier.api.request import authenticated, json_body
 from notifier.auth.keys import Scope
@@ -48,7 +48,7 @@ def _with_body(model: type[BaseModel]) -> dict[str, Any]:
 )
 async def submit(request: Request) -> Response:
     """Accept a notification: when this answers 202, it is committed and will not be lost."""
-    doors: Doors = request.app.state.doors
+    doors = doors_of(request)
     with metrics.SUBMIT_SECONDS.time():
         caller = await authenticated(request, doors, Scope.SEND)
         key = _idempotency_key(request)

@@ -68,7 +68,8 @@ FROM (SELECT key, value, {barred} FROM json_each(:batch)) WHERE true
 """,
         """
 INSERT INTO notification_content (notification_id, variables, headers)
-SELECT n.id, value -> 'variables', value -> 'headers' FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
+SELECT n.id, value -> 'variables', value -> 'headers'
+FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """,
         f"""
 WITH entry AS (
@@ -81,7 +82,8 @@ WITH entry AS (
 
 SQLITE = _sqlite()
 WRITTEN_SQLITE = """
-SELECT json_group_array(json_array(n.id, n.status)) FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
+SELECT json_group_array(json_array(n.id, n.status))
+FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """
 EARLIER_SQLITE = """
 SELECT id, status, created_at, send_at, request_hash FROM notification WHERE service_id = ? AND idempotency_key = ?
