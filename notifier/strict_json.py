@@ -39,9 +39,14 @@ def loads(body: bytes) -> Any:
     return value
 
 
+def canonical(value: Any) -> bytes:
+    """The value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
+    return _CANONICAL.encode(value).encode()
+
+
 def canonical_hash(value: Any) -> bytes:
-    """SHA-256 of the value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
-    return hashlib.sha256(_CANONICAL.encode(value).encode()).digest()
+    """SHA-256 of the canonical text."""
+    return hashlib.sha256(canonical(value)).digest()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

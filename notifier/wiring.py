@@ -21,6 +21,7 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
+from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
@@ -58,6 +59,7 @@ def api(parts: Base) -> FastAPI:
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
+        batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
         clock=parts.clock,
         wake=parts.wake,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),

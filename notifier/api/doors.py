@@ -10,6 +10,7 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.routes import Probes
+from notifier.notification.batch import BatchSubmitter
 from notifier.notification.submit import Submitter
 
 
@@ -20,6 +21,7 @@ class Doors:
     database: Database
     authenticator: Authenticator
     submitter: Submitter
+    batch_submitter: BatchSubmitter
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes

@@ -67,7 +67,7 @@ class Submitter:
         `DatabaseUnavailableError`; nothing was written, but after the last only a retry with the key can tell.
         """
         try:
-            draft = await self._draft(caller, wanted, idempotency, faults or [])
+            draft = await self.draft(caller, wanted, idempotency, faults or [])
         except InvalidRequestError:
             # What was right when it was accepted stays accepted, though its template may have gone since.
             if idempotency and (replay := await self._replay(caller, idempotency)):
@@ -115,10 +115,10 @@ class Submitter:
             raise InvalidRequestError(faults)
         return _Checked(now, recipient, sender, reply_to, version, times)
 
-    async def _draft(
+    async def draft(
         self, caller: Caller, wanted: Wanted, idempotency: Idempotency | None, faults: list[Fault]
     ) -> Draft:
-        """The rows to write for a request, which must be without faults."""
+        """What to write for the request. Raises `InvalidRequestError` with all faults, also those given."""
         checked = await self._checked(caller, wanted, faults)
         now, id_ = checked.now, new_id()
         name, sender = checked.sender
