@@ -84,9 +84,9 @@ class Submitter:
         return result
 
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> Submitted | None:
-        key = (caller.service_id, idempotency.key)
         async with self._database.read() as connection:
-            earlier = (await find_earlier(connection, [key])).get(key)
+            found = await find_earlier(connection, caller.service_id, [idempotency.key])
+        earlier = next(iter(found.values()), None)
         if earlier is None:
             return None
         result = earlier.replayed(idempotency.request_hash)

@@ -4,6 +4,7 @@ Equal idempotency keys meet here, in the partial unique index: the first row win
 A batch is one statement on PostgreSQL, and a handful in one hop to the writer's thread on SQLite.
 """
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,18 +13,16 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
 from notifier.db.columns import sqlite_time
-from notifier.db.tables import Notification, columns
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
 from notifier.outbox.intake import Writer
 from notifier.states import Status
 
-_notification = columns(Notification)
 Key = tuple[UUID, str]
 """Service and idempotency key."""
 
@@ -86,23 +85,24 @@ Refused = IdempotencyKeyReusedError | IdempotencyInProgressError
 """Why one draft of a batch was not written; a value, so that its neighbours are."""
 
 
-async def find_earlier(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, Earlier]:
-    """The notifications that have these keys."""
-    statement = select(
-        _notification.service_id,
-        _notification.idempotency_key,
-        _notification.id,
-        _notification.status,
-        _notification.created_at,
-        _notification.send_at,
-        _notification.request_hash,
-    ).where(tuple_(_notification.service_id, _notification.idempotency_key).in_(list(keys)))
-    return {
-        (row["service_id"], row["idempotency_key"]): Earlier(
-            **{name: row[name] for name in Earlier.__dataclass_fields__}
-        )
-        for row in (await connection.execute(statement)).mappings()
-    }
+async def find_earlier(connection: AsyncConnection, service_id: UUID, keys: Collection[str]) -> dict[Key, Earlier]:
+    """The service's notifications that have these keys."""
+    if connection.dialect.name == "sqlite":
+        values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
+        rows = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
+    else:
+        rows = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+    return dict(_earlier(service_id, row) for row in rows)
+
+
+def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
+    key, id_, status, created_at, send_at, request_hash = row
+    if isinstance(id_, str):  # SQLite knows only texts and numbers
+        id_ = UUID(id_)
+        created_at, send_at = (datetime.fromisoformat(time).replace(tzinfo=UTC) for time in (created_at, send_at))
+    return (service_id, key), Earlier(
+        id=id_, status=Status(status), created_at=created_at, send_at=send_at, request_hash=request_hash
+    )
 
 
 async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
@@ -113,7 +113,9 @@ async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], loc
     written = {row.id: Status(row.status) for row in found}
     lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
     # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
-    earlier = await find_earlier(connection, lost) if lost else {}
+    earlier: dict[Key, Earlier] = {}
+    for service, keys in _by_service(lost).items():
+        earlier |= await find_earlier(connection, service, keys)
     return [_result(draft, written, earlier) for draft in drafts]
 
 
@@ -127,7 +129,13 @@ def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[
     ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
     written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
     lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
-    earlier = {key: _earlier_sqlite(connection, key) for key in lost}
+    earlier = dict(
+        _earlier(service, row)
+        for service, keys in _by_service(lost).items()
+        for row in connection.execute(
+            write_sql.EARLIER_SQLITE, {"service": service.hex, "keys": json.dumps(list(keys))}
+        )
+    )
     return [_result(draft, written, earlier) for draft in drafts]
 
 
@@ -151,17 +159,11 @@ def _plain(value: Any) -> Any:
     return value.hex if isinstance(value, UUID) else value
 
 
-def _earlier_sqlite(connection: sqlite3.Connection, key: Key) -> Earlier:
-    ((id_, status, created_at, send_at, request_hash),) = connection.execute(
-        write_sql.EARLIER_SQLITE, (key[0].hex, key[1])
-    )
-    return Earlier(
-        id=UUID(id_),
-        status=Status(status),
-        created_at=datetime.fromisoformat(created_at).replace(tzinfo=UTC),
-        send_at=datetime.fromisoformat(send_at).replace(tzinfo=UTC),
-        request_hash=request_hash,
-    )
+def _by_service(keys: Collection[Key]) -> dict[UUID, set[str]]:
+    found: dict[UUID, set[str]] = {}
+    for service, key in keys:
+        found.setdefault(service, set()).add(key)
+    return found
 
 
 def _result(draft: Draft, written: dict[UUID, Status], earlier: dict[Key, Earlier]) -> Submitted | Refused:

@@ -85,6 +85,11 @@ WRITTEN_SQLITE = """
 SELECT json_group_array(json_array(n.id, n.status))
 FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """
-EARLIER_SQLITE = """
-SELECT id, status, created_at, send_at, request_hash FROM notification WHERE service_id = ? AND idempotency_key = ?
+
+# The rows that have these keys of a service; without the second condition the partial index would not be looked at.
+_EARLIER = """
+SELECT idempotency_key, id, status, created_at, send_at, request_hash FROM notification
+WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key {among}
 """
+EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
+EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
