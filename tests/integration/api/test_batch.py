@@ -1,8 +1,10 @@
 """`POST /v1/notifications/batch`: an answer for each, in order; all or the good ones; one key space with POSTs."""
 
 import asyncio
+import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +16,7 @@ from sqlalchemy import select
 from notifier import wiring
 from notifier.db.tables import Notification, NotificationContent, columns
 
+ROOT = Path(__file__).parents[3]
 BATCH = "/v1/notifications/batch"
 _notification = columns(Notification)
 
@@ -244,6 +247,24 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
         "scheduled",
         "queued",
     ]
+
+
+async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
+    """The example in docs/calling.md, as it stands there."""
+    section = (ROOT / "docs" / "calling.md").read_text().split("## Many at once\n```json\n")[1]
+    body = json.loads(section.split("```")[0])
+    assert [one["status"] for one in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
+    assert await written() == (2, 2, 2)
+
+
+async def test_the_documentation_has_both_ways_to_submit(client: httpx2.AsyncClient) -> None:
+    """OpenAPI shows what a batch takes and gives, field by field."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    post = paths[BATCH]["post"]
+    shown = post["requestBody"]["content"]["application/json"]["schema"]
+    assert set(shown["properties"]) == {"defaults", "notifications", "on_error"}
+    assert post["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/BatchOut")
+    assert "post" in paths["/v1/notifications"]
 
 
 async def test_others_are_served_while_a_batch_is_taken_in(client: httpx2.AsyncClient) -> None:

@@ -118,3 +118,11 @@ async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
     assert ledger.commits == 0
+
+
+async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
+    """Each has its result, or its own error, in order."""
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    results = await intake.submit_all(["a", "poison", "b"])
+    assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
+    assert await ledger.words() == ["a", "b"]
