@@ -252,7 +252,7 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
 async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
     """The example in docs/calling.md, as it stands there."""
     section = (ROOT / "docs" / "calling.md").read_text().split("## Many at once\n```json\n")[1]
-    body = json.loads(section.split("```")[0])
+    body: dict[str, Any] = json.loads(section.split("```")[0])
     assert [one["status"] for one in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
     assert await written() == (2, 2, 2)
 
