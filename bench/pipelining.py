@@ -11,7 +11,8 @@ from bench.sink import Sink
 from bench.table import Figure, Table, median_and_range
 from notifier.outcomes import Accepted
 from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail, Permit
+from notifier.outbox.handler import Permit
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
 MAIL = Mail(sender="a@example.com", recipient="b@example.com", wire=b"Subject: x\r\n\r\n" + b"x" * 70 + b"\r\n" * 200)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
+
+from bench import tree
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -27,6 +30,11 @@ class Child:
         self._process = process
         self._errors = errors
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def line(self) -> str:
         """Its next line on stdout. Raises `ChildFailedError` if there is none in time."""
         assert self._process.stdout is not None
@@ -39,6 +47,12 @@ class Child:
             raise ChildFailedError(f"a process was not ready in {READY_SECONDS:g} s:\n{self._last_words()}")
         return line.decode().strip()
 
+    async def lines(self, *, seconds: float) -> list[str]:
+        """All that it still says on stdout, until it closes it."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(seconds):
+            return (await self._process.stdout.read()).decode().splitlines()
+
     async def finished(self, *, seconds: float) -> None:
         """Wait for it to end by itself. Raises `ChildFailedError` unless it ends well."""
         async with asyncio.timeout(seconds):
@@ -48,14 +62,11 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used, without its children; NaN where there is no /proc."""
-        stat = Path(f"/proc/{self._process.pid}/stat")
-        if not stat.is_file():
-            return float("nan")
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return tree.cpu_seconds(self.pid)
 
     async def stop(self) -> None:
-        """End it as an operator would, and the hard way if that does not help."""
+        """End it as an operator would, and the hard way if that does not help; nothing of its family stays."""
+        family = list(tree.members(self.pid))[1:]
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -65,6 +76,9 @@ class Child:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         self._errors.seek(0)

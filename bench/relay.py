@@ -15,7 +15,7 @@ from functools import partial
 
 from bench.process import ChildFailedError, module, running
 
-SESSIONS = 10
+SESSIONS = 20
 READY_SECONDS = 5.0
 LIMIT_SECONDS = 60.0
 _PATH = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
@@ -27,18 +27,19 @@ class Relay:
 
     port: int
     source: str | None  # Postfix's smtp-source; None: our own loop
+    sessions: int  # of the limit
 
     @property
     def limit_name(self) -> str:
         """What sets the limit, in words."""
-        return f"smtp-source -d -s {SESSIONS} → smtp-sink" if self.source else "bare asyncio loop → Python sink"
+        return f"smtp-source -d -s {self.sessions} → smtp-sink" if self.source else "bare asyncio loop → Python sink"
 
     async def limit(self, *, size: int, count: int) -> float:
         """Messages per second that the sink takes, of so many octets, from a source that has them ready."""
         started = time.perf_counter()
         async with asyncio.timeout(LIMIT_SECONDS):
             if self.source:
-                options = ["-d", "-s", str(SESSIONS), "-m", str(count), "-l", str(size)]
+                options = ["-d", "-s", str(self.sessions), "-m", str(count), "-l", str(size)]
                 envelope = ["-f", "a@example.com", "-t", "b@example.com"]
                 process = await asyncio.create_subprocess_exec(
                     self.source, *options, *envelope, f"127.0.0.1:{self.port}"
@@ -50,26 +51,27 @@ class Relay:
                     if process.returncode is None:
                         process.kill()
             else:
-                await _push(self.port, size=size, count=count)
+                await _push(self.port, size=size, count=count, sessions=self.sessions)
         return count / (time.perf_counter() - started)
 
 
 @asynccontextmanager
-async def relay(*, postfix: bool = True) -> AsyncIterator[Relay]:
+async def relay(*, postfix: bool = True, sessions: int = SESSIONS) -> AsyncIterator[Relay]:
     """A sink until the block ends."""
     sink, source = (shutil.which(name, path=_PATH) if postfix else None for name in ("smtp-sink", "smtp-source"))
     if sink is None or source is None:
         async with running(module("sink"), {}) as child:
-            yield Relay(port=int(await child.line()), source=None)
+            yield Relay(port=int(await child.line()), source=None, sessions=sessions)
         return
-    port = _free_port()
+    port = free_port()
     as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
     async with running([sink, *as_user, f"127.0.0.1:{port}", "1000"], {}):
         await _until_open(port)
-        yield Relay(port=port, source=source)
+        yield Relay(port=port, source=source, sessions=sessions)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nothing listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -88,9 +90,9 @@ async def _until_open(port: int) -> None:
                 return
 
 
-async def _push(port: int, *, size: int, count: int) -> None:
+async def _push(port: int, *, size: int, count: int, sessions: int) -> None:
     """The bare loop: so many mails over a few connections, command by command."""
-    share = [count // SESSIONS + (number < count % SESSIONS) for number in range(SESSIONS)]
+    share = [count // sessions + (number < count % sessions) for number in range(sessions)]
     loop = asyncio.get_running_loop()
     lines = b"".join(b"%076d\r\n" % 0 for _ in range(size // 78 + 1))
     opened = [await loop.create_connection(partial(_Push, lines, n), "127.0.0.1", port) for n in share if n]

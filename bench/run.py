@@ -2,47 +2,24 @@
 
 import argparse
 import asyncio
+import json
 import platform
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from os import cpu_count, getloadavg
+from pathlib import Path
 
-from bench import drain, latency, submit
+from bench import batch, compare, drain, growth, idle, latency, plans, submit
 from bench.installation import Installations, installations
-from bench.relay import relay
-from bench.table import Table
+from bench.plans import PARTS, QUICK_PARTS, Plans
+from bench.relay import SESSIONS, relay
+from bench.table import Figure, Table
 
-PARTS = ("submit", "drain", "latency")
 Measurement = Callable[[], Awaitable[Table]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plans:
-    """How much of each."""
-
-    submit: submit.Plan
-    drain: drain.Plan
-    latency: latency.Plan
-
-
-def plans(given: argparse.Namespace) -> Plans:
-    """What the command line asks for; `--quick` shows that everything works and measures nothing."""
-    if given.quick:
-        return Plans(
-            submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
-            drain=drain.Plan(rounds=1, mails=30, limit_mails=300, size=16_000),
-            latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
-        )
-    return Plans(
-        submit=submit.Plan(
-            rounds=given.rounds, seconds=given.seconds, most=1_000_000, warm_up=500, template=given.template
-        ),
-        drain=drain.Plan(rounds=given.rounds, mails=given.mails, limit_mails=20_000),
-        latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=1.4),
-    )
+DRAINED = ("receipt_inline", "receipt")
 
 
 def measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
@@ -54,19 +31,40 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
     async def submit_on_sqlite() -> Table:
         return await submit.measure("sqlite", await made.sqlite(), plan.submit)
 
-    async def drain_on_postgresql() -> Table:
-        async with relay(postfix=not given.python_sink) as sink:
-            return await drain.measure(made, sink, plan.drain)
+    async def batches() -> Table:
+        return await batch.measure(await made.postgresql(), plan.batch)
+
+    def drain_of(template: str) -> Measurement:
+        async def drain_on_postgresql() -> Table:
+            async with relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
+                return await drain.measure(made, sink, template, plan.drain)
+
+        return drain_on_postgresql
 
     async def latency_on_both() -> Table:
         return await latency.measure(made, plan.latency)
 
+    async def idle_on_postgresql() -> Table:
+        return await idle.measure(await made.postgresql(), plan.idle)
+
+    async def growth_on_postgresql() -> Table:
+        async with relay(postfix=not given.python_sink) as sink:
+            return await growth.measure(made, sink, plan.growth)
+
+    async def peers() -> Table:
+        async with relay(postfix=not given.python_sink) as sink:
+            return await compare.measure(made, sink, plan.peers)
+
     by_part = {
-        "submit": (submit_on_postgresql, submit_on_sqlite),
-        "drain": (drain_on_postgresql,),
+        "submit": (submit_on_postgresql, submit_on_sqlite, batches),
+        "drain": tuple(drain_of(template) for template in DRAINED),
         "latency": (latency_on_both,),
+        "idle": (idle_on_postgresql,),
+        "growth": (growth_on_postgresql,),
+        "peers": (peers,),
     }
-    return [measurement for part in PARTS if part in given.only for measurement in by_part[part]]
+    wanted = given.only or (QUICK_PARTS if given.quick else PARTS)
+    return [measurement for part in PARTS if part in wanted for measurement in by_part[part]]
 
 
 async def tables(wanted: Sequence[Measurement], *, at_once: bool) -> AsyncIterator[Table]:
@@ -84,29 +82,50 @@ async def run(given: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    started, busy, ratios = time.perf_counter(), getloadavg()[0], []
+    started, busy = time.perf_counter(), getloadavg()[0]
+    ratios: list[Figure] = []
+    results: dict[str, float] = {}
     print(f"Python {platform.python_version()}, {cpu_count()} cores, {platform.system()} {platform.machine()}")
     print("database, sink, generator and what is measured share these cores\n", flush=True)
     async with installations() as made:
-        async for table in tables(measurements(plans(given), given, made), at_once=given.quick):
+        async for table in tables(measurements(plans.of(given), given, made), at_once=given.quick):
             print(table, flush=True)
             ratios += table.ratios()
-    print("\n".join(("Ratios", "------", *ratios, "")) if ratios else "")
+            results |= table.results
+            _write(given.json, results)
+    if ratios:
+        print(Table(title="What holds on other machines too", figures=ratios))
     print(f"{time.perf_counter() - started:.0f} s in all; load average before {busy:.1f}, after {getloadavg()[0]:.1f}")
     if given.quick:
         print("--quick shows that everything works; its figures mean nothing")
 
 
+def _write(file: Path | None, results: dict[str, float]) -> None:
+    """Keep what was found so far, for `bench/chart.py`."""
+    if file is not None:
+        machine = f"{cpu_count()} cores, Python {platform.python_version()}"
+        found = {name: float(f"{value:.4g}") for name, value in results.items()}
+        kept = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "results": found}
+        file.write_text(json.dumps(kept, indent=2) + "\n")
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Throughput and latency of Notifier.")
-    parser.add_argument("--quick", action="store_true", help="tiny counts: shows that it works, in a few seconds")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of the parts")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of submit and drain (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="tiny counts: shows that it works, in half a minute")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="some of the parts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures for bench/chart.py")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of submit, drain and peers (%(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run of submit (%(default)s)")
     parser.add_argument("--template", default="welcome", help="of the POSTs, with its sample (%(default)s)")
-    parser.add_argument("--mails", type=int, default=5000, help="in each round of drain (%(default)s)")
+    parser.add_argument("--mails", type=int, default=60_000, help="in each round of drain (%(default)s)")
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of the sender with the relay (%(default)s)")
+    parser.add_argument("--processes", type=int, default=1, help="of the sender in drain (%(default)s)")
+    parser.add_argument("--children", type=int, help="that render, in drain (default: as the sender sees fit)")
     parser.add_argument("--latency-mails", type=int, default=100, help="for each latency (%(default)s)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="deferred in growth; five times finished")
+    parser.add_argument("--wave-mails", type=int, default=20_000, help="of each drain in growth (%(default)s)")
+    parser.add_argument("--peer-mails", type=int, default=5000, help="of each peer; four times ours (%(default)s)")
     parser.add_argument("--python-sink", action="store_true", help="do without Postfix even where it is installed")
     return parser.parse_args()
 

@@ -21,6 +21,7 @@ _REPLIES = {
 }
 _END = b"\r\n.\r\n"
 _KEPT_SIZES = 1000
+_KEPT_BODIES = 20
 
 
 class Sink:
@@ -30,6 +31,7 @@ class Sink:
         self.port = 0
         self.ehlo = _EHLO if pipelining else _EHLO.replace(b"250-PIPELINING\r\n", b"")
         self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # octets of the last mails, as on the wire
+        self.bodies: deque[bytes] = deque(maxlen=_KEPT_BODIES)
         self._expected: dict[str, asyncio.Future[float]] = {}
         self._server: asyncio.Server | None = None
 
@@ -50,9 +52,10 @@ class Sink:
         self._expected[recipient] = future = asyncio.get_running_loop().create_future()
         return future
 
-    def answered(self, recipient: str, size: int, moment: float) -> None:
+    def answered(self, recipient: str, body: bytes, moment: float) -> None:
         """Note a mail; told by the connection after it wrote the reply."""
-        self.sizes.append(size)
+        self.sizes.append(len(body))
+        self.bodies.append(body)
         future = self._expected.pop(recipient, None)
         if future is not None and not future.done():
             future.set_result(moment)
@@ -77,13 +80,13 @@ class _Connection(asyncio.Protocol):
         searched = max(0, len(self._buffer) - len(_END))
         self._buffer += data
         replies: list[bytes] = []
-        taken: list[tuple[str, int]] = []
+        taken: list[tuple[str, bytes]] = []
         while True:
             end = self._buffer.find(_END, searched) if self._in_body else self._buffer.find(b"\r\n")
             if end < 0:
                 break
             if self._in_body:
-                taken.append((self._recipient, end))
+                taken.append((self._recipient, bytes(self._buffer[2:end])))
                 replies.append(_OK)
                 del self._buffer[: end + len(_END)]
                 self._in_body = False
@@ -96,8 +99,8 @@ class _Connection(asyncio.Protocol):
         if replies:
             self._open.write(b"".join(replies))
         moment = time.perf_counter()
-        for recipient, size in taken:
-            self._sink.answered(recipient, size, moment)
+        for recipient, body in taken:
+            self._sink.answered(recipient, body, moment)
         if replies and replies[-1].startswith(b"221"):
             self._open.close()
 

@@ -1,13 +1,15 @@
 """(a) POSTs per second of one API process, beside a route of the same process that only parses."""
 
+import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench import http
+from bench import cost, http
 from bench.api import NOOP
+from bench.cost import Cost
 from bench.http import Load, Target
 from bench.installation import Installation, sample
-from bench.process import module, running
+from bench.process import Child, module, running
 from bench.table import Figure, Table, median_and_range, percentile
 
 SUBMIT = "/v1/notifications"
@@ -38,34 +40,56 @@ class Run:
         return self.server_cpu / len(self.load.latencies)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """All runs over one database."""
+
+    noop: list[Run]
+    submit: list[Run]
+    accepted: int
+    statements: float  # for each POST of the warm-up
+    cost: Cost | None  # of all POSTs; None on SQLite
+
+
 async def measure(name: str, installation: Installation, plan: Plan) -> Table:
     """Alternate the two routes on a real process and compare; every 202 must be a row afterwards."""
-    runs: dict[str, list[Run]] = {NOOP: [], SUBMIT: []}
-    accepted = 0
+    before = await cost.read(installation) if installation.is_postgresql else None
     async with running(module("api"), installation.settings()) as api:
-        port = int(await api.line())
-        for round_ in range(plan.rounds + 1):
-            for path, found in runs.items():
-                target = Target(
-                    port=port, path=path, key=installation.key, template=plan.template, variables=sample(plan.template)
-                )
-                warm = round_ == 0
-                cpu = api.cpu_seconds()
-                load = await http.load(
-                    target,
-                    seconds=WARM_UP_SECONDS if warm else plan.seconds,
-                    most=plan.warm_up if warm else plan.most,
-                )
-                accepted += len(load.latencies) if path == SUBMIT else 0
-                if not warm:
-                    found.append(Run(load=load, server_cpu=api.cpu_seconds() - cpu))
+        runs = await _runs(api, int(await api.line()), installation, plan)
+    spent = await cost.read(installation) - before if before else None
     rows = await installation.count()
-    if rows != accepted:
-        raise AssertionError(f"{accepted} POSTs were answered 202, and {rows} rows are there")
-    return _table(name, runs[NOOP], runs[SUBMIT], plan)
+    if rows != runs.accepted:
+        raise AssertionError(f"{runs.accepted} POSTs were answered 202, and {rows} rows are there")
+    return _table(name, replace(runs, cost=spent), plan)
 
 
-def _table(name: str, noop: list[Run], submit: list[Run], plan: Plan) -> Table:
+async def _runs(api: Child, port: int, installation: Installation, plan: Plan) -> Measured:
+    """The warm-up, in which statements are counted, and the rounds."""
+    runs: dict[str, list[Run]] = {NOOP: [], SUBMIT: []}
+    targets = [
+        Target(port=port, path=path, key=installation.key, template=plan.template, variables=sample(plan.template))
+        for path in runs
+    ]
+    await http.load(targets[0], seconds=WARM_UP_SECONDS, most=plan.warm_up)
+    async with cost.statements(installation) as counted:
+        warm_up = await http.load(targets[1], seconds=WARM_UP_SECONDS, most=plan.warm_up)
+    accepted = len(warm_up.latencies)
+    for _ in range(plan.rounds):
+        for target in targets:
+            cpu = api.cpu_seconds()
+            load = await http.load(target, seconds=plan.seconds, most=plan.most)
+            runs[target.path].append(Run(load=load, server_cpu=api.cpu_seconds() - cpu))
+    return Measured(
+        noop=runs[NOOP],
+        submit=runs[SUBMIT],
+        accepted=accepted + sum(len(run.load.latencies) for run in runs[SUBMIT]),
+        statements=counted.count / accepted,
+        cost=None,
+    )
+
+
+def _table(name: str, measured: Measured, plan: Plan) -> Table:
+    noop, submit = measured.noop, measured.submit
     ratios = [s.load.per_second / n.load.per_second for s, n in zip(submit, noop, strict=True)]
     cpu = [n.cpu_each / s.cpu_each if s.cpu_each else float("nan") for s, n in zip(submit, noop, strict=True)]
     ceiling = statistics.median(run.load.ceiling for run in noop)
@@ -76,9 +100,30 @@ def _table(name: str, noop: list[Run], submit: list[Run], plan: Plan) -> Table:
             *_figures("POST /v1/notifications", submit),
             Figure("POST ÷ no-op", median_and_range(ratios, "{:.2f}"), is_ratio=True),
             Figure("CPU of a no-op ÷ CPU of a POST, API process", median_and_range(cpu, "{:.2f}"), is_ratio=True),
+            *_costs(measured, plan),
             Figure("the generator's own ceiling, by its CPU", f"{ceiling:,.0f} req/s"),
         ],
+        results={
+            f"submit.{name}.rate": statistics.median(run.load.per_second for run in submit),
+            f"submit.{name}.ratio": statistics.median(ratios),
+            f"submit.{name}.p99": statistics.median(percentile(run.load.latencies, 99) for run in submit),
+        },
     )
+
+
+def _costs(measured: Measured, plan: Plan) -> list[Figure]:
+    """What the server counted; nothing on SQLite."""
+    if measured.cost is None:
+        return []
+    variables = len(json.dumps(sample(plan.template), ensure_ascii=False, separators=(",", ":")).encode())
+    wal = measured.cost.wal / measured.accepted
+    return [
+        Figure("a POST: statements, with BEGIN and COMMIT", f"{measured.statements:.2f}"),
+        Figure(
+            "10 POSTs: commits that wrote (transaction ids)", f"{measured.cost.written / measured.accepted * 10:.2f}"
+        ),
+        Figure("a POST: WAL, and beyond its variables", f"{wal:,.0f}, {wal - variables:,.0f} octets", is_ratio=True),
+    ]
 
 
 def _figures(name: str, runs: list[Run]) -> list[Figure]:

@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,17 @@ class Table:
 
     title: str
     figures: list[Figure]
+    results: Mapping[str, float] = field(default_factory=dict)  # for `--json`: names and plain numbers
 
     def __str__(self) -> str:
         width = max(len(figure.name) for figure in self.figures)
         lines = [f"{figure.name.ljust(width)}  {figure.value}" for figure in self.figures]
         return "\n".join((self.title, "-" * len(self.title), *lines, ""))
 
-    def ratios(self) -> list[str]:
-        """Its ratios, each with the place it comes from."""
+    def ratios(self) -> list[Figure]:
+        """Its ratios, each named with the place it comes from."""
         place = self.title.partition(":")[0]
-        return [f"{place}: {figure.name} = {figure.value}" for figure in self.figures if figure.is_ratio]
+        return [replace(figure, name=f"{place}: {figure.name.strip()}") for figure in self.figures if figure.is_ratio]
 
 
 def percentile(values: Sequence[float], q: float) -> float:
@@ -45,3 +46,8 @@ def median_and_range(values: Sequence[float], style: str) -> str:
     if len(values) == 1:
         return median
     return f"{median} [{style.format(min(values))} … {style.format(max(values))}]"
+
+
+def best_and_median(values: Sequence[float], style: str) -> str:
+    """The largest, the median, and in brackets the range."""
+    return f"best {style.format(max(values))}, median {median_and_range(values, style)}"

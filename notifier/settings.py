@@ -81,6 +81,9 @@ class SenderSettings(_Part):
     """The background sender."""
 
     concurrency: int = Field(20, ge=1, le=500, description="Mails in delivery at the same time, per process.")
+    render_children: int = Field(
+        0, ge=0, le=64, description="Processes that render, per sender process. 0: one for two processors, at most 4."
+    )
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port for the sender's /metrics and /readyz.")
     resend_after: float = Field(
         900, ge=0, description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more."

@@ -26,6 +26,7 @@ from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.write import WRITER
+from notifier.outbox.hint import Announcer, hear
 from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
@@ -46,7 +47,8 @@ def api(parts: Base) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await checks.database(parts.database)
 
-    intake = Intake(parts.database, WRITER, committed=parts.wake)
+    announce = Announcer(parts.database, parts.wake)
+    intake = Intake(parts.database, WRITER, committed=announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
@@ -61,7 +63,7 @@ def api(parts: Base) -> FastAPI:
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
         clock=parts.clock,
-        wake=parts.wake,
+        wake=announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
     )
     return create_app(doors)
@@ -108,7 +110,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
     with _holder(parts, journals) as holder:
-        async with RenderingPool() as pool:
+        async with RenderingPool(children=settings.sender.render_children) as pool:
             deliverer = Deliverer(
                 parts.database,
                 pool,
@@ -121,16 +123,25 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 parts.database, deliverer, holder=holder, journals=journals, clock=parts.clock, wake=parts.wake
             )
             working = asyncio.create_task(worker.run())
+            hearing = _hearing(parts, holder)
             try:
                 yield Sender(worker=worker, deliverer=deliverer, holder=holder)
             finally:
                 worker.stop()
                 deliverer.close()
+                hearing.cancel()
                 _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
                 await working
                 await transport.close()
+
+
+def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:
+    """Hints from other processes; on SQLite there are none."""
+    if parts.settings.uses_sqlite:
+        return asyncio.get_running_loop().create_future()
+    return asyncio.ensure_future(hear(parts.database, parts.wake, holder.boot_id))
 
 
 def sender_app(parts: Base, running: Sender) -> FastAPI:

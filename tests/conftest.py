@@ -17,7 +17,7 @@ ENGINES = ("sqlite", "postgresql")
 
 @pytest.fixture(autouse=True)
 def _plain_tracebacks() -> None:
-    """structlog unconfigured draws each traceback with all its locals: a second of processor time for the event loop."""
+    """Unconfigured, structlog draws each traceback with all its locals, and the event loop stands for a second."""
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)

@@ -161,12 +161,27 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
         await _until_told_to_stop()
 
 
-def sender(drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False) -> None:
+def sender(
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
+    drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
+    until_closed: Annotated[int | None, typer.Option(hidden=True, help="A pipe; its end stops the sender.")] = None,
+) -> None:
     """A sender alone: claims, renders, delivers. Run as many as you like. Needs PostgreSQL."""
-    output.run(_sender(_with_postgres("sender"), drain=drain))
+    settings = _with_postgres("sender")
+    if processes == 1:
+        output.run(_sender(settings, drain=drain, until_closed=until_closed))
+    else:
+        raise typer.Exit(output.run(_fleet(settings, processes, drain=drain)))
 
 
-async def _sender(settings: "Settings", *, drain: bool) -> None:
+async def _fleet(settings: "Settings", processes: int, *, drain: bool) -> int:
+    from notifier.cli.fleet import Fleet
+
+    arguments = ["--drain"] if drain else []
+    return await Fleet(processes, arguments, metrics_port=settings.sender.metrics_port, drain=drain).run()
+
+
+async def _sender(settings: "Settings", *, drain: bool, until_closed: int | None) -> None:
     from notifier import wiring
 
     async with AsyncExitStack() as stack:
@@ -179,13 +194,13 @@ async def _sender(settings: "Settings", *, drain: bool) -> None:
             await stack.enter_async_context(wiring.http(wiring.sender_app(parts, running), listener))
         _say("sender ready")
         if drain:
-            stop = asyncio.create_task(_until_told_to_stop())
+            stop = asyncio.create_task(_until_told_to_stop(until_closed))
             drained = asyncio.create_task(running.worker.drain())
             await asyncio.wait({stop, drained}, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             drained.cancel()
         else:
-            await _until_told_to_stop()
+            await _until_told_to_stop(until_closed)
 
 
 def inbox(host: Host = "127.0.0.1", port: InboxPort = 8025, smtp_port: SmtpPort = 1025) -> None:
@@ -202,8 +217,8 @@ async def _inbox(host: str, port: int, smtp_port: int) -> None:
         await _until_told_to_stop()
 
 
-async def _until_told_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT; a second one ends the process the hard way."""
+async def _until_told_to_stop(pipe: int | None = None) -> None:
+    """Wait for SIGTERM or SIGINT, or the end of a pipe; a second signal ends the process the hard way."""
     told = asyncio.Event()
     # What start-up made lives as long as the process: looking through it again and again stops the world for 0.1 s.
     gc.collect()
@@ -211,7 +226,11 @@ async def _until_told_to_stop() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    if pipe is not None:
+        loop.add_reader(pipe, told.set)
     await told.wait()
+    if pipe is not None:
+        loop.remove_reader(pipe)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -28,6 +28,9 @@ LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 # SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
 _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+# A plan that is made while a table is empty is kept when it has grown to millions of rows.
+_PLANNING = {"jit": "off", "enable_seqscan": "off"}
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
 
@@ -92,6 +95,25 @@ class Database:
             async with asyncio.timeout(READ_SECONDS), self._reader.connect() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
+        """Hear what is said on a channel of PostgreSQL; the event is set once the connection is lost."""
+        lost = asyncio.Event()
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                raw: Any = (await connection.get_raw_connection()).driver_connection
+                raw.add_termination_listener(lambda _: lost.set())
+                await raw.add_listener(channel, lambda _connection, _pid, _channel, payload: heard(payload))
+                try:
+                    yield lost
+                finally:
+                    await connection.invalidate()  # what listens is not given to anybody else
+
+    async def notify(self, channel: str, payload: str) -> None:
+        """Say something on a channel of PostgreSQL, in a transaction of its own."""
+        async with self.single() as connection:
+            await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
@@ -146,7 +168,7 @@ def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_TIMEOUT,
             "command_timeout": STATEMENT_TIMEOUT,
-            "server_settings": {"application_name": "notifier", "jit": "off"},
+            "server_settings": _PLANNING | {"application_name": "notifier"},
         },
     )
 

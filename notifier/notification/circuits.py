@@ -4,10 +4,12 @@ from datetime import timedelta
 
 from notifier import address
 from notifier.clock import Clock
-from notifier.outcomes import NotPermitted, NotTried, Outcome, Scope
+from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Scope, Uncertain
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.circuit import Circuit
+
+_COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
 class Circuits:
@@ -19,6 +21,9 @@ class Circuits:
         self._clock = clock
         self._senders: dict[str, Circuit] = {}
         self._log = get_logger()
+        self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
+        self._is_open = metrics.CIRCUIT_OPEN.labels(relay_name)
+        self._attempts = {kind: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED}
 
     def obstacle(self, sender: str) -> NotTried | None:
         """Why a mail from this address need not be tried now; None if it may."""
@@ -39,14 +44,14 @@ class Circuits:
         if isinstance(outcome, NotTried):
             self._failed(sender, outcome)
         else:
-            metrics.ATTEMPTS.labels(self._name, type(outcome).__name__.lower()).inc()
-            metrics.SMTP_SECONDS.labels(self._name).observe(seconds)
+            self._attempts[type(outcome)].inc()
+            self._seconds.observe(seconds)
             if self.relay.is_open:
                 self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
             self.relay.closed()
             if (circuit := self._senders.get(address.domain(sender))) is not None:
                 circuit.closed()
-        metrics.CIRCUIT_OPEN.labels(self._name).set(self.relay.is_open)
+        self._is_open.set(self.relay.is_open)
 
     def _failed(self, sender: str, outcome: NotTried) -> None:
         metrics.NOT_TRIED.labels(self._name).inc()

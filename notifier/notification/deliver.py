@@ -7,10 +7,9 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,12 +21,12 @@ from notifier.notification.load import Delivery
 from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
-from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
+from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Permit, Settlement
 from notifier.outcomes import Outcome, Uncertain
 from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
 from notifier.settings import SenderSettings
-from notifier.smtp.mail import Mail, Permit
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 from notifier.states import WAITING, EntryKind, Reason, Status
 from notifier.telemetry import metrics
@@ -52,6 +51,7 @@ class Deliverer:
     """The handler of e-mail entries."""
 
     kind = EntryKind.EMAIL
+    still_wanted = load.STILL_WANTED
 
     def __init__(
         self,
@@ -89,19 +89,13 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
-        sending: list[asyncio.Task[None]] = []
-        try:
-            for start in range(0, len(prepared), LARGEST_BATCH):
-                ready = await self._render(prepared[start : start + LARGEST_BATCH], desk)
-                sending += [asyncio.create_task(self._send(one, rendered, desk)) for one, rendered in ready]
-        finally:
-            # Whatever happened here, what has begun runs to its end: a transaction that is cancelled after its dot
-            # would be sent again. (A task group would cancel.)
-            await asyncio.gather(*sending)
-
-    async def permitted(self, connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
-        """Those whose body may begin: neither ended, nor expired, nor suppressed by now."""
-        return await load.still_wanted(connection, subjects, self._clock.now())
+        parts = [prepared[start : start + LARGEST_BATCH] for start in range(0, len(prepared), LARGEST_BATCH)]
+        # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
+        # after its dot would be sent again. (A task group would cancel.)
+        ends = await asyncio.gather(*(self._render_and_send(part, desk) for part in parts), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
@@ -161,6 +155,11 @@ class Deliverer:
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self._circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
+
+    async def _render_and_send(self, prepared: list[tuple[Work, Job]], desk: Desk) -> None:
+        """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
+        ready = await self._render(prepared, desk)
+        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
 
     async def _render(self, prepared: list[tuple[Work, Job]], desk: Desk) -> list[tuple[Work, Rendered]]:
         """The bytes of each mail, from the version pinned at submit."""
@@ -223,21 +222,21 @@ class Deliverer:
 
     async def _hand_over(self, one: Work, mail: Mail, desk: Desk, *, seconds: float) -> tuple[Outcome, bool]:
         """What the relay says, and whether a body was permitted: then an error of our own leaves it uncertain."""
-        permitted = False
+        permits: list[asyncio.Future[Permit | None]] = []  # one for each connection on which it was tried
 
-        async def before_body() -> Permit | None:
-            nonlocal permitted
-            permit = await desk.mark(one.entry)
-            permitted = permitted or permit is not None
-            return Permit(**vars(permit)) if permit is not None else None
+        def before_body() -> asyncio.Future[Permit | None]:
+            permits.append(desk.mark(one.entry))
+            return permits[-1]
 
         try:
-            return await self._transport.send(mail, seconds=seconds, before_body=before_body), permitted
+            outcome = await self._transport.send(mail, seconds=seconds, before_body=before_body)
         except Exception as error:
-            if not permitted:
+            if not any(map(_granted, permits)):
                 raise
             self._log.exception("handing_over_failed", notification_id=str(one.delivery.id))
-            return Uncertain(detail=f"our own code failed while the mail was handed over: {type(error).__name__}"), True
+            detail = f"our own code failed while the mail was handed over: {type(error).__name__}"
+            return Uncertain(detail=detail), True
+        return outcome, any(map(_granted, permits))
 
     def _learn(self, one: Work, tried: Tried) -> None:
         self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
@@ -266,6 +265,10 @@ class Deliverer:
             resend_after=self._resend_after,
             sender_wait=sender_wait,
         )
+
+
+def _granted(permit: asyncio.Future[Permit | None]) -> bool:
+    return permit.done() and not permit.cancelled() and permit.exception() is None and permit.result() is not None
 
 
 def _expired(delivery: Delivery, entry: Claimed) -> Stopped:

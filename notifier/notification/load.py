@@ -1,13 +1,13 @@
 """Reading what a claimed batch is about, in one query, and the pinned sources that it needs."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
@@ -42,7 +42,7 @@ class Delivery:
     message_date: datetime
     expires_at: datetime
     uncertain_at: datetime | None  # set once a body may have been taken
-    variables: dict[str, Any]
+    variables: str  # JSON text: only the rendering child reads it
     headers: dict[str, str]
     suppressed_because: Reason | None
     when_uncertain: WhenUncertain | None  # None: the pinned version is gone
@@ -63,29 +63,33 @@ class Delivery:
 _OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
 _suppressed = _suppression.address == func.lower(_notification.recipient)
 _LOAD = (
-    select(*(_notification[name] for name in _OWN), _content.variables, _content.headers)
-    .add_columns(_suppression.reason.label("suppressed_because"), _version.when_uncertain)
+    select(*(_notification[name] for name in _OWN), _content.headers, _version.when_uncertain)
+    .add_columns(cast(_content.variables, Text).label("variables"))
+    .add_columns(select(_suppression.reason).where(_suppressed).scalar_subquery().label("suppressed_because"))
     .join(NotificationContent, _content.notification_id == _notification.id)
     .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
-    .outerjoin(Suppression, _suppressed)
 )
-_STILL_WANTED = (
-    select(_notification.id)
-    .outerjoin(Suppression, _suppressed)
-    .where(_notification.status.in_(sorted(WAITING)), _suppression.address.is_(None))
+# Arrays and not lists of parameters: the statement is prepared once, however many are asked for.
+# Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
+_LOAD_POSTGRES = _LOAD.where(
+    text("notification.id = ANY(CAST(:ids AS uuid[]))"),
+    text("notification_content.notification_id = ANY(CAST(:ids AS uuid[]))"),
 )
+_LOAD_SQLITE = _LOAD.where(text("notification.id IN (SELECT value FROM json_each(:ids))"))
+STILL_WANTED = f"""EXISTS (
+    SELECT 1 FROM notification AS n
+    WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING))}') AND n.expires_at > {{now}}
+      AND NOT EXISTS (SELECT 1 FROM suppression AS s WHERE s.address = lower(n.recipient)))"""  # noqa: S608 - ours
+"""A mail that has neither ended nor expired, and whose address is not suppressed, at the moment of its mark."""
 
 
 async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """The notifications with these ids."""
-    found = await connection.execute(_LOAD.where(_notification.id.in_(ids)))
+    if connection.dialect.name == "sqlite":
+        found = await connection.execute(_LOAD_SQLITE, {"ids": json.dumps([id_.hex for id_ in ids])})
+    else:
+        found = await connection.execute(_LOAD_POSTGRES, {"ids": list(ids)})
     return {row["id"]: Delivery(**row) for row in found.mappings()}
-
-
-async def still_wanted(connection: AsyncConnection, ids: Collection[UUID], now: datetime) -> set[UUID]:
-    """Those that are neither ended, nor expired, nor to a suppressed address at this moment."""
-    found = await connection.execute(_STILL_WANTED.where(_notification.id.in_(ids), _notification.expires_at > now))
-    return set(found.scalars())
 
 
 class Sources:

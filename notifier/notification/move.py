@@ -6,13 +6,14 @@ What a person or caller does is written together with its event in the timeline,
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import groupby
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, update
+from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db import rows
 from notifier.db.tables import Event, Notification, columns
 from notifier.ids import new_id
 from notifier.states import Cause, EventKind, Reason, Status, sources_of
@@ -46,27 +47,24 @@ class Deed:
 
 async def move(connection: AsyncConnection, moves: Sequence[Move], cause: Cause) -> None:
     """Make each step that the machine allows from where the notification stands; the others change nothing."""
+    sqlite = connection.dialect.name == "sqlite"
     by_target = sorted(moves, key=lambda m: m.to)
     for target, group in groupby(by_target, key=lambda m: m.to):
-        sources: list[ColumnElement[Any]] = [
-            literal_column(f"'{status.value}'") for status in sorted(sources_of(target, cause))
-        ]
-        values = {
-            "status": target,
-            "reason": bindparam("new_reason", type_=_notification.reason.type),
-            "detail": bindparam("new_detail"),
-            "updated_at": bindparam("at", type_=_notification.updated_at.type),
-        }
-        if target is Status.UNKNOWN:
-            values["uncertain_at"] = func.coalesce(
-                _notification.uncertain_at, bindparam("at", type_=_notification.updated_at.type)
-            )
-        statement = (
-            update(Notification)
-            .where(_notification.id == bindparam("which"), _notification.status.in_(sources))
-            .values(values)
-        )
-        await connection.execute(statement, [_parameters(step) for step in group])
+        steps = [{"id": m.notification_id, "reason": m.reason, "detail": _cut(m.detail), "at": m.at} for m in group]
+        await connection.execute(_step(target, cause, sqlite=sqlite), {"rows": rows.parameter(steps, sqlite=sqlite)})
+
+
+@cache
+def _step(target: Status, cause: Cause, *, sqlite: bool) -> TextClause:
+    """Many notifications to one status, each from where the machine allows it."""
+    types = {"id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
+    uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
+    return text(f"""
+{rows.source(types, sqlite=sqlite)}
+UPDATE notification AS n SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at{uncertain}
+FROM r
+WHERE {rows.found_by("n.id", sqlite=sqlite)} AND n.status IN ('{"', '".join(sorted(sources_of(target, cause)))}')
+""")  # noqa: S608 - words of our own
 
 
 async def intervene(connection: AsyncConnection, step: Move, deed: Deed) -> bool:
@@ -97,12 +95,3 @@ async def intervene(connection: AsyncConnection, step: Move, deed: Deed) -> bool
 
 def _cut(detail: str | None) -> str | None:
     return detail[:LONGEST_DETAIL] if detail else None
-
-
-def _parameters(step: Move) -> dict[str, object]:
-    return {
-        "which": step.notification_id,
-        "new_reason": step.reason,
-        "new_detail": _cut(step.detail),
-        "at": step.at,
-    }

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import backoff, suppression
-from notifier.db.tables import Attempt, columns
 from notifier.ids import new_id
+from notifier.notification.attempt import write as write_attempts
 from notifier.notification.load import Delivery
 from notifier.notification.move import Move, move
 from notifier.notification.verdict import (
@@ -208,22 +207,10 @@ async def write(connection: AsyncConnection, settled: Sequence[Settlement]) -> N
     for cause in (Cause.SENDER, Cause.PROOF):
         await move(connection, [r.move for r in records if r.move and r.cause is cause], cause)
     if attempts := [r.attempt for r in records if r.attempt]:
-        await _write_attempts(connection, attempts)
+        await write_attempts(connection, attempts)
     for record in records:
         if record.suppress and record.move:
             recipient, words = record.suppress
             await suppression.suppress(
                 connection, recipient, reason=Reason.RECIPIENT_REFUSED, detail=words, now=record.move.at
             )
-
-
-async def _write_attempts(connection: AsyncConnection, attempts: Sequence[dict[str, object]]) -> None:
-    """One row for each claim; where its end was not known, what is heard later takes the place of that."""
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Attempt)
-    known = ("relay", "phase", "outcome", "code", "enhanced_code", "reply", "started_at", "duration_ms", "sha256")
-    statement = insert.on_conflict_do_update(
-        index_elements=["entry_id", "lease_no"],
-        set_={name: insert.excluded[name] for name in known},
-        where=columns(Attempt).outcome == OutcomeName.UNCERTAIN,
-    )
-    await connection.execute(statement, attempts)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
-from notifier.db.columns import sqlite_time
+from notifier.db import rows
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
 from notifier.outbox.intake import Writer
@@ -89,10 +89,10 @@ async def find_earlier(connection: AsyncConnection, service_id: UUID, keys: Coll
     """The service's notifications that have these keys."""
     if connection.dialect.name == "sqlite":
         values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
-        rows = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
+        found = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
     else:
-        rows = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
-    return dict(_earlier(service_id, row) for row in rows)
+        found = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+    return dict(_earlier(service_id, row) for row in found)
 
 
 def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
@@ -108,7 +108,7 @@ def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
 async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
-    batch = msgspec.json.encode([_record(draft) | draft.row for draft in ordered]).decode()
+    batch = rows.parameter([_record(draft) for draft in ordered], sqlite=False)
     found = await connection.execute(write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)})
     written = {row.id: Status(row.status) for row in found}
     lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
@@ -120,9 +120,7 @@ async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], loc
 
 
 def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
-    batch = msgspec.json.encode(
-        [_record(draft) | {name: _plain(value) for name, value in draft.row.items()} for draft in drafts]
-    ).decode()
+    batch = rows.parameter([_record(draft) for draft in drafts], sqlite=True)
     hashes = b"".join(draft.row["request_hash"] or bytes(write_sql.HASH_BYTES) for draft in drafts)
     for statement in write_sql.SQLITE:
         connection.execute(statement, {"batch": batch, "hashes": hashes})
@@ -143,20 +141,13 @@ WRITER = Writer(on_postgres=_on_postgres, on_sqlite=_on_sqlite)
 
 
 def _record(draft: Draft) -> dict[str, Any]:
-    """What a draft has beside the row; merged into it, because both databases take the batch as one JSON array."""
-    return {
+    """The row, and with it what goes into the other tables; both databases take a batch as one JSON array."""
+    return draft.row | {
         "variables": draft.variables,
         "headers": draft.headers,
-        "entry_id": draft.entry_id.hex,
+        "entry_id": draft.entry_id,
         "address_key": address.key(draft.row["recipient"]),
     }
-
-
-def _plain(value: Any) -> Any:
-    """A value as it stands in SQLite, which knows only texts and numbers."""
-    if isinstance(value, datetime):
-        return sqlite_time(value)
-    return value.hex if isinstance(value, UUID) else value
 
 
 def _by_service(keys: Collection[Key]) -> dict[UUID, set[str]]:

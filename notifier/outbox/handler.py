@@ -1,6 +1,7 @@
 """What the queue and the work done on it say to each other: claimed entries one way, settlements the other."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -112,7 +113,7 @@ class Desk(Protocol):
     def settle(self, settlement: Settlement) -> None:
         """Hand in how a claim ended."""
 
-    async def mark(self, entry: Claimed) -> Permit | None:
+    def mark(self, entry: Claimed) -> Future[Permit | None]:
         """Ask for permission to do what cannot be undone; None: it must not begin."""
 
     def note(self, entry: Claimed, note: Note) -> None:
@@ -125,15 +126,13 @@ class Handler(Protocol):
     kind: EntryKind
     slots: int  # entries worked on at the same time
     lease: timedelta
+    still_wanted: str  # SQL on `e.subject_id`, the time being `{now}`: whether its work may still be done
 
     def room(self) -> int:
         """How many entries may be in this process now: 0 while nothing can be done, 1 for a probe."""
 
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Work on the batch and settle each entry exactly once."""
-
-    async def permitted(self, connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
-        """Those subjects of which the work may still be done."""
 
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Write what these settlements mean; their fences held, or they are proofs. Never commits."""
@@ -143,12 +142,3 @@ class Handler(Protocol):
 
     async def replay(self, connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         """The settlements that a dead process was kept from handing in, from its notes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quota:
-    """How much one claim may take: in all, and of each priority; `reserve` is each one's share before rank counts."""
-
-    room: int
-    share: Mapping[Priority, int]
-    reserve: int

@@ -4,7 +4,8 @@ All that ask at the same moment share a transaction. No database or no journal, 
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -25,37 +26,66 @@ SETTLING_SECONDS = 60.0
 LARGEST_BATCH = 200
 
 
+COMPANY_SECONDS = 0.004
+"""For so long a mark waits for others while many bodies are under way: each commit costs a write to the disk."""
+COMPANY = 0.7
+"""The part of the slots that is company enough."""
+
+
 class Marker:
     """Collects what waits for its mark and commits it together."""
 
-    def __init__(self, database: Database, handler: Handler, *, holder: Holder, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        handler: Handler,
+        *,
+        holder: Holder,
+        clock: Clock,
+        granted: Callable[[Claimed], bool],
+        inside: Callable[[], int],
+    ) -> None:
         self._database = database
         self._handler = handler
         self._holder = holder
         self._clock = clock
+        self._granted = granted  # told of each mark that is committed, before anybody acts on it; False: too late
+        self._inside = inside  # how many entries this process holds: how much company to expect
         self._waiting: list[tuple[Claimed, asyncio.Future[Permit | None]]] = []
+        self._enough = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
         self._log = get_logger()
 
-    async def mark(self, entry: Claimed) -> Permit | None:
+    def mark(self, entry: Claimed) -> asyncio.Future[Permit | None]:
         """Permission for this entry's body, committed; None if it must not begin."""
         future: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
-        try:
-            async with asyncio.timeout(FIRST_BYTE_SECONDS):
-                return await future
-        except TimeoutError:
-            return None
+        elif self._has_company():
+            self._enough.set()
+        return future
+
+    def _has_company(self) -> bool:
+        return len(self._waiting) >= COMPANY * min(self._handler.slots, self._inside())
 
     async def _flush(self) -> None:
         while self._waiting:
+            await self._wait_for_company()
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
             permits = await self._permits([entry for entry, future in batch if not future.done()])
             for entry, future in batch:
                 if not future.done():
-                    future.set_result(permits.get(entry.fence))
+                    permit = permits.get(entry.fence)
+                    future.set_result(permit if permit is not None and self._granted(entry) else None)
+
+    async def _wait_for_company(self) -> None:
+        self._enough.clear()
+        if self._has_company():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMPANY_SECONDS):
+                await self._enough.wait()
 
     async def _permits(self, entries: Sequence[Claimed]) -> dict[Fence, Permit]:
         """The permits of those whose mark is committed; time counts from before it was sent."""
@@ -63,8 +93,9 @@ class Marker:
         if not entries or not self._holder.journal.writable or not self._holder.may_go_on(lapses):
             return {}
         try:
-            marked = await self._transaction(entries)
-        except DatabaseUnavailableError:
+            async with asyncio.timeout(FIRST_BYTE_SECONDS):
+                marked = await self._transaction(entries)
+        except (DatabaseUnavailableError, TimeoutError):
             self._log.warning("mark_without_database", count=len(entries))
             return {}
         except Exception as error:  # noqa: BLE001 - whatever it is: no mark, no body
@@ -79,9 +110,12 @@ class Marker:
         return dict.fromkeys(marked, permit)
 
     async def _transaction(self, entries: Sequence[Claimed]) -> set[Fence]:
-        async with self._database.write() as connection:
-            subjects = await self._handler.permitted(connection, {entry.subject_id for entry in entries})
-            allowed = sorted((e for e in entries if e.subject_id in subjects), key=lambda e: e.id)
-            if not allowed:
-                return set()
-            return await store.mark(connection, self._holder.boot_id, allowed, lease=BODY_LEASE)
+        async with self._database.single() as connection:
+            return await store.mark(
+                connection,
+                self._holder.boot_id,
+                entries,
+                lease=BODY_LEASE,
+                wanted=self._handler.still_wanted,
+                now=None,
+            )

@@ -4,6 +4,7 @@ Where the two databases must differ, both texts stand one under the other. Every
 fence (`id`, `lease_no`). `notifier.outbox.store` runs them.
 """
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import DateTime, TextClause, bindparam, text
@@ -20,8 +21,19 @@ _ID: TypeEngine[Any] = columns(OutboxEntry).id.type
 _TIME = UtcDateTime()
 _NOW = "coalesce(:now, now())"
 _CLAIMED = "id, lease_no, subject_id, service_id, priority, due_at, attempts, lost, faults, fault"
-_BATCH = "json_to_recordset(CAST(:batch AS json)) AS b(id uuid, lease_no int)"
+# The array makes sure that entries are looked up by their ids, whatever the planner believes about their number.
+_WITH_BATCH = (
+    "WITH b AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:batch AS json)) AS b(id uuid, lease_no int))"
+)
+_IS_IN_BATCH = "e.id = b.id AND e.id = ANY(ARRAY(SELECT b.id FROM b))"
 _IN_BATCH = "(id, lease_no) IN (SELECT value ->> 'id', value ->> 'lease_no' FROM json_each(:batch))"
+_LEASE = f"""
+UPDATE outbox_entry AS e
+SET state = 'leased', lease_no = e.lease_no + 1, leased_by = :holder, marked_at = NULL,
+    due_at = {_NOW} + make_interval(secs => :lease)
+FROM picked WHERE e.id = picked.id AND e.id = ANY(ARRAY(SELECT picked.id FROM picked)) AND e.state = 'ready'
+RETURNING e.id, e.lease_no, e.subject_id, e.service_id, e.priority, picked.due_at, e.attempts, e.lost, e.faults, e.fault
+"""
 
 
 def _postgres(sql: str) -> TextClause:
@@ -49,66 +61,93 @@ def enqueue_from(source: str) -> str:
 
 # 1. Claim -------------------------------------------------------------------------------------------------------------
 
-# Due entries of one priority, oldest first; locked ones are somebody else's.
-_DUE = """
-  {name} AS MATERIALIZED (
-    SELECT id, due_at, {rank} AS rank FROM outbox_entry
-    WHERE state = 'ready' AND kind = :kind AND priority = '{name}' AND due_at <= {now} AND lost {lost}
-    ORDER BY due_at, id LIMIT :{name} {lock})"""
+# What may be claimed in company. The words are those of the partial index, so that it is always the one that is used.
+_OPEN = f"state = 'ready' AND lost < {SUSPECT}"
+_ALONE = f"state = 'ready' AND lost >= {SUSPECT}"
 
-# The best `room` of them: each priority gets its reserve first, then rank decides.
+# From service to service: who has due work of which priority, and since when. The cost is the number of services.
+_BACKLOG = f"""
+WITH RECURSIVE
+  every(priority) AS (SELECT 'high' UNION ALL SELECT 'normal' UNION ALL SELECT 'bulk'),
+  walk(priority, service_id) AS (
+    SELECT every.priority, (
+      SELECT e.service_id FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = every.priority
+      ORDER BY e.service_id LIMIT 1)
+    FROM every
+    UNION ALL
+    SELECT walk.priority, (
+      SELECT e.service_id FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = walk.priority
+        AND e.service_id > walk.service_id ORDER BY e.service_id LIMIT 1)
+    FROM walk WHERE walk.service_id IS NOT NULL),
+  oldest AS (
+    SELECT walk.priority, walk.service_id, (
+      SELECT e.due_at FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = walk.priority
+        AND e.service_id = walk.service_id ORDER BY e.due_at LIMIT 1) AS due_at
+    FROM walk WHERE walk.service_id IS NOT NULL)
+SELECT priority, service_id, due_at FROM oldest WHERE due_at <= {{now}}
+"""
+BACKLOG_POSTGRES = _postgres(_BACKLOG.format(now=_NOW))
+BACKLOG_SQLITE = _sqlite(_BACKLOG.format(now=":now"), service_id=_ID, due_at=_TIME)
+
+# The best `room` of what was found: the services of a priority by turns, each priority's reserve before rank counts.
 _PICKED = """
   waiting AS (
-    SELECT id, due_at, rank, row_number() OVER (PARTITION BY rank ORDER BY due_at, id) AS place
-    FROM (SELECT * FROM high UNION ALL SELECT * FROM normal UNION ALL SELECT * FROM bulk) AS due),
+    SELECT id, due_at, rank, share, row_number() OVER (PARTITION BY rank ORDER BY nth, turn) AS place FROM due),
   picked AS {materialized} (
-    SELECT id, due_at FROM waiting ORDER BY (place > :reserve), rank, place LIMIT :room)"""
+    SELECT id, due_at FROM waiting WHERE place <= share ORDER BY (place > :reserve), rank, place LIMIT :room)"""
+_NTH = "row_number() OVER (PARTITION BY t.turn ORDER BY d.due_at, d.id) AS nth"
 
-
-def _due_and_picked(now: str, lock: str, materialized: str, lost: str) -> str:
-    due = ",".join(_DUE.format(name=p.value, rank=rank, now=now, lock=lock, lost=lost) for rank, p in enumerate(RANKED))
-    return f"WITH {due},{_PICKED.format(materialized=materialized)}"
-
-
-# Lease the picked entries and raise their fence, in one statement.
-def _claim_postgres(lost: str) -> TextClause:
-    return _postgres(
-        _due_and_picked(_NOW, "FOR UPDATE SKIP LOCKED", "MATERIALIZED", lost)
-        + f"""
-UPDATE outbox_entry AS e
-SET state = 'leased', lease_no = e.lease_no + 1, leased_by = :holder, marked_at = NULL,
-    due_at = {_NOW} + make_interval(secs => :lease)
-FROM picked WHERE e.id = picked.id AND e.state = 'ready'
-RETURNING e.id, e.lease_no, e.subject_id, e.service_id, e.priority, picked.due_at, e.attempts, e.lost, e.faults, e.fault
-"""
-    )
-
+# Lease the oldest of each service whose turn it is and raise their fence; locked ones are somebody else's.
+CLAIM_POSTGRES = _postgres(f"""
+WITH
+  due AS MATERIALIZED (
+    SELECT d.id, d.due_at, t.rank, t.share, t.turn, {_NTH}
+    FROM json_to_recordset(CAST(:turns AS json))
+      AS t(turn int, priority text, service_id uuid, since timestamptz, rank int, share int, most int)
+    CROSS JOIN LATERAL (
+      SELECT e.id, e.due_at FROM outbox_entry AS e
+      WHERE {_OPEN} AND e.kind = :kind AND e.priority = t.priority AND e.service_id = t.service_id
+        AND e.due_at >= t.since AND e.due_at <= {_NOW}
+      ORDER BY e.due_at, e.id LIMIT t.most FOR UPDATE SKIP LOCKED) AS d),{_PICKED.format(materialized="MATERIALIZED")}
+{_LEASE}
+""")
 
 # SQLite cannot return the old due time from an UPDATE, so it reads first; its writer is alone in the transaction.
-def _pick_sqlite(lost: str) -> TextClause:
-    return _sqlite(
-        _due_and_picked(":now", "", "", lost)
-        + f" SELECT {_CLAIMED} FROM outbox_entry JOIN picked USING (id, due_at) WHERE state = 'ready'",
-        id=_ID,
-        subject_id=_ID,
-        service_id=_ID,
-        due_at=_TIME,
-    )
-
-
-CLAIM_POSTGRES = {False: _claim_postgres(f"< {SUSPECT}"), True: _claim_postgres(f">= {SUSPECT}")}
-PICK_SQLITE = {False: _pick_sqlite(f"< {SUSPECT}"), True: _pick_sqlite(f">= {SUSPECT}")}
-"""By whether suspects are wanted: they and the others are never claimed together."""
+PICK_SQLITE = _sqlite(
+    f"""
+WITH
+  due AS (
+    SELECT d.id, d.due_at, t.value ->> 'rank' AS rank, t.value ->> 'share' AS share, t.key AS turn,
+           row_number() OVER (PARTITION BY t.key ORDER BY d.due_at, d.id) AS nth
+    FROM json_each(:turns) AS t JOIN outbox_entry AS d ON d.id IN (
+      SELECT e.id FROM outbox_entry AS e
+      WHERE {_OPEN} AND e.kind = :kind AND e.priority = t.value ->> 'priority'
+        AND e.service_id = t.value ->> 'service_id' AND e.due_at >= t.value ->> 'since' AND e.due_at <= :now
+      ORDER BY e.due_at, e.id LIMIT :room)),{_PICKED.format(materialized="")}
+SELECT {_CLAIMED} FROM outbox_entry JOIN picked USING (id, due_at)
+""",
+    id=_ID,
+    subject_id=_ID,
+    service_id=_ID,
+    due_at=_TIME,
+)
 LEASE_SQLITE = text(
     "UPDATE outbox_entry SET state = 'leased', lease_no = lease_no + 1, leased_by = :holder, marked_at = NULL,"
     " due_at = :ends WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'ready'"
 )
 
-# Whether an entry that must be claimed alone is due.
-_SUSPECTED = (
-    "SELECT 1 FROM outbox_entry WHERE state = 'ready' AND lost >= 2 AND kind = :kind AND due_at <= {now} LIMIT 1"
+# The oldest suspect: it is claimed alone.
+_SUSPECT_DUE = f"FROM outbox_entry WHERE {_ALONE} AND kind = :kind AND due_at <= {{now}} ORDER BY due_at LIMIT 1"
+CLAIM_SUSPECT_POSTGRES = _postgres(
+    f"WITH picked AS MATERIALIZED (SELECT id, due_at {_SUSPECT_DUE.format(now=_NOW)} FOR UPDATE SKIP LOCKED){_LEASE}"
 )
-SUSPECTED_POSTGRES, SUSPECTED_SQLITE = _postgres(_SUSPECTED.format(now=_NOW)), text(_SUSPECTED.format(now=":now"))
+PICK_SUSPECT_SQLITE = _sqlite(
+    f"SELECT {_CLAIMED} {_SUSPECT_DUE.format(now=':now')}", id=_ID, subject_id=_ID, service_id=_ID, due_at=_TIME
+)
+
+# Whether an entry that must be claimed alone is due.
+SUSPECTED_POSTGRES = _postgres(f"SELECT 1 {_SUSPECT_DUE.format(now=_NOW)}")
+SUSPECTED_SQLITE = text(f"SELECT 1 {_SUSPECT_DUE.format(now=':now')}")
 
 # Entries that this process holds without knowing it: its claim was committed, and the reply was lost.
 _DISOWN = """
@@ -120,38 +159,54 @@ DISOWN_SQLITE = text(_DISOWN.format(now=":now", unknown="id NOT IN (SELECT value
 
 # 2. Mark --------------------------------------------------------------------------------------------------------------
 
-# The one gate to the body: only for the present holder, while its lease runs; the lease becomes that of a body.
-MARK_POSTGRES = _postgres(f"""
+
+@cache
+def mark_postgres(wanted: str) -> TextClause:
+    """The one gate to the body: only for the present holder, while its lease runs, and only of what is still wanted.
+
+    The lease becomes that of a body. `wanted` is the handler's condition.
+    """
+    return _postgres(f"""
+{_WITH_BATCH}
 UPDATE outbox_entry AS e SET marked_at = {_NOW}, due_at = {_NOW} + make_interval(secs => :lease)
-FROM {_BATCH}
-WHERE e.id = b.id AND e.lease_no = b.lease_no AND e.state = 'leased' AND e.leased_by = :holder AND e.due_at > {_NOW}
+FROM b
+WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no AND e.state = 'leased' AND e.leased_by = :holder AND e.due_at > {_NOW}
+  AND {wanted.format(now=_NOW)}
 RETURNING e.id, e.lease_no
 """)
-MARK_SQLITE = _sqlite(
-    f"""
-UPDATE outbox_entry SET marked_at = :now, due_at = :ends
-WHERE {_IN_BATCH} AND state = 'leased' AND leased_by = :holder AND due_at > :now RETURNING id, lease_no
+
+
+@cache
+def mark_sqlite(wanted: str) -> TextClause:
+    """The same gate."""
+    return _sqlite(
+        f"""
+UPDATE outbox_entry AS e SET marked_at = :now, due_at = :ends
+WHERE {_IN_BATCH} AND state = 'leased' AND leased_by = :holder AND due_at > :now AND {wanted.format(now=":now")}
+RETURNING id, lease_no
 """,
-    id=_ID,
-)
+        id=_ID,
+    )
+
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 
 # Delete finished entries whose fence held, in whatever state they are by now.
 FINISH_POSTGRES = text(
-    f"DELETE FROM outbox_entry AS e USING {_BATCH} WHERE e.id = b.id AND e.lease_no = b.lease_no"
+    f"{_WITH_BATCH} DELETE FROM outbox_entry AS e USING b WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no"
     " RETURNING e.id, e.lease_no"
 )
 FINISH_SQLITE = _sqlite(f"DELETE FROM outbox_entry WHERE {_IN_BATCH} RETURNING id, lease_no", id=_ID)
 
 # Put entries back (or hold them) with a new due time and what has been burnt, if the fence held; the mark is gone.
 PUT_BACK_POSTGRES = _postgres(f"""
+WITH b AS MATERIALIZED (
+  SELECT * FROM json_to_recordset(CAST(:batch AS json))
+  AS b(id uuid, lease_no int, state text, due_at timestamptz, delay float8, attempts int, faults int, fault text))
 UPDATE outbox_entry AS e
 SET state = b.state, leased_by = NULL, marked_at = NULL, attempts = b.attempts, faults = b.faults, fault = b.fault,
     due_at = coalesce(b.due_at, {_NOW} + make_interval(secs => b.delay))
-FROM json_to_recordset(CAST(:batch AS json))
-  AS b(id uuid, lease_no int, state text, due_at timestamptz, delay float8, attempts int, faults int, fault text)
-WHERE e.id = b.id AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
+FROM b WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no RETURNING e.id, e.lease_no
 """)
 PUT_BACK_SQLITE = _sqlite(
     """
@@ -168,7 +223,7 @@ WHERE outbox_entry.id = b.id AND outbox_entry.lease_no = b.lease_no RETURNING ou
 
 # The work is known to be done: the entry goes whoever claimed it since, unless its present holder has its own mark.
 _UNMARKED = "AND NOT (state = 'leased' AND marked_at IS NOT NULL)"
-PROVE_POSTGRES = text(f"DELETE FROM outbox_entry AS e USING {_BATCH} WHERE e.id = b.id {_UNMARKED}")
+PROVE_POSTGRES = text(f"{_WITH_BATCH} DELETE FROM outbox_entry AS e USING b WHERE {_IS_IN_BATCH} {_UNMARKED}")
 PROVE_SQLITE = text(f"DELETE FROM outbox_entry WHERE id IN (SELECT value ->> 'id' FROM json_each(:batch)) {_UNMARKED}")
 
 # 4. Rescue ------------------------------------------------------------------------------------------------------------
@@ -229,11 +284,6 @@ WITHDRAW = text("DELETE FROM outbox_entry WHERE subject_id = :subject AND marked
     bindparam("subject", type_=_ID)
 )
 LEFT = text("SELECT count(*) FROM outbox_entry WHERE subject_id = :subject").bindparams(bindparam("subject", type_=_ID))
-
-# The oldest due entry of each priority: how far behind the queue is.
-DUE_AGE = text(
-    "SELECT priority, min(due_at) AS due_at FROM outbox_entry WHERE state = 'ready' AND kind = :kind GROUP BY priority"
-).columns(due_at=_TIME)
 
 # The number of entries of each state.
 DEPTH = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.columns import sqlite_time
 from notifier.db.tables import OutboxEntry
 from notifier.outbox import statements
-from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Quota, Release, Reschedule, Settlement
+from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Release, Reschedule, Settlement
 from notifier.outbox.statements import RANKED
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -28,15 +28,36 @@ _FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Due work of one service and one priority, which may be claimed in company."""
+
+    priority: Priority
+    service_id: UUID
+    since: datetime  # when the oldest of it was due
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one claim may take of one service and one priority."""
+
+    priority: Priority
+    service_id: UUID
+    since: datetime  # nothing that was due before is looked for; what lies there is dead, or found by the next sweep
+    share: int  # of the whole priority
+    most: int  # of this service
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One request for work."""
 
     kind: EntryKind
     holder: UUID  # this process's boot id
     lease: timedelta
-    quota: Quota
     started: float  # monotonic seconds before the claim was sent; the lease is counted from here
-    suspects: bool = False  # entries lost so often that each must be alone, and nothing else
+    turns: Sequence[Turn] = ()
+    room: int = 1  # how many in all
+    reserve: int = 1  # of each priority before rank counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,31 +102,54 @@ async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> N
         await connection.execute(insert(OutboxEntry), [vars(entry) | new for entry in entries])
 
 
+async def backlog(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> list[Backlog]:
+    """Who has due work, of which priority, and since when."""
+    statement = statements.BACKLOG_SQLITE if _is_sqlite(connection) else statements.BACKLOG_POSTGRES
+    rows = await connection.execute(statement, _times(connection, now)[0] | {"kind": kind.value})
+    return [Backlog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows]
+
+
 async def claim(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
     """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
+    sqlite = _is_sqlite(connection)
+    turns = json.dumps([_turn_row(number, turn, sqlite=sqlite) for number, turn in enumerate(wanted.turns)])
+    values = {"turns": turns, "room": wanted.room, "reserve": wanted.reserve}
+    statement = statements.PICK_SQLITE if sqlite else statements.CLAIM_POSTGRES
+    return await _lease(connection, statement, wanted, values, now)
+
+
+async def claim_suspect(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
+    """Lease the oldest due entry that has been lost so often that it must be alone."""
+    statement = statements.PICK_SUSPECT_SQLITE if _is_sqlite(connection) else statements.CLAIM_SUSPECT_POSTGRES
+    return await _lease(connection, statement, wanted, {}, now)
+
+
+def _turn_row(number: int, turn: Turn, *, sqlite: bool) -> dict[str, Any]:
+    return {
+        "turn": number,
+        "priority": turn.priority.value,
+        "service_id": turn.service_id.hex,
+        "since": sqlite_time(turn.since) if sqlite else turn.since.isoformat(),
+        "rank": RANKED.index(turn.priority),
+        "share": turn.share,
+        "most": turn.most,
+    }
+
+
+async def _lease(
+    connection: AsyncConnection, statement: TextClause, wanted: Claim, values: dict[str, Any], now: datetime | None
+) -> list[Claimed]:
     bound, known = _times(connection, now)
-    values: dict[str, Any] = bound | {p.value: wanted.quota.share[p] for p in RANKED}
-    values |= {"kind": wanted.kind.value, "room": wanted.quota.room, "reserve": wanted.quota.reserve}
-    if _is_sqlite(connection):
-        rows = await _claim_sqlite(connection, wanted, values, ends=sqlite_time(known + wanted.lease))
-    else:
+    values = values | bound | {"kind": wanted.kind.value}
+    if not _is_sqlite(connection):
         values |= {"holder": wanted.holder, "lease": wanted.lease.total_seconds()}
-        found = await connection.execute(statements.CLAIM_POSTGRES[wanted.suspects], values)
-        rows = [dict(row) for row in found.mappings()]
+    rows = [dict(row) for row in (await connection.execute(statement, values)).mappings()]
+    if _is_sqlite(connection) and rows:
+        ids, ends = json.dumps([row["id"].hex for row in rows]), sqlite_time(known + wanted.lease)
+        await connection.execute(statements.LEASE_SQLITE, {"ids": ids, "holder": wanted.holder.hex, "ends": ends})
+        rows = [row | {"lease_no": row["lease_no"] + 1} for row in rows]
     rows.sort(key=lambda row: (row["due_at"], row["id"]))
     return [_claimed(row, lease_ends=wanted.started + wanted.lease.total_seconds()) for row in rows]
-
-
-async def _claim_sqlite(
-    connection: AsyncConnection, wanted: Claim, values: dict[str, Any], *, ends: str
-) -> list[dict[str, Any]]:
-    picked = await connection.execute(statements.PICK_SQLITE[wanted.suspects], values)
-    rows = [dict(row) for row in picked.mappings()]
-    if rows:
-        ids = json.dumps([row["id"].hex for row in rows])
-        leased = {"ids": ids, "holder": wanted.holder.hex, "ends": ends}
-        await connection.execute(statements.LEASE_SQLITE, leased)
-    return [row | {"lease_no": row["lease_no"] + 1} for row in rows]
 
 
 def _claimed(row: dict[str, Any], *, lease_ends: float = 0.0) -> Claimed:
@@ -141,16 +185,20 @@ async def mark(
     entries: Sequence[Claimed],
     *,
     lease: timedelta,
+    wanted: str = "1 = 1",
     now: datetime | None = None,
 ) -> set[Fence]:
-    """Permit the bodies of these entries; the (id, lease_no) of those that are still this holder's."""
+    """Permit the bodies of these entries; the (id, lease_no) of those that are still this holder's and still `wanted`.
+
+    `wanted` is the handler's condition, in SQL.
+    """
     bound, known = _times(connection, now)
     values = bound | {"batch": _json(entries)}
     if _is_sqlite(connection):
         values |= {"holder": holder.hex, "ends": sqlite_time(known + lease)}
-        return await _keys(connection, statements.MARK_SQLITE, values)
+        return await _keys(connection, statements.mark_sqlite(wanted), values)
     values |= {"holder": holder, "lease": lease.total_seconds()}
-    return await _keys(connection, statements.MARK_POSTGRES, values)
+    return await _keys(connection, statements.mark_postgres(wanted), values)
 
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
@@ -256,9 +304,10 @@ async def withdraw(connection: AsyncConnection, subject_id: UUID) -> bool:
 
 async def due_age(connection: AsyncConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
     """Seconds by which the oldest due entry of each priority is late; 0 where nothing is due."""
-    rows = await connection.execute(statements.DUE_AGE, {"kind": kind.value})
-    oldest = {Priority(row.priority): row.due_at for row in rows}
-    return {p: max(0.0, (now - oldest[p]).total_seconds()) if p in oldest else 0.0 for p in Priority}
+    ages = dict.fromkeys(Priority, 0.0)
+    for one in await backlog(connection, kind, now=now):
+        ages[one.priority] = max(ages[one.priority], (now - one.since).total_seconds())
+    return ages
 
 
 async def depth(connection: AsyncConnection) -> dict[EntryState, int]:

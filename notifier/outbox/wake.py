@@ -8,6 +8,7 @@ class Wake:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.hinted = False  # other processes tell this one when work has become due
 
     def __call__(self) -> None:
         """Give the hint."""

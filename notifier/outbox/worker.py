@@ -5,9 +5,7 @@ and that stopping releases what was not begun.
 """
 
 import asyncio
-import math
 import random
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +14,8 @@ from uuid import UUID
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Handler, Note, Permit, Quota, Reschedule, Settlement
+from notifier.outbox.claimer import Claimer
+from notifier.outbox.handler import Claimed, Handler, Note, Permit, Reschedule, Settlement
 from notifier.outbox.holder import Holder
 from notifier.outbox.marker import Marker
 from notifier.outbox.rate import Rate
@@ -25,17 +23,16 @@ from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.settler import Settler
 from notifier.outbox.suspicion import Suspicion
 from notifier.outbox.wake import Wake
-from notifier.states import Priority
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
 LARGEST_PREFETCH = 500
-SHARE = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.BULK: 0.6}
-"""The part of the room that each priority may fill."""
-RESERVE = 0.05
-"""The part that each non-empty priority gets before rank counts."""
+WORTH_A_CLAIM = 4
+"""The part of its prefetch, as a divisor, that must be free before a busy process claims again."""
 POLL_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Waits between empty claims; the last one repeats. A wake-up ends any of them."""
+HINTED_POLL_SECONDS = 1.0
+"""The last one where hints arrive: then polling only finds what becomes due by time."""
 UNSETTLED_DELAY = timedelta(minutes=1)
 PATIENCE = 10.0
 """Seconds that a stop waits for the database, once nothing is in flight any more."""
@@ -53,13 +50,15 @@ class Worker:
         self._holder = holder
         self._clock = clock
         self._wake = wake
-        self._marker = Marker(database, handler, holder=holder, clock=clock)
+        self._claimer = Claimer(database, handler, holder=holder, clock=clock)
+        self._marker = Marker(
+            database, handler, holder=holder, clock=clock, granted=self._granted, inside=lambda: len(self._inside)
+        )
         self._settler = Settler(database, handler, written=self._left)
         self._rescuer = Rescuer(database, handler, holder=holder, journals=journals, clock=clock, rescued=wake)
         self._suspicion = Suspicion(clock)
         self._inside: dict[UUID, Claimed] = {}
         self._marked: set[UUID] = set()  # of those inside: their bodies may have begun
-        self._unheard = False  # a claim may have been committed without our hearing of it
         self._batches: set[asyncio.Task[None]] = set()
         self._rate = Rate(clock)
         self._stopping = False
@@ -106,14 +105,17 @@ class Worker:
         self._forget(settlement.entry.id)
         self._settler.put(settlement)
 
-    async def mark(self, entry: Claimed) -> Permit | None:
+    def mark(self, entry: Claimed) -> asyncio.Future[Permit | None]:
         """Ask for permission to begin the body; None: it must not begin."""
-        permit = await self._marker.mark(entry)
-        if permit is None or self._inside.get(entry.id) is not entry:
-            return None
+        return self._marker.mark(entry)
+
+    def _granted(self, entry: Claimed) -> bool:
+        """Its mark is committed; False if it has left this process meanwhile."""
+        if self._inside.get(entry.id) is not entry:
+            return False
         self._marked.add(entry.id)
         self._suspicion.acquitted(entry.id)
-        return permit
+        return True
 
     def note(self, entry: Claimed, note: Note) -> None:
         """Remember a definite reply where even a killed process finds it again."""
@@ -131,11 +133,9 @@ class Worker:
                     self._log.warning("claim_waits_for_database")
                 await self._wake.wait(DATABASE_AWAY_SECONDS[min(away, len(DATABASE_AWAY_SECONDS) - 1)])
                 away += 1
-                self._unheard = True
                 continue
             except Exception as error:  # noqa: BLE001 - a queue that nobody looks at any more is the worst of all
                 self._log.exception("claim_failed", error=type(error).__name__)
-                self._unheard = True
                 await self._wake.wait(DATABASE_AWAY_SECONDS[-1])
                 continue
             away = 0
@@ -143,9 +143,12 @@ class Worker:
                 idle = 0
                 self._begin(claimed)
                 continue
-            pause = POLL_SECONDS[min(idle, len(POLL_SECONDS) - 1)]
+            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else self._longest_pause()
             woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             idle = 0 if woken else idle + 1
+
+    def _longest_pause(self) -> float:
+        return HINTED_POLL_SECONDS if self._wake.hinted else POLL_SECONDS[-1]
 
     async def _claim_next(self) -> list[Claimed]:
         """A suspect when one waits and nothing else is here; else all there is room for."""
@@ -153,12 +156,13 @@ class Worker:
         if room <= 0:
             return []
         if self._suspicion.wants_a_look():
-            self._suspicion.looked(found=await self._suspects_are_due())
+            self._suspicion.looked(found=await self._claimer.suspects_are_due())
         if self._suspicion.is_quiet:
             return await self._claim_suspect()
-        claimed = await self._claim(room)
+        claimed = await self._claimer.claim(room, self._inside, self._unwritten())
         # Asked before the claim: one made with full slots may ask for no share.
-        if not claimed and nothing_inside and not self._drained.is_set() and not await self._suspects_are_due():
+        finished = not claimed and nothing_inside and self._claimer.found_nothing
+        if finished and not self._drained.is_set() and not await self._claimer.suspects_are_due():
             self._drained.set()
         return claimed
 
@@ -168,44 +172,25 @@ class Worker:
         if len(self._inside) > len(self._marked):  # a marked one cannot be convicted any more
             self._suspicion.waits()
             return []
-        claimed = await self._claim(1, suspects=True)
+        claimed = await self._claimer.claim_suspect(self._inside, self._unwritten())
         self._suspicion.claimed([entry.id for entry in claimed])
         return claimed
 
-    async def _suspects_are_due(self) -> bool:
-        async with self._database.read() as connection:
-            return await store.suspected(connection, self._handler.kind)
+    def _unwritten(self) -> list[UUID]:
+        return [id_ for id_, _ in self._settler.unwritten]
 
     def _room(self) -> int:
-        """How many more entries this process may hold: its slots, plus what it sends in a second.
+        """How many entries are worth claiming: up to the slots, plus what this process sends in a second.
 
         What is not written yet takes room, so that a slow database is not given more; without a journal there is none.
+        While every slot is busy it waits until there is room for many, because each claim costs a commit.
         """
         if not self._holder.journal.writable:
             return 0
-        prefetch = min(LARGEST_PREFETCH, self._handler.slots + self._rate.per_second())
-        held = len(self._inside) + max(0, len(self._settler.unwritten) - self._handler.slots)
-        return min(self._handler.room() - len(self._inside), prefetch - held)
-
-    async def _claim(self, room: int, *, suspects: bool = False) -> list[Claimed]:
-        whole = room + len(self._inside)
-        inside = Counter(entry.priority for entry in self._inside.values())
-        share = {p: room if suspects else max(0, math.ceil(whole * SHARE[p]) - inside[p]) for p in Priority}
-        wanted = store.Claim(
-            kind=self._handler.kind,
-            holder=self._holder.boot_id,
-            lease=self._handler.lease,
-            quota=Quota(room=room, share=share, reserve=math.ceil(room * RESERVE)),
-            started=self._clock.monotonic(),
-            suspects=suspects,
-        )
-        async with self._database.write() as connection:
-            if self._unheard:
-                known = {*self._inside, *(id_ for id_, _ in self._settler.unwritten)}
-                await store.disown(connection, self._holder.boot_id, known)
-            claimed = await store.claim(connection, wanted)
-        self._unheard = False
-        return claimed
+        inside, slots = len(self._inside), self._handler.slots
+        prefetch = min(LARGEST_PREFETCH, slots + self._rate.per_second())
+        room = min(self._handler.room() - inside, prefetch - inside - max(0, len(self._settler.unwritten) - slots))
+        return room if inside < slots or room * WORTH_A_CLAIM >= prefetch else 0
 
     # -- working ----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 The parent kills it when it overruns. It ignores the terminal's signals and ends when the parent's socket does.
 """
 
+import contextlib
 import resource
 import signal
 import socket
@@ -44,6 +45,8 @@ LONGEST_LIFE = 10.0
 """Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
 KNOWN_LIMIT = 256  # compiled versions kept
 GMAIL_CLIP = 90 * 1024  # Gmail hides what follows at about 102 KB
+
+VARIABLES = msgspec.json.Decoder(dict[str, Any])
 
 
 class PartError(Exception):
@@ -121,7 +124,7 @@ class Child:
         try:
             compiled = self._known[job.version]
             self._known.move_to_end(job.version)
-            return compose(job.header, compiled.render(job.locale, job.variables))
+            return compose(job.header, compiled.render(job.locale, VARIABLES.decode(job.variables)))
         except PartError as error:
             return error.fault
         except (HeaderValueError, NulInPartError, UnicodeEncodeError) as error:
@@ -205,13 +208,15 @@ def serve(connection: socket.socket) -> None:
     child = Child()
     decoder = msgspec.msgpack.Decoder(Render | Check)
     encoder = msgspec.msgpack.Encoder()
-    with connection:
+    frame = bytearray(FRAME.size)  # used again and again: it keeps the size of the last answer
+    with connection, contextlib.suppress(ConnectionError):  # the parent may go in the middle of an answer
         connection.sendall(HELLO)
         while (payload := _read_frame(connection)) is not None:
             signal.setitimer(signal.ITIMER_REAL, LONGEST_LIFE)
-            answer = encoder.encode(child.answer(decoder.decode(payload)))
+            encoder.encode_into(child.answer(decoder.decode(payload)), frame, FRAME.size)
+            FRAME.pack_into(frame, 0, len(frame) - FRAME.size)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.sendall(FRAME.pack(len(answer)) + answer)
+            connection.sendall(frame)
 
 
 def _read_frame(connection: socket.socket) -> bytes | None:
@@ -220,11 +225,6 @@ def _read_frame(connection: socket.socket) -> bytes | None:
 
 
 def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
-    chunks = []
-    while size:
-        chunk = connection.recv(min(size, 1 << 20))
-        if not chunk:
-            return None
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+    """So many bytes, or None if the parent closed the socket before."""
+    read = connection.recv(size, socket.MSG_WAITALL)
+    return read if len(read) == size else None

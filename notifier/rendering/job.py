@@ -1,7 +1,6 @@
 """What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -31,7 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str  # key of a source that the child has been given
     locale: str | None
-    variables: dict[str, Any]
+    variables: str  # the JSON text of an object as the database has it; only the child reads it
     header: MailHeader
 
 

@@ -1,15 +1,13 @@
 """The MIME document (RFC 2045, 2046): canonical CRLF, 7-bit, lines within limits, the same bytes for the same mail."""
 
 import hashlib
-import re
-from base64 import encodebytes
-from binascii import b2a_qp
+from binascii import b2a_base64, b2a_qp
 
 from notifier.rendering import headers
 from notifier.rendering.job import MailHeader, Preview, Rendered
 
 SAFE_LINE = 78  # longer lines are wrapped by quoted-printable rather than trusted to every relay
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_BASE64_LINE = 76  # RFC 2045 §6.8
 _STRUCTURED = frozenset({"list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to"})
 
 
@@ -19,16 +17,26 @@ class NulInPartError(ValueError):
 
 def compose(header: MailHeader, parts: Preview) -> Rendered:
     """Write the mail. Raises `headers.HeaderValueError` or `NulInPartError` on what cannot stand in one."""
-    text, html = _part("text/plain", parts.text), _part("text/html", parts.html)
-    boundary = f"=_{hashlib.sha256(text + html).hexdigest()[:32]}".encode()
+    text, html = _text(parts.text), _html(parts.html)
+    hashed = hashlib.sha256(text)
+    hashed.update(html)
+    boundary = f"=_{hashed.hexdigest()[:32]}".encode()
     wire = b"".join(
         (
             _header(header, parts.subject),
-            b"MIME-Version: 1.0\r\n",
-            b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n\r\n',
-            b"--" + boundary + b"\r\n" + text,
-            b"\r\n--" + boundary + b"\r\n" + html,
-            b"\r\n--" + boundary + b"--\r\n",
+            b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="',
+            boundary,
+            b'"\r\n\r\n--',
+            boundary,
+            b"\r\n",
+            text,
+            b"\r\n--",
+            boundary,
+            b"\r\n",
+            html,
+            b"\r\n--",
+            boundary,
+            b"--\r\n",
         )
     )
     return Rendered(wire=wire, sha256=hashlib.sha256(wire).digest())
@@ -50,16 +58,43 @@ def _header(header: MailHeader, subject: str) -> bytes:
     return b"".join(fields)
 
 
-def _part(content_type: str, text: str) -> bytes:
-    """One body part with its header, in the shortest encoding that is safe on a 7-bit path."""
+def _text(text: str) -> bytes:
+    """The text part, in the shortest encoding that is safe on a 7-bit path; people read it in the source of a mail."""
+    data = _canonical("text/plain", text)
+    if _is_safe(data):
+        return _part("text/plain", "7bit", data)
+    quoted = b2a_qp(data, quotetabs=False, istext=True)
+    if len(quoted) > len(data) * 4 / 3:
+        return _part("text/plain", "base64", _base64(data))
+    return _part("text/plain", "quoted-printable", quoted)
+
+
+def _html(html: str) -> bytes:
+    """The HTML part; base64, because quoting takes three times as long, and its lines are long and rarely plain."""
+    data = _canonical("text/html", html)
+    return _part("text/html", "7bit", data) if _is_safe(data) else _part("text/html", "base64", _base64(data))
+
+
+def _canonical(content_type: str, text: str) -> bytes:
+    """The text as UTF-8 whose lines, the last one too, end with CRLF."""
     if "\x00" in text:
         raise NulInPartError(f"the {content_type} part contains a NUL character")
-    data = "\r\n".join(_LINE_END.split(text.removesuffix("\n"))).encode() + b"\r\n"
-    if data.isascii() and max(map(len, data.split(b"\r\n"))) <= SAFE_LINE:
-        encoding, body = b"7bit", data
-    else:
-        quoted = b2a_qp(data, quotetabs=False, istext=True)
-        encoded = encodebytes(data).replace(b"\n", b"\r\n") if len(quoted) > len(data) * 4 / 3 else b""
-        encoding, body = (b"base64", encoded) if encoded else (b"quoted-printable", quoted)
-    head = f"Content-Type: {content_type}; charset=utf-8\r\nContent-Transfer-Encoding: ".encode()
-    return head + encoding + b"\r\n\r\n" + body
+    data = text.removesuffix("\n").encode()
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data.replace(b"\n", b"\r\n") + b"\r\n"
+
+
+def _is_safe(data: bytes) -> bool:
+    return data.isascii() and max(map(len, data.split(b"\r\n"))) <= SAFE_LINE
+
+
+def _base64(data: bytes) -> bytes:
+    encoded = b2a_base64(data, newline=False)
+    lines = [encoded[start : start + _BASE64_LINE] for start in range(0, len(encoded), _BASE64_LINE)]
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def _part(content_type: str, encoding: str, body: bytes) -> bytes:
+    head = f"Content-Type: {content_type}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    return head.encode() + body

@@ -4,12 +4,14 @@ HTML is escaped; subject and text are not. Operators that can turn a few charact
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from jinja2 import DictLoader, StrictUndefined
+from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.runtime import Context, Macro
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
 FILTERS: Final = frozenset(
     {
@@ -21,6 +23,9 @@ FILTERS: Final = frozenset(
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 OUTPUT_LIMIT = 1024 * 1024
 """Characters that one part may render to."""
+PIECES_AT_ONCE = 128
+"""Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
+_DICT_NAMES = frozenset(dir(dict))
 
 
 class OutputTooLargeError(Exception):
@@ -35,6 +40,28 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
         """Refuse the intercepted operators; none of them is needed to write a mail."""
         raise SecurityError(f"the operator {operator} is not available in templates")
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Read `obj.attribute`; a key of an object in the variables, or an imported macro, needs no further checks.
+
+        The result is the same as the library's, which tries an attribute first and keys only after an AttributeError.
+        """
+        if type(obj) is dict:
+            if attribute in obj and attribute not in _DICT_NAMES:
+                return obj[attribute]
+        elif type(obj) is TemplateModule and not attribute.startswith("_"):
+            macro = vars(obj).get(attribute)
+            if type(macro) is Macro:
+                return macro
+        return super().getattr(obj, attribute)
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a macro or `range` without asking whether that is safe: the two are, and nearly every call is to one."""
+        if type(obj) is not Macro and obj is not safe_range:
+            return super().call(context, obj, *args, **kwargs)
+        kwargs.pop("_block_vars", None)  # the compiler passes these to all; only functions with a context read them
+        kwargs.pop("_loop_vars", None)
+        return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 
 
 def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironment:
@@ -56,11 +83,12 @@ def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironmen
 
 
 def render_limited(generate: Callable[..., Any], variables: Mapping[str, Any]) -> str:
-    """Render piece by piece and stop at the output limit, rather than after it."""
-    pieces, size = [], 0
-    for piece in generate(variables):
-        size += len(piece)
+    """Render some pieces at a time and stop at the output limit, rather than after it."""
+    pieces, size = generate(variables), 0
+    runs = []
+    while run := "".join(islice(pieces, PIECES_AT_ONCE)):
+        size += len(run)
         if size > OUTPUT_LIMIT:
             raise OutputTooLargeError
-        pieces.append(piece)
-    return "".join(pieces)
+        runs.append(run)
+    return "".join(runs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from notifier.outcomes import Phase
 
@@ -15,13 +16,20 @@ class Mail:
     wire: bytes  # canonical CRLF, not yet dot-stuffed
 
 
-@dataclass(frozen=True, kw_only=True)
-class Permit:
+class Permit(Protocol):
     """The queue's word that the body may be begun now. Times are seconds of `time.monotonic`."""
 
-    first_byte_by: float  # a body that has not begun by then never begins
-    ends: float  # by then the transaction is over, the reply to the final dot included
-    may_go_on: Callable[[], bool]  # asked before each slice; False cuts the body before its last byte
+    @property
+    def first_byte_by(self) -> float:
+        """A body that has not begun by then never begins."""
+
+    @property
+    def ends(self) -> float:
+        """By then the transaction is over, the reply to the final dot included."""
+
+    @property
+    def may_go_on(self) -> Callable[[], bool]:
+        """Asked before each slice; False cuts the body before its last byte."""
 
 
 BeforeBody = Callable[[], Awaitable[Permit | None]]

@@ -58,7 +58,7 @@ class Transaction:
                 await self._tidy_up()
                 return self._dropped() if self._wire.out_of_turn else refusal
             permit = await self._permission()
-            return await self._body(permit) if isinstance(permit, Permit) else permit
+            return permit if isinstance(permit, NotPermitted | Dropped) else await self._body(permit)
         finally:
             self._withdraw()
             self._wire.unlimit()
@@ -168,8 +168,7 @@ class Transaction:
 
     async def _body(self, permit: Permit) -> Outcome | Dropped:
         """The body, the final dot and the reply to it."""
-        data = self._mail.wire.replace(b"\n.", b"\n..") + b".\r\n"
-        data = b"." + data if self._mail.wire.startswith(b".") else data
+        data = _stuffed(self._mail.wire) + b".\r\n"
         seconds = DOT_SECONDS + len(data) / SLOWEST_BYTES_PER_SECOND
         now = time.monotonic()
         if now > permit.first_byte_by or now >= permit.ends or not permit.may_go_on():
@@ -211,6 +210,12 @@ class Transaction:
             return self._dropped(str(reply))
         self.clean = True
         return replies.judge(Phase.BODY, reply)
+
+
+def _stuffed(wire: bytes) -> bytes:
+    """With each leading dot doubled (RFC 5321 §4.5.2); looking for one takes half as long as replacing none."""
+    data = wire.replace(b"\n.", b"\n..") if b"\n." in wire else wire
+    return b"." + data if data.startswith(b".") else data
 
 
 def _agrees(phase: Phase, answer: Answer) -> bool:

@@ -51,6 +51,7 @@ class Wire(asyncio.Protocol):
         self._size = 0
         self._rest = b""  # the beginning of a line
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # -- what a transaction asks for --------------------------------------------------------------
@@ -106,14 +107,28 @@ class Wire(asyncio.Protocol):
 
     def limit(self, seconds: float) -> None:
         """Cut the connection in so many seconds, whatever trickles in until then; replaces the limit before."""
-        self.unlimit()
-        self._timer = self._loop.call_later(max(seconds, 0.0), self.lose, TIMED_OUT)
+        self._deadline = self._loop.time() + max(seconds, 0.0)
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer(self._deadline)
 
     def unlimit(self) -> None:
         """No limit any more."""
+        self._deadline = None
+
+    def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = self._loop.call_at(when, self._look_at_limit)
+
+    def _look_at_limit(self) -> None:
+        """One timer serves many limits: most of them are replaced long before they are reached."""
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self.lose(TIMED_OUT)
+        else:
+            self._set_timer(self._deadline)
 
     def lose(self, reason: str, *, out_of_turn: bool = False) -> None:
         """Cut the connection now. A plain close would go on writing what is buffered."""
@@ -121,6 +136,8 @@ class Wire(asyncio.Protocol):
             self.lost = reason
             self.out_of_turn = out_of_turn
             self.unlimit()
+            if self._timer is not None:
+                self._timer.cancel()
             self._transport.abort()
             self._wake()
             self.on_lost()

@@ -5,8 +5,10 @@ Addresses, bodies, variables and secrets are not on the list, so they cannot be 
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
@@ -30,11 +32,12 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(_places_only)
 
 def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
-    dropped = sorted(set(event) - FIELDS)
+    if event.keys() <= FIELDS:
+        return event
+    dropped = sorted(event.keys() - FIELDS)
     for name in dropped:
         del event[name]
-    if dropped:
-        event["detail"] = f"fields not on the allow-list were dropped: {', '.join(dropped)}"
+    event["detail"] = f"fields not on the allow-list were dropped: {', '.join(dropped)}"
     return event
 
 
@@ -45,7 +48,7 @@ def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _TRACEBACKS if json else _no_change,
         allow_listed,
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(serializer=_to_json)
         if json
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
     ]
@@ -53,9 +56,13 @@ def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)
+
+
+def _to_json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=default).decode()
 
 
 def _no_change(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CLAIM_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -16,6 +17,9 @@ DUE_AGE_SECONDS = Gauge(
 )
 ENTRIES = Gauge("notifier_outbox_entries", "Outbox entries by state.", ["state"], registry=REGISTRY)
 CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
+CLAIM_SECONDS = Histogram(
+    "notifier_claim_seconds", "Time of one claim in the database.", buckets=CLAIM_BUCKETS, registry=REGISTRY
+)
 IN_PROCESS = Gauge("notifier_in_process", "Entries held by this process.", ["kind"], registry=REGISTRY)
 RESCUED = Counter("notifier_rescued_total", "Entries whose lease ended without a word.", registry=REGISTRY)
 MARKED = Counter("notifier_marked_total", "Bodies permitted by a committed mark.", registry=REGISTRY)

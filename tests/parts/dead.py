@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -12,11 +12,12 @@ from notifier.ids import new_id
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Tried
 from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Quota
+from notifier.outbox.handler import Claimed
 from notifier.outbox.journal import Journal
 from notifier.outbox.marker import BODY_LEASE
 from notifier.outcomes import Outcome
-from notifier.states import EntryKind, Priority
+from notifier.states import EntryKind
+from parts.queue import claim_of
 
 
 @dataclass
@@ -33,17 +34,11 @@ class DeadSender:
 
     async def claim(self, *, suspects: bool = False) -> list[Claimed]:
         """Claim what is due."""
-        quota = Quota(room=10, share=dict.fromkeys(Priority, 10), reserve=1)
-        wanted = store.Claim(
-            kind=EntryKind.EMAIL,
-            holder=self.boot_id,
-            lease=timedelta(minutes=5),
-            quota=quota,
-            started=0.0,
-            suspects=suspects,
-        )
         async with self.database.write() as connection:
-            return await store.claim(connection, wanted)
+            if suspects:
+                return await store.claim_suspect(connection, claim_of(self.boot_id))
+            due = await store.backlog(connection, EntryKind.EMAIL)
+            return await store.claim(connection, claim_of(self.boot_id, due))
 
     async def mark(self, entries: Sequence[Claimed]) -> None:
         """Get permission for their bodies."""

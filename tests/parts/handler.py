@@ -1,8 +1,7 @@
 """The least that a handler of the outbox can be, for tests to add what they are about."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +15,7 @@ class Plain:
     kind = EntryKind.EMAIL
     slots = 10
     lease = timedelta(minutes=5)
+    still_wanted = "1 = 1"
 
     def room(self) -> int:
         return 1000
@@ -23,9 +23,6 @@ class Plain:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         for entry in batch:
             desk.settle(Settlement(entry=entry, action=Finish()))
-
-    async def permitted(self, _connection: AsyncConnection, subjects: Collection[UUID]) -> set[UUID]:
-        return set(subjects)
 
     async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
         """Nothing to record."""

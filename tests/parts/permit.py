@@ -2,7 +2,8 @@
 
 import time
 
-from notifier.smtp.mail import BeforeBody, Permit
+from notifier.outbox.handler import Permit
+from notifier.smtp.mail import BeforeBody
 
 
 async def at_once() -> Permit:

@@ -11,9 +11,9 @@ from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
 from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Quota, Settlement
+from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Settlement
 from notifier.outbox.marker import BODY_LEASE
-from notifier.outbox.store import Whose
+from notifier.outbox.store import Backlog, Claim, Turn, Whose
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -51,11 +51,11 @@ class Queue:
 
     async def claim(self, room: int = 10, *, suspects: bool = False, **share: int) -> list[Claimed]:
         """Claim up to `room`; `share` bounds a priority."""
-        quota = Quota(room=room, share={p: share.get(p.value, room) for p in Priority}, reserve=max(1, room // 20))
-        wanted = store.Claim(
-            kind=EntryKind.EMAIL, holder=self.holder, lease=LEASE, quota=quota, started=0.0, suspects=suspects
-        )
         async with self.database.write() as connection:
+            if suspects:
+                return await store.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            due = await store.backlog(connection, EntryKind.EMAIL, now=self.now)
+            wanted = claim_of(self.holder, due, room, **share)
             return await store.claim(connection, wanted, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
@@ -92,6 +92,29 @@ class Queue:
         async with self.database.read() as connection:
             found = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
         return OutboxEntry(**found) if found else None
+
+
+def claim_of(holder: UUID, due: Sequence[Backlog] = (), room: int = 10, **share: int) -> Claim:
+    """A claim of all that is due, up to `room`."""
+    turns = [
+        Turn(
+            priority=one.priority,
+            service_id=one.service_id,
+            since=one.since,
+            share=share.get(one.priority.value, room),
+            most=room,
+        )
+        for one in due
+    ]
+    return Claim(
+        kind=EntryKind.EMAIL,
+        holder=holder,
+        lease=LEASE,
+        started=0.0,
+        turns=turns,
+        room=room,
+        reserve=max(1, room // 20),
+    )
 
 
 def ids(entries: Sequence[Claimed | NewEntry]) -> list[UUID]:

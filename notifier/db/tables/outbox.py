@@ -10,7 +10,7 @@ from notifier.db.columns import UtcDateTime, closed_set
 from notifier.db.tables.base import Table
 from notifier.states import EntryKind, EntryState, Priority
 
-_READY = text("state = 'ready'")
+_OPEN = text("state = 'ready' AND lost < 2")
 _LEASED = text("state = 'leased'")
 _HELD = text("state = 'held'")
 _SUSPECT = text("state = 'ready' AND lost >= 2")
@@ -21,8 +21,12 @@ class OutboxEntry(Table, table=True):
 
     __tablename__ = "outbox_entry"
     __table_args__ = (
+        # By service before time, because a claim goes from service to service and takes the oldest of each.
         Index(
-            "ix_outbox_entry_ready", "kind", "priority", "due_at", "id", postgresql_where=_READY, sqlite_where=_READY
+            "ix_outbox_entry_ready",
+            *("kind", "priority", "service_id", "due_at", "id"),
+            postgresql_where=_OPEN,
+            sqlite_where=_OPEN,
         ),
         Index("ix_outbox_entry_leased", "due_at", postgresql_where=_LEASED, sqlite_where=_LEASED),
         Index("ix_outbox_entry_suspect", "due_at", postgresql_where=_SUSPECT, sqlite_where=_SUSPECT),

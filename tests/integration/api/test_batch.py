@@ -152,7 +152,7 @@ async def test_each_is_checked_like_a_single_one(client: httpx2.AsyncClient, fie
 
 async def test_a_batch_of_another_shape_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
     """None, too many, an unknown mode or field, no list: 422; no JSON: 400."""
-    for body in (
+    wrong: tuple[Any, ...] = (
         {"notifications": []},
         {"notifications": [WELCOME] * 1001},
         {"notifications": WELCOME},
@@ -161,7 +161,8 @@ async def test_a_batch_of_another_shape_is_refused(client: httpx2.AsyncClient, w
         {"notifications": [WELCOME], "defaults": []},
         {},
         [],
-    ):
+    )
+    for body in wrong:
         assert (await client.post(BATCH, json=body)).status_code == 422, str(body)[:80]
     reply = await client.post(BATCH, content=b"{", headers={"Content-Type": "application/json"})
     assert outcome(reply) == (400, "malformed_json")

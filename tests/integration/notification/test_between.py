@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from parts import caller
+from parts.dead import DeadSender
 from parts.installation import Installation
 from parts.relay import Relay
 from sqlalchemy import delete, select
@@ -13,6 +14,8 @@ from notifier import suppression, wiring
 from notifier.clock import SystemClock
 from notifier.db.tables import Notification, TemplateVersion, columns
 from notifier.notification import load
+from notifier.outbox import store as queue
+from notifier.outbox.marker import BODY_LEASE
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
@@ -198,5 +201,11 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
         )
     await caller.set_notification(parts.database, paths[2], expires_at=now - timedelta(seconds=1))
     await caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)
+    sender = DeadSender(parts.database, parts.settings.data_dir / "journal")
+    claimed = await sender.claim()
+    assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
     async with parts.database.write() as connection:
-        assert await load.still_wanted(connection, [wanted, bad, late, ended], now) == {wanted}
+        marked = await queue.mark(
+            connection, sender.boot_id, claimed, lease=BODY_LEASE, wanted=load.STILL_WANTED, now=now
+        )
+    assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}

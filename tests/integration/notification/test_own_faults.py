@@ -1,5 +1,6 @@
 """B14, where it matters most: our own code fails after a body was permitted, and nothing is sent twice for it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -32,8 +33,10 @@ class Counter:
     def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
 
-    async def mark(self, _entry: Claimed) -> Permit:
-        return self.permit
+    def mark(self, _entry: Claimed) -> asyncio.Future[Permit | None]:
+        permitted: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
+        permitted.set_result(self.permit)
+        return permitted
 
     def note(self, _entry: Claimed, _note: Note) -> None:
         self.on_note()

@@ -80,7 +80,9 @@ async def _expire(parts: wiring.Base, client: httpx2.AsyncClient, path: str) -> 
     """Let its time be over, and have it closed."""
     await caller.set_notification(parts.database, path, expires_at=parts.clock.now() - timedelta(seconds=1))
     async with parts.database.write() as connection:
-        await connection.execute(text("UPDATE outbox_entry SET due_at = '2026-01-01 00:00:00' WHERE state = 'held'"))
+        await connection.execute(
+            text("UPDATE outbox_entry SET due_at = '2026-01-01 00:00:00.000000' WHERE state = 'held'")
+        )
         assert await store.ripen(connection) == 1
     parts.wake()
     await caller.until_drained(parts.database)

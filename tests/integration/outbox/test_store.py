@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
-from parts.queue import ALL, LEASE, OVERRUN, START, Queue, ids
+from parts.queue import ALL, LEASE, OVERRUN, START, Queue, claim_of, ids
 
 from notifier.outbox import store
-from notifier.outbox.handler import Hold, Quota, Release, Reschedule, Settlement
+from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
 
@@ -186,8 +186,7 @@ async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> 
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        quota = Quota(room=1, share=dict.fromkeys(Priority, 1), reserve=1)
-        wanted = store.Claim(kind=EntryKind.EMAIL, holder=queue.holder, lease=LEASE, quota=quota, started=0.0)
+        wanted = claim_of(queue.holder, await store.backlog(connection, EntryKind.EMAIL))
         (claimed,) = await store.claim(connection, wanted)
     async with queue.database.write() as connection:
         again = Reschedule(delay=timedelta(hours=1), attempts=0)

@@ -1,6 +1,7 @@
 """The rendering pool with real child processes: limits, losses and recovery."""
 
 import asyncio
+import json
 import multiprocessing
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
 from notifier.rendering.job import Job, Mailbox, MailHeader, Rendered, RenderFault
-from notifier.rendering.pool import LARGEST_BATCH, OVERRAN, RenderingPool
+from notifier.rendering.pool import LARGEST_BATCH, MOST_CHILDREN, OVERRAN, RenderingPool, suggested
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.templating import files
 
@@ -27,6 +28,7 @@ HEADER = MailHeader(
     recipient="ada@example.com",
 )
 ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
+LINES = "{% for line in filling %}{{ line ~ '\n' }}{% endfor %}"
 HOG = "{% set s = x %}" + "{% set s = s ~ s %}" * 64 + "{{ s|length }}"
 
 
@@ -37,17 +39,23 @@ def source(html: str, text: str = "x") -> TemplateSource:
 
 
 GOOD = source("<p>{{ x }}</p>")
-SOURCES = {"good": GOOD, "endless": source(ENDLESS), "hog": source("<p>", HOG)}
+SOURCES = {"good": GOOD, "endless": source(ENDLESS), "hog": source("<p>", HOG), "large": source("<p>", LINES)}
 
 
 def job(version: str = "good", **variables: Any) -> Job:
     """A job with these variables."""
-    return Job(version=version, locale=None, variables={"x": "a", **variables}, header=HEADER)
+    return Job(version=version, locale=None, variables=json.dumps({"x": "a", **variables}), header=HEADER)
 
 
 def kinds(results: Sequence[object]) -> list[type]:
     """What became of each job."""
     return [type(result) for result in results]
+
+
+def subjects(results: Sequence[Rendered | RenderFault]) -> list[str]:
+    """The subjects of mails that were all rendered."""
+    assert kinds(results) == [Rendered] * len(results)
+    return [message_from_bytes(result.wire)["Subject"] for result in results if isinstance(result, Rendered)]
 
 
 def children() -> list[int]:
@@ -67,13 +75,26 @@ async def pool() -> AsyncIterator[RenderingPool]:
         yield started
 
 
+@pytest.mark.parametrize(
+    ("processors", "number"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, MOST_CHILDREN), (64, MOST_CHILDREN)]
+)
+def test_half_of_the_processors_may_render(processors: int, number: int) -> None:
+    """The sender, the database and the relay share the rest."""
+    assert suggested(processors) == number
+
+
+async def test_the_number_of_children_is_found_out() -> None:
+    """Without a number there are as many children as the processors of this process suggest."""
+    before = children()
+    async with RenderingPool(children=0):
+        assert len(children()) - len(before) == suggested(len(os.sched_getaffinity(0)))
+
+
 async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
     """More jobs than fit into one request are rendered, one result each, in order."""
     jobs = [job(x=str(number)) for number in range(LARGEST_BATCH * 2 + 1)]
     results = await pool.render(jobs, SOURCES)
-    assert kinds(results) == [Rendered] * len(jobs)
-    subjects = [message_from_bytes(result.wire)["Subject"] for result in results if isinstance(result, Rendered)]
-    assert subjects == [f"Hi {number}" for number in range(len(jobs))]
+    assert subjects(results) == [f"Hi {number}" for number in range(len(jobs))]
 
 
 async def test_an_endless_template_hurts_only_itself(pool: RenderingPool) -> None:
@@ -137,13 +158,76 @@ async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPo
 
 
 async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) -> None:
-    """Giving up on a request replaces its child, so that the late answer is nobody's."""
+    """Giving up on an endless request does not keep the next one from being rendered."""
     rendering = asyncio.create_task(pool.render([job("endless")], SOURCES))
     await asyncio.sleep(0)
     rendering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await rendering
     assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+
+
+async def test_a_request_that_was_given_up_has_no_part_in_the_next(pool: RenderingPool) -> None:
+    """The answer to a cancelled render is nobody's: those asked for before and after it get their own."""
+    jobs = [[job(x=f"{caller}-{number}") for number in range(LARGEST_BATCH)] for caller in range(4)]
+    asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
+    await asyncio.sleep(0)
+    for given_up in (asked[0], asked[2]):
+        given_up.cancel()
+    assert subjects(await asked[1]) == [f"Hi 1-{number}" for number in range(LARGEST_BATCH)]
+    assert subjects(await asked[3]) == [f"Hi 3-{number}" for number in range(LARGEST_BATCH)]
+    assert [task.cancelled() for task in asked] == [True, False, True, False]
+
+
+async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingPool) -> None:
+    """With two batches on one child, the time of the second counts from the first one's answer, and only one fails."""
+    (before,) = children()
+    fine = [job(x=f"a{number}") for number in range(LARGEST_BATCH)]
+    mixed = [job(x="b0"), job("endless"), job(x="b2")]
+    async with asyncio.timeout(30):
+        first, second = await asyncio.gather(pool.render(fine, SOURCES), pool.render(mixed, SOURCES))
+    assert subjects(first) == [f"Hi a{number}" for number in range(LARGEST_BATCH)]
+    assert subjects([second[0], second[2]]) == ["Hi b0", "Hi b2"]
+    assert second[1] == OVERRAN
+    assert before not in children()
+
+
+async def test_a_batch_behind_a_culprit_is_not_to_blame(pool: RenderingPool) -> None:
+    """The second of two batches on a child that is killed is rendered as a whole, by the next child."""
+    behind = [job(x=str(number)) for number in range(LARGEST_BATCH)]
+    async with asyncio.timeout(30):
+        first, second = await asyncio.gather(pool.render([job("endless")], SOURCES), pool.render(behind, SOURCES))
+    assert first == [OVERRAN]
+    assert subjects(second) == [f"Hi {number}" for number in range(LARGEST_BATCH)]
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2])
+async def test_a_child_killed_with_two_batches_under_way(pool: RenderingPool, answers: int) -> None:
+    """Whenever the child dies, each of many callers gets the results of its own jobs, in order."""
+    (before,) = children()
+    jobs = [[job(x=f"{caller}-{number}") for number in range(LARGEST_BATCH)] for caller in range(6)]
+    asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
+    await asyncio.sleep(0)
+    for first in asked[:answers]:
+        await first
+    os.kill(before, signal.SIGKILL)
+    for caller, task in enumerate(asked):
+        assert subjects(await task) == [f"Hi {caller}-{number}" for number in range(LARGEST_BATCH)]
+    assert before not in children()
+
+
+async def test_answers_larger_than_the_room_for_them(pool: RenderingPool) -> None:
+    """A batch of mails of half a megabyte each arrives whole, and so does the small one behind it."""
+    large = [job("large", x=str(number), filling=[f"{number}" * 70] * 9000) for number in range(4)]
+    first, second = await asyncio.gather(pool.render(large, SOURCES), pool.render([job(x="small")], SOURCES))
+    assert subjects(first) == [f"Hi {number}" for number in range(4)]
+    lines = [
+        result.wire.count(str(number).encode() * 70)
+        for number, result in enumerate(first)
+        if isinstance(result, Rendered)
+    ]
+    assert lines == [9000] * 4
+    assert subjects(second) == ["Hi small"]
 
 
 async def test_children_work_side_by_side() -> None:
@@ -199,7 +283,7 @@ async def test_the_shipped_password_reset_in_the_closest_language(
 ) -> None:
     """fr-CA is written for itself, other French falls back to fr, and German to the default."""
     shipped = files.read(Path("templates"), "password_reset")
-    asked = Job(version="v", locale=locale, variables=shipped.sample, header=HEADER)
+    asked = Job(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
     (result,) = await pool.render([asked], {"v": shipped})
     assert isinstance(result, Rendered)
     message: Any = message_from_bytes(result.wire, policy=default)

@@ -13,8 +13,9 @@ import pytest
 from parts.cutter import REPLIES, SAID, Cut, Cutter, Seen, serve, session_on
 from parts.permit import at_once, ending_in, permit
 
+from notifier.outbox.handler import Permit
 from notifier.outcomes import Accepted, Outcome, Reply, Uncertain
-from notifier.smtp.mail import Dropped, Mail, Permit
+from notifier.smtp.mail import Dropped, Mail
 from notifier.smtp.transaction import Offer
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"

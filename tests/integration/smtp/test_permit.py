@@ -8,8 +8,9 @@ import pytest
 from parts.permit import at_once, ending_in, permit
 from parts.relay import DROP, HANG, STALL, Relay
 
+from notifier.outbox.handler import Permit
 from notifier.outcomes import Accepted, Deferred, NotPermitted, Rejected, Uncertain
-from notifier.smtp.mail import Mail, Permit
+from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)

@@ -1,5 +1,6 @@
 """What a rendering child does with a batch, in this process."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from notifier.rendering import child as module
-from notifier.rendering.child import FRAME, HELLO, Child
+from notifier.rendering.child import FRAME, HELLO, VARIABLES, Child, CompiledVersion
 from notifier.rendering.job import Answer, Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
@@ -21,6 +24,11 @@ HEADER = MailHeader(
     date=datetime(2026, 3, 9, tzinfo=UTC),
     sender=Mailbox("shop@shop.example"),
     recipient="ada@example.com",
+)
+SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+WELL_FORMED = st.characters(codec="utf-8")
+JSON_VALUES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(WELL_FORMED)
 )
 
 
@@ -33,7 +41,7 @@ def source(html: str = "<p>{{ x }}</p>", subject: str = "About {{ x }}", **files
 
 def job(version: str = "v1", locale: str | None = None, header: MailHeader = HEADER, **variables: Any) -> Job:
     """A job with these variables."""
-    return Job(version=version, locale=locale, variables={"x": "a", **variables}, header=header)
+    return Job(version=version, locale=locale, variables=json.dumps({"x": "a", **variables}), header=header)
 
 
 def one(result: Answer) -> Rendered | RenderFault:
@@ -171,11 +179,39 @@ def test_the_versions_used_longest_ago_are_forgotten() -> None:
 def test_the_inputs_are_not_changed() -> None:
     """Rendering twice from the same variables makes the same mail."""
     variables = {"x": ["b", "a"]}
-    asked = Job(version="v1", locale=None, variables=variables, header=HEADER)
-    child = Child()
-    sources = {"v1": source("{{ x|sort|join }}", subject="{{ x|first }}")}
-    assert child.answer(Render(jobs=[asked], sources=sources)) == child.answer(Render(jobs=[asked], sources=sources))
+    version = CompiledVersion(source("{{ x|sort|join }}", subject="{{ x|first }}", text="t"))
+    assert version.render(None, variables) == version.render(None, variables)
     assert variables == {"x": ["b", "a"]}
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "1e+22", "5e-324"])
+def test_a_number_is_shown_as_it_was_given(number: str) -> None:
+    """Whole numbers beyond 64 bits and fractions come out as they went in."""
+    asked = Job(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
+    assert mailed(source(text="t"), asked)["subject"] == f"About {number}"
+
+
+def test_keys_keep_their_order_and_letters() -> None:
+    """A loop over an object goes in the order of its text; escapes and plain UTF-8 are the same letters."""
+    asked = Job(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
+    assert mailed(source("{{ x|join(' ') }}", subject="{{ x|join(' ') }}"), asked)["subject"] == "ü é a"
+
+
+@SEARCH
+@given(st.recursive(JSON_VALUES, lambda inner: st.lists(inner) | st.dictionaries(st.text(WELL_FORMED), inner)))
+def test_variables_are_read_as_the_standard_library_reads_them(value: Any) -> None:
+    """Whatever JSON says, a template sees the same values of the same types."""
+    text = json.dumps({"x": value}, ensure_ascii=False)
+    assert repr(VARIABLES.decode(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x": 1', "null"])
+def test_variables_that_are_no_object_are_a_fault(text: str) -> None:
+    """A row that somebody damaged is a fault of that mail and of no other."""
+    asked = Job(version="v1", locale=None, variables=text, header=HEADER)
+    answer = Child().answer(Render(jobs=[asked, job()], sources={"v1": source()}))
+    assert isinstance(answer, Batch)
+    assert [type(result) for result in answer.results] == [RenderFault, Rendered]
 
 
 SERVE = "import socket, sys; from notifier.rendering.child import serve; serve(socket.socket(fileno=int(sys.argv[1])))"

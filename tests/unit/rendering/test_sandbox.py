@@ -1,19 +1,50 @@
 """The sandbox: what templates may use, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError, TemplateAssertionError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from notifier.rendering import sandbox
-from notifier.rendering.sandbox import OutputTooLargeError, environment, render_limited
+from notifier.rendering.sandbox import MailEnvironment, OutputTooLargeError, environment, render_limited
+from notifier.rendering.source import PARTS
+from notifier.templating import files
 
 ALLOWED = {
     "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "length",
     "list", "lower", "replace", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
     "urlencode", "wordwrap",
 }  # fmt: skip
+
+
+TEMPLATES = Path("templates")
+
+
+class Slow(MailEnvironment):
+    """The environment without its short cuts."""
+
+    getattr = ImmutableSandboxedEnvironment.getattr
+    call = ImmutableSandboxedEnvironment.call
+
+
+def environment_of(kind: type[MailEnvironment], parts: dict[str, str]) -> MailEnvironment:
+    """The environment of HTML parts, with the short cuts or without."""
+    env = environment(parts, autoescape=True)
+    env.__class__ = kind
+    return env
+
+
+def told(kind: type[MailEnvironment], text: str, **values: Any) -> str:
+    """What a text renders to, or the error that it ends with, with a macro `ui.m` to import."""
+    macro = "{% macro m(a, b=1) %}{{ a }}-{{ b }}{{ caller is defined }}{% endmacro %}{% set v = 5 %}"
+    template = environment_of(kind, {"part": text, "ui": macro}).get_template("part")
+    try:
+        return render_limited(template.generate, values)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
+        return f"{type(error).__name__}: {error}"
 
 
 def rendered(text: str, *, autoescape: bool = False, **values: Any) -> str:
@@ -143,3 +174,51 @@ def test_output_beyond_the_limit_is_stopped() -> None:
 def test_lines_with_tags_only_leave_no_trace() -> None:
     """Blocks are trimmed, so that a template can be laid out for reading."""
     assert rendered("a\n  {% if true %}\n  b\n  {% endif %}\nc\n") == "a\n  b\nc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ x.a }} {{ x['a'] }} {{ x.b.c }}",
+        "{{ x.items }}",
+        "{% for key, value in x.items() %}{{ key }}{{ value }}{% endfor %}",
+        "{{ x.keys()|list }}",
+        "{{ x.update }}",
+        "{{ x.update({'a': 1}) }}",
+        "{{ x.__class__ }}",
+        "{{ x._y }}",
+        "{{ x.nothing }}",
+        "{{ x.nothing|default('d') }}",
+        "{% set d = {'f': '{0.__class__}'.format} %}{{ d.f(x) }}",
+        "{% import 'ui' as ui %}{{ ui.m('<') }}{{ ui.m(1, b=2) }}{{ ui.v }}{% for i in [1] %}{{ ui.m(i) }}{% endfor %}",
+        "{% import 'ui' as ui %}{% call ui.m(1) %}x{% endcall %}",
+        "{% import 'ui' as ui %}{{ ui.m(1, 2, 3) }}",
+        "{% import 'ui' as ui %}{{ ui.m(1, c=3) }}",
+        "{% import 'ui' as ui %}{{ ui.gone(1) }}",
+        "{% import 'ui' as ui %}{{ ui._body_stream }}",
+        "{% import 'ui' as ui %}{{ ui.__class__ }}",
+        "{% import 'ui' as ui %}{{ ui.m._func }}",
+        "{% macro n(a) %}{{ a }}{% endmacro %}{{ n('<') }}{% autoescape false %}{{ n('<') }}{% endautoescape %}",
+        "{{ range(3)|list }}{{ range(1, 7, 2)|list }}{% for i in [1] %}{{ range(i)|list }}{% endfor %}",
+        "{{ range() }}",
+        "{{ range(stop=3) }}",
+        "{{ range('a') }}",
+        "{{ x('a') }}",
+    ],
+)
+def test_the_short_cuts_change_nothing(text: str) -> None:
+    """Reading keys and calling macros gives what the library gives, the refusals and their words included."""
+    values = {"a": "<1>", "b": {"c": 2}, "_y": 3, "items": "i", "update": "u", "__class__": "c"}
+    assert told(MailEnvironment, text, x=values) == told(Slow, text, x=values)
+
+
+@pytest.mark.parametrize("slug", files.slugs(TEMPLATES))
+def test_the_shipped_templates_render_the_same_without_short_cuts(slug: str) -> None:
+    """Every part of what is shipped is, letter for letter, what the library alone makes of it."""
+    source = files.read(TEMPLATES, slug)
+    values = {**source.sample, "locale": "en", "subject": "Hi"}
+    quick, slow = (environment_of(kind, source.files) for kind in (MailEnvironment, Slow))
+    for name in source.files:
+        if name.rpartition("/")[2] in PARTS:
+            made = [render_limited(env.get_template(name).generate, values) for env in (quick, slow)]
+            assert made[0] == made[1]

@@ -1,0 +1,71 @@
+"""(a) Rows per second through `POST /v1/notifications/batch`, and what single POSTs wait meanwhile."""
+
+import asyncio
+import statistics
+from dataclasses import dataclass, replace
+
+from bench import http
+from bench.http import RefusedError, Target
+from bench.installation import Installation, sample
+from bench.process import module, running
+from bench.submit import SUBMIT
+from bench.table import Figure, Table, median_and_range, percentile
+
+BATCH = "/v1/notifications/batch"
+ITEMS = 1000
+BATCH_CONNECTIONS = 2
+SINGLE_CONNECTIONS = 4
+_NOT_THERE = ("HTTP/1.1 404", "HTTP/1.1 405")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much to do."""
+
+    rounds: int
+    seconds: float  # of each round
+    most: int  # batches in a round
+    template: str
+
+
+async def measure(installation: Installation, plan: Plan) -> Table:
+    """Both at once on a real process; every item of a 202 must be a row afterwards."""
+    title = f"(a) POST {BATCH}, postgresql: {ITEMS:,} {plan.template} each, {BATCH_CONNECTIONS} connections"
+    rates, waits, accepted = [], [], 0
+    async with running(module("api"), installation.settings()) as api:
+        single = Target(
+            port=int(await api.line()),
+            path=SUBMIT,
+            key=installation.key,
+            template=plan.template,
+            variables=sample(plan.template),
+        )
+        batch = replace(single, path=BATCH, items=ITEMS)
+        try:
+            accepted += ITEMS * len((await http.load(batch, seconds=plan.seconds, most=1, connections=1)).latencies)
+        except RefusedError as error:
+            if not str(error).startswith(_NOT_THERE):
+                raise
+            return Table(title=title, figures=[Figure("batch", "not there")])
+        for _ in range(plan.rounds):
+            batches, singles = await asyncio.gather(
+                http.load(batch, seconds=plan.seconds, most=plan.most, connections=BATCH_CONNECTIONS),
+                http.load(single, seconds=plan.seconds, most=1_000_000, connections=SINGLE_CONNECTIONS),
+            )
+            rates.append(ITEMS * batches.per_second)
+            waits.append(percentile(singles.latencies, 99))
+            accepted += ITEMS * len(batches.latencies) + len(singles.latencies)
+    rows = await installation.count()
+    if rows != accepted:
+        raise AssertionError(f"{accepted} notifications were answered 202, and {rows} rows are there")
+    return Table(
+        title=title,
+        figures=[
+            Figure("rows in batches", f"{median_and_range(rates, '{:,.0f}')} rows/s"),
+            Figure(
+                f"p99 of single POSTs meanwhile, {SINGLE_CONNECTIONS} connections",
+                f"{median_and_range([wait * 1000 for wait in waits], '{:,.1f}')} ms",
+            ),
+        ],
+        results={"batch.rows": statistics.median(rates), "batch.single_p99": statistics.median(waits)},
+    )

@@ -1,0 +1,92 @@
+"""How much of each part: what the command line asks for, or as little as shows that everything works."""
+
+import argparse
+from dataclasses import dataclass
+
+from bench import batch, compare, drain, growth, idle, latency, submit
+
+PARTS = ("submit", "drain", "latency", "idle", "growth", "peers")
+QUICK_PARTS = PARTS[:-1]  # the peers may have to be installed first
+_MANY = 1_000_000
+_LONGEST_PAUSE = 1.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plans:
+    """How much of each."""
+
+    submit: submit.Plan
+    batch: batch.Plan
+    drain: drain.Plan
+    latency: latency.Plan
+    idle: idle.Plan
+    growth: growth.Plan
+    peers: compare.Plan
+
+
+def of(given: argparse.Namespace) -> Plans:
+    """What the command line asks for; `--quick` shows that everything works and measures nothing."""
+    return _quick(given) if given.quick else _whole(given)
+
+
+def _whole(given: argparse.Namespace) -> Plans:
+    return Plans(
+        submit=submit.Plan(
+            rounds=given.rounds, seconds=given.seconds, most=_MANY, warm_up=500, template=given.template
+        ),
+        batch=batch.Plan(rounds=given.rounds, seconds=given.seconds, most=_MANY, template=given.template),
+        drain=drain.Plan(
+            rounds=given.rounds,
+            mails=given.mails,
+            limit_mails=40_000,
+            sessions=given.sessions,
+            processes=given.processes,
+            children=given.children,
+        ),
+        latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=_LONGEST_PAUSE),
+        idle=idle.Plan(seconds=30.0),
+        growth=growth.Plan(
+            mails=given.wave_mails,
+            deferred=given.rows,
+            finished=5 * given.rows,
+            ahead=given.rows,
+            trickle=1000,
+            trickle_seconds=60.0,
+            patience=60.0,
+            sessions=given.sessions,
+        ),
+        peers=compare.Plan(
+            rounds=given.rounds,
+            mails=given.peer_mails,
+            our_mails=4 * given.peer_mails,
+            sessions=given.sessions,
+        ),
+    )
+
+
+def _quick(given: argparse.Namespace) -> Plans:
+    return Plans(
+        submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
+        batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=given.template),
+        drain=drain.Plan(
+            rounds=1,
+            mails=30,
+            limit_mails=300,
+            sessions=given.sessions,
+            processes=given.processes,
+            children=given.children,
+        ),
+        latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
+        idle=idle.Plan(seconds=10.0),
+        growth=growth.Plan(
+            mails=50,
+            deferred=1000,
+            finished=5000,
+            ahead=100,
+            trickle=20,
+            trickle_seconds=1.0,
+            patience=20.0,
+            sessions=given.sessions,
+        ),
+        peers=compare.Plan(rounds=1, mails=100, our_mails=100, sessions=given.sessions),
+    )

@@ -1,0 +1,70 @@
+"""`sender --processes N`: as many senders under one command; each is replaced, and none outlives the command."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from parts import caller, process
+from parts.installation import Keys
+from parts.process import Process
+from parts.relay import Relay
+
+from notifier.db.engine import Database
+
+
+@pytest.fixture
+def env(tmp_path: Path, postgres_database: tuple[str, Keys], relay: Relay) -> dict[str, str]:
+    """The environment of a sender on PostgreSQL."""
+    return process.environment(tmp_path, DATABASE_URL=postgres_database[0], SMTP__PORT=str(relay.port))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def senders(pid: int) -> list[int]:
+    """Those of its children that send."""
+    return [child for child in children(pid) if b"sender" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    """True while there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, str]) -> None:
+    """Killed by -9, a sender comes back; SIGTERM ends them all, and the command with 0."""
+    with Process("sender", "--processes", "2", env=env) as command:
+        for _ in range(2):
+            await asyncio.to_thread(command.ready)
+        before = set(senders(command.pid))
+        assert len(before) == 2
+        os.kill(min(before), signal.SIGKILL)
+        await asyncio.to_thread(command.ready)
+        after = set(senders(command.pid))
+        assert len(after) == 2
+        assert len(after & before) == 1
+        assert await asyncio.to_thread(command.stop) == 0
+    assert not any(map(alive, before | after))
+
+
+async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
+    """Killed by -9, the command can tell nobody; its senders notice, and stop as if they had been told."""
+    with Process("sender", "--processes", "2", env=env) as command:
+        for _ in range(2):
+            await asyncio.to_thread(command.ready)
+        left = senders(command.pid)
+        command.kill()
+        await caller.eventually(lambda: not any(map(alive, left)))
+
+
+async def test_processes_that_drain_end_by_themselves(env: dict[str, str], postgres_database: tuple[str, Keys]) -> None:
+    """With nothing due the command ends with 0, and nobody is left in the table of senders."""
+    ended = await asyncio.to_thread(process.run, "sender", "--drain", "--processes", "2", env=env)
+    assert (ended.returncode, ended.stdout) == (0, "sender ready\nsender ready\n")
+    database = Database(postgres_database[0])
+    assert await caller.entries(database) == 0
+    await database.close()

@@ -1,0 +1,138 @@
+"""The plans of the trip on PostgreSQL: none reads a whole table, whatever the server believes about the data.
+
+The statements are those that a submit, a sender and its rescuer really execute; each is then explained with generic
+and with custom plans, over tables that are empty, that have grown since they were looked at, and that are large.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from chaos.size import size
+from parts import caller
+from parts.installation import Installation
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import wiring
+from notifier.db.engine import Database
+
+ROWS = size(20_000, 1_000_000)
+SMALL = {"api_key", "service", "template", "template_version", "sender_process", "alembic_version"}
+"""Tables that do not grow with the mails."""
+WORKING_SET = {"ix_outbox_entry_leased", "ix_outbox_entry_held"}
+"""Partial indexes that are as small as what is under way; rescue reads one of them whole."""
+Executed = dict[str, tuple[Any, ...]]
+
+
+@contextmanager
+def recorded(database: Database) -> Iterator[Executed]:
+    """Each statement that is executed in the block, with the parameters of its last time."""
+    found: Executed = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's own signature
+        found[statement] = tuple(parameters[0] if many else parameters)
+
+    engine = database._writer.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
+    """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
+    async with postgres_installation.base() as parts:
+        with recorded(parts.database) as executed:
+            async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
+                path = await caller.submit(client, "bob@example.com")
+                await caller.until(client, path, "sent")
+                await sender.worker._rescuer._tend()
+                await sender.worker._claimer.claim_suspect([], [])
+        yield executed, parts.database
+
+
+async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
+    """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
+    executed, database = trip
+    hot = {statement: values for statement, values in executed.items() if not _is_light(statement)}
+    assert len(hot) >= 8, sorted(executed)
+    async with database._writer.connect() as connection:
+        for said in ("TRUNCATE outbox_entry, notification CASCADE", None, "ANALYZE"):
+            if said:
+                await connection.execute(text(said))
+            else:
+                await _fill(connection)
+            for mode in ("force_generic_plan", "force_custom_plan"):
+                await connection.execute(text(f"SET plan_cache_mode = {mode}"))
+                for statement, values in hot.items():
+                    plan = await _plan(connection, statement, values)
+                    whole = [node for node in _nodes(plan) if _reads_all(node)]
+                    assert not whole, f"{said}, {mode}: {statement}\n{json.dumps(whole, indent=1)}"
+        await connection.rollback()
+
+
+def _is_light(statement: str) -> bool:
+    return not statement.lstrip().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
+
+
+async def _plan(connection: AsyncConnection, statement: str, values: tuple[Any, ...]) -> dict[str, Any]:
+    await connection.exec_driver_sql(f"PREPARE hot AS {statement}")
+    given = f"({', '.join(_literal(value) for value in values)})" if values else ""
+    found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE hot {given}")
+    plan = found.scalar_one()
+    await connection.exec_driver_sql("DEALLOCATE hot")
+    plans: list[dict[str, Any]] = json.loads(plan) if isinstance(plan, str) else plan
+    return plans[0]["Plan"]  # type: ignore[no-any-return]
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return "'{" + ",".join(map(str, value)) + "}'"
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield {name: value for name, value in plan.items() if name != "Plans"}
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+def _reads_all(node: dict[str, Any]) -> bool:
+    if node.get("Relation Name") in SMALL or node.get("Index Name") in WORKING_SET:
+        return False
+    by_index = "Index" in node["Node Type"] and "Index Cond" in node
+    return (
+        "Relation Name" in node and "Scan" in node["Node Type"] and not by_index and "Bitmap" not in node["Node Type"]
+    )
+
+
+async def _fill(connection: AsyncConnection) -> None:
+    """Mails of one service, half of them due; the server has not looked at the tables since they were empty."""
+    await connection.execute(
+        text(f"""
+INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from, priority, status,
+  message_id, message_date, send_at, expires_at, created_at, updated_at, created_by)
+SELECT gen_random_uuid(), '{"1" * 32}', '{"2" * 32}', 'user' || n || '@example.com', 'a@example.com', 'a@example.com',
+  'normal', 'queued', n, now(), now(), now() + interval '3 days', now(), now(), 'key'
+FROM generate_series(1, {ROWS}) AS n
+""")
+    )
+    await connection.execute(text("INSERT INTO notification_content SELECT id, '{}', '{}' FROM notification"))
+    await connection.execute(
+        text("""
+INSERT INTO outbox_entry (id, kind, subject_id, service_id, priority, state, due_at, lease_no, attempts, lost, faults)
+SELECT gen_random_uuid(), 'email', id, service_id, 'normal', 'ready', now() + (random() - 0.5) * interval '2 days',
+  0, 0, 0, 0 FROM notification
+""")
+    )

@@ -1,0 +1,67 @@
+"""Hints between processes: work that one commits is noticed by another at once, and a lost hint only costs a poll."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from parts import caller
+from parts.installation import Installation
+from sqlalchemy import text
+
+from notifier.db.engine import Database
+from notifier.ids import new_id
+from notifier.outbox import hint
+from notifier.outbox.hint import Announcer, hear
+from notifier.outbox.wake import Wake
+
+
+@asynccontextmanager
+async def hearing(database: Database, wake: Wake, boot_id: UUID) -> AsyncIterator[None]:
+    """Another process that listens."""
+    task = asyncio.create_task(hear(database, wake, boot_id))
+    try:
+        await caller.eventually(lambda: wake.hinted)
+        await wake.wait(1)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_another_process_is_woken(postgres_installation: Installation) -> None:
+    """Whoever commits work wakes its own sender and every other one."""
+    async with postgres_installation.base() as here, postgres_installation.base() as there:
+        own, other = Wake(), Wake()
+        async with hearing(there.database, other, new_id()):
+            Announcer(here.database, own)()
+            assert await own.wait(0.0001)
+            assert await other.wait(5)
+
+
+async def test_many_commits_are_one_hint(postgres_installation: Installation) -> None:
+    """A thousand commits in a moment are at most two hints; the last one is never the one that is left out."""
+    async with postgres_installation.base() as here, postgres_installation.base() as there:
+        heard: list[str] = []
+        async with there.database.listening(hint.CHANNEL, heard.append):
+            announce = Announcer(here.database, Wake())
+            for _ in range(1000):
+                announce()
+            await caller.eventually(lambda: bool(heard))
+            announce()
+            await caller.eventually(lambda: len(heard) >= 2)
+            await asyncio.sleep(5 * hint.DEBOUNCE_SECONDS)
+        assert 2 <= len(heard) <= 3
+
+
+async def test_a_lost_connection_is_listened_on_again(postgres_installation: Installation) -> None:
+    """While nothing is heard the sender knows it, and polls more often; then it listens anew."""
+    async with postgres_installation.base() as here, postgres_installation.base() as there:
+        wake = Wake()
+        async with hearing(there.database, wake, new_id()):
+            async with here.database.read() as connection:
+                await connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+                )
+            await caller.eventually(lambda: not wake.hinted)
+            await caller.eventually(lambda: wake.hinted, seconds=hint.RECONNECT_SECONDS + 5)

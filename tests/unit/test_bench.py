@@ -1,0 +1,32 @@
+"""The arithmetic of the benchmark: a wrong percentile would be believed."""
+
+import math
+
+import pytest
+
+from bench.scrape import Histogram
+from bench.table import best_and_median, percentile
+
+BEFORE = Histogram(((0.001, 10.0), (0.01, 10.0), (math.inf, 10.0)))
+AFTER = Histogram(((0.001, 60.0), (0.01, 108.0), (math.inf, 110.0)))
+
+
+@pytest.mark.parametrize(("q", "expected"), [(50, 0.001), (98, 0.01), (99, 0.01), (25, 0.0005), (74, 0.0055)])
+def test_a_percentile_lies_within_its_bucket(q: float, expected: float) -> None:
+    """Of the values between two readings only; in the last bucket, which has no end, it is where that begins."""
+    assert (AFTER - BEFORE).percentile(q) == pytest.approx(expected)
+
+
+def test_nothing_has_no_percentile() -> None:
+    """Two equal readings: no number is made up."""
+    assert math.isnan((BEFORE - BEFORE).percentile(99))
+
+
+def test_a_percentile_was_measured() -> None:
+    """Nearest rank, never a value between two."""
+    assert [percentile([3.0, 1.0, 2.0], q) for q in (1, 50, 99)] == [1.0, 2.0, 3.0]
+
+
+def test_best_and_median_are_told_apart() -> None:
+    """The issue asks for the best of three; the median says whether it was luck."""
+    assert best_and_median([1.0, 4.0, 2.0], "{:.0f}") == "best 4, median 2 [1 … 4]"
