@@ -69,6 +69,7 @@ class BatchSubmitter:
         self._database = database
         self._submitter = submitter
         self._write_all = write_all  # commits before it returns
+        self._lane = asyncio.Lock()  # one chunk at a time, whoever's: single requests always find room beside it
 
     async def submit(self, caller: Caller, items: Iterable[Item], *, reject_all: bool) -> list[Answer]:
         """One answer for each item, in order; `items` may parse as it is read.
@@ -107,7 +108,8 @@ class BatchSubmitter:
         answers: list[Answer] = []
         for start in range(0, len(drafts), CHUNK):
             chunk = drafts[start : start + CHUNK]
-            results = await self._write_all(chunk)
+            async with self._lane:
+                results = await self._write_all(chunk)
             answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]
         return iter(answers)
 

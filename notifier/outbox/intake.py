@@ -35,11 +35,10 @@ _Waiting = tuple[Item, asyncio.Future[Result]]
 class Writer(Generic[Item, Result]):
     """How items become rows, all or none of them; one result per item, in order."""
 
-    # Writes by one statement, which is the transaction, and waits for no lock longer than so many milliseconds.
+    # By one statement, which is the transaction, and which waits for no lock longer than so many milliseconds.
     on_postgres: Callable[[AsyncConnection, Sequence[Item], int], Awaitable[Sequence[Result]]]
-    on_sqlite: Callable[
-        [sqlite3.Connection, Sequence[Item]], Sequence[Result]
-    ]  # in its writer's thread and transaction
+    # In the thread of the one writer, within a transaction.
+    on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
 
 
 class Intake(Generic[Item, Result]):
@@ -58,15 +57,12 @@ class Intake(Generic[Item, Result]):
     async def submit(self, item: Item) -> Result:
         """Write and commit the item; the result is the writer's.
 
-        Raises `DatabaseUnavailableError` if there was no commit within 4.5 s, `LockTimeoutError` if another
-        transaction holds what this one needs.
+        Raises `DatabaseUnavailableError` after 4.5 s, `LockTimeoutError` if another transaction is in the way.
         """
         future = self._enter(item)
-        try:
+        with unavailable_as_such():
             async with asyncio.timeout(LONGEST_WAIT):
                 return await future
-        except TimeoutError as error:
-            raise DatabaseUnavailableError from error
 
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
         """The same for several; for each its result, or what `submit` would have raised."""
