@@ -46,7 +46,7 @@ async def measure(installation: Installation, plan: Plan) -> Table:
         except RefusedError as error:
             if not str(error).startswith(_NOT_THERE):
                 raise
-            return Table(title=title, figures=[Figure("batch", "not there")])
+            return Table(title=title, figures=[Figure("batch", "not there", is_headline=True)])
         for _ in range(plan.rounds):
             batches, singles = await asyncio.gather(
                 http.load(batch, seconds=plan.seconds, most=plan.most, connections=BATCH_CONNECTIONS),
@@ -61,10 +61,11 @@ async def measure(installation: Installation, plan: Plan) -> Table:
     return Table(
         title=title,
         figures=[
-            Figure("rows in batches", f"{median_and_range(rates, '{:,.0f}')} rows/s"),
+            Figure("rows in batches", f"{median_and_range(rates, '{:,.0f}')} rows/s", is_headline=True),
             Figure(
                 f"p99 of single POSTs meanwhile, {SINGLE_CONNECTIONS} connections",
                 f"{median_and_range([wait * 1000 for wait in waits], '{:,.1f}')} ms",
+                is_headline=True,
             ),
         ],
         results={"batch.rows": statistics.median(rates), "batch.single_p99": statistics.median(waits)},

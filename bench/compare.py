@@ -208,10 +208,10 @@ def _table(title: str, mail: Specimen, rates: Mapping[str, list[float]]) -> Tabl
     for name, found in rates.items():
         if name != OURS:
             ratio = statistics.median(ours) / statistics.median(found)
-            figures.append(Figure(f"ours ÷ {name}", f"{ratio:.1f}", is_ratio=True))
+            figures.append(Figure(f"ours ÷ {name}", f"{ratio:.1f}", is_headline=True))
     ready = max(statistics.median(rates[peer.name]) for peer in POST_OFFICE if peer.kind == "ready")
     best = f"{statistics.median(ours) / ready:.1f}"
-    figures.append(Figure("ours ÷ post_office, ready bodies, best of 1 and 2 processes", best, is_ratio=True))
+    figures.append(Figure("ours ÷ post_office, ready bodies, best of 1 and 2 processes", best, is_headline=True))
     if CELERY.name not in rates:
         figures.append(Figure("Celery left out", "no Redis at {}:{}".format(*REDIS)))
     results = {f"peers.{name}.{which}": value for name, found in rates.items() for which, value in _both(found)}

@@ -39,7 +39,7 @@ class Plan:
     rounds: int
     mails: int  # in each round
     limit_mails: int  # for each measurement of the limit
-    sessions: int
+    sessions: int  # of all processes together
     processes: int = 1
     children: int | None = None  # None: as the sender sees fit
 
@@ -51,10 +51,8 @@ class Plan:
 
     def settings(self, installation: Installation, port: int) -> dict[str, str]:
         """The sender's environment."""
-        mine = {
-            "NOTIFIER_SENDER__CONCURRENCY": str(self.sessions),
-            "NOTIFIER_SMTP__MAX_CONNECTIONS": str(self.sessions),
-        }
+        sessions = str(self.sessions // self.processes)
+        mine = {"NOTIFIER_SENDER__CONCURRENCY": sessions, "NOTIFIER_SMTP__MAX_CONNECTIONS": sessions}
         if self.children is not None:
             mine["NOTIFIER_SENDER__RENDER_CHILDREN"] = str(self.children)
         return installation.settings(smtp_port=port) | mine
@@ -268,16 +266,18 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
         figures=[
             Figure("a mail: HTML / text / on the wire", "{:,} / {:,} / {:,} octets".format(*found.mail.weights)),
             Figure(f"limit before / after: {found.limit_name}", "{:,.0f} / {:,.0f} msg/s".format(*found.limits)),
-            Figure("first claim to last settle", f"{best_and_median(rates, '{:,.0f}')} msg/s"),
-            Figure("sender ÷ limit", best_and_median(ratios, "{:.3f}"), is_ratio=True),
+            Figure("first claim to last settle", f"{best_and_median(rates, '{:,.0f}')} msg/s", is_headline=True),
+            Figure("sender ÷ limit", best_and_median(ratios, "{:.3f}"), is_headline=True),
             Figure("a mail: CPU of parent / children / server", cpu),
             Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
-            Figure("10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_ratio=True),
+            Figure("10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_headline=True),
             Figure("  and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
             Figure("10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
             Figure("a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}"),
             Figure("  and to submit it, of which its variables", "{:,.0f}, {:,} octets".format(*submitted)),
-            Figure("  both, beyond its variables", f"{wal + submitted[0] - submitted[1]:,.0f} octets", is_ratio=True),
+            Figure(
+                "  both, beyond its variables", f"{wal + submitted[0] - submitted[1]:,.0f} octets", is_headline=True
+            ),
         ],
         results={f"drain.{template}.{name}": value for name, value in results.items()},
     )

@@ -11,6 +11,7 @@ import asyncpg
 from bench.installation import Installation, sample
 from notifier import wiring
 from notifier.api import schema
+from notifier.outbox.hint import DEBOUNCE_SECONDS
 from notifier.settings import Settings, SmtpSettings
 
 LOADERS = 200
@@ -35,6 +36,8 @@ async def preload(installation: Installation, template: str, mails: int) -> None
                 await doors.submitter.submit(caller, wanted, None, faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
+        # The last hint leaves after the last commit; after the end of this block it would open a connection for good.
+        await asyncio.sleep(10 * DEBOUNCE_SECONDS)
 
 
 def variables(template: str, number: int) -> Mapping[str, Any]:

@@ -168,7 +168,7 @@ def _table(plan: Plan, waves: list[Wave], trickle: Histogram, filling: float) ->
         figures += _figures(wave, plan, empty)
         results |= _results(wave, empty)
     figures.append(
-        Figure(f"claims while {plan.trickle:,} mails/s come and go under it", _claims(trickle), is_ratio=True)
+        Figure(f"claims while {plan.trickle:,} mails/s come and go under it", _claims(trickle), is_headline=True)
     )
     results["growth.trickle.claim_p99"] = trickle.percentile(99)
     beside = f"beside {plan.deferred:,} deferred, {plan.finished:,} finished, {plan.ahead:,} of another service"
@@ -184,8 +184,8 @@ def _figures(wave: Wave, plan: Plan, empty: float) -> list[Figure]:
     beside = f", with {wave.beside:,} of the other service {wave.both_per_second:,.0f}" if wave.beside else ""
     return [
         Figure(wave.name, f"{wave.per_second:,.0f} msg/s{beside}{missing}"),
-        Figure(f"  {wave.name}: claims", _claims(wave.claims), is_ratio=True),
-        Figure(f"  {wave.name} ÷ empty", f"{wave.both_per_second / empty:.2f}", is_ratio=True),
+        Figure(f"  {wave.name}: claims", _claims(wave.claims), is_headline=True),
+        Figure(f"  {wave.name} ÷ empty", f"{wave.both_per_second / empty:.2f}", is_headline=True),
     ]
 
 

@@ -35,9 +35,9 @@ async def measure(installation: Installation, plan: Plan) -> Table:
     return Table(
         title=f"(d) an idle `notifier sender`, postgresql, {seconds:.0f} s",
         figures=[
-            Figure("statements, by the server's log", f"{counted.count / seconds:.1f} a second"),
-            Figure(f"CPU of its {processes} processes", f"{cpu:.2f} % of a core"),
-            Figure("memory (PSS) of them", f"{memory:,.0f} MB"),
+            Figure("statements, by the server's log", f"{counted.count / seconds:.1f} a second", is_headline=True),
+            Figure(f"CPU of its {processes} processes", f"{cpu:.2f} % of a core", is_headline=True),
+            Figure("memory (PSS) of them", f"{memory:,.0f} MB", is_headline=True),
         ],
         results={"idle.statements": counted.count / seconds, "idle.cpu": cpu, "idle.memory": memory},
     )

@@ -103,6 +103,6 @@ def _target(installation: Installation, announced: str) -> Target:
 def _figures(setup: Setup) -> list[Figure]:
     arrived, answered = ([1000 * percentile(values, q) for q in (50, 99)] for values in (setup.arrived, setup.answered))
     return [
-        Figure(setup.name, f"p50 {arrived[0]:,.1f} ms, p99 {arrived[1]:,.1f} ms"),
+        Figure(setup.name, f"p50 {arrived[0]:,.1f} ms, p99 {arrived[1]:,.1f} ms", is_headline=True),
         Figure("  of which until the 202", f"p50 {answered[0]:,.1f} ms, p99 {answered[1]:,.1f} ms"),
     ]

@@ -9,9 +9,9 @@ from typing import Self
 
 from bench.sink import Sink
 from bench.table import Figure, Table, median_and_range
+from notifier.outbox.handler import Permit
 from notifier.outcomes import Accepted
 from notifier.settings import Security, SmtpSettings
-from notifier.outbox.handler import Permit
 from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
@@ -79,7 +79,7 @@ async def measure(rounds: int, mails: int, delay: float) -> Table:
     figures = [
         Figure("PIPELINING offered", median_and_range(with_it, "{:.2f}") + " msg/s"),
         Figure("not offered", median_and_range(without, "{:.2f}") + " msg/s"),
-        Figure("offered ÷ not offered", f"{ratio:.2f}", is_ratio=True),
+        Figure("offered ÷ not offered", f"{ratio:.2f}", is_headline=True),
     ]
     return Table(title=f"(d) one SMTP session, round trip {delay * 2000:.0f} ms", figures=figures)
 

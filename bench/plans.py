@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from bench import batch, compare, drain, growth, idle, latency, submit
 
-PARTS = ("submit", "drain", "latency", "idle", "growth", "peers")
-QUICK_PARTS = PARTS[:-1]  # the peers may have to be installed first
+PARTS = ("submit", "drain", "latency", "idle", "growth", "rendering", "peers")
+QUICK_PARTS = PARTS[:-2]  # rendering knows no tiny counts, and the peers may have to be installed first
 _MANY = 1_000_000
 _LONGEST_PAUSE = 1.4
 

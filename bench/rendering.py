@@ -64,12 +64,17 @@ class Pooled:
 
 def main() -> None:
     """Measure and print."""
-    for folder, slug in SHOWN:
-        if (ROOT / folder / slug).is_dir():
-            print(_table(Subject(slug=slug, source=files.read(ROOT / folder, slug))))
+    for subject in subjects():
+        print(table(subject))
 
 
-def _table(subject: Subject) -> Table:
+def subjects() -> list[Subject]:
+    """The templates that are measured, those of the benchmark first."""
+    return [Subject(slug=slug, source=files.read(ROOT / folder, slug)) for folder, slug in SHOWN]
+
+
+def table(subject: Subject) -> Table:
+    """Everything about one template; keeps this process busy for some seconds."""
     child = Child()
     child.answer(Render(jobs=[], sources={subject.slug: subject.source}))
     (rendered,) = _render(child, subject, 1)
@@ -82,7 +87,7 @@ def _table(subject: Subject) -> Table:
         extra = (pooled.parent + pooled.child) * 1e6 - together
         cost = f"{pooled.child * 1e6:.0f} µs in the child, {pooled.parent * 1e6:.0f} µs in the parent"
         figures.append(Figure(f"pool of {children}", f"{cost}, {pooled.rate:,.0f} mails/s; isolation {extra:+.0f} µs"))
-    return Table(title=f"{subject.slug}: a mail of {len(rendered.wire):,} octets", figures=figures)
+    return Table(title=f"(g) rendering {subject.slug}: a mail of {len(rendered.wire):,} octets", figures=figures)
 
 
 def _render(child: Child, subject: Subject, mails: int) -> Sequence[Rendered | RenderFault]:

@@ -1,4 +1,4 @@
-"""Measure, print tables, then the ratios. No figure decides anything here: no run fails for being slow."""
+"""Measure, print tables, then the headlines. No figure decides anything here: no run fails for being slow."""
 
 import argparse
 import asyncio
@@ -9,59 +9,46 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import batch, compare, drain, growth, idle, latency, plans, submit
+from bench import batch, compare, drain, growth, idle, latency, plans, rendering, submit
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
 from bench.table import Figure, Table
 
 Measurement = Callable[[], Awaitable[Table]]
+Measure = Callable[..., Awaitable[Table]]
 DRAINED = ("receipt_inline", "receipt")
 
 
 def measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
     """What to measure, in the order in which it is shown."""
 
-    async def submit_on_postgresql() -> Table:
-        return await submit.measure("postgresql", await made.postgresql(), plan.submit)
+    async def on_postgresql(measure: Measure, how: object) -> Table:
+        return await measure(await made.postgresql(), how)
 
-    async def submit_on_sqlite() -> Table:
-        return await submit.measure("sqlite", await made.sqlite(), plan.submit)
+    async def on_sqlite(measure: Measure, how: object) -> Table:
+        return await measure(await made.sqlite(), how)
 
-    async def batches() -> Table:
-        return await batch.measure(await made.postgresql(), plan.batch)
+    async def with_relay(measure: Measure, *how: object) -> Table:
+        async with relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
+            return await measure(made, sink, *how)
 
-    def drain_of(template: str) -> Measurement:
-        async def drain_on_postgresql() -> Table:
-            async with relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
-                return await drain.measure(made, sink, template, plan.drain)
-
-        return drain_on_postgresql
-
-    async def latency_on_both() -> Table:
-        return await latency.measure(made, plan.latency)
-
-    async def idle_on_postgresql() -> Table:
-        return await idle.measure(await made.postgresql(), plan.idle)
-
-    async def growth_on_postgresql() -> Table:
-        async with relay(postfix=not given.python_sink) as sink:
-            return await growth.measure(made, sink, plan.growth)
-
-    async def peers() -> Table:
-        async with relay(postfix=not given.python_sink) as sink:
-            return await compare.measure(made, sink, plan.peers)
-
-    by_part = {
-        "submit": (submit_on_postgresql, submit_on_sqlite, batches),
-        "drain": tuple(drain_of(template) for template in DRAINED),
-        "latency": (latency_on_both,),
-        "idle": (idle_on_postgresql,),
-        "growth": (growth_on_postgresql,),
-        "peers": (peers,),
+    by_part: dict[str, Sequence[Measurement]] = {
+        "submit": (
+            partial(on_postgresql, submit.measure, plan.submit),
+            partial(on_sqlite, submit.measure, plan.submit),
+            partial(on_postgresql, batch.measure, plan.batch),
+        ),
+        "drain": [partial(with_relay, drain.measure, template, plan.drain) for template in DRAINED],
+        "latency": (partial(latency.measure, made, plan.latency),),
+        "idle": (partial(on_postgresql, idle.measure, plan.idle),),
+        "growth": (partial(with_relay, growth.measure, plan.growth),),
+        "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
+        "peers": (partial(with_relay, compare.measure, plan.peers),),
     }
     wanted = given.only or (QUICK_PARTS if given.quick else PARTS)
     return [measurement for part in PARTS if part in wanted for measurement in by_part[part]]
@@ -83,18 +70,17 @@ async def run(given: argparse.Namespace) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     started, busy = time.perf_counter(), getloadavg()[0]
-    ratios: list[Figure] = []
+    headlines: list[Figure] = []
     results: dict[str, float] = {}
     print(f"Python {platform.python_version()}, {cpu_count()} cores, {platform.system()} {platform.machine()}")
     print("database, sink, generator and what is measured share these cores\n", flush=True)
     async with installations() as made:
         async for table in tables(measurements(plans.of(given), given, made), at_once=given.quick):
             print(table, flush=True)
-            ratios += table.ratios()
+            headlines += table.headlines()
             results |= table.results
             _write(given.json, results)
-    if ratios:
-        print(Table(title="What holds on other machines too", figures=ratios))
+    print(Table(title="In short", figures=headlines))
     print(f"{time.perf_counter() - started:.0f} s in all; load average before {busy:.1f}, after {getloadavg()[0]:.1f}")
     if given.quick:
         print("--quick shows that everything works; its figures mean nothing")

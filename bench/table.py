@@ -12,7 +12,7 @@ class Figure:
 
     name: str
     value: str
-    is_ratio: bool = False  # repeated at the end of the whole run
+    is_headline: bool = False  # repeated at the end of the whole run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,12 @@ class Table:
         lines = [f"{figure.name.ljust(width)}  {figure.value}" for figure in self.figures]
         return "\n".join((self.title, "-" * len(self.title), *lines, ""))
 
-    def ratios(self) -> list[Figure]:
-        """Its ratios, each named with the place it comes from."""
+    def headlines(self) -> list[Figure]:
+        """What is repeated at the end, each named with the place it comes from."""
         place = self.title.partition(":")[0]
-        return [replace(figure, name=f"{place}: {figure.name.strip()}") for figure in self.figures if figure.is_ratio]
+        return [
+            replace(figure, name=f"{place}: {figure.name.strip()}") for figure in self.figures if figure.is_headline
+        ]
 
 
 def percentile(values: Sequence[float], q: float) -> float:

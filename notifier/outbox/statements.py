@@ -273,6 +273,13 @@ RESCUE_SQLITE = {
     for whose, which in _WHOSE.items()
 }
 
+# Whether there is anything to rescue or to ripen: one look, because mostly there is not.
+_OVERDUE = """
+SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND due_at <= {now}) AS overrun,
+       EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'held' AND due_at <= {now}) AS ripe
+"""
+OVERDUE_POSTGRES, OVERDUE_SQLITE = _postgres(_OVERDUE.format(now=_NOW)), text(_OVERDUE.format(now=":now"))
+
 # What was held for a person until the notification expired is ready to be closed.
 _RIPEN = "UPDATE outbox_entry SET state = 'ready' WHERE state = 'held' AND due_at <= {now} RETURNING id"
 RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.format(now=":now"))
