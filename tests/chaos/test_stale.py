@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from contextlib import ExitStack
 
 import pytest
 from chaos import ledger
@@ -13,11 +14,10 @@ from chaos.script import Pace
 from chaos.size import SEED, size
 from chaos.wire import Held, Wire
 
-from notifier.states import EntryState
-
 DEAD_AFTER = 3.0  # seconds
 LATE = 7.0  # until the 354: longer than a death takes, and less than a permit lasts
 SETTLE_SECONDS = 60
+MARK = b"SET marked_at"
 SETTINGS = {
     "SENDER__CONCURRENCY": "8",
     "SENDER__RESEND_AFTER": "1",
@@ -39,13 +39,18 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
         fleet.running("other").send(signal.SIGSTOP)  # the mail is for the other one
         await fleet.start("stale", "sender", DATABASE_URL=wire.url)
         load = Load(fleet.api_port, postgres_scene.key)
-        await load.run(iter(["latedata+1@example.com"]))
-        await ledger.some_entry(postgres_scene.database, EntryState.LEASED, 30)
-        if permitted:  # else its mark is still on the way
-            await ledger.some_mark(postgres_scene.database, 30)
         loop = asyncio.get_running_loop()
-        asked = loop.time()
-        with wire.held(Held.REQUESTS):
+        with ExitStack() as silence:
+            if not permitted:  # its mark is still on the way
+                asking = silence.enter_context(wire.held(Held.REQUESTS, since=MARK))
+            await load.run(iter(["latedata+1@example.com"]))
+            if permitted:
+                await ledger.some_mark(postgres_scene.database, 30)
+                silence.enter_context(wire.held(Held.REQUESTS))
+            else:
+                async with asyncio.timeout(30):
+                    await asking.wait()
+            asked = loop.time()
             fleet.running("other").send(signal.SIGCONT)
             async with asyncio.timeout(SETTLE_SECONDS):
                 while await fleet.metric("other", "notifier_rescued_total") < 1:  # noqa: ASYNC110 - another process

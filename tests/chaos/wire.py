@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from parts.wire import is_commit
 from sqlalchemy import make_url
 
 _SOCKET = ".s.PGSQL.5432"
@@ -19,7 +20,7 @@ class Held(StrEnum):
 
     REQUESTS = "requests"
     REPLIES = "replies"
-    COMMITS = "commits"  # the replies to COMMIT, and what comes after them on the same connection
+    COMMITS = "commits"  # the replies to commits, and what comes after them on the same connection
 
 
 class Wire:
@@ -30,6 +31,7 @@ class Wire:
         self._folder = tempfile.TemporaryDirectory(prefix="notifier-wire-")
         self._carrying: set[asyncio.Task[None]] = set()
         self._held: Held | None = None
+        self._since: tuple[bytes, Held, asyncio.Event] | None = None
         self._flows = asyncio.Event()
 
     @property
@@ -39,15 +41,24 @@ class Wire:
         return self._target.set(query=query).render_as_string(hide_password=False)
 
     @contextmanager
-    def held(self, what: Held) -> Iterator[None]:
-        """What is said so inside the block arrives after it."""
-        self._held = what
-        self._flows.clear()
+    def held(self, what: Held, *, since: bytes = b"") -> Iterator[asyncio.Event]:
+        """What is said so inside the block arrives after it; with `since`, from the first request that contains it."""
+        began = asyncio.Event()
+        self._since = since, what, began
+        if not since:
+            self._hold(b"")
         try:
-            yield
+            yield began
         finally:
-            self._held = None
+            self._held = self._since = None
             self._flows.set()
+
+    def _hold(self, request: bytes) -> None:
+        if self._since is not None and self._since[0] in request:
+            _, self._held, began = self._since
+            self._since = None
+            self._flows.clear()
+            began.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._accept, Path(self._folder.name) / _SOCKET)
@@ -80,6 +91,8 @@ class Wire:
 
     async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, are_replies: bool) -> None:
         while data := await source.read(_CHUNK):
+            if not are_replies:
+                self._hold(data)
             if self._waits(data, are_replies=are_replies):
                 await self._flows.wait()
             target.write(data)
@@ -92,5 +105,5 @@ class Wire:
             case Held.REPLIES:
                 return are_replies
             case Held.COMMITS:
-                return are_replies and b"COMMIT\x00" in data  # the tag of CommandComplete
+                return are_replies and is_commit(data)
         return False

@@ -1,6 +1,7 @@
 """A wire between Notifier and PostgreSQL that can go dead, or break just after a commit went through."""
 
 import asyncio
+import re
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -10,8 +11,14 @@ from sqlalchemy import make_url
 from notifier.settings import Settings
 
 _SOCKET = ".s.PGSQL.5432"
+_CHANGED = re.compile(rb"(UPDATE|DELETE|INSERT 0) [1-9]\d*\x00")  # tags of CommandComplete
 _IDLE = b"Z\x00\x00\x00\x05I"
 """ReadyForQuery outside a transaction: what was asked is committed."""
+
+
+def is_commit(replies: bytes) -> bool:
+    """True if the server says that something is committed: a transaction, or rows that one statement has changed."""
+    return b"COMMIT\x00" in replies or (_IDLE in replies and _CHANGED.search(replies) is not None)
 
 
 class Proxy:
@@ -71,7 +78,7 @@ class Proxy:
             if self._cutting and data.endswith(_IDLE):
                 self._cutting = False
                 return
-            if self.cut_after_commit and b"COMMIT\x00" in data:  # the CommandComplete tag: it is done
+            if self.cut_after_commit and is_commit(data):
                 self.cut_after_commit = False
                 return
             if not self.silent:
