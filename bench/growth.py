@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import asyncpg
 
 from bench import scrape
-from bench.drain import Plan as DrainPlan
-from bench.drain import drain
 from bench.filling import preload
 from bench.installation import Installation, Installations
 from bench.process import NOTIFIER, running
 from bench.relay import Relay, free_port
 from bench.scene import AHEAD, SENDABLE, TRICKLE, WAVE, Scene
 from bench.scrape import Histogram
+from bench.sender import Setup, drain
 from bench.table import Figure, Table
 
 TEMPLATE = "receipt_inline"
@@ -34,7 +33,7 @@ class Plan:
     trickle: int  # mails that arrive in a second while a snapshot is held
     trickle_seconds: float
     patience: float  # seconds that a wave may take
-    sessions: int
+    setup: Setup
 
     @property
     def trickled(self) -> int:
@@ -79,7 +78,7 @@ async def _base(made: Installations, relay: Relay, plan: Plan) -> Installation:
     """One mail that was sent and one that waits: what all others are copied from."""
     base = await made.postgresql()
     await preload(base, TEMPLATE, 1)
-    await drain(base, relay.port, 1, DrainPlan(rounds=1, mails=1, limit_mails=0, sessions=plan.sessions))
+    await drain(base, relay.port, 1, plan.setup)
     await preload(base, TEMPLATE, 1)
     return base
 
@@ -154,8 +153,10 @@ async def _scene(installation: Installation) -> AsyncIterator[Scene]:
 async def _sender(installation: Installation, relay: Relay, plan: Plan) -> AsyncIterator[int]:
     """A sender until the block ends; yields the port of its metrics."""
     port = free_port()
-    settings = DrainPlan(rounds=1, mails=0, limit_mails=0, sessions=plan.sessions).settings(installation, relay.port)
-    async with running([NOTIFIER, "sender"], settings | {"NOTIFIER_SENDER__METRICS_PORT": str(port)}) as sender:
+    settings = plan.setup.settings(installation, relay.port)
+    async with running(
+        [NOTIFIER, *plan.setup.words], settings | {"NOTIFIER_SENDER__METRICS_PORT": str(port)}
+    ) as sender:
         await sender.line()
         yield port
 
