@@ -1,6 +1,7 @@
 """What commands share: settings from the environment, errors in one line, tables or JSON on stdout."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Coroutine, Iterable, Mapping
@@ -47,8 +48,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; errors that a user can mend become one line."""
     from notifier.errors import ConfigurationError, DatabaseUnavailableError, NotifierError
 
+    loop = asyncio.new_event_loop  # where there is no uvloop, which takes a tenth less processor time
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        loop = uvloop.new_event_loop
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(work)
     except DatabaseUnavailableError as error:
         raise Failed("the database is out of reach: check NOTIFIER_DATABASE_URL and the server") from error
     except ConfigurationError as error:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import msgspec
 
@@ -94,8 +95,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is in the loop's hands."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # a connected socket's; uvloop's is of another class
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is always room
         """Where to put what comes next."""

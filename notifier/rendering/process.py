@@ -72,7 +72,7 @@ class ChildProcess:
         self._known.clear()
         loop = asyncio.get_running_loop()
         pid = process.pid
-        _, link = await loop.create_connection(
+        _, link = await loop.create_unix_connection(
             lambda: Link(lambda: processor_seconds(pid), lambda: _kill(process)), sock=connection
         )
         try:

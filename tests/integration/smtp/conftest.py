@@ -1,13 +1,20 @@
 """A way to the scripted relay, and certificates for it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+import uvloop
 from parts.certificate import Authority
 from parts.relay import Relay
 
 from notifier.settings import SmtpSettings
 from notifier.smtp.transport import Transport
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Both event loops: when a body counts as taken hangs on how a transport writes."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
