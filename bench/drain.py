@@ -55,7 +55,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     """Weigh, count statements, then the limit, the rounds, and the limit again."""
     mail = await specimen(made, template)
     statements = await _statements(made, relay, template, plan)
-    filled = await _fill(await made.postgresql(), template, plan.mails)
+    filled = await fill(await made.postgresql(), template, plan.mails)
     before = await relay.limit(size=mail.wire, count=plan.limit_mails)
     rounds = []
     for _ in range(plan.rounds):
@@ -75,7 +75,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     return _table(template, plan, found)
 
 
-async def _fill(installation: Installation, template: str, mails: int) -> Filled:
+async def fill(installation: Installation, template: str, mails: int) -> Filled:
     """A full queue, and what submitting it cost."""
     before = await cost.read(installation)
     await preload(installation, template, mails)

@@ -41,6 +41,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
         latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=_LONGEST_PAUSE),
         idle=idle.Plan(seconds=30.0),
         growth=growth.Plan(
+            waves=2,
             mails=given.wave_mails,
             deferred=given.rows,
             finished=5 * given.rows,
@@ -67,6 +68,7 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
         latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
         idle=idle.Plan(seconds=10.0),
         growth=growth.Plan(
+            waves=1,
             mails=50,
             deferred=1000,
             finished=5000,
