@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import signal
 from contextlib import AsyncExitStack
 
@@ -39,6 +40,8 @@ async def main() -> None:
         app = wiring.api(await stack.enter_async_context(wiring.base(settings)))
         app.post(NOOP)(noop)
         await stack.enter_async_context(wiring.http(app, listener))
+        gc.collect()  # as the command does once it is ready
+        gc.freeze()
         print(listener.getsockname()[1], flush=True)
         await told.wait()
 

@@ -2,11 +2,20 @@
 
 import re
 from email.utils import parseaddr
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES, EMAIL_MAX_LENGTH
 
 from notifier.errors import NotifierError
 
+# Most addresses: of these the library would change nothing but the domain's case, and only the domain can be refused.
+_PLAIN = re.compile(
+    r"(?P<local>(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)"
+    r"@(?P<domain>(?!.*--)[A-Za-z0-9.-]+)"
+)
+_RENAMED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
+"""Mailboxes that the library writes in lower case (RFC 2142)."""
 _BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[^<>]*?)\s*<(?P<address>[^<>]+)>$', re.DOTALL)
 
 
@@ -23,6 +32,19 @@ def normalised(text: str) -> str:
 
     Raises `InvalidAddressError` for anything but exactly one bare address with a public domain.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain and len(text) <= EMAIL_MAX_LENGTH and plain["local"].lower() not in _RENAMED:
+        return f"{plain['local']}@{_domain(plain['domain'])}"
+    return _validated(text)
+
+
+@lru_cache(maxsize=4096)
+def _domain(text: str) -> str:
+    """The domain as stored; the library is asked once for each of the usual ones, because it takes its time."""
+    return domain(_validated(f"a@{text}"))
+
+
+def _validated(text: str) -> str:
     try:
         valid = validate_email(text, check_deliverability=False, strict=True)
     except EmailNotValidError as error:

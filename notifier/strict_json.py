@@ -12,6 +12,7 @@ from notifier.errors import NotifierError
 DEEPEST = 64
 LARGEST_INTEGER = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class MalformedJsonError(NotifierError):
@@ -21,13 +22,8 @@ class MalformedJsonError(NotifierError):
 def loads(body: bytes) -> Any:
     """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers."""
     try:
-        value = json.loads(
-            body.decode("utf-8", errors="strict"),
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_float,
-        )
+        text = body.decode("utf-8", errors="strict")
+        value = _DECODER.decode(text)
     except MalformedJsonError:
         raise
     except UnicodeDecodeError as error:
@@ -36,14 +32,21 @@ def loads(body: bytes) -> Any:
         raise MalformedJsonError("the body is nested too deeply") from error
     except ValueError as error:
         raise MalformedJsonError(str(error)) from error
-    _inspect(value)
+    # NUL and half a character can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
+    escaped = "\\u" in text
+    if escaped or text.count("[") + text.count("{") > DEEPEST:
+        _inspect(value, texts=escaped)
     return value
 
 
+def canonical(value: Any) -> bytes:
+    """The value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
+    return _CANONICAL.encode(value).encode()
+
+
 def canonical_hash(value: Any) -> bytes:
-    """SHA-256 of the value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).digest()
+    """SHA-256 of the canonical text."""
+    return hashlib.sha256(canonical(value)).digest()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,25 +74,28 @@ def _float(digits: str) -> float:
     return number
 
 
-def _inspect(value: Any) -> None:
-    """Walk the value without recursion; refuse what neither a database nor a mail can carry."""
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+
+
+def _inspect(value: Any, *, texts: bool) -> None:
+    """Walk the value level by level, without recursion; refuse what neither a database nor a mail can carry."""
     level: list[Any] = [value]
-    for _ in range(DEEPEST):
-        if not level:
+    for _ in range(DEEPEST + 1):
+        if texts:
+            _refuse_strange(level)
+        containers = [one for one in level if isinstance(one, dict | list)]
+        if not containers:
             return
-        level = [inner for outer in level for inner in _children(outer)]
-    if level:
-        raise MalformedJsonError(f"the body is nested more than {DEEPEST} levels deep")
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+        if texts:
+            level += [key for one in containers if isinstance(one, dict) for key in one]
+    raise MalformedJsonError(f"the body is nested more than {DEEPEST} levels deep")
 
 
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return [*value.keys(), *value.values()]
-    if isinstance(value, list):
-        return value
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise MalformedJsonError("a string contains NUL")
-        if _SURROGATE.search(value):
-            raise MalformedJsonError("a string contains a lone surrogate")
-    return ()
+def _refuse_strange(values: Iterable[Any]) -> None:
+    for value in values:
+        if isinstance(value, str):
+            if "\x00" in value:
+                raise MalformedJsonError("a string contains NUL")
+            if _SURROGATE.search(value):
+                raise MalformedJsonError("a string contains a lone surrogate")

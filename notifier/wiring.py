@@ -21,10 +21,11 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
+from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
-from notifier.notification.write import write
+from notifier.notification.write import WRITER
 from notifier.outbox.hint import Announcer, hear
 from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
@@ -33,6 +34,7 @@ from notifier.outbox.life import Life
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
+from notifier.templating.store import Shelf
 
 STOP_SECONDS = 5
 
@@ -46,10 +48,11 @@ def api(parts: Base) -> FastAPI:
         return await checks.database(parts.database)
 
     announce = Announcer(parts.database, parts.wake)
-    intake = Intake(parts.database, write, committed=announce)
+    intake = Intake(parts.database, WRITER, committed=announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
+        shelf=Shelf(parts.database, parts.clock),
         identity=identity(parts.settings),
         policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
         clock=parts.clock,
@@ -58,6 +61,7 @@ def api(parts: Base) -> FastAPI:
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
+        batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
         clock=parts.clock,
         wake=announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import change, notifications, problems
+from notifier.api import change, notifications, problems, submit
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
@@ -17,6 +17,7 @@ def create_app(doors: Doors) -> FastAPI:
     )
     app.state.doors = doors
     problems.install(app)
+    app.include_router(submit.router)
     app.include_router(notifications.router)
     app.include_router(change.router)
     app.include_router(create_router(doors.probes))

@@ -10,6 +10,7 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.routes import Probes
+from notifier.notification.batch import BatchSubmitter
 from notifier.notification.submit import Submitter
 
 
@@ -20,15 +21,20 @@ class Doors:
     database: Database
     authenticator: Authenticator
     submitter: Submitter
+    batch_submitter: BatchSubmitter
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
 
 
-async def doors(request: Request) -> Doors:
-    """The parts behind this application; asynchronous, or FastAPI would run it in a thread for each request."""
+def doors_of(request: Request) -> Doors:
+    """The parts behind the application that got this request."""
     found: Doors = request.app.state.doors
     return found
 
 
-TheDoors = Annotated[Doors, Depends(doors)]
+async def _doors(request: Request) -> Doors:
+    return doors_of(request)  # asynchronous, or FastAPI would run it in a thread for each request
+
+
+TheDoors = Annotated[Doors, Depends(_doors)]

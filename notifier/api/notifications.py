@@ -1,56 +1,17 @@
-"""`/v1/notifications`: submit one, look at one and at what happened to it, list."""
+"""`/v1/notifications`: look at one and at what happened to it, list."""
 
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Query, Request
 
-from notifier import strict_json
 from notifier.api import schema
 from notifier.api.doors import TheDoors
-from notifier.api.problems import BadRequestError
-from notifier.api.request import authenticated, id_of, json_body
+from notifier.api.request import authenticated, id_of
 from notifier.auth.keys import Scope
 from notifier.notification import find, timeline
-from notifier.notification.write import Idempotency
-from notifier.telemetry import metrics
-
-_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
-
-
-@router.post(
-    "",
-    status_code=202,
-    response_model=schema.SubmittedOut,
-    operation_id="submit_notification",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schema.NotificationIn.model_json_schema(by_alias=True)}},
-        }
-    },
-)
-async def submit(request: Request, doors: TheDoors) -> Response:
-    """Accept a notification: when this answers 202, it is committed and will not be lost."""
-    with metrics.SUBMIT_SECONDS.time():
-        caller = await authenticated(request, doors, Scope.SEND)
-        key = _idempotency_key(request)
-        body = await json_body(request)
-        wanted, faults = schema.parse(body)
-        idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
-        submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
-    status = schema.shown_status(submitted.status, submitted.send_at, doors.clock.now())
-    if not submitted.replayed:
-        metrics.SUBMITTED.labels(submitted.status.value).inc()
-    headers = {"Location": f"/v1/notifications/{submitted.id}"}
-    if submitted.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    out = {"id": str(submitted.id), "status": status, "created_at": _json_time(submitted.created_at)}
-    return JSONResponse(out, 202, headers)
 
 
 @router.get("/{notification_id}", response_model=schema.NotificationWithAttemptsOut, operation_id="get_notification")
@@ -88,14 +49,3 @@ async def get_page(
         "notifications": [schema.show(view, now) for view in views[:limit]],
         "next": views[limit - 1].id if more else None,
     }
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise BadRequestError(400, "invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable ASCII characters")
-    return key
-
-
-def _json_time(value: Any) -> str:
-    return str(value.isoformat().replace("+00:00", "Z"))

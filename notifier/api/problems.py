@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -119,10 +120,22 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
     """All faults; the problem's own code is theirs when they agree on one."""
-    codes = {fault.code for fault in faults}
-    code = codes.pop() if len(codes) == 1 else "invalid_request"
     detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
-    return problem(request, Kind(422, code, "The request has faults"), detail, faults)
+    return problem(request, Kind(422, _code(faults), "The request has faults"), detail, faults)
+
+
+def summary(faults: Sequence[Fault]) -> dict[str, Any]:
+    """What is wrong with one notification of a batch."""
+    return {"code": _code(faults), "errors": [_shown(fault) for fault in faults]}
+
+
+def _code(faults: Sequence[Fault]) -> str:
+    codes = {fault.code for fault in faults}
+    return codes.pop() if len(codes) == 1 else "invalid_request"
+
+
+def _shown(fault: Fault) -> dict[str, str]:
+    return {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
 
 
 def problem(request: Request, kind: Kind, detail: str, faults: Sequence[Fault] = ()) -> JSONResponse:
@@ -134,7 +147,7 @@ def problem(request: Request, kind: Kind, detail: str, faults: Sequence[Fault] =
         "status": kind.status,
         "code": kind.code,
         "detail": detail,
-        "errors": [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults],
+        "errors": [_shown(fault) for fault in faults],
         "request_id": request_id(request),
     }
     return JSONResponse(body, kind.status, dict(kind.headers), MEDIA_TYPE)

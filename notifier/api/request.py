@@ -1,5 +1,6 @@
 """What routes do with a request before they act: who asks, about which notification, and what the body says."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,10 @@ from notifier.api.problems import BadRequestError
 from notifier.auth.keys import Caller, Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
-LARGEST_BODY = 512 * 1024
+LARGEST_NOTIFICATION = 512 * 1024
+LARGEST_REQUEST = 15 * 1024 * 1024
+LONGEST_KEY = 255
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 async def authenticated(request: Request, doors: Doors, scope: Scope) -> Caller:
@@ -29,23 +33,37 @@ def id_of(text: str) -> UUID:
         raise NotFoundError("there is no such notification") from error
 
 
-async def json_body(request: Request) -> Any:
-    """The value in the body, if it claims to be JSON and is not too large for one notification."""
+def idempotency_key(request: Request, *, room: int = 0) -> str | None:
+    """The Idempotency-Key, which must leave `room` characters for what is put behind it."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and (not is_key(key) or len(key) + room > LONGEST_KEY):
+        detail = f"Idempotency-Key has 1 to {LONGEST_KEY - room} printable ASCII characters"
+        raise BadRequestError(400, "invalid_idempotency_key", detail)
+    return key
+
+
+def is_key(text: str) -> bool:
+    """True for 1 to 255 printable ASCII characters, the first and last no space."""
+    return _KEY.fullmatch(text) is not None
+
+
+async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION) -> Any:
+    """The value in the body, if it claims to be JSON and has no more than `most` bytes."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadRequestError(415, "unsupported_media_type", "the body must be application/json")
     announced = request.headers.get("content-length", "")
     body = bytearray()
-    if not announced.isdecimal() or int(announced) <= LARGEST_BODY:
+    if not announced.isdecimal() or int(announced) <= most:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > most:
                 break
         else:
             if not body:
                 raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
             return strict_json.loads(bytes(body))
-    raise BadRequestError(413, "request_too_large", f"a notification has at most {LARGEST_BODY} bytes")
+    raise BadRequestError(413, "request_too_large", f"the body has at most {most} bytes")
 
 
 async def json_body_if_any(request: Request) -> Any:

@@ -3,13 +3,11 @@
 A key is `ntf_live_`, twelve characters that name it, and a 32-character secret of which only the SHA-256 is kept.
 """
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import string
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,14 +23,12 @@ from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, KeyKind, Service, columns
 from notifier.errors import NameTakenError, NotFoundError, NotifierError
 from notifier.ids import new_id
+from notifier.recall import Recall
 
 _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
 _KEY = re.compile(r"(ntf_live_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 _NOBODY = hashlib.sha256(b"nobody").digest()
-REMEMBERED_SECONDS = 1.0
-"""A recognised key is not looked up again for this long, which is also how soon a revocation is felt."""
-REMEMBERED_KEYS = 10_000
 
 
 class Scope(StrEnum):
@@ -122,8 +118,7 @@ class Authenticator:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._remembered: OrderedDict[str, tuple[float, bytes, Caller]] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[tuple[bytes, Caller | None]]] = {}
+        self._known: Recall[str, tuple[bytes, Caller]] = Recall(self._find, clock)
 
     async def caller_of(self, authorization: str | None) -> Caller:
         """Who sent this Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
@@ -131,23 +126,14 @@ class Authenticator:
         key = _KEY.fullmatch(token.strip())
         if scheme.lower() != "bearer" or key is None:
             raise UnauthenticatedError
-        stored, caller = await self._look_up(key[1])
+        # For an unknown key a hash that nothing matches, so that it takes as long.
+        stored, caller = await self._known.look_up(key[1]) or (_NOBODY, None)
         genuine = hmac.compare_digest(stored, _hashed(key[2]))
         if not genuine or caller is None or (caller.expires_at and caller.expires_at <= self._clock.now()):
             raise UnauthenticatedError
         return caller
 
-    async def _look_up(self, prefix: str) -> tuple[bytes, Caller | None]:
-        """The stored hash and its owner; for an unknown key a hash that nothing matches, so that it takes as long."""
-        known = self._remembered.get(prefix)
-        if known is not None and known[0] > self._clock.monotonic():
-            return known[1], known[2]
-        if prefix not in self._asking:  # a hundred requests at once with one key are one question
-            self._asking[prefix] = asyncio.create_task(self._ask(prefix))
-            self._asking[prefix].add_done_callback(lambda _: self._asking.pop(prefix))
-        return await asyncio.shield(self._asking[prefix])
-
-    async def _ask(self, prefix: str) -> tuple[bytes, Caller | None]:
+    async def _find(self, prefix: str) -> tuple[bytes, Caller] | None:
         """What the database knows of the key."""
         statement = (
             select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _service.name, _service.from_domains)
@@ -158,8 +144,7 @@ class Authenticator:
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
         if row is None:
-            self._remembered.pop(prefix, None)
-            return _NOBODY, None
+            return None
         caller = Caller(
             key_id=row.id,
             service_id=row.service_id,
@@ -168,9 +153,6 @@ class Authenticator:
             scopes=frozenset(row.scopes),
             expires_at=row.expires_at,
         )
-        self._remembered[prefix] = (self._clock.monotonic() + REMEMBERED_SECONDS, row.secret_hash, caller)
-        while len(self._remembered) > REMEMBERED_KEYS:
-            self._remembered.popitem(last=False)
         return row.secret_hash, caller
 
 

@@ -7,9 +7,6 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, Enum, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 
-SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%f"
-"""How a time stands in SQLite: UTC, fixed width, so that text order is time order."""
-
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC time; naive values are refused on the way in."""
@@ -34,8 +31,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def sqlite_time(value: datetime) -> str:
-    """The text that `UtcDateTime` stores for a time in SQLite."""
-    return value.astimezone(UTC).strftime(SQLITE_TIME)
+    """The text that `UtcDateTime` stores for a time in SQLite: UTC, fixed width, so that text order is time order."""
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 def json_type() -> Any:

@@ -6,9 +6,10 @@ that cannot be reached is always `DatabaseUnavailableError`, whichever library n
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -30,6 +31,8 @@ _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
 # A plan that is made while a table is empty is kept when it has grown to millions of rows.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+Result = TypeVar("Result")
 
 
 def async_url(url: str) -> URL:
@@ -72,6 +75,19 @@ class Database:
                 async with self._reader.connect() as connection:
                     yield connection
 
+    async def in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run `work` as one transaction of SQLite's writer, in its thread: one hop there and back, whatever it does.
+
+        A caller who is cancelled leaves nothing open: what has begun ends in the thread, by commit or rollback.
+        """
+        with unavailable_as_such():
+            async with self._writer.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                try:
+                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]  # noqa: SLF001
+                except sqlite3.Error as error:
+                    raise DBAPIError.instance("in_writer", None, error, sqlite3.Error) from error
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""
@@ -107,6 +123,17 @@ class Database:
         """How many pooled connections are out at this moment."""
         pools = {self._writer.pool, self._reader.pool}
         return sum(pool.checkedout() for pool in pools if isinstance(pool, AsyncAdaptedQueuePool))
+
+
+def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+    return result
 
 
 @contextmanager

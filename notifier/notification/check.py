@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from notifier import address
 from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
 from notifier.rendering.variables import at_path, escape_pointer, faults_in
 from notifier.states import Priority
-from notifier.templating import store as templates
-from notifier.templating.store import Published
+from notifier.templating.store import Published, Shelf
 
 EXPIRES_AFTER = timedelta(hours=72)
 LONGEST_PAST = timedelta(hours=24)
@@ -54,17 +51,17 @@ class Times:
     expires_at: datetime
 
 
-async def version_of(connection: AsyncConnection, wanted: Wanted, faults: list[Fault]) -> Published | None:
+async def version_of(shelf: Shelf, wanted: Wanted, faults: list[Fault]) -> Published | None:
     """The version to pin: the current one, or the one asked for."""
     if wanted.template is None:
         return None
-    current = await templates.current(connection, wanted.template)
+    current = await shelf.version(wanted.template)
     if current is None:
         faults.append(Fault("/template", "unknown_template", f"there is no template {wanted.template!r}"))
         return None
     if wanted.template_version is None or wanted.template_version == current.number:
         return current
-    version = await templates.numbered(connection, wanted.template, wanted.template_version)
+    version = await shelf.version(wanted.template, wanted.template_version)
     if version is None:
         detail = f"{wanted.template} has no published version {wanted.template_version}"
         faults.append(Fault("/template_version", "unknown_template_version", detail))

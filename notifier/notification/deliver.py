@@ -22,7 +22,7 @@ from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Permit, Settlement
-from notifier.outcomes import Outcome, Uncertain
+from notifier.outcomes import Accepted, Outcome, Uncertain
 from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
 from notifier.settings import SenderSettings
@@ -240,7 +240,9 @@ class Deliverer:
 
     def _learn(self, one: Work, tried: Tried) -> None:
         self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
-        self._log.info(
+        # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
+        log = self._log.debug if isinstance(tried.outcome, Accepted) else self._log.info
+        log(
             "tried",
             notification_id=str(one.delivery.id),
             entry_id=str(one.entry.id),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from notifier import address, suppression
+from notifier import address
 from notifier.auth.keys import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -22,9 +22,8 @@ from notifier.installation import SenderIdentity
 from notifier.notification import check
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_replay
-from notifier.states import Reason, Status
-from notifier.templating.store import Published
+from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_earlier
+from notifier.templating.store import Published, Shelf
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class _Checked:
     reply_to: tuple[str | None, str | None]
     version: Published
     times: Times
-    barred_because: Reason | None  # the address is suppressed
 
 
 class Submitter:
@@ -48,12 +46,14 @@ class Submitter:
         database: Database,
         write: Callable[[Draft], Awaitable[Submitted | Refused]],
         *,
+        shelf: Shelf,
         identity: SenderIdentity,
         policy: RecipientPolicy,
         clock: Clock,
     ) -> None:
         self._database = database
         self._write = write  # commits before it returns
+        self._shelf = shelf
         self._identity = identity
         self._policy = policy
         self._clock = clock
@@ -66,11 +66,15 @@ class Submitter:
         Raises `InvalidRequestError` with all faults, `IdempotencyKeyReusedError`, `IdempotencyInProgressError` or
         `DatabaseUnavailableError`; nothing was written, but after the last only a retry with the key can tell.
         """
-        if idempotency and (replay := await self._replay(caller, idempotency)):
-            return replay
-        checked = await self._checked(caller, wanted, faults or [])
         try:
-            result = await self._write(self._draft(caller, wanted, checked, idempotency))
+            draft = await self.draft(caller, wanted, idempotency, faults or [])
+        except InvalidRequestError:
+            # What was right when it was accepted stays accepted, though its template may have gone since.
+            if idempotency and (replay := await self._replay(caller, idempotency)):
+                return replay
+            raise
+        try:
+            result = await self._write(draft)
         except LockTimeoutError as error:
             if idempotency is None:
                 raise
@@ -81,7 +85,14 @@ class Submitter:
 
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> Submitted | None:
         async with self._database.read() as connection:
-            return await find_replay(connection, caller.service_id, idempotency)
+            found = await find_earlier(connection, caller.service_id, [idempotency.key])
+        earlier = next(iter(found.values()), None)
+        if earlier is None:
+            return None
+        result = earlier.replayed(idempotency.request_hash)
+        if not isinstance(result, Submitted):
+            raise result
+        return result
 
     async def _checked(self, caller: Caller, wanted: Wanted, parsing_faults: list[Fault]) -> _Checked:
         """What the request comes to, or all that is wrong with it."""
@@ -95,23 +106,22 @@ class Submitter:
         )
         faults += check.faults_in_headers(wanted.headers)
         faults += check.faults_in_locale(wanted.locale)
-        async with self._database.read() as connection:
-            version = await check.version_of(connection, wanted, faults)
-            barred = await suppression.suppressed(connection, [recipient] if recipient else [])
+        version = await check.version_of(self._shelf, wanted, faults)
         if version and wanted.variables is not None:
             faults += check.faults_in_variables(version, wanted.variables)
         now = self._clock.now()
         times = check.times_of(wanted, version, now, faults)
         if faults or version is None or recipient is None:
             raise InvalidRequestError(faults)
-        barred_because = next(iter(barred.values()), None)
-        return _Checked(now, recipient, sender, reply_to, version, times, barred_because)
+        return _Checked(now, recipient, sender, reply_to, version, times)
 
-    def _draft(self, caller: Caller, wanted: Wanted, checked: _Checked, idempotency: Idempotency | None) -> Draft:
-        """The rows to write for a request without faults."""
+    async def draft(
+        self, caller: Caller, wanted: Wanted, idempotency: Idempotency | None, faults: list[Fault]
+    ) -> Draft:
+        """What to write for the request. Raises `InvalidRequestError` with all faults, also those given."""
+        checked = await self._checked(caller, wanted, faults)
         now, id_ = checked.now, new_id()
         name, sender = checked.sender
-        barred = checked.barred_because
         row = {
             "id": id_,
             "service_id": caller.service_id,
@@ -124,9 +134,6 @@ class Submitter:
             "envelope_from": self._identity.bounce_address or sender,
             "locale": wanted.locale,
             "priority": wanted.priority or checked.version.priority,
-            "status": Status.SUPPRESSED if barred else Status.QUEUED,
-            "reason": Reason.RECIPIENT_SUPPRESSED if barred else None,
-            "detail": f"the address is suppressed: {barred}" if barred else None,
             "message_id": f"<{id_.hex}@{address.domain(sender)}>",
             "message_date": max(now, checked.times.send_at),
             "send_at": checked.times.send_at,
@@ -142,7 +149,7 @@ class Submitter:
             row=row,
             variables=dict(wanted.variables or {}),
             headers=dict(wanted.headers),
-            due_at=checked.times.send_at,
+            entry_id=new_id(),
         )
 
     def _sender(self, caller: Caller, text: str | None, faults: list[Fault]) -> tuple[str | None, str]:

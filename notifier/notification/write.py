@@ -1,26 +1,30 @@
 """Writing accepted notifications with their outbox entries: the writer that `outbox.intake` is given.
 
 Equal idempotency keys meet here, in the partial unique index: the first row wins, the others are answered from it.
+A batch is one statement on PostgreSQL, and a handful in one hop to the writer's thread on SQLite.
 """
 
-from collections.abc import Sequence
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, insert, or_, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import Notification, NotificationContent, columns
+from notifier import address
+from notifier.db import rows
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
-from notifier.ids import new_id
-from notifier.outbox import store
-from notifier.outbox.handler import NewEntry
-from notifier.states import WAITING, EntryKind, Priority, Status
+from notifier.notification import write_sql
+from notifier.outbox.intake import Writer
+from notifier.states import Status
 
-_notification = columns(Notification)
+Key = tuple[UUID, str]
+"""Service and idempotency key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +37,16 @@ class Idempotency:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A checked notification, ready to be written."""
+    """A checked notification, ready to be written: `suppressed` if nobody may mail the address, else `queued`."""
 
-    row: dict[str, Any]  # of the notification table
+    row: dict[str, Any]  # of the notification table, less the status and its reason
     variables: dict[str, Any]
     headers: dict[str, str]
-    due_at: datetime
+    entry_id: UUID
 
     @property
-    def idempotency(self) -> tuple[UUID, str] | None:
-        """Service and key, if a key was given."""
+    def key(self) -> Key | None:
+        """Service and idempotency key, if one was given."""
         key = self.row["idempotency_key"]
         return (self.row["service_id"], key) if key is not None else None
 
@@ -58,99 +62,105 @@ class Submitted:
     replayed: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """The notification that has a key already."""
+
+    id: UUID
+    status: Status
+    created_at: datetime
+    send_at: datetime
+    request_hash: bytes
+
+    def replayed(self, request_hash: bytes) -> "Submitted | IdempotencyKeyReusedError":
+        """What a request with the same key is told, by whether it is the same request."""
+        if self.request_hash != request_hash:
+            return IdempotencyKeyReusedError()
+        return Submitted(
+            id=self.id, status=self.status, created_at=self.created_at, send_at=self.send_at, replayed=True
+        )
+
+
 Refused = IdempotencyKeyReusedError | IdempotencyInProgressError
 """Why one draft of a batch was not written; a value, so that its neighbours are."""
 
 
-async def write(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
-    """Insert the drafts and their entries; one result per draft, in order. The caller commits."""
+async def find_earlier(connection: AsyncConnection, service_id: UUID, keys: Collection[str]) -> dict[Key, Earlier]:
+    """The service's notifications that have these keys."""
+    if connection.dialect.name == "sqlite":
+        values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
+        found = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
+    else:
+        found = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+    return dict(_earlier(service_id, row) for row in found)
+
+
+def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
+    key, id_, status, created_at, send_at, request_hash = row
+    if isinstance(id_, str):  # SQLite knows only texts and numbers
+        id_ = UUID(id_)
+        created_at, send_at = (datetime.fromisoformat(time).replace(tzinfo=UTC) for time in (created_at, send_at))
+    return (service_id, key), Earlier(
+        id=id_, status=Status(status), created_at=created_at, send_at=send_at, request_hash=request_hash
+    )
+
+
+async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(Notification).on_conflict_do_nothing(
-        index_elements=["service_id", "idempotency_key"], index_where=text("idempotency_key IS NOT NULL")
-    )
-    await connection.execute(statement, [draft.row for draft in ordered])
-    written = await _written(connection, ordered)
-    won = [draft for draft in ordered if draft.row["id"] in written]
-    if won:
-        contents = [{"notification_id": d.row["id"], "variables": d.variables, "headers": d.headers} for d in won]
-        await connection.execute(insert(NotificationContent), contents)
-        await store.enqueue(connection, [_entry(draft) for draft in won if draft.row["status"] in WAITING])
-    lost = [draft for draft in ordered if draft.row["id"] not in written]
-    winners = await _winners(connection, lost) if lost else {}
-    return [_result(draft, written, winners) for draft in drafts]
+    batch = rows.parameter([_record(draft) for draft in ordered], sqlite=False)
+    found = await connection.execute(write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)})
+    written = {row.id: Status(row.status) for row in found}
+    lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
+    # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
+    earlier: dict[Key, Earlier] = {}
+    for service, keys in _by_service(lost).items():
+        earlier |= await find_earlier(connection, service, keys)
+    return [_result(draft, written, earlier) for draft in drafts]
 
 
-async def find_replay(connection: AsyncConnection, service_id: UUID, idempotency: Idempotency) -> Submitted | None:
-    """What an earlier request with this key led to. Raises `IdempotencyKeyReusedError` if it was a different one."""
-    statement = select(
-        _notification.id,
-        _notification.status,
-        _notification.created_at,
-        _notification.send_at,
-        _notification.request_hash,
-    ).where(_notification.service_id == service_id, _notification.idempotency_key == idempotency.key)
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        return None
-    return _replay(row, idempotency.request_hash)
-
-
-def _replay(row: Any, request_hash: bytes) -> Submitted:
-    if bytes(row.request_hash) != request_hash:
-        raise IdempotencyKeyReusedError
-    return Submitted(id=row.id, status=row.status, created_at=row.created_at, send_at=row.send_at, replayed=True)
-
-
-async def _written(connection: AsyncConnection, drafts: Sequence[Draft]) -> set[UUID]:
-    """The ids that are in the table now; asking RETURNING instead would build a new statement for each batch size."""
-    ids = {draft.row["id"] for draft in drafts}
-    if not any(draft.idempotency for draft in drafts):
-        return ids
-    return set((await connection.execute(select(_notification.id).where(_notification.id.in_(ids)))).scalars())
-
-
-async def _winners(connection: AsyncConnection, lost: Sequence[Draft]) -> dict[tuple[UUID, str], Any]:
-    """The rows that hold the keys which these drafts wanted."""
-    wanted = {draft.idempotency for draft in lost if draft.idempotency}
-    statement = select(
-        _notification.id,
-        _notification.status,
-        _notification.created_at,
-        _notification.send_at,
-        _notification.request_hash,
-        _notification.service_id,
-        _notification.idempotency_key,
-    ).where(
-        or_(
-            *(
-                and_(_notification.service_id == service, _notification.idempotency_key == key)
-                for service, key in wanted
-            )
+def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
+    batch = rows.parameter([_record(draft) for draft in drafts], sqlite=True)
+    hashes = b"".join(draft.row["request_hash"] or bytes(write_sql.HASH_BYTES) for draft in drafts)
+    for statement in write_sql.SQLITE:
+        connection.execute(statement, {"batch": batch, "hashes": hashes})
+    ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
+    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
+    lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
+    earlier = dict(
+        _earlier(service, row)
+        for service, keys in _by_service(lost).items()
+        for row in connection.execute(
+            write_sql.EARLIER_SQLITE, {"service": service.hex, "keys": json.dumps(list(keys))}
         )
     )
-    return {(row.service_id, row.idempotency_key): row for row in await connection.execute(statement)}
+    return [_result(draft, written, earlier) for draft in drafts]
 
 
-def _result(draft: Draft, written: set[UUID], winners: dict[tuple[UUID, str], Any]) -> Submitted | Refused:
+WRITER = Writer(on_postgres=_on_postgres, on_sqlite=_on_sqlite)
+
+
+def _record(draft: Draft) -> dict[str, Any]:
+    """The row, and with it what goes into the other tables; both databases take a batch as one JSON array."""
+    return draft.row | {
+        "variables": draft.variables,
+        "headers": draft.headers,
+        "entry_id": draft.entry_id,
+        "address_key": address.key(draft.row["recipient"]),
+    }
+
+
+def _by_service(keys: Collection[Key]) -> dict[UUID, set[str]]:
+    found: dict[UUID, set[str]] = {}
+    for service, key in keys:
+        found.setdefault(service, set()).add(key)
+    return found
+
+
+def _result(draft: Draft, written: dict[UUID, Status], earlier: dict[Key, Earlier]) -> Submitted | Refused:
     row = draft.row
-    if row["id"] in written:
-        return Submitted(id=row["id"], status=row["status"], created_at=row["created_at"], send_at=row["send_at"])
-    if draft.idempotency is None or draft.idempotency not in winners:
+    if status := written.get(row["id"]):
+        return Submitted(id=row["id"], status=status, created_at=row["created_at"], send_at=row["send_at"])
+    if draft.key is None or draft.key not in earlier:
         return IdempotencyInProgressError()
-    try:
-        return _replay(winners[draft.idempotency], row["request_hash"])
-    except IdempotencyKeyReusedError as error:
-        return error
-
-
-def _entry(draft: Draft) -> NewEntry:
-    return NewEntry(
-        id=new_id(),
-        kind=EntryKind.EMAIL,
-        subject_id=draft.row["id"],
-        service_id=draft.row["service_id"],
-        priority=Priority(draft.row["priority"]),
-        due_at=draft.due_at,
-    )
+    return earlier[draft.key].replayed(row["request_hash"])

@@ -22,14 +22,13 @@ OWN_SHARE = 0.8
 """One stops writing bodies at this part of that time without a beat: before anybody else can think one dead."""
 _ID = columns(SenderProcess).id.type
 
-# Say that this process lives; a row that others have deleted comes back.
+# Say that this process lives (a row that others have deleted comes back); the others, and the last heard of each.
 _BEAT = text("""
-INSERT INTO sender_process (id, host, started_at, beat_at) VALUES (:id, :host, clock_timestamp(), clock_timestamp())
-ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at
+WITH beat AS (
+  INSERT INTO sender_process (id, host, started_at, beat_at) VALUES (:id, :host, clock_timestamp(), clock_timestamp())
+  ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at)
+SELECT id, beat_at FROM sender_process WHERE id <> :id
 """).bindparams(bindparam("id", type_=_ID))
-
-# The others, and the last that was heard of each.
-_OTHERS = text("SELECT id, beat_at FROM sender_process WHERE id <> :id").bindparams(bindparam("id", type_=_ID))
 
 # It is over: forget the process.
 _FORGET = text("DELETE FROM sender_process WHERE id = :id").bindparams(bindparam("id", type_=_ID))
@@ -62,9 +61,9 @@ class Life:
         """Beat, and look at the others; those that are dead. No database, no judgement."""
         started = self._clock.monotonic()
         try:
-            async with self._database.write() as connection:
-                await connection.execute(_BEAT, {"id": self.boot_id, "host": socket.gethostname()[:255]})
-                found = (await connection.execute(_OTHERS, {"id": self.boot_id})).all()
+            async with self._database.single() as connection:
+                values = {"id": self.boot_id, "host": socket.gethostname()[:255]}
+                found = (await connection.execute(_BEAT, values)).all()
         except DatabaseUnavailableError:
             self._begin_anew()
             return []

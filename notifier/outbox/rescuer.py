@@ -166,14 +166,16 @@ class Rescuer:
     async def _tend(self) -> None:
         """What needs no death: leases that are over, and held entries whose time has come."""
         try:
-            if self._holder.life is not None and self._holder.life.is_steady():
+            async with self._database.read() as connection:
+                overrun, ripe = await store.overdue(connection, self._handler.kind)
+            if overrun and self._holder.life is not None and self._holder.life.is_steady():
                 await self._rescue(Whose(kind=self._handler.kind))
-            async with self._database.write() as connection:
-                ripe = await store.ripen(connection)
+            if ripe:
+                async with self._database.single() as connection:
+                    await store.ripen(connection)
+                self._rescued()
         except DatabaseUnavailableError:
             return
-        if ripe:
-            self._rescued()
 
     async def _rescue(self, whose: Whose) -> None:
         """Until there are none: first those that need no word, then those that the handler decides about."""

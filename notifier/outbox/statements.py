@@ -47,6 +47,18 @@ def _sqlite(sql: str, **types: TypeEngine[Any]) -> TextClause:
     return text(sql).columns(**types)  # type: ignore[return-value]
 
 
+# 0. Enqueue -----------------------------------------------------------------------------------------------------------
+
+_NEW = """INSERT INTO outbox_entry
+  (id, kind, subject_id, service_id, priority, due_at, state, lease_no, attempts, lost, faults)"""
+
+
+# The entries of what the same statement writes; `source` is a CTE of its author with the columns of a new entry.
+def enqueue_from(source: str) -> str:
+    """The text of an INSERT, the same on both databases."""
+    return f"{_NEW} SELECT id, kind, subject_id, service_id, priority, due_at, 'ready', 0, 0, 0, 0 FROM {source}"
+
+
 # 1. Claim -------------------------------------------------------------------------------------------------------------
 
 # What may be claimed in company. The words are those of the partial index, so that it is always the one that is used.
@@ -260,6 +272,13 @@ RESCUE_SQLITE = {
     whose: text(_RESCUE.format(due=_DUE_SQLITE, whose=which.format(now=":now"), lock=""))
     for whose, which in _WHOSE.items()
 }
+
+# Whether there is anything to rescue or to ripen: one look, because mostly there is not.
+_OVERDUE = """
+SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND due_at <= {now}) AS overrun,
+       EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'held' AND due_at <= {now}) AS ripe
+"""
+OVERDUE_POSTGRES, OVERDUE_SQLITE = _postgres(_OVERDUE.format(now=_NOW)), text(_OVERDUE.format(now=":now"))
 
 # What was held for a person until the notification expired is ready to be closed.
 _RIPEN = "UPDATE outbox_entry SET state = 'ready' WHERE state = 'held' AND due_at <= {now} RETURNING id"

@@ -286,6 +286,13 @@ def _rescue_values(connection: AsyncConnection, whose: Whose, now: datetime | No
     return values
 
 
+async def overdue(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> tuple[bool, bool]:
+    """Whether there is a lease that is over, and whether there is a held entry whose time has come."""
+    statement = statements.OVERDUE_SQLITE if _is_sqlite(connection) else statements.OVERDUE_POSTGRES
+    row = (await connection.execute(statement, _times(connection, now)[0] | {"kind": kind.value})).one()
+    return bool(row.overrun), bool(row.ripe)
+
+
 async def ripen(connection: AsyncConnection, *, now: datetime | None = None) -> int:
     """Make held entries whose time is over ready, so that they are closed; how many."""
     statement = statements.RIPEN_SQLITE if _is_sqlite(connection) else statements.RIPEN_POSTGRES

@@ -10,8 +10,11 @@ import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.clock import Clock
+from notifier.db.engine import Database
 from notifier.db.tables import Template, TemplateVersion, columns
 from notifier.ids import new_id
+from notifier.recall import Recall
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import schema_of
 from notifier.states import Priority, WhenUncertain
@@ -61,6 +64,25 @@ async def numbered(connection: AsyncConnection, slug: str, number: int) -> Publi
     statement = _PUBLISHED.where(_template.slug == slug, _version.number == number)
     row = (await connection.execute(statement)).mappings().one_or_none()
     return Published(**row) if row else None
+
+
+class Shelf:
+    """The published versions within reach of a submit: what was found is not read again for a second."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._versions: Recall[tuple[str, int | None], Published] = Recall(self._find, clock)
+
+    async def version(self, slug: str, number: int | None = None) -> Published | None:
+        """The version with this number, or the current one."""
+        return await self._versions.look_up((slug, number))
+
+    async def _find(self, wanted: tuple[str, int | None]) -> Published | None:
+        slug, number = wanted
+        async with self._database.read() as connection:
+            if number is None:
+                return await current(connection, slug)
+            return await numbered(connection, slug, number)
 
 
 async def all_current(connection: AsyncConnection) -> list[Published]:

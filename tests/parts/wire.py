@@ -10,6 +10,8 @@ from sqlalchemy import make_url
 from notifier.settings import Settings
 
 _SOCKET = ".s.PGSQL.5432"
+_IDLE = b"Z\x00\x00\x00\x05I"
+"""ReadyForQuery outside a transaction: what was asked is committed."""
 
 
 class Proxy:
@@ -20,8 +22,10 @@ class Proxy:
         self._folder = tempfile.TemporaryDirectory(prefix="notifier-proxy-")
         self._writers: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.Future[None]] = set()
+        self._cutting = False
         self.silent = False  # replies of the server are kept back
         self.cut_after_commit = False  # the next COMMIT reaches the server; its reply does not come back
+        self.cut_reply_to = b""  # a request with these octets reaches the server; its reply does not come back
 
     @property
     def url(self) -> str:
@@ -57,11 +61,16 @@ class Proxy:
 
     async def _requests(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            if self.cut_reply_to and self.cut_reply_to in data:
+                self.cut_reply_to, self._cutting = b"", True
             server.write(data)
             await server.drain()
 
     async def _replies(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(65536):
+            if self._cutting and data.endswith(_IDLE):
+                self._cutting = False
+                return
             if self.cut_after_commit and b"COMMIT\x00" in data:  # the CommandComplete tag: it is done
                 self.cut_after_commit = False
                 return

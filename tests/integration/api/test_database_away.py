@@ -184,9 +184,9 @@ async def test_a_commit_whose_reply_was_lost_is_never_doubled(
         lossy = own_installation.with_settings(database_url=SecretStr(proxy.url))
         async with lossy.base() as parts, lossy.client(parts) as client:
             assert (await _post(client)).status_code == 202
-            proxy.cut_after_commit = True
+            proxy.cut_reply_to = key["Idempotency-Key"].encode()
             first = await _post(client, key)
-            assert not proxy.cut_after_commit
+            assert not proxy.cut_reply_to
             assert len(await _ids(own_parts)) == 2
             assert outcome(first) in {(503, "database_unavailable"), (202, "")}
             again = await _post(client, key)

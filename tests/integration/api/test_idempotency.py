@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+from integration.api.clock import ForwardClock
 from integration.api.holder import holding
 from integration.api.refusal import NOTHING, Written, outcome
 from parts.installation import WELCOME, Installation
@@ -190,3 +191,19 @@ async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> 
     found = (await client.get(first.headers["location"])).json()
     assert _replays([first, again]) == [None, "true"]
     assert [first.json()["status"], found["status"], again.json()["status"]] == ["scheduled"] * 3
+
+
+async def test_a_replay_is_answered_though_it_would_be_refused_now(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """What was accepted stays accepted when its times have passed; another body under the key is still refused."""
+    parts, clock = forward
+    soon = WELCOME | {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    async with installation.client(parts) as client:
+        first = await _post(client, soon)
+        clock.seconds = 7200
+        again = await _post(client, soon)
+        assert outcome(await _post(client, soon | {"locale": "de"})) == (422, "idempotency_key_reused")
+        assert outcome(await _post(client, soon, {"Idempotency-Key": "new"})) == (422, "time_out_of_range")
+    assert _replays([first, again]) == [None, "true"]
+    assert first.json()["id"] == again.json()["id"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from chaos.size import size
 from parts import caller
-from parts.installation import Installation
+from parts.installation import WELCOME, Installation
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,6 +50,8 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
         with recorded(parts.database) as executed:
             async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
                 path = await caller.submit(client, "bob@example.com")
+                for _ in range(2):  # the second is answered from the first
+                    await client.post("/v1/notifications", json=WELCOME, headers={"Idempotency-Key": "order-4711"})
                 await caller.until(client, path, "sent")
                 await sender.worker._rescuer._tend()
                 await sender.worker._claimer.claim_suspect([], [])

@@ -1,6 +1,7 @@
 """The intake's shared commit: together, bisected on failure, and never an answer before the commit."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.outbox.intake import Intake
+from notifier.outbox.intake import Intake, Writer
 
 
 class Ledger:
@@ -24,10 +25,19 @@ class Ledger:
         async with self.database.write() as connection:
             await connection.execute(text("CREATE TABLE ledger (word text CHECK (word <> 'poison'))"))
 
-    async def write(self, connection: AsyncConnection, words: Sequence[str]) -> list[str]:
+    @property
+    def writer(self) -> Writer[str, str]:
+        """Writes in one statement on each database."""
+        return Writer(on_postgres=self._on_postgres, on_sqlite=self._on_sqlite)
+
+    async def _on_postgres(self, connection: AsyncConnection, words: Sequence[str], _lock_ms: int) -> list[str]:
         self.transactions += 1
-        for word in words:
-            await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": word})
+        await connection.execute(text("INSERT INTO ledger SELECT unnest(CAST(:words AS text[]))"), {"words": words})
+        return [word.upper() for word in words]
+
+    def _on_sqlite(self, connection: sqlite3.Connection, words: Sequence[str]) -> list[str]:
+        self.transactions += 1
+        connection.executemany("INSERT INTO ledger VALUES (?)", [(word,) for word in words])
         return [word.upper() for word in words]
 
     def committed(self) -> None:
@@ -47,7 +57,7 @@ async def ledger(queue: Queue) -> Ledger:
 
 async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
     """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
-    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
     assert results == [word.upper() for word in words]
@@ -58,7 +68,7 @@ async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     """A batch with one refused row is halved until only that row's caller hears of it."""
-    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -70,12 +80,18 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
     """Whatever the writer raises is raised where it was submitted; the next submit works."""
     broken = True
 
-    async def write(connection: AsyncConnection, words: Sequence[str]) -> list[str]:
+    async def on_postgres(connection: AsyncConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
         if broken:
             raise ZeroDivisionError
-        return await ledger.write(connection, words)
+        return await ledger.writer.on_postgres(connection, words, lock_ms)
 
-    intake = Intake(ledger.database, write, committed=ledger.committed)
+    def on_sqlite(connection: sqlite3.Connection, words: Sequence[str]) -> Sequence[str]:
+        if broken:
+            raise ZeroDivisionError
+        return ledger.writer.on_sqlite(connection, words)
+
+    writer = Writer(on_postgres=on_postgres, on_sqlite=on_sqlite)
+    intake = Intake(ledger.database, writer, committed=ledger.committed)
     results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
     broken = False
@@ -84,7 +100,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
 
 async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
     """A cancelled submit that was not begun is left out; its neighbours are written."""
-    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
     gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
@@ -98,7 +114,15 @@ async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledg
 
 async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     """A single bad row is not retried and not hidden."""
-    intake = Intake(ledger.database, ledger.write, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
     assert ledger.commits == 0
+
+
+async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
+    """Each has its result, or its own error, in order."""
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    results = await intake.submit_all(["a", "poison", "b"])
+    assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
+    assert await ledger.words() == ["a", "b"]

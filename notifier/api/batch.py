@@ -1,0 +1,165 @@
+"""The shape of a batch: defaults merged into each notification, a key for each, and where a fault stands in all."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from notifier import strict_json
+from notifier.api import schema
+from notifier.api.problems import BadRequestError
+from notifier.api.request import LARGEST_NOTIFICATION, LARGEST_REQUEST, is_key
+from notifier.errors import Fault
+from notifier.notification.batch import Item
+from notifier.notification.check import Wanted
+from notifier.notification.write import Idempotency
+
+MOST = 1000
+KEY_ROOM = len("#999")
+"""What the index takes when the key of the whole batch is made one of a single notification."""
+MOST_FAULTS = 100
+_OWN_KEY = "idempotency_key"
+
+
+class OnError(StrEnum):
+    """What a fault in one notification means for the others."""
+
+    REJECT_ALL = "reject_all"
+    SKIP_INVALID = "skip_invalid"
+
+
+class BatchItemIn(schema.NotificationIn):
+    """A notification of a batch; what `defaults` has may be left out."""
+
+    idempotency_key: str | None = Field(None, description="As the header of a single POST, in the same key space.")
+
+
+class BatchIn(BaseModel):
+    """Many notifications at once."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Fields for every notification that lacks them; variables are merged by name."
+    )
+    notifications: list[Any] = Field(min_length=1, max_length=MOST)
+    on_error: OnError = Field(
+        OnError.REJECT_ALL, strict=False, description="One fault refuses all, or only its own notification."
+    )
+
+    @property
+    def rejects_all(self) -> bool:
+        """True if one fault refuses all."""
+        return self.on_error is OnError.REJECT_ALL
+
+
+class BatchShownIn(BatchIn):
+    """Many notifications at once; how the documentation shows them. They are parsed one by one."""
+
+    notifications: list[BatchItemIn] = Field(min_length=1, max_length=MOST)
+
+
+class FaultOut(BaseModel):
+    """One thing wrong with the request."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ErrorOut(BaseModel):
+    """Why one notification was not accepted."""
+
+    code: str
+    errors: list[FaultOut]
+
+
+class BatchResultOut(BaseModel):
+    """What became of one notification: `error`, or the other fields."""
+
+    index: int
+    id: UUID | None = None
+    status: str | None = None
+    created_at: str | None = None
+    replayed: bool | None = None
+    error: ErrorOut | None = None
+
+
+class BatchOut(BaseModel):
+    """One result for each notification, in their order."""
+
+    results: list[BatchResultOut]
+
+
+def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:
+    """The notifications, one after the other as they are read. Raises `BadRequestError` if the defaults blow it up."""
+    total = 0
+    for index, given in enumerate(wanted.notifications):
+        own_key = given.get(_OWN_KEY) if isinstance(given, dict) else None
+        body = _merged(wanted.defaults, given)
+        text = strict_json.canonical(body)
+        total += len(text)
+        if total > LARGEST_REQUEST:
+            detail = f"with the defaults in each notification it has more than {LARGEST_REQUEST} bytes"
+            raise BadRequestError(413, "request_too_large", detail)
+        parsed, faults = schema.parse(body)
+        if own_key is not None and not (isinstance(own_key, str) and is_key(own_key)):
+            faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", "1 to 255 printable ASCII characters")]
+            own_key = None
+        if len(text) > LARGEST_NOTIFICATION:
+            parsed, faults = Wanted(), [Fault("", "too_large", f"at most {LARGEST_NOTIFICATION} bytes")]
+        if own_key is None and key is not None:
+            own_key = f"{key}#{index}"
+        digest = hashlib.sha256(text).digest()
+        yield Item(
+            wanted=parsed,
+            faults=faults,
+            idempotency=Idempotency(key=own_key, request_hash=digest) if own_key is not None else None,
+        )
+
+
+def _merged(defaults: Mapping[str, Any], given: Any) -> Any:
+    """What a single POST would have said."""
+    if not isinstance(given, dict):
+        return given
+    own = {name: value for name, value in given.items() if name != _OWN_KEY}
+    ours, theirs = defaults.get("variables"), own.get("variables")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        own["variables"] = {**ours, **theirs}
+    return {**defaults, **own}
+
+
+def told(wanted: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
+    """The faults of a refused batch, each once, as many as anyone reads."""
+    every = dict.fromkeys(fault for index, own in faults.items() for fault in placed(wanted, index, own))
+    return list(islice(every, MOST_FAULTS))
+
+
+def placed(wanted: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:
+    """The faults of one notification with pointers into the whole body: to it, or to the default it took."""
+    given = wanted.notifications[index]
+    return [
+        replace(
+            fault,
+            pointer=("/defaults" if _is_default(wanted.defaults, given, fault.pointer) else f"/notifications/{index}")
+            + fault.pointer,
+        )
+        for fault in faults
+    ]
+
+
+def _is_default(defaults: Any, given: Any, pointer: str) -> bool:
+    """True if what the pointer names first, or second below `variables`, is in the defaults and not in the item."""
+    names = [name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:]]
+    for name in names[: 2 if names[:1] == ["variables"] else 1]:
+        if not isinstance(defaults, dict) or name not in defaults:
+            return False
+        if not isinstance(given, dict) or name not in given:
+            return isinstance(given, dict)
+        defaults, given = defaults[name], given[name]
+    return False

@@ -1,0 +1,104 @@
+"""`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer. The doors that are busy."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from notifier import strict_json
+from notifier.api import batch, problems, schema
+from notifier.api.doors import doors_of
+from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
+from notifier.auth.keys import Scope
+from notifier.errors import InvalidRequestError
+from notifier.notification.batch import BatchRejectedError
+from notifier.notification.write import Idempotency, Submitted
+from notifier.telemetry import metrics
+
+
+class _Direct(APIRoute):
+    """A route whose function is given the request: FastAPI documents it and has no further part in answering it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function itself."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=_Direct)
+
+
+def _with_body(model: type[BaseModel]) -> dict[str, Any]:
+    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=schema.SubmittedOut,
+    operation_id="submit_notification",
+    openapi_extra=_with_body(schema.NotificationIn),
+)
+async def submit(request: Request) -> Response:
+    """Accept a notification: when this answers 202, it is committed and will not be lost."""
+    doors = doors_of(request)
+    with metrics.SUBMIT_SECONDS.time():
+        caller = await authenticated(request, doors, Scope.SEND)
+        key = idempotency_key(request)
+        body = await json_body(request)
+        wanted, faults = schema.parse(body)
+        idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
+        submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
+    headers = {"Location": f"/v1/notifications/{submitted.id}"}
+    if submitted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return _accepted(_shown(submitted, doors.clock.now()), headers)
+
+
+@router.post(
+    "/batch",
+    status_code=202,
+    response_model=batch.BatchOut,
+    operation_id="submit_batch",
+    openapi_extra=_with_body(batch.BatchShownIn),
+)
+async def submit_batch(request: Request) -> Response:
+    """Accept up to a thousand notifications, each with an answer of its own, in their order."""
+    doors = doors_of(request)
+    with metrics.SUBMIT_SECONDS.time():
+        caller = await authenticated(request, doors, Scope.SEND)
+        key = idempotency_key(request, room=batch.KEY_ROOM)
+        wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
+        items = batch.parse(wanted, key)
+        try:
+            answers = await doors.batch_submitter.submit(caller, items, reject_all=wanted.rejects_all)
+        except BatchRejectedError as error:
+            raise InvalidRequestError(batch.told(wanted, error.faults)) from error
+    now = doors.clock.now()
+    results = [
+        {"index": index}
+        | (
+            {"error": problems.summary(batch.placed(wanted, index, answer))}
+            if isinstance(answer, list)
+            else _shown(answer, now) | {"replayed": answer.replayed}
+        )
+        for index, answer in enumerate(answers)
+    ]
+    return _accepted({"results": results})
+
+
+def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:
+    """What the caller is told, once it is counted."""
+    if not submitted.replayed:
+        metrics.SUBMITTED.labels(submitted.status.value).inc()
+    status = schema.shown_status(submitted.status, submitted.send_at, now)
+    return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
+
+
+def _accepted(out: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(out), 202, headers, "application/json")

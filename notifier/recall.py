@@ -1,0 +1,45 @@
+"""What was looked up a moment ago and is not looked up again: the answers of one question, each kept for a second."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from notifier.clock import Clock
+
+REMEMBERED_SECONDS = 1.0
+"""An answer is not asked for again for this long, which is also how soon a change is felt."""
+REMEMBERED_ANSWERS = 10_000
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Recall(Generic[Key, Value]):
+    """Asks `ask` once a second for each key; that there is nothing is never remembered."""
+
+    def __init__(self, ask: Callable[[Key], Awaitable[Value | None]], clock: Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._remembered: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+        self._asking: dict[Key, asyncio.Task[Value | None]] = {}
+
+    async def look_up(self, key: Key) -> Value | None:
+        """The answer for this key; a hundred who ask at once are one question, and hear the same error."""
+        known = self._remembered.get(key)
+        if known is not None and known[0] > self._clock.monotonic():
+            return known[1]
+        if key not in self._asking:
+            self._asking[key] = asyncio.create_task(self._learn(key))
+            self._asking[key].add_done_callback(lambda _: self._asking.pop(key))
+        return await asyncio.shield(self._asking[key])
+
+    async def _learn(self, key: Key) -> Value | None:
+        until = self._clock.monotonic() + REMEMBERED_SECONDS
+        found = await self._ask(key)
+        self._remembered.pop(key, None)
+        if found is not None:
+            self._remembered[key] = (until, found)
+            if len(self._remembered) > REMEMBERED_ANSWERS:
+                self._remembered.popitem(last=False)
+        return found

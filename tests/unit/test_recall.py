@@ -1,0 +1,86 @@
+"""Answers kept for a second: one question at a time, and nothing remembered that is not there."""
+
+import asyncio
+
+import pytest
+
+from notifier.clock import SystemClock
+from notifier.recall import REMEMBERED_ANSWERS, REMEMBERED_SECONDS, Recall
+
+
+class StillClock(SystemClock):
+    """Monotonic time in the test's hands."""
+
+    second = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self.second
+
+
+class Source:
+    """Counts what it is asked; knows all keys but the negative ones."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.clock = StillClock()
+        self.recall: Recall[int, str] = Recall(self.ask, self.clock)
+
+    async def ask(self, key: int) -> str | None:
+        self.asked.append(key)
+        await asyncio.sleep(0)
+        if key == 0:
+            raise ZeroDivisionError
+        return f"{key} at {self.clock.second:g}" if key > 0 else None
+
+
+async def test_an_answer_is_kept_for_a_second() -> None:
+    """Within it the source is not asked; after it, it is, and the new answer counts."""
+    source = Source()
+    assert [await source.recall.look_up(1) for _ in range(3)] == ["1 at 0"] * 3
+    source.clock.second = REMEMBERED_SECONDS - 0.01
+    assert await source.recall.look_up(1) == "1 at 0"
+    source.clock.second = REMEMBERED_SECONDS
+    assert await source.recall.look_up(1) == "1 at 1"
+    assert source.asked == [1, 1]
+
+
+async def test_a_hundred_at_once_are_one_question() -> None:
+    """Each hears the answer, or the error, and an error is not kept."""
+    source = Source()
+    assert set(await asyncio.gather(*(source.recall.look_up(2) for _ in range(100)))) == {"2 at 0"}
+    failed = await asyncio.gather(*(source.recall.look_up(0) for _ in range(100)), return_exceptions=True)
+    assert {type(one) for one in failed} == {ZeroDivisionError}
+    assert source.asked == [2, 0]
+    with pytest.raises(ZeroDivisionError):
+        await source.recall.look_up(0)
+    assert source.asked == [2, 0, 0]
+
+
+async def test_that_there_is_nothing_is_asked_each_time() -> None:
+    """What appears is found at once."""
+    source = Source()
+    assert [await source.recall.look_up(-1) for _ in range(2)] == [None, None]
+    assert source.asked == [-1, -1]
+
+
+async def test_one_who_gives_up_takes_the_answer_from_nobody() -> None:
+    """A cancelled caller does not cancel the question of the others."""
+    source = Source()
+    gone, stays = asyncio.create_task(source.recall.look_up(3)), asyncio.create_task(source.recall.look_up(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await stays == "3 at 0"
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_the_oldest_are_forgotten_when_there_are_too_many() -> None:
+    """Memory is bounded whatever callers ask for."""
+    source = Source()
+    for key in range(1, REMEMBERED_ANSWERS + 2):
+        await source.recall.look_up(key)
+    await source.recall.look_up(REMEMBERED_ANSWERS)
+    source.asked.clear()
+    await source.recall.look_up(1)
+    assert source.asked == [1]
