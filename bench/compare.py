@@ -17,12 +17,12 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from bench import drain
-from bench.drain import Specimen
 from bench.filling import preload, variables
 from bench.installation import Installation, Installations
 from bench.process import ROOT, ChildFailedError, running
 from bench.relay import Relay
+from bench.sender import Setup, drain
+from bench.specimen import Specimen, specimen
 from bench.table import Figure, Table, best_and_median
 
 TEMPLATE = "receipt_inline"
@@ -41,7 +41,7 @@ class Plan:
     rounds: int
     mails: int  # of each peer in each round
     our_mails: int
-    sessions: int
+    setup: Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
     except ChildFailedError as error:
         return Table(title=title, figures=[Figure("left out: the peers cannot be installed", str(error)[-200:])])
     with tempfile.TemporaryDirectory(prefix="notifier-bench-peers-") as folder:
-        mail = await drain.specimen(made, TEMPLATE)
+        mail = await specimen(made, TEMPLATE)
         bench = _Bench(made=made, relay=relay, plan=plan, python=python, given=_write(mail, Path(folder)))
         rates = await bench.rounds(with_redis=await redis_is_there())
     return _table(title, mail, rates)
@@ -132,8 +132,7 @@ class _Bench:
 
     async def _ours(self, filled: Installation) -> float:
         installation = await self.made.copy(filled)
-        plan = drain.Plan(rounds=1, mails=self.plan.our_mails, limit_mails=0, sessions=self.plan.sessions)
-        drained = await drain.drain(installation, self.relay.port, plan.mails, plan)
+        drained = await drain(installation, self.relay.port, self.plan.our_mails, self.plan.setup)
         await self.made.remove(installation)
         return drained.per_second
 

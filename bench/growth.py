@@ -1,23 +1,24 @@
 """(e) Whether claims and drains stay as fast when the tables are full, a neighbour is early, or a snapshot lingers."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import reduce
 
 import asyncpg
 
 from bench import scrape
-from bench.drain import Plan as DrainPlan
-from bench.drain import drain
 from bench.filling import preload
 from bench.installation import Installation, Installations
 from bench.process import NOTIFIER, running
 from bench.relay import Relay, free_port
 from bench.scene import AHEAD, SENDABLE, TRICKLE, WAVE, Scene
 from bench.scrape import Histogram
-from bench.table import Figure, Table
+from bench.sender import Setup, drain
+from bench.table import Figure, Table, median_and_range
 
 TEMPLATE = "receipt_inline"
 TICK = 0.1
@@ -27,14 +28,15 @@ TICK = 0.1
 class Plan:
     """How much to do."""
 
-    mails: int  # of each wave whose drain is timed
+    waves: int  # over each of the tables
+    mails: int  # of each wave
     deferred: int
     finished: int
     ahead: int  # due mails of another service
     trickle: int  # mails that arrive in a second while a snapshot is held
     trickle_seconds: float
     patience: float  # seconds that a wave may take
-    sessions: int
+    setup: Setup
 
     @property
     def trickled(self) -> int:
@@ -46,7 +48,6 @@ class Plan:
 class Wave:
     """How mails that arrived at once went out."""
 
-    name: str
     sent: int
     per_second: float
     beside: int  # mails of the other service that were sent meanwhile
@@ -54,46 +55,77 @@ class Wave:
     claims: Histogram
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A few waves over the same tables."""
+
+    name: str
+    waves: list[Wave]
+
+    @property
+    def rates(self) -> list[float]:
+        """Mails per second of each wave."""
+        return [wave.per_second for wave in self.waves]
+
+    @property
+    def both(self) -> float:
+        """Mails per second of both services, the median."""
+        return statistics.median(wave.both_per_second for wave in self.waves)
+
+    @property
+    def claims(self) -> Histogram:
+        """The claims of all its waves."""
+        return reduce(Histogram.__add__, (wave.claims for wave in self.waves))
+
+
 async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
-    """The same wave over an empty database, over the three others, and over an empty one again."""
+    """The same waves over empty tables, over the three others, and over empty ones again."""
     base = await _base(made, relay, plan)
-    waves = [await _over_empty(made, base, relay, plan)]
+    empty = await _over_empty(made, base, relay, plan)
     filled = await made.copy(base)
     started = time.perf_counter()
     async with _scene(filled) as scene:
         await scene.history(deferred=plan.deferred, finished=plan.finished)
         filling = time.perf_counter() - started
         async with _sender(filled, relay, plan) as port:
-            waves.append(await _wave("full tables", scene, port, plan))
+            full = await _waves(scene, port, plan)
         await scene.ahead(plan.ahead)
         async with _sender(filled, relay, plan) as port:
-            waves.append(await _wave("another service's backlog ahead", scene, port, plan, family=WAVE + 1))
+            behind = await _waves(scene, port, plan, first=WAVE + plan.waves)
     await made.remove(filled)
     trickle, under_snapshot = await _under_snapshot(made, base, relay, plan)
-    waves += [under_snapshot, await _over_empty(made, base, relay, plan)]
+    empty += await _over_empty(made, base, relay, plan)
     await made.remove(base)
-    return _table(plan, waves, trickle, filling)
+    scenarios = [
+        Scenario(name="empty tables", waves=empty),
+        Scenario(name="full tables", waves=full),
+        Scenario(name="another service's backlog ahead", waves=behind),
+        Scenario(name="under an old snapshot", waves=under_snapshot),
+    ]
+    return _table(plan, scenarios, trickle, filling)
 
 
 async def _base(made: Installations, relay: Relay, plan: Plan) -> Installation:
     """One mail that was sent and one that waits: what all others are copied from."""
     base = await made.postgresql()
     await preload(base, TEMPLATE, 1)
-    await drain(base, relay.port, 1, DrainPlan(rounds=1, mails=1, limit_mails=0, sessions=plan.sessions))
+    await drain(base, relay.port, 1, plan.setup)
     await preload(base, TEMPLATE, 1)
     return base
 
 
-async def _over_empty(made: Installations, base: Installation, relay: Relay, plan: Plan) -> Wave:
+async def _over_empty(made: Installations, base: Installation, relay: Relay, plan: Plan) -> list[Wave]:
     installation = await made.copy(base)
     async with _scene(installation) as scene, _sender(installation, relay, plan) as port:
-        wave = await _wave("empty tables", scene, port, plan)
+        waves = await _waves(scene, port, plan)
     await made.remove(installation)
-    return wave
+    return waves
 
 
-async def _under_snapshot(made: Installations, base: Installation, relay: Relay, plan: Plan) -> tuple[Histogram, Wave]:
-    """Mails arrive and leave while one snapshot is held; then a wave, with it still held."""
+async def _under_snapshot(
+    made: Installations, base: Installation, relay: Relay, plan: Plan
+) -> tuple[Histogram, list[Wave]]:
+    """Mails arrive and leave while one snapshot is held; then the waves, with it still held."""
     installation = await made.copy(base)
     async with _scene(installation) as scene, _scene(installation) as idle:
         await idle.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -103,9 +135,9 @@ async def _under_snapshot(made: Installations, base: Installation, relay: Relay,
             await _trickle(scene, plan)
             claims = await scrape.histogram(port, scrape.CLAIMS) - before
             await scene.until_sent(TRICKLE, plan.trickled, patience=plan.patience)
-            wave = await _wave("under an old snapshot", scene, port, plan)
+            waves = await _waves(scene, port, plan)
     await made.remove(installation)
-    return claims, wave
+    return claims, waves
 
 
 async def _trickle(scene: Scene, plan: Plan) -> None:
@@ -119,7 +151,12 @@ async def _trickle(scene: Scene, plan: Plan) -> None:
         await asyncio.sleep(TICK)
 
 
-async def _wave(name: str, scene: Scene, port: int, plan: Plan, *, family: int = WAVE) -> Wave:
+async def _waves(scene: Scene, port: int, plan: Plan, *, first: int = WAVE) -> list[Wave]:
+    """One wave after the other, each of a family of ids of its own."""
+    return [await _wave(scene, port, plan, family) for family in range(first, first + plan.waves)]
+
+
+async def _wave(scene: Scene, port: int, plan: Plan, family: int) -> Wave:
     """Mails that arrive at once, from the first try to the last settle, and the claims of that time."""
     before = await scrape.histogram(port, scrape.CLAIMS)
     beside = (await scene.sent_of(AHEAD, SENDABLE)).count
@@ -132,7 +169,6 @@ async def _wave(name: str, scene: Scene, port: int, plan: Plan, *, family: int =
     rate = sent.count / (sent.last - (sent.first if whole else started))
     both = (sent.count + beside) / (sent.last - started)
     return Wave(
-        name=name,
         sent=sent.count,
         per_second=rate,
         beside=beside,
@@ -154,19 +190,21 @@ async def _scene(installation: Installation) -> AsyncIterator[Scene]:
 async def _sender(installation: Installation, relay: Relay, plan: Plan) -> AsyncIterator[int]:
     """A sender until the block ends; yields the port of its metrics."""
     port = free_port()
-    settings = DrainPlan(rounds=1, mails=0, limit_mails=0, sessions=plan.sessions).settings(installation, relay.port)
-    async with running([NOTIFIER, "sender"], settings | {"NOTIFIER_SENDER__METRICS_PORT": str(port)}) as sender:
+    settings = plan.setup.settings(installation, relay.port)
+    async with running(
+        [NOTIFIER, *plan.setup.words], settings | {"NOTIFIER_SENDER__METRICS_PORT": str(port)}
+    ) as sender:
         await sender.line()
         yield port
 
 
-def _table(plan: Plan, waves: list[Wave], trickle: Histogram, filling: float) -> Table:
-    empty = (waves[0].per_second + waves[-1].per_second) / 2
+def _table(plan: Plan, scenarios: list[Scenario], trickle: Histogram, filling: float) -> Table:
+    empty = statistics.median(scenarios[0].rates)
     figures = [Figure("rows filled in", f"{filling:.0f} s")]
     results: dict[str, float] = {}
-    for wave in waves:
-        figures += _figures(wave, plan, empty)
-        results |= _results(wave, empty)
+    for scenario in scenarios:
+        figures += _figures(scenario, plan, empty)
+        results |= _results(scenario, empty)
     figures.append(
         Figure(f"claims while {plan.trickle:,} mails/s come and go under it", _claims(trickle), is_headline=True)
     )
@@ -179,13 +217,14 @@ def _table(plan: Plan, waves: list[Wave], trickle: Histogram, filling: float) ->
     )
 
 
-def _figures(wave: Wave, plan: Plan, empty: float) -> list[Figure]:
-    missing = f", only {wave.sent:,} of {plan.mails:,} in {plan.patience:.0f} s" if wave.sent < plan.mails else ""
-    beside = f", with {wave.beside:,} of the other service {wave.both_per_second:,.0f}" if wave.beside else ""
+def _figures(scenario: Scenario, plan: Plan, empty: float) -> list[Figure]:
+    late = sum(wave.sent < plan.mails for wave in scenario.waves)
+    missing = f"; {late} of {len(scenario.waves)} waves took more than {plan.patience:.0f} s" if late else ""
+    beside = f"; {scenario.both:,.0f} with the other service" if any(wave.beside for wave in scenario.waves) else ""
     return [
-        Figure(wave.name, f"{wave.per_second:,.0f} msg/s{beside}{missing}"),
-        Figure(f"  {wave.name}: claims", _claims(wave.claims), is_headline=True),
-        Figure(f"  {wave.name} ÷ empty", f"{wave.both_per_second / empty:.2f}", is_headline=True),
+        Figure(scenario.name, f"{median_and_range(scenario.rates, '{:,.0f}')} msg/s{beside}{missing}"),
+        Figure(f"  {scenario.name}: claims", _claims(scenario.claims), is_headline=True),
+        Figure(f"  {scenario.name} ÷ empty", f"{scenario.both / empty:.2f}", is_headline=True),
     ]
 
 
@@ -194,10 +233,10 @@ def _claims(claims: Histogram) -> str:
     return f"{claims.count:,.0f}, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
-def _results(wave: Wave, empty: float) -> Mapping[str, float]:
-    key = f"growth.{wave.name.replace(' ', '_')}"
+def _results(scenario: Scenario, empty: float) -> Mapping[str, float]:
+    key = f"growth.{scenario.name.replace(' ', '_')}"
     return {
-        f"{key}.rate": wave.per_second,
-        f"{key}.ratio": wave.both_per_second / empty,
-        f"{key}.claim_p99": wave.claims.percentile(99),
+        f"{key}.rate": statistics.median(scenario.rates),
+        f"{key}.ratio": scenario.both / empty,
+        f"{key}.claim_p99": scenario.claims.percentile(99),
     }

@@ -33,7 +33,7 @@ async def measure(installation: Installation, plan: Plan) -> Table:
         processes = len(list(tree.members(sender.pid)))
     cpu = 100 * (watch.parent + watch.children) / seconds
     return Table(
-        title=f"(d) an idle `notifier sender`, postgresql, {seconds:.0f} s",
+        title=f"(d) idle: one `notifier sender`, postgresql, {seconds:.0f} s",
         figures=[
             Figure("statements, by the server's log", f"{counted.count / seconds:.1f} a second", is_headline=True),
             Figure(f"CPU of its {processes} processes", f"{cpu:.2f} % of a core", is_headline=True),

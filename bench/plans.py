@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from bench import batch, compare, drain, growth, idle, latency, submit
+from bench.sender import Setup
 
 PARTS = ("submit", "drain", "latency", "idle", "growth", "rendering", "peers")
 QUICK_PARTS = PARTS[:-2]  # rendering knows no tiny counts, and the peers may have to be installed first
@@ -26,26 +27,21 @@ class Plans:
 
 def of(given: argparse.Namespace) -> Plans:
     """What the command line asks for; `--quick` shows that everything works and measures nothing."""
-    return _quick(given) if given.quick else _whole(given)
+    setup = Setup(sessions=given.sessions, processes=given.processes, children=given.children)
+    return _quick(given, setup) if given.quick else _whole(given, setup)
 
 
-def _whole(given: argparse.Namespace) -> Plans:
+def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
     return Plans(
         submit=submit.Plan(
             rounds=given.rounds, seconds=given.seconds, most=_MANY, warm_up=500, template=given.template
         ),
         batch=batch.Plan(rounds=given.rounds, seconds=given.seconds, most=_MANY, template=given.template),
-        drain=drain.Plan(
-            rounds=given.rounds,
-            mails=given.mails,
-            limit_mails=40_000,
-            sessions=given.sessions,
-            processes=given.processes,
-            children=given.children,
-        ),
+        drain=drain.Plan(rounds=given.rounds, mails=given.mails, limit_mails=40_000, setup=setup),
         latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=_LONGEST_PAUSE),
         idle=idle.Plan(seconds=30.0),
         growth=growth.Plan(
+            waves=2,
             mails=given.wave_mails,
             deferred=given.rows,
             finished=5 * given.rows,
@@ -53,32 +49,26 @@ def _whole(given: argparse.Namespace) -> Plans:
             trickle=1000,
             trickle_seconds=60.0,
             patience=60.0,
-            sessions=given.sessions,
+            setup=Setup(sessions=given.sessions),
         ),
         peers=compare.Plan(
             rounds=given.rounds,
             mails=given.peer_mails,
             our_mails=4 * given.peer_mails,
-            sessions=given.sessions,
+            setup=Setup(sessions=given.sessions),
         ),
     )
 
 
-def _quick(given: argparse.Namespace) -> Plans:
+def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
     return Plans(
         submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
         batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=given.template),
-        drain=drain.Plan(
-            rounds=1,
-            mails=30,
-            limit_mails=300,
-            sessions=given.sessions,
-            processes=given.processes,
-            children=given.children,
-        ),
+        drain=drain.Plan(rounds=1, mails=30, limit_mails=300, setup=setup),
         latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
         idle=idle.Plan(seconds=10.0),
         growth=growth.Plan(
+            waves=1,
             mails=50,
             deferred=1000,
             finished=5000,
@@ -86,7 +76,7 @@ def _quick(given: argparse.Namespace) -> Plans:
             trickle=20,
             trickle_seconds=1.0,
             patience=20.0,
-            sessions=given.sessions,
+            setup=Setup(sessions=given.sessions),
         ),
-        peers=compare.Plan(rounds=1, mails=100, our_mails=100, sessions=given.sessions),
+        peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
     )

@@ -11,7 +11,7 @@ from bench.filling import Copies, row_id
 FINISHED, DEFERRED, AHEAD, TRICKLE, WAVE = 1, 2, 3, 4, 16
 """Families of ids; each wave has one of its own, from `WAVE` on."""
 LOOK_SECONDS = 0.25
-SENDABLE = 200_000
+SENDABLE = 300_000
 """So many of the other service's mails have a content: more than ever go out while we look."""
 _OTHER_SERVICE = row_id(9, 1)
 _SENT = "SELECT count(*) FROM notification WHERE id BETWEEN $1::text::uuid AND $2::text::uuid AND status = 'sent'"

@@ -15,6 +15,10 @@ class Histogram:
 
     buckets: tuple[tuple[float, float], ...]
 
+    def __add__(self, other: "Histogram") -> "Histogram":
+        more = dict(other.buckets)
+        return Histogram(tuple((bound, count + more[bound]) for bound, count in self.buckets))
+
     def __sub__(self, before: "Histogram") -> "Histogram":
         earlier = dict(before.buckets)
         return Histogram(tuple((bound, count - earlier[bound]) for bound, count in self.buckets))

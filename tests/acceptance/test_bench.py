@@ -14,7 +14,7 @@ SHOWN = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
     "drain": ("(b) receipt_inline", "(b) receipt:", "sender ÷ limit", "WAL", "CPU of parent"),
     "latency": ("latency from POST",),
-    "idle": ("idle `notifier sender`", "statements", "memory"),
+    "idle": ("(d) idle", "statements", "memory"),
     "growth": (
         "full tables: claims",
         "another service's backlog ahead ÷ empty",

@@ -17,6 +17,11 @@ def test_a_percentile_lies_within_its_bucket(q: float, expected: float) -> None:
     assert (AFTER - BEFORE).percentile(q) == pytest.approx(expected)
 
 
+def test_readings_of_several_waves_are_added() -> None:
+    """Bucket by bucket."""
+    assert (BEFORE + BEFORE).buckets == ((0.001, 20.0), (0.01, 20.0), (math.inf, 20.0))
+
+
 def test_nothing_has_no_percentile() -> None:
     """Two equal readings: no number is made up."""
     assert math.isnan((BEFORE - BEFORE).percentile(99))
