@@ -11,6 +11,7 @@ from notifier.clock import Clock, SystemClock
 from notifier.db.clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
+from notifier.outbox.hint import Announcer
 from notifier.outbox.wake import Wake
 from notifier.settings import Settings
 from notifier.shipped import shipped
@@ -32,7 +33,8 @@ class Base:
     settings: Settings
     database: Database
     clock: Clock
-    wake: Wake  # hints from the intake to the sender of the same process
+    wake: Wake  # what the sender of this process listens to
+    announce: Announcer  # tells it, and the senders of other processes, that something has become due
 
 
 @asynccontextmanager
@@ -43,7 +45,12 @@ async def base(settings: Settings) -> AsyncIterator[Base]:
     database = Database(settings.effective_database_url)
     try:
         async with _clock(database) as clock:
-            yield Base(settings=settings, database=database, clock=clock, wake=Wake())
+            wake = Wake()
+            announcer = Announcer(database, wake)
+            try:
+                yield Base(settings=settings, database=database, clock=clock, wake=wake, announce=announcer)
+            finally:
+                await announcer.close()
     finally:
         await database.close()
 

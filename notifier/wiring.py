@@ -26,7 +26,7 @@ from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.write import WRITER
-from notifier.outbox.hint import Announcer, hear
+from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
@@ -47,8 +47,7 @@ def api(parts: Base) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await checks.database(parts.database)
 
-    announce = Announcer(parts.database, parts.wake)
-    intake = Intake(parts.database, WRITER, committed=announce)
+    intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
@@ -63,7 +62,7 @@ def api(parts: Base) -> FastAPI:
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
         clock=parts.clock,
-        wake=announce,
+        wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
     )
     return create_app(doors)

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 
 RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits before a process that ended by itself is started again; one that lasted longer than the last begins anew."""
-METRICS_PORT = "NOTIFIER_SENDER__METRICS_PORT"
 
 
 class Fleet:
     """So many processes that run the same command, and stop when this one dies."""
 
-    def __init__(self, count: int, arguments: Sequence[str], *, metrics_port: int | None, drain: bool) -> None:
+    def __init__(self, count: int, arguments: Sequence[str], *, drain: bool) -> None:
         self._count = count
         self._arguments = arguments
-        self._metrics_port = metrics_port
         self._drain = drain  # a process that ends well has nothing left to do
         self._here, self._held = os.pipe()  # its end is the end of this process, however that comes
         self._stopping = asyncio.Event()
@@ -61,11 +59,10 @@ class Fleet:
             ends += 1
 
     async def _one(self, number: int) -> int:
-        ports = {METRICS_PORT: str(self._metrics_port + number)} if self._metrics_port else {}
-        command = [sys.executable, "-m", "notifier", "sender", "--until-closed", str(self._here), *self._arguments]
+        own = ["--number", str(number), "--until-closed", str(self._here)]
+        command = [sys.executable, "-m", "notifier", "sender", *own, *self._arguments]
         process = await asyncio.create_subprocess_exec(
             *command,
-            env=os.environ | ports,
             pass_fds=[self._here],
             start_new_session=True,  # Ctrl-C at the terminal reaches this process alone, which stops each of them once
         )

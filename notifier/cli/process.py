@@ -164,24 +164,24 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
 def sender(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
+    number: Annotated[int, typer.Option(hidden=True, help="Which of several; its metrics port is so much higher.")] = 0,
     until_closed: Annotated[int | None, typer.Option(hidden=True, help="A pipe; its end stops the sender.")] = None,
 ) -> None:
     """A sender alone: claims, renders, delivers. Run as many as you like. Needs PostgreSQL."""
     settings = _with_postgres("sender")
     if processes == 1:
-        output.run(_sender(settings, drain=drain, until_closed=until_closed))
+        output.run(_sender(settings, number, drain=drain, until_closed=until_closed))
     else:
-        raise typer.Exit(output.run(_fleet(settings, processes, drain=drain)))
+        raise typer.Exit(output.run(_fleet(processes, drain=drain)))
 
 
-async def _fleet(settings: "Settings", processes: int, *, drain: bool) -> int:
+async def _fleet(processes: int, *, drain: bool) -> int:
     from notifier.cli.fleet import Fleet
 
-    arguments = ["--drain"] if drain else []
-    return await Fleet(processes, arguments, metrics_port=settings.sender.metrics_port, drain=drain).run()
+    return await Fleet(processes, ["--drain"] if drain else [], drain=drain).run()
 
 
-async def _sender(settings: "Settings", *, drain: bool, until_closed: int | None) -> None:
+async def _sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
     from notifier import wiring
 
     async with AsyncExitStack() as stack:
@@ -189,7 +189,7 @@ async def _sender(settings: "Settings", *, drain: bool, until_closed: int | None
         await _require_migrated(parts)
         running = await stack.enter_async_context(wiring.sender(parts))
         if settings.sender.metrics_port is not None:
-            listener = wiring.listen("0.0.0.0", settings.sender.metrics_port)  # noqa: S104 - scraped from outside
+            listener = wiring.listen("0.0.0.0", settings.sender.metrics_port + number)  # noqa: S104 - scraped from outside
             stack.callback(listener.close)
             await stack.enter_async_context(wiring.http(wiring.sender_app(parts, running), listener))
         _say("sender ready")

@@ -12,7 +12,7 @@ from uuid import UUID
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox import store, turns
+from notifier.outbox import leasing, turns
 from notifier.outbox.handler import Claimed, Handler
 from notifier.outbox.holder import Holder
 from notifier.outbox.turns import Turns
@@ -61,7 +61,7 @@ class Claimer:
     async def suspects_are_due(self) -> bool:
         """True if an entry waits that must be alone."""
         async with self._database.read() as connection:
-            return await store.suspected(connection, self._handler.kind)
+            return await leasing.suspected(connection, self._handler.kind)
 
     async def _by_turns(self, room: int, counts: Mapping[Priority, int], known: Collection[UUID]) -> list[Claimed]:
         asked = self._turns.ask(room, counts)
@@ -71,8 +71,8 @@ class Claimer:
         self._turns.served(asked, claimed)
         return claimed
 
-    def _wanted(self, asked: Collection[store.Turn] = (), room: int = 1) -> store.Claim:
-        return store.Claim(
+    def _wanted(self, asked: Collection[leasing.Turn] = (), room: int = 1) -> leasing.Claim:
+        return leasing.Claim(
             kind=self._handler.kind,
             holder=self._holder.boot_id,
             lease=self._handler.lease,
@@ -82,15 +82,15 @@ class Claimer:
             reserve=turns.reserve(room),
         )
 
-    async def _lease(self, wanted: store.Claim, known: Collection[UUID], *, suspect: bool = False) -> list[Claimed]:
+    async def _lease(self, wanted: leasing.Claim, known: Collection[UUID], *, suspect: bool = False) -> list[Claimed]:
         if self.unheard:
             async with self._database.single() as connection:
-                await store.disown(connection, self._holder.boot_id, known)
+                await leasing.disown(connection, self._holder.boot_id, known)
             self.unheard = False
         self.unheard = True  # until the reply is here
         with metrics.CLAIM_SECONDS.time():
             async with self._database.single() as connection:
-                claimed = await (store.claim_suspect if suspect else store.claim)(connection, wanted)
+                claimed = await (leasing.claim_suspect if suspect else leasing.claim)(connection, wanted)
         self.unheard = False
         return claimed
 
@@ -108,6 +108,6 @@ class Claimer:
     async def _sweep(self) -> None:
         started = self._clock.monotonic()
         async with self._database.read() as connection:
-            self._turns.swept(await store.backlog(connection, self._handler.kind))
+            self._turns.swept(await leasing.backlog(connection, self._handler.kind))
         now = self._clock.monotonic()
         self._next_sweep = now + max(SWEEP_SECONDS, SWEEP_SHARE * (now - started))

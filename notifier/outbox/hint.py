@@ -15,6 +15,7 @@ from notifier.outbox.wake import Wake
 CHANNEL = "notifier_outbox"
 DEBOUNCE_SECONDS = 0.01
 """At least so long between two hints of one process."""
+LAST_HINT_SECONDS = 1.0
 RECONNECT_SECONDS = 5.0
 
 
@@ -35,6 +36,13 @@ class Announcer:
         self._again = True
         if self._announcing is None or self._announcing.done():
             self._announcing = asyncio.create_task(self._announce())
+
+    async def close(self) -> None:
+        """Let the last hint out, while there is still a connection for it."""
+        if self._announcing is not None:
+            await asyncio.wait({self._announcing}, timeout=LAST_HINT_SECONDS)
+            self._announcing.cancel()
+            await asyncio.wait({self._announcing})
 
     async def _announce(self) -> None:
         while self._again:

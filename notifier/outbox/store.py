@@ -1,11 +1,12 @@
-"""What can be done with the queue, in trip order: enqueue, claim, mark, settle, rescue, withdraw, look.
+"""What can be done with the queue, in trip order: enqueue, mark, settle, rescue, withdraw, look.
 
-Each function runs one or two of the statements beside it, on both databases with the same result. Times come from
-the database's clock, unless a caller (SQLite, tests) hands in `now`. Nothing here commits.
+Each function runs one or two statements of `notifier.outbox.statements`, on both databases with the same result. Times
+come from the database's clock, unless a caller (SQLite, tests) hands in `now`. Nothing here commits. Claiming has a
+room of its own, `notifier.outbox.leasing`.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,48 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.columns import sqlite_time
 from notifier.db.tables import OutboxEntry
-from notifier.outbox import statements
+from notifier.outbox import leasing, statements
 from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Release, Reschedule, Settlement
-from notifier.outbox.statements import RANKED
+from notifier.outbox.leasing import claimed, is_sqlite, times
 from notifier.states import EntryKind, EntryState, Priority
 
 MOST_LOST = 4
 """Two losses in company and then two alone: the next one, the third alone, ends it."""
 _ALONE_DELAY = (timedelta(seconds=10), timedelta(seconds=60))
 _FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backlog:
-    """Due work of one service and one priority, which may be claimed in company."""
-
-    priority: Priority
-    service_id: UUID
-    since: datetime  # when the oldest of it was due
-
-
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """What one claim may take of one service and one priority."""
-
-    priority: Priority
-    service_id: UUID
-    since: datetime  # nothing that was due before is looked for; what lies there is dead, or found by the next sweep
-    share: int  # of the whole priority
-    most: int  # of this service
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One request for work."""
-
-    kind: EntryKind
-    holder: UUID  # this process's boot id
-    lease: timedelta
-    started: float  # monotonic seconds before the claim was sent; the lease is counted from here
-    turns: Sequence[Turn] = ()
-    room: int = 1  # how many in all
-    reserve: int = 1  # of each priority before rank counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +42,6 @@ class Whose:
         return "all" if self.all else "holder" if self.holder is not None else "overrun"
 
 
-def _is_sqlite(connection: AsyncConnection) -> bool:
-    return connection.dialect.name == "sqlite"
-
-
-def _times(connection: AsyncConnection, now: datetime | None) -> tuple[dict[str, Any], datetime]:
-    """How to bind `:now`: PostgreSQL uses its own clock unless told; SQLite has no other than ours."""
-    known = now or datetime.now(UTC)
-    return {"now": sqlite_time(known) if _is_sqlite(connection) else now}, known
-
-
 def _json(entries: Sequence[Claimed]) -> str:
     return json.dumps([{"id": entry.id.hex, "lease_no": entry.lease_no} for entry in entries])
 
@@ -92,7 +50,7 @@ async def _keys(connection: AsyncConnection, statement: TextClause, values: dict
     return {(row.id, row.lease_no) for row in await connection.execute(statement, values)}
 
 
-# 1. Enqueue and claim -------------------------------------------------------------------------------------------------
+# 1. Enqueue -----------------------------------------------------------------------------------------------------------
 
 
 async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
@@ -100,80 +58,6 @@ async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> N
     if entries:
         new = {"state": EntryState.READY, "lease_no": 0, "attempts": 0, "lost": 0, "faults": 0}
         await connection.execute(insert(OutboxEntry), [vars(entry) | new for entry in entries])
-
-
-async def backlog(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> list[Backlog]:
-    """Who has due work, of which priority, and since when."""
-    statement = statements.BACKLOG_SQLITE if _is_sqlite(connection) else statements.BACKLOG_POSTGRES
-    rows = await connection.execute(statement, _times(connection, now)[0] | {"kind": kind.value})
-    return [Backlog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows]
-
-
-async def claim(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
-    """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
-    sqlite = _is_sqlite(connection)
-    turns = json.dumps([_turn_row(number, turn, sqlite=sqlite) for number, turn in enumerate(wanted.turns)])
-    values = {"turns": turns, "room": wanted.room, "reserve": wanted.reserve}
-    statement = statements.PICK_SQLITE if sqlite else statements.CLAIM_POSTGRES
-    return await _lease(connection, statement, wanted, values, now)
-
-
-async def claim_suspect(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
-    """Lease the oldest due entry that has been lost so often that it must be alone."""
-    statement = statements.PICK_SUSPECT_SQLITE if _is_sqlite(connection) else statements.CLAIM_SUSPECT_POSTGRES
-    return await _lease(connection, statement, wanted, {}, now)
-
-
-def _turn_row(number: int, turn: Turn, *, sqlite: bool) -> dict[str, Any]:
-    return {
-        "turn": number,
-        "priority": turn.priority.value,
-        "service_id": turn.service_id.hex,
-        "since": sqlite_time(turn.since) if sqlite else turn.since.isoformat(),
-        "rank": RANKED.index(turn.priority),
-        "share": turn.share,
-        "most": turn.most,
-    }
-
-
-async def _lease(
-    connection: AsyncConnection, statement: TextClause, wanted: Claim, values: dict[str, Any], now: datetime | None
-) -> list[Claimed]:
-    bound, known = _times(connection, now)
-    values = values | bound | {"kind": wanted.kind.value}
-    if not _is_sqlite(connection):
-        values |= {"holder": wanted.holder, "lease": wanted.lease.total_seconds()}
-    rows = [dict(row) for row in (await connection.execute(statement, values)).mappings()]
-    if _is_sqlite(connection) and rows:
-        ids, ends = json.dumps([row["id"].hex for row in rows]), sqlite_time(known + wanted.lease)
-        await connection.execute(statements.LEASE_SQLITE, {"ids": ids, "holder": wanted.holder.hex, "ends": ends})
-        rows = [row | {"lease_no": row["lease_no"] + 1} for row in rows]
-    rows.sort(key=lambda row: (row["due_at"], row["id"]))
-    return [_claimed(row, lease_ends=wanted.started + wanted.lease.total_seconds()) for row in rows]
-
-
-def _claimed(row: dict[str, Any], *, lease_ends: float = 0.0) -> Claimed:
-    return Claimed(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
-
-
-async def suspected(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
-    """True if an entry is due that must be claimed alone."""
-    statement = statements.SUSPECTED_SQLITE if _is_sqlite(connection) else statements.SUSPECTED_POSTGRES
-    values = _times(connection, now)[0] | {"kind": kind.value}
-    return (await connection.execute(statement, values)).first() is not None
-
-
-async def disown(
-    connection: AsyncConnection, holder: UUID, known: Collection[UUID], *, now: datetime | None = None
-) -> int:
-    """Give back what `holder` has claimed without ever hearing of it: all but the `known` entries; how many."""
-    bound, _ = _times(connection, now)
-    if _is_sqlite(connection):
-        ids = json.dumps([id_.hex for id_ in known])
-        values = bound | {"holder": holder.hex, "ids": ids}
-        return len((await connection.execute(statements.DISOWN_SQLITE, values)).all())
-    values = bound | {"holder": holder, "ids": list(known)}
-    return len((await connection.execute(statements.DISOWN_POSTGRES, values)).all())
 
 
 # 2. Mark --------------------------------------------------------------------------------------------------------------
@@ -192,9 +76,9 @@ async def mark(
 
     `wanted` is the handler's condition, in SQL.
     """
-    bound, known = _times(connection, now)
+    bound, known = times(connection, now)
     values = bound | {"batch": _json(entries)}
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         values |= {"holder": holder.hex, "ends": sqlite_time(known + lease)}
         return await _keys(connection, statements.mark_sqlite(wanted), values)
     values |= {"holder": holder, "lease": lease.total_seconds()}
@@ -208,8 +92,8 @@ async def settle(
     connection: AsyncConnection, batch: Sequence[Settlement], *, now: datetime | None = None
 ) -> list[Settlement]:
     """Apply each settlement's action; return those whose fence held. The others lost their lease to somebody else."""
-    bound, known = _times(connection, now)
-    sqlite = _is_sqlite(connection)
+    bound, known = times(connection, now)
+    sqlite = is_sqlite(connection)
     held: set[Fence] = set()
     if finished := [s.entry for s in batch if isinstance(s.action, Finish)]:
         statement = statements.FINISH_SQLITE if sqlite else statements.FINISH_POSTGRES
@@ -252,7 +136,7 @@ def _row_put_back(settlement: Settlement, sqlite_now: datetime | None) -> dict[s
 
 async def prove(connection: AsyncConnection, entries: Sequence[Claimed]) -> None:
     """Their work is known to be done: delete them, whoever holds them by now, unless it may have begun again."""
-    statement = statements.PROVE_SQLITE if _is_sqlite(connection) else statements.PROVE_POSTGRES
+    statement = statements.PROVE_SQLITE if is_sqlite(connection) else statements.PROVE_POSTGRES
     await connection.execute(statement, {"batch": _json(entries)})
 
 
@@ -264,15 +148,15 @@ async def lost(
 ) -> list[Lost]:
     """Claims of the dead that need the handler's word, locked: a mark was given, or they were lost too often."""
     values = _rescue_values(connection, whose, now) | {"limit": limit}
-    texts = statements.LOST_SQLITE if _is_sqlite(connection) else statements.LOST_POSTGRES
+    texts = statements.LOST_SQLITE if is_sqlite(connection) else statements.LOST_POSTGRES
     found = [dict(row) for row in (await connection.execute(texts[whose.name], values)).mappings()]
-    return [Lost(marked_at=row.pop("marked_at"), entry=_claimed(row)) for row in found]
+    return [Lost(marked_at=row.pop("marked_at"), entry=claimed(row)) for row in found]
 
 
 async def rescue(connection: AsyncConnection, whose: Whose, *, now: datetime | None = None) -> int:
     """Make the other claims of the dead ready again, due now, and return how many."""
     values = _rescue_values(connection, whose, now)
-    if not _is_sqlite(connection):
+    if not is_sqlite(connection):
         return len((await connection.execute(statements.RESCUE_POSTGRES[whose.name], values)).all())
     known = now or datetime.now(UTC)
     values |= dict(zip(("soon", "later"), (sqlite_time(known + delay) for delay in _ALONE_DELAY), strict=True))
@@ -280,23 +164,23 @@ async def rescue(connection: AsyncConnection, whose: Whose, *, now: datetime | N
 
 
 def _rescue_values(connection: AsyncConnection, whose: Whose, now: datetime | None) -> dict[str, Any]:
-    values = _times(connection, now)[0] | {"kind": whose.kind.value, "most": MOST_LOST}
+    values = times(connection, now)[0] | {"kind": whose.kind.value, "most": MOST_LOST}
     if whose.holder is not None:
-        values["holder"] = whose.holder.hex if _is_sqlite(connection) else whose.holder
+        values["holder"] = whose.holder.hex if is_sqlite(connection) else whose.holder
     return values
 
 
 async def overdue(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> tuple[bool, bool]:
     """Whether there is a lease that is over, and whether there is a held entry whose time has come."""
-    statement = statements.OVERDUE_SQLITE if _is_sqlite(connection) else statements.OVERDUE_POSTGRES
-    row = (await connection.execute(statement, _times(connection, now)[0] | {"kind": kind.value})).one()
+    statement = statements.OVERDUE_SQLITE if is_sqlite(connection) else statements.OVERDUE_POSTGRES
+    row = (await connection.execute(statement, times(connection, now)[0] | {"kind": kind.value})).one()
     return bool(row.overrun), bool(row.ripe)
 
 
 async def ripen(connection: AsyncConnection, *, now: datetime | None = None) -> int:
     """Make held entries whose time is over ready, so that they are closed; how many."""
-    statement = statements.RIPEN_SQLITE if _is_sqlite(connection) else statements.RIPEN_POSTGRES
-    return len((await connection.execute(statement, _times(connection, now)[0])).all())
+    statement = statements.RIPEN_SQLITE if is_sqlite(connection) else statements.RIPEN_POSTGRES
+    return len((await connection.execute(statement, times(connection, now)[0])).all())
 
 
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
@@ -312,7 +196,7 @@ async def withdraw(connection: AsyncConnection, subject_id: UUID) -> bool:
 async def due_age(connection: AsyncConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
     """Seconds by which the oldest due entry of each priority is late; 0 where nothing is due."""
     ages = dict.fromkeys(Priority, 0.0)
-    for one in await backlog(connection, kind, now=now):
+    for one in await leasing.backlog(connection, kind, now=now):
         ages[one.priority] = max(ages[one.priority], (now - one.since).total_seconds())
     return ages
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from notifier.outbox.handler import Claimed
-from notifier.outbox.store import Backlog, Turn
+from notifier.outbox.leasing import Backlog, Turn
 from notifier.states import Priority
 
 SHARE = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.BULK: 0.6}

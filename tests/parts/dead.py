@@ -11,7 +11,7 @@ from notifier.db.engine import Database
 from notifier.ids import new_id
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Tried
-from notifier.outbox import store
+from notifier.outbox import leasing, store
 from notifier.outbox.handler import Claimed
 from notifier.outbox.journal import Journal
 from notifier.outbox.marker import BODY_LEASE
@@ -36,9 +36,9 @@ class DeadSender:
         """Claim what is due."""
         async with self.database.write() as connection:
             if suspects:
-                return await store.claim_suspect(connection, claim_of(self.boot_id))
-            due = await store.backlog(connection, EntryKind.EMAIL)
-            return await store.claim(connection, claim_of(self.boot_id, due))
+                return await leasing.claim_suspect(connection, claim_of(self.boot_id))
+            due = await leasing.backlog(connection, EntryKind.EMAIL)
+            return await leasing.claim(connection, claim_of(self.boot_id, due))
 
     async def mark(self, entries: Sequence[Claimed]) -> None:
         """Get permission for their bodies."""

@@ -10,10 +10,11 @@ from sqlalchemy import select
 from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
-from notifier.outbox import store
+from notifier.outbox import leasing, store
 from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Settlement
+from notifier.outbox.leasing import Backlog, Claim, Turn
 from notifier.outbox.marker import BODY_LEASE
-from notifier.outbox.store import Backlog, Claim, Turn, Whose
+from notifier.outbox.store import Whose
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -53,10 +54,10 @@ class Queue:
         """Claim up to `room`; `share` bounds a priority."""
         async with self.database.write() as connection:
             if suspects:
-                return await store.claim_suspect(connection, claim_of(self.holder), now=self.now)
-            due = await store.backlog(connection, EntryKind.EMAIL, now=self.now)
+                return await leasing.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            due = await leasing.backlog(connection, EntryKind.EMAIL, now=self.now)
             wanted = claim_of(self.holder, due, room, **share)
-            return await store.claim(connection, wanted, now=self.now)
+            return await leasing.claim(connection, wanted, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
         """Settle; those whose fence held."""

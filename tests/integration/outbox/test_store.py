@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from parts.queue import ALL, LEASE, OVERRUN, START, Queue, claim_of, ids
 
-from notifier.outbox import store
+from notifier.outbox import leasing, store
 from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -186,11 +186,11 @@ async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> 
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        wanted = claim_of(queue.holder, await store.backlog(connection, EntryKind.EMAIL))
-        (claimed,) = await store.claim(connection, wanted)
+        wanted = claim_of(queue.holder, await leasing.backlog(connection, EntryKind.EMAIL))
+        (claimed,) = await leasing.claim(connection, wanted)
     async with queue.database.write() as connection:
         again = Reschedule(delay=timedelta(hours=1), attempts=0)
         assert len(await store.settle(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
-        assert await store.claim(connection, wanted) == []
+        assert await leasing.claim(connection, wanted) == []
         assert await store.rescue(connection, OVERRUN) == 0

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from notifier.ids import new_id
 from notifier.outbox.handler import Claimed
-from notifier.outbox.store import Backlog, Turn
+from notifier.outbox.leasing import Backlog, Turn
 from notifier.outbox.turns import SLACK, Turns, reserve
 from notifier.states import Priority
 
