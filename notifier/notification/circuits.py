@@ -23,6 +23,7 @@ class Circuits:
         self._log = get_logger()
         self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
         self._is_open = metrics.CIRCUIT_OPEN.labels(relay_name)
+        self._shown_open = False
         self._attempts = {kind: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED}
 
     def obstacle(self, sender: str) -> NotTried | None:
@@ -51,7 +52,9 @@ class Circuits:
             self.relay.closed()
             if (circuit := self._senders.get(address.domain(sender))) is not None:
                 circuit.closed()
-        self._is_open.set(self.relay.is_open)
+        if self.relay.is_open != self._shown_open:
+            self._shown_open = self.relay.is_open
+            self._is_open.set(self._shown_open)
 
     def _failed(self, sender: str, outcome: NotTried) -> None:
         metrics.NOT_TRIED.labels(self._name).inc()

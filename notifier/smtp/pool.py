@@ -30,6 +30,7 @@ class SessionPool:
         self._sweep: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
         self._sessions = metrics.SMTP_SESSIONS.labels(settings.host)
+        self._counted = 0
 
     @asynccontextmanager
     async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
@@ -119,7 +120,9 @@ class SessionPool:
         task.add_done_callback(lambda _: self._leaving.pop(session))
 
     def _count(self) -> None:
-        self._sessions.set(len(self._idle) + len(self._busy))
+        if (count := len(self._idle) + len(self._busy)) != self._counted:
+            self._counted = count
+            self._sessions.set(count)
 
 
 def _is_young(session: Session) -> bool:
