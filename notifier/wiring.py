@@ -133,6 +133,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 if late:
                     transport.abort()
                 await working
+                await asyncio.wait({hearing})
                 await transport.close()
 
 
