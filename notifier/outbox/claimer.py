@@ -11,7 +11,6 @@ from uuid import UUID
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import leasing, turns
 from notifier.outbox.handler import Claimed, Handler
 from notifier.outbox.holder import Holder
@@ -63,6 +62,11 @@ class Claimer:
         async with self._database.read() as connection:
             return await leasing.suspected(connection, self._handler.kind)
 
+    async def close(self) -> None:
+        """Let a look that is under way end, before the database is closed."""
+        if self._sweeping is not None:
+            await asyncio.wait({self._sweeping})
+
     async def _by_turns(self, room: int, counts: Mapping[Priority, int], known: Collection[UUID]) -> list[Claimed]:
         asked = self._turns.ask(room, counts)
         if not asked:
@@ -102,7 +106,7 @@ class Claimer:
     async def _sweep_quietly(self) -> None:
         try:
             await self._sweep()
-        except DatabaseUnavailableError:  # the claim beside it says so
+        except Exception:  # noqa: BLE001 - whatever it is, the claim beside it meets the same, and says so
             self._next_sweep = self._clock.monotonic() + SWEEP_SECONDS
 
     async def _sweep(self) -> None:

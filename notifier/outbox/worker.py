@@ -79,6 +79,7 @@ class Worker:
         rescuing = asyncio.create_task(self._rescuer.run())
         try:
             await self._claim_for_ever()
+            await self._claimer.close()
             await asyncio.gather(*self._batches, return_exceptions=True)
         finally:
             self._settler.close()
