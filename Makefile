@@ -46,10 +46,10 @@ format: .venv
 
 # Needs uv; run after changing dependencies in pyproject.toml.
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra dev \
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra dev \
 	  -c requirements.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group peers \
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \
 	  -o requirements-bench.lock
 
 clean:
