@@ -13,7 +13,7 @@ from notifier.api import schema
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
 from notifier.auth.keys import Caller, Scope
-from notifier.db.engine import unavailable_as_such
+from notifier.db.unavailable import unavailable_as_such
 from notifier.notification import change, find
 from notifier.notification.change import Asked
 from notifier.states import Cause

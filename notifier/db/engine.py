@@ -1,33 +1,31 @@
-"""Connections: one writer and many readers on SQLite, a pool on PostgreSQL, behind the same two methods.
+"""Connections: one writer and many readers on SQLite, a pool on PostgreSQL, behind the same methods.
 
 Whoever opens `write()` owns the transaction: it commits when the block ends and rolls back when it raises. A database
 that cannot be reached is always `DatabaseUnavailableError`, whichever library noticed.
 """
 
 import asyncio
-import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from notifier.errors import DatabaseUnavailableError, LockTimeoutError
+from notifier.db.direct import Connection, Direct
+from notifier.db.unavailable import unavailable_as_such
 
 CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
 POOL_TIMEOUT = 2.0
 STATEMENT_TIMEOUT = 60.0
 READ_SECONDS = 2.5  # of a server that hangs; the driver takes two more to let go
 SQLITE_BUSY_MS = 2000
-LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+POOLED, DIRECT = 6, 10
+"""A process's connections to PostgreSQL: those of SQLAlchemy, and those that do without it."""
 
-# SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
-_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
 # A plan that is made while a table is empty is kept when it has grown to millions of rows.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
@@ -46,14 +44,15 @@ def async_url(url: str) -> URL:
 class Database:
     """A database to read from and write to; open it in the event loop that uses it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str) -> None:
         self.url = async_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
         else:
-            self._writer = _postgres_engine(self.url, pool_size)
+            self._writer = _postgres_engine(self.url, **_pool(POOLED))
+            self._direct = Direct(_postgres_engine(self.url, poolclass=NullPool), most=DIRECT)
             # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -64,16 +63,17 @@ class Database:
             async with self._writer.begin() as connection:
                 yield connection
 
-    @asynccontextmanager
-    async def single(self) -> AsyncIterator[AsyncConnection]:
+    def single(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one writing statement, which on PostgreSQL is a transaction of its own: one round trip."""
-        if self.is_sqlite:
-            async with self.write() as connection:
-                yield connection
-        else:
-            with unavailable_as_such():
-                async with self._reader.connect() as connection:
-                    yield connection
+        return self.write() if self.is_sqlite else self._direct.statement()
+
+    def single_read(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for one statement that only reads."""
+        return self.read() if self.is_sqlite else self._direct.statement(seconds=READ_SECONDS)
+
+    def several(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction like that of `write`, for what is written thousands of times a second."""
+        return self.write() if self.is_sqlite else self._direct.transaction()
 
     async def in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` as one transaction of SQLite's writer, in its thread: one hop there and back, whatever it does.
@@ -116,6 +116,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        if not self.is_sqlite:
+            await self._direct.close()
         await self._writer.dispose()
         await self._reader.dispose()
 
@@ -136,40 +138,15 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
     return result
 
 
-@contextmanager
-def unavailable_as_such() -> Iterator[None]:
-    """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-            raise LockTimeoutError from error
-        if is_unavailable(error):
-            raise DatabaseUnavailableError from error
-        raise
-    except (TimeoutError, OSError, PoolTimeoutError) as error:
-        raise DatabaseUnavailableError from error
-
-
-def is_unavailable(error: DBAPIError) -> bool:
-    """True if the statement may succeed unchanged once the database is well again."""
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return bool(_UNAVAILABLE.match(state))
-    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
-
-
-def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
+def _postgres_engine(url: URL, **pool: Any) -> AsyncEngine:
     engine = create_async_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT,
         connect_args={
             "timeout": CONNECT_TIMEOUT,
             "command_timeout": STATEMENT_TIMEOUT,
             "server_settings": _PLANNING | {"application_name": "notifier"},
         },
+        **pool,
     )
 
     @event.listens_for(engine.sync_engine, "checkout")
@@ -181,13 +158,20 @@ def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
     return engine
 
 
+def _pool(size: int) -> dict[str, Any]:
+    """How an engine keeps connections; nobody waits for one longer than a caller of ours would."""
+    return {
+        "poolclass": AsyncAdaptedQueuePool,
+        "pool_size": size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT,
+    }
+
+
 def _sqlite_engine(url: URL, *, read_only: bool, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT,
+        **_pool(pool_size),
         connect_args={"isolation_level": None, "timeout": SQLITE_BUSY_MS / 1000},
     )
 

@@ -1,12 +1,12 @@
 """What the death of a sender means for the notifications that it held: what it had heard, and what nobody knows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db.direct import Connection
 from notifier.db.tables import Attempt, columns
 from notifier.notification import load, settle
 from notifier.notification.testimony import Testimony
@@ -23,7 +23,7 @@ POISON = Stopped(
 )
 
 
-async def mourn(connection: AsyncConnection, lost: Sequence[Lost], given: Circumstances) -> list[Settlement]:
+async def mourn(connection: Connection, lost: Sequence[Lost], given: Circumstances) -> list[Settlement]:
     """Permitted bodies and unwritable ends are uncertain; what was lost too often, and always alone, is poison."""
     deliveries = await load.deliveries(connection, {one.entry.subject_id for one in lost})
     settlements = []
@@ -45,7 +45,7 @@ def _verdict(lost: Lost) -> Verdict:
 
 
 async def replay(
-    connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]], given: Circumstances
+    connection: Connection, notes: Sequence[tuple[Claimed, Note]], given: Circumstances
 ) -> list[Settlement]:
     """What the dead sender would have settled; nothing for what it had settled already."""
     known = await _recorded(connection, [entry for entry, _ in notes])
@@ -55,12 +55,12 @@ async def replay(
     for entry, testimony in news:
         if (delivery := deliveries.get(entry.subject_id)) is not None:
             # As it was when the try began: a rescue may have called it uncertain since, for want of this very reply.
-            as_it_was = replace(delivery, uncertain_at=testimony.uncertain_at)
+            as_it_was = msgspec.structs.replace(delivery, uncertain_at=testimony.uncertain_at)
             settlements.append(settle.decide(entry, as_it_was, testimony.tried(), given))
     return settlements
 
 
-async def _recorded(connection: AsyncConnection, entries: Sequence[Claimed]) -> set[tuple[UUID, int]]:
+async def _recorded(connection: Connection, entries: Sequence[Claimed]) -> set[tuple[UUID, int]]:
     """The claims whose definite end is in the database."""
     statement = select(_attempt.entry_id, _attempt.lease_no).where(
         tuple_(_attempt.entry_id, _attempt.lease_no).in_([entry.fence for entry in entries]),

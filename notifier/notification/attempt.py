@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
+from notifier.db.direct import Connection
 from notifier.db.tables import Attempt, columns
 from notifier.outcomes import OutcomeName
 
@@ -33,7 +33,7 @@ _ATTEMPTS_SQLITE = _insert.on_conflict_do_update(
 )
 
 
-async def write(connection: AsyncConnection, attempts: Sequence[dict[str, object]]) -> None:
+async def write(connection: Connection, attempts: Sequence[dict[str, object]]) -> None:
     """One row for each claim; where its end was not known, what is heard later takes the place of that."""
     if connection.dialect.name == "sqlite":
         await connection.execute(_ATTEMPTS_SQLITE, attempts)

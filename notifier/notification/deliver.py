@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from notifier.clock import Clock
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.notification import aftermath, load, settle
 from notifier.notification.circuits import Circuits
@@ -97,15 +96,15 @@ class Deliverer:
             if isinstance(end, BaseException):
                 raise end
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
         await settle.write(connection, settled)
 
-    async def mourn(self, connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+    async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
         """Decide about mails whose sender is dead."""
         return await aftermath.mourn(connection, lost, self._circumstances())
 
-    async def replay(self, connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+    async def replay(self, connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         """What a dead sender had heard and could not write down."""
         return await aftermath.replay(connection, notes, self._circumstances())
 
@@ -116,7 +115,7 @@ class Deliverer:
     # -- the steps, in order ----------------------------------------------------------------------
 
     async def _load(self, batch: Sequence[Claimed], desk: Desk) -> list[Work]:
-        async with self._database.read() as connection:
+        async with self._database.single_read() as connection:
             found = await load.deliveries(connection, {entry.subject_id for entry in batch})
         work = []
         for entry in batch:

@@ -2,28 +2,34 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+import msgspec
+from sqlalchemy import text
 
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
-from notifier.db.tables import Notification, NotificationContent, Suppression, TemplateVersion, columns
+from notifier.db.tables import Notification, columns
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
 from notifier.states import WAITING, Reason, Status, WhenUncertain
 from notifier.templating import store as templates
 
-_notification, _content, _suppression = columns(Notification), columns(NotificationContent), columns(Suppression)
-_version = columns(TemplateVersion)
+_notification = columns(Notification)
 REMEMBERED_SOURCES = 256
+_CLOSED_SETS: dict[str, type[StrEnum]] = {
+    "status": Status,
+    "reason": Reason,
+    "suppressed_because": Reason,
+    "when_uncertain": WhenUncertain,
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A notification as the sender needs it."""
 
     id: UUID
@@ -60,22 +66,22 @@ class Delivery:
         )
 
 
-_OWN = [name for name in Delivery.__dataclass_fields__ if name in _notification]
-_suppressed = _suppression.address == func.lower(_notification.recipient)
-_LOAD = (
-    select(*(_notification[name] for name in _OWN), _content.headers, _version.when_uncertain)
-    .add_columns(cast(_content.variables, Text).label("variables"))
-    .add_columns(select(_suppression.reason).where(_suppressed).scalar_subquery().label("suppressed_because"))
-    .join(NotificationContent, _content.notification_id == _notification.id)
-    .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
-)
-# Arrays and not lists of parameters: the statement is prepared once, however many are asked for.
+_OWN = [name for name in Delivery.__struct_fields__ if name in _notification]
+_LOAD = f"""
+SELECT {", ".join(f"n.{name}" for name in _OWN)}, v.when_uncertain,
+       CAST(c.variables AS text) AS variables, CAST(c.headers AS text) AS headers,
+       (SELECT s.reason FROM suppression AS s WHERE s.address = lower(n.recipient)) AS suppressed_because
+FROM notification AS n JOIN notification_content AS c ON c.notification_id = n.id
+LEFT JOIN template_version AS v ON v.id = n.template_version_id
+"""  # noqa: S608 - names of our own columns
+# An array and not a list of parameters: the statement is prepared once, however many are asked for.
 # Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
-_LOAD_POSTGRES = _LOAD.where(
-    text("notification.id = ANY(CAST(:ids AS uuid[]))"),
-    text("notification_content.notification_id = ANY(CAST(:ids AS uuid[]))"),
+_LOAD_POSTGRES = text(
+    f"{_LOAD} WHERE n.id = ANY(CAST(:ids AS uuid[])) AND c.notification_id = ANY(CAST(:ids AS uuid[]))"
 )
-_LOAD_SQLITE = _LOAD.where(text("notification.id IN (SELECT value FROM json_each(:ids))"))
+_LOAD_SQLITE = text(
+    f"{_LOAD} WHERE n.id IN (SELECT value FROM json_each(:ids))"  # noqa: S608 - ours
+).columns(**{name: _notification[name].type for name in _OWN})
 STILL_WANTED = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING))}') AND n.expires_at > {{now}}
@@ -83,13 +89,23 @@ STILL_WANTED = f"""EXISTS (
 """A mail that has neither ended nor expired, and whose address is not suppressed, at the moment of its mark."""
 
 
-async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
+async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """The notifications with these ids."""
     if connection.dialect.name == "sqlite":
         found = await connection.execute(_LOAD_SQLITE, {"ids": json.dumps([id_.hex for id_ in ids])})
     else:
         found = await connection.execute(_LOAD_POSTGRES, {"ids": list(ids)})
-    return {row["id"]: Delivery(**row) for row in found.mappings()}
+    return {row["id"]: _delivery(row) for row in found.mappings()}
+
+
+def _delivery(row: Mapping[str, Any]) -> Delivery:
+    """The row with its closed sets and its header fields read; its variables stay as they are."""
+    values = dict(row)
+    for name, kind in _CLOSED_SETS.items():
+        if values[name] is not None:
+            values[name] = kind(values[name])
+    values["headers"] = json.loads(values["headers"]) if values["headers"] != "{}" else {}
+    return Delivery(**values)
 
 
 class Sources:

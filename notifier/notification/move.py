@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
+from notifier.db.direct import Connection
 from notifier.db.tables import Event, Notification, columns
 from notifier.ids import new_id
 from notifier.states import Cause, EventKind, Reason, Status, sources_of
@@ -45,7 +46,7 @@ class Deed:
     expires_at: datetime | None = None  # a new one
 
 
-async def move(connection: AsyncConnection, moves: Sequence[Move], cause: Cause) -> None:
+async def move(connection: Connection, moves: Sequence[Move], cause: Cause) -> None:
     """Make each step that the machine allows from where the notification stands; the others change nothing."""
     sqlite = connection.dialect.name == "sqlite"
     by_target = sorted(moves, key=lambda m: m.to)

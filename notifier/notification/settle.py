@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from notifier import backoff, suppression
+from notifier.db.direct import Connection
 from notifier.ids import new_id
 from notifier.notification.attempt import write as write_attempts
 from notifier.notification.load import Delivery
@@ -201,7 +200,7 @@ def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome) -> dict[str, 
     }
 
 
-async def write(connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+async def write(connection: Connection, settled: Sequence[Settlement]) -> None:
     """Write the records of these settlements, in the settler's transaction."""
     records = [s.record for s in settled if isinstance(s.record, Record)]
     for cause in (Cause.SENDER, Cause.PROOF):

@@ -14,10 +14,10 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
 from notifier.db import rows
+from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
 from notifier.outbox.intake import Writer
@@ -85,7 +85,7 @@ Refused = IdempotencyKeyReusedError | IdempotencyInProgressError
 """Why one draft of a batch was not written; a value, so that its neighbours are."""
 
 
-async def find_earlier(connection: AsyncConnection, service_id: UUID, keys: Collection[str]) -> dict[Key, Earlier]:
+async def find_earlier(connection: Connection, service_id: UUID, keys: Collection[str]) -> dict[Key, Earlier]:
     """The service's notifications that have these keys."""
     if connection.dialect.name == "sqlite":
         values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
@@ -105,7 +105,7 @@ def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
     )
 
 
-async def _on_postgres(connection: AsyncConnection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
+async def _on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
     batch = rows.parameter([_record(draft) for draft in ordered], sqlite=False)

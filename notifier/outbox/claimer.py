@@ -59,7 +59,7 @@ class Claimer:
 
     async def suspects_are_due(self) -> bool:
         """True if an entry waits that must be alone."""
-        async with self._database.read() as connection:
+        async with self._database.single_read() as connection:
             return await leasing.suspected(connection, self._handler.kind)
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ class Claimer:
 
     async def _sweep(self) -> None:
         started = self._clock.monotonic()
-        async with self._database.read() as connection:
+        async with self._database.single_read() as connection:
             self._turns.swept(await leasing.backlog(connection, self._handler.kind))
         now = self._clock.monotonic()
         self._next_sweep = now + max(SWEEP_SECONDS, SWEEP_SHARE * (now - started))

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from notifier.db.direct import Connection
 from notifier.states import EntryKind, Priority
 
 Fence = tuple[UUID, int]
@@ -134,11 +133,11 @@ class Handler(Protocol):
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Work on the batch and settle each entry exactly once."""
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         """Write what these settlements mean; their fences held, or they are proofs. Never commits."""
 
-    async def mourn(self, connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+    async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
         """Decide about claims whose holder is dead, or whose record cannot be written."""
 
-    async def replay(self, connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+    async def replay(self, connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         """The settlements that a dead process was kept from handing in, from its notes."""

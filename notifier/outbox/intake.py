@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.engine import Database, unavailable_as_such
+from notifier.db.direct import Connection
+from notifier.db.engine import Database
+from notifier.db.unavailable import unavailable_as_such
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 LONGEST_WAIT = 4.5  # seconds until the caller hears 503
@@ -36,7 +37,7 @@ class Writer(Generic[Item, Result]):
     """How items become rows, all or none of them; one result per item, in order."""
 
     # By one statement, which is the transaction, and which waits for no lock longer than so many milliseconds.
-    on_postgres: Callable[[AsyncConnection, Sequence[Item], int], Awaitable[Sequence[Result]]]
+    on_postgres: Callable[[Connection, Sequence[Item], int], Awaitable[Sequence[Result]]]
     # In the thread of the one writer, within a transaction.
     on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
 

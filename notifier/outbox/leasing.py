@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.columns import sqlite_time
+from notifier.db.direct import Connection
 from notifier.outbox import statements
 from notifier.outbox.handler import Claimed
 from notifier.outbox.statements import RANKED
@@ -54,25 +54,25 @@ class Claim:
     reserve: int = 1  # of each priority before rank counts
 
 
-def is_sqlite(connection: AsyncConnection) -> bool:
+def is_sqlite(connection: Connection) -> bool:
     """Which of the two databases it is."""
-    return connection.dialect.name == "sqlite"
+    return bool(connection.dialect.name == "sqlite")
 
 
-def times(connection: AsyncConnection, now: datetime | None) -> tuple[dict[str, Any], datetime]:
+def times(connection: Connection, now: datetime | None) -> tuple[dict[str, Any], datetime]:
     """How to bind `:now`: PostgreSQL uses its own clock unless told; SQLite has no other than ours."""
     known = now or datetime.now(UTC)
     return {"now": sqlite_time(known) if is_sqlite(connection) else now}, known
 
 
-async def backlog(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> list[Backlog]:
+async def backlog(connection: Connection, kind: EntryKind, *, now: datetime | None = None) -> list[Backlog]:
     """Who has due work, of which priority, and since when."""
     statement = statements.BACKLOG_SQLITE if is_sqlite(connection) else statements.BACKLOG_POSTGRES
     rows = await connection.execute(statement, times(connection, now)[0] | {"kind": kind.value})
     return [Backlog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows]
 
 
-async def claim(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
+async def claim(connection: Connection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
     """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
     sqlite = is_sqlite(connection)
     turns = json.dumps([_turn_row(number, turn, sqlite=sqlite) for number, turn in enumerate(wanted.turns)])
@@ -81,7 +81,7 @@ async def claim(connection: AsyncConnection, wanted: Claim, *, now: datetime | N
     return await _lease(connection, statement, wanted, values, now)
 
 
-async def claim_suspect(connection: AsyncConnection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
+async def claim_suspect(connection: Connection, wanted: Claim, *, now: datetime | None = None) -> list[Claimed]:
     """Lease the oldest due entry that has been lost so often that it must be alone."""
     statement = statements.PICK_SUSPECT_SQLITE if is_sqlite(connection) else statements.CLAIM_SUSPECT_POSTGRES
     return await _lease(connection, statement, wanted, {}, now)
@@ -100,7 +100,7 @@ def _turn_row(number: int, turn: Turn, *, sqlite: bool) -> dict[str, Any]:
 
 
 async def _lease(
-    connection: AsyncConnection, statement: TextClause, wanted: Claim, values: dict[str, Any], now: datetime | None
+    connection: Connection, statement: TextClause, wanted: Claim, values: dict[str, Any], now: datetime | None
 ) -> list[Claimed]:
     bound, known = times(connection, now)
     values = values | bound | {"kind": wanted.kind.value}
@@ -120,16 +120,14 @@ def claimed(row: dict[str, Any], *, lease_ends: float = 0.0) -> Claimed:
     return Claimed(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
 
 
-async def suspected(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
+async def suspected(connection: Connection, kind: EntryKind, *, now: datetime | None = None) -> bool:
     """True if an entry is due that must be claimed alone."""
     statement = statements.SUSPECTED_SQLITE if is_sqlite(connection) else statements.SUSPECTED_POSTGRES
     values = times(connection, now)[0] | {"kind": kind.value}
     return (await connection.execute(statement, values)).first() is not None
 
 
-async def disown(
-    connection: AsyncConnection, holder: UUID, known: Collection[UUID], *, now: datetime | None = None
-) -> int:
+async def disown(connection: Connection, holder: UUID, known: Collection[UUID], *, now: datetime | None = None) -> int:
     """Give back what `holder` has claimed without ever hearing of it: all but the `known` entries; how many."""
     bound, _ = times(connection, now)
     if is_sqlite(connection):

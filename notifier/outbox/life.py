@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, columns
 from notifier.errors import DatabaseUnavailableError
@@ -93,6 +93,6 @@ class Life:
         return dead
 
 
-async def forget(connection: AsyncConnection, boot_id: UUID) -> None:
+async def forget(connection: Connection, boot_id: UUID) -> None:
     """Delete the row of a process that has ended."""
     await connection.execute(_FORGET, {"id": boot_id})

@@ -6,8 +6,7 @@ A settlement whose record cannot be written, whatever its neighbours, is kept fo
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import store
@@ -93,7 +92,7 @@ class Settler:
     async def _hold(self, entry: Claimed) -> None:
         """Let the handler say what to make of an end that cannot be written; at least keep it out of every claim."""
 
-        async def mourn(connection: AsyncConnection) -> list[Settlement]:
+        async def mourn(connection: Connection) -> list[Settlement]:
             lost = Lost(entry=entry, marked_at=None, unwritable=True)
             return await write_down(connection, self._handler, await self._handler.mourn(connection, [lost]))
 
@@ -103,7 +102,7 @@ class Settler:
             self._log.exception("held_without_record", entry_id=str(entry.id), error=type(error).__name__)
             held = Settlement(entry=entry, action=Hold())
 
-            async def hold(connection: AsyncConnection) -> list[Settlement]:
+            async def hold(connection: Connection) -> list[Settlement]:
                 await store.settle(connection, [held])
                 return []
 
@@ -112,12 +111,12 @@ class Settler:
             except Exception:  # noqa: BLE001 - its lease ends, and it is rescued as what it is
                 self._log.exception("settlement_dropped", entry_id=str(entry.id))
 
-    async def _when_possible(self, work: Callable[[AsyncConnection], Awaitable[list[Settlement]]]) -> None:
+    async def _when_possible(self, work: Callable[[Connection], Awaitable[list[Settlement]]]) -> None:
         """Do it in a transaction, again and again while the database is away. It returns what had lost its lease."""
         tries = 0
         while True:
             try:
-                async with self._database.write() as connection:
+                async with self._database.several() as connection:
                     stale = await work(connection)
             except DatabaseUnavailableError:
                 if tries == 0:
@@ -141,7 +140,7 @@ class Settler:
             )
 
 
-async def write_down(connection: AsyncConnection, handler: Handler, batch: Sequence[Settlement]) -> list[Settlement]:
+async def write_down(connection: Connection, handler: Handler, batch: Sequence[Settlement]) -> list[Settlement]:
     """Settle what its fence allows, and proofs in any case, with their records; those whose fence did not hold."""
     held = await store.settle(connection, batch)
     kept = {settlement.entry.fence for settlement in held}

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.columns import sqlite_time
+from notifier.db.direct import Connection
 from notifier.db.tables import OutboxEntry
 from notifier.outbox import leasing, statements
 from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Release, Reschedule, Settlement
@@ -46,14 +46,14 @@ def _json(entries: Sequence[Claimed]) -> str:
     return json.dumps([{"id": entry.id.hex, "lease_no": entry.lease_no} for entry in entries])
 
 
-async def _keys(connection: AsyncConnection, statement: TextClause, values: dict[str, Any]) -> set[Fence]:
+async def _keys(connection: Connection, statement: TextClause, values: dict[str, Any]) -> set[Fence]:
     return {(row.id, row.lease_no) for row in await connection.execute(statement, values)}
 
 
 # 1. Enqueue -----------------------------------------------------------------------------------------------------------
 
 
-async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
+async def enqueue(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Write intents to do work, in the transaction that writes what they are about."""
     if entries:
         new = {"state": EntryState.READY, "lease_no": 0, "attempts": 0, "lost": 0, "faults": 0}
@@ -64,7 +64,7 @@ async def enqueue(connection: AsyncConnection, entries: Sequence[NewEntry]) -> N
 
 
 async def mark(
-    connection: AsyncConnection,
+    connection: Connection,
     holder: UUID,
     entries: Sequence[Claimed],
     *,
@@ -89,7 +89,7 @@ async def mark(
 
 
 async def settle(
-    connection: AsyncConnection, batch: Sequence[Settlement], *, now: datetime | None = None
+    connection: Connection, batch: Sequence[Settlement], *, now: datetime | None = None
 ) -> list[Settlement]:
     """Apply each settlement's action; return those whose fence held. The others lost their lease to somebody else."""
     bound, known = times(connection, now)
@@ -134,7 +134,7 @@ def _row_put_back(settlement: Settlement, sqlite_now: datetime | None) -> dict[s
     }
 
 
-async def prove(connection: AsyncConnection, entries: Sequence[Claimed]) -> None:
+async def prove(connection: Connection, entries: Sequence[Claimed]) -> None:
     """Their work is known to be done: delete them, whoever holds them by now, unless it may have begun again."""
     statement = statements.PROVE_SQLITE if is_sqlite(connection) else statements.PROVE_POSTGRES
     await connection.execute(statement, {"batch": _json(entries)})
@@ -143,9 +143,7 @@ async def prove(connection: AsyncConnection, entries: Sequence[Claimed]) -> None
 # 4. Rescue ------------------------------------------------------------------------------------------------------------
 
 
-async def lost(
-    connection: AsyncConnection, whose: Whose, *, limit: int = 500, now: datetime | None = None
-) -> list[Lost]:
+async def lost(connection: Connection, whose: Whose, *, limit: int = 500, now: datetime | None = None) -> list[Lost]:
     """Claims of the dead that need the handler's word, locked: a mark was given, or they were lost too often."""
     values = _rescue_values(connection, whose, now) | {"limit": limit}
     texts = statements.LOST_SQLITE if is_sqlite(connection) else statements.LOST_POSTGRES
@@ -153,7 +151,7 @@ async def lost(
     return [Lost(marked_at=row.pop("marked_at"), entry=claimed(row)) for row in found]
 
 
-async def rescue(connection: AsyncConnection, whose: Whose, *, now: datetime | None = None) -> int:
+async def rescue(connection: Connection, whose: Whose, *, now: datetime | None = None) -> int:
     """Make the other claims of the dead ready again, due now, and return how many."""
     values = _rescue_values(connection, whose, now)
     if not is_sqlite(connection):
@@ -163,21 +161,21 @@ async def rescue(connection: AsyncConnection, whose: Whose, *, now: datetime | N
     return len((await connection.execute(statements.RESCUE_SQLITE[whose.name], values)).all())
 
 
-def _rescue_values(connection: AsyncConnection, whose: Whose, now: datetime | None) -> dict[str, Any]:
+def _rescue_values(connection: Connection, whose: Whose, now: datetime | None) -> dict[str, Any]:
     values = times(connection, now)[0] | {"kind": whose.kind.value, "most": MOST_LOST}
     if whose.holder is not None:
         values["holder"] = whose.holder.hex if is_sqlite(connection) else whose.holder
     return values
 
 
-async def overdue(connection: AsyncConnection, kind: EntryKind, *, now: datetime | None = None) -> tuple[bool, bool]:
+async def overdue(connection: Connection, kind: EntryKind, *, now: datetime | None = None) -> tuple[bool, bool]:
     """Whether there is a lease that is over, and whether there is a held entry whose time has come."""
     statement = statements.OVERDUE_SQLITE if is_sqlite(connection) else statements.OVERDUE_POSTGRES
     row = (await connection.execute(statement, times(connection, now)[0] | {"kind": kind.value})).one()
     return bool(row.overrun), bool(row.ripe)
 
 
-async def ripen(connection: AsyncConnection, *, now: datetime | None = None) -> int:
+async def ripen(connection: Connection, *, now: datetime | None = None) -> int:
     """Make held entries whose time is over ready, so that they are closed; how many."""
     statement = statements.RIPEN_SQLITE if is_sqlite(connection) else statements.RIPEN_POSTGRES
     return len((await connection.execute(statement, times(connection, now)[0])).all())
@@ -186,14 +184,14 @@ async def ripen(connection: AsyncConnection, *, now: datetime | None = None) -> 
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
 
 
-async def withdraw(connection: AsyncConnection, subject_id: UUID) -> bool:
+async def withdraw(connection: Connection, subject_id: UUID) -> bool:
     """Take the work on a subject back while no body may have begun; False if one may have, and the entry stays."""
     await connection.execute(statements.WITHDRAW, {"subject": subject_id})
     left = await connection.execute(statements.LEFT, {"subject": subject_id})
     return int(left.scalar_one()) == 0
 
 
-async def due_age(connection: AsyncConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
+async def due_age(connection: Connection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
     """Seconds by which the oldest due entry of each priority is late; 0 where nothing is due."""
     ages = dict.fromkeys(Priority, 0.0)
     for one in await leasing.backlog(connection, kind, now=now):
@@ -201,7 +199,7 @@ async def due_age(connection: AsyncConnection, kind: EntryKind, now: datetime) -
     return ages
 
 
-async def depth(connection: AsyncConnection) -> dict[EntryState, int]:
+async def depth(connection: Connection) -> dict[EntryState, int]:
     """How many entries are in each state."""
     found = {EntryState(row.state): int(row.depth) for row in await connection.execute(statements.DEPTH)}
     return {state: found.get(state, 0) for state in EntryState}

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from notifier.db.direct import Connection
 from notifier.outbox.handler import Claimed, Desk, Finish, Hold, Lost, Note, Settlement
 from notifier.states import EntryKind
 
@@ -24,11 +23,11 @@ class Plain:
         for entry in batch:
             desk.settle(Settlement(entry=entry, action=Finish()))
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         """Nothing to record."""
 
-    async def mourn(self, _connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+    async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
         return [Settlement(entry=one.entry, action=Hold() if one.unwritable else Finish()) for one in lost]
 
-    async def replay(self, _connection: AsyncConnection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+    async def replay(self, _connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         return [Settlement(entry=entry, action=Finish(), proof=True) for entry, _ in notes]

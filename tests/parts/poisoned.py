@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from notifier.clock import SystemClock
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.ids import new_id
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Settlement
@@ -33,7 +32,7 @@ class Poisoned(Plain):
                 os._exit(9)
             desk.settle(Settlement(entry=entry, action=Finish()))
 
-    async def mourn(self, _connection: AsyncConnection, lost: Sequence[Lost]) -> list[Settlement]:
+    async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
         for one in lost:
             sys.stdout.write(f"poison {one.entry.subject_id}\n")
             sys.stdout.flush()

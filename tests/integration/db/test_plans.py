@@ -6,14 +6,14 @@ and with custom plans, over tables that are empty, that have grown since they we
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from chaos.size import size
 from parts import caller
 from parts.installation import WELCOME, Installation
-from sqlalchemy import event, text
+from parts.statements import executed
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import wiring
@@ -27,27 +27,11 @@ WORKING_SET = {"ix_outbox_entry_leased", "ix_outbox_entry_held"}
 Executed = dict[str, tuple[Any, ...]]
 
 
-@contextmanager
-def recorded(database: Database) -> Iterator[Executed]:
-    """Each statement that is executed in the block, with the parameters of its last time."""
-    found: Executed = {}
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's own signature
-        found[statement] = tuple(parameters[0] if many else parameters)
-
-    engine = database._writer.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 @pytest.fixture
 async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
     """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
     async with postgres_installation.base() as parts:
-        with recorded(parts.database) as executed:
+        with executed(parts.database) as asked:
             async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
                 path = await caller.submit(client, "bob@example.com")
                 for _ in range(2):  # the second is answered from the first
@@ -55,14 +39,14 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 await caller.until(client, path, "sent")
                 await sender.worker._rescuer._tend()
                 await sender.worker._claimer.claim_suspect([], [])
-        yield executed, parts.database
+        yield dict(asked), parts.database
 
 
 async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
     """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
-    executed, database = trip
-    hot = {statement: values for statement, values in executed.items() if not _is_light(statement)}
-    assert len(hot) >= 8, sorted(executed)
+    asked, database = trip
+    hot = {statement: values for statement, values in asked.items() if not _is_light(statement)}
+    assert len(hot) >= 8, sorted(asked)
     async with database._writer.connect() as connection:
         for said in ("TRUNCATE outbox_entry, notification CASCADE", None, "ANALYZE"):
             if said:

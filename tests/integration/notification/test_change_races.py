@@ -15,9 +15,9 @@ from parts.dead import DeadSender
 from parts.handler import Plain
 from parts.installation import Installation
 from parts.relay import Relay
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import wiring
+from notifier.db.direct import Connection
 from notifier.notification import aftermath, settle, testimony
 from notifier.notification.verdict import Circumstances, Tried
 from notifier.outbox import store
@@ -168,7 +168,7 @@ async def test_cancelling_at_once_is_one_event(parts: wiring.Base, client: httpx
 class Recorder(Plain):
     """A handler that writes down what mails' settlements mean, and does nothing else."""
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         await settle.write(connection, settled)
 
 

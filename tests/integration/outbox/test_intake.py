@@ -8,8 +8,8 @@ import pytest
 from parts.queue import Queue
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db.direct import Connection
 from notifier.outbox.intake import Intake, Writer
 
 
@@ -30,7 +30,7 @@ class Ledger:
         """Writes in one statement on each database."""
         return Writer(on_postgres=self._on_postgres, on_sqlite=self._on_sqlite)
 
-    async def _on_postgres(self, connection: AsyncConnection, words: Sequence[str], _lock_ms: int) -> list[str]:
+    async def _on_postgres(self, connection: Connection, words: Sequence[str], _lock_ms: int) -> list[str]:
         self.transactions += 1
         await connection.execute(text("INSERT INTO ledger SELECT unnest(CAST(:words AS text[]))"), {"words": words})
         return [word.upper() for word in words]
@@ -80,7 +80,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
     """Whatever the writer raises is raised where it was submitted; the next submit works."""
     broken = True
 
-    async def on_postgres(connection: AsyncConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
+    async def on_postgres(connection: Connection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
         if broken:
             raise ZeroDivisionError
         return await ledger.writer.on_postgres(connection, words, lock_ms)

@@ -3,16 +3,14 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from parts.handler import Plain
 from parts.installation import Installation
 from parts.queue import Queue
+from parts.statements import executed
 from parts.time import HandClock
-from sqlalchemy import event
 
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
@@ -23,21 +21,6 @@ from notifier.outbox.life import Life
 from notifier.outbox.marker import BODY_LEASE, FIRST_BYTE_SECONDS, Marker
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
-
-
-@contextmanager
-def commits(database: Database) -> Iterator[list[str]]:
-    """The marks that the database is asked for in the block, as statements."""
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if "marked_at = " in statement:
-            asked.append(statement)
-
-    engine = database._writer.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield asked
-    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -59,9 +42,9 @@ async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal
     """Fifty marks asked for at one moment cost two transactions, not fifty."""
     entries, clock = await claimed(queue, 50), HandClock()
     marker = made(queue, journal, clock=clock)
-    with commits(queue.database) as asked:
+    with executed(queue.database) as asked:
         permits = await asyncio.gather(*(marker.mark(entry) for entry in entries))
-    assert 1 <= len(asked) <= 2
+    assert 1 <= len([text for text, _ in asked if "marked_at = " in text]) <= 2
     for permit in permits:
         assert permit is not None
         assert permit.first_byte_by == clock.ticks + FIRST_BYTE_SECONDS

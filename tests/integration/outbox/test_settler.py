@@ -8,9 +8,9 @@ from parts import postgres
 from parts.handler import Plain
 from parts.queue import Queue
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import migrate
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.outbox.handler import Finish, Settlement
 from notifier.outbox.settler import Settler
@@ -25,7 +25,7 @@ class Recorder(Plain):
         self.settled = 0
         self.changed = asyncio.Event()
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         for settlement in (one for one in settled if one.record is not None):
             await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
 

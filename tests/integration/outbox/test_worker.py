@@ -13,9 +13,9 @@ from parts.installation import Installation
 from parts.queue import Queue
 from parts.wire import Proxy
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import SystemClock
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.outbox.handler import Claimed, Desk, Finish, Settlement
 from notifier.outbox.holder import Holder
@@ -187,7 +187,7 @@ class Slow(Plain):
         self.done += len(batch)
         await super().process(batch, desk)
 
-    async def record(self, connection: AsyncConnection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
         self.recording.set()
         await self.open.wait()
         self.recorded += len(settled)

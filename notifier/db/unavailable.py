@@ -1,0 +1,45 @@
+"""What it means that a database is away: one error, whichever library noticed, and however it said so."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from notifier.errors import DatabaseUnavailableError, LockTimeoutError
+
+LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+# SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
+_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+NOTICED = (DBAPIError, TimeoutError, OSError, PoolTimeoutError)
+"""How libraries say it, among other things."""
+
+
+@contextmanager
+def unavailable_as_such() -> Iterator[None]:
+    """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
+    try:
+        yield
+    except NOTICED as error:
+        meant = as_such(error)
+        if meant is error:
+            raise
+        raise meant from error
+
+
+def as_such(error: Exception) -> Exception:
+    """What one of the `NOTICED` errors means; one that the statement itself has caused is itself."""
+    if not isinstance(error, DBAPIError):
+        return DatabaseUnavailableError()
+    if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        return LockTimeoutError()
+    return DatabaseUnavailableError() if is_unavailable(error) else error
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """True if the statement may succeed unchanged once the database is well again."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return bool(_UNAVAILABLE.match(state))
+    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
