@@ -4,8 +4,9 @@
 nor does `NotPermitted`, because the queue took the mail back.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Phase(StrEnum):
@@ -42,8 +43,7 @@ class Refused(StrEnum):
     SIZE = "size"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One SMTP reply: three-digit code, enhanced status code (RFC 3463) where given, and sanitised text."""
 
     code: int
@@ -51,18 +51,16 @@ class Reply:
     text: str = ""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The relay answered the final dot with 250: the mail is its responsibility now (RFC 5321 §4.2.5)."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deferred:
+class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A temporary refusal, or a connection lost before the final dot: surely not sent, so try again."""
 
     phase: Phase
@@ -70,8 +68,7 @@ class Deferred:
     detail: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A permanent refusal: trying again would only repeat it."""
 
     phase: Phase
@@ -80,15 +77,13 @@ class Rejected:
     detail: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Uncertain:
+class Uncertain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The final dot may have arrived and no reply did: the relay may or may not have the mail (RFC 1047)."""
 
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotTried:
+class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The relay was out of reach or misconfigured, so nothing was asked of it about this mail."""
 
     detail: str
@@ -96,8 +91,7 @@ class NotTried:
     needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotPermitted:
+class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The queue did not permit the body, or not up to its last byte: the mail is surely unsent."""
 
     detail: str

@@ -28,15 +28,18 @@ class Circuits:
 
     def obstacle(self, sender: str) -> NotTried | None:
         """Why a mail from this address need not be tried now; None if it may."""
-        circuit = self._senders.get(address.domain(sender))
+        circuit = self._of(sender)
         if circuit is None or not circuit.is_open or circuit.probe_is_due:
             return None
         return NotTried(detail=circuit.reason or "", scope=Scope.SENDER)
 
     def wait_for(self, sender: str) -> timedelta:
         """How long until the relay is asked again about this address's domain."""
-        circuit = self._senders.get(address.domain(sender))
+        circuit = self._of(sender)
         return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
+
+    def _of(self, sender: str) -> Circuit | None:
+        return self._senders.get(address.domain(sender)) if self._senders else None
 
     def learn(self, sender: str, outcome: Outcome, seconds: float) -> None:
         """Open or close circuits, and count."""
@@ -50,7 +53,7 @@ class Circuits:
             if self.relay.is_open:
                 self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
             self.relay.closed()
-            if (circuit := self._senders.get(address.domain(sender))) is not None:
+            if (circuit := self._of(sender)) is not None:
                 circuit.closed()
         if self.relay.is_open != self._shown_open:
             self._shown_open = self.relay.is_open

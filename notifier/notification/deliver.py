@@ -4,23 +4,25 @@ No database connection is held while a relay is spoken to, and whatever happens 
 """
 
 import asyncio
+import logging
 import random
-import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.notification import aftermath, load, settle
 from notifier.notification.circuits import Circuits
+from notifier.notification.gate import Gate
 from notifier.notification.load import Delivery
 from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
-from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Permit, Settlement
+from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
 from notifier.outcomes import Accepted, Outcome, Uncertain
 from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
@@ -38,8 +40,7 @@ LEASE_MARGIN = 0.1
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Work:
+class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """One claimed notification on its way through the steps."""
 
     entry: Claimed
@@ -72,6 +73,7 @@ class Deliverer:
         self._transport = transport
         self._policy = policy
         self._resend_after = timedelta(seconds=settings.resend_after)
+        self.bodies = min(settings.concurrency, transport.connections)
         self._sending = asyncio.Semaphore(settings.concurrency)
         self._clock = clock
         self._closing = False
@@ -207,48 +209,43 @@ class Deliverer:
             recipient=self._policy.envelope_to(one.delivery.recipient),
             wire=rendered.wire,
         )
-        started_at, started = self._clock.now(), time.perf_counter()
-        outcome, permitted = await self._hand_over(one, mail, desk, seconds=left)
-        tried = self._tried(outcome, started_at, seconds=time.perf_counter() - started, sha256=rendered.sha256)
+        gate = Gate(one.entry, desk, self._clock)
+        outcome = await self._hand_over(mail, gate, seconds=left)
+        tried = self._tried(outcome, gate.said_at, seconds=gate.seconds(), sha256=rendered.sha256)
         try:
-            if permitted and not isinstance(outcome, Uncertain):
+            if gate.was_open and not isinstance(outcome, Uncertain):
                 # Before anything else: from here on a killed process has not lost what it has heard.
-                desk.note(one.entry, Testimony.of(tried, one.delivery.uncertain_at).note())
+                desk.note(one.entry, Testimony.of(tried, one.delivery.uncertain_at))
             self._learn(one, tried)
         except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
             self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
         return tried
 
-    async def _hand_over(self, one: Work, mail: Mail, desk: Desk, *, seconds: float) -> tuple[Outcome, bool]:
-        """What the relay says, and whether a body was permitted: then an error of our own leaves it uncertain."""
-        permits: list[asyncio.Future[Permit | None]] = []  # one for each connection on which it was tried
-
-        def before_body() -> asyncio.Future[Permit | None]:
-            permits.append(desk.mark(one.entry))
-            return permits[-1]
-
+    async def _hand_over(self, mail: Mail, gate: Gate, *, seconds: float) -> Outcome:
+        """What the relay says; where a body was permitted, an error of our own leaves it uncertain."""
         try:
-            outcome = await self._transport.send(mail, seconds=seconds, before_body=before_body)
+            return await self._transport.send(mail, seconds=seconds, before_body=gate.ask)
         except Exception as error:
-            if not any(map(_granted, permits)):
+            if not gate.was_open:
                 raise
-            self._log.exception("handing_over_failed", notification_id=str(one.delivery.id))
+            self._log.exception("handing_over_failed", entry_id=str(gate.entry.id))
             detail = f"our own code failed while the mail was handed over: {type(error).__name__}"
-            return Uncertain(detail=detail), True
-        return outcome, any(map(_granted, permits))
+            return Uncertain(detail=detail)
 
     def _learn(self, one: Work, tried: Tried) -> None:
         self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
-        log = self._log.debug if isinstance(tried.outcome, Accepted) else self._log.info
-        log(
-            "tried",
-            notification_id=str(one.delivery.id),
-            entry_id=str(one.entry.id),
-            lease_no=one.entry.lease_no,
-            outcome=type(tried.outcome).__name__.lower(),
-            duration_ms=round(tried.seconds * 1000),
-        )
+        level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
+        if self._log.is_enabled_for(level):
+            self._log.log(
+                level,
+                "tried",
+                notification_id=str(one.delivery.id),
+                entry_id=str(one.entry.id),
+                lease_no=one.entry.lease_no,
+                outcome=type(tried.outcome).__name__.lower(),
+                duration_ms=round(tried.seconds * 1000),
+            )
 
     def _tried(self, outcome: Outcome, started_at: datetime, *, seconds: float = 0.0, sha256: bytes = b"") -> Tried:
         return Tried(
@@ -266,10 +263,6 @@ class Deliverer:
             resend_after=self._resend_after,
             sender_wait=sender_wait,
         )
-
-
-def _granted(permit: asyncio.Future[Permit | None]) -> bool:
-    return permit.done() and not permit.cancelled() and permit.exception() is None and permit.result() is not None
 
 
 def _expired(delivery: Delivery, entry: Claimed) -> Stopped:

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import groupby
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,8 +24,7 @@ _notification = columns(Notification)
 LONGEST_DETAIL = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Move:
+class Move(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One notification's step, with why and when."""
 
     notification_id: UUID

@@ -4,8 +4,9 @@ Deciding is pure; writing happens in the settler's transaction, for the entries 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from notifier import backoff, suppression
 from notifier.db.direct import Connection
@@ -54,8 +55,7 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to write beside the entry."""
 
     move: Move | None = None

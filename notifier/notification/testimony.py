@@ -1,7 +1,7 @@
 """What a try came to, as the JSON that a journal keeps, and back: so that a killed sender is still heard."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -18,7 +18,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
     """A try that ended with a definite reply."""
 
     kind: str  # of the outcome
-    outcome: dict[str, object]
+    outcome: Any  # an `Outcome`, or its fields as the journal has them
     relay: str
     started_at: datetime
     seconds: float
@@ -30,7 +30,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
         """What to remember of a try."""
         return cls(
             kind=type(tried.outcome).__name__,
-            outcome=msgspec.to_builtins(tried.outcome),
+            outcome=tried.outcome,
             relay=tried.relay,
             started_at=tried.started_at,
             seconds=tried.seconds,
@@ -51,7 +51,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
     def tried(self) -> Tried:
         """The try itself."""
         return Tried(
-            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),
+            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),  # one that is an outcome already stays
             relay=self.relay,
             started_at=self.started_at,
             seconds=self.seconds,

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from notifier.outcomes import Outcome
 from notifier.states import Reason, Status
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A relay was asked; how it went."""
 
     outcome: Outcome
@@ -55,8 +56,7 @@ class Faulted:
 Verdict = Tried | Abandoned | Unwritable | Stopped | GivenBack | Faulted
 
 
-@dataclass(frozen=True, kw_only=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What deciding needs besides the verdict."""
 
     now: datetime

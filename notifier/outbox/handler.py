@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
+
 from notifier.db.direct import Connection
 from notifier.states import EntryKind, Priority
 
@@ -28,8 +30,7 @@ class NewEntry:
     due_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entry that this process holds, or a dead one held, under a lease."""
 
     id: UUID
@@ -87,8 +88,7 @@ class Hold:
     attempts: int | None = None  # None: as before
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a claim ended: what becomes of the entry, and what the handler wants recorded in the same transaction."""
 
     entry: Claimed
@@ -115,8 +115,8 @@ class Desk(Protocol):
     def mark(self, entry: Claimed) -> Future[Permit | None]:
         """Ask for permission to do what cannot be undone; None: it must not begin."""
 
-    def note(self, entry: Claimed, note: Note) -> None:
-        """Remember a definite reply where even a killed process finds it again."""
+    def note(self, entry: Claimed, note: Note | msgspec.Struct) -> None:
+        """Remember a definite reply where even a killed process finds it again; as a `Note`, or what becomes one."""
 
 
 class Handler(Protocol):
@@ -124,6 +124,7 @@ class Handler(Protocol):
 
     kind: EntryKind
     slots: int  # entries worked on at the same time
+    bodies: int  # and of those, how many may wait for a mark at the same moment, at the least
     lease: timedelta
     still_wanted: str  # SQL on `e.subject_id`, the time being `{now}`: whether its work may still be done
 

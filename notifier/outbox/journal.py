@@ -44,9 +44,9 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = self._new_file()
 
-    def append(self, entry: Claimed, note: Note) -> None:
+    def append(self, entry: Claimed, note: Note | msgspec.Struct) -> None:
         """Keep a reply, in one write; if that fails, no error, but the journal is not `writable` any more."""
-        line = self._pending[entry.fence] = _encode(Line(entry, dict(note))) + b"\n"
+        line = self._pending[entry.fence] = _encode({"entry": entry, "note": note}) + b"\n"
         if self.writable:
             try:
                 _write(self._file, line)

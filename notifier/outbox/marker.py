@@ -29,7 +29,7 @@ LARGEST_BATCH = 200
 COMPANY_SECONDS = 0.004
 """For so long a mark waits for others while many bodies are under way: each commit costs a write to the disk."""
 COMPANY = 0.7
-"""The part of the slots that is company enough."""
+"""The part of the bodies that is company enough."""
 
 
 class Marker:
@@ -67,7 +67,7 @@ class Marker:
         return future
 
     def _has_company(self) -> bool:
-        return len(self._waiting) >= COMPANY * min(self._handler.slots, self._inside())
+        return len(self._waiting) >= COMPANY * min(self._handler.bodies, self._inside())
 
     async def _flush(self) -> None:
         while self._waiting:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, insert
 
+from notifier.db import rows
 from notifier.db.columns import sqlite_time
 from notifier.db.direct import Connection
 from notifier.db.tables import OutboxEntry
@@ -43,11 +44,11 @@ class Whose:
 
 
 def _json(entries: Sequence[Claimed]) -> str:
-    return json.dumps([{"id": entry.id.hex, "lease_no": entry.lease_no} for entry in entries])
+    return rows.parameter([{"id": entry.id, "lease_no": entry.lease_no} for entry in entries], sqlite=False)
 
 
 async def _keys(connection: Connection, statement: TextClause, values: dict[str, Any]) -> set[Fence]:
-    return {(row.id, row.lease_no) for row in await connection.execute(statement, values)}
+    return {tuple(row) for row in await connection.execute(statement, values)}
 
 
 # 1. Enqueue -----------------------------------------------------------------------------------------------------------
@@ -99,9 +100,9 @@ async def settle(
         statement = statements.FINISH_SQLITE if sqlite else statements.FINISH_POSTGRES
         held |= await _keys(connection, statement, {"batch": _json(finished)})
     if put_back := [s for s in batch if not isinstance(s.action, Finish)]:
-        rows = [_row_put_back(s, known if sqlite else None) for s in put_back]
+        changed = [_row_put_back(s, known if sqlite else None) for s in put_back]
         statement = statements.PUT_BACK_SQLITE if sqlite else statements.PUT_BACK_POSTGRES
-        held |= await _keys(connection, statement, {"batch": json.dumps(rows)} | ({} if sqlite else bound))
+        held |= await _keys(connection, statement, {"batch": json.dumps(changed)} | ({} if sqlite else bound))
     return [s for s in batch if s.entry.fence in held]
 
 

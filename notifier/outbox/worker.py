@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
+
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
@@ -118,7 +120,7 @@ class Worker:
         self._suspicion.acquitted(entry.id)
         return True
 
-    def note(self, entry: Claimed, note: Note) -> None:
+    def note(self, entry: Claimed, note: Note | msgspec.Struct) -> None:
         """Remember a definite reply where even a killed process finds it again."""
         self._holder.journal.append(entry, note)
 

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from notifier.outcomes import Phase
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one transaction carries: envelope and finished bytes."""
 
     sender: str

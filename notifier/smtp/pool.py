@@ -3,26 +3,53 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 
+from notifier.errors import NotifierError
 from notifier.settings import Security, SmtpSettings
-from notifier.smtp.connect import open_session
+from notifier.smtp.connect import RelayUnreachableError, open_session
 from notifier.smtp.session import Session
+from notifier.smtp.transaction import Transaction
 from notifier.telemetry import metrics
 
 MOST_MAILS = 100
 OLDEST_SECONDS = 300.0
 IDLE_SECONDS = 30.0
+PATIENCE_SECONDS = 5.0
+"""How long an announced mail waits for the end of the one before it."""
+REST_SECONDS = 60.0
+
+
+class LeftBehindError(NotifierError):
+    """The mail before did not come to its end in time; nothing of this one was handed over."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A mail that waits for a connection. Its turn is a session to carry it, or None: a place, to open one."""
+
+    transaction: Transaction | None  # None: it wants a connection for something else
+    fresh: bool
+    turn: asyncio.Future[Session | None]
+    patience: asyncio.TimerHandle | None = None  # once it was announced behind another
 
 
 class SessionPool:
-    """At most `max_connections` sessions to the relay, each used by one mail at a time."""
+    """At most `max_connections` sessions to the relay, each used by one mail at a time.
+
+    Where mails wait, the first of them is announced on the connection whose mail has just left, behind its final dot.
+    """
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
-        self._limit = asyncio.Semaphore(settings.max_connections)
+        self._places = settings.max_connections  # that are free
+        self._waiting: deque[_Waiting] = deque()  # first come, first served
+        self._behind: dict[Session, _Waiting] = {}  # who was announced, on which session
+        self._announcing_from = 0.0  # monotonic
         self._idle: list[Session] = []  # the one used last stands last
         self._busy: set[Session] = set()
         self._opening = 0
@@ -32,22 +59,51 @@ class SessionPool:
         self._sessions = metrics.SMTP_SESSIONS.labels(settings.host)
         self._counted = 0
 
-    @asynccontextmanager
-    async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
-        """A session of one's own for one mail; `fresh` asks for a new connection. Raises `RelayUnreachableError`."""
-        async with self._limit:
-            session = (None if fresh else self._reusable()) or await self._open()
-            self._busy.add(session)
-            self._count()
-            try:
-                yield session
-            except BaseException:
-                session.abort()
-                raise
-            finally:
-                self._busy.discard(session)
-                self._give_back(session)
-                self._count()
+    def session(self, *, fresh: bool = False, transaction: Transaction | None = None) -> "Use":
+        """A session of one's own in the block; `fresh` asks for a new connection.
+
+        Raises `RelayUnreachableError`; and `LeftBehindError`, if the transaction was announced in vain.
+        """
+        return Use(self, _Waiting(transaction, fresh, asyncio.get_running_loop().create_future()))
+
+    async def take(self, one: _Waiting) -> Session:
+        """The half of `session` before the block."""
+        if self._places and not self._waiting:
+            self._places -= 1
+        else:
+            session = await self._turn(one)
+            if session is not None:
+                return session
+        try:
+            session = (None if one.fresh else self._reusable()) or await self._open()
+        except BaseException as error:
+            if isinstance(error, RelayUnreachableError):  # for all, or each of them would knock in its turn
+                self._send_away(partial(RelayUnreachableError, error.outcome))
+            self._free_place()
+            raise
+        self._busy.add(session)
+        self._count()
+        return session
+
+    def give_back(self, session: Session) -> None:
+        """The half after it: whoever was announced on the session goes on with it, whatever has become of it."""
+        behind = self._behind.pop(session, None)
+        if behind is not None and not behind.turn.done():
+            if behind.patience is not None:
+                behind.patience.cancel()
+            behind.turn.set_result(session)
+            return
+        self._busy.discard(session)
+        if session.usable:
+            self._keep(session)
+        else:  # or between a command and its reply, because whoever was announced has left
+            session.abort()
+        self._count()
+        self._free_place()
+
+    def announce_later(self) -> None:
+        """An announced mail was dropped without a word: this relay may not like it, so it gets a rest of that."""
+        self._announcing_from = time.monotonic() + REST_SECONDS
 
     async def close(self) -> None:
         """Say goodbye on every idle connection and cut the others."""
@@ -61,9 +117,55 @@ class SessionPool:
         self._count()
 
     def abort(self) -> None:
-        """Cut the connections that are in a transaction."""
+        """Cut the connections that are in a transaction, and send away who waits for one."""
+        self._send_away(LeftBehindError)
         for session in self._busy:
             session.abort()
+
+    async def _turn(self, one: _Waiting) -> Session | None:
+        self._waiting.append(one)
+        try:
+            return await one.turn
+        except BaseException:
+            if one.transaction is not None:
+                one.transaction.withdraw()
+            if one.turn.done() and not one.turn.cancelled() and one.turn.exception() is None:  # it came too late
+                self._return(one.turn.result())
+            raise
+
+    def _return(self, session: Session | None) -> None:
+        if session is None:
+            self._free_place()
+        else:
+            session.abort()
+            self.give_back(session)
+
+    def _send_away(self, why: Callable[[], Exception]) -> None:
+        """All who wait, and have not been announced."""
+        for one in self._waiting:
+            if not one.turn.done():
+                one.turn.set_exception(why())
+        self._waiting.clear()
+
+    def _free_place(self) -> None:
+        while self._waiting:
+            one = self._waiting.popleft()
+            if not one.turn.done():
+                one.turn.set_result(None)
+                return
+        self._places += 1
+
+    def _next_on(self, session: Session) -> Transaction | None:
+        """The mail that is announced on a session whose own mail has left."""
+        while self._waiting and self._waiting[0].turn.done():
+            self._waiting.popleft()
+        first = self._waiting[0] if self._waiting else None
+        may = session.sent + 1 < MOST_MAILS and _is_young(session) and time.monotonic() >= self._announcing_from
+        if first is None or first.transaction is None or first.fresh or not may:
+            return None
+        self._behind[session] = self._waiting.popleft()
+        first.patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, _lose_patience, first)
+        return first.transaction
 
     def _reusable(self) -> Session | None:
         """The idle session used last, so that the others may age out; those past their limits are closed."""
@@ -84,6 +186,7 @@ class SessionPool:
         finally:
             self._opening -= 1
         session.when_lost(partial(self._forget, session))
+        session.ask_for_next = partial(self._next_on, session)
         return session
 
     def _make_room(self) -> None:
@@ -93,11 +196,10 @@ class SessionPool:
         for session in spare[: max(excess, 0)]:
             session.abort()
 
-    def _give_back(self, session: Session) -> None:
-        if session.usable:
-            self._idle.append(session)
-            if self._sweep is None:
-                self._sweep = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep_out)
+    def _keep(self, session: Session) -> None:
+        self._idle.append(session)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep_out)
 
     def _forget(self, session: Session) -> None:
         """A lost connection is kept by nobody."""
@@ -123,6 +225,33 @@ class SessionPool:
         if (count := len(self._idle) + len(self._busy)) != self._counted:
             self._counted = count
             self._sessions.set(count)
+
+
+class Use:
+    """One use of a session."""
+
+    def __init__(self, pool: SessionPool, one: _Waiting) -> None:
+        self._pool = pool
+        self._one = one
+
+    async def __aenter__(self) -> Session:
+        """Wait for one's turn."""
+        self._session = await self._pool.take(self._one)
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the session back; after an exception it carries nothing more."""
+        if error is not None:
+            self._session.abort()
+        self._pool.give_back(self._session)
+
+
+def _lose_patience(one: _Waiting) -> None:
+    """Whoever waits too long behind another goes elsewhere, before the permit is too old."""
+    if not one.turn.done():
+        one.turn.set_exception(LeftBehindError())
 
 
 def _is_young(session: Session) -> bool:

@@ -22,7 +22,7 @@ def parse(code: int, message: str) -> Reply:
     enhanced = found[1] if found else None
     if enhanced:
         lines = [line.removeprefix(enhanced).strip() for line in lines]
-    text = _UNPRINTABLE.sub("?", " ".join(line for line in lines if line))
+    text = _UNPRINTABLE.sub("?", " ".join(filter(None, lines)))
     return Reply(code=code, enhanced=enhanced, text=text[:LONGEST_TEXT])
 
 

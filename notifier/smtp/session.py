@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 
-from notifier.outcomes import Outcome, Phase, Refused, Rejected
+from notifier.outcomes import Outcome
 from notifier.smtp.mail import BeforeBody, Dropped, Mail
 from notifier.smtp.transaction import Offer, Transaction
 from notifier.smtp.wire import Wire
 
 QUIT_SECONDS = 1.0
+QUICK_SECONDS = 1.0
+"""A mail is announced behind another where the one before that took no longer: its permit does not last for ever."""
 
 
 class Session:
@@ -19,6 +21,8 @@ class Session:
         self._offer = offer
         self.opened_at = self.used_at = time.monotonic()
         self.sent = 0
+        self.quick = False  # it answered the last mail soon
+        self.ask_for_next: Callable[[], Transaction | None] = _nobody
 
     @property
     def usable(self) -> bool:
@@ -39,16 +43,22 @@ class Session:
 
         The session may be unusable afterwards.
         """
-        limit = self._offer.size_limit
-        if limit is not None and len(mail.wire) > limit:
-            detail = f"{len(mail.wire)} octets, and the relay takes {limit}"
-            return Rejected(phase=Phase.MAIL, refused=Refused.SIZE, detail=detail)
         deadline = time.monotonic() + seconds
-        transaction = Transaction(self._wire, mail, offer=self._offer, deadline=deadline, before_body=before_body)
-        result = await transaction.run()
+        return await self.carry(Transaction(mail, deadline=deadline, before_body=before_body))
+
+    async def carry(self, transaction: Transaction) -> Outcome | Dropped:
+        """The same for one that was made before, and may have been announced."""
+        started = time.monotonic()
+        result = await transaction.run(self._wire, self._offer, whats_next=self._whats_next)
         self.sent += 1
         self.used_at = time.monotonic()
+        self.quick = self.used_at - started < QUICK_SECONDS
         return result
+
+    def _whats_next(self) -> bytes:
+        """The envelope of the mail that is carried next, if one waits and this relay can be trusted with it."""
+        transaction = self.ask_for_next() if self._offer.pipelining and self.quick else None
+        return transaction.announce(self._offer) if transaction is not None else b""
 
     async def quit(self) -> None:
         """Say goodbye if there is someone to say it to."""
@@ -63,3 +73,7 @@ class Session:
     def abort(self) -> None:
         """Close at once; a transaction on it ends as it would on a dropped connection."""
         self._wire.lose("stopped")
+
+
+def _nobody() -> None:
+    """Nobody waits."""

@@ -1,15 +1,16 @@
 """MAIL, RCPT, DATA and the body for one mail: in one flight where the relay offers PIPELINING, else step by step.
 
 It knows at each moment whether the final dot may have left, which decides whether a mail may be sent again, and begins
-no body without the queue's permit.
+no body without the queue's permit. While the reply to the dot is awaited, the next mail's envelope may have been said.
 """
 
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from notifier.outcomes import Accepted, NotPermitted, Outcome, Phase, Uncertain
+from notifier.outcomes import Accepted, NotPermitted, Outcome, Phase, Refused, Rejected, Uncertain
 from notifier.smtp import replies
 from notifier.smtp.mail import BeforeBody, Dropped, Mail, Permit
 from notifier.smtp.wire import CLOSED, TIMED_OUT, Answer, Wire
@@ -20,6 +21,7 @@ SLOWEST_BYTES_PER_SECOND = 32 * 1024
 RESET_SECONDS = 10.0
 SLICE = 64 * 1024  # octets of a body that are written at once
 _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_SAID = (b"", b"", b"")
 _OK, _FORWARD, _START_INPUT = 250, 251, 354
 _LEADING_DOT = re.compile(rb"\n\.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -35,67 +37,108 @@ class Offer:
 
 
 class Transaction:
-    """One mail on one connection; `clean` tells afterwards whether the connection may carry another."""
+    """One mail, to be carried by one connection; `clean` tells afterwards whether that may carry another."""
 
-    def __init__(self, wire: Wire, mail: Mail, *, offer: Offer, deadline: float, before_body: BeforeBody) -> None:
+    def __init__(self, mail: Mail, *, deadline: float, before_body: BeforeBody) -> None:
         self.clean = False
-        self._wire = wire
+        self.announced = False  # its envelope was said behind the body of the mail before
         self._mail = mail
-        self._offer = offer
         self._deadline = deadline  # seconds of `time.monotonic`
         self._before_body = before_body
         self._permit: asyncio.Future[Permit | None] | None = None
         self._phase = Phase.MAIL
         self._answers: dict[Phase, Answer] = {}
 
-    async def run(self) -> Outcome | Dropped:
-        """All of it. Unless it ends clean, the connection is cut before this returns or raises."""
-        flights = self._flights()
+    def announce(self, offer: Offer) -> bytes:
+        """What to say of it behind the body of the mail before (RFC 2920 §3.1), with the queue asked for its permit.
+
+        Nothing if that cannot be done: what is wrong with this mail must not be heard by the other one.
+        """
+        if not offer.pipelining or self._is_too_large(offer) or not self._is_speakable():
+            return b""
         try:
-            await self._envelope(flights)
+            self._ask()
+        except Exception:  # noqa: BLE001 - it is asked again, and then raises where it belongs
+            return b""
+        self.announced = True
+        return self._flights(offer)[0]
+
+    async def run(self, wire: Wire, offer: Offer, *, whats_next: Callable[[], bytes]) -> Outcome | Dropped:
+        """All of it. Unless it ends clean, the connection is cut before this returns or raises.
+
+        `whats_next` is asked once the body has left: what to say before it is answered.
+        """
+        if self._is_too_large(offer):
+            self.clean = True
+            detail = f"{len(self._mail.wire)} octets, and the relay takes {offer.size_limit}"
+            return Rejected(phase=Phase.MAIL, refused=Refused.SIZE, detail=detail)
+        self._wire, self._offer, self._whats_next = wire, offer, whats_next
+        self._followed = False
+        try:
+            await self._envelope()
             refusal = self._refusal()
             if refusal is not None:
-                self._withdraw()
+                self.withdraw()
                 await self._tidy_up()
-                return self._dropped() if self._wire.out_of_turn else refusal
+                return self._dropped() if wire.out_of_turn else refusal
             permit = await self._permission()
             return permit if isinstance(permit, NotPermitted | Dropped) else await self._body(permit)
         finally:
-            self._withdraw()
-            self._wire.unlimit()
-            self.clean = self.clean and self._wire.idle
+            self.withdraw()
+            wire.unlimit()
+            self.clean = self.clean and (wire.idle or (self._followed and wire.stands))
             if not self.clean:
-                self._wire.lose("given up")
+                wire.lose("given up")
+
+    def withdraw(self) -> None:
+        """A permit that is still being asked for is not wanted any more; nobody waits to hear of it."""
+        if self._permit is not None:
+            self._permit.add_done_callback(_ignore)
+            self._permit.cancel()
+            self._permit = None
 
     # -- the envelope -----------------------------------------------------------------------------
 
-    def _flights(self) -> tuple[bytes, bytes, bytes]:
-        """What is said before the reply to MAIL, RCPT and DATA is waited for. Raises `ValueError` for an address."""
-        if _CONTROL.search(self._mail.sender) or _CONTROL.search(self._mail.recipient):
-            raise ValueError("an address with a control character would be a command of its own")
-        options = f" SIZE={len(self._mail.wire)}" if self._offer.sized else ""
-        if not (self._mail.sender + self._mail.recipient).isascii():
-            options += " SMTPUTF8"  # RFC 6531 §3.4
-        mail = f"MAIL FROM:<{self._mail.sender}>{options}\r\n".encode()
-        rcpt = f"RCPT TO:<{self._mail.recipient}>\r\n".encode()
-        return (mail + rcpt + b"DATA\r\n", b"", b"") if self._offer.pipelining else (mail, rcpt, b"DATA\r\n")
+    def _is_too_large(self, offer: Offer) -> bool:
+        return offer.size_limit is not None and len(self._mail.wire) > offer.size_limit
 
-    async def _envelope(self, flights: tuple[bytes, bytes, bytes]) -> None:
+    def _is_speakable(self) -> bool:
+        return not _CONTROL.search(self._mail.sender + self._mail.recipient)
+
+    def _flights(self, offer: Offer) -> tuple[bytes, bytes, bytes]:
+        """What is said before the reply to MAIL, RCPT and DATA is waited for. Raises `ValueError` for an address."""
+        sender, recipient = self._mail.sender, self._mail.recipient
+        if not self._is_speakable():
+            raise ValueError("an address with a control character would be a command of its own")
+        options = f" SIZE={len(self._mail.wire)}" if offer.sized else ""
+        if not (sender.isascii() and recipient.isascii()):
+            options += " SMTPUTF8"  # RFC 6531 §3.4
+        if offer.pipelining:
+            return f"MAIL FROM:<{sender}>{options}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode(), b"", b""
+        return f"MAIL FROM:<{sender}>{options}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode(), b"DATA\r\n"
+
+    def _ask(self) -> None:
+        """The relay is asked for its 354, and the queue for its permit."""
+        self._permit = asyncio.ensure_future(self._before_body())
+
+    async def _envelope(self) -> None:
         """Speak and listen until the relay has answered all that was said, has refused, or is gone."""
+        wire = self._wire
+        flights = _SAID if self.announced else self._flights(self._offer)
         for phase, flight in zip(_ENVELOPE, flights, strict=True):
             self._phase = phase
-            left = self._deadline - time.monotonic()
-            if flight:
+            if not wire.heard:
+                left = self._deadline - time.monotonic()
                 if left <= 0:
-                    self._wire.lose("no time left")
-                if self._wire.lost is not None:
+                    wire.lose("no time left")
+                if wire.lost is not None:
                     return
-                self._wire.command(flight, answers=flight.count(b"\n"))
-                if flight.endswith(b"DATA\r\n"):  # the relay is asked for its 354, and the queue for its permit
-                    self._permit = asyncio.ensure_future(self._before_body())
-            if not self._wire.heard:
-                self._wire.limit(min(COMMAND_SECONDS[phase], left))
-            answer = await self._wire.answer()
+                if flight:
+                    wire.command(flight, answers=flight.count(b"\n"))
+                    if flight.endswith(b"DATA\r\n"):
+                        self._ask()
+                wire.limit(min(COMMAND_SECONDS[phase], left))
+            answer = await wire.answer()
             if answer is None:
                 return
             self._answers[phase] = answer
@@ -159,12 +202,6 @@ class Transaction:
         permit, self._permit = self._permit.result(), None
         return permit or NotPermitted(detail="not permitted to begin")
 
-    def _withdraw(self) -> None:
-        """A permit that is still being asked for is not wanted any more; nobody waits to hear of it."""
-        if self._permit is not None:
-            self._permit.add_done_callback(_ignore)
-            self._permit.cancel()
-
     # -- the body ---------------------------------------------------------------------------------
 
     async def _body(self, permit: Permit) -> Outcome | Dropped:
@@ -178,12 +215,20 @@ class Transaction:
         self._wire.limit(min(seconds, permit.ends - now))
         if not await self._write(memoryview(data), permit):
             return NotPermitted(detail="the permission ended in the middle of the body")
+        if self._wire.taken:  # else a lost connection would leave it open whether the dot is with the relay
+            self._follow()
         answer = await self._wire.answer()
         if answer is not None:
             return self._verdict(answer)
         if self._wire.taken:
             return Uncertain(detail=f"no reply to the final dot: {self._wire.lost}")
         return self._dropped()
+
+    def _follow(self) -> None:
+        """Say what the next mail has to say; its answers come behind the one to our dot."""
+        if flight := self._whats_next():
+            self._wire.command(flight, answers=flight.count(b"\n"))
+            self._followed = True
 
     async def _write(self, data: memoryview, permit: Permit) -> bool:
         """Write slice after slice as the socket takes them; False if the permit ended before the last one."""

@@ -6,7 +6,8 @@ from notifier.outcomes import Deferred, NotTried, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.connect import RelayUnreachableError
 from notifier.smtp.mail import BeforeBody, Dropped, Mail
-from notifier.smtp.pool import SessionPool
+from notifier.smtp.pool import LeftBehindError, SessionPool
+from notifier.smtp.transaction import Transaction
 
 
 class Transport:
@@ -26,21 +27,25 @@ class Transport:
         """
         until = time.monotonic() + seconds
         dropped: Dropped | None = None
-        for fresh in (False, True):
-            left = until - time.monotonic()
-            if dropped is not None and left <= 0:
-                break
+        while not self._aborted and (dropped is None or time.monotonic() < until):
+            transaction = Transaction(mail, deadline=until, before_body=before_body)
+            fresh = dropped is not None
             try:
-                async with self._pool.session(fresh=fresh) as session:
-                    result = await session.send(mail, seconds=left, before_body=before_body)
+                async with self._pool.session(fresh=fresh, transaction=transaction) as session:
+                    result = await session.carry(transaction)
+            except LeftBehindError:
+                continue
             except RelayUnreachableError as error:
                 return _after(dropped) if dropped and dropped.answered else error.outcome
             if not isinstance(result, Dropped):
                 return result
-            if self._aborted:
-                return NotTried(detail="stopped before the mail was handed over")
+            if transaction.announced and not result.answered:
+                self._pool.announce_later()
             dropped = result if dropped is None or result.answered else dropped
-        assert dropped is not None
+            if fresh:
+                break
+        if dropped is None or self._aborted:
+            return NotTried(detail="stopped before the mail was handed over")
         return _after(dropped)
 
     async def probe(self) -> NotTried | None:

@@ -58,14 +58,14 @@ class Wire(asyncio.Protocol):
 
     def command(self, data: bytes, *, answers: int = 1) -> None:
         """Say one or more commands in one write."""
-        if self.lost is None and not self._transport.is_closing():
-            self.taken = False
+        if self.stands:
             self._owed += answers
             self._transport.write(data)
 
     def body(self, data: memoryview, *, last: bool) -> None:
         """Write a slice of a body. With the last one the relay owes a reply, as soon as nothing of it is left here."""
-        if self.lost is not None or self._transport.is_closing():
+        self.taken = False
+        if not self.stands:
             return
         self._ends_body = last
         self._transport.write(data)
@@ -101,9 +101,14 @@ class Wire(asyncio.Protocol):
         return bool(self._answers)
 
     @property
+    def stands(self) -> bool:
+        """True until the connection is lost or closing."""
+        return self.lost is None and not self._transport.is_closing()
+
+    @property
     def idle(self) -> bool:
-        """True if the connection stands and no reply is owed."""
-        return self.lost is None and not self._owed and not self._transport.is_closing()
+        """True if the connection stands, and no reply is owed or lies here unread."""
+        return not self._owed and not self._answers and self.stands
 
     def limit(self, seconds: float) -> None:
         """Cut the connection in so many seconds, whatever trickles in until then; replaces the limit before."""

@@ -12,7 +12,7 @@ class Plain:
     """Finishes everything, permits everything, records nothing."""
 
     kind = EntryKind.EMAIL
-    slots = 10
+    slots = bodies = 10
     lease = timedelta(minutes=5)
     still_wanted = "1 = 1"
 
