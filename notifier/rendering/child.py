@@ -92,7 +92,7 @@ class CompiledVersion:
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
         try:
-            return render_limited(parts[part].generate, values)
+            return render_limited(parts[part], values)
         except Exception as error:
             raise PartError(_fault_of(part, error)) from error
 

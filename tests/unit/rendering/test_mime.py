@@ -115,7 +115,7 @@ def test_another_mail_has_another_boundary() -> None:
 
 
 def test_a_boundary_in_html_that_is_literal_does_not_end_it() -> None:
-    """HTML that stands in the mail as it is can name another mail's boundary, and its own changes with what it names."""
+    """HTML that stands in the mail as it is may name a boundary: the mail's own changes with what it names."""
     one = parsed(mail(html="<p>_</p>")).get_boundary()
     assert one != parsed(mail(html="<p>__</p>")).get_boundary()
     html = f"<pre>\n--{one}\n--{one}--\n</pre>\n"
