@@ -2,7 +2,7 @@
 
 import hashlib
 from binascii import b2a_base64, b2a_qp
-from itertools import chain
+from functools import lru_cache
 from struct import Struct
 
 from notifier.rendering import headers
@@ -10,8 +10,7 @@ from notifier.rendering.job import MailHeader, Preview, Rendered
 
 SAFE_LINE = 78  # longer lines are wrapped by quoted-printable rather than trusted to every relay
 _BASE64_LINE = 76  # RFC 2045 §6.8
-_BASE64_LINES = Struct(f"{_BASE64_LINE}s" * 16)
-"""Lines that are cut at once: one call for many instead of a slice for each, which took longer than encoding."""
+_LINES_AT_ONCE = 1024
 _STRUCTURED = frozenset({"list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to"})
 
 
@@ -106,10 +105,20 @@ def _is_safe(data: bytes) -> bool:
 
 def _base64(data: bytes) -> bytes:
     encoded = b2a_base64(data, newline=False)
-    rest = len(encoded) - len(encoded) % _BASE64_LINES.size
-    lines = [encoded[start : start + _BASE64_LINE] for start in range(rest, len(encoded), _BASE64_LINE)]
-    whole = chain.from_iterable(_BASE64_LINES.iter_unpack(memoryview(encoded)[:rest]))
-    return b"\r\n".join((*whole, *lines, b""))
+    whole, rest = divmod(len(encoded), _BASE64_LINE)
+    lines: list[bytes] = []
+    for start in range(0, whole, _LINES_AT_ONCE):
+        lines += _cut(min(_LINES_AT_ONCE, whole - start)).unpack_from(encoded, start * _BASE64_LINE)
+    if rest:
+        lines.append(encoded[-rest:])
+    lines.append(b"")
+    return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=64)
+def _cut(lines: int) -> Struct:
+    """What cuts so many lines in one call: a slice for each took longer than encoding."""
+    return Struct(f"{_BASE64_LINE}s" * lines)
 
 
 def _part(content_type: str, encoding: str, body: bytes) -> bytes:
