@@ -20,11 +20,11 @@ class NulInPartError(ValueError):
 
 def compose(header: MailHeader, parts: Preview) -> Rendered:
     """Write the mail. Raises `headers.HeaderValueError` or `NulInPartError` on what cannot stand in one."""
-    text, html = _text(parts.text), _html(parts.html)
-    boundary = _boundary(header.message_id, text, html)
+    head, text, html = _header(header, parts.subject), _text(parts.text), _html(parts.html)
+    boundary = _boundary(head, text, html)
     wire = b"".join(
         (
-            _header(header, parts.subject),
+            head,
             b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="',
             boundary,
             b'"\r\n\r\n--',
@@ -43,13 +43,13 @@ def compose(header: MailHeader, parts: Preview) -> Rendered:
     return Rendered(wire=wire, sha256=hashlib.sha256(wire).digest())
 
 
-def _boundary(message_id: str, text: bytes, html: bytes) -> bytes:
+def _boundary(head: bytes, text: bytes, html: bytes) -> bytes:
     """What separates the parts (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
 
     It has an underscore, which base64 has not. A part that does have one is hashed: it would have to contain 128 bits
     of its own hash, so whoever writes its variables would have to try 2¹²⁸ of them.
     """
-    hashed = hashlib.sha256(message_id.encode())  # or two mails with the same text would share a boundary
+    hashed = hashlib.sha256(head)  # or two mails with the same text would share a boundary
     hashed.update(text)
     if b"_" in html:  # mostly base64, and hashing that took as long as hashing the whole mail
         hashed.update(html)
