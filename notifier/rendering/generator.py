@@ -14,7 +14,7 @@ DICT_NAMES: Final = frozenset(dir(dict))
 
 
 class MailCodeGenerator(CodeGenerator):
-    """Writes reading a key and escaping a value in a third of the time; the environment must not be asynchronous."""
+    """Renders the benchmark's HTML in a third of the time; the environment must not be asynchronous."""
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja's name
         """Have at hand what escapes text, without the object that marks it as escaped: it is only put out."""
