@@ -4,7 +4,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import platform
 import re
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -68,11 +67,6 @@ def children() -> list[int]:
 def limits_of(pid: int) -> str:
     """What the system limits a process to."""
     return Path(f"/proc/{pid}/limits").read_text("ascii")
-
-
-def page_faults(pid: int) -> int:
-    """How often a process was given a page of memory since it started."""
-    return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[7])
 
 
 @pytest.fixture
@@ -161,22 +155,6 @@ async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPo
     limits = limits_of(children()[0])
     assert re.search(rf"Max address space +{MEMORY_LIMIT} +{MEMORY_LIMIT} ", limits)
     assert re.search(r"Max core file size +0 +0 ", limits)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept of freed memory is up to the C library")
-async def test_a_child_that_is_warm_needs_no_new_memory(pool: RenderingPool) -> None:
-    """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
-    sources = {"long": source("{% for line in lines %}<p style='margin: 0'>{{ line }}</p>\n{% endfor %}")}
-    faults = []
-    for lines in (60, 100, 140):
-        jobs = [job("long", lines=["€" * 30] * lines)] * LARGEST_BATCH
-        for _ in range(4):
-            await pool.render(jobs, sources)
-        before = page_faults(children()[0])
-        for _ in range(8):
-            assert kinds(await pool.render(jobs, sources)) == [Rendered] * LARGEST_BATCH
-        faults.append(page_faults(children()[0]) - before)
-    assert max(faults) < LARGEST_BATCH  # else about a hundred in each of the eight, or none at all if it is lucky
 
 
 async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) -> None:
