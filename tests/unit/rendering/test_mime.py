@@ -1,5 +1,6 @@
 """The MIME writer, with the standard library's parser as the oracle."""
 
+import base64
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,6 +112,42 @@ def test_another_mail_has_another_boundary() -> None:
     one, other = (parsed(mail(text)).get_boundary() for text in ("a", "b"))
     assert one != other
     assert contents(mail(f"--{one}\n--{one}--")) == [f"--{one}\n--{one}--\n", "<p>Hello</p>\n"]
+
+
+def test_a_boundary_in_html_that_is_literal_does_not_end_it() -> None:
+    """HTML that stands in the mail as it is may name a boundary: the mail's own changes with what it names."""
+    one = parsed(mail(html="<p>_</p>")).get_boundary()
+    assert one != parsed(mail(html="<p>__</p>")).get_boundary()
+    html = f"<pre>\n--{one}\n--{one}--\n</pre>\n"
+    message = parsed(mail(html=html))
+    assert list(message.iter_parts())[1]["Content-Transfer-Encoding"] == "7bit"
+    assert contents(mail(html=html)) == ["Hello\n", html]
+
+
+@SEARCH
+@given(BODY, BODY)
+def test_the_boundary_stands_in_the_mail_as_often_as_it_separates(text: str, html: str) -> None:
+    """Once where it is named and once before, between and behind the two parts."""
+    wire = mail(text, html)
+    assert wire.count((parsed(wire).get_boundary() or "").encode()) == 4
+
+
+def test_two_mails_that_say_the_same_have_boundaries_of_their_own() -> None:
+    """A mail that is attached to the other cannot end it."""
+    parts = Preview(subject="Hi", html="é", text="é")
+    other = msgspec.structs.replace(HEADER, message_id="<2@shop.example>")
+    boundaries = {parsed(compose(header, parts).wire).get_boundary() for header in (HEADER, other)}
+    assert len(boundaries) == 2
+
+
+@pytest.mark.parametrize(
+    "length", [*range(2, 120), *(57 * lines + more for lines in (48, 1024, 2048, 2100) for more in range(-4, 2)), 9913]
+)
+def test_base64_has_the_lines_of_the_standard_library(length: int) -> None:
+    """However many lines there are and however long the last, they are those of RFC 2045 §6.8."""
+    html = "é" * (length // 2) + "x" * (length % 2)
+    part = mail(html=html).rpartition(b"base64\r\n\r\n")[2].rpartition(b"\r\n--=_")[0]
+    assert part == base64.encodebytes(f"{html}\r\n".encode()).replace(b"\n", b"\r\n")
 
 
 def test_the_header_says_what_it_was_given() -> None:

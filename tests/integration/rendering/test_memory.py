@@ -1,0 +1,53 @@
+"""What a rendering child does with memory that it has freed, as the kernel counts it."""
+
+import json
+import multiprocessing
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from notifier.rendering.job import Job, Mailbox, MailHeader, Rendered
+from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
+from notifier.rendering.source import TemplateSettings, TemplateSource
+
+HEADER = MailHeader(
+    message_id="<1@shop.example>",
+    date=datetime(2026, 3, 9, tzinfo=UTC),
+    sender=Mailbox("shop@shop.example"),
+    recipient="ada@example.com",
+)
+HTML = "{% for line in lines %}<p style='margin: 0'>{{ line }}</p>\n{% endfor %}"
+SOURCE = TemplateSource(
+    files={"subject.txt": "Hi", "body.html": HTML, "body.txt": "x"},
+    sample={"lines": ["a"]},
+    settings=TemplateSettings(name="A"),
+)
+
+
+def page_faults() -> int:
+    """How often the one rendering child was given a page of memory since it started."""
+    (pid,) = (child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering")
+    return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[7])
+
+
+async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
+    """The page faults of eight batches of mails with so many lines, after four that may need more memory."""
+    variables = json.dumps({"lines": ["€" * 30] * lines})
+    jobs = [Job(version="long", locale=None, variables=variables, header=HEADER)] * LARGEST_BATCH
+    before = 0
+    for number in range(12):
+        if number == 4:
+            before = page_faults()
+        results = await pool.render(jobs, {"long": SOURCE})
+        assert [type(result) for result in results] == [Rendered] * LARGEST_BATCH
+    return page_faults() - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept of freed memory is up to the C library")
+async def test_a_child_that_is_warm_needs_no_new_memory() -> None:
+    """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
+    async with RenderingPool(children=1) as pool:
+        faults = [await faults_of_warm_batches(pool, lines) for lines in (60, 100, 140)]
+    assert max(faults) < LARGEST_BATCH  # else about a hundred in each of the eight, or none at all if it is lucky
