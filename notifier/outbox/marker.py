@@ -6,7 +6,6 @@ All that ask at the same moment share a transaction. No database or no journal, 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
 
 from notifier.clock import Clock
@@ -15,12 +14,12 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import store
 from notifier.outbox.handler import Claimed, Fence, Handler, Permit
 from notifier.outbox.holder import Holder
+from notifier.outbox.statements import BODY_LEASE
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
 FIRST_BYTE_SECONDS = 10.0
 """From the moment in which the mark is asked for; later than this the body never begins."""
-BODY_LEASE = timedelta(minutes=20)
 SETTLING_SECONDS = 60.0
 """The part of that lease in which no body may be under way any more, so that its end can be written down."""
 LARGEST_BATCH = 200
@@ -115,7 +114,6 @@ class Marker:
                 connection,
                 self._holder.boot_id,
                 entries,
-                lease=BODY_LEASE,
                 wanted=self._handler.still_wanted,
                 now=None,
             )

@@ -4,6 +4,7 @@ Where the two databases must differ, both texts stand one under the other. Every
 fence (`id`, `lease_no`). `notifier.outbox.store` runs them.
 """
 
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,10 @@ SUSPECT = 2
 """An entry lost so often is claimed alone: it may be what kills its holders."""
 _ID: TypeEngine[Any] = columns(OutboxEntry).id.type
 _TIME = UtcDateTime()
+BODY_LEASE = timedelta(minutes=20)
+"""How long a lease lasts from its mark on, if it would not last longer anyway."""
 _NOW = "coalesce(:now, now())"
+_BEGUN = f"{_NOW} - make_interval(secs => {BODY_LEASE.total_seconds():.0f})"
 _CLAIMED = "id, lease_no, subject_id, service_id, priority, due_at, attempts, lost, faults, fault"
 # The array makes sure that entries are looked up by their ids, whatever the planner believes about their number.
 _WITH_BATCH = (
@@ -164,11 +168,12 @@ DISOWN_SQLITE = text(_DISOWN.format(now=":now", unknown="id NOT IN (SELECT value
 def mark_postgres(wanted: str) -> TextClause:
     """The one gate to the body: only for the present holder, while its lease runs, and only of what is still wanted.
 
-    The lease becomes that of a body. `wanted` is the handler's condition.
+    From here on the lease is that of a body, and lasts longer than `due_at` says. No index knows of a mark, so that the
+    row can stay on its page. `wanted` is the handler's condition.
     """
     return _postgres(f"""
 {_WITH_BATCH}
-UPDATE outbox_entry AS e SET marked_at = {_NOW}, due_at = {_NOW} + make_interval(secs => :lease)
+UPDATE outbox_entry AS e SET marked_at = {_NOW}
 FROM b
 WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no AND e.state = 'leased' AND e.leased_by = :holder AND e.due_at > {_NOW}
   AND {wanted.format(now=_NOW)}
@@ -181,7 +186,7 @@ def mark_sqlite(wanted: str) -> TextClause:
     """The same gate."""
     return _sqlite(
         f"""
-UPDATE outbox_entry AS e SET marked_at = :now, due_at = :ends
+UPDATE outbox_entry AS e SET marked_at = :now
 WHERE {_IN_BATCH} AND state = 'leased' AND leased_by = :holder AND due_at > :now AND {wanted.format(now=":now")}
 RETURNING id, lease_no
 """,
@@ -228,8 +233,9 @@ PROVE_SQLITE = text(f"DELETE FROM outbox_entry WHERE id IN (SELECT value ->> 'id
 
 # 4. Rescue ------------------------------------------------------------------------------------------------------------
 
-# Whose leases are meant: overrun ones, those of one holder, or all there are.
-_WHOSE = {"overrun": "due_at <= {now}", "holder": "leased_by = :holder", "all": "1 = 1"}
+# Whose leases are meant: overrun ones (a mark prolongs its own), those of one holder, or all there are.
+_OVERRUN = "due_at <= {now} AND (marked_at IS NULL OR marked_at <= {begun})"
+_WHOSE = {"overrun": _OVERRUN, "holder": "leased_by = :holder", "all": "1 = 1"}
 
 # Claims of the dead about which the handler must decide: a body may have begun, or they were lost too often.
 _LOST = """
@@ -250,16 +256,16 @@ _DUE_POSTGRES = f"{_NOW} + make_interval(secs => CASE lost WHEN 2 THEN 10 WHEN 3
 _DUE_SQLITE = "CASE lost WHEN 2 THEN :soon WHEN 3 THEN :later ELSE :now END"
 _SKIP = "FOR UPDATE SKIP LOCKED"
 LOST_POSTGRES = {
-    whose: _postgres(_LOST.format(claimed=_CLAIMED, whose=which.format(now=_NOW), lock=_SKIP))
+    whose: _postgres(_LOST.format(claimed=_CLAIMED, whose=which.format(now=_NOW, begun=_BEGUN), lock=_SKIP))
     for whose, which in _WHOSE.items()
 }
 RESCUE_POSTGRES = {
-    whose: _postgres(_RESCUE.format(due=_DUE_POSTGRES, whose=which.format(now=_NOW), lock=_SKIP))
+    whose: _postgres(_RESCUE.format(due=_DUE_POSTGRES, whose=which.format(now=_NOW, begun=_BEGUN), lock=_SKIP))
     for whose, which in _WHOSE.items()
 }
 LOST_SQLITE = {
     whose: _sqlite(
-        _LOST.format(claimed=_CLAIMED, whose=which.format(now=":now"), lock=""),
+        _LOST.format(claimed=_CLAIMED, whose=which.format(now=":now", begun=":begun"), lock=""),
         id=_ID,
         subject_id=_ID,
         service_id=_ID,
@@ -269,16 +275,17 @@ LOST_SQLITE = {
     for whose, which in _WHOSE.items()
 }
 RESCUE_SQLITE = {
-    whose: text(_RESCUE.format(due=_DUE_SQLITE, whose=which.format(now=":now"), lock=""))
+    whose: text(_RESCUE.format(due=_DUE_SQLITE, whose=which.format(now=":now", begun=":begun"), lock=""))
     for whose, which in _WHOSE.items()
 }
 
 # Whether there is anything to rescue or to ripen: one look, because mostly there is not.
-_OVERDUE = """
-SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND due_at <= {now}) AS overrun,
-       EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'held' AND due_at <= {now}) AS ripe
+_OVERDUE = f"""
+SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND {_OVERRUN}) AS overrun,
+       EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'held' AND due_at <= {{now}}) AS ripe
 """
-OVERDUE_POSTGRES, OVERDUE_SQLITE = _postgres(_OVERDUE.format(now=_NOW)), text(_OVERDUE.format(now=":now"))
+OVERDUE_POSTGRES = _postgres(_OVERDUE.format(now=_NOW, begun=_BEGUN))
+OVERDUE_SQLITE = text(_OVERDUE.format(now=":now", begun=":begun"))
 
 # What was held for a person until the notification expired is ready to be closed.
 _RIPEN = "UPDATE outbox_entry SET state = 'ready' WHERE state = 'held' AND due_at <= {now} RETURNING id"

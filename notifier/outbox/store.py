@@ -69,7 +69,6 @@ async def mark(
     holder: UUID,
     entries: Sequence[Claimed],
     *,
-    lease: timedelta,
     wanted: str = "1 = 1",
     now: datetime | None = None,
 ) -> set[Fence]:
@@ -77,13 +76,10 @@ async def mark(
 
     `wanted` is the handler's condition, in SQL.
     """
-    bound, known = times(connection, now)
-    values = bound | {"batch": _json(entries)}
+    values = times(connection, now)[0] | {"batch": _json(entries)}
     if is_sqlite(connection):
-        values |= {"holder": holder.hex, "ends": sqlite_time(known + lease)}
-        return await _keys(connection, statements.mark_sqlite(wanted), values)
-    values |= {"holder": holder, "lease": lease.total_seconds()}
-    return await _keys(connection, statements.mark_postgres(wanted), values)
+        return await _keys(connection, statements.mark_sqlite(wanted), values | {"holder": holder.hex})
+    return await _keys(connection, statements.mark_postgres(wanted), values | {"holder": holder})
 
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
@@ -163,16 +159,23 @@ async def rescue(connection: Connection, whose: Whose, *, now: datetime | None =
 
 
 def _rescue_values(connection: Connection, whose: Whose, now: datetime | None) -> dict[str, Any]:
-    values = times(connection, now)[0] | {"kind": whose.kind.value, "most": MOST_LOST}
+    values, known = times(connection, now)
+    values |= {"kind": whose.kind.value, "most": MOST_LOST}
     if whose.holder is not None:
         values["holder"] = whose.holder.hex if is_sqlite(connection) else whose.holder
+    elif not whose.all and is_sqlite(connection):
+        values["begun"] = sqlite_time(known - statements.BODY_LEASE)
     return values
 
 
 async def overdue(connection: Connection, kind: EntryKind, *, now: datetime | None = None) -> tuple[bool, bool]:
     """Whether there is a lease that is over, and whether there is a held entry whose time has come."""
     statement = statements.OVERDUE_SQLITE if is_sqlite(connection) else statements.OVERDUE_POSTGRES
-    row = (await connection.execute(statement, times(connection, now)[0] | {"kind": kind.value})).one()
+    values, known = times(connection, now)
+    values |= {"kind": kind.value}
+    if is_sqlite(connection):
+        values["begun"] = sqlite_time(known - statements.BODY_LEASE)
+    row = (await connection.execute(statement, values)).one()
     return bool(row.overrun), bool(row.ripe)
 
 

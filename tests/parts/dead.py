@@ -14,7 +14,6 @@ from notifier.notification.verdict import Tried
 from notifier.outbox import leasing, store
 from notifier.outbox.handler import Claimed
 from notifier.outbox.journal import Journal
-from notifier.outbox.marker import BODY_LEASE
 from notifier.outcomes import Outcome
 from notifier.states import EntryKind
 from parts.queue import claim_of
@@ -43,7 +42,7 @@ class DeadSender:
     async def mark(self, entries: Sequence[Claimed]) -> None:
         """Get permission for their bodies."""
         async with self.database.write() as connection:
-            assert len(await store.mark(connection, self.boot_id, entries, lease=BODY_LEASE)) == len(entries)
+            assert len(await store.mark(connection, self.boot_id, entries)) == len(entries)
 
     def hear(self, entry: Claimed, outcome: Outcome, *, uncertain_at: datetime | None = None) -> None:
         """Read a reply, and note it."""

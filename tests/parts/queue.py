@@ -13,7 +13,6 @@ from notifier.ids import new_id
 from notifier.outbox import leasing, store
 from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Settlement
 from notifier.outbox.leasing import Backlog, Claim, Turn
-from notifier.outbox.marker import BODY_LEASE
 from notifier.outbox.store import Whose
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -78,10 +77,15 @@ class Queue:
         async with self.database.write() as connection:
             return await store.lost(connection, whose, now=self.now)
 
+    async def overdue(self) -> bool:
+        """Whether some lease is over."""
+        async with self.database.read() as connection:
+            return (await store.overdue(connection, EntryKind.EMAIL, now=self.now))[0]
+
     async def mark(self, *entries: Claimed) -> set[Fence]:
         """Permit their bodies; the fences of those that still may."""
         async with self.database.write() as connection:
-            return await store.mark(connection, self.holder, entries, lease=BODY_LEASE, now=self.now)
+            return await store.mark(connection, self.holder, entries, now=self.now)
 
     async def states(self) -> dict[EntryState, int]:
         """How many entries are in each state."""

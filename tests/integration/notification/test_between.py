@@ -15,7 +15,6 @@ from notifier.clock import SystemClock
 from notifier.db.tables import Notification, TemplateVersion, columns
 from notifier.notification import load
 from notifier.outbox import store as queue
-from notifier.outbox.marker import BODY_LEASE
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
@@ -207,7 +206,5 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
     claimed = await sender.claim()
     assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
     async with parts.database.write() as connection:
-        marked = await queue.mark(
-            connection, sender.boot_id, claimed, lease=BODY_LEASE, wanted=load.STILL_WANTED, now=now
-        )
+        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=now)
     assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}

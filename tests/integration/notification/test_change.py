@@ -20,7 +20,6 @@ from notifier.errors import NotFoundError
 from notifier.ids import new_id
 from notifier.notification import change
 from notifier.outbox import store
-from notifier.outbox.marker import BODY_LEASE
 from notifier.states import Cause, EntryState, Priority, Resolution, Status
 
 ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED)
@@ -76,7 +75,7 @@ async def test_a_claimed_mail_can_be_cancelled_until_its_mark(
     claimed = await sender.claim()
     assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
     async with parts.database.write() as connection:
-        assert await store.mark(connection, sender.boot_id, claimed, lease=BODY_LEASE) == set()
+        assert await store.mark(connection, sender.boot_id, claimed) == set()
     sender.die()
 
 

@@ -3,14 +3,15 @@
 from datetime import timedelta
 from uuid import UUID
 
+from parts.installation import Installation
 from parts.queue import ALL, Queue
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
 from notifier.outbox import leasing, store
 from notifier.outbox.handler import Finish, Hold, Release, Reschedule, Settlement
-from notifier.outbox.marker import BODY_LEASE
+from notifier.outbox.statements import BODY_LEASE
 from notifier.outbox.store import MOST_LOST, Whose
 from notifier.states import EntryKind, EntryState
 
@@ -25,7 +26,25 @@ async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: Q
     assert await queue.mark(claimed) == {claimed.fence}
     row = await queue.row(entry.id)
     assert row is not None
-    assert (row.marked_at, row.due_at) == (queue.now, queue.now + BODY_LEASE)
+    assert row.marked_at == queue.now
+    queue.now += BODY_LEASE - timedelta(seconds=1)
+    assert (await queue.rescue(), await queue.lost(), await queue.overdue()) == (0, [], False)
+    queue.later(seconds=1)
+    assert await queue.overdue()
+    (lost,) = await queue.lost()
+    assert lost.entry.fence == claimed.fence
+
+
+async def test_a_mark_leaves_the_row_on_its_page(postgres_installation: Installation) -> None:
+    """It touches no index of PostgreSQL's (a heap-only update): what stands before each body is cheap."""
+    async with postgres_installation.base() as base:
+        queue = Queue(base.database)
+        await queue.enqueue()
+        (claimed,) = await queue.claim()
+        async with queue.database.write() as connection:
+            marked = await store.mark(connection, queue.holder, [claimed], now=queue.now)
+            hot = text("SELECT pg_stat_get_xact_tuples_hot_updated('outbox_entry'::regclass)")
+            assert (marked, (await connection.execute(hot)).scalar_one()) == ({claimed.fence}, 1)
 
 
 async def test_no_mark_without_the_lease(queue: Queue) -> None:

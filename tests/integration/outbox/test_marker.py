@@ -18,7 +18,8 @@ from notifier.outbox.handler import Claimed
 from notifier.outbox.holder import Holder
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
-from notifier.outbox.marker import BODY_LEASE, FIRST_BYTE_SECONDS, Marker
+from notifier.outbox.marker import FIRST_BYTE_SECONDS, Marker
+from notifier.outbox.statements import BODY_LEASE
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
