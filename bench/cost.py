@@ -42,7 +42,7 @@ class Cost:
 
 async def read(installation: Installation) -> Cost:
     """The counters now, once every connection to the database is gone: only then has each told what it did."""
-    connection = await asyncpg.connect(_beside(installation))
+    connection = await asyncpg.connect(beside(installation))
     try:
         for _ in range(LOOKS):
             if not await connection.fetchval(_CONNECTED, installation.name):
@@ -86,11 +86,11 @@ async def statements(installation: Installation) -> AsyncIterator[Statements]:
 
 async def _log_statements(installation: Installation, which: str) -> None:
     statement = f"ALTER SYSTEM SET log_statement = '{which}'"
-    await execute(_beside(installation), statement, "SELECT pg_reload_conf()")
+    await execute(beside(installation), statement, "SELECT pg_reload_conf()")
     await asyncio.sleep(RELOAD_SECONDS)  # each process of the server reads its settings when it comes round to it
 
 
-def _beside(installation: Installation) -> str:
+def beside(installation: Installation) -> str:
     """Another database of the same server, so that looking leaves no trace in the one that is measured."""
     return make_url(installation.url).set(database="postgres").render_as_string(hide_password=False)
 

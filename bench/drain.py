@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import cost
 from bench.filling import preload, variables
@@ -13,6 +13,8 @@ from bench.specimen import Specimen, specimen
 from bench.table import Figure, Table, best_and_median
 
 COUNTED = 2000
+FEW = 20
+"""Sessions with which commits and WAL are counted: the more there are, the more mails share a commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,15 @@ class Found:
     limit_name: str
     limits: tuple[float, float]  # messages per second, before and after
     rounds: list[Drained]
+    few: Drained  # with `FEW` sessions
 
     def each(self, name: str) -> float:
         """The median of a cost, divided by the mails."""
         return float(statistics.median(getattr(one.cost, name) / one.mails for one in self.rounds))
+
+    def with_few(self, name: str) -> float:
+        """A cost with few sessions, divided by the mails."""
+        return float(getattr(self.few.cost, name) / self.few.mails)
 
 
 async def measure(made: Installations, relay: Relay, template: str, plan: Plan) -> Table:
@@ -58,9 +65,10 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     filled = await fill(await made.postgresql(), template, plan.mails)
     before = await relay.limit(size=mail.wire, count=plan.limit_mails)
     rounds = []
-    for _ in range(plan.rounds):
+    few = replace(plan.setup, sessions=min(FEW, plan.setup.sessions))
+    for setup in (*[plan.setup] * plan.rounds, few):
         installation = await made.copy(filled.installation)
-        rounds.append(await drain(installation, relay.port, plan.mails, plan.setup))
+        rounds.append(await drain(installation, relay.port, plan.mails, setup))
         await made.remove(installation)
     after = await relay.limit(size=mail.wire, count=plan.limit_mails)
     await made.remove(filled.installation)
@@ -70,7 +78,8 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
         filled=filled,
         limit_name=relay.limit_name,
         limits=(before, after),
-        rounds=rounds,
+        rounds=rounds[:-1],
+        few=rounds[-1],
     )
     return _table(template, plan, found)
 
@@ -106,7 +115,8 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
     cpu = "{:,.0f} / {:,.0f} / {:,.0f} µs".format(
         *(found.each(name) * 1e6 for name in ("parent", "children", "server"))
     )
-    written, transactions, wal, pages = (found.each(name) for name in ("written", "transactions", "wal", "pages"))
+    counted = ("written", "transactions", "wal", "pages")
+    written, transactions, wal, pages = (found.with_few(name) for name in counted)
     submitted = found.filled.wal, found.filled.variables
     command = " ".join(["notifier", *plan.setup.words, "--drain"])
     results = {
@@ -115,6 +125,7 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
         "median": statistics.median(rates),
         "ratio_best": max(ratios),
         "statements": found.statements,
+        "few": found.few.per_second,
         "commits_of_10": written * 10,
         "wal": wal,
         "wal_both": wal + submitted[0] - submitted[1],
@@ -129,13 +140,14 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
             Figure("sender ÷ limit", best_and_median(ratios, "{:.3f}"), is_headline=True),
             Figure("a mail: CPU of parent / children / server", cpu),
             Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
-            Figure("10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_headline=True),
-            Figure("  and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
-            Figure("10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
-            Figure("a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}"),
-            Figure("  and to submit it, of which its variables", "{:,.0f}, {:,} octets".format(*submitted)),
+            Figure(f"with {FEW} sessions", f"{found.few.per_second:,.0f} msg/s"),
+            Figure("  10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_headline=True),
+            Figure("    and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
+            Figure("  10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
+            Figure("  a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}"),
+            Figure("    and to submit it, of which its variables", "{:,.0f}, {:,} octets".format(*submitted)),
             Figure(
-                "  both, beyond its variables", f"{wal + submitted[0] - submitted[1]:,.0f} octets", is_headline=True
+                "    both, beyond its variables", f"{wal + submitted[0] - submitted[1]:,.0f} octets", is_headline=True
             ),
         ],
         results={f"drain.{template}.{name}": value for name, value in results.items()},

@@ -10,7 +10,8 @@ from functools import reduce
 
 import asyncpg
 
-from bench import scrape
+from bench import durations, scrape
+from bench.durations import Durations
 from bench.filling import preload
 from bench.installation import Installation, Installations
 from bench.process import NOTIFIER, running
@@ -52,7 +53,41 @@ class Wave:
     per_second: float
     beside: int  # mails of the other service that were sent meanwhile
     both_per_second: float
-    claims: Histogram
+    claims: "Claims"
+
+
+@dataclass(kw_only=True)
+class Claims:
+    """How long claims took, as the sender sees it and as the server does."""
+
+    seen: Histogram
+    served: Durations
+
+    def __add__(self, other: "Claims") -> "Claims":
+        return Claims(seen=self.seen + other.seen, served=Durations(seconds=self.served.seconds + other.served.seconds))
+
+    def __str__(self) -> str:
+        times = (1000 * each.percentile(q) for each in (self.seen, self.served) for q in (50, 99))
+        return "{:,.0f}, p50 {:.1f} ms, p99 {:.1f} ms; in the server p50 {:.1f}, p99 {:.1f} ms".format(
+            self.seen.count, *times
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A sender that runs."""
+
+    installation: Installation
+    port: int  # of its metrics
+
+    @asynccontextmanager
+    async def claims(self) -> AsyncIterator[Claims]:
+        """The claims of the block, known at its end."""
+        before = await scrape.histogram(self.port, scrape.CLAIMS)
+        found = Claims(seen=before, served=Durations())
+        async with durations.claims(self.installation, found.served):
+            yield found
+        found.seen = await scrape.histogram(self.port, scrape.CLAIMS) - before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +108,9 @@ class Scenario:
         return statistics.median(wave.both_per_second for wave in self.waves)
 
     @property
-    def claims(self) -> Histogram:
+    def claims(self) -> Claims:
         """The claims of all its waves."""
-        return reduce(Histogram.__add__, (wave.claims for wave in self.waves))
+        return reduce(Claims.__add__, (wave.claims for wave in self.waves))
 
 
 async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
@@ -87,11 +122,11 @@ async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
     async with _scene(filled) as scene:
         await scene.history(deferred=plan.deferred, finished=plan.finished)
         filling = time.perf_counter() - started
-        async with _sender(filled, relay, plan) as port:
-            full = await _waves(scene, port, plan)
+        async with _sender(filled, relay, plan) as sending:
+            full = await _waves(scene, sending, plan)
         await scene.ahead(plan.ahead)
-        async with _sender(filled, relay, plan) as port:
-            behind = await _waves(scene, port, plan, first=WAVE + plan.waves)
+        async with _sender(filled, relay, plan) as sending:
+            behind = await _waves(scene, sending, plan, first=WAVE + plan.waves)
     await made.remove(filled)
     trickle, under_snapshot = await _under_snapshot(made, base, relay, plan)
     empty += await _over_empty(made, base, relay, plan)
@@ -116,26 +151,25 @@ async def _base(made: Installations, relay: Relay, plan: Plan) -> Installation:
 
 async def _over_empty(made: Installations, base: Installation, relay: Relay, plan: Plan) -> list[Wave]:
     installation = await made.copy(base)
-    async with _scene(installation) as scene, _sender(installation, relay, plan) as port:
-        waves = await _waves(scene, port, plan)
+    async with _scene(installation) as scene, _sender(installation, relay, plan) as sending:
+        waves = await _waves(scene, sending, plan)
     await made.remove(installation)
     return waves
 
 
 async def _under_snapshot(
     made: Installations, base: Installation, relay: Relay, plan: Plan
-) -> tuple[Histogram, list[Wave]]:
+) -> tuple[Claims, list[Wave]]:
     """Mails arrive and leave while one snapshot is held; then the waves, with it still held."""
     installation = await made.copy(base)
     async with _scene(installation) as scene, _scene(installation) as idle:
         await idle.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await idle.connection.fetchval("SELECT count(*) FROM outbox_entry")
-        async with _sender(installation, relay, plan) as port:
-            before = await scrape.histogram(port, scrape.CLAIMS)
-            await _trickle(scene, plan)
-            claims = await scrape.histogram(port, scrape.CLAIMS) - before
+        async with _sender(installation, relay, plan) as sending:
+            async with sending.claims() as claims:
+                await _trickle(scene, plan)
             await scene.until_sent(TRICKLE, plan.trickled, patience=plan.patience)
-            waves = await _waves(scene, port, plan)
+            waves = await _waves(scene, sending, plan)
     await made.remove(installation)
     return claims, waves
 
@@ -151,20 +185,19 @@ async def _trickle(scene: Scene, plan: Plan) -> None:
         await asyncio.sleep(TICK)
 
 
-async def _waves(scene: Scene, port: int, plan: Plan, *, first: int = WAVE) -> list[Wave]:
+async def _waves(scene: Scene, sending: Sending, plan: Plan, *, first: int = WAVE) -> list[Wave]:
     """One wave after the other, each of a family of ids of its own."""
-    return [await _wave(scene, port, plan, family) for family in range(first, first + plan.waves)]
+    return [await _wave(scene, sending, plan, family) for family in range(first, first + plan.waves)]
 
 
-async def _wave(scene: Scene, port: int, plan: Plan, family: int) -> Wave:
+async def _wave(scene: Scene, sending: Sending, plan: Plan, family: int) -> Wave:
     """Mails that arrive at once, from the first try to the last settle, and the claims of that time."""
-    before = await scrape.histogram(port, scrape.CLAIMS)
     beside = (await scene.sent_of(AHEAD, SENDABLE)).count
-    started = time.time()
-    await scene.arrive(family, range(plan.mails))
-    sent = await scene.until_sent(family, plan.mails, patience=plan.patience)
+    async with sending.claims() as claims:
+        started = time.time()
+        await scene.arrive(family, range(plan.mails))
+        sent = await scene.until_sent(family, plan.mails, patience=plan.patience)
     beside = (await scene.sent_of(AHEAD, SENDABLE)).count - beside
-    claims = await scrape.histogram(port, scrape.CLAIMS) - before
     whole = sent.count == plan.mails
     rate = sent.count / (sent.last - (sent.first if whole else started))
     both = (sent.count + beside) / (sent.last - started)
@@ -187,18 +220,19 @@ async def _scene(installation: Installation) -> AsyncIterator[Scene]:
 
 
 @asynccontextmanager
-async def _sender(installation: Installation, relay: Relay, plan: Plan) -> AsyncIterator[int]:
-    """A sender until the block ends; yields the port of its metrics."""
+async def _sender(installation: Installation, relay: Relay, plan: Plan) -> AsyncIterator[Sending]:
+    """A sender until the block ends."""
+    await durations.log_durations(installation)
     port = free_port()
     settings = plan.setup.settings(installation, relay.port)
     async with running(
         [NOTIFIER, *plan.setup.words], settings | {"NOTIFIER_SENDER__METRICS_PORT": str(port)}
     ) as sender:
         await sender.line()
-        yield port
+        yield Sending(installation=installation, port=port)
 
 
-def _table(plan: Plan, scenarios: list[Scenario], trickle: Histogram, filling: float) -> Table:
+def _table(plan: Plan, scenarios: list[Scenario], trickle: Claims, filling: float) -> Table:
     empty = statistics.median(scenarios[0].rates)
     figures = [Figure("rows filled in", f"{filling:.0f} s")]
     results: dict[str, float] = {}
@@ -206,9 +240,10 @@ def _table(plan: Plan, scenarios: list[Scenario], trickle: Histogram, filling: f
         figures += _figures(scenario, plan, empty)
         results |= _results(scenario, empty)
     figures.append(
-        Figure(f"claims while {plan.trickle:,} mails/s come and go under it", _claims(trickle), is_headline=True)
+        Figure(f"claims while {plan.trickle:,} mails/s come and go under it", str(trickle), is_headline=True)
     )
-    results["growth.trickle.claim_p99"] = trickle.percentile(99)
+    results["growth.trickle.claim_p99"] = trickle.served.percentile(99)
+    results["growth.trickle.claim_p99_seen"] = trickle.seen.percentile(99)
     beside = f"beside {plan.deferred:,} deferred, {plan.finished:,} finished, {plan.ahead:,} of another service"
     return Table(
         title=f"(e) growth: {plan.mails:,} {TEMPLATE} {beside}; a snapshot held for {plan.trickle_seconds:.0f} s",
@@ -223,14 +258,9 @@ def _figures(scenario: Scenario, plan: Plan, empty: float) -> list[Figure]:
     beside = f"; {scenario.both:,.0f} with the other service" if any(wave.beside for wave in scenario.waves) else ""
     return [
         Figure(scenario.name, f"{median_and_range(scenario.rates, '{:,.0f}')} msg/s{beside}{missing}"),
-        Figure(f"  {scenario.name}: claims", _claims(scenario.claims), is_headline=True),
+        Figure(f"  {scenario.name}: claims", str(scenario.claims), is_headline=True),
         Figure(f"  {scenario.name} ÷ empty", f"{scenario.both / empty:.2f}", is_headline=True),
     ]
-
-
-def _claims(claims: Histogram) -> str:
-    p50, p99 = (1000 * claims.percentile(q) for q in (50, 99))
-    return f"{claims.count:,.0f}, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
 def _results(scenario: Scenario, empty: float) -> Mapping[str, float]:
@@ -238,5 +268,6 @@ def _results(scenario: Scenario, empty: float) -> Mapping[str, float]:
     return {
         f"{key}.rate": statistics.median(scenario.rates),
         f"{key}.ratio": scenario.both / empty,
-        f"{key}.claim_p99": scenario.claims.percentile(99),
+        f"{key}.claim_p99": scenario.claims.served.percentile(99),
+        f"{key}.claim_p99_seen": scenario.claims.seen.percentile(99),
     }

@@ -15,7 +15,7 @@ from functools import partial
 
 from bench.process import ChildFailedError, module, running
 
-SESSIONS = 20
+SESSIONS = 40
 READY_SECONDS = 5.0
 LIMIT_SECONDS = 60.0
 _PATH = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
