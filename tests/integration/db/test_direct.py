@@ -1,0 +1,211 @@
+"""The driver without SQLAlchemy in between: the same errors, nothing left under way, no connection lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from parts.installation import Installation
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from notifier.db import direct
+from notifier.db.direct import Connection
+from notifier.db.engine import DIRECT, Database
+from notifier.db.tables import Suppression
+from notifier.errors import DatabaseUnavailableError, LockTimeoutError
+from notifier.states import Reason
+
+ONE = text("SELECT 1 AS one")
+ADD = text("INSERT INTO word VALUES (:word)")
+TERMINATE = text("SELECT pg_terminate_backend(:pid)")
+BACKEND = text("SELECT pg_backend_pid() AS pid")
+
+
+@pytest.fixture
+async def database(postgres_installation: Installation) -> AsyncIterator[Database]:
+    async with postgres_installation.base() as base:
+        async with base.database.write() as connection:
+            await connection.execute(text("CREATE TABLE word (word text PRIMARY KEY)"))
+        yield base.database
+
+
+async def words(database: Database) -> list[str]:
+    async with database.single_read() as connection:
+        return sorted(row.word for row in await connection.execute(text("SELECT word FROM word")))
+
+
+async def write(database: Database, *new: str, then: Callable[[Connection], object] = bool) -> None:
+    """Add words in one transaction, and do something before its end."""
+    async with database.several() as connection:
+        for word in new:
+            await connection.execute(ADD, {"word": word})
+        then(connection)
+
+
+async def backend(database: Database) -> int:
+    async with database.single() as connection:
+        return int((await connection.execute(BACKEND)).first().pid)
+
+
+async def test_rows_are_read_by_name(database: Database) -> None:
+    """A column is an attribute and a key; one that is not there is neither."""
+    statement = text("SELECT CAST(:id AS uuid) AS id, CAST(:at AS timestamptz) AS at, :id = :id AS same")
+    values = {"id": uuid4(), "at": datetime(2026, 11, 24, tzinfo=UTC)}
+    async with database.single_read() as connection:
+        found = await connection.execute(statement, values)
+    row = found.first()
+    assert (UUID(bytes=row.id.bytes), row["at"], row.same) == (values["id"], values["at"], True)
+    assert dict(found.mappings()[0]) == dict(row)
+    assert not hasattr(row, "another")
+
+
+async def test_a_statement_may_bring_its_values(database: Database) -> None:
+    """One that SQLAlchemy has built is converted by SQLAlchemy's own types."""
+    values = {"address": "a@b.org", "reason": Reason.RECIPIENT_REFUSED, "detail": "", "created_at": datetime.now(UTC)}
+    async with database.several() as connection:
+        await connection.execute(insert(Suppression).values(values))
+        found = await connection.execute(text("SELECT reason, created_at FROM suppression"))
+    assert [tuple(row) for row in found] == [("recipient_refused", values["created_at"])]
+
+
+async def test_an_empty_result_has_no_first_row(database: Database) -> None:
+    """Asked for the first row of nothing, it says None."""
+    async with database.single_read() as connection:
+        assert (await connection.execute(text("SELECT word FROM word"))).first() is None
+
+
+async def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
+    """What was written before an error of the database's, or of ours, is not there; what ended well is."""
+    with pytest.raises(IntegrityError):
+        await write(database, "ada", "ada")
+    with pytest.raises(ZeroDivisionError):
+        await write(database, "bob", then=lambda _: 1 / 0)
+    await write(database, "eve")
+    assert await words(database) == ["eve"]
+
+
+async def test_a_connection_is_used_again(database: Database) -> None:
+    """After a good end and after an error that the server has answered."""
+    first = await backend(database)
+    with pytest.raises(DBAPIError):
+        async with database.single() as connection:
+            await connection.execute(text("SELECT 1 / 0"))
+    assert await backend(database) == first
+
+
+async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> None:
+    """The transaction is gone with its connection, and the next one gets another."""
+    first = await backend(database)
+    begun = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with database.several() as connection:
+            await connection.execute(ADD, {"word": "ada"})
+            begun.set()
+            await connection.execute(text("SELECT pg_sleep(60)"))
+
+    writing = asyncio.create_task(write_and_wait())
+    await begun.wait()
+    writing.cancel()
+    assert isinstance((await asyncio.gather(writing, return_exceptions=True))[0], asyncio.CancelledError)
+    assert await backend(database) != first
+    async with asyncio.timeout(5):  # the row is not locked by anybody
+        await write(database, "ada")
+    assert await words(database) == ["ada"]
+
+
+async def test_a_read_that_takes_too_long_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like one through SQLAlchemy: the database counts as away."""
+    monkeypatch.setattr("notifier.db.engine.READ_SECONDS", 0.1)
+    with pytest.raises(DatabaseUnavailableError):
+        async with database.single_read() as connection:
+            await connection.execute(text("SELECT pg_sleep(60)"))
+    assert await words(database) == []
+
+
+async def test_a_lock_in_the_way_has_its_own_error(database: Database) -> None:
+    """`lock_timeout` is told apart from a server that is away."""
+    impatient = text(
+        "WITH limits AS (SELECT set_config('lock_timeout', '50', true)) INSERT INTO word SELECT :word FROM limits"
+    )
+
+    async def meet() -> None:
+        async with database.single() as connection:
+            await connection.execute(impatient, {"word": "ada"})
+
+    async with database.several() as holder:
+        await holder.execute(ADD, {"word": "ada"})
+        with pytest.raises(LockTimeoutError):
+            await meet()
+
+
+async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> None:
+    """The event loop has seen it go: nobody hears of it."""
+    pid = await backend(database)
+    async with database.write() as other:
+        await other.execute(TERMINATE, {"pid": pid})
+    (idle,) = database._direct._idle
+    async with asyncio.timeout(5):
+        while not idle.driver.is_closed():  # noqa: ASYNC110 - the driver tells nobody
+            await asyncio.sleep(0.01)
+    assert await backend(database) != pid
+
+
+async def test_a_connection_lost_in_a_statement_is_the_database_away(database: Database) -> None:
+    """An error once, and the next one gets another connection."""
+    pid = await backend(database)
+
+    async def sleep() -> None:
+        async with database.single() as connection:
+            sleeping = asyncio.ensure_future(connection.execute(text("SELECT pg_sleep(60)")))
+            async with database.write() as other:
+                await other.execute(TERMINATE, {"pid": pid})
+            await sleeping
+
+    with pytest.raises(DatabaseUnavailableError):
+        await sleep()
+    assert await backend(database) != pid
+
+
+async def test_a_lost_commit_is_the_database_away(database: Database) -> None:
+    """Nobody knows whether it was committed, so it is not called done."""
+    with pytest.raises(DatabaseUnavailableError):
+        await write(database, "ada", then=lambda connection: connection.driver.terminate())  # type: ignore[attr-defined]
+    assert await words(database) == []
+
+
+async def test_who_finds_no_connection_hears_it_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are in use: unavailable after a moment, and nothing is lost for those who come later."""
+    monkeypatch.setattr(direct, "ROOM_SECONDS", 0.05)
+    uses = [database.single() for _ in range(DIRECT)]
+    for use in uses:
+        await use.__aenter__()
+    with pytest.raises(DatabaseUnavailableError):
+        async with database.single():
+            pass
+    for use in uses:
+        await use.__aexit__(None, None, None)
+    assert len({await backend(database) for _ in range(3)}) == 1
+
+
+async def test_no_server_is_the_database_away() -> None:
+    """A connection that cannot be made takes no place for good."""
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    for _ in range(DIRECT + 1):
+        with pytest.raises(DatabaseUnavailableError):
+            async with nowhere.single() as connection:
+                await connection.execute(ONE)
+    await nowhere.close()
+
+
+async def test_a_parameter_of_the_wrong_type_is_an_error_of_the_statement(database: Database) -> None:
+    """The driver refuses it before the server hears of it: not the database away, and no connection lost."""
+    pid = await backend(database)
+    with pytest.raises(DBAPIError) as raised:
+        async with database.single() as connection:
+            await connection.execute(ADD, {"word": 7})
+    assert isinstance(raised.value.orig, asyncpg.DataError)
+    assert await backend(database) == pid
