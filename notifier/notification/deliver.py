@@ -78,6 +78,7 @@ class Deliverer:
         self._clock = clock
         self._closing = False
         self._log = get_logger()
+        self._least = self._log.get_effective_level()  # of what is logged: asking for it costs more than the answer
 
     # -- what the worker asks ---------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class Deliverer:
         self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
-        if self._log.is_enabled_for(level):
+        if level >= self._least:
             self._log.log(
                 level,
                 "tried",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 
 from notifier.clock import Clock
 from notifier.outbox.handler import Claimed, Desk, Permit
@@ -12,23 +13,29 @@ class Gate:
 
     def __init__(self, entry: Claimed, desk: Desk, clock: Clock) -> None:
         self.entry = entry
-        self.said_at = clock.now()  # when the relay was first told of it: not before, it may have waited for its turn
-        self._started = time.perf_counter()
         self._desk = desk
         self._clock = clock
+        # When the relay was first told of the mail, which may have waited for its turn before; None: it was never told.
+        self._said_at: datetime | None = None
+        self._said = 0.0  # the same in seconds of `time.perf_counter`
         self._permits: list[asyncio.Future[Permit | None]] = []
 
     def ask(self) -> asyncio.Future[Permit | None]:
         """The relay is told of the mail now: ask whether its body may follow."""
-        if not self._permits:
-            self.said_at, self._started = self._clock.now(), time.perf_counter()
+        if self._said_at is None:
+            self._said_at, self._said = self._clock.now(), time.perf_counter()
         permit = self._desk.mark(self.entry)
         self._permits.append(permit)
         return permit
 
+    @property
+    def said_at(self) -> datetime:
+        """When the relay was first told of the mail, or now."""
+        return self._said_at or self._clock.now()
+
     def seconds(self) -> float:
-        """How long it has taken until now."""
-        return time.perf_counter() - self._started
+        """How long that is ago."""
+        return time.perf_counter() - self._said if self._said_at is not None else 0.0
 
     @property
     def was_open(self) -> bool:

@@ -173,5 +173,7 @@ async def _overrun(scene: Scene) -> None:
     early = "'2026-01-01 00:00:00.000000'"
     async with scene.parts.database.write() as connection:
         await connection.execute(
-            text(f"UPDATE outbox_entry SET due_at = {early} WHERE state = '{EntryState.LEASED.value}'")
+            text(
+                f"UPDATE outbox_entry SET due_at = {early}, marked_at = {early} WHERE state = '{EntryState.LEASED.value}'"
+            )
         )
