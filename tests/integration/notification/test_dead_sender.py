@@ -17,7 +17,7 @@ from notifier.outbox import store
 from notifier.outbox.handler import Claimed
 from notifier.outbox.store import Whose
 from notifier.outcomes import Accepted, Deferred, Phase, Refused, Rejected, Reply
-from notifier.states import EntryKind, EntryState
+from notifier.states import EntryKind
 
 QUEUED = Reply(code=250, enhanced="2.0.0", text="queued as 4711")
 BUSY = Deferred(phase=Phase.BODY, reply=Reply(code=451, enhanced="4.3.0", text="try later"))
@@ -173,7 +173,5 @@ async def _overrun(scene: Scene) -> None:
     early = "'2026-01-01 00:00:00.000000'"
     async with scene.parts.database.write() as connection:
         await connection.execute(
-            text(
-                f"UPDATE outbox_entry SET due_at = {early}, marked_at = {early} WHERE state = '{EntryState.LEASED.value}'"
-            )
+            text(f"UPDATE outbox_entry SET due_at = {early}, marked_at = {early} WHERE state = 'leased'")
         )
