@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from notifier import wiring
 from notifier.api.schema import NotificationIn
+from notifier.cli import output
 from notifier.db import directory
 from notifier.settings import Settings
 from notifier.telemetry import logging
@@ -47,4 +48,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    output.run(main())  # in the event loop of the commands
