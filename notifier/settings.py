@@ -80,7 +80,15 @@ class SmtpSettings(_Part):
 class SenderSettings(_Part):
     """The background sender."""
 
-    concurrency: int = Field(20, ge=1, le=500, description="Mails in delivery at the same time, per process.")
+    concurrency: int = Field(
+        20,
+        ge=1,
+        le=500,
+        description=(
+            "Mails in delivery at the same time, per process. Above the connections: the next mail is announced before"
+            " the last is answered."
+        ),
+    )
     render_children: int = Field(
         0, ge=0, le=64, description="Processes that render, per sender process. 0: one for two processors, at most 4."
     )

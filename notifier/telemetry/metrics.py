@@ -18,7 +18,7 @@ DUE_AGE_SECONDS = Gauge(
 ENTRIES = Gauge("notifier_outbox_entries", "Outbox entries by state.", ["state"], registry=REGISTRY)
 CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
 CLAIM_SECONDS = Histogram(
-    "notifier_claim_seconds", "Time of one claim in the database.", buckets=CLAIM_BUCKETS, registry=REGISTRY
+    "notifier_claim_seconds", "Time of one claim, as the sender sees it.", buckets=CLAIM_BUCKETS, registry=REGISTRY
 )
 IN_PROCESS = Gauge("notifier_in_process", "Entries held by this process.", ["kind"], registry=REGISTRY)
 RESCUED = Counter("notifier_rescued_total", "Entries whose lease ended without a word.", registry=REGISTRY)
