@@ -20,8 +20,8 @@ SUSPECT = 2
 """An entry lost so often is claimed alone: it may be what kills its holders."""
 _ID: TypeEngine[Any] = columns(OutboxEntry).id.type
 _TIME = UtcDateTime()
-BODY_LEASE = timedelta(minutes=20)
-"""How long a lease lasts from its mark on, if it would not last longer anyway."""
+_TYPES: dict[str, TypeEngine[Any]] = {"id": _ID, "subject_id": _ID, "service_id": _ID, "due_at": _TIME}
+BODY_LEASE = timedelta(minutes=20)  # from the mark on
 _NOW = "coalesce(:now, now())"
 _BEGUN = f"{_NOW} - make_interval(secs => {BODY_LEASE.total_seconds():.0f})"
 _CLAIMED = "id, lease_no, subject_id, service_id, priority, due_at, attempts, lost, faults, fault"
@@ -130,10 +130,7 @@ WITH
       ORDER BY e.due_at, e.id LIMIT :room)),{_PICKED.format(materialized="")}
 SELECT {_CLAIMED} FROM outbox_entry JOIN picked USING (id, due_at)
 """,
-    id=_ID,
-    subject_id=_ID,
-    service_id=_ID,
-    due_at=_TIME,
+    **_TYPES,
 )
 LEASE_SQLITE = text(
     "UPDATE outbox_entry SET state = 'leased', lease_no = lease_no + 1, leased_by = :holder, marked_at = NULL,"
@@ -145,13 +142,11 @@ _SUSPECT_DUE = f"FROM outbox_entry WHERE {_ALONE} AND kind = :kind AND due_at <=
 CLAIM_SUSPECT_POSTGRES = _postgres(
     f"WITH picked AS MATERIALIZED (SELECT id, due_at {_SUSPECT_DUE.format(now=_NOW)} FOR UPDATE SKIP LOCKED){_LEASE}"
 )
-PICK_SUSPECT_SQLITE = _sqlite(
-    f"SELECT {_CLAIMED} {_SUSPECT_DUE.format(now=':now')}", id=_ID, subject_id=_ID, service_id=_ID, due_at=_TIME
-)
+PICK_SUSPECT_SQLITE = _sqlite(f"SELECT {_CLAIMED} {_SUSPECT_DUE.format(now=':now')}", **_TYPES)
 
 # Whether an entry that must be claimed alone is due.
-SUSPECTED_POSTGRES = _postgres(f"SELECT 1 {_SUSPECT_DUE.format(now=_NOW)}")
-SUSPECTED_SQLITE = text(f"SELECT 1 {_SUSPECT_DUE.format(now=':now')}")
+_SUSPECTED = f"SELECT 1 {_SUSPECT_DUE}"
+SUSPECTED_POSTGRES, SUSPECTED_SQLITE = _postgres(_SUSPECTED.format(now=_NOW)), text(_SUSPECTED.format(now=":now"))
 
 # Entries that this process holds without knowing it: its claim was committed, and the reply was lost.
 _DISOWN = """
@@ -168,8 +163,7 @@ DISOWN_SQLITE = text(_DISOWN.format(now=":now", unknown="id NOT IN (SELECT value
 def mark_postgres(wanted: str) -> TextClause:
     """The one gate to the body: only for the present holder, while its lease runs, and only of what is still wanted.
 
-    From here on the lease is that of a body, and lasts longer than `due_at` says. No index knows of a mark, so that the
-    row can stay on its page. `wanted` is the handler's condition.
+    It prolongs the lease, yet not in `due_at`: no index knows of a mark. `wanted` is the handler's condition.
     """
     return _postgres(f"""
 {_WITH_BATCH}
@@ -266,10 +260,7 @@ RESCUE_POSTGRES = {
 LOST_SQLITE = {
     whose: _sqlite(
         _LOST.format(claimed=_CLAIMED, whose=which.format(now=":now", begun=":begun"), lock=""),
-        id=_ID,
-        subject_id=_ID,
-        service_id=_ID,
-        due_at=_TIME,
+        **_TYPES,
         marked_at=_TIME,
     )
     for whose, which in _WHOSE.items()

@@ -11,7 +11,6 @@ from parts.installation import Installation
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from notifier.db import direct
 from notifier.db.direct import Connection
 from notifier.db.engine import DIRECT, Database
 from notifier.db.tables import Suppression
@@ -117,9 +116,8 @@ async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> 
     assert await words(database) == ["ada"]
 
 
-async def test_a_read_that_takes_too_long_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> None:
     """Like one through SQLAlchemy: the database counts as away."""
-    monkeypatch.setattr("notifier.db.engine.READ_SECONDS", 0.1)
     with pytest.raises(DatabaseUnavailableError):
         async with database.single_read() as connection:
             await connection.execute(text("SELECT pg_sleep(60)"))
@@ -177,9 +175,8 @@ async def test_a_lost_commit_is_the_database_away(database: Database) -> None:
     assert await words(database) == []
 
 
-async def test_who_finds_no_connection_hears_it_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None:
     """All are in use: unavailable after a moment, and nothing is lost for those who come later."""
-    monkeypatch.setattr(direct, "ROOM_SECONDS", 0.05)
     uses = [database.single() for _ in range(DIRECT)]
     for use in uses:
         await use.__aenter__()
