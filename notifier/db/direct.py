@@ -133,12 +133,15 @@ class Direct:
         await self._engine.dispose()
 
     async def take(self) -> DirectConnection:
-        """An open connection, the one used last if there is one; for `Use`. Raises what keeps it from being had."""
-        if self._room.locked():
-            async with asyncio.timeout(ROOM_SECONDS):
+        """An open connection, the one used last if there is one; for `Use`. Raises `DatabaseUnavailableError`.
+
+        Whatever keeps a connection from being opened, nothing was asked of the database, so it may be asked again.
+        """
+        try:
+            async with asyncio.timeout(ROOM_SECONDS if self._room.locked() else None):
                 await self._room.acquire()
-        else:
-            await self._room.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailableError from error
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -147,8 +150,10 @@ class Direct:
             proxy = await self._engine.raw_connection()
             connection = DirectConnection(proxy.driver_connection)
             proxy.detach()  # from now on it is ours
-        except BaseException:
+        except BaseException as error:
             self._room.release()
+            if isinstance(error, Exception):
+                raise DatabaseUnavailableError from error
             raise
         return connection
 
@@ -171,10 +176,7 @@ class Use:
 
     async def __aenter__(self) -> DirectConnection:
         """Take a connection, and begin."""
-        try:
-            self._connection = await self._direct.take()
-        except Exception as error:
-            raise _meaning(error) from error
+        self._connection = await self._direct.take()
         self._connection.seconds = self._seconds
         if self._in_transaction:
             await self._say("BEGIN")
@@ -185,7 +187,7 @@ class Use:
     ) -> None:
         """Commit, or roll back, and give the connection back."""
         # Whoever was cancelled, or has waited too long, leaves a statement under way.
-        whole = not isinstance(error, (asyncio.CancelledError, TimeoutError))
+        whole = not (_is_lost(error) or isinstance(error, (asyncio.CancelledError, TimeoutError)))
         if self._in_transaction and whole:
             await self._say("COMMIT" if error is None else "ROLLBACK")
         self._direct.give_back(self._connection, whole=whole)
@@ -200,10 +202,16 @@ class Use:
             raise _meaning(error) from error
 
 
+def _is_lost(error: BaseException | None) -> bool:
+    """The driver's words for a connection that is closed or out of step; a `ValueError` is about a parameter."""
+    lost = isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError))
+    return lost and not isinstance(error, ValueError)
+
+
 def _meaning(error: BaseException) -> BaseException:
     """The error that SQLAlchemy would have raised, or what that means."""
-    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
-        return DatabaseUnavailableError()  # the connection is closed
+    if _is_lost(error):
+        return DatabaseUnavailableError()
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
         kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else DBAPIError
         error = kind("direct", None, error)

@@ -188,9 +188,11 @@ async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None
     assert len({await backend(database) for _ in range(3)}) == 1
 
 
-async def test_no_server_is_the_database_away() -> None:
-    """A connection that cannot be made takes no place for good."""
-    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+@pytest.mark.parametrize("name", [None, "nothing"], ids=["no server", "no such database"])
+async def test_no_connection_is_the_database_away(database: Database, name: str | None) -> None:
+    """Whatever the reason; and a connection that cannot be made takes no place for good."""
+    url = "postgresql://nobody@127.0.0.1:1/nothing" if name is None else database.url.set(database=name)
+    nowhere = Database(url if isinstance(url, str) else url.render_as_string(hide_password=False))
     for _ in range(DIRECT + 1):
         with pytest.raises(DatabaseUnavailableError):
             async with nowhere.single() as connection:
