@@ -21,6 +21,9 @@ SETTLE_SECONDS = size(60, 120)
 PACE = Pace(delay=0.12)
 SETTINGS = {"SENDER__CONCURRENCY": str(SESSIONS), "SENDER__RESEND_AFTER": "2", "SENDER__LEASE": "60"}
 
+# The same in flight, on half as many connections: one mail under way on each, and one announced behind it.
+ANNOUNCED = SETTINGS | {"SENDER__CONCURRENCY": str(2 * SESSIONS), "SMTP__MAX_CONNECTIONS": str(SESSIONS // 2)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Storm:
@@ -69,6 +72,14 @@ async def test_kills_on_postgresql(postgres_scene: Scene) -> None:
     fleet = await postgres_scene.begin(PACE, SETTINGS)
     await fleet.start_all("first", "second")
     await _survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), least_unknown=size(0, 50)))
+
+
+@pytest.mark.timeout(size(300, 1200))
+async def test_kills_while_mails_are_announced(postgres_scene: Scene) -> None:
+    """A killed sender leaves two mails of each connection that nobody knows about, and no more."""
+    fleet = await postgres_scene.begin(PACE, ANNOUNCED)
+    await fleet.start_all("first", "second")
+    await _survive(postgres_scene, Storm(kills=size(4, 100), pause=(0.3, 2.0), least_unknown=size(0, 25)))
 
 
 @pytest.mark.timeout(size(300, 600))
