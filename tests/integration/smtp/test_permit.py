@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import msgspec
 import pytest
 from parts.permit import at_once, ending_in, permit
 from parts.relay import DROP, HANG, STALL, Relay
@@ -129,7 +130,7 @@ async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay)
     async def ask() -> Permit:
         return replace(permit(), may_go_on=may_go_on)
 
-    mail = replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
+    mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
     assert asked == 6
     assert [received.data for received in relay.received] == [mail.wire]
