@@ -54,14 +54,15 @@ class Transaction:
 
         Nothing if that cannot be done: what is wrong with this mail must not be heard by the other one.
         """
-        if not offer.pipelining or self._is_too_large(offer) or not self._is_speakable():
+        if not offer.pipelining or self._is_too_large(offer):
             return b""
         try:
+            flight = self._flights(offer)[0]
             self._ask()
-        except Exception:  # noqa: BLE001 - it is asked again, and then raises where it belongs
+        except Exception:  # noqa: BLE001 - it is tried again, and then raises where it belongs
             return b""
         self.announced = True
-        return self._flights(offer)[0]
+        return flight
 
     async def run(self, wire: Wire, offer: Offer, *, whats_next: Callable[[], bytes]) -> Outcome | Dropped:
         """All of it. Unless it ends clean, the connection is cut before this returns or raises.
