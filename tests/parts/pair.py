@@ -1,17 +1,16 @@
-"""Two mails on one connection: the second waits for it, and is announced while the relay keeps the first one waiting."""
+"""Two mails for one connection: the second is announced while the relay keeps the first one waiting for a reply."""
 
 import asyncio
 import socket
 from dataclasses import dataclass, field
-
-from parts.permit import Queue, at_once, permit
-from parts.relay import HOLD, Relay
 
 from notifier.outcomes import Accepted, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.mail import BeforeBody, Mail
 from notifier.smtp.session import Session
 from notifier.smtp.transport import Transport
+from parts.permit import Queue, at_once, permit
+from parts.relay import HOLD, Relay
 
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
 QUEUED = "250 2.0.0 queued"
@@ -45,6 +44,7 @@ class Pair:
 
     relay: Relay
     queue: Queue = field(default_factory=queue)  # of the second mail
+    seconds: float = 5.0  # for each mail
 
     async def open(self) -> None:
         """A connection that has carried Eve's mail quickly."""
@@ -63,7 +63,7 @@ class Pair:
 
     def send(self, mail: Mail, before_body: BeforeBody = at_once) -> asyncio.Task[Outcome]:
         """A mail on its way."""
-        return asyncio.create_task(self.transport.send(mail, seconds=5, before_body=before_body))
+        return asyncio.create_task(self.transport.send(mail, seconds=self.seconds, before_body=before_body))
 
     async def end(self) -> tuple[Outcome | BaseException, Outcome | BaseException]:
         """Let the relay say its word; what becomes of the two."""

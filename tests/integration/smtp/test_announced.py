@@ -1,4 +1,4 @@
-"""A mail that waits is announced behind the final dot of the one before: when, when not, and who hears what is wrong."""
+"""A mail that waits is announced behind the dot of the one before: when, when not, and who hears what is wrong."""
 
 import asyncio
 import socket
