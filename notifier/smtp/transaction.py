@@ -253,7 +253,7 @@ class Transaction:
             return Accepted(reply=reply)
         if not _is_refusal(answer):  # nor do the answers behind it belong to what the next mail has said
             self._wire.lose(f"unexpected reply: {reply}", out_of_turn=True)
-        if self._wire.out_of_turn:
+        if not _is_refusal(answer) or self._wire.out_of_turn:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if answer.code == replies.CLOSING:
             return self._dropped(str(reply))
