@@ -162,7 +162,15 @@ class Transaction:
         answer = self._answers[self._phase]
         if answer.code == replies.CLOSING:
             return self._dropped(str(answer))
+        if self.announced and not self._is_told_to_us(refused):
+            self._wire.lose(f"a refusal that does not fit: {answer}", out_of_turn=True)
+            return self._dropped()
         return replies.judge(self._phase, replies.parse(answer.code, answer.text))
+
+    def _is_told_to_us(self, refused: list[Phase]) -> bool:
+        """False if one reply too many to the mail before would look the same; on a fresh connection nothing would."""
+        whole = len(self._answers) == len(_ENVELOPE)
+        return whole and (Phase.MAIL not in refused or len(refused) == len(_ENVELOPE))
 
     def _dropped(self, detail: str | None = None) -> Dropped:
         first = self._answers.get(Phase.MAIL)

@@ -98,6 +98,28 @@ async def test_a_reply_too_many_behind_the_dots_is_not_believed(pair: Pair, rela
     assert relay.connections == 2
 
 
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(pair: Pair, relay: Relay, step: str) -> None:
+    """B8, B9: an announced mail believes no refusal that stands alone, because it may not be about it."""
+    relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP)
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert pair.received == [ADA.recipient, BOB.recipient]
+
+
+async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(pair: Pair, relay: Relay) -> None:
+    """B8, B9: MAIL refused and RCPT answered with 250 do not fit together; on a fresh connection it hears its own."""
+    relay.say(BOB.recipient, "RCPT", "550 5.1.1 no such user", times=2)
+    relay.say(BOB.recipient, "DATA", HANG)
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Rejected)
+    assert str(second.reply) == "550 5.1.1 no such user"
+
+
 @pytest.mark.parametrize(("step", "kind"), [("MAIL", Deferred), ("RCPT", Accepted)])
 async def test_a_reply_too_few_is_not_made_up(pair: Pair, relay: Relay, step: str, kind: type[Outcome]) -> None:
     """B9: where one of the announced mail's replies has no end and swallows the next, none is taken for another."""
