@@ -187,11 +187,11 @@ class Transaction:
             self._wire.command(b".\r\n")
             answer = await self._wire.answer()
             self.clean = answer is not None and 500 <= answer.code < 600  # noqa: PLR2004
-        elif self._permits(Phase.MAIL):
+        elif self._permits(Phase.MAIL) or self.announced:  # then it shows whether the answers before were in step
             self._wire.command(b"RSET\r\n")
             answer = await self._wire.answer()
             self.clean = answer is not None and answer.code == _OK
-            if answer is not None and answer.code == _START_INPUT:
+            if (self.announced and not self.clean) or (answer is not None and answer.code == _START_INPUT):
                 self._wire.lose(f"unexpected reply: {answer}", out_of_turn=True)
         else:
             self.clean = True  # without MAIL there is nothing to reset

@@ -18,7 +18,7 @@ class UnrulyRelay:
         self.rng = rng
         self.port = 0
         self.scripts: dict[str, Script] = {}  # by tag, which is the sender
-        self.before: dict[str, list[Script]] = {}  # what was said on the connection before a mail came
+        self.company: dict[str, list[Script]] = {}  # all the mails of its connection, in order
         self.talks: set[Talk] = set()  # connections that are open
 
     async def __aenter__(self) -> Self:
@@ -51,7 +51,7 @@ class Talk(Unruly):
 
     def _script_of(self, line: bytes) -> Script:
         tag = line[line.index(b"<") + 1 : line.index(b"@")].decode()
-        self._relay.before[tag] = [*self._heard_of]
+        self._relay.company[tag] = self._heard_of
         self._heard_of.append(self._relay.scripts[tag])
         return self._heard_of[-1]
 

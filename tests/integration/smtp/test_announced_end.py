@@ -120,6 +120,18 @@ async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(pair: Pa
     assert str(second.reply) == "550 5.1.1 no such user"
 
 
+@pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
+async def test_a_refusal_too_many_is_shown_by_the_reset(pair: Pair, relay: Relay, refused: str) -> None:
+    """B8, B9: it is not told to a mail that is refused as well, although the answers so far seem to fit together."""
+    pair.seconds = 0.5
+    relay.say(BOB.sender if refused == "MAIL" else BOB.recipient, refused, "550 5.7.1 no", times=2)
+    relay.say(BOB.recipient, "DATA", HANG)  # so that the last answer does not come together with the others
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert "for somebody else" not in str(second)
+
+
 @pytest.mark.parametrize(("step", "kind"), [("MAIL", Deferred), ("RCPT", Accepted)])
 async def test_a_reply_too_few_is_not_made_up(pair: Pair, relay: Relay, step: str, kind: type[Outcome]) -> None:
     """B9: where one of the announced mail's replies has no end and swallows the next, none is taken for another."""
