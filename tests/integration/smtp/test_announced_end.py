@@ -63,13 +63,14 @@ async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
 
 
 @pytest.mark.parametrize("then", [HANG, DROP])
+@pytest.mark.parametrize("behind", [FOREIGN, "\r\n".join([FOREIGN] * 3)], ids=["one", "three"])
 @pytest.mark.parametrize("reply", ["220 hello", "354 go ahead", "garbage", "199 what"])
 async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
-    pair: Pair, relay: Relay, reply: str, then: str
+    pair: Pair, relay: Relay, reply: str, behind: str, then: str
 ) -> None:
     """B8, B9: a refusal one place too late was meant for the mail before, so the announced one does not hear it."""
     relay.say(BOB.sender, "MAIL", then)
-    await pair.begin(reply=f"{reply}\r\n{FOREIGN}")
+    await pair.begin(reply=f"{reply}\r\n{behind}")
     first, second = await pair.end()
     assert isinstance(first, Uncertain)
     assert isinstance(second, Accepted)
