@@ -54,14 +54,15 @@ class Transaction:
 
         Nothing if that cannot be done: what is wrong with this mail must not be heard by the other one.
         """
-        if not offer.pipelining or self._is_too_large(offer) or not self._is_speakable():
+        if not offer.pipelining or self._is_too_large(offer):
             return b""
         try:
+            flight = self._flights(offer)[0]
             self._ask()
-        except Exception:  # noqa: BLE001 - it is asked again, and then raises where it belongs
+        except Exception:  # noqa: BLE001 - it is tried again, and then raises where it belongs
             return b""
         self.announced = True
-        return self._flights(offer)[0]
+        return flight
 
     async def run(self, wire: Wire, offer: Offer, *, whats_next: Callable[[], bytes]) -> Outcome | Dropped:
         """All of it. Unless it ends clean, the connection is cut before this returns or raises.
@@ -161,7 +162,15 @@ class Transaction:
         answer = self._answers[self._phase]
         if answer.code == replies.CLOSING:
             return self._dropped(str(answer))
+        if self.announced and not self._is_told_to_us(refused):
+            self._wire.lose(f"a refusal that does not fit: {answer}", out_of_turn=True)
+            return self._dropped()
         return replies.judge(self._phase, replies.parse(answer.code, answer.text))
+
+    def _is_told_to_us(self, refused: list[Phase]) -> bool:
+        """False if one reply too many to the mail before would look the same; on a fresh connection nothing would."""
+        whole = len(self._answers) == len(_ENVELOPE)
+        return whole and (Phase.MAIL not in refused or len(refused) == len(_ENVELOPE))
 
     def _dropped(self, detail: str | None = None) -> Dropped:
         first = self._answers.get(Phase.MAIL)
@@ -178,11 +187,11 @@ class Transaction:
             self._wire.command(b".\r\n")
             answer = await self._wire.answer()
             self.clean = answer is not None and 500 <= answer.code < 600  # noqa: PLR2004
-        elif self._permits(Phase.MAIL):
+        elif self._permits(Phase.MAIL) or self.announced:  # then it shows whether the answers before were in step
             self._wire.command(b"RSET\r\n")
             answer = await self._wire.answer()
             self.clean = answer is not None and answer.code == _OK
-            if answer is not None and answer.code == _START_INPUT:
+            if (self.announced and not self.clean) or (answer is not None and answer.code == _START_INPUT):
                 self._wire.lose(f"unexpected reply: {answer}", out_of_turn=True)
         else:
             self.clean = True  # without MAIL there is nothing to reset
@@ -250,6 +259,8 @@ class Transaction:
         if answer.code == _OK:
             self.clean = True
             return Accepted(reply=reply)
+        if not _is_refusal(answer):  # nor do the answers behind it belong to what the next mail has said
+            self._wire.lose(f"unexpected reply: {reply}", out_of_turn=True)
         if not _is_refusal(answer) or self._wire.out_of_turn:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if answer.code == replies.CLOSING:

@@ -32,6 +32,8 @@ class Transport:
             fresh = dropped is not None
             try:
                 async with self._pool.session(fresh=fresh, transaction=transaction) as session:
+                    if self._aborted:  # while a connection was opened for it
+                        break
                     result = await session.carry(transaction)
             except LeftBehindError:
                 continue

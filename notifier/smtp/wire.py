@@ -137,9 +137,9 @@ class Wire(asyncio.Protocol):
 
     def lose(self, reason: str, *, out_of_turn: bool = False) -> None:
         """Cut the connection now. A plain close would go on writing what is buffered."""
+        self.out_of_turn = self.out_of_turn or out_of_turn  # what came before it was lost may be unread
         if self.lost is None:
             self.lost = reason
-            self.out_of_turn = out_of_turn
             self.unlimit()
             if self._timer is not None:
                 self._timer.cancel()

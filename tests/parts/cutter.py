@@ -102,9 +102,14 @@ async def serve(connection: socket.socket, cut: Cut) -> Seen:
         if heard < cut.heard:  # what the last octet completes is not answered any more
             said += await _say(connection, bytes(answer[: cut.said - said]))
     if cut.reset:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        reset(connection)
     connection.close()
     return Seen(heard=heard, said=said, had_dot=had_dot)
+
+
+def reset(connection: socket.socket) -> None:
+    """Let its closing be a RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 async def _say(connection: socket.socket, data: bytes) -> int:

@@ -16,6 +16,7 @@ DROP = "drop"  # close the connection instead of answering
 HANG = "hang"  # never answer
 ENDLESS = "endless"  # continuation lines without end, until the other side closes
 TRICKLE = "trickle"  # one byte after the other and never a line end, until the other side closes
+HOLD = "hold "  # before a reply: say it when `resume` is set, and note in `early` what was said to it until then
 STALL = "stall"  # at DATA: 354, and then nothing is read until `resume` is set
 _EARLY_RCPT = "503 5.5.1 MAIL first"
 _NOBODY = "554 5.5.1 no valid recipients"
@@ -244,14 +245,12 @@ class _Connection:
         await self._relay.remember(self._recipient, self._relay.bodies)
         reply = self._relay.scripted(self._recipient, "DOT", "250 2.0.0 queued" if self._recipient_given else _NOBODY)
         self._mail_given = self._recipient_given = False
-        if reply.startswith("250"):
+        if reply.removeprefix(HOLD).startswith("250"):
             mail = Received(self._sender, self._recipient, re.sub(rb"(?m)^\.", b"", data))
             await self._relay.remember(mail, self._relay.received)
         return await self._answer(reply)
 
     async def _answer(self, reply: str) -> bool:
-        if reply == DROP:
-            return False
         if reply == HANG:
             await self._reader.read()  # until the other side has had enough
             return False
@@ -259,7 +258,11 @@ class _Connection:
             await self._pour(b"250-and so on\r\n" * 64)
         if reply == TRICKLE:
             await self._pour(b"2", pace=_PACE)
-        if self._relay.watchful and await self._heard_early():
+        if reply.startswith(HOLD):
+            await self._relay.resume.wait()
+            self._relay.early.append(bytes(self._reader._buffer))  # type: ignore[attr-defined]
+            reply = reply.removeprefix(HOLD)
+        if reply == DROP or (self._relay.watchful and await self._heard_early()):
             return False
         self._writer.write(reply.encode("utf-8", "surrogateescape") + b"\r\n")
         await self._writer.drain()

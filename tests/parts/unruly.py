@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -78,7 +79,7 @@ def _said(rng: random.Random, code: int, text: str, where: tuple[str, str | None
 class Unruly(asyncio.Protocol):
     """The relay's end of a connection; `scripts` are used up mail by mail."""
 
-    def __init__(self, rng: random.Random, scripts: list[Script]) -> None:
+    def __init__(self, rng: random.Random, scripts: Iterable[Script] = ()) -> None:
         self._rng = rng
         self._scripts = iter(scripts)
         self._now: Script | None = None
@@ -102,9 +103,12 @@ class Unruly(asyncio.Protocol):
             del self._buffer[: end + (5 if self._in_body else 2)]
             self._obey("DOT" if self._in_body else line[:4].decode("latin-1"), line)
 
+    def _script_of(self, _line: bytes) -> Script:
+        return next(self._scripts)
+
     def _obey(self, command: str, line: bytes) -> None:
         if command == "MAIL":
-            self._now = next(self._scripts)
+            self._now = self._script_of(line)
         now = self._now
         assert now is not None
         self._in_body = False

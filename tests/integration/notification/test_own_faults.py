@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import httpx2
+import msgspec
 import pytest
 from parts import caller
 from parts.dead import DeadSender
@@ -38,7 +39,7 @@ class Counter:
         permitted.set_result(self.permit)
         return permitted
 
-    def note(self, _entry: Claimed, _note: Note) -> None:
+    def note(self, _entry: Claimed, _note: Note | msgspec.Struct) -> None:
         self.on_note()
 
 
@@ -54,7 +55,7 @@ async def deliver(parts: wiring.Base, client: httpx2.AsyncClient, desk: Counter)
         sender.worker.stop()
         await caller.submit(client)
         (entry,) = await DeadSender(parts.database, parts.settings.data_dir / "journal").claim()
-        await sender.deliverer.process([Claimed(**{**vars(entry), "lease_ends": time.monotonic() + 300})], desk)
+        await sender.deliverer.process([msgspec.structs.replace(entry, lease_ends=time.monotonic() + 300)], desk)
     (settlement,) = desk.settled
     return settlement
 

@@ -4,8 +4,9 @@ import asyncio
 import time
 from dataclasses import replace
 
+import msgspec
 import pytest
-from parts.permit import at_once, ending_in, permit
+from parts.permit import Queue, at_once, ending_in, permit
 from parts.relay import DROP, HANG, STALL, Relay
 
 from notifier.outbox.handler import Permit
@@ -18,29 +19,6 @@ WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
 MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
 OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
 LARGE = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"\r\n" * (6 << 20))
-
-
-class Queue:
-    """Gives the permits it is told to give, when it is told to, and knows what was asked of it."""
-
-    def __init__(self, gives: Permit | Exception | None = None) -> None:
-        self.gives = gives
-        self.asked = asyncio.Event()
-        self.may_answer = asyncio.Event()
-        self.times = 0
-        self.cancelled = 0
-
-    async def ask(self) -> Permit | None:
-        self.times += 1
-        self.asked.set()
-        try:
-            await self.may_answer.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        if isinstance(self.gives, Exception):
-            raise self.gives
-        return self.gives
 
 
 async def test_the_permit_is_asked_for_with_data_and_not_after_354(transport: Transport, relay: Relay) -> None:
@@ -129,7 +107,7 @@ async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay)
     async def ask() -> Permit:
         return replace(permit(), may_go_on=may_go_on)
 
-    mail = replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
+    mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
     assert asked == 6
     assert [received.data for received in relay.received] == [mail.wire]

@@ -1,0 +1,254 @@
+"""A mail that waits is announced behind the dot of the one before: when, when not, and who hears what is wrong."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from parts.pair import ADA, BOB, WIRE, Pair, mail_to, turns
+from parts.permit import at_once, permit
+from parts.relay import STALL, Relay
+
+from notifier.outbox.handler import Permit
+from notifier.outcomes import Accepted, Refused, Rejected
+from notifier.smtp.session import Session
+from notifier.smtp.transaction import Transaction
+
+ENVELOPE = b"MAIL FROM:<bob@shop.example> SIZE=%d\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" % len(WIRE)
+pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
+
+
+@pytest.fixture
+async def pair(relay: Relay) -> AsyncIterator[Pair]:
+    """Two mails for one connection that has been quick."""
+    made = Pair(relay)
+    await made.open()
+    yield made
+    await made.transport.close()
+
+
+@pipelined
+async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(pair: Pair, relay: Relay) -> None:
+    """RFC 2920 §3.1: its envelope is with the relay, and its permit is asked for, before the dot is answered."""
+    await pair.begin()
+    assert pair.queue.times == 1
+    assert not pair.first.done()
+    assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
+    assert relay.early == [ENVELOPE]
+    assert pair.received == [ADA.recipient, BOB.recipient]
+    assert (relay.connections, pair.queue.times) == (1, 1)
+
+
+@pipelined
+async def test_an_announced_mail_costs_one_round_trip(pair: Pair, relay: Relay) -> None:
+    """With mails waiting, the envelope of each travels together with the body of the one before."""
+    before = relay.flights
+    outcomes = await asyncio.gather(*(pair.send(mail_to(f"n{number}")) for number in range(20)))
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert relay.flights - before == 20 + 1
+    assert relay.connections == 1
+
+
+@pipelined
+async def test_no_body_of_an_announced_mail_without_its_permit(pair: Pair, relay: Relay) -> None:
+    """With 354 in hand it waits for the queue, like any other."""
+    pair.queue.may_answer.clear()
+    await pair.begin()
+    relay.resume.set()
+    assert isinstance(await pair.first, Accepted)
+    await relay.wait_for_commands("DATA", 3)
+    await turns()
+    assert not pair.second.done()
+    assert len(relay.bodies) == 2
+    pair.queue.may_answer.set()
+    assert isinstance(await pair.second, Accepted)
+    assert pair.queue.times == 1
+
+
+def _old(session: Session) -> None:
+    session.opened_at -= 300
+
+
+def _long_unused(session: Session) -> None:
+    session.used_at -= 30
+
+
+def _at_the_last_but_one(session: Session) -> None:
+    session.sent = 98
+
+
+def _at_the_last(session: Session) -> None:
+    session.sent = 99
+
+
+def _slow(session: Session) -> None:
+    session.quick = False
+
+
+@pipelined
+@pytest.mark.parametrize(
+    ("change", "announced"),
+    [(_old, 0), (_long_unused, 0), (_at_the_last, 0), (_at_the_last_but_one, 1), (_slow, 0)],
+)
+async def test_what_the_session_must_be_like(
+    pair: Pair, relay: Relay, change: Callable[[Session], None], announced: int
+) -> None:
+    """Nothing is announced on one that will not carry another mail, or may let it wait for long."""
+
+    async def ask() -> Permit:
+        change(pair.session)
+        return permit()
+
+    await pair.begin(before_body=ask)
+    assert pair.queue.times == announced
+    assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
+    assert relay.early == [ENVELOPE * announced]
+
+
+@pipelined
+async def test_a_relay_that_was_slow_is_not_trusted(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the mail before took too long, the next one's permit would grow old behind the dot."""
+    monkeypatch.setattr("notifier.smtp.session.QUICK_SECONDS", 0.0)
+    pair = Pair(relay)
+    await pair.open()
+    await pair.begin()
+    assert pair.queue.times == 0
+    monkeypatch.undo()
+    await pair.end()
+    await pair.begin()
+    assert pair.queue.times == 2
+    await pair.end()
+    await pair.transport.close()
+
+
+async def test_nothing_is_announced_without_pipelining(pair: Pair, relay: Relay) -> None:
+    """RFC 2920 §3: a relay that does not offer it may take what comes too early for a part of something else."""
+    await pair.begin()
+    assert pair.queue.times == 0
+    assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
+    assert relay.early == [b""]
+
+
+@pipelined
+async def test_nothing_is_announced_of_what_wants_a_connection_of_its_own(pair: Pair, relay: Relay) -> None:
+    """A probe and a second try wait for their turn, and get a fresh connection."""
+    await pair.begin()
+    await pair.end()
+    for number, kind in enumerate(("probe", "fresh"), start=1):
+        transaction = Transaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
+        use = pair.transport._pool.session(fresh=True, transaction=transaction if kind == "fresh" else None)
+        async with use as session:
+            await session.carry(transaction)
+        assert not transaction.announced
+        assert relay.connections == 1 + number
+
+
+@pipelined
+@pytest.mark.parametrize("kind", ["probe", "fresh"])
+async def test_who_wants_a_connection_of_its_own_waits_unannounced(pair: Pair, relay: Relay, kind: str) -> None:
+    """A probe, and a second try, that stand first in the line are not announced, and nobody overtakes them."""
+    transaction = Transaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
+
+    async def alone() -> None:
+        if kind == "probe":
+            assert await pair.transport.probe() is None
+            return
+        async with pair.transport._pool.session(fresh=True, transaction=transaction) as session:
+            assert isinstance(await session.carry(transaction), Accepted)
+
+    waiting: list[asyncio.Task[None]] = []
+
+    async def ask() -> Permit:
+        waiting.append(asyncio.create_task(alone()))
+        await asyncio.sleep(0)
+        pair.transport._pool._waiting.rotate(1)  # before Bob's
+        return permit()
+
+    await pair.begin(before_body=ask)
+    assert (pair.queue.times, relay.connections) == (0, 1)
+    assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
+    await waiting[0]
+    assert relay.early == [b""]
+    assert (transaction.announced, relay.connections) == (False, 2)
+
+
+@pipelined
+async def test_nothing_is_announced_behind_a_body_that_the_socket_has_not_taken(relay: Relay) -> None:
+    """A lost connection would leave it open whether the dot of the one before is with the relay."""
+    assert relay._server is not None
+    relay._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    pair = Pair(relay)
+    await pair.open()
+    relay.say(ADA.recipient, "DATA", STALL)
+
+    async def ask() -> Permit:
+        pair.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return permit()
+
+    first = pair.send(mail_to("ada", b"x" * 60_000 + b"\r\n"), ask)  # one slice
+    before = []
+
+    async def ask_later() -> Permit:
+        before.append(first.done())
+        return permit()
+
+    second = pair.send(BOB, ask_later)
+    await relay.wait_for_commands("DATA", 2)
+    await turns()
+    relay.resume.set()
+    assert [type(await sending) for sending in (first, second)] == [Accepted, Accepted]
+    assert (before, relay.connections) == ([True], 1)
+    await pair.transport.close()
+
+
+def _raise() -> None:
+    raise KeyError
+
+
+async def _raise_later() -> None:
+    raise KeyError
+
+
+@pipelined
+@pytest.mark.parametrize("recipient", ["bob@example.com>\r\nDATA", "bob\x00@example.com", "bob\udcff@example.com"])
+async def test_an_address_that_cannot_be_said_is_heard_of_by_its_own_mail(
+    pair: Pair, relay: Relay, recipient: str
+) -> None:
+    """The mail before it is accepted, and not a word of the other is said."""
+    bad = mail_to("bob")
+    await pair.begin(type(bad)(sender=bad.sender, recipient=recipient, wire=WIRE))
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, ValueError)
+    assert relay.early == [b""]
+    assert isinstance(await pair.send(BOB), Accepted)
+    assert pair.received == [ADA.recipient, BOB.recipient]
+
+
+@pipelined
+async def test_a_mail_that_is_too_large_hears_it_itself(pair: Pair, relay: Relay) -> None:
+    """B12: SIZE is looked at before anything is said of it."""
+    await pair.begin(mail_to("bob", b"x" * (10 << 20) + b"\r\n"))
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Rejected)
+    assert second.refused is Refused.SIZE
+    assert (relay.early, pair.queue.times) == ([b""], 0)
+    assert isinstance(await pair.send(BOB), Accepted)
+    assert relay.connections == 1
+
+
+@pipelined
+@pytest.mark.parametrize("fails", [_raise, _raise_later], ids=["at once", "later"])
+async def test_a_queue_that_fails_is_heard_by_the_mail_it_was_asked_for(
+    pair: Pair, relay: Relay, fails: Callable[[], object]
+) -> None:
+    """B14: what asking for the permit raises is raised where the permit was wanted."""
+    pair.queue.ask = fails  # type: ignore[assignment,method-assign]
+    await pair.begin()
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, KeyError)
+    assert isinstance(await pair.send(BOB, at_once), Accepted)
+    assert pair.received == [ADA.recipient, BOB.recipient]

@@ -1,0 +1,102 @@
+"""Two mails on one connection, the second announced, cut at every octet: each is sent once, or in doubt if it may be.
+
+`NOTIFIER_CHAOS=long` cuts pairs with a body of more than one slice, too.
+"""
+
+import asyncio
+import os
+import socket
+from collections import Counter
+
+import pytest
+from parts.cutter import BUFFER, Cut
+from parts.pair_cutter import SAID, PairCutter, Track
+from parts.permit import at_once
+
+from notifier.outcomes import Accepted, Outcome, Uncertain
+from notifier.settings import SmtpSettings
+from notifier.smtp.mail import Mail
+from notifier.smtp.transaction import SLICE
+from notifier.smtp.transport import Transport
+
+LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
+SMALL = b"Subject: Hi\r\n\r\nHi\r\n"
+LARGE = b"Subject: Hi\r\n\r\n" + b"x" * SLICE + b"\r\n"
+ANN, BEN = (Mail(sender=f"{name}@a.example", recipient=f"{name}@b.example", wire=SMALL) for name in ("ann", "ben"))
+LARGE_ANN, LARGE_BEN = (Mail(sender=mail.sender, recipient=mail.recipient, wire=LARGE) for mail in (ANN, BEN))
+Pair = tuple[Mail, Mail]
+ENVELOPE = len(b"MAIL FROM:<ann@a.example>\r\nRCPT TO:<ann@b.example>\r\nDATA\r\n")
+both_ends = pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
+KINDS = [
+    pytest.param((ANN, BEN), True, id="the first waits"),
+    pytest.param((ANN, BEN), False, id="the first is answered"),
+    pytest.param((ANN, LARGE_BEN), True, id="large second, the first waits"),
+    pytest.param((ANN, LARGE_BEN), False, id="large second, the first is answered"),
+    pytest.param((LARGE_ANN, BEN), False, id="large first"),  # it may not be taken whole, so nobody is waited for
+]
+pairs = pytest.mark.parametrize(("mails", "patient"), KINDS if LONG else KINDS[:2])
+
+
+def length(mail: Mail) -> int:
+    """The octets of its whole transaction."""
+    return ENVELOPE + len(mail.wire) + len(b".\r\n")
+
+
+async def attempt(cutter: PairCutter, mails: Pair, cut: Cut, *, patient: bool) -> list[type[Outcome]]:
+    """Both mails through a transport with one connection, cut there; judged, and what they came to."""
+    transport = Transport(SmtpSettings(port=cutter.port, max_connections=1))
+    cutter.begin(cut, patient=patient)
+    async with transport._pool.session() as session:
+        session.quick = True
+        ours: socket.socket = session._wire._transport.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        room = 2 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*(transport.send(mail, seconds=10, before_body=at_once) for mail in mails))
+    await transport.close()
+    again = await cutter.quiet()
+    for number, (mail, outcome) in enumerate(zip(mails, outcomes, strict=True), start=1):
+        to_come = sum(map(length, mails[:number])) - cutter.tracks[0].heard
+        try:
+            judge(mail, outcome, cutter.tracks[0], again, fits=to_come <= room)
+        except AssertionError as error:
+            raise AssertionError(f"{cut}, {patient=}: {mail.sender}: {outcome}; {cutter.tracks}") from error
+    return [type(outcome) for outcome in outcomes]
+
+
+def judge(mail: Mail, outcome: Outcome, track: Track, again: Counter[str], *, fits: bool) -> None:
+    """Answered: accepted, and not sent again; its dot read: in doubt, and not sent again; surely unsent: sent again."""
+    sender = mail.sender
+    if track.answered(sender):
+        assert (type(outcome), again[sender]) == (Accepted, 0)
+    elif sender in track.dots:
+        assert (type(outcome), again[sender]) == (Uncertain, 0)
+    elif not track.permitted(sender) or not fits:
+        assert (type(outcome), again[sender]) == (Accepted, 1)
+    else:
+        assert (type(outcome), again[sender]) in {(Accepted, 1), (Uncertain, 0)}
+
+
+@both_ends
+@pairs
+async def test_replies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
+    """B6, B7: the relay says the first octets of its replies to the two and is gone; half a reply is none."""
+    found = Counter[tuple[type[Outcome], ...]]()
+    async with PairCutter() as cutter:
+        for said in range(1, SAID + 1):
+            found[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
+    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
+
+
+@both_ends
+@pairs
+async def test_commands_and_bodies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
+    """B6, B7, B10: the relay reads so many octets and is gone; never are both in doubt, nor one sent twice."""
+    found = Counter[tuple[type[Outcome], ...]]()
+    total = sum(map(length, mails))
+    step = 1 if total < SLICE else 97
+    async with PairCutter() as cutter:
+        for heard in sorted({*range(1, total + 1, step), *range(1, 300), *range(max(total - 300, 1), total + 1)}):
+            if heard <= total:
+                found[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1
+    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}

@@ -1,0 +1,270 @@
+"""What becomes of an announced mail when the one before it ends, in every way, and when it does not end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from parts.pair import ADA, BOB, CID, QUEUED, Pair, turns
+from parts.permit import at_once, ending_in
+from parts.relay import DROP, HANG, Relay
+
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected, Uncertain
+
+pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
+THREE = "250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead"
+FOREIGN = "550 5.1.1 for somebody else"
+
+
+@pytest.fixture
+async def pair(relay: Relay) -> AsyncIterator[Pair]:
+    """Two mails for one connection that has been quick."""
+    made = Pair(relay)
+    await made.open()
+    yield made
+    await made.transport.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [("450 4.2.0 later", Deferred), ("550 5.7.1 no", Rejected), ("250-2.0.0 and\r\n250 2.0.0 queued", Accepted)],
+)
+async def test_each_mail_hears_its_own_reply(pair: Pair, relay: Relay, reply: str, kind: type[Outcome]) -> None:
+    """B8: what is said to the dot is the first mail's; the second goes on, on the same connection."""
+    await pair.begin(reply=reply)
+    first, second = await pair.end()
+    assert isinstance(first, kind)
+    assert str(getattr(first, "reply", None)).split()[0] == reply[:3]
+    assert isinstance(second, Accepted)
+    assert (relay.connections, pair.queue.times) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (DROP, Uncertain),
+        ("garbage", Uncertain),
+        ("354 go ahead", Uncertain),
+        ("199 what", Uncertain),
+        ("250-2.0.0 half\r\n550 of another", Uncertain),
+        ("421 4.3.2 shutting down", Accepted),  # on a fresh connection
+    ],
+)
+async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
+    pair: Pair, relay: Relay, reply: str, kind: type[Outcome]
+) -> None:
+    """B6, B7: it is tried again at once, with a permit of its own, and is accepted once."""
+    await pair.begin(reply=reply)
+    first, second = await pair.end()
+    assert isinstance(first, kind)
+    assert isinstance(second, Accepted)
+    assert pair.received.count(BOB.recipient) == 1
+    assert pair.queue.times == 2
+    assert relay.connections == (3 if kind is Accepted else 2)
+
+
+@pytest.mark.parametrize("then", [HANG, DROP])
+@pytest.mark.parametrize("behind", [FOREIGN, "\r\n".join([FOREIGN] * 3)], ids=["one", "three"])
+@pytest.mark.parametrize("reply", ["220 hello", "354 go ahead", "garbage", "199 what"])
+async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
+    pair: Pair, relay: Relay, reply: str, behind: str, then: str
+) -> None:
+    """B8, B9: a refusal one place too late was meant for the mail before, so the announced one does not hear it."""
+    relay.say(BOB.sender, "MAIL", then)
+    await pair.begin(reply=f"{reply}\r\n{behind}")
+    first, second = await pair.end()
+    assert isinstance(first, Uncertain)
+    assert isinstance(second, Accepted)
+    assert pair.received == [BOB.recipient]
+
+
+async def test_it_is_nobodys_where_the_relay_leaves_in_the_same_moment(pair: Pair) -> None:
+    """B8, B9: an event loop that hands over the last words together with the end does not make them more credible."""
+    await pair.begin()
+    wire = pair.session._wire
+    wire.data_received(f"220 hello\r\n{FOREIGN}\r\n".encode())
+    wire.eof_received()
+    first, second = await pair.end()
+    assert isinstance(first, Uncertain)
+    assert isinstance(second, Accepted)
+
+
+@pytest.mark.parametrize("extra", ["250 2.0.0 and again", "354 go ahead", "220 hello", FOREIGN, THREE])
+async def test_a_reply_too_many_behind_the_dots_is_not_believed(pair: Pair, relay: Relay, extra: str) -> None:
+    """B9: the first mail has its reply; the announced one finds that its own do not fit, and goes elsewhere."""
+    await pair.begin(reply=f"{QUEUED}\r\n{extra}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert pair.received == [ADA.recipient, BOB.recipient]
+    assert relay.connections == 2
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(pair: Pair, relay: Relay, step: str) -> None:
+    """B8, B9: an announced mail believes no refusal that stands alone, because it may not be about it."""
+    relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP)
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert pair.received == [ADA.recipient, BOB.recipient]
+
+
+async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(pair: Pair, relay: Relay) -> None:
+    """B8, B9: MAIL refused and RCPT answered with 250 do not fit together; on a fresh connection it hears its own."""
+    relay.say(BOB.recipient, "RCPT", "550 5.1.1 no such user", times=2)
+    relay.say(BOB.recipient, "DATA", HANG)
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Rejected)
+    assert str(second.reply) == "550 5.1.1 no such user"
+
+
+@pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
+async def test_a_refusal_too_many_is_shown_by_the_reset(pair: Pair, relay: Relay, refused: str) -> None:
+    """B8, B9: it is not told to a mail that is refused as well, although the answers so far seem to fit together."""
+    pair.seconds = 0.5
+    relay.say(BOB.sender if refused == "MAIL" else BOB.recipient, refused, "550 5.7.1 no", times=2)
+    relay.say(BOB.recipient, "DATA", HANG)  # so that the last answer does not come together with the others
+    await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert "for somebody else" not in str(second)
+
+
+@pytest.mark.parametrize(("step", "kind"), [("MAIL", Deferred), ("RCPT", Accepted)])
+async def test_a_reply_too_few_is_not_made_up(pair: Pair, relay: Relay, step: str, kind: type[Outcome]) -> None:
+    """B9: where one of the announced mail's replies has no end and swallows the next, none is taken for another."""
+    pair.seconds = 0.5  # until it no longer waits for the third
+    relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, "250-2.1.0 and so on")
+    await pair.begin()
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, kind)
+    assert pair.received == [ADA.recipient, BOB.recipient][: 1 + (kind is Accepted)]
+
+
+@pytest.mark.parametrize(
+    ("step", "reply"), [("MAIL", "550 5.7.0 no"), ("RCPT", "550 5.1.1 no"), ("DATA", "554 5.7.1 no")]
+)
+async def test_a_refused_announced_mail_keeps_the_connection(pair: Pair, relay: Relay, step: str, reply: str) -> None:
+    """A refusal is the second mail's alone, and the third goes on behind it."""
+    relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, reply)
+    await pair.begin()
+    third = pair.send(CID)
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert not isinstance(second, Accepted)
+    assert reply[4:] in str(getattr(second, "reply", None) or getattr(second, "detail", None))
+    assert isinstance(await third, Accepted)
+    assert (relay.connections, pair.queue.times) == (1, 1)
+
+
+@pytest.mark.parametrize(("step", "kind", "rests"), [("MAIL", NotTried, True), ("RCPT", Deferred, False)])
+async def test_an_attempt_is_charged_where_mail_was_answered(
+    pair: Pair, relay: Relay, step: str, kind: type[Outcome], *, rests: bool
+) -> None:
+    """B6: once more and no more; and a relay that drops what is announced without a word gets a rest of that."""
+    relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP, times=2)
+    await pair.begin()
+    first, second = await pair.end()
+    assert isinstance(first, Accepted)
+    assert isinstance(second, kind)
+    assert relay.connections == 2
+    assert isinstance(await pair.send(CID), Accepted)
+    asked = pair.queue.times
+    await pair.begin()
+    assert pair.queue.times - asked == (0 if rests else 1)
+    assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
+
+
+@pytest.mark.parametrize(("rest", "announced"), [(60.0, 0), (-1.0, 1)])
+async def test_a_rest_is_over_at_its_time(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, rest: float, announced: int
+) -> None:
+    """After a drop without a word nothing is announced for a while, and then it is tried again."""
+    monkeypatch.setattr("notifier.smtp.pool.REST_SECONDS", rest)
+    await pair.begin(reply=DROP)
+    await pair.end()
+    asked = pair.queue.times
+    await pair.begin()
+    assert pair.queue.times - asked == announced
+    await pair.end()
+
+
+@pytest.mark.parametrize("granted", [True, False])
+@pytest.mark.parametrize(("reply", "kind"), [(QUEUED, Accepted), ("550 5.7.1 no", Rejected), (DROP, Uncertain)])
+async def test_patience_has_an_end(
+    pair: Pair, relay: Relay, monkeypatch: pytest.MonkeyPatch, reply: str, kind: type[Outcome], *, granted: bool
+) -> None:
+    """Who waits too long goes elsewhere with a new permit; the first mail hears its reply, and nothing follows it."""
+    monkeypatch.setattr("notifier.smtp.pool.PATIENCE_SECONDS", 0.05)
+    if not granted:
+        pair.queue.may_answer.clear()
+    await pair.begin(reply=reply)
+    assert pair.queue.times == 1
+    turn = pair.transport._pool._behind[pair.session].turn
+    async with asyncio.timeout(2):
+        await asyncio.wait([turn])
+    await turns()
+    assert pair.queue.cancelled == (not granted)
+    pair.queue.may_answer.set()
+    first, second = await pair.end()
+    assert isinstance(first, kind)
+    assert isinstance(second, Accepted)
+    assert (relay.connections, pair.queue.times) == (2, 2)
+    assert pair.received.count(BOB.recipient) == 1
+
+
+@pytest.mark.parametrize("granted", [True, False])
+@pytest.mark.parametrize(("reply", "kind"), [(QUEUED, Accepted), ("550 5.7.1 no", Rejected), (DROP, Uncertain)])
+async def test_a_cancelled_announced_mail_leaves_nothing_behind(
+    pair: Pair, relay: Relay, reply: str, kind: type[Outcome], *, granted: bool
+) -> None:
+    """Its permit is withdrawn, the first mail hears its reply, and the next one gets a fresh connection."""
+    if not granted:
+        pair.queue.may_answer.clear()
+    await pair.begin(reply=reply)
+    pair.second.cancel()
+    await turns()
+    assert pair.queue.cancelled == (not granted)
+    first, second = await pair.end()
+    assert isinstance(first, kind)
+    assert isinstance(second, asyncio.CancelledError)
+    assert isinstance(await pair.send(CID), Accepted)
+    assert relay.connections == 2
+    assert BOB.recipient not in relay.bodies
+
+
+async def test_answers_that_nobody_read_are_not_the_next_mails(pair: Pair, relay: Relay) -> None:
+    """B8: where all that was announced is answered already, and its mail has left, the connection is not used again."""
+    relay.say(BOB.sender, "MAIL", HANG)
+    await pair.begin(reply=f"{QUEUED}\r\n{THREE}")
+    pair.second.cancel()
+    relay.resume.set()
+    assert isinstance(await pair.first, Accepted)
+    assert isinstance(await pair.send(CID, ending_in(0.5)), Accepted)
+    assert relay.connections == 2
+
+
+async def test_a_cancelled_first_mail_takes_only_the_connection_along(pair: Pair, relay: Relay) -> None:
+    """The announced mail is surely unsent, and is tried on a fresh connection."""
+    await pair.begin()
+    pair.first.cancel()
+    assert isinstance(await pair.second, Accepted)
+    await pair.end()
+    assert (relay.connections, pair.queue.times) == (2, 2)
+    assert pair.received.count(BOB.recipient) == 1
+
+
+async def test_a_first_mail_whose_permit_ends_is_uncertain_and_the_announced_one_is_not(
+    pair: Pair, relay: Relay
+) -> None:
+    """B7: silence after the dot is the doubt of one mail only."""
+    await pair.begin(before_body=ending_in(0.2))
+    assert isinstance(await pair.first, Uncertain)
+    assert isinstance(await pair.second, Accepted)
+    await pair.end()
+    assert pair.received.count(BOB.recipient) == 1
+    assert isinstance(await pair.send(CID, at_once), Accepted)

@@ -1,0 +1,204 @@
+"""The places of the pool: never more connections than the setting says, and none lost, whatever becomes of a mail."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from parts.pair import ADA, BOB, CID, WIRE, Pair, mail_to, turns
+from parts.permit import at_once
+from parts.relay import HOLD, Relay
+
+from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
+from notifier.settings import SmtpSettings
+from notifier.smtp.connect import RelayUnreachableError
+from notifier.smtp.pool import LeftBehindError, SessionPool
+from notifier.smtp.transaction import Transaction
+from notifier.smtp.transport import Transport
+
+pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
+STOPPED = NotTried(detail="stopped before the mail was handed over")
+
+
+@pytest.fixture
+async def pair(relay: Relay) -> AsyncIterator[Pair]:
+    """Two mails for one connection that has been quick."""
+    made = Pair(relay)
+    await made.open()
+    yield made
+    await made.transport.close()
+
+
+def bob() -> Transaction:
+    """A mail that can be announced."""
+    return Transaction(BOB, deadline=time.monotonic() + 5, before_body=at_once)
+
+
+async def hold(pool: SessionPool, *, fresh: bool = False) -> None:
+    """Take a session, and give it back at once."""
+    async with pool.session(fresh=fresh, transaction=bob()):
+        pass
+
+
+async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
+    """B1: twenty mails do not knock one after the other at a door that is shut."""
+    relay.greeting = "554 5.3.2 no service"
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=at_once) for _ in range(20)))
+    assert all(isinstance(outcome, NotTried) and "no service" in outcome.detail for outcome in outcomes)
+    assert relay.connections == 2
+    relay.greeting = "220 hello"
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=at_once) for _ in range(20)))
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert relay.connections == 4
+    await transport.close()
+
+
+async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
+    """It has a connection, which stands; who waits for one has none."""
+    pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
+    async with pool.session() as session:
+        relay.say("*", "EHLO", HOLD + "554 5.3.2 no service")
+        opening = asyncio.create_task(hold(pool, fresh=True))
+        announced = asyncio.create_task(hold(pool))
+        waiting = asyncio.create_task(hold(pool))
+        await relay.wait_for_commands("EHLO", 2)
+        assert pool._next_on(session) is not None
+        relay.resume.set()
+        for unlucky in (opening, waiting):
+            with pytest.raises(RelayUnreachableError, match="no service"):
+                await unlucky
+        assert not announced.done()
+    await announced
+    assert (pool._places, relay.connections) == (2, 2)
+    await pool.close()
+
+
+async def test_a_stop_sends_away_who_waits(pair: Pair, relay: Relay) -> None:
+    """What is under way ends by what it was, and neither the announced mail nor the others are begun."""
+    await pair.begin()
+    others = [pair.send(CID) for _ in range(5)]
+    await turns()
+    pair.transport.abort()
+    async with asyncio.timeout(1):
+        assert isinstance(await pair.first, Uncertain)
+        assert [await sending for sending in (pair.second, *others)] == [STOPPED] * 6
+    await pair.end()
+    await relay.wait_until_silent()
+    assert (relay.connections, len(relay.bodies)) == (1, 2)
+
+
+async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Relay) -> None:
+    """A mail that gets its connection after the stop is not begun on it, nor is the one that gets it next."""
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
+    sendings = [asyncio.create_task(transport.send(mail, seconds=5, before_body=at_once)) for mail in (ADA, BOB)]
+    await relay.wait_for_commands("EHLO", 1)
+    transport.abort()
+    relay.resume.set()
+    assert [await sending for sending in sendings] == [STOPPED] * 2
+    assert relay.bodies == []
+    await transport.close()
+
+
+async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: Relay) -> None:
+    """A mail that was just told that a place is free does not take it after the stop."""
+    pool = pair.transport._pool
+    async with pool.session():
+        waiting = pair.send(CID)
+        await asyncio.sleep(0)
+    pair.transport.abort()
+    assert await waiting == STOPPED
+    assert CID.recipient not in relay.bodies
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Relay, *, announced: bool) -> None:
+    """What it was just given, a connection or a place for one, is the next one's."""
+    pool = pair.transport._pool
+    async with pool.session() as session:
+        waiting = asyncio.create_task(hold(pool))
+        await asyncio.sleep(0)
+        if announced:
+            assert pool._next_on(session) is not None
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (pool._places, len(pool._busy)) == (1, 0)
+    assert isinstance(await pair.send(CID), Accepted)
+    assert relay.connections == 1 + announced
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, announced: bool) -> None:
+    """Two reasons to go, and the place is given back once."""
+    pool = pair.transport._pool
+    async with pool.session() as session:
+        waiting = asyncio.create_task(hold(pool))
+        await asyncio.sleep(0)
+        one = pool._waiting[0]
+        if announced:
+            assert pool._next_on(session) is not None
+        one.turn.set_exception(LeftBehindError())
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert (pool._places, len(pool._busy)) == (1, 0)
+    assert isinstance(await pair.send(CID), Accepted)
+
+
+async def test_a_mail_cancelled_while_its_connection_is_opened(relay: Relay) -> None:
+    """Its place is the next one's."""
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
+    first = asyncio.create_task(transport.send(ADA, seconds=5, before_body=at_once))
+    second = asyncio.create_task(transport.send(BOB, seconds=5, before_body=at_once))
+    await relay.wait_for_commands("EHLO", 1)
+    first.cancel()
+    assert isinstance(await second, Accepted)
+    assert relay.connections == 2
+    await transport.close()
+
+
+async def test_the_cancelled_are_passed_over(pair: Pair, relay: Relay) -> None:
+    """Of ten that wait nine leave; the tenth is announced in their stead."""
+    pool = pair.transport._pool
+    async with pool.session() as session:
+        gone = [asyncio.create_task(hold(pool)) for _ in range(9)]
+        last = asyncio.create_task(hold(pool))
+        await asyncio.sleep(0)
+        for waiting in gone:
+            waiting.cancel()
+        assert pool._next_on(session) is not None
+        assert not pool._waiting
+    await last
+    assert (pool._places, len(pool._busy)) == (1, 0)
+
+
+async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(pair: Pair, relay: Relay) -> None:
+    """Whatever has become of it: a dead one is handed on too, and the announced mail opens the next."""
+    pool = pair.transport._pool
+    sessions: list[object] = []
+
+    async def note() -> None:
+        async with pool.session(transaction=bob()) as session:
+            sessions.append(session)
+
+    async with pool.session() as session:
+        waiting = [asyncio.create_task(note()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert pool._next_on(session) is not None
+        session.abort()
+    await asyncio.gather(*waiting)
+    assert sessions[0] is session
+    assert sessions[1] is not session
+    assert (pool._places, relay.connections) == (1, 2)
+
+
+async def test_a_large_mail_has_no_part_in_the_count(pair: Pair, relay: Relay) -> None:
+    """Mails that are too large to be sent give their place to the next, and all the others are accepted."""
+    mails = [mail_to(f"n{n}", b"x" * (11 << 20) if n % 3 == 0 else WIRE) for n in range(12)]
+    outcomes: list[Outcome] = await asyncio.gather(*(pair.send(mail) for mail in mails))
+    assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 8
+    assert relay.connections == 1
+    assert pair.transport._pool._places == 1

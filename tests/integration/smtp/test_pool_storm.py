@@ -1,0 +1,121 @@
+"""Hundreds of mails, a relay that behaves as it likes, cancellations and stops: no place is lost, and no mail either.
+
+`NOTIFIER_CHAOS=long` makes it 400 storms instead of 16.
+"""
+
+import asyncio
+import os
+import random
+from collections import Counter
+
+import pytest
+from parts.pair import mail_to, turns
+from parts.permit import at_once
+from parts.relay import DROP, HOLD, Relay
+
+from notifier.outbox.handler import Permit
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected
+from notifier.settings import SmtpSettings
+from notifier.smtp.pool import SessionPool
+from notifier.smtp.transport import Transport
+
+pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
+STORMS = 400 if os.environ.get("NOTIFIER_CHAOS") == "long" else 16
+MAILS = 60  # in a storm
+COMMANDS = ("MAIL", "RCPT", "DATA", "DOT")
+SURELY_UNSENT = (Deferred, NotTried, Rejected)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for long behind another, and nothing rests for long."""
+    monkeypatch.setattr("notifier.smtp.pool.PATIENCE_SECONDS", 0.005)
+    monkeypatch.setattr("notifier.smtp.pool.REST_SECONDS", 0.01)
+
+
+def misbehave(relay: Relay, rng: random.Random, name: str) -> None:
+    """What is said to one mail, now and then."""
+    if rng.random() < 1 / 3:
+        command = rng.choice(COMMANDS)
+        who = f"{name}@shop.example" if command == "MAIL" else f"{name}@example.com"
+        word = rng.choice((DROP, f"421 4.3.2 {name}", f"450 4.2.0 {name}", f"550 5.7.0 {name}", "what"))
+        relay.say(who, command, word)
+
+
+def connections(pool: SessionPool) -> int:
+    """Those that are open, or being opened."""
+    standing = [session for session in (*pool._busy, *pool._leaving) if session._wire.stands]
+    return len(standing) + len(pool._idle) + pool._opening
+
+
+async def storm(relay: Relay, transport: Transport, rng: random.Random, number: int) -> Counter[str]:
+    """One of them; what the mails came to."""
+    pool = transport._pool
+    most = 0
+
+    async def ask() -> Permit | None:
+        nonlocal most
+        most = max(most, connections(pool))
+        await asyncio.sleep(rng.choice((0, 0, 0, 0.001, 0.01)))
+        most = max(most, connections(pool))
+        return await at_once() if rng.random() < 0.95 else None
+
+    names = [f"m{number}.{one}" for one in range(MAILS)]
+    for name in names:
+        misbehave(relay, rng, name)
+    sendings = [asyncio.create_task(transport.send(mail_to(n), seconds=5, before_body=ask)) for n in names]
+    for _ in range(MAILS // 10):
+        await asyncio.sleep(rng.choice((0, 0.001, 0.003)))
+        rng.choice(sendings).cancel()
+    if rng.random() < 1 / 4:
+        await asyncio.sleep(0.01)
+        transport.abort()
+    async with asyncio.timeout(20):
+        outcomes: list[Outcome | BaseException] = await asyncio.gather(*sendings, return_exceptions=True)
+    assert most <= pool._settings.max_connections
+    await turns()
+    accepted = Counter(mail.recipient for mail in relay.received)
+    kinds = Counter[str]()
+    for name, outcome in zip(names, outcomes, strict=True):
+        times = accepted[f"{name}@example.com"]
+        kinds[type(outcome).__name__] += 1
+        assert times <= 1, name
+        assert times == 1 or not isinstance(outcome, Accepted), name
+        assert times == 0 or not isinstance(outcome, SURELY_UNSENT), (name, outcome)
+        if (reply := getattr(outcome, "reply", None)) is not None and not isinstance(outcome, Accepted):
+            assert name in reply.text.split(), (name, outcome)
+    return kinds
+
+
+@pytest.mark.timeout(600)
+async def test_a_storm_costs_no_place(relay: Relay, impatient: None) -> None:
+    """After it the pool is as it was: all its places are free, and it carries that many mails side by side."""
+    kinds = Counter[str]()
+    rng = random.Random(1)
+    for number in range(STORMS):
+        most = rng.choice((1, 2, 5))
+        transport = Transport(SmtpSettings(port=relay.port, max_connections=most))
+        kinds += await storm(relay, transport, rng, number)
+        relay.forget()
+        pool = transport._pool
+        assert (pool._places, pool._opening, len(pool._busy)) == (most, 0, 0)
+        assert (len(pool._waiting), len(pool._behind)) == (0, 0)
+        assert all(session._wire.idle for session in pool._idle)
+        transport._aborted = False
+        await side_by_side(relay, transport, most)
+        await transport.close()
+    assert {"Accepted", "Deferred", "Rejected", "NotTried", "Uncertain", "CancelledError"} <= set(kinds)
+
+
+async def side_by_side(relay: Relay, transport: Transport, most: int) -> None:
+    """One mail more than there are connections: all but the last are with the relay at the same time."""
+    relay.resume.clear()
+    relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
+    count = len(relay.bodies)
+    mails = [transport.send(mail_to(f"s{one}"), seconds=5, before_body=at_once) for one in range(most + 1)]
+    sendings = [asyncio.create_task(sending) for sending in mails]
+    await relay.wait_for_bodies(count + most)
+    assert connections(transport._pool) == most
+    relay.resume.set()
+    outcomes = await asyncio.gather(*sendings)
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)

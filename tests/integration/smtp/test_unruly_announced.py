@@ -1,0 +1,101 @@
+"""Random replies to mails most of which are announced: each outcome is one that the relay's own words allow.
+
+`NOTIFIER_CHAOS=long` makes it 80,000 mails instead of 3,200.
+"""
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+from parts.permit import at_once
+from parts.unruly import Script, script
+from parts.unruly_relay import UnrulyRelay
+
+from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, Uncertain
+from notifier.settings import SmtpSettings
+from notifier.smtp.mail import Dropped, Mail
+from notifier.smtp.pool import SessionPool
+from notifier.smtp.transaction import Transaction
+
+ROUNDS = 10_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 400
+SHARES = 4
+MAILS = 8  # in a round, for one or two connections
+ENVELOPE = ("MAIL", "RCPT", "DATA")
+
+
+def refuses(told: Script, command: str) -> bool:
+    """What is said to the command is a refusal."""
+    return 400 <= told.said[command].code < 600
+
+
+def check(told: Script, outcome: Outcome | Dropped, company: list[Script], *, announced: bool) -> None:
+    """The outcome against the relay's own record; `company` are the mails of its connection, this one among them."""
+    place = company.index(told) if told in company else 0
+    before, after = company[:place], company[place + 1 :]
+    dot = told.said["DOT"]
+    has_it = told.body == told.tag.encode()
+    accepted = has_it and "DOT" in told.given and dot.whole and dot.code == 250
+    reply = getattr(outcome, "reply", None)
+    if reply is not None:
+        assert told.tag in reply.text.split(), "another mail's reply"
+    if isinstance(outcome, Accepted):
+        assert accepted
+        assert outcome.reply.text == dot.text
+    elif accepted:  # then something unasked was said before
+        assert isinstance(outcome, Uncertain)
+        assert any(one.trouble == "extra" for one in (*before, told))
+    elif has_it and not (dot.whole and 400 <= dot.code < 600):
+        assert isinstance(outcome, Uncertain), "surely unsent, and the relay had it without refusing"
+    elif not has_it:
+        assert not isinstance(outcome, Accepted | Uncertain), "in doubt, and the relay had not all of it"
+    spoiled = any(one.trouble is not None and one.troubled in one.given for one in before)
+    odd = announced and refuses(told, "MAIL") and not (refuses(told, "RCPT") and refuses(told, "DATA"))
+    # A refusal is not believed where what the announced mail was told came with it, and was out of turn.
+    doubted = refuses(told, "DOT") and any(one.trouble in {"garbage", "extra"} for one in after)
+    if doubted and isinstance(outcome, Uncertain):
+        return
+    if told.trouble is None and not spoiled and not odd and told.given:
+        command = next(filter(lambda command: refuses(told, command), (*ENVELOPE, "DOT")), "DOT")
+        code = told.said[command].code
+        assert isinstance(outcome, Accepted if code == 250 else Deferred if code < 500 else Rejected)
+        assert outcome.reply is not None
+        assert outcome.reply.text == told.said[command].text
+
+
+async def run(relay: UnrulyRelay, seed: int) -> int:
+    """Mails that wait for a connection or two; how many of them were announced."""
+    relay.rng.seed(seed)
+    pool = SessionPool(SmtpSettings(port=relay.port, max_connections=relay.rng.choice((1, 2))))
+    tags = [f"m{seed}.{number}" for number in range(MAILS)]
+    relay.scripts |= {tag: script(relay.rng, tag) for tag in tags}
+
+    async def send(tag: str) -> tuple[Outcome | Dropped, bool]:
+        mail = Mail(sender=f"{tag}@example.com", recipient="b@example.com", wire=f"{tag}\r\n".encode())
+        transaction = Transaction(mail, deadline=time.monotonic() + 5, before_body=at_once)
+        async with pool.session(transaction=transaction) as session:
+            session.quick = True
+            return await session.carry(transaction), transaction.announced
+
+    async with asyncio.timeout(30):
+        found = await asyncio.gather(*map(send, tags))
+    assert (pool._places, len(pool._busy)) == (pool._settings.max_connections, 0)
+    await pool.close()
+    for tag, (outcome, announced) in zip(tags, found, strict=True):
+        told, company = relay.scripts.pop(tag), relay.company.pop(tag, [])
+        try:
+            check(told, outcome, company, announced=announced)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, {announced=}: {outcome} after {told} among {company}") from error
+    return sum(announced for _, announced in found)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_random_replies(share: int) -> None:
+    """B8, B9: no announced mail hears another's reply, is accepted without its own, or is in doubt without a cause."""
+    announced = 0
+    async with UnrulyRelay(random.Random(share)) as relay:
+        for seed in range(share, ROUNDS, SHARES):
+            announced += await run(relay, seed)
+    assert announced > ROUNDS // SHARES * MAILS / 3
