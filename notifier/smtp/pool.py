@@ -19,9 +19,15 @@ from notifier.telemetry import metrics
 MOST_MAILS = 100
 OLDEST_SECONDS = 300.0
 IDLE_SECONDS = 30.0
-PATIENCE_SECONDS = 5.0
-"""How long an announced mail waits for the end of the one before it."""
-REST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announcing:
+    """When a mail is announced behind another; seconds."""
+
+    quick: float = 1.0  # on a connection whose last mail took no longer: a permit does not last for ever
+    patience: float = 5.0  # then whoever was announced, and still waits for the end of the mail before, goes elsewhere
+    rest: float = 60.0  # without it, after an announced mail was dropped without a word
 
 
 class LeftBehindError(NotifierError):
@@ -44,8 +50,9 @@ class SessionPool:
     Where mails wait, the first of them is announced on the connection whose mail has just left, behind its final dot.
     """
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, announcing: Announcing = Announcing()) -> None:
         self._settings = settings
+        self._announcing = announcing
         self._places = settings.max_connections  # that are free
         self._waiting: deque[_Waiting] = deque()  # first come, first served
         self._behind: dict[Session, _Waiting] = {}  # who was announced, on which session
@@ -103,7 +110,7 @@ class SessionPool:
 
     def announce_later(self) -> None:
         """An announced mail was dropped without a word: this relay may not like it, so it gets a rest of that."""
-        self._announcing_from = time.monotonic() + REST_SECONDS
+        self._announcing_from = time.monotonic() + self._announcing.rest
 
     async def close(self) -> None:
         """Say goodbye on every idle connection and cut the others."""
@@ -160,12 +167,15 @@ class SessionPool:
         while self._waiting and self._waiting[0].turn.done():
             self._waiting.popleft()
         first = self._waiting[0] if self._waiting else None
-        may = session.sent + 1 < MOST_MAILS and _is_young(session) and time.monotonic() >= self._announcing_from
-        if first is None or first.transaction is None or first.fresh or not may:
+        if first is None or first.transaction is None or first.fresh or not self._may_announce(session):
             return None
         self._behind[session] = self._waiting.popleft()
-        first.patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, _lose_patience, first)
+        first.patience = asyncio.get_running_loop().call_later(self._announcing.patience, _lose_patience, first)
         return first.transaction
+
+    def _may_announce(self, session: Session) -> bool:
+        trusted = session.took <= self._announcing.quick and time.monotonic() >= self._announcing_from
+        return trusted and session.sent + 1 < MOST_MAILS and _is_young(session)
 
     def _reusable(self) -> Session | None:
         """The idle session used last, so that the others may age out; those past their limits are closed."""

@@ -1,5 +1,6 @@
 """One open, authenticated connection to a relay: one mail at a time, and never again after anything went wrong."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -9,8 +10,6 @@ from notifier.smtp.transaction import Offer, Transaction
 from notifier.smtp.wire import Wire
 
 QUIT_SECONDS = 1.0
-QUICK_SECONDS = 1.0
-"""A mail is announced behind another where the one before that took no longer: its permit does not last for ever."""
 
 
 class Session:
@@ -21,7 +20,7 @@ class Session:
         self._offer = offer
         self.opened_at = self.used_at = time.monotonic()
         self.sent = 0
-        self.quick = False  # it answered the last mail soon
+        self.took = math.inf  # seconds, for the last mail
         self.ask_for_next: Callable[[], Transaction | None] = _nobody
 
     @property
@@ -52,12 +51,12 @@ class Session:
         result = await transaction.run(self._wire, self._offer, whats_next=self._whats_next)
         self.sent += 1
         self.used_at = time.monotonic()
-        self.quick = self.used_at - started < QUICK_SECONDS
+        self.took = self.used_at - started
         return result
 
     def _whats_next(self) -> bytes:
-        """The envelope of the mail that is carried next, if one waits and this relay can be trusted with it."""
-        transaction = self.ask_for_next() if self._offer.pipelining and self.quick else None
+        """The envelope of the mail that is carried next, if one waits and the relay can hear it now."""
+        transaction = self.ask_for_next() if self._offer.pipelining else None
         return transaction.announce(self._offer) if transaction is not None else b""
 
     async def quit(self) -> None:

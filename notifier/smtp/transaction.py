@@ -22,6 +22,7 @@ RESET_SECONDS = 10.0
 SLICE = 64 * 1024  # octets of a body that are written at once
 _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 _SAID = (b"", b"", b"")
+_ABOUT_ADDRESS = "2.1."
 _OK, _FORWARD, _START_INPUT = 250, 251, 354
 _LEADING_DOT = re.compile(rb"\n\.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -256,7 +257,9 @@ class Transaction:
         421 is a definite reply: the relay did not take responsibility.
         """
         reply = replies.parse(answer.code, answer.text)
-        if answer.code == _OK:
+        # Where the relay forgets our dot, the next answer is to the MAIL behind it, and may say so (RFC 3463 §3.2).
+        forgotten = self._followed and (reply.enhanced or "").startswith(_ABOUT_ADDRESS)
+        if answer.code == _OK and not forgotten:
             self.clean = True
             return Accepted(reply=reply)
         if not _is_refusal(answer):  # nor do the answers behind it belong to what the next mail has said

@@ -6,17 +6,17 @@ from notifier.outcomes import Deferred, NotTried, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.connect import RelayUnreachableError
 from notifier.smtp.mail import BeforeBody, Dropped, Mail
-from notifier.smtp.pool import LeftBehindError, SessionPool
+from notifier.smtp.pool import Announcing, LeftBehindError, SessionPool
 from notifier.smtp.transaction import Transaction
 
 
 class Transport:
     """The way to one relay."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, announcing: Announcing = Announcing()) -> None:  # noqa: B008 - frozen
         self.relay = settings.host
         self.connections = settings.max_connections
-        self._pool = SessionPool(settings)
+        self._pool = SessionPool(settings, announcing)
         self._aborted = False
 
     async def send(self, mail: Mail, *, seconds: float, before_body: BeforeBody) -> Outcome:

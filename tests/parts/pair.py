@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from notifier.outcomes import Accepted, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.mail import BeforeBody, Mail
+from notifier.smtp.pool import Announcing
 from notifier.smtp.session import Session
 from notifier.smtp.transport import Transport
 from parts.permit import Queue, at_once, permit
@@ -45,10 +46,11 @@ class Pair:
     relay: Relay
     queue: Queue = field(default_factory=queue)  # of the second mail
     seconds: float = 5.0  # for each mail
+    announcing: Announcing = field(default_factory=Announcing)
 
     async def open(self) -> None:
         """A connection that has carried Eve's mail quickly."""
-        self.transport = Transport(SmtpSettings(port=self.relay.port, max_connections=1))
+        self.transport = Transport(SmtpSettings(port=self.relay.port, max_connections=1), self.announcing)
         assert isinstance(await self.transport.send(EVE, seconds=5, before_body=at_once), Accepted)
 
     async def begin(self, second: Mail = BOB, *, reply: str = QUEUED, before_body: BeforeBody = at_once) -> None:

@@ -12,6 +12,7 @@ from parts.relay import STALL, Relay
 
 from notifier.outbox.handler import Permit
 from notifier.outcomes import Accepted, Refused, Rejected
+from notifier.smtp.pool import Announcing
 from notifier.smtp.session import Session
 from notifier.smtp.transaction import Transaction
 
@@ -83,7 +84,7 @@ def _at_the_last(session: Session) -> None:
 
 
 def _slow(session: Session) -> None:
-    session.quick = False
+    session.took = 1.1
 
 
 @pipelined
@@ -107,17 +108,13 @@ async def test_what_the_session_must_be_like(
 
 
 @pipelined
-async def test_a_relay_that_was_slow_is_not_trusted(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("quick", "announced"), [(0.0, 0), (5.0, 1)])
+async def test_a_relay_that_was_slow_is_not_trusted(relay: Relay, quick: float, announced: int) -> None:
     """Where the mail before took too long, the next one's permit would grow old behind the dot."""
-    monkeypatch.setattr("notifier.smtp.session.QUICK_SECONDS", 0.0)
-    pair = Pair(relay)
+    pair = Pair(relay, announcing=Announcing(quick=quick))
     await pair.open()
     await pair.begin()
-    assert pair.queue.times == 0
-    monkeypatch.undo()
-    await pair.end()
-    await pair.begin()
-    assert pair.queue.times == 2
+    assert pair.queue.times == announced
     await pair.end()
     await pair.transport.close()
 

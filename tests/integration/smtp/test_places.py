@@ -58,6 +58,7 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
     """It has a connection, which stands; who waits for one has none."""
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
     async with pool.session() as session:
+        session.took = 0.0
         relay.say("*", "EHLO", HOLD + "554 5.3.2 no service")
         opening = asyncio.create_task(hold(pool, fresh=True))
         announced = asyncio.create_task(hold(pool))

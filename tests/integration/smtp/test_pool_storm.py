@@ -16,21 +16,15 @@ from parts.relay import DROP, HOLD, Relay
 from notifier.outbox.handler import Permit
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected
 from notifier.settings import SmtpSettings
-from notifier.smtp.pool import SessionPool
+from notifier.smtp.pool import Announcing, SessionPool
 from notifier.smtp.transport import Transport
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STORMS = 400 if os.environ.get("NOTIFIER_CHAOS") == "long" else 16
 MAILS = 60  # in a storm
 COMMANDS = ("MAIL", "RCPT", "DATA", "DOT")
+IMPATIENT = Announcing(patience=0.005, rest=0.01)
 SURELY_UNSENT = (Deferred, NotTried, Rejected)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for long behind another, and nothing rests for long."""
-    monkeypatch.setattr("notifier.smtp.pool.PATIENCE_SECONDS", 0.005)
-    monkeypatch.setattr("notifier.smtp.pool.REST_SECONDS", 0.01)
 
 
 def misbehave(relay: Relay, rng: random.Random, name: str) -> None:
@@ -88,13 +82,13 @@ async def storm(relay: Relay, transport: Transport, rng: random.Random, number: 
 
 
 @pytest.mark.timeout(600)
-async def test_a_storm_costs_no_place(relay: Relay, impatient: None) -> None:
+async def test_a_storm_costs_no_place(relay: Relay) -> None:
     """After it the pool is as it was: all its places are free, and it carries that many mails side by side."""
     kinds = Counter[str]()
     rng = random.Random(1)
     for number in range(STORMS):
         most = rng.choice((1, 2, 5))
-        transport = Transport(SmtpSettings(port=relay.port, max_connections=most))
+        transport = Transport(SmtpSettings(port=relay.port, max_connections=most), IMPATIENT)
         kinds += await storm(relay, transport, rng, number)
         relay.forget()
         pool = transport._pool
