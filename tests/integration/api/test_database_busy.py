@@ -13,6 +13,7 @@ from parts.installation import WELCOME, Installation
 from sqlalchemy import text
 
 from notifier import wiring
+from notifier.db.engine import DIRECT, POOLED
 
 KEY = {"Idempotency-Key": "order-4711"}
 MODEL = {"Idempotency-Key": "model"}
@@ -54,7 +55,7 @@ async def test_an_exhausted_pool_is_503_and_then_over(
 ) -> None:
     """While every connection to read with is out, callers hear 503 in time; when one is back, 202."""
     async with AsyncExitStack() as held:
-        for _ in range(4 if parts.database.is_sqlite else 10):
+        for _ in range(4 if parts.database.is_sqlite else POOLED):
             await held.enter_async_context(parts.database.read())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
@@ -67,8 +68,8 @@ async def test_a_writer_that_is_busy_is_503_and_then_over(
     """While every connection to write with is out, callers hear 503 in time; nothing is written later in secret."""
     async with AsyncExitStack() as held:
         assert (await client.get("/v1/notifications")).status_code == 200
-        for _ in range(1 if parts.database.is_sqlite else 10):
-            await held.enter_async_context(parts.database.write())
+        for _ in range(1 if parts.database.is_sqlite else DIRECT):
+            await held.enter_async_context(parts.database.several())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
     assert (await _post(client)).status_code == 202
