@@ -6,10 +6,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from notifier import address
 from notifier.db.direct import Connection
-from notifier.db.tables import Suppression, columns
+from notifier.db.tables import Suppression
 from notifier.states import Reason
-
-_suppression = columns(Suppression)
 
 
 async def suppress(connection: Connection, recipient: str, *, reason: Reason, detail: str, now: datetime) -> None:
