@@ -209,8 +209,9 @@ def _table(title: str, mail: Specimen, rates: Mapping[str, list[float]]) -> Tabl
             ratio = statistics.median(ours) / statistics.median(found)
             figures.append(Figure(f"ours ÷ {name}", f"{ratio:.1f}", is_headline=True))
     ready = max(statistics.median(rates[peer.name]) for peer in POST_OFFICE if peer.kind == "ready")
-    best = f"{statistics.median(ours) / ready:.1f}"
-    figures.append(Figure("ours ÷ post_office, ready bodies, best of 1 and 2 processes", best, is_headline=True))
+    best = max(max(rates[peer.name]) for peer in POST_OFFICE if peer.kind == "ready")
+    ratios = f"{max(ours) / best:.1f}, median {statistics.median(ours) / ready:.1f}"
+    figures.append(Figure("ours ÷ post_office, ready bodies, best of 1 and 2: best of each", ratios, is_headline=True))
     if CELERY.name not in rates:
         figures.append(Figure("Celery left out", "no Redis at {}:{}".format(*REDIS)))
     results = {f"peers.{name}.{which}": value for name, found in rates.items() for which, value in _both(found)}

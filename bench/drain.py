@@ -14,7 +14,7 @@ from bench.table import Figure, Table, best_and_median
 
 COUNTED = 2000
 FEW = 20
-"""Sessions with which commits and WAL are counted: the more there are, the more mails share a commit."""
+"""Sessions, with a mail each, with which commits and WAL are counted: the more there are, the more share a commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     filled = await fill(await made.postgresql(), template, plan.mails)
     before = await relay.limit(size=mail.wire, count=plan.limit_mails)
     rounds = []
-    few = replace(plan.setup, sessions=min(FEW, plan.setup.sessions))
+    few = replace(plan.setup, sessions=min(FEW, plan.setup.sessions), mails=1)
     for setup in (*[plan.setup] * plan.rounds, few):
         installation = await made.copy(filled.installation)
         rounds.append(await drain(installation, relay.port, plan.mails, setup))
@@ -140,7 +140,7 @@ def _table(template: str, plan: Plan, found: Found) -> Table:
             Figure("sender ÷ limit", best_and_median(ratios, "{:.3f}"), is_headline=True),
             Figure("a mail: CPU of parent / children / server", cpu),
             Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
-            Figure(f"with {FEW} sessions", f"{found.few.per_second:,.0f} msg/s"),
+            Figure(f"with {FEW} sessions, nothing announced", f"{found.few.per_second:,.0f} msg/s"),
             Figure("  10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_headline=True),
             Figure("    and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
             Figure("  10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),

@@ -22,7 +22,8 @@ _CLAIMED = f"SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased') O
 class Setup:
     """How a sender is set up."""
 
-    sessions: int = SESSIONS  # of all processes together, for twice as many mails: each announces the next one
+    sessions: int = SESSIONS  # of all processes together
+    mails: int = 2  # under way on each: with more than one, the next is announced
     processes: int = 1
     children: int | None = None  # that render, in each; None: as the sender sees fit
 
@@ -34,7 +35,10 @@ class Setup:
     def settings(self, installation: Installation, port: int) -> dict[str, str]:
         """The sender's environment."""
         sessions = self.sessions // self.processes
-        mine = {"NOTIFIER_SENDER__CONCURRENCY": str(2 * sessions), "NOTIFIER_SMTP__MAX_CONNECTIONS": str(sessions)}
+        mine = {
+            "NOTIFIER_SENDER__CONCURRENCY": str(self.mails * sessions),
+            "NOTIFIER_SMTP__MAX_CONNECTIONS": str(sessions),
+        }
         if self.children is not None:
             mine["NOTIFIER_SENDER__RENDER_CHILDREN"] = str(self.children)
         return installation.settings(smtp_port=port) | mine
