@@ -59,6 +59,8 @@ async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Data
                     plan = await _plan(connection, statement, values)
                     whole = [node for node in _nodes(plan) if _reads_all(node)]
                     assert not whole, f"{said}, {mode}: {statement}\n{json.dumps(whole, indent=1)}"
+                    if "SET marked_at" in statement:  # an old snapshot keeps every lease there has been in that index
+                        assert WORKING_SET.isdisjoint(node.get("Index Name") for node in _nodes(plan)), plan
         await connection.rollback()
 
 
