@@ -31,7 +31,7 @@ class Announcing:
 
 
 class LeftBehindError(NotifierError):
-    """The mail before did not come to its end in time; nothing of this one was handed over."""
+    """The mail before did not end in time, or all is being stopped; nothing of this one was handed over."""
 
 
 @dataclass(eq=False)
