@@ -4,6 +4,7 @@ It promises an `Answer`, whatever the other side does; no redirect is followed, 
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,8 +81,7 @@ class Caller:
         code = asked = None
         try:
             where = target.parse(url, self._trusted)
-            async with asyncio.timeout(self._timeout):
-                reply = await self._exchange(where, fields, body)
+            reply = await self._exchange(where, fields, body)
             code, detail = reply.code, _readable(reply.start)
             asked = retry_after(reply.retry_after, self._clock.now())
         except UrlRefusedError as error:
@@ -100,14 +100,15 @@ class Caller:
         return Answer(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=wish)
 
     async def _exchange(self, where: Target, fields: Mapping[str, str], body: bytes) -> _Reply:
-        reader, writer = await self._connect(where)
-        try:
-            http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
-            writer.write(_request(http, where, fields, body))
-            await writer.drain()
-            return await _reply(http, reader)
-        finally:
-            writer.transport.abort()  # a polite end of TLS would wait for the other side
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
+        with contextlib.ExitStack() as stack:
+            async with asyncio.timeout(self._timeout):
+                reader, writer = await self._connect(where)
+                stack.callback(writer.transport.abort)  # a polite end of TLS would wait for the other side
+                writer.write(_request(http, where, fields, body))
+                await writer.drain()
+                head, read = await _head(http, reader)
+            return await _with_body(http, reader, head, read)
 
     async def _connect(self, where: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to one of the addresses that were checked; the name is only said, never resolved again."""
@@ -137,23 +138,24 @@ def _request(http: h11.Connection, where: Target, fields: Mapping[str, str], bod
     return b"".join(part or b"" for part in parts)
 
 
-async def _reply(http: h11.Connection, reader: asyncio.StreamReader) -> _Reply:
-    """The final reply; once its status is known, neither a slow nor an endless body changes anything."""
+async def _head(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Response, int]:
+    """The head of the final reply, and how many octets were read so far."""
     read = 0
     while read < LARGEST_REPLY:
         event = http.next_event()
         if isinstance(event, h11.Response):
-            return await _with_body(http, reader, event, read)
-        if isinstance(event, h11.ConnectionClosed | h11.EndOfMessage):
-            break
+            return event, read
         if event is h11.NEED_DATA:
             chunk = await reader.read(_CHUNK)
             read += len(chunk)
             http.receive_data(chunk)
+        elif not isinstance(event, h11.InformationalResponse):
+            break
     raise h11.RemoteProtocolError("no reply")
 
 
 async def _with_body(http: h11.Connection, reader: asyncio.StreamReader, head: h11.Response, read: int) -> _Reply:
+    """The reply; now that its status is known, neither a slow nor an endless body changes anything."""
     start = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
