@@ -39,7 +39,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dic
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
-    async with _changing(doors) as connection:
+    async with changing(doors) as connection:
         await change.cancel(connection, id_, asked)
         return await _shown(connection, id_, asked)
 
@@ -55,7 +55,7 @@ async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
-    async with _changing(doors) as connection:
+    async with changing(doors) as connection:
         await change.retry(connection, id_, asked)
         return await _shown(connection, id_, asked)
 
@@ -71,13 +71,13 @@ async def resolve(request: Request, notification_id: str, doors: TheDoors) -> di
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ResolveIn, await json_body(request))
     id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
-    async with _changing(doors) as connection:
+    async with changing(doors) as connection:
         await change.resolve(connection, id_, wanted.as_, asked)
         return await _shown(connection, id_, asked)
 
 
 @asynccontextmanager
-async def _changing(doors: Doors) -> AsyncIterator[AsyncConnection]:
+async def changing(doors: Doors) -> AsyncIterator[AsyncConnection]:
     """A transaction that is over in time, and then a hint to the sender of this process."""
     with unavailable_as_such():
         async with asyncio.timeout(CHANGE_SECONDS), doors.database.write() as connection:

@@ -127,9 +127,7 @@ async def suspected(connection: Connection, kind: EntryKind, *, now: datetime | 
     return (await connection.execute(statement, values)).first() is not None
 
 
-async def disown(
-    connection: Connection, wanted: Claim, known: Collection[UUID], *, now: datetime | None = None
-) -> int:
+async def disown(connection: Connection, wanted: Claim, known: Collection[UUID], *, now: datetime | None = None) -> int:
     """Give back what a holder has claimed without ever hearing of it: all of the kind but the `known`; how many."""
     bound = times(connection, now)[0] | {"kind": wanted.kind.value}
     if is_sqlite(connection):

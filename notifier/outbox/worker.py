@@ -175,9 +175,9 @@ class Worker:
         claimed = await self._claimer.claim(room, self._inside, self._unwritten())
         # Asked before the claim: one made with full slots may ask for no share.
         finished = not claimed and nothing_inside and self._claimer.found_nothing
-        if finished and not self._drained.is_set() and not await self._claimer.suspects_are_due():
-            if drains == self._drains:
-                self._drained.set()
+        finished = finished and not self._drained.is_set() and not await self._claimer.suspects_are_due()
+        if finished and drains == self._drains:
+            self._drained.set()
         return claimed
 
     async def _claim_suspect(self) -> list[Claimed]:

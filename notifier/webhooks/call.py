@@ -8,12 +8,12 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import h11
 
 import notifier
 from notifier.clock import Clock
+from notifier.settings import WebhooksSettings
 from notifier.webhooks import resolve, target
 from notifier.webhooks.resolve import AddressRefusedError, Resolve
 from notifier.webhooks.schedule import retry_after
@@ -64,15 +64,13 @@ class Caller:
         resolver: Resolve,
         *,
         clock: Clock,
-        timeout: float,
-        trusted: tuple[str, ...] = (),
-        ca_file: Path | None = None,
+        settings: WebhooksSettings,
     ) -> None:
         self._resolve = resolver
         self._clock = clock
-        self._timeout = timeout
-        self._trusted = trusted
-        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._timeout = settings.timeout
+        self._trusted = settings.insecure_hosts
+        self._tls = ssl.create_default_context(cafile=settings.ca_file)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
     async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> Answer:

@@ -76,7 +76,7 @@ class Teller:
         tries = []
         for entry in batch:
             if entry.subject_id == entry.id:  # as `publish` makes them
-                desk.settle(self._fan_out(entry, work))
+                desk.settle(self._told(entry, work))
             elif (pending := work.deliveries.get(entry.subject_id)) is None:
                 desk.settle(Settlement(entry=entry, action=Finish()))
             else:
@@ -92,7 +92,7 @@ class Teller:
         await record.write(connection, records, patience=self._patience)
 
     async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        """A try that was lost too often, or cannot be recorded, counts as one that failed: it is never given up early."""
+        """A try that was lost too often, or cannot be recorded, counts as one that failed; none is given up."""
         found = await load.deliveries(connection, {one.entry.subject_id for one in lost})
         settlements = []
         for one in lost:
@@ -127,6 +127,14 @@ class Teller:
             deliveries = await load.deliveries(connection, others) if others else {}
         return _Work(events=events, listeners=listeners, deliveries=deliveries)
 
+    def _told(self, entry: Claimed, work: _Work) -> Settlement:
+        """The settlement of an event; one that cannot be told keeps no other from being told."""
+        try:
+            return self._fan_out(entry, work)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this event
+            self._log.exception("event_not_told", entry_id=str(entry.id), error=type(error).__name__)
+            return Settlement(entry=entry, action=Reschedule(delay=FAULT_WAIT, attempts=entry.attempts))
+
     def _fan_out(self, entry: Claimed, work: _Work) -> Settlement:
         """One delivery for each endpoint that wants to hear of it. The body is built here, and never again."""
         event = work.events.get(entry.subject_id)
@@ -138,9 +146,7 @@ class Teller:
             new_delivery(event.event_id, one.id, event.service_id, event.type, text) | {"at": self._clock.now()}
             for one in hearing
         ]
-        return Settlement(
-            entry=entry, action=Finish(), record=record.Told(event_id=event.event_id, deliveries=rows)
-        )
+        return Settlement(entry=entry, action=Finish(), record=record.Told(event_id=event.event_id, deliveries=rows))
 
     async def _tell(self, entry: Claimed, pending: Pending, desk: Desk) -> None:
         """One try, and its settlement, whatever it raises."""

@@ -3,13 +3,17 @@
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db import rows
+from notifier.db.columns import UtcDateTime
+from notifier.db.direct import Connection
 from notifier.db.tables import (
     Attempt,
     Notification,
@@ -73,9 +77,9 @@ async def events(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUI
         .outerjoin(Template, _template.id == _version.template_id)
         .where(_event.id.in_(ids))
     )
-    rows = (await connection.execute(statement)).mappings().all()
-    tries = await _attempts(connection, {row["notification_id"] for row in rows})
-    return {row["event_id"]: _told(dict(row), tries.get(row["notification_id"], [])) for row in rows}
+    found = (await connection.execute(statement)).mappings().all()
+    tries = await _attempts(connection, {row["notification_id"] for row in found})
+    return {row["event_id"]: _told(dict(row), tries.get(row["notification_id"], [])) for row in found}
 
 
 def _told(row: dict[str, Any], tries: list[Any]) -> Told:
@@ -112,13 +116,22 @@ async def listeners(connection: AsyncConnection, services: Collection[UUID]) -> 
     return found
 
 
-async def deliveries(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Pending]:
+@cache
+def _deliveries(*, sqlite: bool) -> Any:
+    """Deliveries by id, with what their endpoints are now."""
+    statement = text(f"""{rows.source({"id": "uuid"}, sqlite=sqlite)}
+SELECT d.id, d.event_id, d.endpoint_id, d.body, d.state, e.url, e.secret, e.previous_secret, e.previous_until,
+       e.disabled_because
+FROM r JOIN webhook_delivery AS d ON {rows.found_by("d.id", sqlite=sqlite)}
+LEFT JOIN webhook_endpoint AS e ON e.id = d.endpoint_id""")  # noqa: S608 - words of our own
+    known = {"id": _delivery.id, "event_id": _delivery.event_id, "endpoint_id": _delivery.endpoint_id}
+    types = {name: column.type for name, column in known.items()} | {"previous_until": UtcDateTime()}
+    return statement.columns(**types) if sqlite else statement
+
+
+async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Pending]:
     """The deliveries of these ids."""
-    statement = (
-        select(_delivery.id, _delivery.event_id, _delivery.endpoint_id, _delivery.body, _delivery.state)
-        .add_columns(_endpoint.url, _endpoint.secret, _endpoint.previous_secret, _endpoint.previous_until)
-        .add_columns(_endpoint.disabled_because)
-        .outerjoin(WebhookEndpoint, _endpoint.id == _delivery.endpoint_id)
-        .where(_delivery.id.in_(ids))
-    )
-    return {row["id"]: Pending(**row) for row in (await connection.execute(statement)).mappings()}
+    sqlite = connection.dialect.name == "sqlite"
+    values = {"rows": rows.parameter([{"id": id_} for id_ in ids], sqlite=sqlite)}
+    found = (await connection.execute(_deliveries(sqlite=sqlite), values)).mappings()
+    return {row["id"]: Pending(**{**row, "state": DeliveryState(row["state"])}) for row in found}

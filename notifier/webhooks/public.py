@@ -1,4 +1,4 @@
-"""Whether an address is on the public Internet: all others are refused, so that no webhook reaches into our own network.
+"""Whether an address is on the public Internet: others are refused, so that no webhook reaches into our own network.
 
 It is a list of our own: `ipaddress.is_global` says yes to multicast, to site-local addresses and to IPv4 in disguise.
 """

@@ -1,4 +1,4 @@
-"""What the handler's settlements mean, written in the settler's transaction: deliveries, tries, ends, endpoints' health.
+"""What the handler's settlements mean, written in the settler's transaction: deliveries, tries, ends, endpoints.
 
 The statements take their rows as one JSON array; the few in which the databases differ stand one under the other.
 """

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from notifier.errors import NotifierError
 from notifier.webhooks.public import is_public
@@ -43,5 +44,5 @@ async def addresses(target: Target, resolve: Resolve) -> Sequence[str]:
     return found[:MOST_ADDRESSES]
 
 
-def _look_up(host: str, port: int) -> list[tuple[object, ...]]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

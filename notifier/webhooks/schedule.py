@@ -8,7 +8,7 @@ WAITS = tuple(
 )  # 5 s, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours
 MOST_TRIES = len(WAITS) + 1
 JITTER = 0.2
-"""Each wait is spread by this fraction to either side, so that a crowd that failed together does not return together."""
+"""Each wait is spread by this fraction to either side, so that a crowd that failed together is spread."""
 LONGEST_ASKED = timedelta(hours=24)
 
 

@@ -11,7 +11,6 @@ from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
 from notifier.states import Reason
 
-
 _NOT_DELIVERED = text("state <> 'delivered'")
 
 
