@@ -59,6 +59,8 @@ def parse(url: str, trusted: Collection[str] = ()) -> Target:
         raise UrlRefusedError("not a URL") from error
     _check_parts(url, parts)
     listed = given.lower() in {host.lower() for host in trusted}
+    if "[" in parts.netloc and not listed:  # only addresses stand in brackets, and words that the parser lets pass
+        raise UrlRefusedError("the host must be a name, not an address")
     host = given.lower() if listed else _host(given)
     if parts.scheme != "https" and not listed:
         raise UrlRefusedError("only https:// URLs are called")
