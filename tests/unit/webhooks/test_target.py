@@ -60,7 +60,9 @@ def test_what_may_not_be_called(url: str) -> None:
     assert str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8080/x", "https://LocalHost/x", "http://127.0.0.1/", "http://[::1]:9/"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8080/x", "https://LocalHost/x", "http://127.0.0.1/", "http://[::1]:9/"]
+)
 def test_listed_hosts_may_be_anything_but_ambiguous(url: str) -> None:
     """For development: plain HTTP, any port, an address; but nothing hidden in the URL."""
     listed = ("localhost", "127.0.0.1", "::1")
