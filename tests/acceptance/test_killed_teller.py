@@ -34,7 +34,8 @@ async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
     """Killed while five endpoints' replies are awaited: the next process tells all five again, under the same ids."""
     installation = postgres_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK})
     async with installation.base() as parts, receiving() as receiver:
-        async with installation.client(parts, await key_of(parts, "shop")) as client:
+        key = await key_of(parts, "shop")
+        async with installation.client(parts, key) as client:
             assert (await client.post("/v1/webhooks", json={"url": receiver.url()})).status_code == 201
             for _ in range(5):
                 await caller.submit(client)

@@ -1,4 +1,4 @@
-"""Every connection that this process begins, seen at the socket layer; those that would leave the machine are stopped."""
+"""Every connection that this process begins, seen at the socket layer; none leaves the machine."""
 
 import contextlib
 import sys

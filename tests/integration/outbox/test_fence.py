@@ -1,5 +1,6 @@
 """The fence protocol's rules 2 to 7 in the database's own words, on SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -192,6 +193,8 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     known, unheard, marked = await queue.claim()
     await queue.mark(marked)
     async with queue.database.write() as connection:
+        beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
+        assert await leasing.disown(connection, beside, [], now=queue.now) == 0
         assert await leasing.disown(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
         assert await leasing.disown(connection, claim_of(new_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY

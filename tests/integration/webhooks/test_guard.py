@@ -101,7 +101,7 @@ async def test_tls_is_to_the_name(tmp_path: Path) -> None:
         def remember(_socket: ssl.SSLObject, said: str, _context: ssl.SSLContext) -> None:
             asked_for.append(said)  # noqa: B023 - called before the next round
 
-        server.sni_callback = remember  # type: ignore[assignment]
+        server.sni_callback = remember
         async with receiving(server) as receiver:
             asking = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
             answer = await asking.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")

@@ -130,7 +130,7 @@ async def test_five_days_of_failures_disable(shop: Shop) -> None:
 
 
 async def test_the_dead_are_found_for_both_kinds(shop: Shop, installation: Installation) -> None:
-    """A process that died with events at hand loses none: whoever finds its journal tells them, long before the lease."""
+    """A process that died with events at hand loses none: whoever finds its journal tells them, at once."""
     await shop.endpoint()
     for _ in range(2):
         path = await caller.submit(shop.client)
