@@ -15,8 +15,8 @@ from notifier.api import schema
 from notifier.api.problems import BadRequestError
 from notifier.api.request import LARGEST_NOTIFICATION, LARGEST_REQUEST, is_key
 from notifier.errors import Fault
-from notifier.notification.batch import Item
 from notifier.notification.check import Wanted
+from notifier.notification.submit_batch import Item
 from notifier.notification.write import Idempotency
 
 MOST = 1000
@@ -93,6 +93,7 @@ class BatchResultOut(BaseModel):
 class BatchOut(BaseModel):
     """One result for each notification, in their order."""
 
+    batch_id: UUID
     results: list[BatchResultOut]
 
 

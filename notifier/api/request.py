@@ -25,12 +25,12 @@ async def authenticated(request: Request, doors: Doors, scope: Scope) -> Caller:
     return caller
 
 
-def id_of(text: str) -> UUID:
-    """The id in a path; anything else names nothing."""
+def id_of(text: str, what: str = "notification") -> UUID:
+    """The id of something in a path; anything else names nothing."""
     try:
         return UUID(text)
     except ValueError as error:
-        raise NotFoundError("there is no such notification") from error
+        raise NotFoundError(f"there is no such {what}") from error
 
 
 def idempotency_key(request: Request, *, room: int = 0) -> str | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import Wanted
+from notifier.notification.patch import Changes
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
 
@@ -171,3 +172,11 @@ def parse_strictly(model: type[Model], body: Any) -> Model:
 def _fault(error: Any) -> Fault:
     pointer = "".join(f"/{escape_pointer(str(part))}" for part in error["loc"])
     return Fault(pointer, _FAULT_CODES.get(error["type"], "invalid_type"), error["msg"])
+
+
+def parse_patch(body: Any) -> Changes:
+    """What is to be changed. Raises `InvalidRequestError` with every fault."""
+    changes = Changes(**parse_strictly(NotificationPatchIn, body).model_dump())
+    if not changes.names:
+        raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
+    return changes

@@ -15,7 +15,7 @@ from notifier.api.doors import doors_of
 from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
 from notifier.auth.keys import Scope
 from notifier.errors import InvalidRequestError
-from notifier.notification.batch import BatchRejectedError
+from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
 from notifier.telemetry import metrics
 
@@ -74,9 +74,9 @@ async def submit_batch(request: Request) -> Response:
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
         wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
-        items = batch.parse(wanted, key)
         try:
-            answers = await doors.batch_submitter.submit(caller, items, reject_all=wanted.rejects_all)
+            wish = Wish(items=batch.parse(wanted, key), key=key, reject_all=wanted.rejects_all)
+            batch_id, answers = await doors.batch_submitter.submit(caller, wish)
         except BatchRejectedError as error:
             raise InvalidRequestError(batch.told(wanted, error.faults)) from error
     now = doors.clock.now()
@@ -89,7 +89,7 @@ async def submit_batch(request: Request) -> Response:
         )
         for index, answer in enumerate(answers)
     ]
-    return _accepted({"results": results})
+    return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from notifier.installation import SenderIdentity
 from notifier.notification import check
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_earlier
+from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
 from notifier.states import Category, Priority, Role
 from notifier.templating.store import Published, Shelf
 
@@ -94,11 +94,15 @@ class Submitter:
             raise result
         return result
 
+    def is_outdated(self, earlier: Earlier) -> bool:
+        """True if its idempotency key does not count any more."""
+        return earlier.is_outdated(self._clock.now(), self._terms.key_lasts)
+
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> Submitted | None:
         async with self._database.read() as connection:
             found = await find_earlier(connection, caller.service_id, [idempotency.key])
         earlier = next(iter(found.values()), None)
-        if earlier is None or earlier.is_outdated(self._clock.now(), self._terms.key_lasts):
+        if earlier is None or self.is_outdated(earlier):
             return None
         result = earlier.replayed(idempotency.request_hash)
         if not isinstance(result, Submitted):
