@@ -1,0 +1,93 @@
+"""The Python client of Notifier: `Notifier` and, for asyncio, `AsyncNotifier`.
+
+It needs httpx2 and standardwebhooks only, imports nothing else of Notifier, and never sends a mail twice by itself.
+"""
+
+from notifier.client.awaiting import AsyncNotifier
+from notifier.client.blocking import Notifier
+from notifier.client.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    Fault,
+    InvalidRequestError,
+    MalformedReplyError,
+    NotFoundError,
+    NotifierClientError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnsendableError,
+    WebhookVerificationError,
+)
+from notifier.client.reply import (
+    Attempt,
+    Batch,
+    BatchError,
+    BatchResult,
+    Caller,
+    Content,
+    Copy,
+    DryRun,
+    Event,
+    Explanation,
+    Notification,
+    Page,
+    Status,
+    Submitted,
+    SubmittedBatch,
+    Suppression,
+    WebhookEndpoint,
+)
+from notifier.client.request import Attachment, BatchItem, Changes, Defaults, Filter, Mail, MailContent
+from notifier.client.tries import RetryPolicy
+from notifier.client.webhook import WebhookEvent, WebhookVerifier
+
+__all__ = [
+    "ApiError",
+    "AsyncNotifier",
+    "Attachment",
+    "Attempt",
+    "AuthenticationError",
+    "Batch",
+    "BatchError",
+    "BatchItem",
+    "BatchResult",
+    "Caller",
+    "Changes",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "Content",
+    "Copy",
+    "Defaults",
+    "DryRun",
+    "Event",
+    "Explanation",
+    "Fault",
+    "Filter",
+    "InvalidRequestError",
+    "Mail",
+    "MailContent",
+    "MalformedReplyError",
+    "NotFoundError",
+    "Notification",
+    "Notifier",
+    "NotifierClientError",
+    "Page",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RetryPolicy",
+    "ServerError",
+    "Status",
+    "Submitted",
+    "SubmittedBatch",
+    "Suppression",
+    "UnsendableError",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookVerificationError",
+    "WebhookVerifier",
+]
