@@ -23,6 +23,7 @@ from notifier.client.errors import (
     WebhookVerificationError,
 )
 from notifier.client.reply import (
+    AcceptedResult,
     Attempt,
     Batch,
     BatchError,
@@ -35,6 +36,7 @@ from notifier.client.reply import (
     Explanation,
     Notification,
     Page,
+    RefusedResult,
     Status,
     Submitted,
     SubmittedBatch,
@@ -46,6 +48,7 @@ from notifier.client.tries import RetryPolicy
 from notifier.client.webhook import WebhookEvent, WebhookVerifier
 
 __all__ = [
+    "AcceptedResult",
     "ApiError",
     "AsyncNotifier",
     "Attachment",
@@ -79,6 +82,7 @@ __all__ = [
     "Page",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RefusedResult",
     "RetryPolicy",
     "ServerError",
     "Status",

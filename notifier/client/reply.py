@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from notifier.client.errors import Fault
 from notifier.client.reading import Reply
@@ -56,15 +56,30 @@ class BatchError(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchResult(Reply):
-    """What became of one notification of a batch: either `error` or `id` is there."""
+class AcceptedResult(Reply):
+    """A notification of a batch that is committed and will not be lost."""
 
     index: int  # its place in the batch
-    id: str | None = None
-    status: str | None = None
-    created_at: datetime | None = None
-    replayed: bool | None = None
-    error: BatchError | None = None
+    id: str
+    status: str
+    created_at: datetime
+    replayed: bool = False  # True: it had been accepted before, under the same idempotency key
+    error: ClassVar[None] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedResult(Reply):
+    """A notification of a batch that was not accepted."""
+
+    index: int  # its place in the batch
+    error: BatchError
+    id: ClassVar[None] = None
+    status: ClassVar[None] = None
+    replayed: ClassVar[bool] = False
+
+
+BatchResult = AcceptedResult | RefusedResult
+"""What became of one notification of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +90,14 @@ class SubmittedBatch(Reply):
     results: tuple[BatchResult, ...]
 
     @property
-    def accepted(self) -> tuple[BatchResult, ...]:
+    def accepted(self) -> tuple[AcceptedResult, ...]:
         """Those that will not be lost."""
-        return tuple(result for result in self.results if result.error is None)
+        return tuple(result for result in self.results if isinstance(result, AcceptedResult))
 
     @property
-    def refused(self) -> tuple[BatchResult, ...]:
+    def refused(self) -> tuple[RefusedResult, ...]:
         """Those that were not accepted."""
-        return tuple(result for result in self.results if result.error is not None)
+        return tuple(result for result in self.results if isinstance(result, RefusedResult))
 
 
 @dataclass(frozen=True, kw_only=True)
