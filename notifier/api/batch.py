@@ -112,8 +112,9 @@ def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:
         if own_key is not None and not (isinstance(own_key, str) and is_key(own_key)):
             faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", "1 to 255 printable ASCII characters")]
             own_key = None
-        if len(text) > LARGEST_NOTIFICATION:
-            parsed, faults = Wanted(), [Fault("", "too_large", f"at most {LARGEST_NOTIFICATION} bytes")]
+        if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
+            detail = f"at most {LARGEST_NOTIFICATION} bytes without attachments"
+            parsed, faults = Wanted(), [Fault("", "too_large", detail)]
         if own_key is None and key is not None:
             own_key = f"{key}#{index}"
         digest = hashlib.sha256(text).digest()

@@ -142,6 +142,13 @@ def parse(body: Any) -> tuple[Wanted, list[Fault]]:
     return Wanted(**wanted), faults
 
 
+def weight(body: Any, size: int) -> int:
+    """How many of the bytes of a notification's text are not its attachments'."""
+    files = body.get("attachments") if isinstance(body, dict) else None
+    contents = [one.get("content") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    return size - sum(len(content) for content in contents if isinstance(content, str))
+
+
 def _faults_between(body: dict[str, Any], known: set[str]) -> list[Fault]:
     """What is wrong with fields that are right each for itself: a template, or content of its own."""
     with_template, with_content = (body.get(name) is not None for name in ("template", "content"))

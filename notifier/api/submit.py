@@ -12,7 +12,15 @@ from pydantic import BaseModel
 from notifier import strict_json
 from notifier.api import batch, problems, reply, schema
 from notifier.api.doors import doors_of
-from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
+from notifier.api.request import (
+    LARGEST_NOTIFICATION,
+    LARGEST_REQUEST,
+    authenticated,
+    idempotency_key,
+    json_body,
+    json_text,
+    too_large,
+)
 from notifier.auth.keys import Scope
 from notifier.errors import InvalidRequestError
 from notifier.notification.submit_batch import BatchRejectedError, Wish
@@ -50,7 +58,7 @@ async def submit(request: Request) -> Response:
     with metrics.SUBMIT_SECONDS.time():
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request)
-        body = await json_body(request)
+        body = await _body(request)
         wanted, faults = schema.parse(body)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
@@ -90,6 +98,15 @@ async def submit_batch(request: Request) -> Response:
         for index, answer in enumerate(answers)
     ]
     return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+
+
+async def _body(request: Request) -> Any:
+    """A notification: attachments may make it large, nothing else."""
+    text = await json_text(request, most=LARGEST_REQUEST)
+    body = strict_json.loads(text)
+    if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
+        raise too_large(LARGEST_NOTIFICATION, but=" without attachments")
+    return body
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:

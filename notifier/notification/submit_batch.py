@@ -27,6 +27,7 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import new_id
+from notifier.notification import octets
 from notifier.notification.check import Wanted
 from notifier.notification.submit import Submitter
 from notifier.notification.write import (
@@ -143,6 +144,8 @@ class BatchSubmitter:
         answers: list[Answer] = []
         for start in range(0, len(drafts), CHUNK):
             chunk = drafts[start : start + CHUNK]
+            for draft in chunk:
+                await octets.keep(self._database, draft.files, self._clock.now())
             async with self._lane:
                 results = await self._write_all(chunk)
             answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]

@@ -19,6 +19,7 @@ from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
+from notifier.notification.attachment import CheckedAttachment
 from notifier.outbox.intake import Writer
 from notifier.states import Status
 
@@ -41,6 +42,7 @@ class Draft:
     row: dict[str, Any]  # of the notification table, less the status and its reason
     content: dict[str, Any]  # of the table of contents
     entry_id: UUID
+    files: Sequence[CheckedAttachment] = ()  # whose octets must be kept before this is written
     key_lasts: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
     copies: "tuple[Draft, ...]" = ()  # written with it, or not at all
 
