@@ -38,6 +38,8 @@ class Scope(StrEnum):
 
     SEND = "notifications:send"
     READ = "notifications:read"
+    SUPPRESSIONS = "suppressions:manage"
+    AUDIT = "audit:read"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
