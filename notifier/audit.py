@@ -67,7 +67,7 @@ class Deed:
     service_id: UUID | None  # whose the object is; None: the instance's
     address: str | None = None  # of the person whom it concerns
     before: Mapping[str, Any] | None = None  # None: it was not there
-    after: Mapping[str, Any] | None = None  # None: it is gone
+    after: Mapping[str, Any] | None = None  # None: it is gone, and nobody said why
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
+from notifier.audit import Action, Deed, ObjectKind
 from notifier.db.direct import Connection
 from notifier.db.tables import INSTANCE, Notification, Suppression, columns
 from notifier.errors import NotFoundError, NotifierError
@@ -158,6 +159,36 @@ async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> Su
         await one(connection, owner, id_)
         raise NotYoursError
     return SuppressionView(**row)
+
+
+def deed(fate: Fate, *, before: SuppressionView | None, after: SuppressionView) -> Deed:
+    """What the audit is told of a wish that has changed something."""
+    action = Action.SUPPRESSION_ADDED if fate is Fate.ADDED else Action.SUPPRESSION_EXTENDED
+    return _deed(action, after, before=_told(before) if before else None, after=_told(after))
+
+
+def lifted(view: SuppressionView, comment: str) -> Deed:
+    """What the audit is told of one that is gone."""
+    return _deed(Action.SUPPRESSION_LIFTED, view, before=_told(view), after={"comment": comment} if comment else None)
+
+
+def _deed(
+    action: Action, view: SuppressionView, *, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> Deed:
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.SUPPRESSION,
+        object_id=view.id,
+        service_id=None if view.is_instances else view.service_id,
+        address=view.address,
+        before=before,
+        after=after,
+    )
+
+
+def _told(view: SuppressionView) -> dict[str, Any]:
+    """Without its detail: in the words of people and relays, nobody finds whom to forget."""
+    return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
 def _row(wish: Wish, now: datetime) -> dict[str, Any]:

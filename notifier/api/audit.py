@@ -39,7 +39,9 @@ class AuditEntryOut(BaseModel):
     object_id: str
     address: str | None = Field(description="Whom it concerns; null as well once that person was forgotten.")
     before: dict[str, Any] | None = Field(description="The fields that matter; null if it was not there.")
-    after: dict[str, Any] | None = Field(description="The same afterwards; null if it is gone.")
+    after: dict[str, Any] | None = Field(
+        description="The same afterwards, and the comment, if any; null if it is gone."
+    )
     request_id: str | None
 
 
@@ -62,8 +64,6 @@ async def get_page(
         actor=wanted.actor,
     )
     async with doors.database.read() as connection:
-        found = await audit.page(
-            connection, caller.service_id, which, before=wanted.before, limit=wanted.limit + 1
-        )
+        found = await audit.page(connection, caller.service_id, which, before=wanted.before, limit=wanted.limit + 1)
     page, cursor = paging.cut(request, response, found, wanted.limit)
     return {"entries": [vars(entry) for entry in page], "next": cursor}

@@ -5,7 +5,7 @@ of the route can pass; tests/guards/test_audited.py finds the routes that do not
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -39,6 +39,12 @@ class Recorder:
         doer = Doer(actor=caller.actor, at=self._doors.clock.now(), request_id=self._request_id)
         await audit.record(connection, deed, doer)
         self.told = True
+
+    async def all(self, connection: AsyncConnection, caller: Caller, deeds: Iterable[Deed]) -> None:
+        """The same for all that one request has done, which may be nothing."""
+        self.nothing()
+        for deed in deeds:
+            await self(connection, caller, deed)
 
     async def seen(self, caller: Caller, deed: Deed) -> None:
         """The same for who only looks: in a transaction of its own, over before anything is shown."""
