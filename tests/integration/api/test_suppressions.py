@@ -106,9 +106,7 @@ async def test_what_the_audit_keeps(shop: httpx2.AsyncClient) -> None:
         assert "@" not in f"{entry['before']}{entry['after']}"
 
 
-async def test_an_expired_one_counts_for_nothing(
-    installation: Installation, forward: tuple[wiring.Base, Any]
-) -> None:
+async def test_an_expired_one_counts_for_nothing(installation: Installation, forward: tuple[wiring.Base, Any]) -> None:
     """It is not listed unless asked for, and a new one takes its place: 201, another id, its own reason."""
     parts, clock = forward
     async with installation.client(parts, await marketing.key(parts, "shop")) as shop:

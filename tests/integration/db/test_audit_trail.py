@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 from parts.installation import Installation
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Executable, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from notifier import audit, wiring
@@ -82,7 +82,7 @@ async def test_nothing_can_be_taken_away(parts: wiring.Base) -> None:
     before = await _rows(parts.database)
     copied = "SELECT id, at, 'nobody', action, object_kind, object_id FROM audit_entry"
     into = "INTO audit_entry (id, at, actor, action, object_kind, object_id)"
-    ways = [delete(AuditEntry)]
+    ways: list[Executable] = [delete(AuditEntry)]
     ways += (
         [text(f"INSERT OR REPLACE {into} {copied}"), text(f"REPLACE {into} {copied}")]
         if parts.database.is_sqlite
@@ -104,7 +104,8 @@ async def test_a_replica_role_does_not_switch_it_off(postgres_installation: Inst
     async with postgres_installation.base() as parts:
         await _written(parts.database)
         for statement in ("DELETE FROM audit_entry", "TRUNCATE audit_entry"):
-            with pytest.raises(DBAPIError, match="only added to"):
-                async with parts.database.write() as connection:
-                    await connection.execute(text("SET LOCAL session_replication_role = replica"))
+            async with parts.database.write() as connection:
+                await connection.execute(text("SET LOCAL session_replication_role = replica"))
+                with pytest.raises(DBAPIError, match="only added to"):
                     await connection.execute(text(statement))
+                await connection.rollback()

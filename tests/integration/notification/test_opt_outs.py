@@ -19,7 +19,12 @@ from notifier.states import SuppressionReason, SuppressionScope
 
 ALL, MARKETING = SuppressionScope.ALL, SuppressionScope.MARKETING
 ADA = "ada@example.com"
-STOPS = ((ALL, {}, True), (ALL, marketing.NEWS, True), (MARKETING, {}, False), (MARKETING, marketing.NEWS, True))
+STOPS: tuple[tuple[SuppressionScope, dict[str, Any], bool], ...] = (
+    (ALL, {}, True),
+    (ALL, marketing.NEWS, True),
+    (MARKETING, {}, False),
+    (MARKETING, marketing.NEWS, True),
+)
 """Scope of the suppression, what makes the mail one of its category, and whether it is stopped."""
 _NAMES = ("all-transactional", "all-marketing", "marketing-transactional", "marketing-marketing")
 each_scope = pytest.mark.parametrize(("scope", "fields", "stopped"), STOPS, ids=_NAMES)
@@ -47,7 +52,7 @@ async def _add(
 
 @each_scope
 @pytest.mark.parametrize("service", ["shop", None], ids=["own", "instance"])
-async def test_at_submit(
+async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
     installation: Installation,
     parts: wiring.Base,
     relay: Relay,
@@ -105,9 +110,7 @@ async def test_at_the_mark(
     assert len(claimed) == 1
     await _add(parts, scope)
     async with parts.database.write() as connection:
-        marked = await queue.mark(
-            connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=parts.clock.now()
-        )
+        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=parts.clock.now())
     assert len(marked) == (0 if stopped else 1)
 
 
