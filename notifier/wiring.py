@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
@@ -21,10 +22,10 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
-from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.submit import Submitter
+from notifier.notification.submit import Submitter, Terms
+from notifier.notification.submit_batch import BatchSubmitter
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -52,15 +53,18 @@ def api(parts: Base) -> FastAPI:
         parts.database,
         intake.submit,
         shelf=Shelf(parts.database, parts.clock),
-        identity=identity(parts.settings),
-        policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+        terms=Terms(
+            identity=identity(parts.settings),
+            policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+            key_lasts=timedelta(days=parts.settings.api.idempotency_days),
+        ),
         clock=parts.clock,
     )
     doors = Doors(
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
-        batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
+        batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         clock=parts.clock,
         wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),

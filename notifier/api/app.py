@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import change, notifications, problems, submit
+from notifier.api import batches, change, notifications, problems, submit
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
@@ -20,5 +20,6 @@ def create_app(doors: Doors) -> FastAPI:
     app.include_router(submit.router)
     app.include_router(notifications.router)
     app.include_router(change.router)
+    app.include_router(batches.router)
     app.include_router(create_router(doors.probes))
     return app

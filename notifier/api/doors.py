@@ -10,8 +10,8 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.routes import Probes
-from notifier.notification.batch import BatchSubmitter
 from notifier.notification.submit import Submitter
+from notifier.notification.submit_batch import BatchSubmitter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from notifier.notification.change import (
     NotRetryableError,
     NotUnknownError,
 )
+from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
 from notifier.strict_json import MalformedJsonError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -61,6 +62,8 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
     AlreadyUnderWayError: Kind(409, "already_under_way", "The mail is, or may be, on its way"),
     AlreadyEndedError: Kind(409, "already_ended", "The notification has ended"),
+    AlreadyAttemptedError: Kind(409, "already_attempted", "It has been tried already"),
+    IsACopyError: Kind(409, "is_a_copy", "This is a copy"),
     NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
     NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),

@@ -10,12 +10,20 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from notifier import strict_json
-from notifier.api import batch, problems, schema
+from notifier.api import batch, problems, reply, schema
 from notifier.api.doors import doors_of
-from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
+from notifier.api.request import (
+    LARGEST_NOTIFICATION,
+    LARGEST_REQUEST,
+    authenticated,
+    idempotency_key,
+    json_body,
+    json_text,
+    too_large,
+)
 from notifier.auth.keys import Scope
 from notifier.errors import InvalidRequestError
-from notifier.notification.batch import BatchRejectedError
+from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
 from notifier.telemetry import metrics
 
@@ -40,7 +48,7 @@ def _with_body(model: type[BaseModel]) -> dict[str, Any]:
 @router.post(
     "",
     status_code=202,
-    response_model=schema.SubmittedOut,
+    response_model=reply.SubmittedOut,
     operation_id="submit_notification",
     openapi_extra=_with_body(schema.NotificationIn),
 )
@@ -50,7 +58,7 @@ async def submit(request: Request) -> Response:
     with metrics.SUBMIT_SECONDS.time():
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request)
-        body = await json_body(request)
+        body = await _body(request)
         wanted, faults = schema.parse(body)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
@@ -74,9 +82,9 @@ async def submit_batch(request: Request) -> Response:
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
         wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
-        items = batch.parse(wanted, key)
         try:
-            answers = await doors.batch_submitter.submit(caller, items, reject_all=wanted.rejects_all)
+            wish = Wish(items=batch.parse(wanted, key), key=key, reject_all=wanted.rejects_all)
+            batch_id, answers = await doors.batch_submitter.submit(caller, wish)
         except BatchRejectedError as error:
             raise InvalidRequestError(batch.told(wanted, error.faults)) from error
     now = doors.clock.now()
@@ -89,14 +97,23 @@ async def submit_batch(request: Request) -> Response:
         )
         for index, answer in enumerate(answers)
     ]
-    return _accepted({"results": results})
+    return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+
+
+async def _body(request: Request) -> Any:
+    """A notification: attachments may make it large, nothing else."""
+    text = await json_text(request, most=LARGEST_REQUEST)
+    body = strict_json.loads(text)
+    if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
+        raise too_large(LARGEST_NOTIFICATION, but=" without attachments")
+    return body
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:
     """What the caller is told, once it is counted."""
     if not submitted.replayed:
         metrics.SUBMITTED.labels(submitted.status.value).inc()
-    status = schema.shown_status(submitted.status, submitted.send_at, now)
+    status = reply.shown_status(submitted.status, submitted.send_at, now)
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
 
 

@@ -60,10 +60,27 @@ class Asked:
 
 
 async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
-    """See that the mail is never sent; nothing happens to one that is cancelled already.
+    """See that the mail is never sent, nor its copies; nothing happens to what is cancelled already.
 
-    Raises `NotFoundError`, `AlreadyUnderWayError` if a body may have begun, `AlreadyEndedError`.
+    Raises `NotFoundError`, and, if nothing of it could be stopped, `AlreadyUnderWayError` if a body may have begun or
+    `AlreadyEndedError`.
     """
+    copies = await _copies(connection, id_)
+    if not copies:
+        await _cancel(connection, id_, asked)
+        return
+    refused: list[NotPossibleError] = []
+    for one in (id_, *copies):
+        try:
+            async with connection.begin_nested():  # what cannot be stopped gets its entry back
+                await _cancel(connection, one, asked)
+        except NotPossibleError as error:
+            refused.append(error)
+    if len(refused) == 1 + len(copies):
+        raise refused[0]
+
+
+async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
     found = await _look(connection, id_, asked)
     if found.status in _CANCELLABLE:
         await _withdraw(connection, id_)
@@ -132,6 +149,11 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
     if row is None:
         raise NotFoundError("there is no such notification")
     return row
+
+
+async def _copies(connection: AsyncConnection, id_: UUID) -> list[UUID]:
+    found = select(_notification.id).where(_notification.parent_id == id_).order_by(_notification.id)
+    return list((await connection.execute(found)).scalars())
 
 
 async def _withdraw(connection: AsyncConnection, id_: UUID) -> None:

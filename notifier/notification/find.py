@@ -1,5 +1,6 @@
-"""Looking notifications up: one with its attempts, a page of a service's, or those that wait for a person."""
+"""Looking notifications up: one with its attempts, several by their ids, or those that wait for a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, columns
 from notifier.errors import NotFoundError
 from notifier.outcomes import OutcomeName, Phase
-from notifier.states import EntryState, Priority, Reason, Status
+from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status
 
 _notification, _attempt, _entry = columns(Notification), columns(Attempt), columns(OutboxEntry)
 _template, _version = columns(Template), columns(TemplateVersion)
@@ -32,6 +33,17 @@ class AttemptView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopyView:
+    """The same mail to somebody else."""
+
+    id: UUID
+    role: Role
+    recipient: str
+    status: Status
+    send_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class NotificationView:
     """A notification, as people read it."""
 
@@ -40,11 +52,17 @@ class NotificationView:
     reason: Reason | None
     detail: str | None
     recipient: str
-    template: str
-    template_version: int
+    role: Role
+    parent_id: UUID | None
+    batch_id: UUID | None
+    kind: KeyKind
+    template: str | None  # None, as its version: the caller brought the content
+    template_version: int | None
     locale: str | None
     priority: Priority
     message_id: str
+    tags: list[str] | None
+    meta: dict[str, str] | None
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -54,6 +72,7 @@ class NotificationView:
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
     entry_state: EntryState | None  # None: nothing is left to do
     attempts: list[AttemptView] = field(default_factory=list)
+    copies: list[CopyView] = field(default_factory=list)
 
 
 _OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification]
@@ -65,8 +84,8 @@ def _view() -> Select[*tuple[object, ...]]:
         select(*(_notification[name] for name in _OWN))
         .add_columns(_template.slug.label("template"), _version.number.label("template_version"))
         .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
-        .join(TemplateVersion, _version.id == _notification.template_version_id)
-        .join(Template, _template.id == _version.template_id)
+        .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
+        .outerjoin(Template, _template.id == _version.template_id)
         .outerjoin(OutboxEntry, _entry.subject_id == _notification.id)
     )
 
@@ -88,18 +107,20 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
         select(*(_attempt[name] for name in names)).where(_attempt.notification_id == id_).order_by(_attempt.id)
     )
     attempts = [AttemptView(number=number, **attempt) for number, attempt in enumerate(tried.mappings(), start=1)]
-    return NotificationView(**row, attempts=attempts)
+    return NotificationView(**row, attempts=attempts, copies=await _copies(connection, id_))
 
 
-async def page(
-    connection: AsyncConnection, service_id: UUID, *, before: UUID | None, limit: int
-) -> list[NotificationView]:
-    """A service's newest notifications older than `before`, without their attempts."""
-    statement = _view().where(_notification.service_id == service_id)
-    if before is not None:
-        statement = statement.where(_notification.id < before)
-    found = await connection.execute(statement.order_by(_notification.id.desc()).limit(limit))
-    return [NotificationView(**row) for row in found.mappings()]
+async def _copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
+    names = CopyView.__dataclass_fields__
+    found = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
+    return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
+
+
+async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
+    """The notifications with these ids, in their order, without attempts and copies."""
+    found = (await connection.execute(_view().where(_notification.id.in_(ids)))).mappings() if ids else ()
+    known = {row["id"]: NotificationView(**row) for row in found}
+    return [known[id_] for id_ in ids if id_ in known]
 
 
 async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
