@@ -52,7 +52,7 @@ def downgrade() -> None:
     _drop_audit()
     for table in ("webhook_attempt", "webhook_delivery", "webhook_event", "webhook_endpoint"):
         op.drop_table(table)
-    for table in ("attachment", "batch", "status_index", "notification_tag"):
+    for table in ("relay_state", "attachment", "batch", "status_index", "notification_tag"):
         op.drop_table(table)
     _narrow_others()
     _narrow_notification()
@@ -186,6 +186,14 @@ def _create_beside_notification() -> None:
         sa.Column("created_by", sa.String(64), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
+    )
+    op.create_table(
+        "relay_state",
+        sa.Column("sender_id", sa.Uuid(), nullable=False),
+        sa.Column("relay", sa.String(255), nullable=False),
+        sa.Column("reason", sa.String(1000), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("sender_id", "relay", name=op.f("pk_relay_state")),
     )
     op.create_table(
         "attachment",

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import batches, change, notifications, problems, submit
+from notifier.api import batches, change, content, notifications, problems, submit
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
@@ -19,6 +19,7 @@ def create_app(doors: Doors) -> FastAPI:
     problems.install(app)
     app.include_router(submit.router)
     app.include_router(notifications.router)
+    app.include_router(content.router)
     app.include_router(change.router)
     app.include_router(batches.router)
     app.include_router(create_router(doors.probes))

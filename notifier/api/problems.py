@@ -28,6 +28,7 @@ from notifier.notification.change import (
     NotUnknownError,
 )
 from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
+from notifier.notification.preview import UnrenderableError
 from notifier.strict_json import MalformedJsonError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -66,6 +67,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IsACopyError: Kind(409, "is_a_copy", "This is a copy"),
     NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
     NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
+    UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     DatabaseUnavailableError: Kind(

@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from notifier import strict_json
-from notifier.api import batch, problems, reply, schema
-from notifier.api.doors import doors_of
+from notifier.api import batch, content, problems, reply, schema
+from notifier.api.doors import Doors, doors_of
 from notifier.api.request import (
     LARGEST_NOTIFICATION,
     LARGEST_REQUEST,
@@ -21,8 +21,9 @@ from notifier.api.request import (
     json_text,
     too_large,
 )
-from notifier.auth.keys import Scope
-from notifier.errors import InvalidRequestError
+from notifier.auth.keys import Caller, Scope
+from notifier.errors import Fault, InvalidRequestError
+from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
 from notifier.telemetry import metrics
@@ -60,6 +61,8 @@ async def submit(request: Request) -> Response:
         key = idempotency_key(request)
         body = await _body(request)
         wanted, faults = schema.parse(body)
+        if _is_dry(request):
+            return await _rehearsed(doors, caller, wanted, faults)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
@@ -98,6 +101,24 @@ async def submit_batch(request: Request) -> Response:
         for index, answer in enumerate(answers)
     ]
     return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+
+
+def _is_dry(request: Request) -> bool:
+    """Whether the request is only a rehearsal."""
+    given = request.query_params.get("dry_run", "false") if request.query_params else "false"
+    if given not in ("true", "false"):
+        raise InvalidRequestError([Fault("/query/dry_run", "invalid_parameter", "true or false")])
+    return given == "true"
+
+
+async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[Fault]) -> Response:
+    """What would be sent; nothing is written."""
+    draft = await doors.submitter.draft(caller, wanted, None, faults)
+    view = await doors.previewer.drafted(draft)
+    row = draft.row
+    told = {name: row[name] for name in ("from_address", "locale", "priority", "send_at", "expires_at")}
+    out = content.show(view) | told | {"to": row["recipient"], "dry_run": True}
+    return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 
 async def _body(request: Request) -> Any:

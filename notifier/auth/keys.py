@@ -38,6 +38,7 @@ class Scope(StrEnum):
 
     SEND = "notifications:send"
     READ = "notifications:read"
+    CONTENT = "content:read"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)

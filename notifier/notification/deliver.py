@@ -73,8 +73,8 @@ class Deliverer:
     ) -> None:
         self.slots = settings.concurrency
         self.lease = timedelta(seconds=settings.lease)
-        self._circuits = Circuits(transport.relay, clock)
-        self.relay = self._circuits.relay
+        self.circuits = Circuits(transport.relay, clock)
+        self.relay = self.circuits.relay
         self._database = database
         self._sources = load.Sources(database)
         self._pool = pool
@@ -169,7 +169,7 @@ class Deliverer:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
-        obstacle = self._circuits.obstacle(delivery.from_address)
+        obstacle = self.circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 
     async def _send_heavy(self, one: Work, desk: Desk) -> None:
@@ -257,7 +257,7 @@ class Deliverer:
             return Uncertain(detail=detail)
 
     def _learn(self, one: Work, tried: Tried) -> None:
-        self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
+        self.circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
         if level >= self._least:
@@ -277,7 +277,7 @@ class Deliverer:
         )
 
     def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
-        given = self._circumstances(self._circuits.wait_for(one.delivery.from_address))
+        given = self._circumstances(self.circuits.wait_for(one.delivery.from_address))
         desk.settle(settle.decide(one.entry, one.delivery, verdict, given))
 
     def _circumstances(self, sender_wait: timedelta = timedelta(0)) -> Circumstances:
