@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from notifier.rendering.child import KNOWN_LIMIT
 from notifier.rendering.job import Attachment, Job, Mailbox, MailHeader, Rendered, RenderFault, Shown
-from notifier.rendering.pool import AT_ONCE, LARGEST_BATCH, MOST_CONTENT, OVERRAN, RenderingPool
+from notifier.rendering.pool import AT_ONCE, LARGEST_BATCH, MOST_CONTENT, OVERRAN, RenderingPool, _told
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
@@ -170,6 +171,23 @@ async def test_a_version_that_was_shown_is_known(pool: RenderingPool) -> None:
     assert isinstance(await pool.preview(job(), SOURCES), Shown)
     results = await pool.render([job(), job(content={"subject": "Hi", "text": "a"})], SOURCES)
     assert [type(result) for result in results] == [Rendered, Rendered]
+
+
+async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
+    """Parent and child forget the same version afterwards, so that none is ever missing."""
+    versions = {f"v{number}": SOURCES["good"] for number in range(KNOWN_LIMIT + 1)}
+    first = list(versions)[:KNOWN_LIMIT]
+    await pool.render([job(version=name) for name in first], versions)
+    assert isinstance(await pool.preview(job(version="v0"), versions), Shown)
+    results = await pool.render([job(version=f"v{KNOWN_LIMIT}")], versions)
+    results += await pool.render([job(version="v0"), job(version="v1")], versions)
+    assert [type(result) for result in results] == [Rendered] * 3
+
+
+def test_the_child_is_not_told_what_is_in_files() -> None:
+    """Their names and types, and no octet."""
+    told = _told(job(file(b"abc"), file(b"d", "b.pdf")))
+    assert [(one.filename, one.data) for one in told.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
 
 
 async def test_jobs_keep_their_files(pool: RenderingPool) -> None:

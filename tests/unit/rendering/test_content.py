@@ -133,6 +133,12 @@ def test_content_that_is_none_is_a_fault(content: str) -> None:
     assert isinstance(answered(job(content)), RenderFault)
 
 
+def test_content_that_says_nothing_is_a_fault_in_words() -> None:
+    """Who sees it learns what was missing."""
+    fault = RenderFault(part="content", line=None, message="there is neither HTML nor text")
+    assert answered(job('{"subject": "a"}')) == fault
+
+
 def test_a_job_without_version_and_content_is_a_fault() -> None:
     """There is nothing that it could say."""
     assert isinstance(answered(Job(version=None, locale=None, variables="{}", header=HEADER)), RenderFault)
@@ -175,7 +181,7 @@ def test_many_addresses_are_folded_after_commas(listed: list[str]) -> None:
     assert [box.addr_spec for box in message_from_bytes(raw + b"\r\n", policy=default)["Cc"].addresses] == listed
     lines = raw.removesuffix(b"\r\n").split(b"\r\n")
     assert all(len(line) <= 76 or line.count(b"@") == 1 for line in lines)
-    assert all(line.endswith(b",") for line in lines[:-1])
+    assert [line.endswith(b",") for line in lines] == [True] * (len(lines) - 1) + [False]
 
 
 @pytest.mark.parametrize("wrong", ["a@b.org\r\nBcc: e@x.org", "a@b.org\x00"])
