@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from notifier.api import schema
+from notifier.api.audited import Audited
 from notifier.api.change import asked_by, changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body_if_any
@@ -72,14 +73,15 @@ async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingRe
     operation_id="cancel_batch",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
-async def cancel(request: Request, batch_id: str, doors: TheDoors) -> dict[str, Any]:
+async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """See that no mail of the batch is sent that is not on its way yet; `cancelled` says how many those were."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_ = id_of(batch_id, "batch")
     async with changing(doors) as connection:
         await batch.look(connection, caller.service_id, id_)
-        cancelled = await batch.cancel(connection, id_, asked_by(caller, doors, wanted))
+        cancelled, deed = await batch.cancel(connection, id_, asked_by(caller, doors, wanted))
+        await audited(connection, caller, deed)
         return _shown(await batch.look(connection, caller.service_id, id_)) | {"cancelled": cancelled}
 
 

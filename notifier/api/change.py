@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import reply, schema
+from notifier.api.audited import Audited
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
 from notifier.auth.keys import Caller, Scope
@@ -36,13 +37,13 @@ def with_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
     operation_id="cancel_notification",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
-async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def cancel(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.cancel(connection, id_, asked)
+        await audited.all(connection, caller, await change.cancel(connection, id_, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -52,13 +53,13 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dic
     operation_id="update_notification",
     openapi_extra=with_body(schema.NotificationPatchIn, required=True),
 )
-async def patch_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def patch_one(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change when it is sent, or with which variables, before the first try; its copies change with it."""
     caller = await authenticated(request, doors, Scope.SEND)
     changes = schema.parse_patch(await json_body(request))
     id_, asked = id_of(notification_id), asked_by(caller, doors, schema.ChangeIn())
     async with changing(doors) as connection:
-        await patch.patch(connection, id_, changes, asked)
+        await audited(connection, caller, await patch.patch(connection, id_, changes, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -68,13 +69,13 @@ async def patch_one(request: Request, notification_id: str, doors: TheDoors) -> 
     operation_id="retry_notification",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
-async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def retry(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.retry(connection, id_, asked)
+        await audited.all(connection, caller, await change.retry(connection, id_, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -84,13 +85,13 @@ async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict
     operation_id="resolve_notification",
     openapi_extra=with_body(schema.ResolveIn, required=True),
 )
-async def resolve(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def resolve(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ResolveIn, await json_body(request))
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.resolve(connection, id_, wanted.as_, asked)
+        await audited.all(connection, caller, await change.resolve(connection, id_, wanted.as_, asked))
         return await _shown(connection, id_, asked)
 
 

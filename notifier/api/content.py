@@ -8,8 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from notifier.api import reply
+from notifier.api.audited import Audited
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
+from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Scope
 from notifier.notification import explain
 from notifier.notification.explain import Because
@@ -92,11 +94,20 @@ async def get_content(
     request: Request,
     notification_id: str,
     doors: TheDoors,
+    audited: Audited,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
     """The mail itself: as it was sent, or as it will be. Who looked is recorded."""
     caller = await authenticated(request, doors, Scope.CONTENT)
-    view = await doors.previewer.stored(caller.service_id, id_of(notification_id))
+    id_ = id_of(notification_id)
+    view = await doors.previewer.stored(caller.service_id, id_)
+    deed = Deed(
+        action=Action.CONTENT_VIEWED,
+        object_kind=ObjectKind.NOTIFICATION,
+        object_id=id_,
+        service_id=caller.service_id,
+    )
+    await audited.seen(caller, deed)
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return show(view)

@@ -30,6 +30,7 @@ from notifier.notification.change import (
 from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
 from notifier.notification.preview import UnrenderableError
 from notifier.strict_json import MalformedJsonError
+from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -59,6 +60,7 @@ class Kind:
 _KINDS: dict[type[NotifierError], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
+    NotYoursError: Kind(403, "not_yours", "Not yours to change"),
     NotFoundError: Kind(404, "not_found", "Not found"),
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
     AlreadyUnderWayError: Kind(409, "already_under_way", "The mail is, or may be, on its way"),

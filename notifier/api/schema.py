@@ -20,7 +20,7 @@ def _only_text(value: Any) -> Any:
 
 
 Model = TypeVar("Model", bound=BaseModel)
-_Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
+Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
 _Text = Annotated[str, StringConstraints(max_length=998)]
 
 
@@ -79,8 +79,8 @@ class NotificationIn(BaseModel):
     metadata: dict[_Tag, _Word] = Field(
         default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
     )
-    send_at: _Time | None = Field(None, description="Not before this time. Default: now.")
-    expires_at: _Time | None = Field(None, description="Not after this time. Default: 72 h later.")
+    send_at: Time | None = Field(None, description="Not before this time. Default: now.")
+    expires_at: Time | None = Field(None, description="Not after this time. Default: 72 h later.")
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
 
 
@@ -90,8 +90,8 @@ class NotificationPatchIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
 
     variables: dict[str, Any] | None = Field(None, description="All of them: they take the place of the old ones.")
-    send_at: _Time | None = Field(None, description="Not before this time.")
-    expires_at: _Time | None = Field(None, description="Not after this time.")
+    send_at: Time | None = Field(None, description="Not before this time.")
+    expires_at: Time | None = Field(None, description="Not after this time.")
     priority: Priority | None = Field(None, strict=False)
 
 

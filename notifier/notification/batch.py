@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import audit
 from notifier.db.tables import Batch, Event, Notification, columns
 from notifier.errors import NotFoundError
 from notifier.ids import new_id
@@ -69,8 +70,8 @@ _WAITING = select(_notification.id).where(
 )
 
 
-async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> int:
-    """See that no mail of the batch is sent that has not been begun yet, copies included; how many those are."""
+async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
+    """See that nothing of the batch is sent that has not been begun yet; how many mails those are, and what was done."""
     await store.lock(connection, await _waiting(connection, id_))
     # Asked again, because a sender that was settling one of them has written its status by now.
     waiting = await _waiting(connection, id_)
@@ -79,7 +80,14 @@ async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> int:
     if steps:
         await move(connection, steps, asked.cause)
         await connection.execute(insert(Event), [_event(one, asked) for one in stopped])
-    return len(stopped)
+    deed = audit.Deed(
+        action=audit.Action.BATCH_CANCELLED,
+        object_kind=audit.ObjectKind.BATCH,
+        object_id=id_,
+        service_id=asked.service_id,
+        after={"cancelled": len(stopped), "comment": asked.comment},
+    )
+    return len(stopped), deed
 
 
 async def _waiting(connection: AsyncConnection, id_: UUID) -> list[UUID]:

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import audit
 from notifier.db.tables import Attempt, Event, Notification, NotificationContent, columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.ids import new_id
@@ -60,8 +61,8 @@ class Changes:
         return [name for name, value in vars(self).items() if value is not None]
 
 
-async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked: Asked) -> None:
-    """Change a notification, and its copies, before the first try.
+async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked: Asked) -> audit.Deed:
+    """Change a notification, and its copies, before the first try. What was done.
 
     Raises `NotFoundError`, `InvalidRequestError` with all faults, `IsACopyError`, `AlreadyAttemptedError`,
     `AlreadyUnderWayError` or `AlreadyEndedError`.
@@ -81,6 +82,16 @@ async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked:
         "detail": detail,
     }
     await connection.execute(insert(Event).values(event))
+    own, fields = family[0], changes.names
+    return audit.Deed(
+        action=audit.Action.NOTIFICATION_CHANGED,
+        object_kind=audit.ObjectKind.NOTIFICATION,
+        object_id=id_,
+        service_id=own.service_id,
+        address=own.address_key,
+        before={"send_at": own.send_at, "expires_at": own.expires_at, "priority": own.priority},
+        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": fields},
+    )
 
 
 # -- the steps, in order -----------------------------------------------------------------------------------------------
@@ -88,7 +99,7 @@ async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked:
 
 async def _family(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[Any]:
     """The notification and its copies, of which none has been tried; its own row is the first."""
-    names = "id", "service_id", "parent_id", "status", "priority", "send_at", "expires_at", "created_at"
+    names = "id", "service_id", "address_key", "parent_id", "status", "priority", "send_at", "expires_at", "created_at"
     wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
     wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
     if asked.service_id is not None:
