@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, error_for
-from notifier.client.reading import decode, read, read_each
+from notifier.client.reading import decode, read_each
 from notifier.client.reply import Page
 
 T = TypeVar("T")
@@ -117,12 +117,17 @@ def _problem(answer: Answer, told: Any) -> Problem:
     return Problem(
         status=answer.status,
         code=str(told["code"]),
-        title=str(told.get("title", "")),
-        detail=str(told.get("detail", "")),
-        errors=tuple(read(Fault, fault) for fault in told.get("errors") or ()),
+        title=str(told.get("title") or ""),
+        detail=str(told.get("detail") or ""),
+        errors=tuple(_fault(fault) for fault in told.get("errors") or ()),
         request_id=told.get("request_id"),
         retry_after=retry_after(answer),
     )
+
+
+def _fault(told: Any) -> Fault:
+    """What is said about one field; a word that is missing does not make the whole problem unreadable."""
+    return Fault(**{name: str(told.get(name) or "") for name in ("pointer", "code", "detail")})
 
 
 def retry_after(answer: Answer) -> float | None:
