@@ -122,6 +122,14 @@ class RecipientsSettings(_Part):
         return self
 
 
+class ApiSettings(_Part):
+    """What callers may do."""
+
+    idempotency_days: float = Field(
+        7, gt=0, le=366, description="For how many days an Idempotency-Key stands for its notification."
+    )
+
+
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -152,6 +160,7 @@ class Settings(BaseSettings):
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level logged.")
+    api: ApiSettings = ApiSettings()
     smtp: SmtpSettings = SmtpSettings()
     sender: SenderSettings = SenderSettings()
     recipients: RecipientsSettings = RecipientsSettings()

@@ -21,6 +21,7 @@ class EntryKind(StrEnum):
     """What an outbox entry asks for; each kind has its own handler and slots."""
 
     EMAIL = "email"
+    WEBHOOK = "webhook"
 
 
 class EntryState(StrEnum):
@@ -29,6 +30,36 @@ class EntryState(StrEnum):
     READY = "ready"
     LEASED = "leased"
     HELD = "held"
+
+
+class KeyKind(StrEnum):
+    """What becomes of the mail that a key submits."""
+
+    LIVE = "live"  # it is sent
+    TEAM = "team"  # it is sent, to the service's own people only
+    TEST = "test"  # it goes the whole way, and no relay is asked
+
+
+class Role(StrEnum):
+    """How a mail's recipient is addressed; `cc` and `bcc` are copies of the `to`."""
+
+    TO = "to"
+    CC = "cc"
+    BCC = "bcc"
+
+
+class Category(StrEnum):
+    """Why a mail is sent: because somebody did something, or because somebody wants something from them."""
+
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+
+
+class SuppressionScope(StrEnum):
+    """Which mail a suppressed address must not get; an opt-out never stops a password reset."""
+
+    ALL = "all"
+    MARKETING = "marketing"
 
 
 class Status(StrEnum):
@@ -68,6 +99,16 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
 
 
+class SuppressionReason(StrEnum):
+    """Why an address must not be mailed."""
+
+    RECIPIENT_REFUSED = "recipient_refused"  # a relay said that there is no such mailbox
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    REQUESTED = "requested"  # a person or a service asked for it
+
+
 class WhenUncertain(StrEnum):
     """What a template wants done about a mail of which nobody knows whether it was taken."""
 
@@ -78,6 +119,7 @@ class WhenUncertain(StrEnum):
 class EventKind(StrEnum):
     """What people and callers did to a notification; attempts and columns tell the rest."""
 
+    CHANGED = "changed"
     CANCELLED = "cancelled"
     RETRIED = "retried"
     RESOLVED = "resolved"
@@ -103,6 +145,9 @@ class Cause(StrEnum):
 
 WAITING = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
 """Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
+
+FOUND_BY_STATUS = frozenset(set(Status) - {Status.QUEUED, Status.SENT, Status.DELIVERED})
+"""Statuses that few notifications have; these are listed apart, so that they are found among millions."""
 
 RANK = {
     Status.QUEUED: 0,

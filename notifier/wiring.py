@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
@@ -24,7 +25,7 @@ from notifier.installation import Base, base, identity
 from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.submit import Submitter
+from notifier.notification.submit import Submitter, Terms
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -52,8 +53,11 @@ def api(parts: Base) -> FastAPI:
         parts.database,
         intake.submit,
         shelf=Shelf(parts.database, parts.clock),
-        identity=identity(parts.settings),
-        policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+        terms=Terms(
+            identity=identity(parts.settings),
+            policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+            key_lasts=timedelta(days=parts.settings.api.idempotency_days),
+        ),
         clock=parts.clock,
     )
     doors = Doors(

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.api import schema
+from notifier.api import reply, schema
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
 from notifier.auth.keys import Caller, Scope
@@ -30,7 +30,7 @@ def _with_body(model: type[schema.ChangeIn], *, required: bool) -> dict[str, Any
 
 @router.post(
     "/{notification_id}/cancel",
-    response_model=schema.NotificationWithAttemptsOut,
+    response_model=reply.NotificationWithAttemptsOut,
     operation_id="cancel_notification",
     openapi_extra=_with_body(schema.ChangeIn, required=False),
 )
@@ -46,7 +46,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dic
 
 @router.post(
     "/{notification_id}/retry",
-    response_model=schema.NotificationWithAttemptsOut,
+    response_model=reply.NotificationWithAttemptsOut,
     operation_id="retry_notification",
     openapi_extra=_with_body(schema.ChangeIn, required=False),
 )
@@ -62,7 +62,7 @@ async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict
 
 @router.post(
     "/{notification_id}/resolve",
-    response_model=schema.NotificationWithAttemptsOut,
+    response_model=reply.NotificationWithAttemptsOut,
     operation_id="resolve_notification",
     openapi_extra=_with_body(schema.ResolveIn, required=True),
 )
@@ -96,4 +96,4 @@ def _asked(caller: Caller, doors: Doors, wanted: schema.ChangeIn) -> Asked:
 
 
 async def _shown(connection: AsyncConnection, id_: UUID, asked: Asked) -> dict[str, Any]:
-    return schema.show(await find.one(connection, asked.service_id, id_), asked.at)
+    return reply.show(await find.one(connection, asked.service_id, id_), asked.at)

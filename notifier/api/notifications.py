@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from notifier.api import schema
+from notifier.api import reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.auth.keys import Scope
@@ -14,25 +14,25 @@ from notifier.notification import find, timeline
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-@router.get("/{notification_id}", response_model=schema.NotificationWithAttemptsOut, operation_id="get_notification")
+@router.get("/{notification_id}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification")
 async def get_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """A notification with every try at delivering it."""
     caller = await authenticated(request, doors, Scope.READ)
     async with doors.database.read() as connection:
         view = await find.one(connection, caller.service_id, id_of(notification_id))
-    return schema.show(view, doors.clock.now())
+    return reply.show(view, doors.clock.now())
 
 
-@router.get("/{notification_id}/events", response_model=schema.TimelineOut, operation_id="get_notification_events")
+@router.get("/{notification_id}/events", response_model=reply.TimelineOut, operation_id="get_notification_events")
 async def get_events(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """What happened to a notification, oldest first: every try, and what people and callers did."""
     caller = await authenticated(request, doors, Scope.READ)
     async with doors.database.read() as connection:
         items = await timeline.of(connection, caller.service_id, id_of(notification_id))
-    return {"events": [schema.show_item(item) for item in items]}
+    return {"events": [reply.show_item(item) for item in items]}
 
 
-@router.get("", response_model=schema.PageOut, operation_id="list_notifications")
+@router.get("", response_model=reply.PageOut, operation_id="list_notifications")
 async def get_page(
     request: Request,
     doors: TheDoors,
@@ -46,6 +46,6 @@ async def get_page(
     now = doors.clock.now()
     more = len(views) > limit
     return {
-        "notifications": [schema.show(view, now) for view in views[:limit]],
+        "notifications": [reply.show(view, now) for view in views[:limit]],
         "next": views[limit - 1].id if more else None,
     }

@@ -1,21 +1,15 @@
-"""The shapes of requests and replies: pydantic models, apart from the tables, with unknown fields refused."""
+"""The shapes of requests: pydantic models, apart from the tables, with unknown fields refused."""
 
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import Wanted
-from notifier.notification.find import NotificationView
-from notifier.notification.timeline import Item
 from notifier.rendering.variables import escape_pointer
-from notifier.states import Priority, Reason, Resolution, Status
-
-SCHEDULED = "scheduled"
-"""How `queued` is shown while `send_at` is ahead."""
+from notifier.states import Priority, Resolution
 
 
 def _only_text(value: Any) -> Any:
@@ -27,6 +21,32 @@ def _only_text(value: Any) -> Any:
 Model = TypeVar("Model", bound=BaseModel)
 _Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
 _Text = Annotated[str, StringConstraints(max_length=998)]
+
+
+_Address = Annotated[str, StringConstraints(max_length=320)]
+_Word = Annotated[str, StringConstraints(max_length=500)]
+_Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class ContentIn(BaseModel):
+    """A mail in the caller's own words: it leaves as it is, nothing is filled in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    subject: str = Field(min_length=1, max_length=998)
+    html: str | None = Field(None, description="HTML part.")
+    text: str | None = Field(None, description="Text part; made from the HTML when missing.")
+
+
+class AttachmentIn(BaseModel):
+    """A file that comes with the mail."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    filename: str = Field(max_length=200)
+    content: str = Field(description="The octets in base64 (RFC 4648 §4).")
+    content_type: str = Field(max_length=127, description="Media type, such as application/pdf.")
+    content_id: str | None = Field(None, max_length=64, description="Of an inline image: `cid:` in the HTML names it.")
 
 
 class NotificationIn(BaseModel):
@@ -43,16 +63,35 @@ class NotificationIn(BaseModel):
     )
 
     to: str = Field(description="The recipient: exactly one bare address.", max_length=320)
-    template: str = Field(description="Slug of a published template.", max_length=64)
+    cc: list[_Address] = Field(default_factory=list, description="Who gets a copy, and is named in the Cc field.")
+    bcc: list[_Address] = Field(default_factory=list, description="Who gets a copy of which nobody else knows.")
+    template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
     template_version: int | None = Field(None, ge=1, le=2**31 - 1, description="A version other than the current one.")
+    content: ContentIn | None = Field(None, description="The mail itself, instead of a template.")
     variables: dict[str, Any] = Field(default_factory=dict, description="Values for the template's variables.")
     from_: _Text | None = Field(None, alias="from", description="Sender, as an address or `Name <address>`.")
     reply_to: _Text | None = Field(None, description="Where replies go, as an address or `Name <address>`.")
     locale: str | None = Field(None, max_length=35, description="Language tag; falls back: fr-CA, fr, default.")
+    attachments: list[AttachmentIn] = Field(default_factory=list, description="Files; together at most 10 MiB.")
     headers: dict[str, str] = Field(default_factory=dict, description="Custom headers from an allow-list.")
+    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you find it again.")
+    metadata: dict[_Tag, _Word] = Field(
+        default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
+    )
     send_at: _Time | None = Field(None, description="Not before this time. Default: now.")
     expires_at: _Time | None = Field(None, description="Not after this time. Default: 72 h later.")
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
+
+
+class NotificationPatchIn(BaseModel):
+    """What is to be different; nothing else changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
+
+    variables: dict[str, Any] | None = Field(None, description="All of them: they take the place of the old ones.")
+    send_at: _Time | None = Field(None, description="Not before this time.")
+    expires_at: _Time | None = Field(None, description="Not after this time.")
+    priority: Priority | None = Field(None, strict=False)
 
 
 class ChangeIn(BaseModel):
@@ -69,82 +108,12 @@ class ResolveIn(ChangeIn):
     as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
 
 
-class SubmittedOut(BaseModel):
-    """What became of a submit: the row is committed."""
-
-    id: UUID
-    status: str
-    created_at: datetime
-
-
-class AttemptOut(BaseModel):
-    """One try at delivering."""
-
-    number: int
-    started_at: datetime
-    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
-    relay: str | None
-    phase: str
-    outcome: str
-    code: int | None
-    enhanced_code: str | None
-    reply: str
-
-
-class NotificationOut(BaseModel):
-    """A notification and where it stands."""
-
-    id: UUID
-    status: str
-    reason: Reason | None
-    detail: str | None
-    to: str
-    template: str
-    template_version: int
-    locale: str | None
-    priority: Priority
-    message_id: str
-    created_at: datetime
-    updated_at: datetime
-    send_at: datetime
-    expires_at: datetime
-    uncertain_at: datetime | None
-    next_attempt_at: datetime | None
-
-
-class NotificationWithAttemptsOut(NotificationOut):
-    """A notification, where it stands, and every try."""
-
-    attempts: list[AttemptOut]
-
-
-class HappenedOut(BaseModel):
-    """One thing that happened to a notification."""
-
-    at: datetime
-    kind: str = Field(
-        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
-        "`resolved`), or the status in which it ended."
-    )
-    detail: str | None
-    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
-    attempt: AttemptOut | None
-
-
-class TimelineOut(BaseModel):
-    """What happened to a notification, oldest first."""
-
-    events: list[HappenedOut]
-
-
-class PageOut(BaseModel):
-    """A page, newest first; `next` is the cursor of the following one, null on the last."""
-
-    notifications: list[NotificationOut]
-    next: UUID | None
-
-
-_FAULT_CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field", "string_too_long": "too_long"}
+_FAULT_CODES = {
+    "extra_forbidden": "unknown_field",
+    "missing": "missing_field",
+    "string_too_long": "too_long",
+    "too_long": "too_many",
+}
 _FIELDS = {"from": "sender"}
 
 
@@ -159,16 +128,33 @@ def parse(body: Any) -> tuple[Wanted, list[Fault]]:
         faults = [_fault(one) for one in error.errors(include_url=False, include_context=False)]
         broken = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
-        placeholders = {"to": "", "template": ""} | sound
+        placeholders = {"to": ""} | sound
         parsed = NotificationIn.model_validate(placeholders)
         body = sound
     values = parsed.model_dump(by_alias=False)
     values["sender"] = values.pop("from_")
     given = {_FIELDS.get(name, name) for name in body}
+    faults += _faults_between(body, {fault.pointer for fault in faults})
     wanted = {name: value for name, value in values.items() if name in given}
     if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
         wanted["variables"] = None
     return Wanted(**wanted), faults
+
+
+def _faults_between(body: dict[str, Any], known: set[str]) -> list[Fault]:
+    """What is wrong with fields that are right each for itself: a template, or content of its own."""
+    with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
+    if with_template and with_content:
+        return [Fault("/content", "template_or_content", "either a template or content, not both")]
+    if with_content:
+        alien = [name for name in ("template_version", "variables", "locale") if body.get(name)]
+        faults = [Fault(f"/{name}", "needs_template", "content is sent as it is") for name in alien]
+        if not any(body["content"].get(name) for name in ("html", "text")):
+            faults.append(Fault("/content", "missing_field", "html or text, or both"))
+        return faults
+    if with_template or any(pointer.startswith(("/template", "/content")) for pointer in known):
+        return []
+    return [Fault("/template", "missing_field", "a template, or content")]
 
 
 def parse_strictly(model: type[Model], body: Any) -> Model:
@@ -185,24 +171,3 @@ def parse_strictly(model: type[Model], body: Any) -> Model:
 def _fault(error: Any) -> Fault:
     pointer = "".join(f"/{escape_pointer(str(part))}" for part in error["loc"])
     return Fault(pointer, _FAULT_CODES.get(error["type"], "invalid_type"), error["msg"])
-
-
-def shown_status(status: Status, send_at: datetime, now: datetime) -> str:
-    """The status in the caller's words."""
-    return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
-
-
-def show(view: NotificationView, now: datetime) -> dict[str, Any]:
-    """A notification as the reply's fields."""
-    fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
-    return fields | {
-        "to": view.recipient,
-        "status": shown_status(view.status, view.send_at, now),
-        "next_attempt_at": view.due_at,
-        "attempts": [vars(attempt) for attempt in view.attempts],
-    }
-
-
-def show_item(item: Item) -> dict[str, Any]:
-    """One thing that happened, as the reply's fields."""
-    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from notifier import strict_json
-from notifier.api import batch, problems, schema
+from notifier.api import batch, problems, reply, schema
 from notifier.api.doors import doors_of
 from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
 from notifier.auth.keys import Scope
@@ -40,7 +40,7 @@ def _with_body(model: type[BaseModel]) -> dict[str, Any]:
 @router.post(
     "",
     status_code=202,
-    response_model=schema.SubmittedOut,
+    response_model=reply.SubmittedOut,
     operation_id="submit_notification",
     openapi_extra=_with_body(schema.NotificationIn),
 )
@@ -96,7 +96,7 @@ def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:
     """What the caller is told, once it is counted."""
     if not submitted.replayed:
         metrics.SUBMITTED.labels(submitted.status.value).inc()
-    status = schema.shown_status(submitted.status, submitted.send_at, now)
+    status = reply.shown_status(submitted.status, submitted.send_at, now)
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
 
 

@@ -18,12 +18,14 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import address
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.db.tables import ApiKey, KeyKind, Service, columns
+from notifier.db.tables import ApiKey, Service, columns
 from notifier.errors import NameTakenError, NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.recall import Recall
+from notifier.states import KeyKind
 
 _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
@@ -60,7 +62,9 @@ class Caller:
     key_id: UUID
     service_id: UUID
     service: str
+    kind: KeyKind
     from_domains: tuple[str, ...]  # empty: only the instance's own From address
+    team: frozenset[str]  # whom a team key may mail: addresses, and domains as "@example.org", as `address.key` does
     scopes: frozenset[str]
     expires_at: datetime | None
 
@@ -68,6 +72,11 @@ class Caller:
     def actor(self) -> str:
         """The caller as written into records."""
         return f"key:{self.key_id}"
+
+    def may_mail(self, recipient: str) -> bool:
+        """True unless this is a team key and the recipient is not of the team."""
+        key = address.key(recipient)
+        return self.kind is not KeyKind.TEAM or key in self.team or f"@{address.domain(key)}" in self.team
 
     def require(self, scope: Scope) -> None:
         """Raise `InsufficientScopeError` unless the key has the scope."""
@@ -136,8 +145,8 @@ class Authenticator:
     async def _find(self, prefix: str) -> tuple[bytes, Caller] | None:
         """What the database knows of the key."""
         statement = (
-            select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _service.name, _service.from_domains)
-            .add_columns(_service.id.label("service_id"))
+            select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind, _service.name)
+            .add_columns(_service.id.label("service_id"), _service.from_domains, _service.team_recipients)
             .join(Service, _service.id == _key.service_id)
             .where(_key.prefix == prefix, _key.revoked_at.is_(None))
         )
@@ -149,7 +158,9 @@ class Authenticator:
             key_id=row.id,
             service_id=row.service_id,
             service=row.name,
+            kind=row.kind,
             from_domains=tuple(row.from_domains),
+            team=frozenset(address.key(one) for one in row.team_recipients or ()),
             scopes=frozenset(row.scopes),
             expires_at=row.expires_at,
         )

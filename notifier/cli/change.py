@@ -48,7 +48,7 @@ def show(id_: Id, as_json: Json = False) -> None:
 
 async def _show(id_: str, *, as_json: bool) -> None:
     from notifier import installation
-    from notifier.api import schema
+    from notifier.api import reply
     from notifier.notification import find, timeline
 
     wanted = _uuid(id_)
@@ -58,10 +58,10 @@ async def _show(id_: str, *, as_json: bool) -> None:
             items = await timeline.of(connection, None, wanted)
         now = parts.clock.now()
     if as_json:
-        shown = schema.show(view, now) | {"events": [schema.show_item(item) for item in items]}
+        shown = reply.show(view, now) | {"events": [reply.show_item(item) for item in items]}
         print(json.dumps(shown, default=_exactly))
         return
-    status = schema.shown_status(view.status, view.send_at, now)
+    status = reply.shown_status(view.status, view.send_at, now)
     print(f"{view.id}  {view.template} v{view.template_version}  to {_plain(view.recipient)}\n")
     print(f"status    {status}" + (f" ({view.reason})" if view.reason else ""))
     print(f"why       {_plain(view.detail or '-')}")

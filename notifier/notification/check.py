@@ -1,7 +1,7 @@
 """What can be wrong with a request, check by check; each adds its faults, so that all are told in one reply."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,13 +11,14 @@ from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
 from notifier.rendering.variables import at_path, escape_pointer, faults_in
-from notifier.states import Priority
+from notifier.states import Priority, Role
 from notifier.templating.store import Published, Shelf
 
 EXPIRES_AFTER = timedelta(hours=72)
 LONGEST_PAST = timedelta(hours=24)
 LONGEST_FUTURE = timedelta(days=365)
 MOST_HEADERS = 10
+MOST_COPIES = 50
 LONGEST_NAME = 256
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_ALLOWED = frozenset(
@@ -31,13 +32,19 @@ class Wanted:
     """What a caller asks for, parsed but not yet checked; fields that did not parse are left at their defaults."""
 
     to: str | None = None
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
     sender: str | None = None  # "Name <address>" or an address
     reply_to: str | None = None
     template: str | None = None
+    content: Mapping[str, str | None] | None = None  # subject, html, text: sent as they are
     template_version: int | None = None
     variables: Mapping[str, Any] | None = field(default_factory=dict)
     locale: str | None = None
+    attachments: Sequence[Mapping[str, Any]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     send_at: datetime | None = None
     expires_at: datetime | None = None
     priority: Priority | None = None
@@ -79,6 +86,31 @@ def address_of(text: str | None, pointer: str, faults: list[Fault]) -> str | Non
     except InvalidAddressError as error:
         faults.append(Fault(pointer, "invalid_address", str(error)))
     return None
+
+
+def copies_of(wanted: Wanted, recipient: str | None, faults: list[Fault]) -> list[tuple[Role, str]]:
+    """Who else gets the mail, normalised, in the order in which they were named; nobody gets it twice."""
+    named = [(role, index, text) for role in (Role.CC, Role.BCC) for index, text in enumerate(getattr(wanted, role))]
+    if len(named) > MOST_COPIES:
+        faults.append(Fault("/cc", "too_many", f"cc and bcc have at most {MOST_COPIES} addresses together"))
+        return []
+    found: list[tuple[Role, str]] = []
+    seen = {address.key(recipient)} if recipient else set()
+    for role, index, text in named:
+        one = address_of(text, f"/{role}/{index}", faults)
+        if one is None:
+            continue
+        if address.key(one) in seen:
+            faults.append(Fault(f"/{role}/{index}", "duplicate_recipient", "this address gets the mail already"))
+        seen.add(address.key(one))
+        found.append((role, one))
+    return found
+
+
+def faults_in_content(content: Mapping[str, str | None] | None) -> list[Fault]:
+    """The subject stands in a header field."""
+    fault = _forbidden(content["subject"] or "", "/content/subject") if content else None
+    return [fault] if fault else []
 
 
 def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None, str | None]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, columns
 from notifier.errors import NotFoundError
 from notifier.outcomes import OutcomeName, Phase
-from notifier.states import EntryState, Priority, Reason, Status
+from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status
 
 _notification, _attempt, _entry = columns(Notification), columns(Attempt), columns(OutboxEntry)
 _template, _version = columns(Template), columns(TemplateVersion)
@@ -32,6 +32,17 @@ class AttemptView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopyView:
+    """The same mail to somebody else."""
+
+    id: UUID
+    role: Role
+    recipient: str
+    status: Status
+    send_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class NotificationView:
     """A notification, as people read it."""
 
@@ -40,11 +51,17 @@ class NotificationView:
     reason: Reason | None
     detail: str | None
     recipient: str
-    template: str
-    template_version: int
+    role: Role
+    parent_id: UUID | None
+    batch_id: UUID | None
+    kind: KeyKind
+    template: str | None  # None, as its version: the caller brought the content
+    template_version: int | None
     locale: str | None
     priority: Priority
     message_id: str
+    tags: list[str] | None
+    meta: dict[str, str] | None
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -54,6 +71,7 @@ class NotificationView:
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
     entry_state: EntryState | None  # None: nothing is left to do
     attempts: list[AttemptView] = field(default_factory=list)
+    copies: list[CopyView] = field(default_factory=list)
 
 
 _OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification]
@@ -65,8 +83,8 @@ def _view() -> Select[*tuple[object, ...]]:
         select(*(_notification[name] for name in _OWN))
         .add_columns(_template.slug.label("template"), _version.number.label("template_version"))
         .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
-        .join(TemplateVersion, _version.id == _notification.template_version_id)
-        .join(Template, _template.id == _version.template_id)
+        .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
+        .outerjoin(Template, _template.id == _version.template_id)
         .outerjoin(OutboxEntry, _entry.subject_id == _notification.id)
     )
 
@@ -88,7 +106,13 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
         select(*(_attempt[name] for name in names)).where(_attempt.notification_id == id_).order_by(_attempt.id)
     )
     attempts = [AttemptView(number=number, **attempt) for number, attempt in enumerate(tried.mappings(), start=1)]
-    return NotificationView(**row, attempts=attempts)
+    return NotificationView(**row, attempts=attempts, copies=await _copies(connection, id_))
+
+
+async def _copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
+    names = CopyView.__dataclass_fields__
+    found = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
+    return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
 
 
 async def page(

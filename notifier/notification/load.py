@@ -11,12 +11,13 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import text
 
+from notifier import suppression
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, columns
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
-from notifier.states import WAITING, Reason, Status, WhenUncertain
+from notifier.states import WAITING, Reason, Status, SuppressionReason, WhenUncertain
 from notifier.templating import store as templates
 
 _notification = columns(Notification)
@@ -24,7 +25,7 @@ REMEMBERED_SOURCES = 256
 _CLOSED_SETS: dict[str, type[StrEnum]] = {
     "status": Status,
     "reason": Reason,
-    "suppressed_because": Reason,
+    "suppressed_because": SuppressionReason,
     "when_uncertain": WhenUncertain,
 }
 
@@ -50,7 +51,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     uncertain_at: datetime | None  # set once a body may have been taken
     variables: str  # JSON text: only the rendering child reads it
     headers: dict[str, str]
-    suppressed_because: Reason | None
+    suppressed_because: SuppressionReason | None
     when_uncertain: WhenUncertain | None  # None: the pinned version is gone
 
     def header(self, extra: dict[str, str]) -> MailHeader:
@@ -66,26 +67,31 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
+_AMONG_SQLITE = "WHERE n.id IN (SELECT value FROM json_each(:ids))"
+_SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification]
 _LOAD = f"""
 SELECT {", ".join(f"n.{name}" for name in _OWN)}, v.when_uncertain,
        CAST(c.variables AS text) AS variables, CAST(c.headers AS text) AS headers,
-       (SELECT s.reason FROM suppression AS s WHERE s.address = lower(n.recipient)) AS suppressed_because
+       ({suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
+        LIMIT 1) AS suppressed_because
 FROM notification AS n JOIN notification_content AS c ON c.notification_id = n.id
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
 """  # noqa: S608 - names of our own columns
 # An array and not a list of parameters: the statement is prepared once, however many are asked for.
 # Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
 _LOAD_POSTGRES = text(
-    f"{_LOAD} WHERE n.id = ANY(CAST(:ids AS uuid[])) AND c.notification_id = ANY(CAST(:ids AS uuid[]))"
+    _LOAD.format(now="now()")
+    + "WHERE n.id = ANY(CAST(:ids AS uuid[])) AND c.notification_id = ANY(CAST(:ids AS uuid[]))"
 )
-_LOAD_SQLITE = text(
-    f"{_LOAD} WHERE n.id IN (SELECT value FROM json_each(:ids))"  # noqa: S608 - ours
-).columns(**{name: _notification[name].type for name in _OWN})
+_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW) + _AMONG_SQLITE).columns(
+    **{name: _notification[name].type for name in _OWN}
+)
 STILL_WANTED = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING))}') AND n.expires_at > {{now}}
-      AND NOT EXISTS (SELECT 1 FROM suppression AS s WHERE s.address = lower(n.recipient)))"""  # noqa: S608 - ours
+      AND NOT EXISTS (
+        {suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
 """A mail that has neither ended nor expired, and whose address is not suppressed, at the moment of its mark."""
 
 

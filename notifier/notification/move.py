@@ -6,18 +6,19 @@ What a person or caller does is written together with its event in the timeline,
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import TextClause, insert, text, update
+from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.db.tables import Event, Notification, columns
 from notifier.ids import new_id
+from notifier.notification import move_sql
 from notifier.states import Cause, EventKind, Reason, Status, sources_of
 
 _notification = columns(Notification)
@@ -51,26 +52,36 @@ async def move(connection: Connection, moves: Sequence[Move], cause: Cause) -> N
     sqlite = connection.dialect.name == "sqlite"
     by_target = sorted(moves, key=lambda m: m.to)
     for target, group in groupby(by_target, key=lambda m: m.to):
-        steps = [{"id": m.notification_id, "reason": m.reason, "detail": _cut(m.detail), "at": m.at} for m in group]
-        await connection.execute(_step(target, cause, sqlite=sqlite), {"rows": rows.parameter(steps, sqlite=sqlite)})
+        steps = [_row(step) for step in group]
+        values = {"rows": rows.parameter(steps, sqlite=sqlite)}
+        moved = await connection.execute(move_sql.step(target, cause, sqlite=sqlite), values)
+        if sqlite and not (target is Status.QUEUED and cause is Cause.SENDER):
+            ids = {UUID(row.id) for row in moved}
+            await _follow(connection, target, [step for step in steps if step["id"] in ids])
 
 
-@cache
-def _step(target: Status, cause: Cause, *, sqlite: bool) -> TextClause:
-    """Many notifications to one status, each from where the machine allows it."""
-    types = {"id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
-    uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
-    return text(f"""
-{rows.source(types, sqlite=sqlite)}
-UPDATE notification AS n SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at{uncertain}
-FROM r
-WHERE {rows.found_by("n.id", sqlite=sqlite)} AND n.status IN ('{"', '".join(sorted(sources_of(target, cause)))}')
-""")  # noqa: S608 - words of our own
+async def _follow(connection: Connection, status: Status, steps: Sequence[dict[str, Any]]) -> None:
+    """List the notifications under their new status, and write down what there is to tell."""
+    sqlite = connection.dialect.name == "sqlite"
+    values = {"rows": rows.parameter(steps, sqlite=sqlite)}
+    for statement in move_sql.follow_sqlite(status) if sqlite else (move_sql.follow_postgres(status),):
+        await connection.execute(statement, values)
+
+
+def _row(step: Move) -> dict[str, Any]:
+    return {
+        "id": step.notification_id,
+        "event_id": new_id(),
+        "reason": step.reason,
+        "detail": _cut(step.detail),
+        "at": step.at,
+    }
 
 
 async def intervene(connection: AsyncConnection, step: Move, deed: Deed) -> bool:
     """One step that was asked for, and its event; False, and neither, from where it is not allowed."""
-    values = {"status": step.to, "updated_at": step.at, "reason": step.reason, "detail": _cut(step.detail)}
+    values: dict[str, Any] = {"status": step.to, "updated_at": step.at, "reason": step.reason}
+    values |= {"detail": _cut(step.detail), "sequence": _notification.sequence + 1}
     if deed.expires_at is not None:
         values["expires_at"] = deed.expires_at
     allowed = sorted(sources_of(step.to, deed.cause) & deed.only_from)
@@ -82,6 +93,7 @@ async def intervene(connection: AsyncConnection, step: Move, deed: Deed) -> bool
     )
     if (await connection.execute(statement)).first() is None:
         return False
+    await _follow(connection, step.to, [_row(step)])
     event = {
         "id": new_id(),
         "notification_id": step.notification_id,

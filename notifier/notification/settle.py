@@ -38,7 +38,7 @@ from notifier.outcomes import (
     Scope,
     Uncertain,
 )
-from notifier.states import WAITING, Cause, Reason, Status, WhenUncertain
+from notifier.states import WAITING, Cause, Reason, Status, SuppressionReason, WhenUncertain
 
 MOST_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -211,5 +211,5 @@ async def write(connection: Connection, settled: Sequence[Settlement]) -> None:
         if record.suppress and record.move:
             recipient, words = record.suppress
             await suppression.suppress(
-                connection, recipient, reason=Reason.RECIPIENT_REFUSED, detail=words, now=record.move.at
+                connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail=words, now=record.move.at
             )

@@ -3,9 +3,11 @@
 It promises that what it accepts can be rendered with the version it pinned; it never sends and never waits for a relay.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from notifier import address
 from notifier.auth.keys import Caller
@@ -23,6 +25,7 @@ from notifier.notification import check
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_earlier
+from notifier.states import Category, Priority, Role
 from notifier.templating.store import Published, Shelf
 
 
@@ -32,10 +35,20 @@ class _Checked:
 
     now: datetime
     recipient: str
+    copies: list[tuple[Role, str]]
     sender: tuple[str | None, str]  # display name, address
     reply_to: tuple[str | None, str | None]
-    version: Published
+    version: Published | None  # None: it has content of its own
     times: Times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What this instance demands of every request."""
+
+    identity: SenderIdentity
+    policy: RecipientPolicy
+    key_lasts: timedelta  # for how long an idempotency key stands for its notification
 
 
 class Submitter:
@@ -47,15 +60,13 @@ class Submitter:
         write: Callable[[Draft], Awaitable[Submitted | Refused]],
         *,
         shelf: Shelf,
-        identity: SenderIdentity,
-        policy: RecipientPolicy,
+        terms: Terms,
         clock: Clock,
     ) -> None:
         self._database = database
         self._write = write  # commits before it returns
         self._shelf = shelf
-        self._identity = identity
-        self._policy = policy
+        self._terms = terms
         self._clock = clock
 
     async def submit(
@@ -87,7 +98,7 @@ class Submitter:
         async with self._database.read() as connection:
             found = await find_earlier(connection, caller.service_id, [idempotency.key])
         earlier = next(iter(found.values()), None)
-        if earlier is None:
+        if earlier is None or earlier.is_outdated(self._clock.now(), self._terms.key_lasts):
             return None
         result = earlier.replayed(idempotency.request_hash)
         if not isinstance(result, Submitted):
@@ -98,42 +109,81 @@ class Submitter:
         """What the request comes to, or all that is wrong with it."""
         faults = list(parsing_faults)
         recipient = check.address_of(wanted.to, "/to", faults)
-        if recipient and not self._policy.allows(recipient):
-            faults.append(Fault("/to", "recipient_not_allowed", self._policy.explanation()))
+        copies = check.copies_of(wanted, recipient, faults)
+        faults += self._forbidden(caller, "/to", [recipient] if recipient else [])
+        for role in (Role.CC, Role.BCC):
+            faults += self._forbidden(caller, f"/{role}", [one for kind, one in copies if kind is role])
         sender = self._sender(caller, wanted.sender, faults)
         reply_to = (
             check.mailbox_of(wanted.reply_to, "/reply_to", faults) if wanted.reply_to is not None else (None, None)
         )
         faults += check.faults_in_headers(wanted.headers)
         faults += check.faults_in_locale(wanted.locale)
+        faults += check.faults_in_content(wanted.content)
         version = await check.version_of(self._shelf, wanted, faults)
         if version and wanted.variables is not None:
             faults += check.faults_in_variables(version, wanted.variables)
         now = self._clock.now()
         times = check.times_of(wanted, version, now, faults)
-        if faults or version is None or recipient is None:
+        if faults or recipient is None or (version is None and wanted.content is None):
             raise InvalidRequestError(faults)
-        return _Checked(now, recipient, sender, reply_to, version, times)
+        return _Checked(now, recipient, copies, sender, reply_to, version, times)
+
+    def _forbidden(self, caller: Caller, pointer: str, recipients: Sequence[str]) -> Iterator[Fault]:
+        """Those whom this instance, or this key, must not mail."""
+        for recipient in recipients:
+            if not self._terms.policy.allows(recipient):
+                yield Fault(pointer, "recipient_not_allowed", self._terms.policy.explanation())
+            elif not caller.may_mail(recipient):
+                detail = f"a team key only mails the service's own people; {caller.service} has not named this address"
+                yield Fault(pointer, "recipient_not_allowed", detail)
 
     async def draft(
-        self, caller: Caller, wanted: Wanted, idempotency: Idempotency | None, faults: list[Fault]
+        self,
+        caller: Caller,
+        wanted: Wanted,
+        idempotency: Idempotency | None,
+        faults: list[Fault],
+        *,
+        batch_id: UUID | None = None,
     ) -> Draft:
         """What to write for the request. Raises `InvalidRequestError` with all faults, also those given."""
         checked = await self._checked(caller, wanted, faults)
-        now, id_ = checked.now, new_id()
+        row, content = self._row(caller, wanted, checked), _content(wanted, checked)
+        row |= {
+            "batch_id": batch_id,
+            "idempotency_key": idempotency.key if idempotency else None,
+            "request_hash": idempotency.request_hash if idempotency else None,
+        }
+        return Draft(
+            row=row,
+            content=content,
+            entry_id=new_id(),
+            key_lasts=self._terms.key_lasts,
+            copies=tuple(_copy(row, content, role, recipient) for role, recipient in checked.copies),
+        )
+
+    def _row(self, caller: Caller, wanted: Wanted, checked: _Checked) -> dict[str, Any]:
+        now, id_, version = checked.now, new_id(), checked.version
         name, sender = checked.sender
-        row = {
+        return {
             "id": id_,
             "service_id": caller.service_id,
-            "template_version_id": checked.version.id,
+            "template_id": version.template_id if version else None,
+            "template_version_id": version.id if version else None,
+            "parent_id": None,
+            "role": Role.TO,
+            "kind": caller.kind,
+            "category": version.category if version else Category.TRANSACTIONAL,
             "recipient": checked.recipient,
+            "address_key": address.key(checked.recipient),
             "from_name": name,
             "from_address": sender,
             "reply_to_name": checked.reply_to[0],
             "reply_to_address": checked.reply_to[1],
-            "envelope_from": self._identity.bounce_address or sender,
+            "envelope_from": self._terms.identity.bounce_address or sender,
             "locale": wanted.locale,
-            "priority": wanted.priority or checked.version.priority,
+            "priority": wanted.priority or (version.priority if version else Priority.NORMAL),
             "message_id": f"<{id_.hex}@{address.domain(sender)}>",
             "message_date": max(now, checked.times.send_at),
             "send_at": checked.times.send_at,
@@ -142,19 +192,13 @@ class Submitter:
             "updated_at": now,
             "uncertain_at": None,
             "created_by": caller.actor,
-            "idempotency_key": idempotency.key if idempotency else None,
-            "request_hash": idempotency.request_hash if idempotency else None,
+            "tags": list(dict.fromkeys(wanted.tags)) or None,
+            "meta": dict(wanted.metadata) or None,
         }
-        return Draft(
-            row=row,
-            variables=dict(wanted.variables or {}),
-            headers=dict(wanted.headers),
-            entry_id=new_id(),
-        )
 
     def _sender(self, caller: Caller, text: str | None, faults: list[Fault]) -> tuple[str | None, str]:
         """Name and address of the From field, from the request or the instance."""
-        default = (self._identity.name, self._identity.address)
+        default = (self._terms.identity.name, self._terms.identity.address)
         if text is None:
             return default
         name, sender = check.mailbox_of(text, "/from", faults)
@@ -164,3 +208,29 @@ class Submitter:
             detail = f"the service {caller.service} may not send from {address.domain(sender)}"
             faults.append(Fault("/from", "from_not_allowed", detail))
         return name, sender
+
+
+def _content(wanted: Wanted, checked: _Checked) -> dict[str, Any]:
+    named = [recipient for role, recipient in checked.copies if role is Role.CC]
+    return {
+        "variables": dict(wanted.variables or {}),
+        "headers": dict(wanted.headers),
+        "content": dict(wanted.content) if wanted.content else None,
+        "addressed_to": None,
+        "cc": named or None,
+        "attachments": None,
+    }
+
+
+def _copy(row: dict[str, Any], content: dict[str, Any], role: Role, recipient: str) -> Draft:
+    """The same mail to somebody else: with an envelope and a status of its own."""
+    own = {
+        "id": new_id(),
+        "parent_id": row["id"],
+        "role": role,
+        "recipient": recipient,
+        "address_key": address.key(recipient),
+        "idempotency_key": None,
+        "request_hash": None,
+    }
+    return Draft(row=row | own, content=content | {"addressed_to": row["recipient"]}, entry_id=new_id())

@@ -8,14 +8,13 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 
-from notifier import address
 from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
@@ -40,9 +39,10 @@ class Draft:
     """A checked notification, ready to be written: `suppressed` if nobody may mail the address, else `queued`."""
 
     row: dict[str, Any]  # of the notification table, less the status and its reason
-    variables: dict[str, Any]
-    headers: dict[str, str]
+    content: dict[str, Any]  # of the table of contents
     entry_id: UUID
+    key_lasts: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
+    copies: "tuple[Draft, ...]" = ()  # written with it, or not at all
 
     @property
     def key(self) -> Key | None:
@@ -71,6 +71,10 @@ class Earlier:
     created_at: datetime
     send_at: datetime
     request_hash: bytes
+
+    def is_outdated(self, now: datetime, lasts: timedelta) -> bool:
+        """True if its key does not count any more."""
+        return self.created_at <= now - lasts
 
     def replayed(self, request_hash: bytes) -> "Submitted | IdempotencyKeyReusedError":
         """What a request with the same key is told, by whether it is the same request."""
@@ -106,27 +110,33 @@ def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
 
 
 async def _on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
-    # Sorted, because concurrent writers that take unique keys in different orders deadlock.
-    ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
-    batch = rows.parameter([_record(draft) for draft in ordered], sqlite=False)
-    found = await connection.execute(write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)})
-    written = {row.id: Status(row.status) for row in found}
-    lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
+    written = await _write_on_postgres(connection, drafts, lock_ms)
+    if not (lost := _lost(drafts, written)):
+        return [_result(draft, written, {}) for draft in drafts]
     # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
     earlier: dict[Key, Earlier] = {}
     for service, keys in _by_service(lost).items():
         earlier |= await find_earlier(connection, service, keys)
+    if outdated := _outdated(lost, earlier):
+        ids = [earlier[draft.key].id for draft in outdated if draft.key]
+        await connection.execute(write_sql.FORGET_POSTGRES, {"ids": ids})
+        written |= await _write_on_postgres(connection, outdated, lock_ms)
+        earlier = _renewed(earlier, outdated, written)
     return [_result(draft, written, earlier) for draft in drafts]
 
 
+async def _write_on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> dict[UUID, Status]:
+    # Sorted, because concurrent writers that take unique keys in different orders deadlock.
+    ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
+    batch = rows.parameter(_records(ordered), sqlite=False)
+    found = await connection.execute(write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)})
+    return {row.id: Status(row.status) for row in found}
+
+
 def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
-    batch = rows.parameter([_record(draft) for draft in drafts], sqlite=True)
-    hashes = b"".join(draft.row["request_hash"] or bytes(write_sql.HASH_BYTES) for draft in drafts)
-    for statement in write_sql.SQLITE:
-        connection.execute(statement, {"batch": batch, "hashes": hashes})
-    ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
-    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
-    lost = {draft.key for draft in drafts if draft.key and draft.row["id"] not in written}
+    written = _write_on_sqlite(connection, drafts)
+    if not (lost := _lost(drafts, written)):
+        return [_result(draft, written, {}) for draft in drafts]
     earlier = dict(
         _earlier(service, row)
         for service, keys in _by_service(lost).items()
@@ -134,26 +144,65 @@ def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[
             write_sql.EARLIER_SQLITE, {"service": service.hex, "keys": json.dumps(list(keys))}
         )
     )
+    if outdated := _outdated(lost, earlier):
+        ids = json.dumps([earlier[draft.key].id.hex for draft in outdated if draft.key])
+        connection.execute(write_sql.FORGET_SQLITE, {"ids": ids})
+        written |= _write_on_sqlite(connection, outdated)
+        earlier = _renewed(earlier, outdated, written)
     return [_result(draft, written, earlier) for draft in drafts]
+
+
+def _write_on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[UUID, Status]:
+    records = _records(drafts)
+    batch = rows.parameter(records, sqlite=True)
+    hashes = b"".join(record["request_hash"] or bytes(write_sql.HASH_BYTES) for record in records)
+    for statement in write_sql.SQLITE:
+        connection.execute(statement, {"batch": batch, "hashes": hashes})
+    ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
+    return {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
 
 
 WRITER = Writer(on_postgres=_on_postgres, on_sqlite=_on_sqlite)
 
 
-def _record(draft: Draft) -> dict[str, Any]:
-    """The row, and with it what goes into the other tables; both databases take a batch as one JSON array."""
-    return draft.row | {
-        "variables": draft.variables,
-        "headers": draft.headers,
-        "entry_id": draft.entry_id,
-        "address_key": address.key(draft.row["recipient"]),
-    }
+def _records(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    """The rows, and with them what goes into the other tables; both databases take a batch as one JSON array."""
+    return [one.row | one.content | {"entry_id": one.entry_id} for draft in drafts for one in (draft, *draft.copies)]
 
 
-def _by_service(keys: Collection[Key]) -> dict[UUID, set[str]]:
+def _lost(drafts: Sequence[Draft], written: Collection[UUID]) -> list[Draft]:
+    """Those whose key another row has."""
+    return [draft for draft in drafts if draft.key and draft.row["id"] not in written]
+
+
+def _outdated(lost: Sequence[Draft], earlier: dict[Key, Earlier]) -> list[Draft]:
+    """Those whose key is that of a row so old that it does not count any more; of several with one key the first."""
+    found: dict[Key, Draft] = {}
+    for draft in lost:
+        before = earlier.get(draft.key) if draft.key else None
+        if draft.key and before and before.is_outdated(draft.row["created_at"], draft.key_lasts):
+            found.setdefault(draft.key, draft)
+    return list(found.values())
+
+
+def _renewed(earlier: dict[Key, Earlier], outdated: Sequence[Draft], written: dict[UUID, Status]) -> dict[Key, Earlier]:
+    """What the others with such a key are answered from: the new row; nothing, if somebody else was faster."""
+    known = dict(earlier)
+    for draft in outdated:
+        if draft.key:
+            del known[draft.key]
+            if status := written.get(draft.row["id"]):
+                names = ("id", "created_at", "send_at", "request_hash")
+                known[draft.key] = Earlier(status=status, **{name: draft.row[name] for name in names})
+    return known
+
+
+def _by_service(drafts: Sequence[Draft]) -> dict[UUID, set[str]]:
     found: dict[UUID, set[str]] = {}
-    for service, key in keys:
-        found.setdefault(service, set()).add(key)
+    for draft in drafts:
+        if draft.key:
+            service, key = draft.key
+            found.setdefault(service, set()).add(key)
     return found
 
 

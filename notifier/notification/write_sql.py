@@ -7,9 +7,12 @@ other. `notifier.notification.write` runs them.
 from sqlalchemy import TextClause, text
 from sqlalchemy.dialects import postgresql
 
+from notifier import suppression
 from notifier.db.tables import Notification, NotificationContent, columns
+from notifier.notification import move_sql
 from notifier.outbox import statements
 from notifier.states import EntryKind, Reason, Status
+from notifier.webhooks import publish
 
 HASH_BYTES = 32  # of a SHA-256
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -20,35 +23,50 @@ _FOUND_OUT = {
     "status": f"CASE WHEN barred IS NULL THEN '{Status.QUEUED}' ELSE '{Status.SUPPRESSED}' END",
     "reason": f"CASE WHEN barred IS NULL THEN NULL ELSE '{Reason.RECIPIENT_SUPPRESSED}' END",
     "detail": "'the address is suppressed: ' || barred",
+    "sequence": "0",
 }
+_CONTENT = [column.name for column in columns(NotificationContent)][1:]
 _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
+_INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
+_INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
 _KEY_FREE = "ON CONFLICT (service_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
 _ENTRY = f"'{EntryKind.EMAIL}' AS kind, d.id AS subject_id, d.service_id, d.priority, d.send_at AS due_at"
+# Of one that is suppressed from the beginning; its id serves as that of the event, there is no other with it.
+_TELLING = "d.id AS notification_id, d.id AS event_id, d.service_id, 0 AS sequence, d.created_at AS at"
 
 
 def _postgres() -> TextClause:
     """All of it, and the limit of waiting for locks, in one statement: one round trip, one transaction."""
     given = [*columns(Notification), *list(columns(NotificationContent))[1:]]
     types = {column.name: column.type.compile(_DIALECT) for column in given if column.name not in _FOUND_OUT}
-    types |= {"request_hash": "text", "entry_id": "uuid", "address_key": "text"}
+    types |= {"request_hash": "text", "entry_id": "uuid"}
     row = _FOUND_OUT | {"request_hash": "decode(request_hash, 'base64')"}
+    values = ", ".join(row.get(name, name) for name in _NAMES)
+    barred = suppression.barring("d.address_key", service="d.service_id", category="d.category", now="d.created_at")
     return text(f"""
 WITH bound AS MATERIALIZED (SELECT set_config('lock_timeout', :lock_ms, true)),
 draft AS MATERIALIZED (
   -- Through the join the limit is set before the first row is there to be inserted.
-  SELECT d.*, (SELECT reason FROM suppression WHERE address = d.address_key) AS barred
+  SELECT d.*, ({barred} LIMIT 1) AS barred
   FROM bound, json_to_recordset(CAST(:batch AS json)) AS d({", ".join(f"{n} {t}" for n, t in types.items())})),
 won AS (
-  {_INTO} SELECT {", ".join(row.get(name, name) for name in _NAMES)} FROM draft
-  ORDER BY service_id, idempotency_key
+  {_INTO} SELECT {values} FROM draft WHERE parent_id IS NULL ORDER BY service_id, idempotency_key
   {_KEY_FREE} RETURNING id, status),
-content AS (
-  INSERT INTO notification_content (notification_id, variables, headers)
-  SELECT id, variables, headers FROM won JOIN draft USING (id)),
+copied AS (
+  {_INTO} SELECT {values} FROM draft WHERE parent_id IN (SELECT id FROM won) RETURNING id, status),
+written AS (SELECT id, status FROM won UNION ALL SELECT id, status FROM copied),
+content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM written JOIN draft USING (id)),
+tagged AS (
+  {_INTO_TAGS} SELECT d.service_id, tag, d.id FROM written JOIN draft AS d USING (id),
+  LATERAL jsonb_array_elements_text(d.tags) AS tag ON CONFLICT DO NOTHING),
 entry AS (
-  SELECT d.entry_id AS id, {_ENTRY} FROM won JOIN draft AS d USING (id) WHERE won.status = '{Status.QUEUED}'),
-enqueued AS ({statements.enqueue_from("entry")})
-SELECT id, status FROM won
+  SELECT d.entry_id AS id, {_ENTRY} FROM written AS w JOIN draft AS d USING (id) WHERE w.status = '{Status.QUEUED}'),
+enqueued AS ({statements.enqueue_from("entry")}),
+stopped AS (
+  SELECT {_TELLING}, '{Reason.RECIPIENT_SUPPRESSED}' AS reason, {_FOUND_OUT["detail"]} AS detail
+  FROM written AS w JOIN draft AS d USING (id) WHERE w.status = '{Status.SUPPRESSED}')
+{move_sql.consequences("stopped", Status.SUPPRESSED)}
+SELECT id, status FROM written
 """)
 
 
@@ -59,24 +77,31 @@ def _sqlite() -> tuple[str, ...]:
     """One step each for the whole batch: the interpreter's lock is taken again after every step."""
     hashed = f"substr(:hashes, {HASH_BYTES} * key + 1, {HASH_BYTES})"  # SQLite 3.40 reads no bytes from text
     row = _FOUND_OUT | {"request_hash": f"CASE WHEN value ->> 'idempotency_key' IS NOT NULL THEN {hashed} END"}
-    barred = "(SELECT reason FROM suppression WHERE address = value ->> 'address_key') AS barred"
+    given = {name: f"value ->> '{name}'" for name in _NAMES}
+    barred = suppression.barring(
+        given["address_key"], service=given["service_id"], category=given["category"], now=given["created_at"]
+    )
+    insert = f"""
+{_INTO} SELECT {", ".join(row.get(name, given[name]) for name in _NAMES)}
+FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WHERE"""
+    here = "FROM json_each(:batch) AS b JOIN notification AS d ON d.id = b.value ->> 'id'"
+    content = ", ".join(
+        "b.value ->> 'addressed_to'" if name == "addressed_to" else f"nullif(b.value -> '{name}', 'null')"
+        for name in _CONTENT
+    )
+    stopped = f"{here} WHERE d.status = '{Status.SUPPRESSED}'"
+    telling = f"(SELECT {_TELLING}, d.reason, d.detail, 'notification.{Status.SUPPRESSED}' AS type {stopped})"
+    entry = f"SELECT b.value ->> 'entry_id' AS id, {_ENTRY} {here} WHERE d.status = '{Status.QUEUED}'"
+    told = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
     return (
-        f"""
-{_INTO} SELECT {", ".join(row.get(name, f"value ->> '{name}'") for name in _NAMES)}
-FROM (SELECT key, value, {barred} FROM json_each(:batch)) WHERE true
-{_KEY_FREE}
-""",
-        """
-INSERT INTO notification_content (notification_id, variables, headers)
-SELECT n.id, value -> 'variables', value -> 'headers'
-FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
-""",
-        f"""
-WITH entry AS (
-  SELECT value ->> 'entry_id' AS id, {_ENTRY}
-  FROM json_each(:batch) JOIN notification AS d ON d.id = value ->> 'id' WHERE d.status = '{Status.QUEUED}')
-{statements.enqueue_from("entry")}
-""",
+        f"{insert} value ->> 'parent_id' IS NULL {_KEY_FREE}",
+        f"{insert} value ->> 'parent_id' IN (SELECT id FROM notification)",
+        f"{_INTO_CONTENT} SELECT d.id, {content} {here}",
+        f"{_INTO_TAGS} SELECT DISTINCT d.service_id, t.value, d.id {here}, json_each(d.tags) AS t",
+        f"WITH entry AS ({entry}) {statements.enqueue_from('entry')}",
+        f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
+        publish.events_from(telling),
+        publish.entries_from(told),
     )
 
 
@@ -93,3 +118,8 @@ WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key 
 """
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
 EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
+
+# Keys that do not count any more are taken off the rows that have them.
+_FORGET = "UPDATE notification SET idempotency_key = NULL WHERE id {among}"
+FORGET_POSTGRES = text(_FORGET.format(among="= ANY(CAST(:ids AS uuid[]))"))
+FORGET_SQLITE = _FORGET.format(among="IN (SELECT value FROM json_each(:ids))")

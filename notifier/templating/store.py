@@ -17,7 +17,7 @@ from notifier.ids import new_id
 from notifier.recall import Recall
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import schema_of
-from notifier.states import Priority, WhenUncertain
+from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.files import seconds
 
 
@@ -26,11 +26,13 @@ class Published:
     """A version as a submit needs it: no source, but what its variables must look like."""
 
     id: UUID
+    template_id: UUID
     slug: str
     number: int
     content_hash: str
     variables_schema: dict[str, Any]
     subject_variables: list[list[str]]  # paths of the variables that the subject shows
+    category: Category
     priority: Priority
     expires_after: int | None  # seconds
     when_uncertain: WhenUncertain
@@ -40,11 +42,13 @@ class Published:
 _template, _version = columns(Template), columns(TemplateVersion)
 _PUBLISHED = select(
     _version.id,
+    _version.template_id,
     _template.slug,
     _version.number,
     _version.content_hash,
     _version.variables_schema,
     _version.subject_variables,
+    _version.category,
     _version.priority,
     _version.expires_after,
     _version.when_uncertain,
@@ -119,17 +123,19 @@ async def publish(
         await connection.execute(update(Template).where(_template.id == template_id).values(current_number=number))
     version = Published(
         id=new_id(),
+        template_id=UUID(str(template_id)),
         slug=slug,
         number=number,
         content_hash=source.content_hash(),
         variables_schema=schema_of(source.sample, source.settings.optional),
         subject_variables=subject_paths,
+        category=Category(source.settings.category),
         priority=Priority(source.settings.priority),
         expires_after=seconds(source.settings.expires_after),
         when_uncertain=WhenUncertain(source.settings.when_uncertain),
         published_at=now,
     )
     row = {name: value for name, value in vars(version).items() if name != "slug"}
-    row |= {"template_id": template_id, "source": msgspec.to_builtins(source), "published_by": by}
+    row |= {"source": msgspec.to_builtins(source), "published_by": by}
     await connection.execute(insert(TemplateVersion).values(row))
     return version

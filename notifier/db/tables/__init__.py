@@ -1,24 +1,45 @@
 """The tables, one noun per file. Importing this package completes the metadata that migrations compare against."""
 
+from notifier.db.tables.audit import AuditEntry
 from notifier.db.tables.base import Table, columns
-from notifier.db.tables.notification import Attempt, Event, Notification, NotificationContent, Suppression
+from notifier.db.tables.history import Attempt, Event
+from notifier.db.tables.notification import (
+    Attachment,
+    Batch,
+    Notification,
+    NotificationContent,
+    NotificationTag,
+    StatusIndex,
+)
 from notifier.db.tables.outbox import OutboxEntry, SenderProcess
-from notifier.db.tables.service import ApiKey, KeyKind, Service
+from notifier.db.tables.service import ApiKey, Service
+from notifier.db.tables.suppression import INSTANCE, Suppression
 from notifier.db.tables.template import Template, TemplateVersion
+from notifier.db.tables.webhook import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 __all__ = [
+    "INSTANCE",
     "ApiKey",
+    "Attachment",
     "Attempt",
+    "AuditEntry",
+    "Batch",
+    "DeliveryState",
     "Event",
-    "KeyKind",
     "Notification",
     "NotificationContent",
+    "NotificationTag",
     "OutboxEntry",
     "SenderProcess",
     "Service",
+    "StatusIndex",
     "Suppression",
     "Table",
     "Template",
     "TemplateVersion",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "columns",
 ]

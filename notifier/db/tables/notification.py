@@ -1,41 +1,56 @@
-"""What callers asked for and what became of it: notification, content, attempts, events, and who must not be mailed."""
+"""What callers asked for: notification, what it is made of, and by what it is found."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
-from notifier.outcomes import OutcomeName, Phase
-from notifier.states import EventKind, Priority, Reason, Status
+from notifier.states import Category, KeyKind, Priority, Reason, Role, Status
+
+_HAS_KEY = text("idempotency_key IS NOT NULL")
+_IN_BATCH = text("batch_id IS NOT NULL")
+_IS_COPY = text("parent_id IS NOT NULL")
 
 
 class Notification(Table, table=True):
-    """One envelope recipient, one pinned template version, and the status of its delivery."""
+    """One envelope recipient, one pinned template version or content, and the status of its delivery."""
 
     __tablename__ = "notification"
     __table_args__ = (
+        # No index may name the status: an update of it would then write to every index there is.
         Index("ix_notification_service_id_id", "service_id", "id"),
+        Index("ix_notification_address", "service_id", "address_key", "id"),
+        Index("ix_notification_template", "service_id", "template_id", "id"),
+        Index("ix_notification_batch", "batch_id", "id", postgresql_where=_IN_BATCH, sqlite_where=_IN_BATCH),
+        Index("ix_notification_parent", "parent_id", "id", postgresql_where=_IS_COPY, sqlite_where=_IS_COPY),
         Index(
             "uq_notification_service_id_idempotency_key",
             "service_id",
             "idempotency_key",
             unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=_HAS_KEY,
+            sqlite_where=_HAS_KEY,
         ),
         # Room on each page for the status updates that every row gets, so that they stay heap-only.
         {"postgresql_with": {"fillfactor": 80}},
     )
 
     id: UUID = Field(primary_key=True)
-    # No foreign keys to these two: each insert would lock a row that all writers share. Neither is ever deleted.
+    # No foreign keys to these: each insert would lock a row that all writers share. None is ever deleted.
     service_id: UUID
-    template_version_id: UUID
+    template_id: UUID | None = None  # None: the caller brought the content
+    template_version_id: UUID | None = None
+    batch_id: UUID | None = None
+    parent_id: UUID | None = None  # of a copy: the notification that it is a copy of
+    role: Role = Field(sa_type=closed_set(Role, "role"))
+    kind: KeyKind = Field(sa_type=closed_set(KeyKind, "kind"))  # of the key that submitted it
+    category: Category = Field(sa_type=closed_set(Category, "category"))
     recipient: str = Field(max_length=320)
+    address_key: str = Field(max_length=320)  # the recipient as `address.key` writes it: what it is found by
     from_name: str | None = Field(default=None, max_length=256)
     from_address: str = Field(max_length=320)
     reply_to_name: str | None = Field(default=None, max_length=256)
@@ -46,6 +61,7 @@ class Notification(Table, table=True):
     status: Status = Field(sa_type=closed_set(Status, "status"))
     reason: Reason | None = Field(default=None, sa_type=closed_set(Reason, "reason"))
     detail: str | None = Field(default=None, max_length=1000)
+    sequence: int = 0  # how often the status was changed: the order of its events
     message_id: str = Field(max_length=255)
     message_date: datetime = Field(sa_type=UtcDateTime)
     send_at: datetime = Field(sa_type=UtcDateTime)
@@ -56,6 +72,8 @@ class Notification(Table, table=True):
     created_by: str = Field(max_length=64)
     idempotency_key: str | None = Field(default=None, max_length=255)
     request_hash: bytes | None = None
+    tags: list[str] | None = Field(default=None, sa_type=json_type())
+    meta: dict[str, str] | None = Field(default=None, sa_type=json_type())  # the caller's `metadata`
 
 
 class NotificationContent(Table, table=True):
@@ -66,54 +84,50 @@ class NotificationContent(Table, table=True):
     notification_id: UUID = Field(primary_key=True, foreign_key="notification.id")
     variables: dict[str, Any] = Field(sa_type=json_type())
     headers: dict[str, str] = Field(sa_type=json_type())
+    content: dict[str, str | None] | None = Field(default=None, sa_type=json_type())  # subject, html, text
+    addressed_to: str | None = Field(default=None, max_length=320)  # of a copy: whom the To field names
+    cc: list[str] | None = Field(default=None, sa_type=json_type())  # whom the Cc field names
+    attachments: list[dict[str, Any]] | None = Field(default=None, sa_type=json_type())  # names; the octets by hash
 
 
-class Attempt(Table, table=True):
-    """One try in which a reply to MAIL FROM was read; only ever added."""
+class NotificationTag(Table, table=True):
+    """By which tag a notification is found."""
 
-    __tablename__ = "attempt"
-    __table_args__ = (
-        UniqueConstraint("entry_id", "lease_no"),
-        Index("ix_attempt_notification_id_id", "notification_id", "id"),
-    )
+    __tablename__ = "notification_tag"
 
-    id: UUID = Field(primary_key=True)
-    notification_id: UUID = Field(foreign_key="notification.id")
-    entry_id: UUID
-    lease_no: int
-    number: int
-    # These three are null where the sender died, and nobody else knows.
-    relay: str | None = Field(default=None, max_length=255)
-    phase: Phase = Field(sa_type=closed_set(Phase, "phase"))
-    outcome: OutcomeName = Field(sa_type=closed_set(OutcomeName, "outcome"))
-    code: int | None = None
-    enhanced_code: str | None = Field(default=None, max_length=11)
-    reply: str = Field(max_length=1000)
-    started_at: datetime = Field(sa_type=UtcDateTime)
-    duration_ms: int | None = None
-    sha256: bytes | None = None
+    service_id: UUID = Field(primary_key=True)
+    tag: str = Field(primary_key=True, max_length=64)
+    notification_id: UUID = Field(primary_key=True)
 
 
-class Event(Table, table=True):
-    """What a person or a caller did to a notification; only ever added."""
+class StatusIndex(Table, table=True):
+    """Which notifications have one of the statuses that few have; only `notification.move` writes it."""
 
-    __tablename__ = "event"
-    __table_args__ = (Index("ix_event_notification_id_id", "notification_id", "id"),)
+    __tablename__ = "status_index"
+    __table_args__ = (Index("ix_status_index_status", "service_id", "status", "notification_id"),)
+
+    notification_id: UUID = Field(primary_key=True)
+    service_id: UUID
+    status: Status = Field(sa_type=closed_set(Status, "status"))
+
+
+class Batch(Table, table=True):
+    """Notifications that one request asked for."""
+
+    __tablename__ = "batch"
 
     id: UUID = Field(primary_key=True)
-    notification_id: UUID = Field(foreign_key="notification.id")
-    at: datetime = Field(sa_type=UtcDateTime)
-    kind: EventKind = Field(sa_type=closed_set(EventKind, "kind"))
-    actor: str = Field(max_length=64)
-    detail: str = Field(max_length=1000)
+    service_id: UUID
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    created_by: str = Field(max_length=64)
+    size: int  # how many were asked for
 
 
-class Suppression(Table, table=True):
-    """An address of the instance that must not be mailed, and why."""
+class Attachment(Table, table=True):
+    """Octets that mails carry, once for each SHA-256."""
 
-    __tablename__ = "suppression"
+    __tablename__ = "attachment"
 
-    address: str = Field(primary_key=True, max_length=320)
-    reason: Reason = Field(sa_type=closed_set(Reason, "reason"))
-    detail: str = Field(max_length=1000)
+    sha256: bytes = Field(primary_key=True)
+    octets: bytes
     created_at: datetime = Field(sa_type=UtcDateTime)

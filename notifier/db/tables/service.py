@@ -1,19 +1,13 @@
 """Who may call: services and their API keys."""
 
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
-
-
-class KeyKind(StrEnum):
-    """What a key may do with the mail it submits."""
-
-    LIVE = "live"
+from notifier.states import KeyKind
 
 
 class Service(Table, table=True):
@@ -24,6 +18,9 @@ class Service(Table, table=True):
     id: UUID = Field(primary_key=True)
     name: str = Field(max_length=64, unique=True)
     from_domains: list[str] = Field(sa_type=json_type())
+    # Whom its team keys may mail: addresses, and domains as "@example.org". None, as in the release before: nobody.
+    team_recipients: list[str] | None = Field(default=None, sa_type=json_type())
+    rate_per_minute: int | None = None  # notifications; None: as the settings say
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -34,6 +31,7 @@ class ApiKey(Table, table=True):
 
     id: UUID = Field(primary_key=True)
     service_id: UUID | None = Field(default=None, foreign_key="service.id", index=True)
+    name: str = Field(default="", max_length=64)
     prefix: str = Field(max_length=24, unique=True)
     secret_hash: bytes
     kind: KeyKind = Field(sa_type=closed_set(KeyKind, "kind"))
@@ -41,3 +39,6 @@ class ApiKey(Table, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # to within a minute
+    replaced_by: UUID | None = None  # the key that a rotation made
+    rate_per_minute: int | None = None  # notifications; None: as the settings say

@@ -9,7 +9,7 @@ from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
-from notifier.states import Priority, WhenUncertain
+from notifier.states import Category, Priority, WhenUncertain
 
 
 class Template(Table, table=True):
@@ -36,6 +36,7 @@ class TemplateVersion(Table, table=True):
     source: dict[str, Any] = Field(sa_type=json_type())
     variables_schema: dict[str, Any] = Field(sa_type=json_type())
     subject_variables: list[list[str]] = Field(sa_type=json_type())
+    category: Category = Field(sa_type=closed_set(Category, "category"))
     priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
     expires_after: int | None = None
     when_uncertain: WhenUncertain = Field(sa_type=closed_set(WhenUncertain, "when_uncertain"))

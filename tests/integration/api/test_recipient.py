@@ -12,7 +12,7 @@ from sqlalchemy import select
 from notifier import suppression, wiring
 from notifier.db.tables import Notification, columns
 from notifier.settings import RecipientsMode
-from notifier.states import Reason
+from notifier.states import SuppressionReason
 
 BAD = {
     "header injection": "a@x.org\r\nBcc: e@x.org",
@@ -105,7 +105,7 @@ async def test_an_international_domain_is_an_a_label_on_the_wire(
 async def _suppress(parts: wiring.Base, recipient: str) -> None:
     async with parts.database.write() as connection:
         await suppression.suppress(
-            connection, recipient, reason=Reason.RECIPIENT_REFUSED, detail="550 5.1.1", now=datetime.now(UTC)
+            connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail="550 5.1.1", now=datetime.now(UTC)
         )
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from notifier.db.direct import Connection
 from notifier.db.engine import DIRECT, Database
-from notifier.db.tables import Suppression
+from notifier.db.tables import INSTANCE, Suppression
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
-from notifier.states import Reason
+from notifier.states import SuppressionReason, SuppressionScope
 
 ONE = text("SELECT 1 AS one")
 ADD = text("INSERT INTO word VALUES (:word)")
@@ -63,11 +63,20 @@ async def test_rows_are_read_by_name(database: Database) -> None:
 
 async def test_a_statement_may_bring_its_values(database: Database) -> None:
     """One that SQLAlchemy has built is converted by SQLAlchemy's own types."""
-    values = {"address": "a@b.org", "reason": Reason.RECIPIENT_REFUSED, "detail": "", "created_at": datetime.now(UTC)}
+    values = {
+        "id": uuid4(),
+        "address": "a@b.org",
+        "service_id": INSTANCE,
+        "scope": SuppressionScope.ALL,
+        "reason": SuppressionReason.REQUESTED,
+        "detail": "",
+        "created_by": "operator",
+        "created_at": datetime.now(UTC),
+    }
     async with database.several() as connection:
         await connection.execute(insert(Suppression).values(values))
         found = await connection.execute(text("SELECT reason, created_at FROM suppression"))
-    assert [tuple(row) for row in found] == [("recipient_refused", values["created_at"])]
+    assert [tuple(row) for row in found] == [("requested", values["created_at"])]
 
 
 async def test_an_empty_result_has_no_first_row(database: Database) -> None:

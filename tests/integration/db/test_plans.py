@@ -20,7 +20,7 @@ from notifier import wiring
 from notifier.db.engine import Database
 
 ROWS = size(20_000, 1_000_000)
-SMALL = {"api_key", "service", "template", "template_version", "sender_process", "alembic_version"}
+SMALL = {"api_key", "service", "webhook_endpoint", "template", "template_version", "sender_process", "alembic_version"}
 """Tables that do not grow with the mails."""
 WORKING_SET = {"ix_outbox_entry_leased", "ix_outbox_entry_held"}
 """Partial indexes that are as small as what is under way; rescue reads one of them whole."""

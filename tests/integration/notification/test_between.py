@@ -18,7 +18,7 @@ from notifier.outbox import store as queue
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
-from notifier.states import Reason, Status
+from notifier.states import Reason, Status, SuppressionReason
 from notifier.templating import files, store
 
 
@@ -68,7 +68,11 @@ async def test_an_address_suppressed_meanwhile_is_not_mailed(
         path = await caller.submit(client, "Bob@example.com")
         async with parts.database.write() as connection:
             await suppression.suppress(
-                connection, "bob@example.com", reason=Reason.RECIPIENT_REFUSED, detail="gone", now=SystemClock().now()
+                connection,
+                "bob@example.com",
+                reason=SuppressionReason.RECIPIENT_REFUSED,
+                detail="gone",
+                now=SystemClock().now(),
             )
         async with wiring.sender(parts):
             found = await caller.until(client, path, "suppressed")
@@ -198,7 +202,7 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
     now = parts.clock.now()
     async with parts.database.write() as connection:
         await suppression.suppress(
-            connection, "bad@example.com", reason=Reason.RECIPIENT_REFUSED, detail="no such user", now=now
+            connection, "bad@example.com", reason=SuppressionReason.RECIPIENT_REFUSED, detail="no such user", now=now
         )
     await caller.set_notification(parts.database, paths[2], expires_at=now - timedelta(seconds=1))
     await caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)

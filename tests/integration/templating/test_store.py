@@ -11,7 +11,7 @@ from notifier import wiring
 from notifier.db.tables import Template, TemplateVersion
 from notifier.ids import new_id
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.states import Priority, WhenUncertain
+from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating import store
 from notifier.templating.store import Published
 
@@ -41,6 +41,7 @@ async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
     assert found == made
     assert made == Published(
         id=made.id,
+        template_id=made.template_id,
         slug="hi",
         number=1,
         content_hash=source().content_hash(),
@@ -58,6 +59,7 @@ async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
             "additionalProperties": False,
         },
         subject_variables=[["order", "id"]],
+        category=Category.TRANSACTIONAL,
         priority=Priority.HIGH,
         expires_after=3600,
         when_uncertain=WhenUncertain.RESEND,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.api import schema
+from notifier.api import reply, schema
 from notifier.api.schema import NotificationIn
 from notifier.notification.check import Wanted
 from notifier.states import Priority, Status
@@ -28,7 +28,12 @@ def _faults(body: Any) -> set[tuple[str, str]]:
 def test_a_full_request_is_taken_over_field_by_field() -> None:
     """Every field arrives under the domain's name, times aware and priority as a word of the closed set."""
     body = SOUND | {
+        "cc": ["c@example.com"],
+        "bcc": ["d@example.com"],
         "template_version": 3,
+        "attachments": [{"filename": "a.txt", "content": "YQ==", "content_type": "text/plain"}],
+        "tags": ["orders"],
+        "metadata": {"order": "42"},
         "from": "Shop <a@shop.example>",
         "reply_to": "b@shop.example",
         "locale": "fr-CA",
@@ -37,10 +42,15 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
         "expires_at": "2026-02-01T12:00:00Z",
         "priority": "bulk",
     }
-    assert set(body) == set(FIELDS)
+    assert set(body) == set(FIELDS) - {"content"}
     assert schema.parse(body) == (
         Wanted(
             to="ada@example.com",
+            cc=["c@example.com"],
+            bcc=["d@example.com"],
+            attachments=[{"filename": "a.txt", "content": "YQ==", "content_type": "text/plain", "content_id": None}],
+            tags=["orders"],
+            metadata={"order": "42"},
             sender="Shop <a@shop.example>",
             reply_to="b@shop.example",
             template="welcome",
@@ -145,5 +155,5 @@ def test_only_a_queued_notification_with_a_time_ahead_is_scheduled(status: Statu
     """`scheduled` is how `queued` is shown until `send_at`; every other status is shown as it is."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     ahead = "scheduled" if status is Status.QUEUED else status.value
-    assert schema.shown_status(status, now + timedelta(seconds=1), now) == ahead
-    assert schema.shown_status(status, now, now) == status.value
+    assert reply.shown_status(status, now + timedelta(seconds=1), now) == ahead
+    assert reply.shown_status(status, now, now) == status.value

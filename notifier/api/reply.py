@@ -1,0 +1,110 @@
+"""The shapes of what callers are told about notifications, and how the domain's views become them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from notifier.notification.find import NotificationView
+from notifier.notification.timeline import Item
+from notifier.states import Priority, Reason, Status
+
+SCHEDULED = "scheduled"
+"""How `queued` is shown while `send_at` is ahead."""
+
+
+class SubmittedOut(BaseModel):
+    """What became of a submit: the row is committed."""
+
+    id: UUID
+    status: str
+    created_at: datetime
+
+
+class AttemptOut(BaseModel):
+    """One try at delivering."""
+
+    number: int
+    started_at: datetime
+    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
+    relay: str | None
+    phase: str
+    outcome: str
+    code: int | None
+    enhanced_code: str | None
+    reply: str
+
+
+class NotificationOut(BaseModel):
+    """A notification and where it stands."""
+
+    id: UUID
+    status: str
+    reason: Reason | None
+    detail: str | None
+    to: str
+    template: str
+    template_version: int
+    locale: str | None
+    priority: Priority
+    message_id: str
+    created_at: datetime
+    updated_at: datetime
+    send_at: datetime
+    expires_at: datetime
+    uncertain_at: datetime | None
+    next_attempt_at: datetime | None
+
+
+class NotificationWithAttemptsOut(NotificationOut):
+    """A notification, where it stands, and every try."""
+
+    attempts: list[AttemptOut]
+
+
+class HappenedOut(BaseModel):
+    """One thing that happened to a notification."""
+
+    at: datetime
+    kind: str = Field(
+        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
+        "`resolved`), or the status in which it ended."
+    )
+    detail: str | None
+    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
+    attempt: AttemptOut | None
+
+
+class TimelineOut(BaseModel):
+    """What happened to a notification, oldest first."""
+
+    events: list[HappenedOut]
+
+
+class PageOut(BaseModel):
+    """A page, newest first; `next` is the cursor of the following one, null on the last."""
+
+    notifications: list[NotificationOut]
+    next: UUID | None
+
+
+def shown_status(status: Status, send_at: datetime, now: datetime) -> str:
+    """The status in the caller's words."""
+    return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
+
+
+def show(view: NotificationView, now: datetime) -> dict[str, Any]:
+    """A notification as the reply's fields."""
+    fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
+    return fields | {
+        "to": view.recipient,
+        "status": shown_status(view.status, view.send_at, now),
+        "next_attempt_at": view.due_at,
+        "attempts": [vars(attempt) for attempt in view.attempts],
+    }
+
+
+def show_item(item: Item) -> dict[str, Any]:
+    """One thing that happened, as the reply's fields."""
+    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}

@@ -1,0 +1,52 @@
+"""What was done about notifications: tries at delivering, and what people and callers did; only ever added to."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from notifier.db.columns import UtcDateTime, closed_set
+from notifier.db.tables.base import Table
+from notifier.outcomes import OutcomeName, Phase
+from notifier.states import EventKind
+
+
+class Attempt(Table, table=True):
+    """One try in which a reply to MAIL FROM was read; only ever added."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        UniqueConstraint("entry_id", "lease_no"),
+        Index("ix_attempt_notification_id_id", "notification_id", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    notification_id: UUID = Field(foreign_key="notification.id")
+    entry_id: UUID
+    lease_no: int
+    number: int
+    # These three are null where the sender died, and nobody else knows.
+    relay: str | None = Field(default=None, max_length=255)
+    phase: Phase = Field(sa_type=closed_set(Phase, "phase"))
+    outcome: OutcomeName = Field(sa_type=closed_set(OutcomeName, "outcome"))
+    code: int | None = None
+    enhanced_code: str | None = Field(default=None, max_length=11)
+    reply: str = Field(max_length=1000)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    duration_ms: int | None = None
+    sha256: bytes | None = None
+
+
+class Event(Table, table=True):
+    """What a person or a caller did to a notification; only ever added."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_notification_id_id", "notification_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    notification_id: UUID = Field(foreign_key="notification.id")
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: EventKind = Field(sa_type=closed_set(EventKind, "kind"))
+    actor: str = Field(max_length=64)
+    detail: str = Field(max_length=1000)

@@ -1,0 +1,86 @@
+"""Whom services want to be told, what there was to tell, and how the telling went."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlmodel import Field
+
+from notifier.db.columns import UtcDateTime, closed_set, json_type
+from notifier.db.tables.base import Table
+from notifier.states import Reason
+
+
+class DeliveryState(StrEnum):
+    """Where the telling of one event to one endpoint stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class WebhookEndpoint(Table, table=True):
+    """A URL of a service's own that is told about its notifications."""
+
+    __tablename__ = "webhook_endpoint"
+
+    id: UUID = Field(primary_key=True)
+    service_id: UUID = Field(foreign_key="service.id", index=True)
+    url: str = Field(max_length=2048)
+    description: str = Field(default="", max_length=256)
+    events: list[str] = Field(sa_type=json_type())  # types; empty: all
+    secret: str = Field(max_length=128)
+    previous_secret: str | None = Field(default=None, max_length=128)
+    previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # signs as well until then
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    disabled_because: str | None = Field(default=None, max_length=256)
+
+
+class WebhookEvent(Table, table=True):
+    """One change of a notification's status, of which an endpoint may want to hear; written with the change."""
+
+    __tablename__ = "webhook_event"
+    __table_args__ = (Index("ix_webhook_event_notification_id", "notification_id", "sequence"),)
+
+    id: UUID = Field(primary_key=True)
+    service_id: UUID
+    notification_id: UUID | None = None  # None: a test
+    sequence: int  # of the notification's changes
+    type: str = Field(max_length=64)
+    reason: Reason | None = Field(default=None, sa_type=closed_set(Reason, "reason"))
+    detail: str | None = Field(default=None, max_length=1000)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WebhookDelivery(Table, table=True):
+    """The telling of one event to one endpoint; the outbox carries it."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    event_id: UUID = Field(foreign_key="webhook_event.id", index=True)
+    endpoint_id: UUID
+    service_id: UUID
+    type: str = Field(max_length=64)
+    body: str  # the octets that are signed and sent, the same at every try
+    state: DeliveryState = Field(sa_type=closed_set(DeliveryState, "state"))
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class WebhookAttempt(Table, table=True):
+    """One try at telling; only ever added."""
+
+    __tablename__ = "webhook_attempt"
+    __table_args__ = (Index("ix_webhook_attempt_delivery_id_id", "delivery_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    delivery_id: UUID = Field(foreign_key="webhook_delivery.id")
+    number: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    duration_ms: int
+    code: int | None = None  # None: no reply
+    detail: str = Field(max_length=1000)

@@ -1,0 +1,27 @@
+"""Writing down what there is to tell, in the transaction of whoever changed a status; nothing is sent here.
+
+Without an endpoint that wants to hear nothing is written. Each event has an outbox entry of its own, whose handler
+finds the endpoints.
+"""
+
+from notifier.outbox import statements
+from notifier.states import EntryKind, Priority
+
+# Both take a source with the columns event_id, service_id, notification_id, sequence, type, reason, detail and at.
+_HEARD = """EXISTS (
+    SELECT 1 FROM webhook_endpoint AS h WHERE h.service_id = m.service_id AND h.disabled_at IS NULL)"""
+
+
+def events_from(source: str) -> str:
+    """The text of an INSERT of events that somebody wants to hear of, the same on both databases."""
+    return f"""INSERT INTO webhook_event (id, service_id, notification_id, sequence, type, reason, detail, at)
+  SELECT event_id, service_id, notification_id, sequence, type, reason, detail, at FROM {source} AS m
+  WHERE {_HEARD}"""  # noqa: S608 - words of our own
+
+
+def entries_from(source: str) -> str:
+    """The text of an INSERT of their outbox entries; `source` has the columns of the events."""
+    entries = f"""(
+    SELECT id, '{EntryKind.WEBHOOK}' AS kind, id AS subject_id, service_id, '{Priority.NORMAL}' AS priority,
+           at AS due_at FROM {source}) AS e"""  # noqa: S608 - words of our own
+    return statements.enqueue_from(entries)
