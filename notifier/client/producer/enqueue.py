@@ -3,6 +3,7 @@
 It is sent if that transaction commits, and never if it does not. Nothing here commits, and no network is touched.
 """
 
+import contextlib
 from typing import Any, Unpack
 from uuid import UUID
 
@@ -27,7 +28,8 @@ def enqueue(session: Transaction, *, into: Table = TABLE, **mail: Unpack[Mail]) 
     if isinstance(session, _ASYNC):
         raise TypeError("this session is asynchronous: await enqueue_async(…)")
     id_, row = _row(into, mail)
-    session.execute(row)
+    with _unflushed(session):
+        session.execute(row)
     return id_
 
 
@@ -36,8 +38,16 @@ async def enqueue_async(session: AsyncTransaction, *, into: Table = TABLE, **mai
     if not isinstance(session, _ASYNC):
         raise TypeError("this session is not asynchronous: call enqueue(…)")
     id_, row = _row(into, mail)
-    await session.execute(row)
+    with _unflushed(session):
+        await session.execute(row)
     return id_
+
+
+def _unflushed(session: Transaction | AsyncTransaction) -> contextlib.AbstractContextManager[object]:
+    """What else the session holds goes to the database when its owner wants it to, perhaps incomplete until then."""
+    if isinstance(session, Connection | AsyncConnection):
+        return contextlib.nullcontext()
+    return session.no_autoflush
 
 
 def _row(into: Table, mail: Any) -> tuple[UUID, Insert]:
