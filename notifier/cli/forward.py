@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from notifier.client.producer import Forwarder, Limits
+    from notifier.client.producer import Limits
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 T = TypeVar("T")
@@ -69,6 +69,9 @@ async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "
     from notifier.client import producer
 
     forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, forwarder.stop)
     try:
         before = await _in(engine, producer.backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
@@ -77,18 +80,11 @@ async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "
             if turn.failure:
                 raise Failed(f"not forwarded: {turn.failure}")
         else:
-            await _until_told_to_stop(forwarder, drain=until == "drained")
+            await (forwarder.drain() if until == "drained" else forwarder.run())
         after = await _in(engine, producer.backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
-
-
-async def _until_told_to_stop(forwarder: "Forwarder", *, drain: bool) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, forwarder.stop)
-    await (forwarder.drain() if drain else forwarder.run())
 
 
 async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
