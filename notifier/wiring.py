@@ -22,10 +22,11 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
-from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
+from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter, Terms
+from notifier.notification.submit_batch import BatchSubmitter
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -33,9 +34,11 @@ from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
 from notifier.outbox.worker import Worker
+from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
+from notifier.throttle.relay_state import RelayReport
 
 STOP_SECONDS = 5
 
@@ -48,6 +51,9 @@ def api(parts: Base) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await checks.database(parts.database)
 
+    policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
+    pool = PoolOnDemand()
+    parts.ending.push_async_callback(pool.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
@@ -55,7 +61,7 @@ def api(parts: Base) -> FastAPI:
         shelf=Shelf(parts.database, parts.clock),
         terms=Terms(
             identity=identity(parts.settings),
-            policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+            policy=policy,
             key_lasts=timedelta(days=parts.settings.api.idempotency_days),
         ),
         clock=parts.clock,
@@ -64,7 +70,9 @@ def api(parts: Base) -> FastAPI:
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
-        batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
+        batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
+        previewer=Previewer(parts.database, pool, policy),
+        policy=policy,
         clock=parts.clock,
         wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
@@ -114,6 +122,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     journals = settings.data_dir / "journal"
     with _holder(parts, journals) as holder:
         async with RenderingPool(children=settings.sender.render_children) as pool:
+            report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
                 pool,
@@ -122,6 +131,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 settings=settings.sender,
                 clock=parts.clock,
             )
+            deliverer.circuits.tell = report.changed
             worker = Worker(
                 parts.database, deliverer, holder=holder, journals=journals, clock=parts.clock, wake=parts.wake
             )
@@ -139,6 +149,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 await working
                 await asyncio.wait({hearing})
                 await transport.close()
+                await report.close()
 
 
 def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:

@@ -38,6 +38,9 @@ class Scope(StrEnum):
 
     SEND = "notifications:send"
     READ = "notifications:read"
+    CONTENT = "content:read"
+    SUPPRESSIONS = "suppressions:manage"
+    AUDIT = "audit:read"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)

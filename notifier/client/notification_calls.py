@@ -6,14 +6,18 @@ from typing import Any, Unpack
 from uuid import UUID, uuid4
 
 from notifier.client.call import Answer, Call, PageCall, page_of, segment
+from notifier.client.errors import MalformedReplyError
 from notifier.client.reading import decode, read, read_each
 from notifier.client.reply import (
+    AcceptedResult,
     Batch,
+    BatchResult,
     Content,
     DryRun,
     Event,
     Explanation,
     Notification,
+    RefusedResult,
     Submitted,
     SubmittedBatch,
 )
@@ -84,7 +88,7 @@ def send_batch(
         path=f"{_ROOT}/batch",
         body=body_of(fields),
         idempotency_key=_key(idempotency_key),
-        read=lambda answer: read(SubmittedBatch, decode(answer.content)),
+        read=_batch,
         unfinished=_in_progress,
     )
 
@@ -196,10 +200,27 @@ def _submitted(answer: Answer) -> Submitted:
     return read(Submitted, told)
 
 
+def _batch(answer: Answer) -> SubmittedBatch:
+    told = decode(answer.content)
+    results = told.get("results")
+    if not isinstance(results, list):
+        raise MalformedReplyError("results is not an array")
+    return SubmittedBatch(
+        batch_id=told.get("batch_id"),
+        results=tuple(_result(one, f"results/{index}") for index, one in enumerate(results)),
+        raw=told,
+    )
+
+
+def _result(told: Any, where: str) -> BatchResult:
+    refused = isinstance(told, dict) and told.get("error") is not None
+    return read(RefusedResult, told, where) if refused else read(AcceptedResult, told, where)
+
+
 def _notification(answer: Answer) -> Notification:
     return read(Notification, decode(answer.content))
 
 
 def _in_progress(batch: SubmittedBatch) -> bool:
     """True if the first of our own requests still writes one of them: asked again, the batch tells its id."""
-    return any(result.error is not None and result.error.code == _IN_PROGRESS for result in batch.results)
+    return any(result.error.code == _IN_PROGRESS for result in batch.refused)

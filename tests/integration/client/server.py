@@ -1,6 +1,8 @@
 """A real HTTP server whose answers a test writes down beforehand, also the bad ones."""
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +34,9 @@ class Server:
     def __init__(self, *script: Step) -> None:
         self.script = list(script)
         self.requests: list[Request] = []
-        self.arrived = threading.Condition()
+        self._noting = threading.Lock()
         self.stopping = threading.Event()
+        self.connections: set[socket.socket] = set()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"scripted": self}))
         self._http.daemon_threads = False
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -45,9 +48,8 @@ class Server:
 
     def next_step(self, request: Request) -> Step:
         """Note the request; what to do with it."""
-        with self.arrived:
+        with self._noting:
             self.requests.append(request)
-            self.arrived.notify_all()
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     def __enter__(self) -> Self:
@@ -58,12 +60,23 @@ class Server:
         self.stopping.set()
         self._http.shutdown()
         self._thread.join()
+        for connection in tuple(self.connections):  # a failed test leaves some open, on which their threads wait
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
     scripted: Server
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.scripted.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.scripted.connections.discard(self.connection)
+        super().finish()
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)

@@ -79,6 +79,24 @@ async def test_downgrade_and_upgrade_again(empty: Database) -> None:
     assert await migrate.differences(empty) == []
 
 
+async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database) -> None:
+    """Neither table nor function is left, and a second upgrade makes both again."""
+    there = text(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
+        if empty.is_sqlite
+        else "SELECT count(*) FROM pg_proc WHERE proname LIKE 'audit_entry%'"
+    )
+    counts = []
+    for step in ("head", "0003", "head"):
+        if step == "head":
+            await migrate.upgrade(empty)
+        else:
+            await migrate.downgrade(empty, step)
+        async with empty.read() as connection:
+            counts.append((await connection.execute(there)).scalar_one())
+    assert counts == ([3, 0, 3] if empty.is_sqlite else [1, 0, 1])
+
+
 async def test_many_upgrades_at_once_run_once(postgres_server: postgres.PostgresServer) -> None:
     """Processes that start together do not trip over each other: the upgrade holds an advisory lock."""
     name = postgres.fresh_name()

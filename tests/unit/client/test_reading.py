@@ -130,6 +130,9 @@ def test_other_malformed_replies() -> None:
         (calls.page(), {"notifications": [], "next": 3}),
         (calls.page(), {"notifications": [3], "next": None}),
         (calls.events(ID), {"events": None}),
+        (calls.send_batch([]), {"results": None}),
+        (calls.send_batch([]), {"results": [None]}),
+        (calls.send_batch([]), {"results": [{"index": 0, "id": ID}]}),
     )
     for call, body in broken:
         with pytest.raises(MalformedReplyError):
