@@ -45,7 +45,17 @@ from notifier.client.reply import (
     Suppression,
     WebhookEndpoint,
 )
-from notifier.client.request import Attachment, BatchItem, Changes, Defaults, Filter, Mail, MailContent
+from notifier.client.request import (
+    Attachment,
+    BatchItem,
+    Changes,
+    Defaults,
+    Filter,
+    Mail,
+    MailContent,
+    SuppressionFilter,
+    SuppressionWish,
+)
 from notifier.client.tries import RetryPolicy
 from notifier.client.webhook import WebhookEvent, WebhookVerifier
 
@@ -93,6 +103,8 @@ __all__ = [
     "Submitted",
     "SubmittedBatch",
     "Suppression",
+    "SuppressionFilter",
+    "SuppressionWish",
     "UnsendableError",
     "WebhookEndpoint",
     "WebhookEvent",

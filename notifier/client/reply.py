@@ -243,10 +243,13 @@ class Caller(Reply):
 class Suppression(Reply):
     """An address that is not mailed, and why."""
 
+    id: str
     address: str
+    owner: str | None = None  # service: yours; instance: only the operator can lift it
+    scope: str | None = None  # all, or marketing
     reason: str | None = None
-    scope: str | None = None
     detail: str | None = None
+    created_by: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
 

@@ -1,4 +1,4 @@
-"""Against the real API: rehearsals, contents, files, copies, search, changes, and batches as a whole."""
+"""Against the real API: rehearsals, contents, copies, search, changes, batches as a whole, and suppressions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,15 +9,15 @@ from parts.installation import Installation
 
 from notifier import wiring
 from notifier.auth import keys
-from notifier.client import Attachment, InvalidRequestError, PermissionDeniedError, Status
+from notifier.client import Attachment, InvalidRequestError, NotFoundError, PermissionDeniedError, Status
 
 WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
 
 
 @pytest.fixture
 async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.Base) -> Client:
-    """A client of the shop that may also look at contents."""
-    scopes = [keys.Scope.SEND, keys.Scope.READ, keys.Scope.CONTENT]
+    """A client of the shop that may also look at contents and care for suppressions."""
+    scopes = [keys.Scope.SEND, keys.Scope.READ, keys.Scope.CONTENT, keys.Scope.SUPPRESSIONS]
     async with parts.database.write() as connection:
         service = await keys.find_service(connection, "shop")
         key = await keys.create_key(connection, service, scopes=scopes, now=parts.clock.now())
@@ -98,3 +98,17 @@ async def test_a_batch_as_a_whole(shop: Client) -> None:
     assert (stopped.cancelled, stopped.progress) == (3, 100)
     assert {name: count for name, count in stopped.statuses.items() if count} == {"cancelled": 3}
     assert (await shop("cancel_batch", batch.batch_id)).cancelled == 0
+
+
+async def test_an_address_is_suppressed_and_let_go(shop: Client) -> None:
+    """Suppressed mail is accepted and not sent; adding twice is one, and lifted it is gone."""
+    added = await shop("suppressions.add", "Ada@Example.com", scope="all", detail="she asked")
+    assert (added.scope, added.owner, added.detail, added.expires_at) == ("all", "service", "she asked", None)
+    assert (await shop("suppressions.add", "ada@example.com", scope="all")).id == added.id
+    assert [one.id for one in await shop("suppressions.list", limit=1)] == [added.id]
+    assert await shop("suppressions.get", added.id) == added
+    assert (await shop("send", to="ada@example.com", **WELCOME)).status == Status.SUPPRESSED
+    assert await shop("suppressions.lift", added.id, comment="she asked again") is None
+    with pytest.raises(NotFoundError):
+        await shop("suppressions.get", added.id)
+    assert (await shop("send", to="ada@example.com", **WELCOME)).status == Status.QUEUED
