@@ -102,18 +102,20 @@ class Poster:
 
 def _request(rows: Sequence[Row]) -> tuple[bytes, dict[UUID, Verdict]]:
     """The request, and the rows that are left out because they are no JSON object."""
-    items, verdicts = [], dict[UUID, Verdict]()
+    items, verdicts = list[bytes](), dict[UUID, Verdict]()
     for row in rows:
         try:
-            body = json.loads(row.body)
-        except (ValueError, RecursionError):
-            body = None
-        if isinstance(body, dict):
-            items.append(body | {KEY: str(row.id)})
-        else:
+            items.append(_item(row))
+        except (TypeError, ValueError, RecursionError):
             fault = {"pointer": "", "code": "malformed_json", "detail": "the body of the row is not a JSON object"}
             verdicts[row.id] = _refused({"code": "malformed_json", "errors": [fault]})
-    return json.dumps({"notifications": items, "on_error": "skip_invalid"}, separators=(",", ":")).encode(), verdicts
+    return b'{"on_error":"skip_invalid","notifications":[' + b",".join(items) + b"]}", verdicts
+
+
+def _item(row: Row) -> bytes:
+    """The body with its key, no larger than in the table; written anew, since a text may hold more than one value."""
+    body: dict[str, Any] = json.loads(row.body)
+    return json.dumps(body | {KEY: str(row.id)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _read(reply: httpx2.Response, rows: Sequence[Row]) -> Answer:

@@ -60,7 +60,9 @@ async def test_a_refused_row_stays_and_lets_the_others_pass(caller: Caller, api:
     assert set(await caller.rows()) == {ids[1]}
 
 
-@pytest.mark.parametrize("body", ["{", "[]", "null", '{"to": "a@b.example"} {}', "[" * 5000])
+@pytest.mark.parametrize(
+    "body", ["{", "[]", "null", '{"to": "a@b.example"} {}', "[" * 5000, '{"to": "\\ud800"}', '{"n": NaN}']
+)
 async def test_a_body_that_is_no_json_object_hurts_only_itself(caller: Caller, api: Api, body: str) -> None:
     """Plain SQL can write anything: it is refused here, and never becomes part of a request."""
     bad = uuid4()
