@@ -21,8 +21,8 @@ AT = sqlite_time(TIME)
 OLD_ROWS = (
     (
         "INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from,"
-        " priority, status, message_id, message_date, send_at, expires_at, created_at, updated_at, created_by)"
-        " VALUES (:one, :one, :one, 'A@b.org', 'a@b.org', 'a@b.org', 'normal', 'failed', 'm', :at, :at, :at, :at, :at, 'key')"
+        " priority, status, message_id, message_date, send_at, expires_at, created_at, updated_at, created_by) VALUES"
+        " (:one, :one, :one, 'A@b.org', 'a@b.org', 'a@b.org', 'normal', 'failed', 'm', :at, :at, :at, :at, :at, 'key')"
     ),
     "INSERT INTO notification_content (notification_id, variables, headers) VALUES (:one, '{}', '{}')",
     (
