@@ -30,6 +30,7 @@ NOBODY = "00000000000000000000000000000000"
 HAS_KEY = sa.text("idempotency_key IS NOT NULL")
 IN_BATCH = sa.text("batch_id IS NOT NULL")
 IS_COPY = sa.text("parent_id IS NOT NULL")
+NOT_DELIVERED = sa.text("state <> 'delivered'")
 
 # The audit is only added to. The one change that is let through takes an address out, to forget a person.
 AUDIT_COLUMNS = (
@@ -258,6 +259,7 @@ def _create_webhooks() -> None:
         sa.Column("previous_secret", sa.String(128), nullable=True),
         sa.Column("previous_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_because", sa.String(256), nullable=True),
         sa.ForeignKeyConstraint(["service_id"], ["service.id"], name=op.f("fk_webhook_endpoint_service_id_service")),
@@ -295,6 +297,13 @@ def _create_webhooks() -> None:
     )
     op.create_index("ix_webhook_delivery_event_id", "webhook_delivery", ["event_id"])
     op.create_index("ix_webhook_delivery_endpoint_id_id", "webhook_delivery", ["endpoint_id", "id"])
+    op.create_index(
+        "ix_webhook_delivery_state",
+        "webhook_delivery",
+        ["endpoint_id", "state", "id"],
+        postgresql_where=NOT_DELIVERED,
+        sqlite_where=NOT_DELIVERED,
+    )
     op.create_table(
         "webhook_attempt",
         sa.Column("id", sa.Uuid(), nullable=False),

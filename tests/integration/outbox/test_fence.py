@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from parts.installation import Installation
-from parts.queue import ALL, Queue
+from parts.queue import ALL, Queue, claim_of
 from sqlalchemy import select, text
 
 from notifier.db.tables import OutboxEntry, columns
@@ -192,8 +192,8 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     known, unheard, marked = await queue.claim()
     await queue.mark(marked)
     async with queue.database.write() as connection:
-        assert await leasing.disown(connection, queue.holder, [known.id], now=queue.now) == 1
-        assert await leasing.disown(connection, new_id(), [], now=queue.now) == 0
+        assert await leasing.disown(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await leasing.disown(connection, claim_of(new_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 
