@@ -80,9 +80,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_only_grows()
 
 
 def upgrade() -> None:
-    if _on_sqlite():
-        # A rebuilt table is gone for a moment; whoever refers to it is looked at again at the commit.
-        op.execute("PRAGMA defer_foreign_keys = ON")
     _widen_notification()
     _widen_others()
     _create_beside_notification()
@@ -93,8 +90,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if _on_sqlite():
-        op.execute("PRAGMA defer_foreign_keys = ON")
     _replace_suppression(_old_suppression, {})
     _drop_audit()
     for table in ("webhook_attempt", "webhook_delivery", "webhook_event", "webhook_endpoint"):
