@@ -18,7 +18,7 @@ import msgspec
 from bench.table import Figure, Table
 from notifier.rendering.child import Child, CompiledVersion
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
+from notifier.rendering.job import Batch, Job, Mailbox, MailHeader, Render, Rendered
 from notifier.rendering.mime import compose
 from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
 from notifier.rendering.process import processor_seconds
@@ -90,7 +90,7 @@ def table(subject: Subject) -> Table:
     return Table(title=f"(g) rendering {subject.slug}: a mail of {len(rendered.wire):,} octets", figures=figures)
 
 
-def _render(child: Child, subject: Subject, mails: int) -> Sequence[Rendered | RenderFault]:
+def _render(child: Child, subject: Subject, mails: int) -> Sequence[object]:
     """So many mails in this process; the child has the source already."""
     answer = child.answer(Render(jobs=[subject.job] * mails, sources={}))
     assert isinstance(answer, Batch)

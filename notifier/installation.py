@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Base:
     database: Database
     clock: Clock
     wake: Wake  # what the sender of this process listens to
+    ending: AsyncExitStack  # what is to be closed with them
     announce: Announcer  # tells it, and the senders of other processes, that something has become due
 
 
@@ -47,10 +48,11 @@ async def base(settings: Settings) -> AsyncIterator[Base]:
         async with _clock(database) as clock:
             wake = Wake()
             announcer = Announcer(database, wake)
-            try:
-                yield Base(settings=settings, database=database, clock=clock, wake=wake, announce=announcer)
-            finally:
-                await announcer.close()
+            async with AsyncExitStack() as ending:
+                ending.push_async_callback(announcer.close)
+                yield Base(
+                    settings=settings, database=database, clock=clock, wake=wake, ending=ending, announce=announcer
+                )
     finally:
         await database.close()
 

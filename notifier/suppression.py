@@ -1,16 +1,84 @@
-"""Addresses that must not be mailed: added when a relay says that a mailbox does not exist, asked before every send."""
+"""Addresses that must not be mailed, asked before every send: who may add, see and lift them, and what they bar.
 
+Each is a service's own or the instance's, and there is one for an address, an owner and a scope. Nothing here commits.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+from uuid import UUID
 
+from sqlalchemy import Select, delete, exists, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
+from notifier.audit import Action, Deed, ObjectKind
 from notifier.db.direct import Connection
-from notifier.db.tables import INSTANCE, Suppression
+from notifier.db.tables import INSTANCE, Notification, Suppression, columns
+from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.states import Category, SuppressionReason, SuppressionScope
 
+LONGEST_DETAIL = 1000
+_suppression, _notification = columns(Suppression), columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
+
+
+class NotYoursError(NotifierError):
+    """It is the instance's, not your service's; its operator can lift it with `notifier suppressions lift`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuppressionView:
+    """A suppression as it stands."""
+
+    id: UUID
+    address: str  # as `address.key` writes it
+    service_id: UUID  # or `INSTANCE`
+    scope: SuppressionScope
+    reason: SuppressionReason
+    detail: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None  # None: it holds for ever
+
+    @property
+    def is_instances(self) -> bool:
+        """True if it holds for every service."""
+        return self.service_id == INSTANCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A suppression that somebody wants."""
+
+    address: str
+    service_id: UUID  # or `INSTANCE`
+    scope: SuppressionScope
+    reason: SuppressionReason
+    detail: str  # at most `LONGEST_DETAIL` characters
+    created_by: str
+    expires_at: datetime | None = None
+
+
+class Fate(Enum):
+    """What became of a wish."""
+
+    ADDED = auto()
+    EXTENDED = auto()  # there was one that would have ended sooner
+    UNCHANGED = auto()  # there was one that holds at least as long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which suppressions; None: any."""
+
+    address: str | None = None
+    scope: SuppressionScope | None = None
+    reason: SuppressionReason | None = None
+    lasting_after: datetime | None = None  # leave out what has expired by then
 
 
 def barring(address: str, *, service: str, category: str, now: str) -> str:
@@ -24,19 +92,168 @@ def barring(address: str, *, service: str, category: str, now: str) -> str:
       AND (s.expires_at IS NULL OR s.expires_at > {now})"""  # noqa: S608 - expressions of our own
 
 
+# -- adding and lifting ------------------------------------------------------------------------------------------------
+
+
 async def suppress(
     connection: Connection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
 ) -> None:
-    """Never mail this address again, whoever asks; the first reason stays."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    values = {
-        "id": new_id(),
-        "address": address.key(recipient),
-        "service_id": INSTANCE,
-        "scope": SuppressionScope.ALL,
-        "reason": reason,
-        "detail": detail[:1000],
-        "created_by": "sender",
-        "created_at": now,
-    }
-    await connection.execute(insert(Suppression).values(values).on_conflict_do_nothing(index_elements=_ONE_EACH))
+    """Never mail this address again, whoever asks; what bars it for ever already stays as it is."""
+    wish = Wish(
+        address=recipient,
+        service_id=INSTANCE,
+        scope=SuppressionScope.ALL,
+        reason=reason,
+        detail=detail[:LONGEST_DETAIL],
+        created_by="sender",
+    )
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression).values(_row(wish, now))
+    # One that would end, or has ended, becomes one that does not: what a relay says now is newer.
+    renewed = {name: insert.excluded[name] for name in _row(wish, now)} | {"expires_at": None}
+    statement = insert.on_conflict_do_update(
+        index_elements=_ONE_EACH, set_=renewed, where=_suppression.expires_at.is_not(None)
+    )
+    await connection.execute(statement)
+
+
+async def add(
+    connection: AsyncConnection, wish: Wish, now: datetime
+) -> tuple[Fate, SuppressionView, SuppressionView | None]:
+    """Suppress an address: what became of the wish, how it stands now, and what was there before, expired or not.
+
+    The first reason stays, and the later end; one that has expired counts for nothing and makes room.
+    """
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression)
+    statement = insert.values(_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
+    while True:
+        added = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
+        if added is not None:
+            return Fate.ADDED, SuppressionView(**added), None
+        found = (await connection.execute(_same(wish).with_for_update())).mappings().one_or_none()
+        if found is not None:  # else it was lifted at this moment, and there is room now
+            return await _beside(connection, wish, SuppressionView(**found), now)
+
+
+async def _beside(
+    connection: AsyncConnection, wish: Wish, there: SuppressionView, now: datetime
+) -> tuple[Fate, SuppressionView, SuppressionView | None]:
+    if there.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= there.expires_at):
+        return Fate.UNCHANGED, there, there
+    is_over = there.expires_at <= now
+    values = _row(wish, now) if is_over else {"expires_at": wish.expires_at}
+    statement = update(Suppression).where(_suppression.id == there.id).values(values).returning(*_suppression)
+    view = SuppressionView(**(await connection.execute(statement)).mappings().one())
+    return (Fate.ADDED if is_over else Fate.EXTENDED), view, there
+
+
+async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> SuppressionView:
+    """Let the address be mailed again; the suppression as it was. `owner`: a service, or None for the operator.
+
+    Raises `NotFoundError`, `NotYoursError`.
+    """
+    statement = delete(Suppression).where(_suppression.id == id_)
+    if owner is not None:
+        statement = statement.where(_suppression.service_id == owner)
+    row = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
+    if row is None:
+        await one(connection, owner, id_)
+        raise NotYoursError
+    return SuppressionView(**row)
+
+
+def deed(fate: Fate, *, before: SuppressionView | None, after: SuppressionView) -> Deed:
+    """What the audit is told of a wish that has changed something."""
+    action = Action.SUPPRESSION_ADDED if fate is Fate.ADDED else Action.SUPPRESSION_EXTENDED
+    return _deed(action, after, before=_told(before) if before else None, after=_told(after))
+
+
+def lifted(view: SuppressionView, comment: str) -> Deed:
+    """What the audit is told of one that is gone."""
+    return _deed(Action.SUPPRESSION_LIFTED, view, before=_told(view), after={"comment": comment} if comment else None)
+
+
+def _deed(
+    action: Action, view: SuppressionView, *, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> Deed:
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.SUPPRESSION,
+        object_id=view.id,
+        service_id=None if view.is_instances else view.service_id,
+        address=view.address,
+        before=before,
+        after=after,
+    )
+
+
+def _told(view: SuppressionView) -> dict[str, Any]:
+    """Without its detail: in the words of people and relays, nobody finds whom to forget."""
+    return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
+
+
+def _row(wish: Wish, now: datetime) -> dict[str, Any]:
+    return vars(wish) | {"id": new_id(), "address": address.key(wish.address), "created_at": now}
+
+
+def _same(wish: Wish) -> Select[Any]:
+    """What stands where the wish wants to stand."""
+    return select(*_suppression).where(
+        _suppression.address == address.key(wish.address),
+        _suppression.service_id == wish.service_id,
+        _suppression.scope == wish.scope,
+    )
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> SuppressionView:
+    """The suppression, if it is the service's own or the instance's; None: an operator, who sees all."""
+    statement = select(*_suppression).where(_suppression.id == id_)
+    if service_id is not None:
+        statement = statement.where(_suppression.service_id.in_((service_id, INSTANCE)))
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such suppression")
+    return SuppressionView(**row)
+
+
+async def page(
+    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int
+) -> list[SuppressionView]:
+    """What stops a service's mail, newest first: its own ones, and the instance's of addresses that it has mailed.
+
+    Of other addresses the instance's are not listed, or each service would learn whom the others write to; who asks
+    for one address is told, because a submit to it tells as much.
+    """
+    own = _filtered(wanted, before).where(_suppression.service_id == service_id)
+    shared = _filtered(wanted, before).where(_suppression.service_id == INSTANCE)
+    if wanted.address is None:
+        mailed = exists().where(
+            _notification.service_id == service_id, _notification.address_key == _suppression.address
+        )
+        shared = shared.where(mailed)
+    # Each half in the order of an index and no longer than the page, so that neither reads the other's rows.
+    halves = [half.order_by(_suppression.id.desc()).limit(limit).subquery() for half in (own, shared)]
+    both = union_all(*(select(half) for half in halves)).subquery()
+    found = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in found.mappings()]
+
+
+async def owned(connection: AsyncConnection, owner: UUID, wanted: Filter, *, limit: int) -> list[SuppressionView]:
+    """The newest suppressions of a service, or of `INSTANCE`."""
+    statement = _filtered(wanted, None).where(_suppression.service_id == owner)
+    found = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in found.mappings()]
+
+
+def _filtered(wanted: Filter, before: UUID | None) -> Select[Any]:
+    statement = select(*_suppression)
+    for name in ("address", "scope", "reason"):
+        value = getattr(wanted, name)
+        if value is not None:
+            statement = statement.where(_suppression[name] == value)
+    if wanted.lasting_after is not None:
+        lasts = or_(_suppression.expires_at.is_(None), _suppression.expires_at > wanted.lasting_after)
+        statement = statement.where(lasts)
+    return statement if before is None else statement.where(_suppression.id < before)

@@ -24,10 +24,11 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes, create_router
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
-from notifier.notification.batch import BatchSubmitter
 from notifier.notification.deliver import Deliverer
+from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter, Terms
+from notifier.notification.submit_batch import BatchSubmitter
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -37,9 +38,11 @@ from notifier.outbox.life import Life
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wake import LazyWake, Wake
 from notifier.outbox.worker import Worker
+from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
+from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.call import Caller
 from notifier.webhooks.deliver import Teller
 from notifier.webhooks.resolve import Resolver
@@ -56,6 +59,9 @@ def api(parts: Base) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await checks.database(parts.database)
 
+    policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
+    pool = PoolOnDemand()
+    parts.ending.push_async_callback(pool.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
@@ -63,7 +69,7 @@ def api(parts: Base) -> FastAPI:
         shelf=Shelf(parts.database, parts.clock),
         terms=Terms(
             identity=identity(parts.settings),
-            policy=RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp),
+            policy=policy,
             key_lasts=timedelta(days=parts.settings.api.idempotency_days),
         ),
         clock=parts.clock,
@@ -72,7 +78,9 @@ def api(parts: Base) -> FastAPI:
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock),
         submitter=submitter,
-        batch_submitter=BatchSubmitter(parts.database, submitter, intake.submit_all),
+        batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
+        previewer=Previewer(parts.database, pool, policy),
+        policy=policy,
         clock=parts.clock,
         wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
@@ -129,6 +137,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     journals = settings.data_dir / "journal"
     with _holder(parts, journals) as holder, _teller(parts) as (teller, wake):
         async with RenderingPool(children=settings.sender.render_children) as pool:
+            report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
                 pool,
@@ -137,6 +146,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 settings=settings.sender,
                 clock=parts.clock,
             )
+            deliverer.circuits.tell = report.changed
             rescuer = Rescuer(
                 parts.database,
                 [deliverer, teller],
@@ -163,6 +173,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 await also  # a try at telling has its own, shorter limit
                 await asyncio.wait({hearing})
                 await transport.close()
+                await report.close()
 
 
 class _Same(TypedDict):

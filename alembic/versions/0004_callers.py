@@ -32,11 +32,55 @@ IN_BATCH = sa.text("batch_id IS NOT NULL")
 IS_COPY = sa.text("parent_id IS NOT NULL")
 NOT_DELIVERED = sa.text("state <> 'delivered'")
 
+# The audit is only added to. The one change that is let through takes an address out, to forget a person.
+AUDIT_COLUMNS = (
+    "id", "at", "actor", "service_id", "action", "object_kind", "object_id", "before", "after", "request_id",
+)  # fmt: skip
+AUDIT_ONLY_GROWS_SQLITE = (
+    f"""
+CREATE TRIGGER audit_entry_update BEFORE UPDATE ON audit_entry
+WHEN NEW.address IS NOT NULL OR {" OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in AUDIT_COLUMNS)}
+BEGIN SELECT RAISE(ABORT, 'audit_entry is only added to'); END
+""",
+    """
+CREATE TRIGGER audit_entry_delete BEFORE DELETE ON audit_entry
+BEGIN SELECT RAISE(ABORT, 'audit_entry is only added to'); END
+""",
+    # INSERT OR REPLACE takes the old row away without asking the trigger above.
+    """
+CREATE TRIGGER audit_entry_replace BEFORE INSERT ON audit_entry
+WHEN EXISTS (SELECT 1 FROM audit_entry WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'audit_entry is only added to'); END
+""",
+)
+AUDIT_ONLY_GROWS_POSTGRES = (
+    """
+CREATE FUNCTION audit_entry_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    OLD.address = NULL;
+    IF NEW *= OLD THEN  -- the same octets; = would take 1 and 1.0 in JSON for equal
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION 'audit_entry is only added to' USING ERRCODE = 'restrict_violation';
+END $$
+""",
+    """
+CREATE TRIGGER audit_entry_change BEFORE UPDATE OR DELETE ON audit_entry
+FOR EACH ROW EXECUTE FUNCTION audit_entry_only_grows()
+""",
+    """
+CREATE TRIGGER audit_entry_truncate BEFORE TRUNCATE ON audit_entry
+FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_only_grows()
+""",
+    # ALWAYS: session_replication_role does not switch them off.
+    "ALTER TABLE audit_entry ENABLE ALWAYS TRIGGER audit_entry_change",
+    "ALTER TABLE audit_entry ENABLE ALWAYS TRIGGER audit_entry_truncate",
+)
+
 
 def upgrade() -> None:
-    if _on_sqlite():
-        # A rebuilt table is gone for a moment; whoever refers to it is looked at again at the commit.
-        op.execute("PRAGMA defer_foreign_keys = ON")
     _widen_notification()
     _widen_others()
     _create_beside_notification()
@@ -47,13 +91,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if _on_sqlite():
-        op.execute("PRAGMA defer_foreign_keys = ON")
     _replace_suppression(_old_suppression, {})
     _drop_audit()
     for table in ("webhook_attempt", "webhook_delivery", "webhook_event", "webhook_endpoint"):
         op.drop_table(table)
-    for table in ("attachment", "batch", "status_index", "notification_tag"):
+    for table in ("relay_state", "attachment", "batch", "status_index", "notification_tag"):
         op.drop_table(table)
     _narrow_others()
     _narrow_notification()
@@ -189,6 +231,14 @@ def _create_beside_notification() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
     )
     op.create_table(
+        "relay_state",
+        sa.Column("sender_id", sa.Uuid(), nullable=False),
+        sa.Column("relay", sa.String(255), nullable=False),
+        sa.Column("reason", sa.String(1000), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("sender_id", "relay", name=op.f("pk_relay_state")),
+    )
+    op.create_table(
         "attachment",
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
         sa.Column("octets", sa.LargeBinary(), nullable=False),
@@ -286,13 +336,18 @@ def _create_audit() -> None:
         sa.Column("after", _json(), nullable=True),
         sa.Column("request_id", sa.String(64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+        sqlite_with_rowid=False,  # a rowid would be a second key by which INSERT OR REPLACE takes a row away
     )
     op.create_index("ix_audit_entry_service_id_id", "audit_entry", ["service_id", "id"])
     op.create_index("ix_audit_entry_object", "audit_entry", ["object_kind", "object_id", "id"])
+    for statement in AUDIT_ONLY_GROWS_SQLITE if _on_sqlite() else AUDIT_ONLY_GROWS_POSTGRES:
+        op.execute(statement)
 
 
 def _drop_audit() -> None:
-    op.drop_table("audit_entry")
+    op.drop_table("audit_entry")  # and its triggers
+    if not _on_sqlite():
+        op.execute("DROP FUNCTION audit_entry_only_grows()")
 
 
 # -- suppressions ------------------------------------------------------------------------------------------------------
@@ -317,7 +372,7 @@ def _replace_suppression(create: Any, defaults: dict[str, Any]) -> None:
 
 def _new_suppression() -> sa.Table:
     reasons = ("recipient_refused", "bounced", "complained", "unsubscribed", "requested")
-    return op.create_table(
+    table = op.create_table(
         "suppression",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("address", sa.String(320), nullable=False),
@@ -331,6 +386,8 @@ def _new_suppression() -> sa.Table:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
         sa.UniqueConstraint("address", "service_id", "scope", name=op.f("uq_suppression_address_service_id_scope")),
     )
+    op.create_index("ix_suppression_service_id_id", "suppression", ["service_id", "id"])
+    return table
 
 
 def _old_suppression() -> sa.Table:

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import change, notifications, problems, submit, webhooks
+from notifier.api import audit, batches, change, content, notifications, problems, submit, suppressions, webhooks
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
@@ -19,7 +19,11 @@ def create_app(doors: Doors) -> FastAPI:
     problems.install(app)
     app.include_router(submit.router)
     app.include_router(notifications.router)
+    app.include_router(content.router)
     app.include_router(change.router)
+    app.include_router(batches.router)
+    app.include_router(suppressions.router)
+    app.include_router(audit.router)
     app.include_router(webhooks.router)
     app.include_router(create_router(doors.probes))
     return app

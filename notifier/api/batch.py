@@ -15,8 +15,8 @@ from notifier.api import schema
 from notifier.api.problems import BadRequestError
 from notifier.api.request import LARGEST_NOTIFICATION, LARGEST_REQUEST, is_key
 from notifier.errors import Fault
-from notifier.notification.batch import Item
 from notifier.notification.check import Wanted
+from notifier.notification.submit_batch import Item
 from notifier.notification.write import Idempotency
 
 MOST = 1000
@@ -93,6 +93,7 @@ class BatchResultOut(BaseModel):
 class BatchOut(BaseModel):
     """One result for each notification, in their order."""
 
+    batch_id: UUID
     results: list[BatchResultOut]
 
 
@@ -111,8 +112,9 @@ def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:
         if own_key is not None and not (isinstance(own_key, str) and is_key(own_key)):
             faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", "1 to 255 printable ASCII characters")]
             own_key = None
-        if len(text) > LARGEST_NOTIFICATION:
-            parsed, faults = Wanted(), [Fault("", "too_large", f"at most {LARGEST_NOTIFICATION} bytes")]
+        if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
+            detail = f"at most {LARGEST_NOTIFICATION} bytes without attachments"
+            parsed, faults = Wanted(), [Fault("", "too_large", detail)]
         if own_key is None and key is not None:
             own_key = f"{key}#{index}"
         digest = hashlib.sha256(text).digest()

@@ -1,4 +1,4 @@
-"""`/v1/notifications/{id}/cancel`, `/retry` and `/resolve`: each answers with the notification as it stands then."""
+"""`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with how it stands then."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import reply, schema
+from notifier.api.audited import Audited
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
 from notifier.auth.keys import Caller, Scope
 from notifier.db.unavailable import unavailable_as_such
-from notifier.notification import change, find
+from notifier.notification import change, find, patch
 from notifier.notification.change import Asked
 from notifier.states import Cause
 
@@ -23,7 +25,8 @@ CHANGE_SECONDS = 2.5
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-def _with_body(model: type[schema.ChangeIn], *, required: bool) -> dict[str, Any]:
+def with_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+    """What the documentation says about a body that the route parses itself."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
     return {"requestBody": {"required": required, "content": content}}
 
@@ -32,15 +35,31 @@ def _with_body(model: type[schema.ChangeIn], *, required: bool) -> dict[str, Any
     "/{notification_id}/cancel",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="cancel_notification",
-    openapi_extra=_with_body(schema.ChangeIn, required=False),
+    openapi_extra=with_body(schema.ChangeIn, required=False),
 )
-async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def cancel(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
-    id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
+    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.cancel(connection, id_, asked)
+        await audited.all(connection, caller, await change.cancel(connection, id_, asked))
+        return await _shown(connection, id_, asked)
+
+
+@router.patch(
+    "/{notification_id}",
+    response_model=reply.NotificationWithAttemptsOut,
+    operation_id="update_notification",
+    openapi_extra=with_body(schema.NotificationPatchIn, required=True),
+)
+async def patch_one(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Change when it is sent, or with which variables, before the first try; its copies change with it."""
+    caller = await authenticated(request, doors, Scope.SEND)
+    changes = schema.parse_patch(await json_body(request))
+    id_, asked = id_of(notification_id), asked_by(caller, doors, schema.ChangeIn())
+    async with changing(doors) as connection:
+        await audited(connection, caller, await patch.patch(connection, id_, changes, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -48,15 +67,15 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors) -> dic
     "/{notification_id}/retry",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="retry_notification",
-    openapi_extra=_with_body(schema.ChangeIn, required=False),
+    openapi_extra=with_body(schema.ChangeIn, required=False),
 )
-async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def retry(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
-    id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
+    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.retry(connection, id_, asked)
+        await audited.all(connection, caller, await change.retry(connection, id_, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -64,15 +83,15 @@ async def retry(request: Request, notification_id: str, doors: TheDoors) -> dict
     "/{notification_id}/resolve",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="resolve_notification",
-    openapi_extra=_with_body(schema.ResolveIn, required=True),
+    openapi_extra=with_body(schema.ResolveIn, required=True),
 )
-async def resolve(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
+async def resolve(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = schema.parse_strictly(schema.ResolveIn, await json_body(request))
-    id_, asked = id_of(notification_id), _asked(caller, doors, wanted)
+    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
-        await change.resolve(connection, id_, wanted.as_, asked)
+        await audited.all(connection, caller, await change.resolve(connection, id_, wanted.as_, asked))
         return await _shown(connection, id_, asked)
 
 
@@ -85,7 +104,8 @@ async def changing(doors: Doors) -> AsyncIterator[AsyncConnection]:
     doors.wake()
 
 
-def _asked(caller: Caller, doors: Doors, wanted: schema.ChangeIn) -> Asked:
+def asked_by(caller: Caller, doors: Doors, wanted: schema.ChangeIn) -> Asked:
+    """The change as the domain wants to hear of it."""
     return Asked(
         actor=caller.actor,
         cause=Cause.CALLER,

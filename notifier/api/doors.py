@@ -10,8 +10,10 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.routes import Probes
-from notifier.notification.batch import BatchSubmitter
+from notifier.notification.preview import Previewer
+from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
+from notifier.notification.submit_batch import BatchSubmitter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,8 @@ class Doors:
     authenticator: Authenticator
     submitter: Submitter
     batch_submitter: BatchSubmitter
+    previewer: Previewer
+    policy: RecipientPolicy
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes

@@ -3,15 +3,54 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from notifier.api import reply
+from notifier import address
+from notifier.api import paging, reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.auth.keys import Scope
-from notifier.notification import find, timeline
+from notifier.notification import find, search, timeline
+from notifier.notification.search import Filter
+from notifier.states import Status
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+
+
+class Wanted(BaseModel):
+    """Which page of which notifications."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: paging.Limit = 50
+    before: paging.Before = None
+    status: reply.ShownStatus | None = None
+    to: Annotated[str | None, Query(max_length=320, description="The recipient's address.")] = None
+    template: Annotated[str | None, Query(max_length=64)] = None
+    tag: Annotated[str | None, Query(max_length=64)] = None
+    batch_id: UUID | None = None
+    created_after: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None
+    created_before: AwareDatetime | None = None
+    copies: Annotated[bool, Query(description="List copies as well.")] = False
+
+    def filter(self) -> Filter:
+        """The same in the domain's words."""
+        is_queued = self.status in (reply.SCHEDULED, Status.QUEUED)
+        return Filter(
+            status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
+            scheduled=self.status == reply.SCHEDULED if is_queued else None,
+            to=_normalised(self.to),
+            **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
+        )
+
+
+def _normalised(to: str | None) -> str | None:
+    """The address as it is stored; what is no address is looked for as it is, and not found."""
+    try:
+        return address.normalised(to) if to else None
+    except address.InvalidAddressError:
+        return to
 
 
 @router.get("/{notification_id}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification")
@@ -35,17 +74,16 @@ async def get_events(request: Request, notification_id: str, doors: TheDoors) ->
 @router.get("", response_model=reply.PageOut, operation_id="list_notifications")
 async def get_page(
     request: Request,
+    response: Response,
     doors: TheDoors,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[UUID | None, Query(description="The `next` of the page before.")] = None,
+    wanted: Annotated[Wanted, Query()],
 ) -> dict[str, Any]:
-    """The service's notifications, newest first."""
+    """The service's notifications, newest first; every filter that is given must match."""
     caller = await authenticated(request, doors, Scope.READ)
-    async with doors.database.read() as connection:
-        views = await find.page(connection, caller.service_id, before=before, limit=limit + 1)
     now = doors.clock.now()
-    more = len(views) > limit
-    return {
-        "notifications": [reply.show(view, now) for view in views[:limit]],
-        "next": views[limit - 1].id if more else None,
-    }
+    async with doors.database.read() as connection:
+        views = await search.page(
+            connection, caller.service_id, wanted.filter(), before=wanted.before, limit=wanted.limit + 1, now=now
+        )
+    page, cursor = paging.cut(request, response, views, wanted.limit)
+    return {"notifications": [reply.show(view, now) for view in page], "next": cursor}

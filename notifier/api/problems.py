@@ -27,7 +27,10 @@ from notifier.notification.change import (
     NotRetryableError,
     NotUnknownError,
 )
+from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
+from notifier.notification.preview import UnrenderableError
 from notifier.strict_json import MalformedJsonError
+from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.webhooks.endpoint import TooManyEndpointsError
@@ -59,12 +62,16 @@ class Kind:
 _KINDS: dict[type[NotifierError], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
+    NotYoursError: Kind(403, "not_yours", "Not yours to change"),
     NotFoundError: Kind(404, "not_found", "Not found"),
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
     AlreadyUnderWayError: Kind(409, "already_under_way", "The mail is, or may be, on its way"),
     AlreadyEndedError: Kind(409, "already_ended", "The notification has ended"),
+    AlreadyAttemptedError: Kind(409, "already_attempted", "It has been tried already"),
+    IsACopyError: Kind(409, "is_a_copy", "This is a copy"),
     NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
     NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
+    UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
     EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),

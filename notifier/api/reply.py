@@ -1,24 +1,31 @@
 """The shapes of what callers are told about notifications, and how the domain's views become them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from notifier.notification.find import NotificationView
+from notifier.notification.find import CopyView, NotificationView
 from notifier.notification.timeline import Item
-from notifier.states import Priority, Reason, Status
+from notifier.states import KeyKind, Priority, Reason, Role, Status
 
 SCHEDULED = "scheduled"
 """How `queued` is shown while `send_at` is ahead."""
+
+
+ShownStatus = Literal[
+    "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
+    "cancelled", "unknown",
+]  # fmt: skip
+"""As `Status`, with `scheduled` for what is queued and not due yet."""
 
 
 class SubmittedOut(BaseModel):
     """What became of a submit: the row is committed."""
 
     id: UUID
-    status: str
+    status: ShownStatus
     created_at: datetime
 
 
@@ -36,16 +43,29 @@ class AttemptOut(BaseModel):
     reply: str
 
 
+class CopyOut(BaseModel):
+    """The same mail to somebody else."""
+
+    id: UUID
+    role: Role
+    to: str
+    status: ShownStatus
+
+
 class NotificationOut(BaseModel):
     """A notification and where it stands."""
 
     id: UUID
-    status: str
+    status: ShownStatus
     reason: Reason | None
     detail: str | None
     to: str
-    template: str
-    template_version: int
+    role: Role
+    parent_id: UUID | None = Field(description="Of a copy: the notification that it is a copy of.")
+    batch_id: UUID | None
+    kind: KeyKind = Field(description="Of the key that submitted it: mail of a test key never leaves.")
+    template: str | None = Field(description="Null, as its version, where the caller brought the content.")
+    template_version: int | None
     locale: str | None
     priority: Priority
     message_id: str
@@ -55,12 +75,15 @@ class NotificationOut(BaseModel):
     expires_at: datetime
     uncertain_at: datetime | None
     next_attempt_at: datetime | None
+    tags: list[str]
+    metadata: dict[str, str]
 
 
 class NotificationWithAttemptsOut(NotificationOut):
-    """A notification, where it stands, and every try."""
+    """A notification, where it stands, every try, and its copies."""
 
     attempts: list[AttemptOut]
+    copies: list[CopyOut]
 
 
 class HappenedOut(BaseModel):
@@ -101,7 +124,19 @@ def show(view: NotificationView, now: datetime) -> dict[str, Any]:
         "to": view.recipient,
         "status": shown_status(view.status, view.send_at, now),
         "next_attempt_at": view.due_at,
+        "tags": view.tags or [],
+        "metadata": view.meta or {},
+        "copies": [_copy(copy, now) for copy in view.copies],
         "attempts": [vars(attempt) for attempt in view.attempts],
+    }
+
+
+def _copy(view: CopyView, now: datetime) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "role": view.role,
+        "to": view.recipient,
+        "status": shown_status(view.status, view.send_at, now),
     }
 
 

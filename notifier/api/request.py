@@ -25,12 +25,12 @@ async def authenticated(request: Request, doors: Doors, scope: Scope) -> Caller:
     return caller
 
 
-def id_of(text: str, *, of: str = "notification") -> UUID:
-    """The id in a path; anything else names nothing."""
+def id_of(text: str, what: str = "notification") -> UUID:
+    """The id of something in a path; anything else names nothing."""
     try:
         return UUID(text)
     except ValueError as error:
-        raise NotFoundError(f"there is no such {of}") from error
+        raise NotFoundError(f"there is no such {what}") from error
 
 
 def idempotency_key(request: Request, *, room: int = 0) -> str | None:
@@ -49,6 +49,11 @@ def is_key(text: str) -> bool:
 
 async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION) -> Any:
     """The value in the body, if it claims to be JSON and has no more than `most` bytes."""
+    return strict_json.loads(await json_text(request, most=most))
+
+
+async def json_text(request: Request, *, most: int) -> bytes:
+    """A body that claims to be JSON, of no more than `most` bytes."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadRequestError(415, "unsupported_media_type", "the body must be application/json")
@@ -62,8 +67,13 @@ async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION) -> An
         else:
             if not body:
                 raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
-            return strict_json.loads(bytes(body))
-    raise BadRequestError(413, "request_too_large", f"the body has at most {most} bytes")
+            return bytes(body)
+    raise too_large(most)
+
+
+def too_large(most: int, but: str = "") -> BadRequestError:
+    """The refusal of a body of more bytes than that."""
+    return BadRequestError(413, "request_too_large", f"the body has at most {most} bytes{but}")
 
 
 async def json_body_if_any(request: Request) -> Any:

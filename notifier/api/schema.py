@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import Wanted
+from notifier.notification.patch import Changes
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
 
@@ -19,7 +20,7 @@ def _only_text(value: Any) -> Any:
 
 
 Model = TypeVar("Model", bound=BaseModel)
-_Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
+Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
 _Text = Annotated[str, StringConstraints(max_length=998)]
 
 
@@ -78,8 +79,8 @@ class NotificationIn(BaseModel):
     metadata: dict[_Tag, _Word] = Field(
         default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
     )
-    send_at: _Time | None = Field(None, description="Not before this time. Default: now.")
-    expires_at: _Time | None = Field(None, description="Not after this time. Default: 72 h later.")
+    send_at: Time | None = Field(None, description="Not before this time. Default: now.")
+    expires_at: Time | None = Field(None, description="Not after this time. Default: 72 h later.")
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
 
 
@@ -89,8 +90,8 @@ class NotificationPatchIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
 
     variables: dict[str, Any] | None = Field(None, description="All of them: they take the place of the old ones.")
-    send_at: _Time | None = Field(None, description="Not before this time.")
-    expires_at: _Time | None = Field(None, description="Not after this time.")
+    send_at: Time | None = Field(None, description="Not before this time.")
+    expires_at: Time | None = Field(None, description="Not after this time.")
     priority: Priority | None = Field(None, strict=False)
 
 
@@ -141,6 +142,13 @@ def parse(body: Any) -> tuple[Wanted, list[Fault]]:
     return Wanted(**wanted), faults
 
 
+def weight(body: Any, size: int) -> int:
+    """How many of the bytes of a notification's text are not its attachments'."""
+    files = body.get("attachments") if isinstance(body, dict) else None
+    contents = [one.get("content") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    return size - sum(len(content) for content in contents if isinstance(content, str))
+
+
 def _faults_between(body: dict[str, Any], known: set[str]) -> list[Fault]:
     """What is wrong with fields that are right each for itself: a template, or content of its own."""
     with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
@@ -171,3 +179,11 @@ def parse_strictly(model: type[Model], body: Any) -> Model:
 def _fault(error: Any) -> Fault:
     pointer = "".join(f"/{escape_pointer(str(part))}" for part in error["loc"])
     return Fault(pointer, _FAULT_CODES.get(error["type"], "invalid_type"), error["msg"])
+
+
+def parse_patch(body: Any) -> Changes:
+    """What is to be changed. Raises `InvalidRequestError` with every fault."""
+    changes = Changes(**parse_strictly(NotificationPatchIn, body).model_dump())
+    if not changes.names:
+        raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
+    return changes

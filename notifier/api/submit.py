@@ -10,12 +10,21 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from notifier import strict_json
-from notifier.api import batch, problems, reply, schema
-from notifier.api.doors import doors_of
-from notifier.api.request import LARGEST_REQUEST, authenticated, idempotency_key, json_body
-from notifier.auth.keys import Scope
-from notifier.errors import InvalidRequestError
-from notifier.notification.batch import BatchRejectedError
+from notifier.api import batch, content, problems, reply, schema
+from notifier.api.doors import Doors, doors_of
+from notifier.api.request import (
+    LARGEST_NOTIFICATION,
+    LARGEST_REQUEST,
+    authenticated,
+    idempotency_key,
+    json_body,
+    json_text,
+    too_large,
+)
+from notifier.auth.keys import Caller, Scope
+from notifier.errors import Fault, InvalidRequestError
+from notifier.notification.check import Wanted
+from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
 from notifier.telemetry import metrics
 
@@ -50,8 +59,10 @@ async def submit(request: Request) -> Response:
     with metrics.SUBMIT_SECONDS.time():
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request)
-        body = await json_body(request)
+        body = await _body(request)
         wanted, faults = schema.parse(body)
+        if _is_dry(request):
+            return await _rehearsed(doors, caller, wanted, faults)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
@@ -74,9 +85,9 @@ async def submit_batch(request: Request) -> Response:
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
         wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
-        items = batch.parse(wanted, key)
         try:
-            answers = await doors.batch_submitter.submit(caller, items, reject_all=wanted.rejects_all)
+            wish = Wish(items=batch.parse(wanted, key), key=key, reject_all=wanted.rejects_all)
+            batch_id, answers = await doors.batch_submitter.submit(caller, wish)
         except BatchRejectedError as error:
             raise InvalidRequestError(batch.told(wanted, error.faults)) from error
     now = doors.clock.now()
@@ -89,7 +100,34 @@ async def submit_batch(request: Request) -> Response:
         )
         for index, answer in enumerate(answers)
     ]
-    return _accepted({"results": results})
+    return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+
+
+def _is_dry(request: Request) -> bool:
+    """Whether the request is only a rehearsal."""
+    given = request.query_params.get("dry_run", "false") if request.query_params else "false"
+    if given not in ("true", "false"):
+        raise InvalidRequestError([Fault("/query/dry_run", "invalid_parameter", "true or false")])
+    return given == "true"
+
+
+async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[Fault]) -> Response:
+    """What would be sent; nothing is written."""
+    draft = await doors.submitter.draft(caller, wanted, None, faults)
+    view = await doors.previewer.drafted(draft)
+    row = draft.row
+    told = {name: row[name] for name in ("from_address", "locale", "priority", "send_at", "expires_at")}
+    out = content.show(view) | told | {"to": row["recipient"], "dry_run": True}
+    return Response(msgspec.json.encode(out), 200, media_type="application/json")
+
+
+async def _body(request: Request) -> Any:
+    """A notification: attachments may make it large, nothing else."""
+    text = await json_text(request, most=LARGEST_REQUEST)
+    body = strict_json.loads(text)
+    if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
+        raise too_large(LARGEST_NOTIFICATION, but=" without attachments")
+    return body
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import schema, webhook_schema
+from notifier.api.audited import Audited
 from notifier.api.change import changing
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Caller, Scope
 from notifier.db.tables import DeliveryState
 from notifier.webhooks import endpoint, history
@@ -27,12 +29,13 @@ WithSecret = webhook_schema.EndpointWithSecretOut
     operation_id="create_webhook",
     openapi_extra=webhook_schema.body_of(webhook_schema.EndpointIn),
 )
-async def create(request: Request, response: Response, doors: TheDoors) -> dict[str, Any]:
+async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new endpoint. Its secret is shown now, and never again."""
     caller = await _caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointIn))
     async with changing(doors) as connection:
         made = await endpoint.create(connection, caller.service_id, values, doors.clock.now())
+        await audited(connection, caller, _deed(Action.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
     response.headers["location"] = f"/v1/webhooks/{made.id}"
     return made.model_dump()
 
@@ -59,21 +62,26 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
     operation_id="update_webhook",
     openapi_extra=webhook_schema.body_of(webhook_schema.EndpointPatchIn),
 )
-async def change(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
+async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change what is named; `disabled: false` also takes back what its failures led to."""
     caller = await _caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointPatchIn))
     async with changing(doors) as connection:
-        now = doors.clock.now()
-        return (await endpoint.change(connection, caller.service_id, _id(webhook_id), values, now)).model_dump()
+        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        after = await endpoint.change(connection, caller.service_id, before.id, values, doors.clock.now())
+        deed = _deed(Action.WEBHOOK_CHANGED, caller, after.id, before=_kept(before), after=_kept(after))
+        await audited(connection, caller, deed)
+        return after.model_dump()
 
 
 @router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook")
-async def remove(request: Request, webhook_id: str, doors: TheDoors) -> None:
+async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> None:
     """Delete an endpoint; what it has not been told yet is not told any more."""
     caller = await _caller(request, doors)
     async with changing(doors) as connection:
-        await endpoint.remove(connection, caller.service_id, _id(webhook_id))
+        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        await endpoint.remove(connection, caller.service_id, before.id)
+        await audited(connection, caller, _deed(Action.WEBHOOK_DELETED, caller, before.id, before=_kept(before)))
 
 
 @router.post(
@@ -82,24 +90,27 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors) -> None:
     operation_id="rotate_webhook_secret",
     openapi_extra=webhook_schema.body_of(webhook_schema.RotateIn, required=False),
 )
-async def rotate(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
+async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _caller(request, doors)
     wanted = schema.parse_strictly(webhook_schema.RotateIn, await json_body_if_any(request))
     overlap = timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
-        now = doors.clock.now()
-        return (await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, now)).model_dump()
+        made = await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, doors.clock.now())
+        after = {"overlap_seconds": wanted.overlap_seconds}
+        await audited(connection, caller, _deed(Action.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
+        return made.model_dump()
 
 
 @router.post(
     "/{webhook_id}/test", status_code=202, response_model=webhook_schema.DeliveryDetailOut, operation_id="test_webhook"
 )
-async def test(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
+async def test(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Send the event `webhook.test` to this endpoint, by the way that all events go."""
     caller = await _caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        await audited(connection, caller, _deed(Action.WEBHOOK_TESTED, caller, found.id))
         return await history.test(connection, found, doors.clock.now())
 
 
@@ -137,7 +148,7 @@ async def get_delivery(request: Request, webhook_id: str, delivery_id: str, door
     caller = await _caller(request, doors)
     async with doors.database.read() as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        return await history.one(connection, found.id, id_of(delivery_id, of="delivery"))
+        return await history.one(connection, found.id, id_of(delivery_id, "delivery"))
 
 
 @router.post(
@@ -146,12 +157,15 @@ async def get_delivery(request: Request, webhook_id: str, delivery_id: str, door
     response_model=webhook_schema.DeliveryDetailOut,
     operation_id="replay_webhook_delivery",
 )
-async def replay(request: Request, webhook_id: str, delivery_id: str, doors: TheDoors) -> dict[str, Any]:
+async def replay(
+    request: Request, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
+) -> dict[str, Any]:
     """Tell the event again: the same octets and the same `webhook-id`, as a delivery of its own."""
     caller = await _caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        return await history.replay(connection, found, id_of(delivery_id, of="delivery"), doors.clock.now())
+        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id}))
+        return await history.replay(connection, found, id_of(delivery_id, "delivery"), doors.clock.now())
 
 
 @router.post(
@@ -161,13 +175,15 @@ async def replay(request: Request, webhook_id: str, delivery_id: str, doors: The
     operation_id="replay_failed_webhook_deliveries",
     openapi_extra=webhook_schema.body_of(webhook_schema.ReplayIn),
 )
-async def replay_failed(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
+async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Tell again what has failed since then, oldest first, at most a thousand at once: `more` says to ask again."""
     caller = await _caller(request, doors)
     wanted = schema.parse_strictly(webhook_schema.ReplayIn, await json_body(request))
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         done = await history.replay_failed(connection, found, wanted.since, doors.clock.now())
+        after = {"since": wanted.since, "count": done.count}
+        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after=after))
     return {"replayed": done.count, "more": done.more}
 
 
@@ -188,4 +204,27 @@ def _checked(doors: Doors, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _id(text: str) -> UUID:
-    return id_of(text, of="endpoint")
+    return id_of(text, "endpoint")
+
+
+def _deed(
+    action: Action,
+    caller: Caller,
+    id_: UUID,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> Deed:
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.WEBHOOK,
+        object_id=id_,
+        service_id=caller.service_id,
+        before=before,
+        after=after,
+    )
+
+
+def _kept(one: Any) -> dict[str, Any]:
+    """What the audit keeps of an endpoint."""
+    return {name: getattr(one, name) for name in ("url", "events", "disabled_at")}

@@ -38,6 +38,9 @@ class Scope(StrEnum):
 
     SEND = "notifications:send"
     READ = "notifications:read"
+    CONTENT = "content:read"
+    SUPPRESSIONS = "suppressions:manage"
+    AUDIT = "audit:read"
     WEBHOOKS = "webhooks:manage"
 
 

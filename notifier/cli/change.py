@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from notifier.audit import Deed
     from notifier.notification.change import Asked
     from notifier.notification.find import NotificationView
     from notifier.notification.timeline import Item
@@ -62,11 +63,11 @@ async def _show(id_: str, *, as_json: bool) -> None:
         print(json.dumps(shown, default=_exactly))
         return
     status = reply.shown_status(view.status, view.send_at, now)
-    print(f"{view.id}  {view.template} v{view.template_version}  to {_plain(view.recipient)}\n")
+    print(f"{view.id}  {view.template} v{view.template_version}  to {plain(view.recipient)}\n")
     print(f"status    {status}" + (f" ({view.reason})" if view.reason else ""))
-    print(f"why       {_plain(view.detail or '-')}")
+    print(f"why       {plain(view.detail or '-')}")
     if view.uncertain_at is not None:
-        print(f"unsure    since {_text(view.uncertain_at)}: a relay may have taken it without saying so")
+        print(f"unsure    since {text(view.uncertain_at)}: a relay may have taken it without saying so")
     print(f"what now  {_what_now(view)}\n")
     for item in items:
         print(_line(item))
@@ -76,13 +77,13 @@ def _what_now(view: "NotificationView") -> str:
     """What happens next, by itself or if somebody does something."""
     from notifier.states import WAITING, EntryState, Status
 
-    until = _text(view.expires_at)
+    until = text(view.expires_at)
     if view.entry_state is EntryState.HELD:
         return f"waits for a person until {until}: notifier resolve {view.id} --as sent|failed|resend"
     if view.entry_state is EntryState.LEASED:
         return "a sender has it in hand"
     if view.due_at is not None and view.status in WAITING:
-        return f"is due at {_text(view.due_at)}; given up after {until}"
+        return f"is due at {text(view.due_at)}; given up after {until}"
     if view.status in (Status.FAILED, Status.EXPIRED):
         return f"nothing; to send it again: notifier retry {view.id}"
     if view.status is Status.UNKNOWN:
@@ -91,11 +92,11 @@ def _what_now(view: "NotificationView") -> str:
 
 
 def _line(item: "Item") -> str:
-    parts = [_text(item.at), item.kind.ljust(9)]
+    parts = [text(item.at), item.kind.ljust(9)]
     if item.attempt is not None:
         took = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
         parts.append(f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{took}, {item.attempt.phase}:")
-    parts += [_plain(item.detail)] if item.detail else []
+    parts += [plain(item.detail)] if item.detail else []
     parts += [f"(by {item.actor})"] if item.actor else []
     return "  ".join(parts)
 
@@ -114,10 +115,10 @@ async def _unknown(*, as_json: bool) -> None:
     rows = [
         {
             "id": str(view.id),
-            "to": _plain(view.recipient),
+            "to": plain(view.recipient),
             "template": view.template,
-            "since": _text(view.uncertain_at),
-            "until": _text(view.expires_at),
+            "since": text(view.uncertain_at),
+            "until": text(view.expires_at),
             "reason": view.reason,
         }
         for view in found
@@ -150,13 +151,16 @@ def resolve(
     """Decide about a mail of which nobody knows whether it was taken."""
     from notifier.notification import change
 
-    async def resolved(connection: "AsyncConnection", wanted: "UUID", asked: "Asked") -> None:
-        await change.resolve(connection, wanted, how, asked)
+    async def resolved(connection: "AsyncConnection", wanted: "UUID", asked: "Asked") -> "list[Deed]":
+        return await change.resolve(connection, wanted, how, asked)
 
     output.run(_change(id_, comment, resolved))
 
 
-async def _change(id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, Asked], Awaitable[None]]") -> None:
+async def _change(
+    id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, Asked], Awaitable[list[Deed]]]"
+) -> None:
+    from notifier import audit
     from notifier.notification import change, find
     from notifier.states import Cause
 
@@ -164,15 +168,15 @@ async def _change(id_: str, comment: str, make: "Callable[[AsyncConnection, UUID
     if len(words) > change.LONGEST_COMMENT:
         raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
     async with writing() as parts, parts.database.write() as connection:
-        asked = change.Asked(
-            actor=_operator(), cause=Cause.PERSON, service_id=None, at=parts.clock.now(), comment=words
-        )
-        await make(connection, wanted, asked)
+        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+        asked = change.Asked(actor=doer.actor, cause=Cause.PERSON, service_id=None, at=doer.at, comment=words)
+        for deed in await make(connection, wanted, asked):
+            await audit.record(connection, deed, doer)
         view = await find.one(connection, None, wanted)
     print(view.status)
 
 
-def _operator() -> str:
+def operator() -> str:
     """Who sits at the terminal, as far as the system knows."""
     try:
         name = getpass.getuser()
@@ -190,12 +194,13 @@ def _uuid(text: str) -> "UUID":
         raise Failed(f"{text!r} is not the id of a notification", output.WRONG_USE) from error
 
 
-def _plain(text: str) -> str:
+def plain(words: str) -> str:
     """Without what a terminal would obey: these words come from relays and callers."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(character if character.isprintable() else " " for character in words)
 
 
-def _text(value: datetime | None) -> str:
+def text(value: datetime | None) -> str:
+    """A time as it is read at a terminal."""
     return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value is not None else "-"
 
 

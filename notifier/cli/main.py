@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from notifier.cli import administer, change, doctor, process, send, template
+from notifier.cli import administer, change, doctor, forward, process, send, suppressions, template
 from notifier.cli.output import Failed
 
 app = typer.Typer(
@@ -20,7 +20,9 @@ process.register(app)
 administer.register(app)
 template.register(app)
 send.register(app)
+forward.register(app)
 change.register(app)
+suppressions.register(app)
 doctor.register(app)
 
 

@@ -18,8 +18,8 @@ from notifier.inbox import mailhog_json
 from notifier.inbox.message import ReceivedMessage
 from notifier.inbox.release import Release, ReleaseRefusedError, release
 from notifier.inbox.search import SearchKind, find
-from notifier.inbox.sse import event_stream
 from notifier.inbox.store import MessageStore
+from notifier.sse import event_stream
 
 _V1_LIMIT = 1_000
 _V2_LIMIT = 50

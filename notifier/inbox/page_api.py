@@ -20,8 +20,8 @@ from notifier.inbox.mailhog_api import attached
 from notifier.inbox.message import Attachment, ReceivedMessage
 from notifier.inbox.preview import preview
 from notifier.inbox.search import find_readable
-from notifier.inbox.sse import event_stream
 from notifier.inbox.store import MessageStore
+from notifier.sse import event_stream
 
 _LISTED = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")

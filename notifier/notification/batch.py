@@ -1,151 +1,105 @@
-"""Many notifications in one request: checked in slices, so that others are served meanwhile, and written in chunks.
+"""A batch as a whole, once it is taken in: how far it has come, and seeing that the rest of it is never sent.
 
-Each is answered for itself, under its own idempotency key. Without a database error all of it is written or, when one
-fault is to refuse all, nothing; after an error in the middle a repetition with the same keys writes the rest.
+Nothing here commits.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from notifier.auth.keys import Caller
-from notifier.db.engine import Database
-from notifier.errors import (
-    Fault,
-    IdempotencyInProgressError,
-    IdempotencyKeyReusedError,
-    InvalidRequestError,
-    LockTimeoutError,
-    NotifierError,
-)
-from notifier.notification.check import Wanted
-from notifier.notification.submit import Submitter
-from notifier.notification.write import (
-    Draft,
-    Earlier,
-    Idempotency,
-    Key,
-    Refused,
-    Submitted,
-    find_earlier,
-)
+from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-SLICE_SECONDS = 0.002  # of work until everybody else has a turn
-TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
-CHUNK = 100  # rows of one commit: small enough that other requests get in between
-Thing = TypeVar("Thing")
-Answer = Submitted | list[Fault]
-"""What became of one notification; its faults point into it."""
+from notifier import audit
+from notifier.db.tables import Batch, Event, Notification, columns
+from notifier.errors import NotFoundError
+from notifier.ids import new_id
+from notifier.notification.change import Asked
+from notifier.notification.move import Move, move
+from notifier.outbox import store
+from notifier.states import WAITING, EventKind, Status
+
+_batch, _notification = columns(Batch), columns(Notification)
+_ID = _batch.id.type
+CANCELLABLE = (Status.QUEUED, Status.DEFERRED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One notification of a batch, as far as parsing went."""
+class BatchView:
+    """How far a batch has come."""
 
-    wanted: Wanted
-    faults: list[Fault]
-    idempotency: Idempotency | None
+    id: UUID
+    created_at: datetime
+    size: int  # how many notifications the request asked for
+    statuses: dict[Status, int]  # of those that were written, copies left out
 
+    @property
+    def accepted(self) -> int:
+        """How many were written."""
+        return sum(self.statuses.values())
 
-class BatchRejectedError(NotifierError):
-    """A notification of the batch has faults, so none was written."""
+    @property
+    def ended(self) -> int:
+        """How many are not waited for any more."""
+        return sum(number for status, number in self.statuses.items() if status not in WAITING)
 
-    def __init__(self, faults: dict[int, list[Fault]]) -> None:
-        self.faults = faults  # by index
-        super().__init__()
-
-
-class BatchSubmitter:
-    """Takes batches in."""
-
-    def __init__(
-        self,
-        database: Database,
-        submitter: Submitter,
-        write_all: Callable[[Sequence[Draft]], Awaitable[Sequence[Submitted | Refused | BaseException]]],
-    ) -> None:
-        self._database = database
-        self._submitter = submitter
-        self._write_all = write_all  # commits before it returns
-        self._lane = asyncio.Lock()  # one chunk at a time, whoever's: single requests always find room beside it
-
-    async def submit(self, caller: Caller, items: Iterable[Item], *, reject_all: bool) -> list[Answer]:
-        """One answer for each item, in order; `items` may parse as it is read.
-
-        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written, and
-        `DatabaseUnavailableError` when the first chunks may have been written and the others not.
-        """
-        parsed = [item async for item in _in_slices(items)]
-        earlier = await self._earlier(caller, parsed)
-        checked = [await self._checked(caller, item, earlier) async for item in _in_slices(parsed)]
-        for index in _reused(parsed):
-            checked[index] = _answer(IdempotencyKeyReusedError())
-        refused = {index: one for index, one in enumerate(checked) if isinstance(one, list)}
-        if reject_all and refused:
-            raise BatchRejectedError(refused)
-        written = await self._written([one for one in checked if isinstance(one, Draft)])
-        return [next(written) if isinstance(one, Draft) else one for one in checked]
-
-    async def _earlier(self, caller: Caller, items: Sequence[Item]) -> dict[Key, Earlier]:
-        """What earlier requests with these keys led to."""
-        keys = {item.idempotency.key for item in items if item.idempotency}
-        if not keys:
-            return {}
-        async with self._database.read() as connection:
-            return await find_earlier(connection, caller.service_id, keys)
-
-    async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier]) -> Answer | Draft:
-        if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
-            return _answer(known.replayed(item.idempotency.request_hash))
-        try:
-            return await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults)
-        except InvalidRequestError as error:
-            return list(error.faults)
-
-    async def _written(self, drafts: Sequence[Draft]) -> Iterator[Answer]:
-        answers: list[Answer] = []
-        for start in range(0, len(drafts), CHUNK):
-            chunk = drafts[start : start + CHUNK]
-            async with self._lane:
-                results = await self._write_all(chunk)
-            answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]
-        return iter(answers)
+    @property
+    def progress(self) -> int:
+        """The part that has ended, in percent; 100 only when all have."""
+        return 100 * self.ended // self.accepted if self.accepted else 100
 
 
-def _reused(items: Sequence[Item]) -> set[int]:
-    """Those whose key stands before a different notification of the same batch."""
-    seen: dict[str, bytes] = {}
+async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
+    """A service's batch. Raises `NotFoundError`, also for another service's."""
+    wanted = select(_batch.id, _batch.created_at, _batch.size).where(_batch.id == id_, _batch.service_id == service_id)
+    found = (await connection.execute(wanted)).mappings().one_or_none()
+    if found is None:
+        raise NotFoundError("there is no such batch")
+    counted = (
+        select(_notification.status, func.count())
+        .where(_notification.batch_id == id_, _notification.parent_id.is_(None))
+        .group_by(_notification.status)
+    )
+    statuses = {Status(status): number for status, number in await connection.execute(counted)}
+    return BatchView(**found, statuses=statuses)
+
+
+_WAITING = select(_notification.id).where(
+    _notification.batch_id == bindparam("batch", type_=_ID), _notification.status.in_(CANCELLABLE)
+)
+
+
+async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
+    """See that nothing of the batch is sent that has not begun yet; how many mails those are, and what was done."""
+    await store.lock(connection, await _waiting(connection, id_))
+    # Asked again, because a sender that was settling one of them has written its status by now.
+    waiting = await _waiting(connection, id_)
+    stopped = await store.withdraw_all(connection, waiting)
+    steps = [Move(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
+    if steps:
+        await move(connection, steps, asked.cause)
+        await connection.execute(insert(Event), [_event(one, asked) for one in stopped])
+    deed = audit.Deed(
+        action=audit.Action.BATCH_CANCELLED,
+        object_kind=audit.ObjectKind.BATCH,
+        object_id=id_,
+        service_id=asked.service_id,
+        after={"cancelled": len(stopped), "comment": asked.comment},
+    )
+    return len(stopped), deed
+
+
+async def _waiting(connection: AsyncConnection, id_: UUID) -> list[UUID]:
+    return list((await connection.execute(_WAITING, {"batch": id_})).scalars())
+
+
+def _event(notification_id: UUID, asked: Asked) -> dict[str, Any]:
     return {
-        index
-        for index, item in enumerate(items)
-        if item.idempotency
-        and seen.setdefault(item.idempotency.key, item.idempotency.request_hash) != item.idempotency.request_hash
+        "id": new_id(),
+        "notification_id": notification_id,
+        "at": asked.at,
+        "kind": EventKind.CANCELLED,
+        "actor": asked.actor,
+        "detail": asked.comment,
     }
-
-
-def _answer(result: Submitted | BaseException, draft: Draft | None = None) -> Answer:
-    """The result of a write; raises it if it is not about this notification alone."""
-    if isinstance(result, LockTimeoutError) and draft is not None and draft.key is not None:
-        result = IdempotencyInProgressError()
-    match result:
-        case Submitted():
-            return result
-        case IdempotencyKeyReusedError():
-            return [Fault("", "idempotency_key_reused", str(result))]
-        case IdempotencyInProgressError():
-            return [Fault("", "idempotency_in_progress", str(result))]
-        case _:
-            raise result
-
-
-async def _in_slices(things: Iterable[Thing]) -> AsyncIterator[Thing]:
-    """The things; after each slice of work that is done with them, everybody else has a turn."""
-    until = time.perf_counter() + SLICE_SECONDS
-    for thing in things:
-        yield thing
-        if time.perf_counter() > until:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            until = time.perf_counter() + SLICE_SECONDS

@@ -1,7 +1,7 @@
 """What callers and operators do to a notification: cancel, retry, resolve; each with its event in the timeline.
 
-The outbox entry is taken back first and the status moved then, in the order in which senders lock them. What cannot be
-done raises, so that the caller's transaction gives the entry back. Nothing here commits.
+Each says what it has done, for the audit. The outbox entry is taken back first and the status moved then, in the order
+in which senders lock them; what cannot be done raises, so that the caller's transaction gives the entry back.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import audit
+from notifier.audit import Action, ObjectKind
 from notifier.db.tables import Event, Notification, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
@@ -59,25 +61,44 @@ class Asked:
     comment: str = ""  # at most `LONGEST_COMMENT` characters
 
 
-async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
-    """See that the mail is never sent; nothing happens to one that is cancelled already.
+async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
+    """See that the mail is never sent, nor its copies; nothing happens to what is cancelled already. What was done.
 
-    Raises `NotFoundError`, `AlreadyUnderWayError` if a body may have begun, `AlreadyEndedError`.
+    Raises `NotFoundError`, and, if nothing of it could be stopped, `AlreadyUnderWayError` if a body may have begun or
+    `AlreadyEndedError`.
     """
+    copies = await _copies(connection, id_)
+    if not copies:
+        return await _cancel(connection, id_, asked)
+    done: list[audit.Deed] = []
+    refused: list[NotPossibleError] = []
+    for one in (id_, *copies):
+        try:
+            async with connection.begin_nested():  # what cannot be stopped gets its entry back
+                done += await _cancel(connection, one, asked)
+        except NotPossibleError as error:
+            refused.append(error)
+    if len(refused) == 1 + len(copies):
+        raise refused[0]
+    return done
+
+
+async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     found = await _look(connection, id_, asked)
     if found.status in _CANCELLABLE:
         await _withdraw(connection, id_)
         deed = _deed(EventKind.CANCELLED, asked, _CANCELLABLE, asked.comment)
         if await intervene(connection, _step(id_, Status.CANCELLED, asked), deed):
-            return
+            return [_told(Action.NOTIFICATION_CANCELLED, found, Status.CANCELLED, asked)]
         found = await _look(connection, id_, asked)  # somebody was faster
     if found.status is Status.UNKNOWN:
         raise AlreadyUnderWayError("a relay may have the mail already: resolve it instead")
     if found.status is not Status.CANCELLED:
         raise AlreadyEndedError(f"it cannot be cancelled any more: it is {found.status}")
+    return []
 
 
-async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
+async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     """Start a failed or expired notification over: the same bytes, due now, worth sending as long as at first.
 
     Raises `NotFoundError`, `NotRetryableError`.
@@ -91,9 +112,10 @@ async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> None:
     if not await intervene(connection, _step(id_, Status.QUEUED, asked), deed):
         raise NotRetryableError("somebody else has just changed it")
     await _enqueue(connection, found, asked)
+    return [_told(Action.NOTIFICATION_RETRIED, found, Status.QUEUED, asked)]
 
 
-async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> None:
+async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> list[audit.Deed]:
     """Decide about a mail of which nobody knows whether it was taken; `uncertain_at` stays on it for ever.
 
     Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way.
@@ -111,6 +133,7 @@ async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked
         raise NotUnknownError("somebody else has just changed it")
     if again:
         await _enqueue(connection, found, asked)
+    return [_told(Action.NOTIFICATION_RESOLVED, found, _TO[how], asked)]
 
 
 # -- the steps, in order -------------------------------------------------------------------------------------------
@@ -121,6 +144,7 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
     statement = select(
         _notification.id,
         _notification.service_id,
+        _notification.address_key,
         _notification.status,
         _notification.priority,
         _notification.send_at,
@@ -132,6 +156,11 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
     if row is None:
         raise NotFoundError("there is no such notification")
     return row
+
+
+async def _copies(connection: AsyncConnection, id_: UUID) -> list[UUID]:
+    found = select(_notification.id).where(_notification.parent_id == id_).order_by(_notification.id)
+    return list((await connection.execute(found)).scalars())
 
 
 async def _withdraw(connection: AsyncConnection, id_: UUID) -> None:
@@ -159,6 +188,18 @@ async def _enqueue(connection: AsyncConnection, found: Any, asked: Asked) -> Non
         due_at=asked.at,
     )
     await store.enqueue(connection, [entry])
+
+
+def _told(action: Action, found: Any, to: Status, asked: Asked) -> audit.Deed:
+    return audit.Deed(
+        action=action,
+        object_kind=ObjectKind.NOTIFICATION,
+        object_id=found.id,
+        service_id=found.service_id,
+        address=found.address_key,
+        before={"status": found.status},
+        after={"status": to} | ({"comment": asked.comment} if asked.comment else {}),
+    )
 
 
 def _step(id_: UUID, to: Status, asked: Asked, *, reason: Reason | None = None, detail: str | None = None) -> Move:

@@ -1,5 +1,6 @@
 """What each try teaches about the relay and about the senders' domains at it: circuits, counts, and one log line."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from notifier import address
@@ -12,12 +13,21 @@ from notifier.throttle.circuit import Circuit
 _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
+Listener = Callable[[str | None], None]
+"""Who hears why the relay is out of reach, or (None) that it takes mail again."""
+
+
+def _nobody(_: str | None) -> None:
+    """Nobody wants to hear it."""
+
+
 class Circuits:
     """One circuit for the relay, and one for each domain that it refuses to send for."""
 
     def __init__(self, relay_name: str, clock: Clock) -> None:
         self.relay = Circuit(clock)
         self._name = relay_name
+        self.tell: Listener = _nobody
         self._clock = clock
         self._senders: dict[str, Circuit] = {}
         self._log = get_logger()
@@ -58,6 +68,7 @@ class Circuits:
         if self.relay.is_open != self._shown_open:
             self._shown_open = self.relay.is_open
             self._is_open.set(self._shown_open)
+            self.tell(self.relay.reason)
 
     def _failed(self, sender: str, outcome: NotTried) -> None:
         metrics.NOT_TRIED.labels(self._name).inc()

@@ -6,8 +6,7 @@ No database connection is held while a relay is spoken to, and whatever happens 
 import asyncio
 import logging
 import random
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -15,16 +14,26 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
-from notifier.notification import aftermath, load, settle
+from notifier.notification import aftermath, compose, load, octets, settle
 from notifier.notification.circuits import Circuits
+from notifier.notification.compose import ATTACHMENT_GONE, VERSION_GONE
 from notifier.notification.gate import Gate
 from notifier.notification.load import Delivery
-from notifier.notification.recipients import ORIGINAL_TO, RecipientPolicy
+from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.testimony import Testimony
-from notifier.notification.verdict import Circumstances, Faulted, GivenBack, Stopped, Tried, Verdict
+from notifier.notification.verdict import (
+    Circumstances,
+    GivenBack,
+    Stopped,
+    Tried,
+    Verdict,
+    expired,
+    faulted,
+    unrenderable,
+)
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
 from notifier.outcomes import Accepted, Outcome, Uncertain
-from notifier.rendering.job import Job, Rendered, RenderFault
+from notifier.rendering.job import Attachment, Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
 from notifier.settings import SenderSettings
 from notifier.smtp.mail import Mail
@@ -35,9 +44,8 @@ from notifier.telemetry.logging import get_logger
 
 LEASE_MARGIN = 0.1
 """The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
-
-
-VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
+MOST_CARRIED = 4
+"""Mails with attachments that are in memory at the same time."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
@@ -65,8 +73,8 @@ class Deliverer:
     ) -> None:
         self.slots = settings.concurrency
         self.lease = timedelta(seconds=settings.lease)
-        self._circuits = Circuits(transport.relay, clock)
-        self.relay = self._circuits.relay
+        self.circuits = Circuits(transport.relay, clock)
+        self.relay = self.circuits.relay
         self._database = database
         self._sources = load.Sources(database)
         self._pool = pool
@@ -74,6 +82,7 @@ class Deliverer:
         self._policy = policy
         self._resend_after = timedelta(seconds=settings.resend_after)
         self.bodies = min(settings.concurrency, transport.connections)
+        self._carrying = asyncio.Semaphore(MOST_CARRIED)
         self._sending = asyncio.Semaphore(settings.concurrency)
         self._clock = clock
         self._closing = False
@@ -91,10 +100,15 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
-        parts = [prepared[start : start + LARGEST_BATCH] for start in range(0, len(prepared), LARGEST_BATCH)]
+        light = [one for one in prepared if not one.delivery.attachments]
+        parts = [light[start : start + LARGEST_BATCH] for start in range(0, len(light), LARGEST_BATCH)]
         # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
         # after its dot would be sent again. (A task group would cancel.)
-        ends = await asyncio.gather(*(self._render_and_send(part, desk) for part in parts), return_exceptions=True)
+        ends = await asyncio.gather(
+            *(self._render_and_send(part, desk) for part in parts),
+            *(self._send_heavy(one, desk) for one in prepared if one.delivery.attachments),
+            return_exceptions=True,
+        )
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
@@ -129,45 +143,56 @@ class Deliverer:
                 desk.settle(Settlement(entry=entry, action=Finish()))
         return work
 
-    def _prepare(self, work: list[Work], desk: Desk) -> list[tuple[Work, Job]]:
-        """End what need not or must not be sent any more; a rendering job for each of the rest."""
+    def _prepare(self, work: list[Work], desk: Desk) -> list[Work]:
+        """End what need not or must not be sent any more; the rest."""
         prepared = []
         for one in work:
             try:
                 verdict = self._reason_to_stop(one.delivery, one.entry)
-                if verdict is None:
-                    prepared.append((one, self._job(one.delivery)))
             except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
                 self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
-                verdict = _faulted(error)
+                verdict = faulted(error)
             if verdict is not None:
                 self._settle(one, verdict, desk)
+            else:
+                prepared.append(one)
         return prepared
 
     def _reason_to_stop(self, delivery: Delivery, entry: Claimed) -> Verdict | None:
         if delivery.status not in WAITING:
             return Stopped(status=delivery.status, reason=delivery.reason or Reason.INTERNAL, detail="already ended")
         if delivery.expires_at <= self._clock.now():
-            return _expired(delivery, entry)
+            return expired(delivery, entry)
         if delivery.suppressed_because is not None:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
-        obstacle = self._circuits.obstacle(delivery.from_address)
+        obstacle = self.circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 
-    async def _render_and_send(self, prepared: list[tuple[Work, Job]], desk: Desk) -> None:
+    async def _send_heavy(self, one: Work, desk: Desk) -> None:
+        """A mail with attachments: few at a time, because each of them may be megabytes."""
+        async with self._carrying:
+            files = await octets.attachments(self._database, one.delivery.attachments)
+            if files is None:
+                self._settle(one, unrenderable(ATTACHMENT_GONE), desk)
+            else:
+                await self._render_and_send([one], desk, files)
+
+    async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
         """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
-        ready = await self._render(prepared, desk)
+        ready = await self._render(work, desk, files)
         await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
 
-    async def _render(self, prepared: list[tuple[Work, Job]], desk: Desk) -> list[tuple[Work, Rendered]]:
-        """The bytes of each mail, from the version pinned at submit."""
-        sources = await self._sources.of([one.delivery.template_version_id for one, _ in prepared])
-        renderable = [(one, job) for one, job in prepared if job.version in sources]
-        results: dict[Work, Rendered | RenderFault] = {one: VERSION_GONE for one, _ in prepared}
+    async def _render(self, work: list[Work], desk: Desk, files: Sequence[Attachment]) -> list[tuple[Work, Rendered]]:
+        """The bytes of each mail, from the version pinned at submit or from its own content."""
+        pinned = [one.delivery.template_version_id for one in work]
+        sources = await self._sources.of([version for version in pinned if version is not None])
+        jobs = list(self._jobs(work, desk, files))
+        renderable = [(one, job) for one, job in jobs if job.version is None or job.version in sources]
+        results: dict[Work, Rendered | RenderFault] = {one: VERSION_GONE for one, _ in jobs}
         rendered = await self._pool.render([job for _, job in renderable], sources)
         results |= {one: result for (one, _), result in zip(renderable, rendered, strict=True)}
         ready = []
@@ -178,18 +203,16 @@ class Deliverer:
                 self._settle(one, GivenBack(), desk)
             else:
                 metrics.RENDER_FAILURES.inc()
-                verdict = Stopped(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(result))
-                self._settle(one, verdict, desk)
+                self._settle(one, unrenderable(result), desk)
         return ready
 
-    def _job(self, delivery: Delivery) -> Job:
-        redirected = self._policy.envelope_to(delivery.recipient) != delivery.recipient
-        return Job(
-            version=str(delivery.template_version_id),
-            locale=delivery.locale,
-            variables=delivery.variables,
-            header=delivery.header({ORIGINAL_TO: delivery.recipient} if redirected else {}),
-        )
+    def _jobs(self, work: list[Work], desk: Desk, files: Sequence[Attachment]) -> Iterator[tuple[Work, Job]]:
+        for one in work:
+            try:
+                yield one, compose.job(one.delivery, self._policy, files)
+            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
+                self._log.exception("composing_failed", notification_id=str(one.delivery.id))
+                self._settle(one, faulted(error), desk)
 
     async def _send(self, one: Work, rendered: Rendered, desk: Desk) -> None:
         """One transaction with the relay, and its settlement, whatever it raises."""
@@ -198,7 +221,7 @@ class Deliverer:
                 verdict = await self._try(one, rendered, desk)
         except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
             self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
-            verdict = _faulted(error)
+            verdict = faulted(error)
         self._settle(one, verdict, desk)
 
     async def _try(self, one: Work, rendered: Rendered, desk: Desk) -> Verdict:
@@ -234,7 +257,7 @@ class Deliverer:
             return Uncertain(detail=detail)
 
     def _learn(self, one: Work, tried: Tried) -> None:
-        self._circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
+        self.circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
         if level >= self._least:
@@ -254,7 +277,7 @@ class Deliverer:
         )
 
     def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
-        given = self._circumstances(self._circuits.wait_for(one.delivery.from_address))
+        given = self._circumstances(self.circuits.wait_for(one.delivery.from_address))
         desk.settle(settle.decide(one.entry, one.delivery, verdict, given))
 
     def _circumstances(self, sender_wait: timedelta = timedelta(0)) -> Circumstances:
@@ -264,23 +287,3 @@ class Deliverer:
             resend_after=self._resend_after,
             sender_wait=sender_wait,
         )
-
-
-def _expired(delivery: Delivery, entry: Claimed) -> Stopped:
-    """Too late to be worth sending; the reason says what it was waiting for."""
-    if delivery.status is Status.UNKNOWN:  # nobody looked in time: it is closed as what it is
-        return Stopped(
-            status=Status.UNKNOWN, reason=delivery.reason or Reason.NO_FINAL_REPLY, detail=delivery.detail or ""
-        )
-    if delivery.reason is Reason.SENDER_REFUSED:
-        return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
-    if entry.attempts:
-        return Stopped(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
-    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="expired before it could be tried")
-
-
-def _faulted(error: Exception) -> Faulted:
-    """The error by its type and the place in our code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
-    return Faulted(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)

@@ -1,5 +1,6 @@
-"""Looking notifications up: one with its attempts, a page of a service's, or those that wait for a person."""
+"""Looking notifications up: one with its attempts, several by their ids, or those that wait for a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -115,15 +116,11 @@ async def _copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
     return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
 
 
-async def page(
-    connection: AsyncConnection, service_id: UUID, *, before: UUID | None, limit: int
-) -> list[NotificationView]:
-    """A service's newest notifications older than `before`, without their attempts."""
-    statement = _view().where(_notification.service_id == service_id)
-    if before is not None:
-        statement = statement.where(_notification.id < before)
-    found = await connection.execute(statement.order_by(_notification.id.desc()).limit(limit))
-    return [NotificationView(**row) for row in found.mappings()]
+async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
+    """The notifications with these ids, in their order, without attempts and copies."""
+    found = (await connection.execute(_view().where(_notification.id.in_(ids)))).mappings() if ids else ()
+    known = {row["id"]: NotificationView(**row) for row in found}
+    return [known[id_] for id_ in ids if id_ in known]
 
 
 async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -15,14 +15,16 @@ from notifier import suppression
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, columns
+from notifier.notification.write import Draft
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
-from notifier.states import WAITING, Reason, Status, SuppressionReason, WhenUncertain
+from notifier.states import WAITING, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
 from notifier.templating import store as templates
 
 _notification = columns(Notification)
 REMEMBERED_SOURCES = 256
 _CLOSED_SETS: dict[str, type[StrEnum]] = {
+    "kind": KeyKind,
     "status": Status,
     "reason": Reason,
     "suppressed_because": SuppressionReason,
@@ -34,7 +36,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A notification as the sender needs it."""
 
     id: UUID
-    template_version_id: UUID
+    template_version_id: UUID | None  # None: the mail has content of its own
+    kind: KeyKind
     recipient: str
     from_name: str | None
     from_address: str
@@ -51,6 +54,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     uncertain_at: datetime | None  # set once a body may have been taken
     variables: str  # JSON text: only the rendering child reads it
     headers: dict[str, str]
+    content: str | None  # JSON text, as above
+    addressed_to: str | None  # of a copy: whom the To field names
+    cc: list[str]
+    attachments: list[dict[str, Any]]  # their names; the octets are elsewhere
     suppressed_because: SuppressionReason | None
     when_uncertain: WhenUncertain | None  # None: the pinned version is gone
 
@@ -61,7 +68,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             message_id=self.message_id,
             date=self.message_date,
             sender=Mailbox(self.from_address, self.from_name),
-            recipient=self.recipient,
+            recipient=self.addressed_to or self.recipient,
+            cc=self.cc,
             reply_to=reply_to,
             extra=self.headers | extra,
         )
@@ -73,6 +81,8 @@ _OWN = [name for name in Delivery.__struct_fields__ if name in _notification]
 _LOAD = f"""
 SELECT {", ".join(f"n.{name}" for name in _OWN)}, v.when_uncertain,
        CAST(c.variables AS text) AS variables, CAST(c.headers AS text) AS headers,
+       CAST(c.content AS text) AS content, c.addressed_to, CAST(c.cc AS text) AS cc,
+       CAST(c.attachments AS text) AS attachments,
        ({suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
         LIMIT 1) AS suppressed_because
 FROM notification AS n JOIN notification_content AS c ON c.notification_id = n.id
@@ -104,6 +114,26 @@ async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID
     return {row["id"]: _delivery(row) for row in found.mappings()}
 
 
+def drafted(draft: Draft) -> Delivery:
+    """A notification that is not written, as the sender would need it if it were."""
+    row, content = draft.row, draft.content
+    own = {name: row[name] for name in _OWN if name in row}
+    return Delivery(
+        **own,
+        status=Status.QUEUED,
+        reason=None,
+        detail=None,
+        variables=json.dumps(content["variables"]),
+        headers=content["headers"],
+        content=json.dumps(content["content"]) if content["content"] else None,
+        addressed_to=content["addressed_to"],
+        cc=content["cc"] or [],
+        attachments=content["attachments"] or [],
+        suppressed_because=None,
+        when_uncertain=None,
+    )
+
+
 def _delivery(row: Mapping[str, Any]) -> Delivery:
     """The row with its closed sets and its header fields read; its variables stay as they are."""
     values = dict(row)
@@ -111,6 +141,8 @@ def _delivery(row: Mapping[str, Any]) -> Delivery:
         if values[name] is not None:
             values[name] = kind(values[name])
     values["headers"] = json.loads(values["headers"]) if values["headers"] != "{}" else {}
+    for name in ("cc", "attachments"):
+        values[name] = json.loads(values[name]) if values[name] else []
     return Delivery(**values)
 
 
@@ -121,7 +153,7 @@ class Sources:
         self._database = database
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
-    async def of(self, wanted: Sequence[UUID]) -> dict[str, TemplateSource]:
+    async def of(self, wanted: Collection[UUID]) -> dict[str, TemplateSource]:
         """The sources of these versions, by the text of their id; one that is gone is left out."""
         if missing := {version for version in wanted if version not in self._known}:
             async with self._database.read() as connection:

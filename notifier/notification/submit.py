@@ -3,6 +3,7 @@
 It promises that what it accepts can be rendered with the version it pinned; it never sends and never waits for a relay.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,12 +22,16 @@ from notifier.errors import (
 )
 from notifier.ids import new_id
 from notifier.installation import SenderIdentity
-from notifier.notification import check
+from notifier.notification import attachment, check, octets
+from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.write import Draft, Idempotency, Refused, Submitted, find_earlier
+from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
 from notifier.states import Category, Priority, Role
 from notifier.templating.store import Published, Shelf
+
+AT_ONCE = 64 * 1024
+"""Characters of attachments that are decoded without a thread."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class _Checked:
     sender: tuple[str | None, str]  # display name, address
     reply_to: tuple[str | None, str | None]
     version: Published | None  # None: it has content of its own
+    files: list[CheckedAttachment]
     times: Times
 
 
@@ -84,6 +90,7 @@ class Submitter:
             if idempotency and (replay := await self._replay(caller, idempotency)):
                 return replay
             raise
+        await octets.keep(self._database, draft.files, self._clock.now())
         try:
             result = await self._write(draft)
         except LockTimeoutError as error:
@@ -94,11 +101,15 @@ class Submitter:
             raise result
         return result
 
+    def is_outdated(self, earlier: Earlier) -> bool:
+        """True if its idempotency key does not count any more."""
+        return earlier.is_outdated(self._clock.now(), self._terms.key_lasts)
+
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> Submitted | None:
         async with self._database.read() as connection:
             found = await find_earlier(connection, caller.service_id, [idempotency.key])
         earlier = next(iter(found.values()), None)
-        if earlier is None or earlier.is_outdated(self._clock.now(), self._terms.key_lasts):
+        if earlier is None or self.is_outdated(earlier):
             return None
         result = earlier.replayed(idempotency.request_hash)
         if not isinstance(result, Submitted):
@@ -123,11 +134,12 @@ class Submitter:
         version = await check.version_of(self._shelf, wanted, faults)
         if version and wanted.variables is not None:
             faults += check.faults_in_variables(version, wanted.variables)
+        files = await _files(wanted, faults)
         now = self._clock.now()
         times = check.times_of(wanted, version, now, faults)
         if faults or recipient is None or (version is None and wanted.content is None):
             raise InvalidRequestError(faults)
-        return _Checked(now, recipient, copies, sender, reply_to, version, times)
+        return _Checked(now, recipient, copies, sender, reply_to, version, files, times)
 
     def _forbidden(self, caller: Caller, pointer: str, recipients: Sequence[str]) -> Iterator[Fault]:
         """Those whom this instance, or this key, must not mail."""
@@ -159,6 +171,7 @@ class Submitter:
             row=row,
             content=content,
             entry_id=new_id(),
+            files=checked.files,
             key_lasts=self._terms.key_lasts,
             copies=tuple(_copy(row, content, role, recipient) for role, recipient in checked.copies),
         )
@@ -210,6 +223,19 @@ class Submitter:
         return name, sender
 
 
+async def _files(wanted: Wanted, faults: list[Fault]) -> list[CheckedAttachment]:
+    """The attachments, checked in a thread if they are large."""
+    if not wanted.attachments:
+        return []
+    size = sum(len(one["content"]) for one in wanted.attachments)
+    if size > AT_ONCE:
+        files, bad = await asyncio.to_thread(attachment.checked, wanted.attachments)
+    else:
+        files, bad = attachment.checked(wanted.attachments)
+    faults += bad
+    return files
+
+
 def _content(wanted: Wanted, checked: _Checked) -> dict[str, Any]:
     named = [recipient for role, recipient in checked.copies if role is Role.CC]
     return {
@@ -218,7 +244,7 @@ def _content(wanted: Wanted, checked: _Checked) -> dict[str, Any]:
         "content": dict(wanted.content) if wanted.content else None,
         "addressed_to": None,
         "cc": named or None,
-        "attachments": None,
+        "attachments": octets.named(checked.files),
     }
 
 

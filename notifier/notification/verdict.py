@@ -1,11 +1,15 @@
 """How one claim of a notification ended, before it is decided what that means."""
 
+import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 
+from notifier.notification.load import Delivery
+from notifier.outbox.handler import Claimed
 from notifier.outcomes import Outcome
+from notifier.rendering.job import RenderFault
 from notifier.states import Reason, Status
 
 
@@ -63,3 +67,28 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     spread: float  # in [0, 1]: where in the jitter the next try falls
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender's domain
+
+
+def expired(delivery: Delivery, entry: Claimed) -> Stopped:
+    """Too late to be worth sending; the reason says what it was waiting for."""
+    if delivery.status is Status.UNKNOWN:  # nobody looked in time: it is closed as what it is
+        return Stopped(
+            status=Status.UNKNOWN, reason=delivery.reason or Reason.NO_FINAL_REPLY, detail=delivery.detail or ""
+        )
+    if delivery.reason is Reason.SENDER_REFUSED:
+        return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
+    if entry.attempts:
+        return Stopped(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
+    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="expired before it could be tried")
+
+
+def unrenderable(fault: RenderFault) -> Stopped:
+    """No try will make it: what is wrong, in words for the people who edit templates."""
+    return Stopped(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(fault))
+
+
+def faulted(error: Exception) -> Faulted:
+    """The error by its type and the place in our code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
+    return Faulted(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)

@@ -19,6 +19,7 @@ from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
+from notifier.notification.attachment import CheckedAttachment
 from notifier.outbox.intake import Writer
 from notifier.states import Status
 
@@ -41,6 +42,7 @@ class Draft:
     row: dict[str, Any]  # of the notification table, less the status and its reason
     content: dict[str, Any]  # of the table of contents
     entry_id: UUID
+    files: Sequence[CheckedAttachment] = ()  # whose octets must be kept before this is written
     key_lasts: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
     copies: "tuple[Draft, ...]" = ()  # written with it, or not at all
 
@@ -59,6 +61,7 @@ class Submitted:
     status: Status
     created_at: datetime
     send_at: datetime
+    batch_id: UUID | None = None
     replayed: bool = False
 
 
@@ -71,6 +74,7 @@ class Earlier:
     created_at: datetime
     send_at: datetime
     request_hash: bytes
+    batch_id: UUID | None
 
     def is_outdated(self, now: datetime, lasts: timedelta) -> bool:
         """True if its key does not count any more."""
@@ -81,7 +85,12 @@ class Earlier:
         if self.request_hash != request_hash:
             return IdempotencyKeyReusedError()
         return Submitted(
-            id=self.id, status=self.status, created_at=self.created_at, send_at=self.send_at, replayed=True
+            id=self.id,
+            status=self.status,
+            created_at=self.created_at,
+            send_at=self.send_at,
+            batch_id=self.batch_id,
+            replayed=True,
         )
 
 
@@ -100,12 +109,17 @@ async def find_earlier(connection: Connection, service_id: UUID, keys: Collectio
 
 
 def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
-    key, id_, status, created_at, send_at, request_hash = row
+    key, id_, status, created_at, send_at, request_hash, batch_id = row
     if isinstance(id_, str):  # SQLite knows only texts and numbers
-        id_ = UUID(id_)
+        id_, batch_id = UUID(id_), UUID(batch_id) if batch_id else None
         created_at, send_at = (datetime.fromisoformat(time).replace(tzinfo=UTC) for time in (created_at, send_at))
     return (service_id, key), Earlier(
-        id=id_, status=Status(status), created_at=created_at, send_at=send_at, request_hash=request_hash
+        id=id_,
+        status=Status(status),
+        created_at=created_at,
+        send_at=send_at,
+        request_hash=request_hash,
+        batch_id=batch_id,
     )
 
 
@@ -192,7 +206,7 @@ def _renewed(earlier: dict[Key, Earlier], outdated: Sequence[Draft], written: di
         if draft.key:
             del known[draft.key]
             if status := written.get(draft.row["id"]):
-                names = ("id", "created_at", "send_at", "request_hash")
+                names = ("id", "created_at", "send_at", "request_hash", "batch_id")
                 known[draft.key] = Earlier(status=status, **{name: draft.row[name] for name in names})
     return known
 
@@ -209,7 +223,8 @@ def _by_service(drafts: Sequence[Draft]) -> dict[UUID, set[str]]:
 def _result(draft: Draft, written: dict[UUID, Status], earlier: dict[Key, Earlier]) -> Submitted | Refused:
     row = draft.row
     if status := written.get(row["id"]):
-        return Submitted(id=row["id"], status=status, created_at=row["created_at"], send_at=row["send_at"])
+        names = ("id", "created_at", "send_at", "batch_id")
+        return Submitted(status=status, **{name: row[name] for name in names})
     if draft.key is None or draft.key not in earlier:
         return IdempotencyInProgressError()
     return earlier[draft.key].replayed(row["request_hash"])

@@ -113,7 +113,7 @@ FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 
 # The rows that have these keys of a service; without the second condition the partial index would not be looked at.
 _EARLIER = """
-SELECT idempotency_key, id, status, created_at, send_at, request_hash FROM notification
+SELECT idempotency_key, id, status, created_at, send_at, request_hash, batch_id FROM notification
 WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key {among}
 """
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))

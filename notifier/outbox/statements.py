@@ -285,10 +285,14 @@ RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.f
 
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
 
-# A person or caller takes the work back, while no body of it may have begun.
-WITHDRAW = text("DELETE FROM outbox_entry WHERE subject_id = :subject AND marked_at IS NULL RETURNING id").bindparams(
-    bindparam("subject", type_=_ID)
+# Whoever takes work back waits for those who are settling it, and sees how it stands then.
+LOCK_POSTGRES = text(
+    "SELECT id FROM outbox_entry WHERE subject_id = ANY(CAST(:subjects AS uuid[])) ORDER BY id FOR UPDATE"
 )
+# A person or caller takes the work back, while no body of it may have begun.
+_WITHDRAW = "DELETE FROM outbox_entry WHERE subject_id {among} AND marked_at IS NULL RETURNING subject_id"
+WITHDRAW_POSTGRES = text(_WITHDRAW.format(among="= ANY(CAST(:subjects AS uuid[]))"))
+WITHDRAW_SQLITE = _sqlite(_WITHDRAW.format(among="IN (SELECT value FROM json_each(:subjects))"), subject_id=_ID)
 LEFT = text("SELECT count(*) FROM outbox_entry WHERE subject_id = :subject").bindparams(bindparam("subject", type_=_ID))
 
 # The number of entries of each state.

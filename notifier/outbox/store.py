@@ -192,9 +192,25 @@ async def ripen(connection: Connection, *, now: datetime | None = None) -> int:
 
 async def withdraw(connection: Connection, subject_id: UUID) -> bool:
     """Take the work on a subject back while no body may have begun; False if one may have, and the entry stays."""
-    await connection.execute(statements.WITHDRAW, {"subject": subject_id})
+    await withdraw_all(connection, [subject_id])
     left = await connection.execute(statements.LEFT, {"subject": subject_id})
     return int(left.scalar_one()) == 0
+
+
+async def withdraw_all(connection: Connection, subject_ids: Sequence[UUID]) -> list[UUID]:
+    """Take the work on these subjects back where no body may have begun; those of which it was."""
+    if is_sqlite(connection):
+        values: dict[str, Any] = {"subjects": json.dumps([id_.hex for id_ in subject_ids])}
+        found = await connection.execute(statements.WITHDRAW_SQLITE, values)
+    else:
+        found = await connection.execute(statements.WITHDRAW_POSTGRES, {"subjects": list(subject_ids)})
+    return [row.subject_id for row in found]
+
+
+async def lock(connection: Connection, subject_ids: Sequence[UUID]) -> None:
+    """Let nobody settle work on these subjects until this transaction ends; SQLite has one writer anyway."""
+    if not is_sqlite(connection):
+        await connection.execute(statements.LOCK_POSTGRES, {"subjects": list(subject_ids)})
 
 
 async def due_age(connection: Connection, kind: EntryKind, now: datetime) -> dict[Priority, float]:

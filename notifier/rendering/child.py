@@ -23,16 +23,20 @@ from notifier.rendering.job import (
     Batch,
     Check,
     Checked,
+    Content,
+    Gapped,
     Job,
     Mailbox,
     MailHeader,
+    Parts,
     Preview,
-    Render,
     Rendered,
     RenderFault,
     Request,
+    Show,
+    ShownParts,
 )
-from notifier.rendering.mime import NulInPartError, compose
+from notifier.rendering.mime import NulInPartError, compose, compose_around
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -51,6 +55,7 @@ KNOWN_LIMIT = 256  # compiled versions kept
 GMAIL_CLIP = 90 * 1024  # Gmail hides what follows at about 102 KB
 
 VARIABLES = msgspec.json.Decoder(dict[str, Any])
+CONTENT = msgspec.json.Decoder(Content)
 
 
 class PartError(Exception):
@@ -119,22 +124,54 @@ class Child:
             return check(request.source)
         for version, source in request.sources.items():
             self._known[version] = CompiledVersion(source)
-        answer = Batch(results=[self._mail(job) for job in request.jobs])
+        if isinstance(request, Show):
+            answer: Answer = self._shown(request.job)
+        else:
+            answer = Batch(results=[self._mail(job) for job in request.jobs])
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
         return answer
 
-    def _mail(self, job: Job) -> Rendered | RenderFault:
+    def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
-            compiled = self._known[job.version]
-            self._known.move_to_end(job.version)
-            return compose(job.header, compiled.render(job.locale, VARIABLES.decode(job.variables)))
-        except PartError as error:
-            return error.fault
-        except (HeaderValueError, NulInPartError, UnicodeEncodeError) as error:
-            return RenderFault(part="mail", line=None, message=str(error))
+            return _composed(job, self._parts(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
-            return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
+            return _fault_in_mail(error)
+
+    def _shown(self, job: Job) -> ShownParts | RenderFault:
+        try:
+            parts = self._parts(job)
+            return ShownParts(parts=parts, mail=_composed(job, parts))
+        except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
+            return _fault_in_mail(error)
+
+    def _parts(self, job: Job) -> Parts:
+        if job.version is None:
+            return _literal(CONTENT.decode(job.content or "{}"))
+        compiled = self._known[job.version]
+        self._known.move_to_end(job.version)
+        return compiled.render(job.locale, VARIABLES.decode(job.variables))
+
+
+def _literal(content: Content) -> Parts:
+    """Content as its caller wrote it; only a text part that is missing is made."""
+    if content.text is not None:
+        return Parts(subject=content.subject, html=content.html, text=content.text)
+    if content.html is None:
+        raise PartError(RenderFault(part="content", line=None, message="there is neither HTML nor text"))
+    return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
+
+
+def _composed(job: Job, parts: Parts) -> Rendered | Gapped:
+    return compose_around(job.header, parts, job.attachments) if job.attachments else compose(job.header, parts)
+
+
+def _fault_in_mail(error: Exception) -> RenderFault:
+    if isinstance(error, PartError):
+        return error.fault
+    if isinstance(error, (HeaderValueError, NulInPartError, UnicodeEncodeError)):
+        return RenderFault(part="mail", line=None, message=str(error))
+    return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
 
 
 def check(source: TemplateSource) -> Checked:
@@ -211,7 +248,7 @@ def serve(connection: socket.socket) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     bytes(KEPT_FREE)  # never touched, hence free of charge
     child = Child()
-    decoder = msgspec.msgpack.Decoder(Render | Check)
+    decoder = msgspec.msgpack.Decoder(Request)
     encoder = msgspec.msgpack.Encoder()
     frame = bytearray(FRAME.size)  # used again and again: it keeps the size of the last answer
     with connection, contextlib.suppress(ConnectionError):  # the parent may go in the middle of an answer

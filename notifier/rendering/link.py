@@ -15,14 +15,14 @@ import msgspec
 
 from notifier.errors import NotifierError
 from notifier.rendering.child import FRAME
-from notifier.rendering.job import Batch, Checked
+from notifier.rendering.job import Answer
 
 GUILTY_CPU_SECONDS = 0.5
 """Of processor time; a child that had less was not slow, it was not let to run, and its mail is not to blame."""
 ROOM = 1024 * 1024  # bytes for answers; a larger one makes it grow
 LARGEST_ANSWER = 256 * 1024 * 1024
 
-_DECODER: msgspec.msgpack.Decoder[Batch | Checked] = msgspec.msgpack.Decoder(Batch | Checked)
+_DECODER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 class Loss(StrEnum):
@@ -47,7 +47,7 @@ class _Asked:
     """A request under way."""
 
     wall: float  # seconds, from the moment when it is the front one
-    answer: asyncio.Future[Batch | Checked]
+    answer: asyncio.Future[Answer]
 
 
 class Link(asyncio.BufferedProtocol):
@@ -71,7 +71,7 @@ class Link(asyncio.BufferedProtocol):
         async with asyncio.timeout(seconds):
             await self._hello
 
-    def ask(self, payload: bytes, wall: float) -> asyncio.Future[Batch | Checked]:
+    def ask(self, payload: bytes, wall: float) -> asyncio.Future[Answer]:
         """Send a request; its answer is due `wall` seconds after the one before was given.
 
         The answer may fail with `ChildLostError`.

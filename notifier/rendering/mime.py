@@ -1,59 +1,98 @@
 """The MIME document (RFC 2045, 2046): canonical CRLF, 7-bit, lines within limits, the same bytes for the same mail."""
 
 import hashlib
-from binascii import b2a_base64, b2a_qp
-from functools import lru_cache
-from struct import Struct
+from binascii import b2a_qp
+from collections.abc import Sequence
 
 from notifier.rendering import headers
-from notifier.rendering.job import MailHeader, Preview, Rendered
+from notifier.rendering.attachments import base64, fields
+from notifier.rendering.job import Attachment, Gapped, MailHeader, Parts, Rendered
 
 SAFE_LINE = 78  # longer lines are wrapped by quoted-printable rather than trusted to every relay
-_BASE64_LINE = 76  # RFC 2045 §6.8
-_LINES_AT_ONCE = 1024
 _STRUCTURED = frozenset({"list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to"})
+_VERSION = b"MIME-Version: 1.0\r\n"
+
+_Entity = list[bytes | int]
+"""An entity from its Content-Type field on; a number is the place of that attachment's base64."""
 
 
 class NulInPartError(ValueError):
     """A part contains a NUL character, which no mail may carry."""
 
 
-def compose(header: MailHeader, parts: Preview) -> Rendered:
-    """Write the mail. Raises `headers.HeaderValueError` or `NulInPartError` on what cannot stand in one."""
-    head, text, html = _header(header, parts.subject), _text(parts.text), _html(parts.html)
-    boundary = _boundary(head, text, html)
-    wire = b"".join(
-        (
-            head,
-            b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="',
-            boundary,
-            b'"\r\n\r\n--',
-            boundary,
-            b"\r\n",
-            text,
-            b"\r\n--",
-            boundary,
-            b"\r\n",
-            html,
-            b"\r\n--",
-            boundary,
-            b"--\r\n",
+def compose(header: MailHeader, parts: Parts) -> Rendered:
+    """Write a mail without attachments.
+
+    Raises `headers.HeaderValueError` or `NulInPartError` on what cannot stand in one.
+    """
+    head, text = _header(header, parts.subject), _text(parts.text)
+    if parts.html is None:
+        wire = head + _VERSION + text
+    else:
+        html = _html(parts.html)
+        boundary = f"=_{_digest(head, text, html).hex()[:32]}".encode()
+        wire = b"".join(
+            (
+                head,
+                b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="',
+                boundary,
+                b'"\r\n\r\n--',
+                boundary,
+                b"\r\n",
+                text,
+                b"\r\n--",
+                boundary,
+                b"\r\n",
+                html,
+                b"\r\n--",
+                boundary,
+                b"--\r\n",
+            )
         )
-    )
     return Rendered(wire=wire, sha256=hashlib.sha256(wire).digest())
 
 
-def _boundary(head: bytes, text: bytes, html: bytes) -> bytes:
-    """What separates the parts (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
+def compose_around(header: MailHeader, parts: Parts, attachments: Sequence[Attachment]) -> Gapped:
+    """Write a mail with gaps for its attachments: mixed(alternative(text, related(html, images)), files).
 
-    It has an underscore, which base64 has not. A part that does have one is hashed: it would have to contain 128 bits
-    of its own hash, so whoever writes its variables would have to try 2¹²⁸ of them.
+    An image that HTML shows belongs to that HTML: who shows the text has no images left over. A mail without HTML
+    shows none, so that all are files.
+    """
+    head, text = _header(header, parts.subject), _text(parts.text)
+    html = _html(parts.html) if parts.html is not None else b""
+    inline = [bool(html) and attachment.content_id is not None for attachment in attachments]
+    named = [fields(one, inline=shown) for one, shown in zip(attachments, inline, strict=True)]
+    seed = _digest(head, text, html, *named)
+    files: list[_Entity] = [[field, number] for number, field in enumerate(named) if not inline[number]]
+    images: list[_Entity] = [[field, number] for number, field in enumerate(named) if inline[number]]
+    body: _Entity = [text]
+    if html:
+        rich: _Entity = _multipart(b'related; type="text/html"', seed, [[html], *images]) if images else [html]
+        body = _multipart(b"alternative", seed, [body, rich])
+    return Gapped(pieces=[head + _VERSION, *(_multipart(b"mixed", seed, [body, *files]) if files else body)])
+
+
+def _multipart(kind: bytes, seed: bytes, entities: Sequence[_Entity]) -> _Entity:
+    boundary = f"=_{hashlib.sha256(seed + kind).hexdigest()[:32]}".encode()
+    pieces: _Entity = [b"Content-Type: multipart/" + kind + b';\r\n boundary="' + boundary + b'"\r\n']
+    for entity in entities:
+        pieces += [b"\r\n--" + boundary + b"\r\n", *entity]
+    return [*pieces, b"\r\n--" + boundary + b"--\r\n"]
+
+
+def _digest(head: bytes, text: bytes, html: bytes, *others: bytes) -> bytes:
+    """What a boundary is made of (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
+
+    A boundary has an underscore, which base64 has not. A part that does have one is hashed: it would have to contain
+    128 bits of its own hash, so whoever writes its variables would have to try 2¹²⁸ of them.
     """
     hashed = hashlib.sha256(head)  # or two mails with the same text would share a boundary
     hashed.update(text)
     if b"_" in html:  # mostly base64, and hashing that took as long as hashing the whole mail
         hashed.update(html)
-    return f"=_{hashed.hexdigest()[:32]}".encode()
+    for other in others:
+        hashed.update(other)
+    return hashed.digest()
 
 
 def _header(header: MailHeader, subject: str) -> bytes:
@@ -61,6 +100,7 @@ def _header(header: MailHeader, subject: str) -> bytes:
         headers.date(header.date),
         headers.mailbox("From", header.sender),
         f"To: {headers.refuse_control(header.recipient)}\r\n".encode(),
+        headers.addresses("Cc", header.cc) if header.cc else b"",
         headers.mailbox("Reply-To", header.reply_to) if header.reply_to else b"",
         headers.unstructured("Subject", subject),
         headers.structured("Message-ID", header.message_id),
@@ -79,14 +119,14 @@ def _text(text: str) -> bytes:
         return _part("text/plain", "7bit", data)
     quoted = b2a_qp(data, quotetabs=False, istext=True)
     if len(quoted) > len(data) * 4 / 3:
-        return _part("text/plain", "base64", _base64(data))
+        return _part("text/plain", "base64", base64(data))
     return _part("text/plain", "quoted-printable", quoted)
 
 
 def _html(html: str) -> bytes:
     """The HTML part; base64, because quoting takes three times as long, and its lines are long and rarely plain."""
     data = _canonical("text/html", html)
-    return _part("text/html", "7bit", data) if _is_safe(data) else _part("text/html", "base64", _base64(data))
+    return _part("text/html", "7bit", data) if _is_safe(data) else _part("text/html", "base64", base64(data))
 
 
 def _canonical(content_type: str, text: str) -> bytes:
@@ -101,24 +141,6 @@ def _canonical(content_type: str, text: str) -> bytes:
 
 def _is_safe(data: bytes) -> bool:
     return data.isascii() and max(map(len, data.split(b"\r\n"))) <= SAFE_LINE
-
-
-def _base64(data: bytes) -> bytes:
-    encoded = b2a_base64(data, newline=False)
-    whole, rest = divmod(len(encoded), _BASE64_LINE)
-    lines: list[bytes] = []
-    for start in range(0, whole, _LINES_AT_ONCE):
-        lines += _cut(min(_LINES_AT_ONCE, whole - start)).unpack_from(encoded, start * _BASE64_LINE)
-    if rest:
-        lines.append(encoded[-rest:])
-    lines.append(b"")
-    return b"\r\n".join(lines)
-
-
-@lru_cache(maxsize=64)
-def _cut(lines: int) -> Struct:
-    """What cuts so many lines in one call: a slice for each took longer than encoding."""
-    return Struct(f"{_BASE64_LINE}s" * lines)
 
 
 def _part(content_type: str, encoding: str, body: bytes) -> bytes:

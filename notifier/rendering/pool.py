@@ -7,10 +7,27 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
-from notifier.rendering.job import Batch, Check, Checked, Job, Render, Rendered, RenderFault, Request
+from msgspec.structs import replace
+
+from notifier.rendering.attachments import filled
+from notifier.rendering.job import (
+    Answer,
+    Batch,
+    Check,
+    Checked,
+    Gapped,
+    Job,
+    Render,
+    Rendered,
+    RenderFault,
+    Request,
+    Show,
+    Shown,
+    ShownParts,
+)
 from notifier.rendering.link import ChildLostError, Loss
 from notifier.rendering.process import ChildProcess
 from notifier.rendering.source import TemplateSource
@@ -22,6 +39,10 @@ STARVED_WALL_SECONDS = 8.0
 CHECK_SECONDS = 2.0
 LARGEST_BATCH = 25
 """Mails in one request: enough to pay for the trip, few enough to lose little when one of them overruns."""
+MOST_CONTENT = 256 * 1024
+"""Characters of literal content in one request: making a text of so much HTML takes up to a quarter of a second."""
+AT_ONCE = 64 * 1024
+"""Octets of attachments that are put in at once; more of them would stop the event loop, and take a thread."""
 MOST_CHILDREN = 4
 """Of those that are started without being asked for: one sender process cannot keep more of them busy."""
 UNDER_WAY = 2
@@ -40,6 +61,7 @@ class RenderingPool:
     def __init__(self, *, children: int = 1) -> None:
         self._children = [ChildProcess() for _ in range(children or suggested(_processors()))]
         self._places = asyncio.Semaphore(len(self._children) * UNDER_WAY)
+        self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
         self._log = get_logger()
 
     async def __aenter__(self) -> Self:
@@ -53,9 +75,26 @@ class RenderingPool:
 
     async def render(self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]) -> list[Rendered | RenderFault]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order."""
-        batches = [jobs[start : start + LARGEST_BATCH] for start in range(0, len(jobs), LARGEST_BATCH)]
-        rendered = await asyncio.gather(*(self._render_batch(batch, sources) for batch in batches))
+        rendered = await asyncio.gather(*(self._render_and_fill(batch, sources) for batch in _batches(jobs)))
         return [result for results in rendered for result in results]
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
+        """The mail that the job would be, part by part and as a whole; nobody is blamed for a child that was lost."""
+        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):
+            try:
+                answer = await self._ask(Show(job=_told(job), sources=_needed([job], sources)), wall)
+            except ChildLostError as lost:
+                fault = STARVED if lost.how is Loss.STARVED else OVERRAN
+                if lost.how is Loss.OVERRAN:
+                    break
+            else:
+                if isinstance(answer, RenderFault):
+                    return answer
+                if not isinstance(answer, ShownParts):
+                    raise ChildLostError(Loss.DIED)
+                parts, mail = answer.parts, await self._filled(answer.mail, job)
+                return Shown(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
+        return fault
 
     async def check(self, source: TemplateSource) -> Checked:
         """Compile the source and render its sample; an overrun is a fault like any other."""
@@ -67,15 +106,34 @@ class RenderingPool:
             raise ChildLostError(Loss.DIED)
         return answer
 
+    async def _render_and_fill(
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+    ) -> list[Rendered | RenderFault]:
+        results = await self._render_batch(jobs, sources)
+        return [
+            await self._filled(result, job) if isinstance(result, Gapped) else result
+            for result, job in zip(results, jobs, strict=True)
+        ]
+
+    async def _filled(self, mail: Rendered | Gapped, job: Job) -> Rendered:
+        """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
+        if isinstance(mail, Rendered):
+            return mail
+        if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(len(job.attachments))]:
+            raise ChildLostError(Loss.DIED)
+        if sum(len(attachment.data) for attachment in job.attachments) <= AT_ONCE:
+            return filled(mail, job.attachments)
+        async with self._filling:
+            return await asyncio.to_thread(filled, mail, job.attachments)
+
     async def _render_batch(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None
-    ) -> list[Rendered | RenderFault]:
+    ) -> list[Rendered | Gapped | RenderFault]:
         started = time.perf_counter()
         wall = STARVED_WALL_SECONDS if before is Loss.STARVED else WALL_SECONDS
         try:
-            answer = await self._ask(
-                Render(jobs=list(jobs), sources={job.version: sources[job.version] for job in jobs}), wall
-            )
+            request = Render(jobs=[_told(job) for job in jobs], sources=_needed(jobs, sources))
+            answer = await self._ask(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
                 return [result for job in jobs for result in await self._render_batch([job], sources)]
@@ -89,7 +147,7 @@ class RenderingPool:
             raise ChildLostError(Loss.DIED)
         return answer.results
 
-    async def _ask(self, request: Request, wall: float) -> Batch | Checked:
+    async def _ask(self, request: Request, wall: float) -> Answer:
         """Ask the child with the fewest requests; again, if one was lost by what another request did to it."""
         async with self._places:
             while True:
@@ -99,6 +157,30 @@ class RenderingPool:
                 except ChildLostError as lost:
                     if lost.how is not Loss.BEHIND:
                         raise
+
+
+def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """The jobs in runs for one request each."""
+    start, content = 0, 0
+    for number, job in enumerate(jobs):
+        length = len(job.content) if job.content else 0
+        if number > start and (number - start == LARGEST_BATCH or content + length > MOST_CONTENT):
+            yield jobs[start:number]
+            start, content = number, 0
+        content += length
+    if jobs:
+        yield jobs[start:]
+
+
+def _told(job: Job) -> Job:
+    """The job as the child is told it."""
+    if not job.attachments:
+        return job
+    return replace(job, attachments=[replace(attachment, data=b"") for attachment in job.attachments])
+
+
+def _needed(jobs: Sequence[Job], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
+    return {job.version: sources[job.version] for job in jobs if job.version is not None}
 
 
 def suggested(processors: int) -> int:

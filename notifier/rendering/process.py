@@ -14,7 +14,7 @@ import msgspec
 
 from notifier.errors import NotifierError
 from notifier.rendering.child import KNOWN_LIMIT, serve
-from notifier.rendering.job import Batch, Check, Checked, Render, Request
+from notifier.rendering.job import Answer, Check, Render, Request, Show
 from notifier.rendering.link import Link
 from notifier.telemetry import metrics
 
@@ -44,7 +44,7 @@ class ChildProcess:
             self._link = asyncio.create_task(self._started())
         return await asyncio.shield(self._link)
 
-    async def ask(self, request: Request, wall: float) -> Batch | Checked:
+    async def ask(self, request: Request, wall: float) -> Answer:
         """One request, one answer, at most `wall` seconds after the one before it; raises `ChildLostError`."""
         self.asked += 1
         try:
@@ -53,15 +53,19 @@ class ChildProcess:
         finally:
             self.asked -= 1
 
-    def _send(self, link: Link, request: Request, wall: float) -> asyncio.Future[Batch | Checked]:
+    def _send(self, link: Link, request: Request, wall: float) -> asyncio.Future[Answer]:
         """Write the request without the sources that the child has, and forget in step with it what it forgets."""
         if isinstance(request, Check):
             return link.ask(_ENCODER.encode(request), wall)
         new = {version: source for version, source in request.sources.items() if version not in self._known}
-        answer = link.ask(_ENCODER.encode(Render(jobs=request.jobs, sources=new)), wall)
-        for job in request.jobs:
-            self._known[job.version] = None
-            self._known.move_to_end(job.version)
+        asked = (
+            Show(job=request.job, sources=new) if isinstance(request, Show) else Render(jobs=request.jobs, sources=new)
+        )
+        answer = link.ask(_ENCODER.encode(asked), wall)
+        for job in [request.job] if isinstance(request, Show) else request.jobs:
+            if job.version is not None:
+                self._known[job.version] = None
+                self._known.move_to_end(job.version)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
         return answer

@@ -70,6 +70,12 @@ async def numbered(connection: AsyncConnection, slug: str, number: int) -> Publi
     return Published(**row) if row else None
 
 
+async def by_id(connection: AsyncConnection, id_: UUID) -> Published | None:
+    """One version by its id."""
+    row = (await connection.execute(_PUBLISHED.where(_version.id == id_))).mappings().one_or_none()
+    return Published(**row) if row else None
+
+
 class Shelf:
     """The published versions within reach of a submit: what was found is not read again for a second."""
 

@@ -18,6 +18,7 @@ class AuditEntry(Table, table=True):
     __table_args__ = (
         Index("ix_audit_entry_service_id_id", "service_id", "id"),
         Index("ix_audit_entry_object", "object_kind", "object_id", "id"),
+        {"sqlite_with_rowid": False},
     )
 
     id: UUID = Field(primary_key=True)

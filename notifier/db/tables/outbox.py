@@ -67,3 +67,14 @@ class SenderProcess(Table, table=True):
     host: str = Field(max_length=255)
     started_at: datetime = Field(sa_type=UtcDateTime)
     beat_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RelayState(Table, table=True):
+    """What keeps a sender from handing mail to a relay; there is no row while nothing does."""
+
+    __tablename__ = "relay_state"
+
+    sender_id: UUID = Field(primary_key=True)
+    relay: str = Field(primary_key=True, max_length=255)
+    reason: str = Field(max_length=1000)
+    since: datetime = Field(sa_type=UtcDateTime)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set
@@ -18,7 +18,10 @@ class Suppression(Table, table=True):
     """An address that a service, or the whole instance, must not mail, and why."""
 
     __tablename__ = "suppression"
-    __table_args__ = (UniqueConstraint("address", "service_id", "scope"),)
+    __table_args__ = (
+        UniqueConstraint("address", "service_id", "scope"),
+        Index("ix_suppression_service_id_id", "service_id", "id"),
+    )
 
     id: UUID = Field(primary_key=True)
     address: str = Field(max_length=320)  # as `address.key` writes it

@@ -12,6 +12,12 @@ from notifier import wiring
 from notifier.ids import new_id
 
 SHOWN = {
+    "role",
+    "parent_id",
+    "batch_id",
+    "kind",
+    "tags",
+    "metadata",
     "id",
     "status",
     "reason",
@@ -65,7 +71,7 @@ async def test_the_location_of_an_accepted_notification_shows_it(client: httpx2.
         7,
     )
     shown = (await client.get(reply.headers["location"])).json()
-    assert set(shown) == SHOWN | {"attempts"}
+    assert set(shown) == SHOWN | {"attempts", "copies"}
     assert accepted.items() <= shown.items()
     assert (shown["to"], shown["template"], shown["template_version"]) == ("Ada@example.com", "welcome", 1)
     assert (shown["locale"], shown["priority"], shown["attempts"]) == ("fr-CA", "normal", [])

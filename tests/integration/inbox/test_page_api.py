@@ -10,7 +10,7 @@ import pytest
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.frame import frame_of, wants_remote
 from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.sse import _lines
+from notifier.sse import _lines
 
 Send = Callable[..., None]
 PIXEL = b"\x89PNG"

@@ -10,7 +10,7 @@ import pytest
 
 from notifier.errors import NotifierError
 from notifier.rendering.child import FRAME, HELLO
-from notifier.rendering.job import Batch, Checked, RenderFault
+from notifier.rendering.job import Answer, Batch, RenderFault
 from notifier.rendering.link import LARGEST_ANSWER, ROOM, ChildLostError, Link, Loss
 
 SOON = 20.0  # seconds; more than any test takes
@@ -63,7 +63,7 @@ async def linked() -> AsyncIterator[tuple[Link, Scripted]]:
         await link.close()
 
 
-async def loss(asked: asyncio.Future[Batch | Checked]) -> Loss:
+async def loss(asked: asyncio.Future[Answer]) -> Loss:
     """How a request lost its child."""
     with pytest.raises(ChildLostError) as caught:
         await asyncio.wait_for(asked, SOON)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from notifier.rendering import child as module
 from notifier.rendering.child import FRAME, HELLO, VARIABLES, Child, CompiledVersion
-from notifier.rendering.job import Answer, Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
+from notifier.rendering.job import Answer, Batch, Gapped, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
@@ -48,12 +48,13 @@ def one(result: Answer) -> Rendered | RenderFault:
     """The only result of a batch."""
     assert isinstance(result, Batch)
     (only,) = result.results
+    assert not isinstance(only, Gapped)
     return only
 
 
 def mailed(source: TemplateSource, job: Job) -> dict[str, str]:
     """The rendered mail's parts, as a client reads them."""
-    result = one(Child().answer(Render(jobs=[job], sources={job.version: source})))
+    result = one(Child().answer(Render(jobs=[job], sources={job.version or "": source})))
     assert isinstance(result, Rendered), result
     message: Any = message_from_bytes(result.wire, policy=default)
     text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())

@@ -1,0 +1,109 @@
+"""`/v1/batches/{id}`: how far a batch has come, as it stands or as it goes on, and stopping what is left of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from notifier.api import schema
+from notifier.api.audited import Audited
+from notifier.api.change import asked_by, changing, with_body
+from notifier.api.doors import Doors, TheDoors
+from notifier.api.request import authenticated, id_of, json_body_if_any
+from notifier.auth.keys import Scope
+from notifier.notification import batch
+from notifier.notification.batch import BatchView
+from notifier.sse import event_stream
+from notifier.states import Status
+
+LOOK_SECONDS = 0.5
+"""Between looks for somebody who watches."""
+LONGEST_WATCH = 600.0  # seconds; who wants to see more asks again
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+class BatchProgressOut(BaseModel):
+    """How far a batch has come."""
+
+    id: UUID
+    created_at: datetime
+    size: int = Field(description="How many notifications the request asked for.")
+    accepted: int = Field(description="How many of them were written.")
+    ended: int = Field(description="How many of those wait for nothing any more.")
+    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
+    statuses: dict[Status, int] = Field(description="How many have each status.")
+
+
+class BatchCancelledOut(BatchProgressOut):
+    """How far a batch had come when the rest of it was cancelled."""
+
+    cancelled: int = Field(description="How many mails, copies counted, this request stopped.")
+
+
+@router.get("/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch")
+async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str, Any]:
+    """How far a batch has come."""
+    caller = await authenticated(request, doors, Scope.READ)
+    return _shown(await _look(doors, caller.service_id, id_of(batch_id, "batch")))
+
+
+@router.get(
+    "/{batch_id}/progress",
+    response_class=StreamingResponse,
+    operation_id="watch_batch",
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Each change, as `get_batch` shows it."}},
+)
+async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingResponse:
+    """The same as server-sent events: one at once, one for each change, until all has ended or ten minutes are over."""
+    caller = await authenticated(request, doors, Scope.READ)
+    first = await _look(doors, caller.service_id, id_of(batch_id, "batch"))
+    return event_stream(_changes(doors, caller.service_id, first))
+
+
+@router.post(
+    "/{batch_id}/cancel",
+    response_model=BatchCancelledOut,
+    operation_id="cancel_batch",
+    openapi_extra=with_body(schema.ChangeIn, required=False),
+)
+async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """See that no mail of the batch is sent that is not on its way yet; `cancelled` says how many those were."""
+    caller = await authenticated(request, doors, Scope.SEND)
+    wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
+    id_ = id_of(batch_id, "batch")
+    async with changing(doors) as connection:
+        await batch.look(connection, caller.service_id, id_)
+        cancelled, deed = await batch.cancel(connection, id_, asked_by(caller, doors, wanted))
+        await audited(connection, caller, deed)
+        return _shown(await batch.look(connection, caller.service_id, id_)) | {"cancelled": cancelled}
+
+
+async def _look(doors: Doors, service_id: UUID, id_: UUID) -> BatchView:
+    async with doors.database.read() as connection:
+        return await batch.look(connection, service_id, id_)
+
+
+async def _changes(doors: Doors, service_id: UUID, view: BatchView) -> AsyncIterator[str]:
+    """Each change as the text of an event."""
+    until = doors.clock.monotonic() + LONGEST_WATCH
+    yield _text(view)
+    while view.ended < view.accepted and doors.clock.monotonic() < until:
+        await asyncio.sleep(LOOK_SECONDS)
+        seen, view = view, await _look(doors, service_id, view.id)
+        if view != seen:
+            yield _text(view)
+
+
+def _text(view: BatchView) -> str:
+    return msgspec.json.encode(_shown(view)).decode()
+
+
+def _shown(view: BatchView) -> dict[str, Any]:
+    return vars(view) | {"accepted": view.accepted, "ended": view.ended, "progress": view.progress}

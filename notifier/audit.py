@@ -1,0 +1,159 @@
+"""Who did what to which object: written in the transaction of the deed itself, so that neither is there alone.
+
+A person is named in the column for the address and nowhere else, where forgetting them finds it; what was before and
+after never holds a secret, a variable or content. The database refuses every change of what is written.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import AuditEntry, columns
+from notifier.ids import new_id
+
+_entry = columns(AuditEntry)
+# Words of people and relays may name anybody: "550 5.1.1 <ada@example.com> unknown". A domain alone is nobody.
+_ADDRESS = re.compile(r"[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
+REDACTED = "[address]"
+_NEVER = re.compile(r"secret|password|token|variables|content|html|text|body|hash|^key$|^address$|^to$|recipient")
+
+
+class Action(StrEnum):
+    """What was done; the part before the dot is the kind of object."""
+
+    BATCH_CANCELLED = "batch.cancelled"
+    NOTIFICATION_CHANGED = "notification.changed"
+    NOTIFICATION_CANCELLED = "notification.cancelled"
+    NOTIFICATION_RETRIED = "notification.retried"
+    NOTIFICATION_RESOLVED = "notification.resolved"
+    CONTENT_VIEWED = "content.viewed"
+    SUPPRESSION_ADDED = "suppression.added"
+    SUPPRESSION_EXTENDED = "suppression.extended"
+    SUPPRESSION_LIFTED = "suppression.lifted"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_DELETED = "webhook.deleted"
+    WEBHOOK_SIGNING_ROTATED = "webhook.rotated"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_REPLAYED = "webhook.replayed"
+
+
+class ObjectKind(StrEnum):
+    """What it was done to."""
+
+    BATCH = "batch"
+    NOTIFICATION = "notification"
+    SUPPRESSION = "suppression"
+    WEBHOOK = "webhook"
+
+
+class NotForTheAuditError(ValueError):
+    """A field that must not be kept for ever was about to be written into the audit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doer:
+    """Who did it, when, and by which request."""
+
+    actor: str  # `key:<id>`, `operator:<name>`
+    at: datetime
+    request_id: str | None = None  # None: not by the API
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deed:
+    """What was done to which object; `before` and `after` have the fields that matter and nothing else."""
+
+    action: Action
+    object_kind: ObjectKind
+    object_id: UUID
+    service_id: UUID | None  # whose the object is; None: the instance's
+    address: str | None = None  # of the person whom it concerns
+    before: Mapping[str, Any] | None = None  # None: it was not there
+    after: Mapping[str, Any] | None = None  # None: it is gone, and nobody said why
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryView:
+    """A deed as those see it who look for it."""
+
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    object_kind: str
+    object_id: str
+    address: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which deeds; None: any."""
+
+    object_kind: str | None = None
+    object_id: str | None = None
+    actor: str | None = None
+
+
+async def record(connection: AsyncConnection, deed: Deed, doer: Doer) -> UUID:
+    """Write the deed in the transaction in which it is done; the id of the entry."""
+    values = {
+        "id": new_id(),
+        "at": doer.at,
+        "actor": doer.actor[:64],
+        "service_id": deed.service_id,
+        "action": deed.action,
+        "object_kind": deed.object_kind,
+        "object_id": str(deed.object_id),
+        "address": deed.address,
+        "before": _kept(deed.before),
+        "after": _kept(deed.after),
+        "request_id": doer.request_id,
+    }
+    there = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
+    await connection.execute(insert(AuditEntry).values(there))
+    return UUID(str(values["id"]))
+
+
+async def page(
+    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int
+) -> list[EntryView]:
+    """What was done to a service's objects, newest first."""
+    statement = select(*(_entry[name] for name in EntryView.__dataclass_fields__)).where(
+        _entry.service_id == service_id
+    )
+    for name, value in vars(wanted).items():
+        if value is not None:
+            statement = statement.where(_entry[name] == value)
+    if before is not None:
+        statement = statement.where(_entry.id < before)
+    found = await connection.execute(statement.order_by(_entry.id.desc()).limit(limit))
+    return [EntryView(**row) for row in found.mappings()]
+
+
+def _kept(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A state as JSON, without what would name a person. Raises `NotForTheAuditError`."""
+    return None if state is None else {name: _plain(value, name) for name, value in state.items()}
+
+
+def _plain(value: Any, name: str) -> Any:
+    if _NEVER.search(name):
+        raise NotForTheAuditError(f"{name} is not kept in the audit")
+    if isinstance(value, Mapping):
+        return {key: _plain(part, str(key)) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(part, name) for part in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+    return _ADDRESS.sub(REDACTED, text)

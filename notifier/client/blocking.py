@@ -1,0 +1,161 @@
+"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not."""
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx2
+
+from notifier.client import account_calls, notification_calls
+from notifier.client.call import Answer, Call, Lost, PageCall, following
+from notifier.client.configuration import Configuration, timeouts
+from notifier.client.exchange import answer_of, lost_by, presented
+from notifier.client.tries import Done, RetryPolicy, Tries
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Performer(ABC):
+    """Whoever can carry out a call."""
+
+    @abstractmethod
+    def perform(self, call: Call[T]) -> T:
+        """What the API answers in the end."""
+
+
+def _answered(build: Callable[P, Call[T]]) -> Callable[Concatenate[Performer, P], T]:
+    """The method that carries out the call."""
+
+    def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.perform(build(*args, **kwargs))
+
+    return presented(method, build)
+
+
+def _walked(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[Performer, P], Iterator[T]]:
+    """The method that iterates over this page and all that follow."""
+
+    def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return _walk(self, build(*args, **kwargs))
+
+    return presented(method, build)
+
+
+def _walk(performer: Performer, first: PageCall[T]) -> Iterator[T]:
+    call: PageCall[T] | None = first
+    while call is not None:
+        page = performer.perform(call)
+        yield from page.items
+        call = following(call, page)
+
+
+class _Part(Performer):
+    """Some of the calls of a client, under a name of their own."""
+
+    def __init__(self, client: Performer) -> None:
+        self._client = client
+
+    def perform(self, call: Call[T]) -> T:
+        """What the API answers in the end."""
+        return self._client.perform(call)
+
+
+class Suppressions(_Part):
+    """Addresses that are not mailed."""
+
+    list = _walked(account_calls.suppressions)
+    get = _answered(account_calls.suppression)
+    add = _answered(account_calls.suppress)
+    lift = _answered(account_calls.lift)
+
+
+class Webhooks(_Part):
+    """URLs of yours that are told about your notifications."""
+
+    list = _walked(account_calls.webhooks)
+    get = _answered(account_calls.webhook)
+    create = _answered(account_calls.create_webhook)
+    update = _answered(account_calls.update_webhook)
+    delete = _answered(account_calls.delete_webhook)
+
+
+class Notifier(Performer):
+    """Notifier, called over HTTP: `with Notifier() as notifier: notifier.send(to=…, template=…)`."""
+
+    def __init__(
+        self,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        timeout: float = 30.0,
+        retries: RetryPolicy | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """Take the URL and the key, or find them in NOTIFIER_URL and NOTIFIER_API_KEY; nothing is sent yet."""
+        self._configuration = Configuration.of(url, key, timeout, retries)
+        self._http = httpx2.Client(
+            base_url=self._configuration.url, headers=self._configuration.headers, transport=transport
+        )
+        self.suppressions = Suppressions(self)
+        self.webhooks = Webhooks(self)
+
+    send = _answered(notification_calls.send)
+    send_batch = _answered(notification_calls.send_batch)
+    dry_run = _answered(notification_calls.dry_run)
+    get = _answered(notification_calls.get)
+    list = _walked(notification_calls.page)
+    page = _answered(notification_calls.page)
+    events = _answered(notification_calls.events)
+    content = _answered(notification_calls.content)
+    explain = _answered(notification_calls.explain)
+    update = _answered(notification_calls.update)
+    cancel = _answered(notification_calls.cancel)
+    retry = _answered(notification_calls.retry)
+    resolve = _answered(notification_calls.resolve)
+    batch = _answered(notification_calls.batch)
+    cancel_batch = _answered(notification_calls.cancel_batch)
+    whoami = _answered(account_calls.whoami)
+
+    def perform(self, call: Call[T]) -> T:
+        """What the API answers in the end, after as many tries as the policy allows."""
+        tries = Tries(call=call, policy=self._configuration.retries, started=time.monotonic())
+        while True:
+            outcome = self._exchange(call, tries.seconds_left(time.monotonic(), self._configuration.timeout))
+            verdict = tries.judge(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
+            if isinstance(verdict, Done):
+                return verdict.value
+            time.sleep(verdict.seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _exchange(self, call: Call[T], seconds: float) -> Answer | Lost:
+        try:
+            return answer_of(
+                self._http.request(
+                    call.method,
+                    call.path,
+                    params=call.query,
+                    content=call.body,
+                    headers=call.headers,
+                    timeout=timeouts(seconds),
+                )
+            )
+        except httpx2.RequestError as error:
+            return lost_by(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(url={self._configuration.url!r})"

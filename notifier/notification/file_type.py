@@ -1,0 +1,202 @@
+"""The types of files that may be attached, and whether a file is what it is said to be.
+
+A list of what is allowed: what is not known to be harmless to open is not on it. Nothing is unpacked and no file is
+parsed; only beginnings, names in archives and the encoding of text are looked at.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import puremagic
+
+EXECUTABLE: Final = frozenset(
+    {
+        "ade", "adp", "apk", "app", "appinstaller", "application", "appref-ms", "appx", "appxbundle", "asp", "aspx",
+        "bash", "bat", "btm", "cab", "chm", "class", "cmd", "com", "command", "cpl", "csh", "deb", "desktop",
+        "diagcab", "diagcfg", "diagpkg", "dll", "dmg", "docm", "dotm", "drv", "elf", "ex", "ex_", "exe", "gadget",
+        "hlp", "hta", "htm", "html", "img", "inf", "ins", "iso", "isp", "jar", "jnlp", "js", "jse", "jsp", "ksh",
+        "lib", "library-ms", "lnk", "mde", "mht", "mhtml", "mjs", "msc", "msh", "msi", "msix", "msixbundle", "msp",
+        "mst", "nsh", "ocx", "one", "osx", "out", "pdb", "php", "pif", "pkg", "pl", "potm", "ppam", "ppsm", "pptm",
+        "ps1", "ps1xml", "ps2", "psc1", "psd1", "psm1", "py", "pyc", "pyw", "pyz", "rb", "reg", "rpm", "run", "scf",
+        "scpt", "scr", "sct", "search-ms", "settingcontent-ms", "sh", "shb", "shs", "shtml", "sldm", "so", "svg",
+        "svgz", "swf", "sys", "theme", "url", "vb", "vbe", "vbs", "vbscript", "vhd", "vhdx", "vxd", "war", "website",
+        "wsc", "wsf", "wsh", "xbap", "xhtml", "xlam", "xll", "xlsb", "xlsm", "xltm", "xsl", "xslt", "zsh",
+    }
+)  # fmt: skip
+"""Extensions of programs, scripts, shortcuts, disk images, documents with macros, and of what a browser would run."""
+_ARCHIVES = frozenset({"7z", "arj", "bz2", "gz", "lzh", "rar", "tar", "tgz", "xz", "z", "zip", "zst"})
+"""What may not stand in an archive, because its contents could not be seen."""
+MOST_ENTRIES = 4096
+_END = struct.Struct("<4s4H2LH")  # of central directory record (APPNOTE §4.3.16)
+_ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory file header (§4.3.12)
+_LONGEST_COMMENT = 65535
+_LOCAL_NAME = 30  # where the name of the first file begins
+_BEGINNING = 65536
+_MARKUP = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
+    rb"\s*+<(?:!doctype\s+html|(?:\w+:)?(?:html|svg|script|head|body|iframe)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A document whose first element a browser would show or run, whatever comments stand before it; in linear time."""
+_NOT_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
+_SURE = 0.4  # of 1: four octets that agree; below it "BM" makes a picture of every text on cars
+_TYPE = re.compile(r"([a-z]+/[a-z0-9.+-]+)((?:\s*;\s*[a-z]+=(?:[a-z0-9-]+|\"[a-z0-9-]+\"))*)\s*", re.IGNORECASE)
+_LONGEST_TYPE = 255
+_METHODS = frozenset({"publish", "request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"})
+_ALIASES = {"image/jpg": "image/jpeg", "application/x-zip-compressed": "application/zip", "text/x-vcard": "text/vcard"}
+
+_Problem = Callable[[bytes], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileType:
+    """A type that may be attached."""
+
+    declared: str  # as it stands in the mail
+    extensions: frozenset[str]  # that a file of this type may have
+    problem_in: _Problem  # why the data are not of this type, or None
+
+
+def type_of(declared: str) -> tuple[FileType | None, str | None]:
+    """The type that a caller names, or what is wrong with it."""
+    found = _TYPE.fullmatch(declared) if len(declared) <= _LONGEST_TYPE else None
+    essence = _ALIASES.get(found[1].lower(), found[1].lower()) if found else ""
+    if not found or essence not in _KNOWN:
+        return None, f"this type cannot be attached; those that can: {', '.join(sorted(_KNOWN))}"
+    pairs = [pair.partition("=") for pair in found[2].replace('"', "").lower().split(";")[1:]]
+    parameters = {name.strip(): value.strip() for name, _, value in pairs}
+    is_text = essence.startswith("text/")
+    if is_text and parameters.pop("charset", "utf-8") not in {"utf-8", "us-ascii"}:
+        return None, "text must be UTF-8"
+    method = parameters.pop("method", "") if essence == "text/calendar" else ""
+    if parameters or (method and method not in _METHODS):
+        return None, "no parameters but the charset of text and the method of a calendar (RFC 5546)"
+    extensions, problem_in = _KNOWN[essence]
+    full = essence + ("; charset=utf-8" if is_text else "") + (f"; method={method.upper()}" if method else "")
+    return FileType(declared=full, extensions=frozenset(extensions.split()), problem_in=problem_in), None
+
+
+def _begins_like(essence: str, then: bytes = b"", at: int = 0) -> _Problem:
+    """Whether the library that knows beginnings knows this one as such a type, and whether `then` follows at `at`."""
+
+    def problem(data: bytes) -> str | None:
+        is_one = any(match.mime_type == essence for match in _matches(data)) and data.startswith(then, at)
+        return None if is_one else f"the content is not {essence}"
+
+    return problem
+
+
+def _matches(data: bytes) -> list[puremagic.PureMagicWithConfidence]:
+    try:
+        return puremagic.magic_string(data)
+    except (puremagic.PureError, ValueError):  # nothing known, or nothing there
+        return []
+
+
+def _text(beginning: str = "") -> _Problem:
+    """Whether it is text, in UTF-8, of which no program makes more than text."""
+    begins = re.compile(b"(?:\xef\xbb\xbf)?" + beginning.encode(), re.IGNORECASE)
+
+    def problem(data: bytes) -> str | None:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return "text must be UTF-8"
+        if b"\x00" in data:
+            return "text has no NUL"
+        if _MARKUP.match(data[:_BEGINNING]) or any(
+            match.mime_type in _NOT_TEXT and match.confidence >= _SURE for match in _matches(data)
+        ):
+            return "the content is of another type, which would be shown or run"
+        return None if begins.match(data) else "the content does not begin like one of this type"
+
+    return problem
+
+
+def _zip(data: bytes) -> str | None:
+    names = _names_in(data)
+    if names is None:
+        return "the content is not a ZIP archive whose contents can be listed"
+    for name in names:
+        _, dot, extension = name.lower().rpartition("/")[2].rstrip(". ").rpartition(".")
+        if (dot and extension in EXECUTABLE | _ARCHIVES) or ".." in name.split("/"):
+            return f"the archive contains {name[:100]!r}"
+    return None
+
+
+def _office(folder: str) -> _Problem:
+    """Office Open XML: an archive with the folder of that application, and without macros."""
+
+    def problem(data: bytes) -> str | None:
+        names = _names_in(data) or []
+        if "[Content_Types].xml" not in names or not any(name.startswith(folder) for name in names):
+            return "the content is not of this type"
+        has_macros = any(name.lower().endswith("vbaproject.bin") for name in names)
+        return "the document has macros" if has_macros else None
+
+    return problem
+
+
+def _open_document(kind: str) -> _Problem:
+    """OpenDocument: an archive whose first file says what it is (ODF 1.3 part 2, §3.3), and without macros."""
+    expected = b"mimetype" + f"application/vnd.oasis.opendocument.{kind}".encode() + b"PK"
+
+    def problem(data: bytes) -> str | None:
+        names = _names_in(data)
+        if names is None or not data.startswith(expected, _LOCAL_NAME):
+            return "the content is not of this type"
+        has_macros = any(name.startswith(("Basic/", "Scripts/")) for name in names)
+        return "the document has macros" if has_macros else None
+
+    return problem
+
+
+def _names_in(data: bytes) -> list[str] | None:
+    """The names in a ZIP archive's directory, or None if it has none that every program would read alike."""
+    end = data.rfind(b"PK\x05\x06", -(_END.size + _LONGEST_COMMENT))
+    if not data.startswith(b"PK\x03\x04") or end < 0 or end + _END.size > len(data):
+        return None
+    *_, count, size, start, comment = _END.unpack_from(data, end)
+    if start + size != end or end + _END.size + comment != len(data) or count > MOST_ENTRIES:
+        return None
+    names = []
+    for _ in range(count):
+        if start + _ENTRY.size > end:
+            return None
+        mark, *numbers = _ENTRY.unpack_from(data, start)
+        if mark != b"PK\x01\x02":
+            return None
+        name, extra, remark = numbers[9:12]
+        start += _ENTRY.size
+        names.append(data[start : start + name].decode(errors="replace").replace("\\", "/"))
+        start += name + extra + remark
+    return names if start == end else None
+
+
+_OOXML = "application/vnd.openxmlformats-officedocument"
+_ODF = "application/vnd.oasis.opendocument"
+_KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
+    "application/json": ("json geojson", _text(r'\s*[\[{"0-9tfn-]')),
+    "application/pdf": ("pdf", _begins_like("application/pdf")),
+    "application/xml": ("xml", _text(r"\s*<")),
+    "application/zip": ("zip", _zip),
+    "image/gif": ("gif", _begins_like("image/gif")),
+    "image/jpeg": ("jpg jpeg jpe jfif", _begins_like("image/jpeg")),
+    "image/png": ("png", _begins_like("image/png")),
+    "image/webp": ("webp", _begins_like("image/webp", b"WEBP", 8)),
+    "text/calendar": ("ics", _text("BEGIN:VCALENDAR")),
+    "text/csv": ("csv", _text()),
+    "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _text()),
+    "text/vcard": ("vcf", _text("BEGIN:VCARD")),
+    "text/xml": ("xml", _text(r"\s*<")),
+    f"{_OOXML}.wordprocessingml.document": ("docx", _office("word/")),
+    f"{_OOXML}.spreadsheetml.sheet": ("xlsx", _office("xl/")),
+    f"{_OOXML}.presentationml.presentation": ("pptx", _office("ppt/")),
+    f"{_ODF}.text": ("odt", _open_document("text")),
+    f"{_ODF}.spreadsheet": ("ods", _open_document("spreadsheet")),
+    f"{_ODF}.presentation": ("odp", _open_document("presentation")),
+}
+"""Type → its extensions, and what is wrong with data that are said to be of it."""

@@ -1,0 +1,109 @@
+"""Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import select
+
+from notifier.db.engine import Database
+from notifier.db.tables import Attempt, columns
+from notifier.errors import Fault, InvalidRequestError, NotifierError
+from notifier.notification import compose, find, load, octets
+from notifier.notification.load import Delivery
+from notifier.notification.recipients import RecipientPolicy
+from notifier.notification.write import Draft
+from notifier.outcomes import OutcomeName
+from notifier.rendering.job import Attachment, Job, RenderFault, Shown
+from notifier.rendering.source import TemplateSource
+
+_attempt = columns(Attempt)
+
+
+class UnrenderableError(NotifierError):
+    """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
+
+
+class Renderer(Protocol):
+    """What makes a mail of a job."""
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
+        """The mail that the job would be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentView:
+    """A mail, part by part and as a whole."""
+
+    subject: str
+    html: str | None
+    text: str
+    attachments: list[dict[str, Any]]
+    source: bytes  # all of it, as a relay is given it
+    sha256: str  # of the source
+    identical: bool | None  # to what was sent last; None: nothing was
+
+
+class Previewer:
+    """Makes mails that nobody sends."""
+
+    def __init__(self, database: Database, renderer: Renderer, policy: RecipientPolicy) -> None:
+        self._database = database
+        self._renderer = renderer
+        self._policy = policy
+        self._sources = load.Sources(database)
+
+    async def stored(self, service_id: UUID, id_: UUID) -> ContentView:
+        """The mail of a service's notification. Raises `NotFoundError`, `UnrenderableError`."""
+        async with self._database.read() as connection:
+            await find.one(connection, service_id, id_)
+            delivery = (await load.deliveries(connection, [id_]))[id_]
+            sent = await connection.execute(
+                select(_attempt.sha256)
+                .where(_attempt.notification_id == id_, _attempt.outcome != OutcomeName.DEFERRED)
+                .order_by(_attempt.id.desc())
+                .limit(1)
+            )
+            digest: bytes | None = sent.scalar_one_or_none()
+        files = await octets.attachments(self._database, delivery.attachments)
+        if files is None:
+            raise UnrenderableError(str(compose.ATTACHMENT_GONE))
+        shown = await self._made(delivery, files)
+        if isinstance(shown, RenderFault):
+            raise UnrenderableError(str(shown))
+        return _view(shown, delivery.attachments, digest)
+
+    async def drafted(self, draft: Draft) -> ContentView:
+        """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
+        files = [
+            Attachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
+            for f in draft.files
+        ]
+        delivery = load.drafted(draft)
+        shown = await self._made(delivery, files)
+        if isinstance(shown, RenderFault):
+            raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
+        return _view(shown, delivery.attachments, None)
+
+    async def _made(self, delivery: Delivery, files: Sequence[Attachment]) -> Shown | RenderFault:
+        job = compose.job(delivery, self._policy, files)
+        pinned = delivery.template_version_id
+        sources = await self._sources.of([pinned]) if pinned is not None else {}
+        if job.version is not None and job.version not in sources:
+            return compose.VERSION_GONE
+        return await self._renderer.preview(job, sources)
+
+
+def _view(shown: Shown, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
+    digest = hashlib.sha256(shown.wire).digest()
+    return ContentView(
+        subject=shown.subject,
+        html=shown.html,
+        text=shown.text,
+        attachments=attachments,
+        source=shown.wire,
+        sha256=digest.hex(),
+        identical=digest == sent if sent else None,
+    )

@@ -1,0 +1,195 @@
+"""Many notifications in one request: checked in slices, so that others are served meanwhile, and written in chunks.
+
+Each is answered for itself, under its own idempotency key. Without a database error all of it is written or, when one
+fault is to refuse all, nothing; after an error in the middle a repetition with the same keys writes the rest.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+from notifier.auth.keys import Caller
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.db.tables import Batch
+from notifier.db.unavailable import unavailable_as_such
+from notifier.errors import (
+    Fault,
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    LockTimeoutError,
+    NotifierError,
+)
+from notifier.ids import new_id
+from notifier.notification import octets
+from notifier.notification.check import Wanted
+from notifier.notification.submit import Submitter
+from notifier.notification.write import (
+    Draft,
+    Earlier,
+    Idempotency,
+    Key,
+    Refused,
+    Submitted,
+    find_earlier,
+)
+
+SLICE_SECONDS = 0.002  # of work until everybody else has a turn
+TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
+BEGIN_SECONDS = 2.5  # longest; the driver takes two more to let go of a server that hangs
+CHUNK = 100  # rows of one commit: small enough that other requests get in between
+Thing = TypeVar("Thing")
+Answer = Submitted | list[Fault]
+"""What became of one notification; its faults point into it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A batch as it is asked for."""
+
+    items: Iterable["Item"]  # may parse as it is read
+    key: str | None  # that of the whole: a repetition goes on with the same batch
+    reject_all: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One notification of a batch, as far as parsing went."""
+
+    wanted: Wanted
+    faults: list[Fault]
+    idempotency: Idempotency | None
+
+
+class BatchRejectedError(NotifierError):
+    """A notification of the batch has faults, so none was written."""
+
+    def __init__(self, faults: dict[int, list[Fault]]) -> None:
+        self.faults = faults  # by index
+        super().__init__()
+
+
+class BatchSubmitter:
+    """Takes batches in."""
+
+    def __init__(
+        self,
+        database: Database,
+        submitter: Submitter,
+        clock: Clock,
+        write_all: Callable[[Sequence[Draft]], Awaitable[Sequence[Submitted | Refused | BaseException]]],
+    ) -> None:
+        self._database = database
+        self._submitter = submitter
+        self._clock = clock
+        self._write_all = write_all  # commits before it returns
+        self._lane = asyncio.Lock()  # one chunk at a time, whoever's: single requests always find room beside it
+
+    async def submit(self, caller: Caller, wish: Wish) -> tuple[UUID, list[Answer]]:
+        """The batch, and one answer for each item, in order.
+
+        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written, and
+        `DatabaseUnavailableError` when the first chunks may have been written and the others not.
+        """
+        batch_id = uuid5(caller.service_id, wish.key) if wish.key is not None else new_id()
+        parsed = [item async for item in _in_slices(wish.items)]
+        earlier = await self._earlier(caller, parsed)
+        checked = [await self._checked(caller, item, earlier, batch_id) async for item in _in_slices(parsed)]
+        for index in _reused(parsed):
+            checked[index] = _answer(IdempotencyKeyReusedError())
+        refused = {index: one for index, one in enumerate(checked) if isinstance(one, list)}
+        if wish.reject_all and refused:
+            raise BatchRejectedError(refused)
+        drafts = [one for one in checked if isinstance(one, Draft)]
+        if not drafts and (known := _common([one for one in checked if isinstance(one, Submitted)])):
+            batch_id = known
+        else:
+            await self._begin(caller, batch_id, size=len(parsed))
+        written = await self._written(drafts)
+        return batch_id, [next(written) if isinstance(one, Draft) else one for one in checked]
+
+    async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
+        """Write the batch itself, unless it is there."""
+        row = {"id": batch_id, "service_id": caller.service_id, "created_by": caller.actor, "size": size}
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(Batch).values(row | {"created_at": self._clock.now()}).on_conflict_do_nothing()
+        with unavailable_as_such():
+            async with asyncio.timeout(BEGIN_SECONDS), self._database.write() as connection:
+                await connection.execute(statement)
+
+    async def _earlier(self, caller: Caller, items: Sequence[Item]) -> dict[Key, Earlier]:
+        """What earlier requests with these keys led to."""
+        keys = {item.idempotency.key for item in items if item.idempotency}
+        if not keys:
+            return {}
+        async with self._database.read() as connection:
+            earlier = await find_earlier(connection, caller.service_id, keys)
+        return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
+
+    async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID) -> Answer | Draft:
+        if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
+            return _answer(known.replayed(item.idempotency.request_hash))
+        try:
+            return await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults, batch_id=batch_id)
+        except InvalidRequestError as error:
+            return list(error.faults)
+
+    async def _written(self, drafts: Sequence[Draft]) -> Iterator[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(drafts), CHUNK):
+            chunk = drafts[start : start + CHUNK]
+            for draft in chunk:
+                await octets.keep(self._database, draft.files, self._clock.now())
+            async with self._lane:
+                results = await self._write_all(chunk)
+            answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]
+        return iter(answers)
+
+
+def _common(replayed: Sequence[Submitted]) -> UUID | None:
+    """The batch that all of these were written by, if it was one."""
+    batches = {one.batch_id for one in replayed}
+    return batches.pop() if len(batches) == 1 else None
+
+
+def _reused(items: Sequence[Item]) -> set[int]:
+    """Those whose key stands before a different notification of the same batch."""
+    seen: dict[str, bytes] = {}
+    return {
+        index
+        for index, item in enumerate(items)
+        if item.idempotency
+        and seen.setdefault(item.idempotency.key, item.idempotency.request_hash) != item.idempotency.request_hash
+    }
+
+
+def _answer(result: Submitted | BaseException, draft: Draft | None = None) -> Answer:
+    """The result of a write; raises it if it is not about this notification alone."""
+    if isinstance(result, LockTimeoutError) and draft is not None and draft.key is not None:
+        result = IdempotencyInProgressError()
+    match result:
+        case Submitted():
+            return result
+        case IdempotencyKeyReusedError():
+            return [Fault("", "idempotency_key_reused", str(result))]
+        case IdempotencyInProgressError():
+            return [Fault("", "idempotency_in_progress", str(result))]
+        case _:
+            raise result
+
+
+async def _in_slices(things: Iterable[Thing]) -> AsyncIterator[Thing]:
+    """The things; after each slice of work that is done with them, everybody else has a turn."""
+    until = time.perf_counter() + SLICE_SECONDS
+    for thing in things:
+        yield thing
+        if time.perf_counter() > until:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            until = time.perf_counter() + SLICE_SECONDS

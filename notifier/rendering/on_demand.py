@@ -1,0 +1,29 @@
+"""A rendering pool for those who rarely need one: its child is started when first asked, and is not the sender's."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from notifier.rendering.job import Job, RenderFault, Shown
+from notifier.rendering.pool import RenderingPool
+from notifier.rendering.source import TemplateSource
+
+
+class PoolOnDemand:
+    """Shows mails; whoever made it closes it."""
+
+    def __init__(self) -> None:
+        self._pool: RenderingPool | None = None
+        self._starting = asyncio.Lock()
+        self._running = AsyncExitStack()
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
+        """The mail that the job would be."""
+        async with self._starting:
+            if self._pool is None:
+                self._pool = await self._running.enter_async_context(RenderingPool())
+        return await self._pool.preview(job, sources)
+
+    async def close(self) -> None:
+        """End the child, if there is one."""
+        await self._running.aclose()

@@ -1,0 +1,87 @@
+"""An operator at the terminal: which addresses are not mailed, and the change of that."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import marketing, process
+from parts.installation import Installation
+
+from notifier.ids import new_id
+
+
+class Terminal:
+    """Commands in the environment of an installation."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self._env = process.environment(folder, DATABASE_URL=installation.settings.effective_database_url)
+
+    async def run(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, what it says, what it complains about."""
+        ran = await asyncio.to_thread(process.run, "suppressions", *words, env=self._env, check=False)
+        return ran.returncode, ran.stdout, ran.stderr
+
+    async def rows(self, *words: str) -> list[dict[str, Any]]:
+        """What a command says with `--json`."""
+        code, said, complaint = await self.run(*words, "--json")
+        assert code == 0, complaint
+        rows: list[dict[str, Any]] = json.loads(said)
+        return rows
+
+
+@pytest.fixture
+def terminal(installation: Installation, tmp_path: Path) -> Terminal:
+    return Terminal(installation, tmp_path)
+
+
+async def test_add_list_and_lift(installation: Installation, terminal: Terminal) -> None:
+    """For one service or for all; by id or by address; each in the audit of whom it concerns."""
+    for_all = await terminal.rows("add", "Bob@Bücher.example", "--detail", "a\n\x1b[31mletter")
+    (mine,) = await terminal.rows(
+        "add", "bob@example.com", "--service", "shop", "--scope", "marketing", "--expires-at", "2099-01-01"
+    )
+    assert await terminal.rows("list") == for_all
+    assert for_all[0]["address"] == "bob@xn--bcher-kva.example"
+    assert for_all[0]["by"].startswith("operator:")
+    assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [mine]
+    assert (mine["scope"], mine["reason"], mine["until"]) == ("marketing", "requested", "2099-01-01T00:00:00Z")
+    code, shown, _ = await terminal.run("list")
+    assert (code, "\x1b" in shown, len(shown.splitlines())) == (0, False, 2)
+
+    assert await terminal.rows("lift", mine["id"], "--comment", "asked bob@example.com") == [mine]
+    assert await terminal.rows("lift", "bob@bücher.example") == for_all
+    assert await terminal.rows("list") == await terminal.rows("list", "--service", "shop") == []
+    async with (
+        installation.base() as parts,
+        installation.client(parts, await marketing.key(parts, "shop")) as shop,
+    ):
+        entries = (await shop.get("/v1/audit")).json()["entries"]
+    assert [(one["action"], one["object_id"]) for one in entries] == [
+        ("suppression.lifted", mine["id"]),
+        ("suppression.added", mine["id"]),
+    ]
+    assert entries[0]["actor"] == for_all[0]["by"]
+    assert entries[0]["after"] == {"comment": "asked [address]"}
+
+
+async def test_wrong_use_is_named(terminal: Terminal) -> None:
+    """What is no address, no id, no scope, or over: exit 2. Nothing to lift, no such service: exit 1, and one line."""
+    for words in (
+        ("add", "bob"),
+        ("add", "bob@example.com", "--scope", "some"),
+        ("add", "bob@example.com", "--expires-at", "2020-01-01"),
+        ("add", "bob@example.com", "--detail", "x" * 1001),
+        ("lift", "17"),
+        ("list", "--address", "bob"),
+    ):
+        assert (await terminal.run(*words))[0] == 2, words
+    assert await terminal.run("lift", "bob@example.com") == (
+        1,
+        "",
+        "notifier: the instance has no suppression of bob@example.com\n",
+    )
+    assert (await terminal.run("lift", str(new_id())))[0] == 1
+    assert await terminal.run("list", "--service", "none") == (1, "", "notifier: there is no service named 'none'\n")
+    assert await terminal.rows("list") == []

@@ -1,0 +1,60 @@
+"""Every route that changes something tells the audit, but for those named here with a reason."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from parts.installation import Installation
+
+from notifier import wiring
+from notifier.api.audited import Audited, asks
+
+CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
+EXCEPT = {
+    ("POST", "/v1/notifications"): "the notification itself says who submitted it and when, and it is the busy one",
+    ("POST", "/v1/notifications/batch"): "the same, a thousand times",
+}
+
+
+def _flat(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    """The routes of the API, also those of included routers."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif hasattr(route, "original_router"):
+            yield from _flat(route.original_router.routes)
+
+
+def _silent(app: FastAPI) -> set[tuple[str, str]]:
+    """The routes that change something and do not ask for the audit."""
+    return {
+        (method, route.path)
+        for route in _flat(app.routes)
+        for method in (route.methods or set()) & CHANGING
+        if not asks(route.dependant)
+    }
+
+
+async def test_every_route_that_changes_something_is_audited(installation: Installation, parts: wiring.Base) -> None:
+    """Who adds a route asks for `Audited`, or says here why not; an exception that is none any more is a fault too."""
+    app = wiring.api(parts)
+    assert _silent(app) == set(EXCEPT)
+    asking = {route.path for route in _flat(app.routes) if asks(route.dependant)}
+    assert "/v1/suppressions/{suppression_id}" in asking
+
+
+def test_a_route_that_does_not_ask_is_found() -> None:
+    """The guard sees one that was forgotten, and one that asks."""
+    app = FastAPI()
+
+    @app.delete("/forgotten")
+    async def forgotten() -> None:
+        """Changes something behind everybody's back."""
+
+    @app.post("/asks")
+    async def asking(audited: Audited) -> None:
+        """Says what it does."""
+        audited.nothing()
+
+    assert _silent(app) == {("DELETE", "/forgotten")}

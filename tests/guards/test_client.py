@@ -1,0 +1,125 @@
+"""The client stands alone: it imports nothing of Notifier but itself, and works where only its two libraries are."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from integration.client.server import Server, answer
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "notifier" / "client"
+NEEDED = ("httpx2", "standardwebhooks")
+PRODUCER = "producer"  # the caller's half of the outbox has needs of its own
+SEND = """
+import asyncio, json, sys
+sys.path.insert(0, sys.argv[1])
+from notifier.client import AsyncNotifier, Notifier, WebhookVerifier
+
+async def send(url):
+    async with AsyncNotifier(url=url, key="ntf_live_x") as notifier:
+        return (await notifier.send(to="ada@example.com", template="welcome")).id
+
+with Notifier(url=sys.argv[2], key="ntf_live_x") as notifier:
+    ids = [notifier.send(to="ada@example.com", template="welcome").id, asyncio.run(send(sys.argv[2]))]
+WebhookVerifier("whsec_c2VjcmV0c2VjcmV0")
+print(json.dumps({"ids": ids, "loaded": sorted({name.partition(".")[0] for name in sys.modules})}))
+"""
+
+
+def _modules() -> list[Path]:
+    return [
+        path for path in sorted(PACKAGE.rglob("*.py")) if not path.relative_to(PACKAGE).parts[0].startswith(PRODUCER)
+    ]
+
+
+def _imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_the_client_imports_only_itself_and_its_libraries() -> None:
+    """Nothing of Notifier but its version, and besides the standard library httpx2 and standardwebhooks."""
+    imported = set().union(*(_imported(path) for path in _modules()))
+    ours = {name for name in imported if name.split(".")[0] == "notifier"}
+    assert {name for name in ours if not name.startswith("notifier.client.")} <= {
+        "notifier.__version__",
+        "notifier.client",
+    }
+    others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
+    assert others == set(NEEDED)
+
+
+def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
+    """The distributions, and those that they need here, without extras."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            needs = [Requirement(text) for text in metadata.requires(name) or []]
+            waiting += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def _place(folder: Path) -> None:
+    """Links to Notifier and to the modules of those distributions, and to nothing else."""
+    folder.mkdir()
+    (folder / "notifier").symlink_to(ROOT / "notifier")
+    for name in _with_what_it_requires(NEEDED):
+        distribution = metadata.distribution(name)
+        tops = {file.parts[0] for file in distribution.files or [] if file.parts[0] not in {"..", "__pycache__"}}
+        for top in tops:
+            target = folder / top
+            if not target.exists():
+                target.symlink_to(Path(str(distribution.locate_file(top))))
+
+
+def _alone(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python that sees its standard library and the folder: neither this environment nor the user's."""
+    command = [sys.executable, "-I", "-S", "-W", "error", "-c", program, str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Path:
+    """A place that has the client and its two libraries with what those need."""
+    _place(tmp_path / "packages")
+    return tmp_path / "packages"
+
+
+def test_it_sends_where_only_its_libraries_are(alone: Path) -> None:
+    """Both clients send from a Python that has nothing else, and load nothing else of Notifier."""
+    sent = {"id": "1", "status": "queued", "created_at": "2026-01-31T12:00:00Z"}
+    with Server(answer(202, sent)) as server:
+        done = _alone(alone, SEND, server.url)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["ids"] == ["1", "1"]
+    assert {"pydantic", "sqlalchemy", "fastapi", "structlog", "tenacity"}.isdisjoint(told["loaded"])
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("library", ["pydantic", "sqlalchemy", "structlog", "tenacity", "msgspec"])
+def test_the_place_has_nothing_else(alone: Path, library: str) -> None:
+    """The test above can fail: what Notifier has besides cannot be imported there."""
+    done = _alone(alone, f"import sys; sys.path.insert(0, sys.argv[1]); import {library}")
+    assert re.search(f"No module named '{library}'", done.stderr)
+
+
+def test_importing_it_does_nothing(alone: Path) -> None:
+    """No environment is needed, nothing is printed, and no event loop library of the server comes along."""
+    done = _alone(alone, "import sys; sys.path.insert(0, sys.argv[1]); import notifier.client; print(len(sys.modules))")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,91 @@
+"""The mail itself: rehearsed before it is accepted, looked at before and after it is sent, and why it waits."""
+
+import email.policy
+from email import message_from_bytes
+
+import httpx2
+from integration.api.refusal import Written
+from parts import caller
+from parts.installation import WELCOME, Installation
+from parts.relay import Relay
+from sqlalchemy import text
+
+from notifier import wiring
+from notifier.auth import keys
+
+
+async def _reading(installation: Installation, parts: wiring.Base) -> str:
+    """A key that may look at contents."""
+    async with parts.database.write() as connection:
+        shop = await keys.find_service(connection, "shop")
+        scopes = [keys.Scope.SEND, keys.Scope.READ, keys.Scope.CONTENT]
+        return await keys.create_key(connection, shop, scopes=scopes, now=parts.clock.now())
+
+
+async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
+    """`dry_run` answers 200 with the parts; a fault is the same 422 as without."""
+    before = await written()
+    reply = await client.post("/v1/notifications?dry_run=true", json=WELCOME)
+    assert reply.status_code == 200, reply.text
+    shown = reply.json()
+    assert (shown["dry_run"], shown["to"]) == (True, "ada@example.com")
+    assert "Ada" in shown["html"]
+    assert "Ada" in shown["text"]
+    wrong = await client.post("/v1/notifications?dry_run=true", json=WELCOME | {"variables": {}})
+    assert wrong.status_code == 422
+    assert (await client.post("/v1/notifications?dry_run=maybe", json=WELCOME)).status_code == 422
+    assert await written() == before
+
+
+async def test_what_is_shown_is_what_was_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """Before it is sent the content is a preview; afterwards it says that these very octets were sent."""
+    key = await _reading(installation, parts)
+    async with installation.client(parts, key) as client:
+        path = await caller.submit(client, cc=["bob@example.com"])
+        before = (await client.get(f"{path}/content")).json()
+        async with wiring.sender(parts):
+            await caller.until(client, path, "sent")
+        after = (await client.get(f"{path}/content")).json()
+        source = await client.get(f"{path}/content", params={"format": "eml"})
+    assert (before["identical"], after["identical"]) == (None, True)
+    assert before["sha256"] == after["sha256"]
+    assert source.headers["content-type"] == "message/rfc822"
+    parsed = message_from_bytes(source.content, policy=email.policy.default)
+    assert (parsed["To"], parsed["Cc"]) == ("ada@example.com", "bob@example.com")
+    assert {mail.data.rstrip(b"\r\n") for mail in await relay.wait_for(2)} == {source.content.rstrip(b"\r\n")}
+
+
+async def test_content_needs_its_scope(client: httpx2.AsyncClient) -> None:
+    """It may hold what only the recipient should read, such as a link that resets a password."""
+    path = await caller.submit(client)
+    assert (await client.get(f"{path}/content")).status_code == 403
+
+
+async def test_why_a_scheduled_mail_waits(client: httpx2.AsyncClient) -> None:
+    """Its time is ahead; the next try is then."""
+    path = await caller.submit(client, send_at="2026-12-20T08:00:00Z")
+    told = (await client.get(f"{path}/explain")).json()
+    assert (told["status"], told["waiting"], told["next_attempt_at"]) == ("scheduled", True, "2026-12-20T08:00:00Z")
+    assert ("scheduled", "2026-12-20T08:00:00Z") in {(one["code"], one["until"]) for one in told["because"]}
+
+
+async def test_why_a_mail_waits_for_its_relay(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """While the relay is out of reach it says so, and no longer once it is back."""
+    await relay.stop()
+    async with installation.client(parts) as client, wiring.sender(parts) as sender:
+        path = await caller.submit(client)
+        await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        codes: set[str] = set()
+        while "circuit_open" not in codes:
+            codes = {one["code"] for one in (await client.get(f"{path}/explain")).json()["because"]}
+    async with parts.database.read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM relay_state"))).scalar_one() == 0
+
+
+async def test_what_has_ended_waits_for_nothing(client: httpx2.AsyncClient) -> None:
+    """It says how it ended."""
+    path = await caller.submit(client)
+    await client.post(f"{path}/cancel")
+    told = (await client.get(f"{path}/explain")).json()
+    assert (told["waiting"], told["next_attempt_at"]) == (False, None)
+    assert [(one["code"], one["detail"]) for one in told["because"]] == [("ended", "it is cancelled")]

@@ -1,0 +1,43 @@
+"""A client of either kind behind one face, so that each test runs with the blocking and the async one."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from notifier.client import AsyncNotifier, Notifier, RetryPolicy
+
+QUICK = RetryPolicy(tries=4, seconds=10.0, first_wait=0.01, longest_wait=0.05)
+KEY = "ntf_live_" + "s3cr3t" * 6
+
+
+class Client:
+    """A client of either kind; iterators come back as lists."""
+
+    def __init__(self, inner: Notifier | AsyncNotifier) -> None:
+        self.inner = inner
+
+    async def __call__(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method; `suppressions.list` is one of a part."""
+        method: Any = self.inner
+        for part in name.split("."):
+            method = getattr(method, part)
+        if isinstance(self.inner, Notifier):
+            return await asyncio.to_thread(_whole, method, args, kwargs)
+        result = method(*args, **kwargs)
+        return [item async for item in result] if hasattr(result, "__aiter__") else await result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if isinstance(self.inner, Notifier):
+            self.inner.close()
+        else:
+            await self.inner.aclose()
+
+
+def _whole(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    result = method(*args, **kwargs)
+    return list(result) if hasattr(result, "__next__") else result
+
+
+Connect = Callable[..., Client]
+"""Makes a client for a URL; what else it is given goes to the client."""

@@ -1,0 +1,175 @@
+"""Against the real API on both databases: send, replay, batches, look, list, change, and each kind of refusal."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from integration.client.both import Client, Connect
+from parts import caller
+from parts.installation import Installation
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.client import (
+    AuthenticationError,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    Notification,
+    PermissionDeniedError,
+    Status,
+)
+from notifier.ids import new_id
+from notifier.states import Status as Stored
+
+WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+
+
+@pytest.fixture
+def shop(connect: Connect, api: str, installation: Installation) -> Client:
+    """The shop's client."""
+    return connect(api, installation.keys.shop)
+
+
+async def _stored(parts: wiring.Base, shop: Client, status: Stored) -> str:
+    """The id of a notification that has come to this status."""
+    sent = await shop("send", to="ada@example.com", **WELCOME)
+    await caller.set_notification(parts.database, sent.id, status=status)
+    return str(sent.id)
+
+
+async def test_a_mail_is_sent_and_looked_at(shop: Client, relay: Relay, parts: wiring.Base, api: str) -> None:
+    """From `send` to what the relay said, with the events in order."""
+    begun = datetime.now(UTC)
+    sent = await shop("send", to="ada@example.com", locale="fr", priority="high", reply_to=None, **WELCOME)
+    assert (sent.status, sent.replayed) == (Status.QUEUED, False)
+    assert begun - timedelta(seconds=1) <= sent.created_at <= datetime.now(UTC) + timedelta(seconds=1)
+    async with wiring.sender(parts):
+        await _until(shop, sent.id, Status.SENT)
+    found: Notification = await shop("get", sent.id)
+    assert (found.to, found.template, found.locale, found.priority) == ("ada@example.com", "welcome", "fr", "high")
+    assert (found.attempts[0].code, found.attempts[0].outcome, found.attempts[0].number) == (250, "accepted", 1)
+    assert [event.kind for event in await shop("events", sent.id)] == ["accepted", "attempt", "sent"]
+    assert relay.bodies == ["ada@example.com"]
+
+
+async def _until(shop: Client, id_: str, status: Status) -> None:
+    """Return once the notification has the status; the API offers nothing to wait on."""
+    async with asyncio.timeout(15):
+        while (await shop("get", id_)).status != status:  # noqa: ASYNC110 - the sender moves it on
+            await asyncio.sleep(0.02)
+
+
+async def test_the_same_key_is_the_same_mail(shop: Client) -> None:
+    """A repeated key is answered from the first; with another body it is refused."""
+    first = await shop("send", to="ada@example.com", idempotency_key="order-1", **WELCOME)
+    second = await shop("send", to="ada@example.com", idempotency_key="order-1", **WELCOME)
+    assert (second.id, second.replayed, first.replayed) == (first.id, True, False)
+    with pytest.raises(InvalidRequestError) as caught:
+        await shop("send", to="bob@example.com", idempotency_key="order-1", **WELCOME)
+    assert (caught.value.status, caught.value.code) == (422, "idempotency_key_reused")
+    third = await shop("send", to="ada@example.com", **WELCOME)
+    assert third.id != first.id
+
+
+async def test_every_fault_is_told_with_its_place(shop: Client) -> None:
+    """One error with all faults, and a message that a person understands."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await shop("send", to="nobody", template="welcome", variables={"name": "Ada"}, colour="red")
+    told = {(fault.pointer, fault.code) for fault in caught.value.errors}
+    assert told == {
+        ("/to", "invalid_address"),
+        ("/variables/product", "missing_variable"),
+        ("/colour", "unknown_field"),
+    }
+    assert str(caught.value).startswith("422 invalid_request: ")
+    assert caught.value.request_id
+    assert caught.value.request_id in str(caught.value)
+
+
+async def test_a_batch_with_defaults(shop: Client) -> None:
+    """A result for each in their order; a repeated batch with the same key is replayed."""
+    items = [{"to": f"user{number}@example.com", "variables": {"name": str(number)}} for number in range(3)]
+    defaults = {"template": "welcome", "variables": {"product": "Larkspur"}, "from_": "shop@shop.example"}
+    first = await shop("send_batch", items, defaults=defaults, idempotency_key="newsletter")
+    again = await shop("send_batch", items, defaults=defaults, idempotency_key="newsletter")
+    assert [result.index for result in first.results] == [0, 1, 2]
+    assert [result.id for result in again.accepted] == [result.id for result in first.accepted]
+    assert [result.replayed for result in first.results + again.results] == [False] * 3 + [True] * 3
+    assert (await shop("get", first.results[2].id)).to == "user2@example.com"
+
+
+async def test_a_batch_with_faults(shop: Client) -> None:
+    """Skipped, the good ones are accepted and the bad say why; else all are refused with places in the whole."""
+    items = [{"to": "ada@example.com", **WELCOME}, {"to": "nobody", **WELCOME}]
+    batch = await shop("send_batch", items, on_error="skip_invalid")
+    assert [result.index for result in batch.accepted] == [0]
+    refused = batch.refused[0]
+    assert (refused.index, refused.id, refused.error.code) == (1, None, "invalid_address")
+    assert refused.error.errors[0].pointer == "/notifications/1/to"
+    with pytest.raises(InvalidRequestError) as caught:
+        await shop("send_batch", items)
+    assert caught.value.errors[0].pointer == "/notifications/1/to"
+
+
+async def test_the_list_goes_over_all_pages(shop: Client) -> None:
+    """Newest first, none twice and none missing, however small a page is; one page says where the next begins."""
+    sent = [(await shop("send", to=f"user{number}@example.com", **WELCOME)).id for number in range(5)]
+    assert [one.id for one in await shop("list", limit=2)] == sent[::-1]
+    page = await shop("page", limit=2)
+    assert ([one.id for one in page.items], page.next) == (sent[:2:-1], sent[3])
+    assert [one.id for one in await shop("list", before=page.next)] == sent[2::-1]
+
+
+async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:
+    """Cancelled twice is cancelled, and the comment is kept."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    sent = await shop("send", to="ada@example.com", send_at=later, **WELCOME)
+    assert sent.status == Status.SCHEDULED
+    for _ in range(2):
+        cancelled = await shop("cancel", sent.id, comment="sold out")
+        assert (cancelled.status, cancelled.send_at) == (Status.CANCELLED, later)
+    last = (await shop("events", sent.id))[-1]
+    assert (last.kind, last.detail) == ("cancelled", "sold out")
+
+
+async def test_retry_and_resolve(shop: Client, parts: wiring.Base) -> None:
+    """What has failed is tried again, what is unknown is decided."""
+    failed = await _stored(parts, shop, Stored.FAILED)
+    assert (await shop("retry", failed, comment="again")).status == Status.QUEUED
+    unknown = await _stored(parts, shop, Stored.UNKNOWN)
+    assert (await shop("resolve", unknown, "sent")).status == Status.SENT
+
+
+async def test_changes_that_cannot_be_made(shop: Client, parts: wiring.Base) -> None:
+    """409 is a `ConflictError` whose code says why."""
+    queued = (await shop("send", to="ada@example.com", **WELCOME)).id
+    sent = await _stored(parts, shop, Stored.SENT)
+    for call, code in (
+        (("retry", queued), "not_retryable"),
+        (("resolve", queued, "failed"), "not_unknown"),
+        (("cancel", sent), "already_ended"),
+    ):
+        with pytest.raises(ConflictError) as caught:
+            await shop(*call)
+        assert (caught.value.status, caught.value.code) == (409, code)
+    with pytest.raises(InvalidRequestError):
+        await shop("resolve", queued, "delivered")
+
+
+async def test_what_is_not_yours(connect: Connect, api: str, installation: Installation, shop: Client) -> None:
+    """A wrong key, a key that may only read, another service's notification, and none."""
+    sent = (await shop("send", to="ada@example.com", **WELCOME)).id
+    with pytest.raises(AuthenticationError) as refused:
+        await connect(api, "ntf_live_wrong")("get", sent)
+    assert refused.value.code == "unauthenticated"
+    reader = connect(api, installation.keys.reader)
+    assert (await reader("get", sent)).id == sent
+    with pytest.raises(PermissionDeniedError) as denied:
+        await reader("cancel", sent)
+    assert denied.value.code == "insufficient_scope"
+    for client, id_ in ((connect(api, installation.keys.other), sent), (shop, new_id())):
+        with pytest.raises(NotFoundError) as missing:
+            await client("get", id_)
+        assert missing.value.code == "not_found"

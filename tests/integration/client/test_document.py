@@ -1,0 +1,95 @@
+"""docs/client.md tells the truth: its blocks run against the real API, and its words are the client's."""
+
+import asyncio
+import contextlib
+import io
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts.installation import Installation
+from standardwebhooks import Webhook
+
+import notifier.client
+from notifier.client import Notifier, NotifierClientError, RetryPolicy
+
+PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SEND, ASYNC, BATCH, ERRORS, FILES, WEBHOOK = range(6)
+
+
+def _run(block: str) -> tuple[str, dict[str, Any]]:
+    """What a block prints, and the names that it leaves."""
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block, "docs/client.md", "exec"), names)
+    return printed.getvalue(), names
+
+
+@pytest.fixture
+def _environment(monkeypatch: pytest.MonkeyPatch, api: str, installation: Installation) -> None:
+    monkeypatch.setenv("NOTIFIER_URL", api)
+    monkeypatch.setenv("NOTIFIER_API_KEY", installation.keys.shop)
+
+
+@pytest.mark.usefixtures("_environment")
+async def test_the_blocks_that_call() -> None:
+    """Each runs as it stands, with the two variables set, and prints what the page says of it."""
+    assert len(BLOCKS) == WEBHOOK + 1
+    printed = [(await asyncio.to_thread(_run, BLOCKS[number]))[0] for number in (SEND, SEND, ASYNC, BATCH, ERRORS)]
+    assert printed[0].split()[1:] == ["queued", "False"]
+    assert printed[1].split() == [printed[0].split()[0], "queued", "True"]
+    assert printed[2].splitlines() == ["ada@example.com queued"] * 2
+    assert printed[3].split() == ["1", "invalid_address"]
+    assert [line.split()[:2] for line in printed[4].splitlines()] == [
+        ["/to", "invalid_address"],
+        ["/variables/product", "missing_variable"],
+    ]
+
+
+def test_the_block_about_files() -> None:
+    """An attachment is made."""
+    assert _run(BLOCKS[FILES])[1]["receipt"].content_type == "application/pdf"
+
+
+def test_the_block_that_is_told() -> None:
+    """It takes a signed message, and refuses another."""
+    names = _run(BLOCKS[WEBHOOK])[1]
+    secret = re.search(r'WebhookVerifier\("(\w+=*)"\)', BLOCKS[WEBHOOK])
+    assert secret is not None
+    body = '{"type": "notification.sent", "timestamp": "2026-01-31T12:00:00Z", "data": {}}'
+    at = datetime.fromtimestamp(int(time.time()), UTC)
+    headers = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret[1]).sign("evt_1", at, body),
+    }
+    assert names["told"](body.encode(), headers) == "evt_1: notification.sent"
+    with pytest.raises(notifier.client.WebhookVerificationError):
+        names["told"](body.encode() + b" ", headers)
+
+
+def test_the_page_names_every_method_and_error() -> None:
+    """And its defaults are the client's."""
+    listed = re.search(r"Both have the same methods: (.*?)\. `list`", PAGE, re.DOTALL)
+    assert listed is not None
+    named = set(re.findall(r"`([\w.|]+)`", listed[1]))
+    offered = {name for name in dir(Notifier) if not name.startswith("_")} - {"close", "perform"}
+    assert {name for name in named if "." not in name} == offered
+    with Notifier(url="http://127.0.0.1", key="x") as client:
+        for name in named:
+            part, _, methods = name.partition(".")
+            for method in methods.split("|") if methods else ():
+                assert callable(getattr(getattr(client, part), method))
+    errors = {
+        name
+        for name, kind in vars(notifier.client).items()
+        if isinstance(kind, type) and issubclass(kind, NotifierClientError)
+    }
+    assert errors == set(re.findall(r"`(\w+Error)`", PAGE))
+    policy = RetryPolicy()
+    assert f"retries=RetryPolicy(tries={policy.tries}, seconds={policy.seconds:g})" in PAGE

@@ -1,0 +1,78 @@
+"""The real API behind a wire that loses its answers: every mail is there once, and the caller is told its id."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from integration.client.both import Client, Connect
+from integration.client.server import Server, Step, answer
+from parts.installation import Installation
+
+from notifier.client import ConnectionFailedError, RetryPolicy
+
+WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+
+
+def passing_on(api: str, *, losing: bool = False) -> Step:
+    """Hand the request to the API, and its answer back; or lose the answer."""
+
+    def step(handler: Any) -> None:
+        request = handler.scripted.requests[-1]
+        kept = {name: value for name, value in request.headers.items() if name != "host"}
+        with httpx2.Client(base_url=api, trust_env=False) as wire:
+            reply = wire.request(request.method, request.path, headers=kept, content=request.body)
+        if losing:
+            handler.close_connection = True
+        else:
+            replayed = reply.headers.get("idempotent-replayed")
+            answer(reply.status_code, reply.content, **({"Idempotent-Replayed": replayed} if replayed else {}))(handler)
+
+    return step
+
+
+async def _count(connect: Connect, api: str, key: str) -> list[str]:
+    client: Client = connect(api, key)
+    return [found.to for found in await client("list")]
+
+
+async def test_a_send_whose_answer_is_lost_is_there_once(
+    connect: Connect, api: str, installation: Installation
+) -> None:
+    """Lost twice: the third request is answered from the first, though the caller gave no key."""
+    losing = passing_on(api, losing=True)
+    with Server(losing, losing, passing_on(api)) as wire:
+        shop = connect(wire.url, installation.keys.shop)
+        sent = await shop("send", to="ada@example.com", **WELCOME)
+        await shop.close()
+    assert sent.replayed
+    assert await _count(connect, api, installation.keys.shop) == ["ada@example.com"]
+
+
+async def test_a_batch_whose_answer_is_lost_is_there_once(
+    connect: Connect, api: str, installation: Installation
+) -> None:
+    """Each of its mails once, each result a replay."""
+    items = [{"to": f"user{number}@example.com", **WELCOME} for number in range(3)]
+    with Server(passing_on(api, losing=True), passing_on(api)) as wire:
+        shop = connect(wire.url, installation.keys.shop)
+        batch = await shop("send_batch", items)
+        await shop.close()
+    assert [result.replayed for result in batch.results] == [True, True, True]
+    assert sorted(await _count(connect, api, installation.keys.shop)) == [item["to"] for item in items]
+
+
+async def test_a_caller_who_gives_up_may_come_back_with_the_key(
+    connect: Connect, api: str, installation: Installation
+) -> None:
+    """The error says that it may have been done; the same key later finds the same mail."""
+    with Server(passing_on(api, losing=True)) as wire:
+        shop = connect(wire.url, installation.keys.shop, retries=RetryPolicy(tries=1))
+        with pytest.raises(ConnectionFailedError) as caught:
+            await shop("send", to="ada@example.com", idempotency_key="order-1", **WELCOME)
+        await shop.close()
+    assert caught.value.maybe_done
+    later = await connect(api, installation.keys.shop)(
+        "send", to="ada@example.com", idempotency_key="order-1", **WELCOME
+    )
+    assert later.replayed
+    assert await _count(connect, api, installation.keys.shop) == ["ada@example.com"]

@@ -1,0 +1,111 @@
+"""The audit is only added to, whoever tries, on both databases; but for an address, which can be taken out."""
+
+from uuid import UUID
+
+import pytest
+from parts.installation import Installation
+from sqlalchemy import Executable, delete, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from notifier import audit, wiring
+from notifier.audit import Action, Deed, Doer, ObjectKind
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+from notifier.db.tables import AuditEntry, columns
+from notifier.ids import new_id
+
+_entry = columns(AuditEntry)
+ADDRESS = "ada@example.com"
+OTHER_VALUES = {
+    "id": new_id(),
+    "at": text("'2020-01-01 00:00:00.000000'"),
+    "actor": "key:somebody else",
+    "service_id": new_id(),
+    "action": "notification.retried",
+    "object_kind": "suppression",
+    "object_id": "another",
+    "address": "bob@example.com",
+    "before": {"status": 1.0},  # was 1, which PostgreSQL's JSON takes for equal
+    "after": {"status": "sent"},
+    "request_id": "another",
+}
+
+
+async def _written(database: Database, address: str | None = ADDRESS) -> UUID:
+    deed = Deed(
+        action=Action.NOTIFICATION_CANCELLED,
+        object_kind=ObjectKind.NOTIFICATION,
+        object_id=new_id(),
+        service_id=new_id(),
+        address=address,
+        before={"status": 1},
+        after={"status": "cancelled"},
+    )
+    async with database.write() as connection:
+        return await audit.record(connection, deed, Doer(actor="key:17", at=SystemClock().now(), request_id="r"))
+
+
+async def _rows(database: Database) -> list[tuple[object, ...]]:
+    async with database.read() as connection:
+        return [tuple(row) for row in await connection.execute(select(*_entry).order_by(_entry.id))]
+
+
+@pytest.mark.parametrize("name", sorted(OTHER_VALUES))
+async def test_no_column_can_be_changed(parts: wiring.Base, name: str) -> None:
+    """An UPDATE of any column is refused, alone and together with taking the address out."""
+    id_ = await _written(parts.database)
+    before = await _rows(parts.database)
+    changes = {name: OTHER_VALUES[name]}
+    for values in (changes, {"address": None} | changes):
+        with pytest.raises(DBAPIError, match="only added to"):
+            async with parts.database.write() as connection:
+                await connection.execute(update(AuditEntry).where(_entry.id == id_).values(values))
+    assert await _rows(parts.database) == before
+
+
+async def test_an_address_can_be_taken_out(parts: wiring.Base) -> None:
+    """The one change that is let through forgets whom it concerned, and nothing else; it cannot be put back."""
+    id_ = await _written(parts.database)
+    (before,) = await _rows(parts.database)
+    forget = update(AuditEntry).where(_entry.id == id_)
+    async with parts.database.write() as connection:
+        await connection.execute(forget.values(address=None))
+    assert await _rows(parts.database) == [tuple(None if value == ADDRESS else value for value in before)]
+    with pytest.raises(DBAPIError, match="only added to"):
+        async with parts.database.write() as connection:
+            await connection.execute(forget.values(address=ADDRESS))
+
+
+async def test_nothing_can_be_taken_away(parts: wiring.Base) -> None:
+    """DELETE is refused; so is every other way in which this database lets a row go."""
+    await _written(parts.database)
+    before = await _rows(parts.database)
+    copied = "SELECT id, at, 'nobody', action, object_kind, object_id FROM audit_entry"
+    into = "INTO audit_entry (id, at, actor, action, object_kind, object_id)"
+    ways: list[Executable] = [delete(AuditEntry)]
+    ways += (
+        [text(f"INSERT OR REPLACE {into} {copied}"), text(f"REPLACE {into} {copied}")]
+        if parts.database.is_sqlite
+        else [
+            text("TRUNCATE audit_entry"),
+            text("TRUNCATE audit_entry, suppression CASCADE"),
+            text(f"INSERT {into} {copied} ON CONFLICT (id) DO UPDATE SET actor = excluded.actor"),
+        ]
+    )
+    for way in ways:
+        with pytest.raises(DBAPIError, match="only added to"):
+            async with parts.database.write() as connection:
+                await connection.execute(way)
+    assert await _rows(parts.database) == before
+
+
+async def test_a_replica_role_does_not_switch_it_off(postgres_installation: Installation) -> None:
+    """On PostgreSQL the triggers fire whatever a session says about itself."""
+    async with postgres_installation.base() as parts:
+        await _written(parts.database)
+        for statement in ("DELETE FROM audit_entry", "TRUNCATE audit_entry"):
+            async with parts.database.write() as connection:
+                await connection.execute(text("SET LOCAL session_replication_role = replica"))
+                with pytest.raises(DBAPIError, match="only added to"):
+                    await connection.execute(text(statement))
+                await connection.rollback()

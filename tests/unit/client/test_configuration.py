@@ -1,0 +1,125 @@
+"""Where and who: arguments before the environment, refused when they cannot be right, and the key never shown."""
+
+import asyncio
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+
+from notifier.client import (
+    AsyncNotifier,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    Fault,
+    Notifier,
+    NotifierClientError,
+    awaiting,
+    blocking,
+)
+from notifier.client.configuration import Configuration
+from notifier.client.errors import Problem
+
+KEY = "ntf_live_" + "s3cr3t" * 6
+URL = "https://notifier.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFIER_URL", raising=False)
+    monkeypatch.delenv("NOTIFIER_API_KEY", raising=False)
+
+
+def of(url: str | None = None, key: str | None = None, **more: Any) -> Configuration:
+    """A configuration."""
+    return Configuration.of(url, key, more.get("timeout", 30.0), None)
+
+
+def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of both may come from either; blanks around them, as files leave them, do no harm."""
+    monkeypatch.setenv("NOTIFIER_URL", "http://127.0.0.1:8000/ ")
+    monkeypatch.setenv("NOTIFIER_API_KEY", f"{KEY}\n")
+    assert (of().url, of().key) == ("http://127.0.0.1:8000", KEY)
+    assert (of(URL).url, of(key="other").key) == (URL, "other")
+
+
+def test_what_is_missing_is_named() -> None:
+    """The message names the argument and the variable."""
+    with pytest.raises(ConfigurationError, match="NOTIFIER_URL"):
+        Notifier(key=KEY)
+    with pytest.raises(ConfigurationError, match="NOTIFIER_API_KEY"):
+        AsyncNotifier(url=URL)
+
+
+@pytest.mark.parametrize(
+    "url", ["notifier.example.com", "ftp://x.org", "http://", "https://u:p@x.org", "http://x.org?a=b", "http://x:y"]
+)
+def test_a_url_that_cannot_be_right(url: str) -> None:
+    """Before anything is sent; a password in it is not repeated."""
+    with pytest.raises(ConfigurationError) as caught:
+        of(url, KEY)
+    assert "u:p" not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_right_is_not_repeated() -> None:
+    """A key with a blank or a line break within is refused without being shown."""
+    for key in ("ntf_live_a b", "ntf_live_a\nb", "ntf_live_ä"):
+        with pytest.raises(ConfigurationError) as caught:
+            of(URL, key)
+        assert "ntf_live" not in str(caught.value)
+    with pytest.raises(ConfigurationError):
+        of(URL, KEY, timeout=0)
+
+
+def test_the_key_is_in_no_repr() -> None:
+    """Not of the clients, their parts, the configuration or the headers' owner."""
+    with Notifier(url=URL, key=KEY) as notifier:
+        shown = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
+        shown += [repr(notifier._http), repr(notifier._http.headers)]
+    asynchronous = AsyncNotifier(url=URL, key=KEY)
+    shown += [repr(asynchronous), repr(asynchronous._http.headers)]
+    asyncio.run(asynchronous.aclose())
+    assert [text for text in shown if "s3cr3t" in text] == []
+    assert shown[0] == f"Notifier(url='{URL}')"
+
+
+def test_both_clients_offer_the_same() -> None:
+    """Each method of one is a method of the other with the same parameters and words."""
+    for one, other in (
+        (Notifier, AsyncNotifier),
+        (blocking.Suppressions, awaiting.AsyncSuppressions),
+        (blocking.Webhooks, awaiting.AsyncWebhooks),
+    ):
+        mine, theirs = (
+            {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform"}
+            for kind in (one, other)
+        )
+        assert mine == theirs
+        assert len(mine) > 2
+        for name in mine:
+            a, b = getattr(one, name), getattr(other, name)
+            assert inspect.signature(a) == inspect.signature(b), name
+            assert a.__doc__ == b.__doc__
+            assert a.__doc__, name
+
+
+def test_help_shows_the_parameters() -> None:
+    """What a person sees in an editor or with help()."""
+    with Notifier(url=URL, key=KEY) as notifier:
+        assert list(inspect.signature(notifier.resolve).parameters) == ["id_", "as_", "comment"]
+        assert "committed" in str(inspect.getdoc(notifier.send))
+
+
+def test_errors_survive_a_trip_to_another_process() -> None:
+    """Task queues pickle exceptions."""
+    fault = Fault(pointer="/to", code="invalid_address", detail="no")
+    refused = ConflictError(Problem(status=409, code="already_ended", detail="it was sent", errors=(fault,)))
+    lost = ConnectionFailedError("no answer", 3, maybe_done=True)
+    for error in (refused, lost, NotifierClientError("x")):
+        back = pickle.loads(pickle.dumps(error))
+        assert type(back) is type(error)
+        assert str(back) == str(error)
+        assert vars(back) == vars(error)
+    assert isinstance(lost, ConnectionError)
+    assert str(lost) == "no answer (tries: 3; it may have been done all the same)"

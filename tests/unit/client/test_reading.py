@@ -1,0 +1,199 @@
+"""From JSON to values: times, optional fields, what a newer server adds, and what cannot be believed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from notifier.client import (
+    ApiError,
+    AuthenticationError,
+    ConflictError,
+    InvalidRequestError,
+    MalformedReplyError,
+    NotFoundError,
+    Notification,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    Status,
+)
+from notifier.client import account_calls as account
+from notifier.client import notification_calls as calls
+from notifier.client.call import Answer, Call, failure, following
+from notifier.client.reading import decode, read
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ID = "0197c0de-0000-7000-8000-000000000001"
+ATTEMPT = {
+    "number": 1,
+    "started_at": "2026-01-31T12:00:01Z",
+    "duration_ms": None,
+    "relay": None,
+    "phase": "dot",
+    "outcome": "accepted",
+    "code": 250,
+    "enhanced_code": "2.0.0",
+    "reply": "queued",
+}
+FOUND = {
+    "id": ID,
+    "status": "sent",
+    "reason": None,
+    "to": "ada@example.com",
+    "created_at": "2026-01-31T12:00:00.25+00:00",
+    "metadata": {"order": "1"},
+    "tags": ["order"],
+    "attempts": [ATTEMPT],
+    "copies": [{"id": ID, "role": "cc", "status": "queued"}],
+}
+
+
+def answer(status: int, body: Any, **headers: str) -> Answer:
+    """An answer of the API."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status=status, headers=named, content=content, at=NOW)
+
+
+def test_a_notification_with_all_that_hangs_on_it() -> None:
+    """Times are aware, attempts and copies are values of their own, lists are tuples."""
+    found = calls.get(ID).read(answer(200, FOUND))
+    assert found.created_at == NOW + timedelta(seconds=0.25)
+    assert found.status == Status.SENT
+    assert (found.attempts[0].code, found.attempts[0].duration_ms) == (250, None)
+    assert (found.copies[0].role, found.tags, found.metadata) == ("cc", ("order",), {"order": "1"})
+    with pytest.raises(AttributeError):
+        found.status = "failed"  # type: ignore[misc]
+
+
+def test_an_old_client_lives_with_a_newer_server() -> None:
+    """Unknown fields and statuses are no error, and `raw` has them."""
+    newer = FOUND | {"status": "forwarded", "colour": {"r": 1}, "attempts": [ATTEMPT | {"via": "x"}]}
+    found = read(Notification, newer)
+    assert (found.status, found.raw["colour"]) == ("forwarded", {"r": 1})
+    assert found.attempts[0].raw["via"] == "x"
+    assert found == read(Notification, newer | {"shape": "round"})
+
+
+def test_a_new_client_lives_with_an_older_server() -> None:
+    """What only newer servers tell has a default."""
+    oldest = {"id": ID, "status": "queued", "to": "ada@example.com", "created_at": "2026-01-31T12:00:00Z"}
+    found = read(Notification, oldest)
+    assert (found.tags, found.attempts, found.batch_id) == ((), (), None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": None},
+        {"id": 7},
+        {"to": ["a"]},
+        {"created_at": "yesterday"},
+        {"created_at": 1},
+        {"attempts": {}},
+        {"attempts": [1]},
+        {"attempts": [{"number": True, "started_at": "2026-01-31T12:00:01Z"}]},
+        {"tags": [1]},
+        {"metadata": []},
+        {"template_version": "3"},
+    ],
+    ids=json.dumps,
+)
+def test_what_cannot_be_is_said_with_its_place(change: dict[str, Any]) -> None:
+    """A field of another type is a malformed reply that names the field."""
+    with pytest.raises(MalformedReplyError, match="/" + next(iter(change))):
+        calls.get(ID).read(answer(200, FOUND | change))
+
+
+def test_a_missing_field_is_named() -> None:
+    """A reply without what a value needs is malformed."""
+    with pytest.raises(MalformedReplyError, match="/created_at"):
+        calls.send(to="a@x.org").read(answer(202, {"id": ID, "status": "queued"}))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'"x"', b"\xff", b"{", b"[" * 100_000])
+def test_what_is_not_an_object_is_malformed(content: bytes) -> None:
+    """A page of a proxy, a cut reply, something deep: never anything but our error."""
+    with pytest.raises(MalformedReplyError):
+        decode(content)
+    for call in (calls.get(ID), calls.page(), calls.events(ID), account.whoami(), calls.send_batch([])):
+        with pytest.raises(MalformedReplyError):
+            call.read(answer(200, content))
+
+
+def test_other_malformed_replies() -> None:
+    """A page without items, a cursor that is none, events that are no list."""
+    broken: tuple[tuple[Call[Any], Any], ...] = (
+        (calls.page(), {"next": None}),
+        (calls.page(), {"notifications": [], "next": 3}),
+        (calls.page(), {"notifications": [3], "next": None}),
+        (calls.events(ID), {"events": None}),
+        (calls.send_batch([]), {"results": None}),
+        (calls.send_batch([]), {"results": [None]}),
+        (calls.send_batch([]), {"results": [{"index": 0, "id": ID}]}),
+    )
+    for call, body in broken:
+        with pytest.raises(MalformedReplyError):
+            call.read(answer(200, body))
+
+
+def test_pages_follow_each_other() -> None:
+    """The cursor goes into the next query beside the filter; a server that repeats its cursor ends the walk."""
+    first = calls.page(status="failed")
+    page = first.read(answer(200, {"notifications": [FOUND], "next": ID}))
+    second = following(first, page)
+    assert second is not None
+    assert second.query == {"status": "failed", "before": ID}
+    assert following(second, page) is None
+    assert following(second, second.read(answer(200, {"notifications": [], "next": None}))) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "family"),
+    [
+        (400, InvalidRequestError),
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (405, ApiError),
+        (409, ConflictError),
+        (413, InvalidRequestError),
+        (415, InvalidRequestError),
+        (422, InvalidRequestError),
+        (429, RateLimitedError),
+        (500, ServerError),
+        (503, ServerError),
+    ],
+)
+def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None:
+    """The class says what a caller can do, the attributes say the rest, and the message is clear."""
+    told = {
+        "type": "/problems/some_code",
+        "title": "Title",
+        "status": status,
+        "code": "some_code",
+        "detail": "because",
+        "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no address", "hint": "new"}],
+        "request_id": "9f2c",
+    }
+    error = failure(answer(status, told, retry_after="3"))
+    assert type(error) is family
+    assert (error.status, error.code, error.detail, error.request_id) == (status, "some_code", "because", "9f2c")
+    assert (error.errors[0].pointer, error.errors[0].code, error.retry_after) == ("/to", "invalid_address", 3.0)
+    assert str(error) == f"{status} some_code: /to: no address (request 9f2c)"
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", [], {}, {"code": "x", "errors": 3}, {"code": "x", "errors": [3]}])
+def test_an_error_that_is_no_problem_document(body: Any) -> None:
+    """What stands before the API may answer anything: its status counts."""
+    error = failure(answer(502, body, content_type="text/html"))
+    assert (error.status, error.code) == (502, "http_502")
+    assert "text/html" in str(error)
+
+
+def test_a_fault_that_lacks_a_word() -> None:
+    """The problem's code decides about tries: it is not lost over a detail."""
+    error = failure(answer(409, {"code": "idempotency_in_progress", "errors": [{"detail": "wait"}], "detail": None}))
+    assert (error.code, error.errors[0].detail, error.errors[0].pointer) == ("idempotency_in_progress", "wait", "")

@@ -1,0 +1,195 @@
+"""From typed keywords to JSON: names, times, attachments, and what JSON cannot say."""
+
+import base64
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from notifier.client import Attachment, UnsendableError
+from notifier.client import account_calls as account
+from notifier.client import notification_calls as calls
+from notifier.client.call import Call
+
+ID = UUID("0197c0de-0000-7000-8000-000000000001")
+
+
+def body(call: Call[Any]) -> Any:
+    """What is sent."""
+    assert call.body is not None
+    return json.loads(call.body)
+
+
+def test_every_field_has_the_name_that_the_api_knows() -> None:
+    """All fields at once; what is None is left out, what is empty is not."""
+    call = calls.send(
+        to="ada@example.com",
+        cc=["bob@example.com"],
+        bcc=(),
+        from_="Shop <orders@shop.example>",
+        reply_to=None,
+        content={"subject": "Hello", "text": "Hello"},
+        variables=MappingProxyType({"when": date(2026, 1, 31), "id": ID, "at": datetime(2026, 1, 31, tzinfo=UTC)}),
+        headers={"X-Order": "1"},
+        tags=["order"],
+        metadata={"order": "1"},
+        send_at=datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=1))),
+        priority="high",
+        attachments=[Attachment(filename="a.pdf", content=b"%PDF", content_id="a")],
+    )
+    assert body(call) == {
+        "to": "ada@example.com",
+        "cc": ["bob@example.com"],
+        "bcc": [],
+        "from": "Shop <orders@shop.example>",
+        "content": {"subject": "Hello", "text": "Hello"},
+        "variables": {"when": "2026-01-31", "id": str(ID), "at": "2026-01-31T00:00:00+00:00"},
+        "headers": {"X-Order": "1"},
+        "tags": ["order"],
+        "metadata": {"order": "1"},
+        "send_at": "2026-01-31T12:00:00+01:00",
+        "priority": "high",
+        "attachments": [
+            {"filename": "a.pdf", "content": "JVBERg==", "content_type": "application/pdf", "content_id": "a"}
+        ],
+    }
+
+
+def test_a_batch_translates_each_of_its_parts() -> None:
+    """Names are those of the API in the defaults and in every item; None within variables stays."""
+    call = calls.send_batch(
+        [{"to": "a@x.org", "idempotency_key": "1"}, {"to": "b@x.org", "from_": "c@x.org", "variables": {"x": None}}],
+        defaults={"from_": "d@x.org", "template": "welcome"},
+        on_error="skip_invalid",
+        idempotency_key="batch",
+    )
+    assert body(call) == {
+        "defaults": {"from": "d@x.org", "template": "welcome"},
+        "notifications": [
+            {"to": "a@x.org", "idempotency_key": "1"},
+            {"to": "b@x.org", "from": "c@x.org", "variables": {"x": None}},
+        ],
+        "on_error": "skip_invalid",
+    }
+    assert call.headers == {"Content-Type": "application/json", "Idempotency-Key": "batch"}
+    assert "defaults" not in body(calls.send_batch([]))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"x": Decimal(1)}, {"x": float("nan")}, {"x": object()}, {"x": datetime(2026, 1, 31)}, {("a",): 1}],  # noqa: DTZ001
+    ids=["decimal", "nan", "object", "naive time", "key"],
+)
+def test_what_json_cannot_say_is_refused_at_once(variables: Any) -> None:
+    """Before anything is sent, as a ValueError of ours."""
+    with pytest.raises(UnsendableError) as caught:
+        calls.send(to="a@x.org", variables=variables)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_an_endless_value_is_refused() -> None:
+    """A value that contains itself has no JSON."""
+    endless: dict[str, Any] = {}
+    endless["x"] = endless
+    with pytest.raises(UnsendableError):
+        calls.send(to="a@x.org", variables=endless)
+
+
+def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
+    """Its name is the file's, its type is guessed, or octets of an unknown kind; repr shows no content."""
+    (tmp_path / "plan.svg").write_bytes(b"<svg/>")
+    plan = Attachment.from_path(tmp_path / "plan.svg", content_id="plan")
+    assert (plan.filename, plan.content) == ("plan.svg", b"<svg/>")
+    odd = Attachment(filename="odd.thing-nobody-knows", content=b"secret")
+    assert "secret" not in repr(odd)
+    sent = body(calls.send(to="a@x.org", attachments=[plan, odd]))["attachments"]
+    assert [one["content_type"] for one in sent] == ["image/svg+xml", "application/octet-stream"]
+    assert base64.b64decode(sent[0]["content"]) == b"<svg/>"
+
+
+@pytest.mark.parametrize("id_", ["", "..", "a/b", "a?b", "a%2fb", "ä", "a b", "x\n"])
+def test_an_id_leads_nowhere_else(id_: str) -> None:
+    """What is no id is refused, instead of becoming another path."""
+    for build in (calls.get, calls.events, calls.cancel, calls.retry, calls.batch, account.webhook, account.lift):
+        with pytest.raises(UnsendableError):
+            build(id_)
+
+
+def test_a_filter_is_a_query() -> None:
+    """Each kind of value as the API reads it; None is left out."""
+    call = calls.page(
+        limit=20, before=ID, status=None, to="a+b@x.org", created_after=datetime(2026, 1, 31, tzinfo=UTC), copies=False
+    )
+    assert call.query == {
+        "limit": "20",
+        "before": str(ID),
+        "to": "a+b@x.org",
+        "created_after": "2026-01-31T00:00:00+00:00",
+        "copies": "false",
+    }
+    with pytest.raises(UnsendableError):
+        calls.page(created_after=datetime(2026, 1, 31))  # noqa: DTZ001
+
+
+def test_paths() -> None:
+    """Where each call goes."""
+    found: list[Call[Any]] = [
+        calls.send(to="a@x.org"),
+        calls.dry_run(to="a@x.org"),
+        calls.send_batch([]),
+        calls.get(ID),
+        calls.page(),
+        calls.events(ID),
+        calls.content(ID),
+        calls.explain(ID),
+        calls.update(ID, priority="high"),
+        calls.cancel(ID),
+        calls.retry(ID),
+        calls.resolve(ID, "sent"),
+        calls.batch(ID),
+        calls.cancel_batch(ID),
+        account.whoami(),
+        account.suppressions(),
+        account.suppression(ID),
+        account.suppress("a@x.org", scope="all"),
+        account.lift(ID),
+        account.webhooks(),
+        account.webhook(ID),
+        account.create_webhook(url="https://shop.example/hook"),
+        account.update_webhook(ID, events=[]),
+        account.delete_webhook(ID),
+    ]
+    assert [f"{call.method} {call.path.replace(str(ID), '_')}" for call in found] == [
+        "POST /v1/notifications",
+        "POST /v1/notifications",
+        "POST /v1/notifications/batch",
+        "GET /v1/notifications/_",
+        "GET /v1/notifications",
+        "GET /v1/notifications/_/events",
+        "GET /v1/notifications/_/content",
+        "GET /v1/notifications/_/explain",
+        "PATCH /v1/notifications/_",
+        "POST /v1/notifications/_/cancel",
+        "POST /v1/notifications/_/retry",
+        "POST /v1/notifications/_/resolve",
+        "GET /v1/batches/_",
+        "POST /v1/batches/_/cancel",
+        "GET /v1/whoami",
+        "GET /v1/suppressions",
+        "GET /v1/suppressions/_",
+        "POST /v1/suppressions",
+        "DELETE /v1/suppressions/_",
+        "GET /v1/webhooks",
+        "GET /v1/webhooks/_",
+        "POST /v1/webhooks",
+        "PATCH /v1/webhooks/_",
+        "DELETE /v1/webhooks/_",
+    ]
+    assert found[1].query == {"dry_run": "true"}
+    assert body(found[11]) == {"as": "sent"}
+    assert body(found[8]) == {"priority": "high"}

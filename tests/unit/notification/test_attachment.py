@@ -1,0 +1,242 @@
+"""What a caller may attach: names, base64, sizes and content ids."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+from parts.attached import EXE, FILES, PDF, PNG, given
+
+from notifier.notification import attachment as module
+from notifier.notification.attachment import CODE, LARGEST_TOTAL, MOST_ATTACHMENTS, checked
+from notifier.rendering import attachments as wire
+from notifier.rendering.job import Attachment
+
+SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
+
+def pointers(*attachments: dict[str, Any]) -> list[str]:
+    """Where something is wrong."""
+    good, faults = checked(attachments)
+    assert {fault.code for fault in faults} <= {CODE}
+    assert len(good) == len(attachments) - len({fault.pointer.split("/")[2] for fault in faults})
+    return [fault.pointer for fault in faults]
+
+
+def detail(*attachments: dict[str, Any]) -> str:
+    """The only thing that is wrong, in words."""
+    (fault,) = checked(attachments)[1]
+    return fault.detail
+
+
+def test_nothing_attached_is_nothing_wrong() -> None:
+    """Most mails have no attachments."""
+    assert checked([]) == ([], [])
+
+
+def test_a_file_comes_out_as_it_went_in() -> None:
+    """Bytes, name and type are those of the caller; the hash is over the bytes."""
+    (one,), faults = checked([given("Grüße, Ada.pdf")])
+    assert faults == []
+    assert (one.filename, one.content_type, one.content_id, one.data) == (
+        "Grüße, Ada.pdf",
+        "application/pdf",
+        None,
+        PDF,
+    )
+    assert one.sha256 == hashlib.sha256(PDF).digest()
+
+
+@SEARCH
+@for_all(st.binary(min_size=1, max_size=400))
+def test_any_bytes_survive_base64(data: bytes) -> None:
+    """Whatever the standard library encodes is decoded to the same bytes."""
+    assert module._decoded(given(data=data)["content"]) == (data, None)
+
+
+def test_long_base64_is_decoded_in_pieces() -> None:
+    """Padding may stand at the end of all and not at the end of a piece."""
+    data = PDF + b"\x00" * (2 * module._PIECE)
+    long = given(data=data)
+    assert checked([long])[0][0].data == data
+    cut = module._PIECE
+    assert pointers({**long, "content": long["content"][: cut - 2] + "==" + long["content"][cut:]}) == [
+        "/attachments/0/content"
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "QQ",
+        "QQ=",
+        "QQ===",
+        "=QQ=",
+        "QQ==QQ==",
+        "Q Q=",
+        "QQ==\n",
+        "QUJD\r\nQUJD",
+        "Q-_=",
+        "data:text/plain;base64,QQ==",
+        "é===",
+        "\ud800QQ=",
+    ],
+)
+def test_what_is_not_base64_is_refused(content: str) -> None:
+    """No white space, no other alphabet, no missing padding, and nothing behind it; an empty file is refused too."""
+    assert pointers({**given(), "content": content}) == ["/attachments/0/content"]
+
+
+def test_ten_mebibytes_together_are_the_limit() -> None:
+    """They count as decoded and all together; one octet more is refused before anything is decoded."""
+    half = LARGEST_TOTAL // 2
+    fits = [given(data=PDF.ljust(half)), given(data=PDF.ljust(half))]
+    assert checked(fits)[1] == []
+    for more in ("QQ==", "QUI=", "QUJD", "QUJ"):
+        faults = checked([*fits, {**given(), "content": more}])[1]
+        assert [fault.pointer for fault in faults] == (
+            ["/attachments"] if more != "QUJ" else ["/attachments/2/content"]
+        )
+
+
+def test_twenty_files_are_the_limit() -> None:
+    """One more is refused."""
+    assert pointers(*[given()] * MOST_ATTACHMENTS) == []
+    good, faults = checked([given()] * (MOST_ATTACHMENTS + 1), "/notifications/3/attachments")
+    assert (good, [fault.pointer for fault in faults]) == ([], ["/notifications/3/attachments"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.pdf",
+        "A.PDF",
+        ".pdf",
+        "a b (1), c & d's.pdf",
+        "Rechnung №7.pdf",
+        "חשבונית.pdf",
+        "فاتورة.pdf",
+        "👩‍👩‍👧.pdf",
+        "shop.example.com.pdf",
+        "Smith vs. Run.pdf",
+        "x" * 196 + ".pdf",
+        "%41.pdf",
+    ],
+)
+def test_names_of_any_script_may_stand(name: str) -> None:
+    """A name is text for people."""
+    assert pointers(given(name)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "x" * 197 + ".pdf",
+        "../../x.pdf",
+        "/x.pdf",
+        "..\\x.pdf",
+        "C:x.pdf",
+        "a\r\nBcc: e@x.org.pdf",
+        "a\x00.pdf",
+        "a\t.pdf",
+        "a\x85.pdf",
+        "a\u2028.pdf",
+        "\ud800.pdf",
+        'a".pdf',
+        "a?.pdf",
+        "a*.pdf",
+        "<a>.pdf",
+        "a|b.pdf",
+        " a.pdf",
+        "a.pdf ",
+        "a.pdf.",
+        "a\u202efdp.pdf",
+        "a\u2066.pdf",
+        "con.pdf",
+        "NUL.x.pdf",
+        "Lpt1 .pdf",
+        ".",
+        "..",
+        "pdf",
+        "a",
+    ],
+)
+def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
+    """No paths, devices, control characters, quotes, or tricks with the writing direction; an extension there is."""
+    assert pointers(given(name)) == ["/attachments/0/filename"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.exe", "a.pdf.exe", "a.exe.pdf", "a.JS.pdf", "a.com", "a.pdf.com", "a.svg", "a.docm", "a.exe .pdf"]
+)
+def test_programs_are_refused_by_their_names(name: str) -> None:
+    """Whatever the type says, and also where another extension hides it."""
+    assert "names a program" in detail(given(name))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.pdf.txt", "a.odt", "a.pdfx"])
+def test_the_extension_is_that_of_the_type(name: str) -> None:
+    """A desktop would open it with another program than the type says; the reply says what it may be."""
+    assert detail(given(name)) == "the extension must be one of its content type: .pdf"
+
+
+@pytest.mark.parametrize("content_id", ["logo", "a-b_c.1", "logo@shop.example", "x" * 64])
+def test_an_image_may_have_a_content_id(content_id: str) -> None:
+    """With it the HTML can show the image."""
+    (one,), faults = checked([given("a.png", "image/png", content_id=content_id)])
+    assert (one.content_id, faults) == (content_id, [])
+
+
+@pytest.mark.parametrize("content_id", ["", "<logo>", "a b", "a\r\nb", "é", "x" * 65, "a@b@c", "@b", "a@", "logo\n"])
+def test_a_content_id_that_could_not_stand_is_refused(content_id: str) -> None:
+    """Angle brackets, spaces and line ends would end the field or the address."""
+    assert pointers(given("a.png", "image/png", content_id=content_id)) == ["/attachments/0/content_id"]
+
+
+def test_a_content_id_is_for_one_image() -> None:
+    """Two with the same are both told, and what is no image has none."""
+    image = given("a.png", "image/png", content_id="a")
+    other = given("b.png", "image/png", content_id="b")
+    assert pointers(image, other, image) == ["/attachments/0/content_id", "/attachments/2/content_id"]
+    assert pointers(given(content_id="a")) == ["/attachments/0/content_id"]
+    assert pointers(given(), given()) == []
+
+
+def test_a_key_that_is_missing_is_no_content_id() -> None:
+    """A caller may leave it out."""
+    attachment = given("a.png", "image/png")
+    del attachment["content_id"]
+    assert pointers(attachment) == []
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Each field of each attachment by its pointer, and what is in order comes back."""
+    bad = {"filename": "a\r\n", "content": "?", "content_type": "a/b", "content_id": "<a>"}
+    good, faults = checked([given(), bad, given("b.pdf", data=PNG), given("c.pdf", data=EXE)])
+    assert [one.filename for one in good] == ["a.pdf"]
+    assert [fault.pointer for fault in faults] == [
+        "/attachments/1/filename",
+        "/attachments/1/content",
+        "/attachments/1/content_type",
+        "/attachments/1/content_id",
+        "/attachments/2/content_type",
+        "/attachments/3/content_type",
+    ]
+    assert all(fault.detail for fault in faults)
+
+
+@pytest.mark.parametrize("content_type", FILES)
+def test_what_is_in_order_can_be_written(content_type: str) -> None:
+    """Names, types and content ids that pass here pass the writer of mails."""
+    name, _ = FILES[content_type]
+    content_id = "logo@x.org" if content_type.startswith("image/") else None
+    (one,), _ = checked([given(name, content_type, content_id=content_id)])
+    attachment = Attachment(
+        filename=one.filename, content_type=one.content_type, content_id=one.content_id, data=one.data
+    )
+    assert one.content_type.encode() in wire.fields(attachment, inline=content_id is not None)
