@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
@@ -79,12 +79,13 @@ async def take_order(wanted: Wanted, session: InSession) -> dict[str, int]:
     """The order and its mail, or neither."""
     order = Order(customer=wanted.customer, address=wanted.address)
     session.add(order)
-    variables = {"name": wanted.customer, "product": "Larkspur"}
+    await session.flush()  # gives the order its number
+    mail: dict[str, Any] = {"template": "welcome", "variables": {"name": wanted.customer, "product": "Larkspur"}}
     try:
-        mail = await producer.enqueue_async(session, to=wanted.address, template="welcome", variables=variables)
+        row = await producer.enqueue_async(session, to=wanted.address, metadata={"order": str(order.id)}, **mail)
     except producer.UnsendableError as error:
         raise HTTPException(422, str(error)) from error
-    order.mail_id = str(mail)
+    order.mail_id = str(row)
     await session.commit()
     app.state.forwarder.wake()
     return {"id": order.id}
@@ -108,6 +109,8 @@ async def told_by_notifier(request: Request, session: InSession) -> None:
     except (KeyError, WebhookVerificationError) as error:
         raise HTTPException(400) from error
     status = told.type.removeprefix("notification.")
-    order = update(Order).where(Order.notification_id == str(told.data.get("id")))
-    await session.execute(order.values(mail_status=status))
+    number = (told.data.get("metadata") or {}).get("order", "")
+    order = update(Order).where(Order.id == int(number)) if number.isdecimal() else None
+    if order is not None:  # by its own number: the webhook may be faster than the reply with the notification's id
+        await session.execute(order.values(mail_status=status))
     await session.commit()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from parts import process
+from parts.example_shop import Shop
 from parts.process import Process
 from parts.producer.caller import Caller
 from standardwebhooks import Webhook
@@ -89,30 +89,6 @@ async def test_what_it_says_when_it_cannot(caller: Caller, demo: dict[str, str],
     assert len(await caller.rows()) == 1
 
 
-class Shop:
-    """The example, started as its README says."""
-
-    def __init__(self, demo: dict[str, str], database_url: str) -> None:
-        self.url = f"http://127.0.0.1:{(port := process.free_port())}"
-        given = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": SECRET}
-        env = os.environ | {"NOTIFIER_URL": demo["api"], "NOTIFIER_API_KEY": demo["key"]} | given
-        env["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT))
-        (line,) = re.findall(r"-m (uvicorn shop:app) --port", (ROOT / "examples" / "shop" / "README.md").read_text())
-        command = [sys.executable, "-m", *line.split(), "--port", str(port), "--log-level", "warning"]
-        self._popen = subprocess.Popen(command, env=env, cwd=ROOT / "examples" / "shop")
-
-    def __enter__(self) -> httpx2.Client:
-        self.client = httpx2.Client(
-            base_url=self.url, transport=httpx2.HTTPTransport(retries=12), timeout=httpx2.Timeout(20)
-        )
-        return self.client
-
-    def __exit__(self, *_exc: object) -> None:
-        self.client.close()
-        self._popen.terminate()
-        assert self._popen.wait(20) in (0, -15)
-
-
 def _order(client: httpx2.Client, number: int, name: str) -> str:
     """The value once it is there; asked again and again, as a customer would."""
     for _ in range(2000):
@@ -124,7 +100,7 @@ def _order(client: httpx2.Client, number: int, name: str) -> str:
 def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
     """An order is taken, its mail arrives, the shop knows the notification, and believes a signed webhook only."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
-    with Shop(demo, url) as client, MailHogClient(demo["inbox"]) as inbox:
+    with Shop(demo, url, SECRET) as client, MailHogClient(demo["inbox"]) as inbox:
         reply = client.post("/orders", json={"customer": "Ada", "address": "ada@example.com"})
         assert (reply.status_code, reply.json()) == (201, {"id": 1})
         assert inbox.wait_for(to="ada@example.com").subject == "Welcome to Larkspur, Ada"
@@ -146,7 +122,11 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
 
 
 def _delivered(notification: str) -> dict[str, Any]:
-    return {"type": "notification.delivered", "timestamp": "2026-11-24T12:00:00Z", "data": {"id": notification}}
+    return {
+        "type": "notification.delivered",
+        "timestamp": "2026-11-24T12:00:00Z",
+        "data": {"id": notification, "metadata": {"order": "1"}},
+    }
 
 
 def _signed(body: str) -> dict[str, str]:

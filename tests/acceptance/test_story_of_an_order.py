@@ -1,0 +1,55 @@
+"""The story goes on at the caller's: an order commits in the shop's own database, and everything follows from that."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from parts import process
+from parts.example_shop import Shop as ExampleShop
+from parts.sender_shop import Shop
+
+SCOPES = ("notifications:send", "notifications:read", "webhooks:manage")
+
+
+def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
+    """The relay is away: `explain` says so. It comes back: the mail arrives, and the webhook tells the shop."""
+    shop = Shop(tmp_path, None, *SCOPES, WEBHOOKS__INSECURE_HOSTS="127.0.0.1")
+    port = process.free_port()
+    with shop.notifier(), shop.client() as client:
+        # The shop says where it wants to be told.
+        wanted = {"url": f"http://127.0.0.1:{port}/webhooks/notifier"}
+        secret = client.post("/v1/webhooks", json=wanted).json()["secret"]
+
+        where = {"api": str(client.base_url), "key": shop.key}
+        database = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
+        with ExampleShop(where, database, secret, port) as customer:
+            # A customer orders: the order and its mail are in the shop's database, together.
+            assert customer.post("/orders", json={"customer": "Ada", "address": "ada@example.com"}).status_code == 201
+            path = f"/v1/notifications/{_until(customer, '/orders/1', 'notification_id')}"
+
+            # The mail does not come, because the relay is away, and that is what one is told.
+            told = _explained(client, path, "circuit_open")
+            assert (told["status"], told["waiting"]) == ("queued", True)
+
+            # The relay comes back: the mail arrives, and the webhook tells the shop.
+            with shop.relay(), shop.inbox() as inbox:
+                assert inbox.wait_for(to="ada@example.com", timeout=30).subject == "Welcome to Larkspur, Ada"
+                assert _until(customer, "/orders/1", "mail_status") == "sent"
+                assert len(inbox.messages()) == 1
+            assert client.get(f"{path}/explain").json()["because"][0]["code"] == "ended"
+
+
+def _until(client: httpx2.Client, path: str, name: str) -> str:
+    """The value once it is there; asked again and again, as a caller would."""
+    for _ in range(5000):
+        if value := client.get(path).json()[name]:
+            return str(value)
+    raise AssertionError(name)
+
+
+def _explained(client: httpx2.Client, path: str, code: str) -> dict[str, Any]:
+    for _ in range(5000):
+        found: dict[str, Any] = client.get(f"{path}/explain").json()
+        if code in {one["code"] for one in found["because"]}:
+            return found
+    raise AssertionError(found)

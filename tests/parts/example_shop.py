@@ -1,0 +1,38 @@
+"""The shop of `examples/`, started as its README says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+
+from parts import process
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shop:
+    """The example, started as its README says."""
+
+    def __init__(self, notifier: dict[str, str], database_url: str, secret: str, port: int | None = None) -> None:
+        port = port or process.free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        given = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": secret}
+        env = os.environ | {"NOTIFIER_URL": notifier["api"], "NOTIFIER_API_KEY": notifier["key"]} | given
+        env["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT))
+        (line,) = re.findall(r"-m (uvicorn shop:app) --port", (ROOT / "examples" / "shop" / "README.md").read_text())
+        command = [sys.executable, "-m", *line.split(), "--port", str(port), "--log-level", "warning"]
+        self._popen = subprocess.Popen(command, env=env, cwd=ROOT / "examples" / "shop")
+
+    def __enter__(self) -> httpx2.Client:
+        self.client = httpx2.Client(
+            base_url=self.url, transport=httpx2.HTTPTransport(retries=12), timeout=httpx2.Timeout(20)
+        )
+        return self.client
+
+    def __exit__(self, *_exc: object) -> None:
+        self.client.close()
+        self._popen.terminate()
+        assert self._popen.wait(20) in (0, -15)

@@ -1,0 +1,45 @@
+"""A shop that sends its mail through a Notifier of its own, as processes that a test starts and ends."""
+
+from pathlib import Path
+
+import httpx2
+
+from notifier.inbox.client import MailHogClient
+from parts import process
+from parts.process import Process
+
+
+class Shop:
+    """A shop that sends its mail through Notifier, and the relay behind it."""
+
+    def __init__(self, folder: Path, smtp_port: int | None = None, *scopes: str, **more: str) -> None:
+        self.smtp_port, self.http_port, self.port = (process.free_port() for _ in range(3))
+        self.smtp_port = smtp_port or self.smtp_port
+        settings = {"SMTP__PORT": str(self.smtp_port), "SENDER__RESEND_AFTER": "2"} | more
+        self.env = process.environment(folder, **settings, FROM="Shop <orders@shop.example>")
+        for command in ("db upgrade", "services create shop", "templates push"):
+            process.run(*command.split(), env=self.env)
+        asked = [word for scope in scopes for word in ("--scope", scope)]
+        self.key = process.run("keys", "create", "--service", "shop", *asked, env=self.env).stdout.splitlines()[-1]
+
+    def relay(self) -> Process:
+        """Start the relay: an inbox that takes every mail."""
+        arguments = ("inbox", "--port", str(self.http_port), "--smtp-port", str(self.smtp_port))
+        started = Process(*arguments, env=self.env)
+        started.ready()
+        return started
+
+    def notifier(self) -> Process:
+        """Start Notifier."""
+        started = Process("serve", "--port", str(self.port), env=self.env)
+        started.ready()
+        return started
+
+    def client(self) -> httpx2.Client:
+        """The shop's way to Notifier."""
+        url = f"http://127.0.0.1:{self.port}"
+        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {self.key}"})
+
+    def inbox(self) -> MailHogClient:
+        """What has arrived."""
+        return MailHogClient(f"http://127.0.0.1:{self.http_port}")
