@@ -57,7 +57,9 @@ def add_all(schemas: dict[str, Any]) -> None:
 def _of(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
     """A value that the schema allows; for a property that the table has, the table's."""
     if "$ref" in schema:
-        return _of(schemas[schema["$ref"].removeprefix(_REF)], schemas, name)
+        return _of(schemas[schema["$ref"].removeprefix(_REF)] | _beside(schema), schemas, name)
+    if _is_number(schema):
+        return max(schema.get("minimum", 1), 1)
     if "anyOf" in schema and name not in _VALUES:
         return _of(schema["anyOf"][0], schemas, name)
     said = [schema[word] for word in ("const", "default") if schema.get(word) is not None and name not in _VALUES]
@@ -75,6 +77,14 @@ def _of_type(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
         return {one: _of(inner, schemas, one) for one, inner in properties.items()}
     if schema.get("type") == "array":
         return [_of(schema.get("items", {}), schemas, name)]
-    if schema.get("type") in ("integer", "number"):
-        return max(schema.get("minimum", 1), 1)
     return {"boolean": True, "null": None}.get(schema.get("type", ""), "…")
+
+
+def _is_number(schema: dict[str, Any]) -> bool:
+    """True for a number, also for one that may be null."""
+    return any(one.get("type") in ("integer", "number") for one in (schema, *schema.get("anyOf", [])))
+
+
+def _beside(schema: dict[str, Any]) -> dict[str, Any]:
+    """What narrows a reference down: words that stand beside it."""
+    return {word: schema[word] for word in ("default", "enum") if word in schema}
