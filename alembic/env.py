@@ -41,7 +41,7 @@ async def run_alone() -> None:
     """Migrate the database named in the environment."""
     database = Database(Settings().effective_database_url)
     try:
-        async with database.write() as connection:
+        async with database.rebuild() as connection:
             await connection.run_sync(run)
     finally:
         await database.close()

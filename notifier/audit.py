@@ -37,6 +37,12 @@ class Action(StrEnum):
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_EXTENDED = "suppression.extended"
     SUPPRESSION_LIFTED = "suppression.lifted"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_DELETED = "webhook.deleted"
+    WEBHOOK_SIGNING_ROTATED = "webhook.rotated"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_REPLAYED = "webhook.replayed"
 
 
 class ObjectKind(StrEnum):
@@ -45,6 +51,7 @@ class ObjectKind(StrEnum):
     BATCH = "batch"
     NOTIFICATION = "notification"
     SUPPRESSION = "suppression"
+    WEBHOOK = "webhook"
 
 
 class NotForTheAuditError(ValueError):

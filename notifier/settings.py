@@ -130,6 +130,26 @@ class ApiSettings(_Part):
     )
 
 
+class WebhooksSettings(_Part):
+    """Telling services what became of their notifications."""
+
+    concurrency: int = Field(
+        40, ge=1, le=500, description="Webhooks in delivery at the same time, per process; no mail waits for them."
+    )
+    timeout: float = Field(15, ge=1, le=60, description="Seconds that one try may take, from the name to the reply.")
+    disable_after_days: float = Field(
+        5, gt=0, le=366, description="An endpoint that has failed at every try for so many days is disabled."
+    )
+    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        (),
+        description=(
+            "Hosts that may be told over plain HTTP, at any port and any address, as for development"
+            " `localhost,127.0.0.1`; comma-separated."
+        ),
+    )
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
+
+
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -164,6 +184,7 @@ class Settings(BaseSettings):
     smtp: SmtpSettings = SmtpSettings()
     sender: SenderSettings = SenderSettings()
     recipients: RecipientsSettings = RecipientsSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
 
     @property
     def effective_database_url(self) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypedDict
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.auth.keys import Authenticator
+from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
 from notifier.health import checks, routes
@@ -33,14 +35,20 @@ from notifier.outbox.holder import Holder
 from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
+from notifier.outbox.rescuer import Rescuer
+from notifier.outbox.wake import LazyWake, Wake
 from notifier.outbox.worker import Worker
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
 from notifier.throttle.relay_state import RelayReport
+from notifier.webhooks.call import Caller
+from notifier.webhooks.deliver import Teller
+from notifier.webhooks.resolve import Resolver
 
 STOP_SECONDS = 5
+RESOLVING_THREADS = 8
 
 __all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "sender", "sender_app"]
 
@@ -76,6 +84,7 @@ def api(parts: Base) -> FastAPI:
         clock=parts.clock,
         wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
+        insecure_hosts=parts.settings.webhooks.insecure_hosts,
     )
     return create_app(doors)
 
@@ -87,6 +96,12 @@ class Sender:
     worker: Worker
     deliverer: Deliverer
     holder: Holder
+    telling: Worker  # of webhooks, with slots of its own
+
+    async def drain(self) -> None:
+        """Return once nothing is due: no mail, and no webhook about one."""
+        await self.worker.drain()
+        await self.telling.drain()
 
     async def readiness(self, database: Database) -> list[Finding]:
         """The database answers, the journal can be written, and the relay takes mail."""
@@ -120,7 +135,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
     settings = parts.settings
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
-    with _holder(parts, journals) as holder:
+    with _holder(parts, journals) as holder, _teller(parts) as (teller, wake):
         async with RenderingPool(children=settings.sender.render_children) as pool:
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
@@ -132,24 +147,58 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 clock=parts.clock,
             )
             deliverer.circuits.tell = report.changed
-            worker = Worker(
-                parts.database, deliverer, holder=holder, journals=journals, clock=parts.clock, wake=parts.wake
+            rescuer = Rescuer(
+                parts.database,
+                [deliverer, teller],
+                holder=holder,
+                journals=journals,
+                clock=parts.clock,
+                rescued=parts.wake,
             )
-            working = asyncio.create_task(worker.run())
+            same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
+            worker = Worker(parts.database, deliverer, wake=parts.wake, **same)
+            telling = Worker(parts.database, teller, wake=wake, **same)
+            working, also = (asyncio.create_task(one.run()) for one in (worker, telling))
             hearing = _hearing(parts, holder)
             try:
-                yield Sender(worker=worker, deliverer=deliverer, holder=holder)
+                yield Sender(worker=worker, telling=telling, deliverer=deliverer, holder=holder)
             finally:
-                worker.stop()
-                deliverer.close()
+                for tell in (worker.stop, telling.stop, deliverer.close, teller.close):
+                    tell()
                 hearing.cancel()
                 _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
                 await working
+                await also  # a try at telling has its own, shorter limit
                 await asyncio.wait({hearing})
                 await transport.close()
                 await report.close()
+
+
+class _Same(TypedDict):
+    """What the workers of a process share."""
+
+    holder: Holder
+    rescuer: Rescuer
+    clock: Clock
+
+
+@contextlib.contextmanager
+def _teller(parts: Base) -> Iterator[tuple[Teller, Wake]]:
+    """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
+    settings, wake = parts.settings.webhooks, LazyWake()
+    resolver = Resolver(min(settings.concurrency, RESOLVING_THREADS))
+    try:
+        caller = Caller(resolver, clock=parts.clock, settings=settings)
+    except OSError as error:
+        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE: {error}") from error
+    parts.wake.others.append(wake)
+    try:
+        yield Teller(parts.database, caller, settings=settings, clock=parts.clock), wake
+    finally:
+        parts.wake.others.remove(wake)
+        resolver.close()
 
 
 def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:

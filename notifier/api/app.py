@@ -18,6 +18,7 @@ from notifier.api import (
     problems,
     submit,
     suppressions,
+    webhooks,
 )
 from notifier.api.doors import Doors
 from notifier.health import routes
@@ -60,6 +61,7 @@ def undressed() -> FastAPI:
     app.include_router(batches.router)
     app.include_router(suppressions.router)
     app.include_router(audit.router)
+    app.include_router(webhooks.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)
     app.include_router(routes.router)

@@ -29,6 +29,7 @@ class Doors:
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
+    insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
 
 
 def doors_of(request: Request) -> Doors:

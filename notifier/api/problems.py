@@ -33,6 +33,8 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.webhooks.endpoint import TooManyEndpointsError
+from notifier.webhooks.history import EndpointDisabledError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -70,6 +72,8 @@ _KINDS: dict[type[NotifierError], Kind] = {
     NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
     NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
     UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
+    EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
+    TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     DatabaseUnavailableError: Kind(

@@ -41,6 +41,7 @@ class Scope(StrEnum):
     CONTENT = "content:read"
     SUPPRESSIONS = "suppressions:manage"
     AUDIT = "audit:read"
+    WEBHOOKS = "webhooks:manage"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)

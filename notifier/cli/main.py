@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from notifier.cli import administer, change, doctor, openapi, process, send, suppressions, template
+from notifier.cli import administer, change, doctor, forward, openapi, process, send, suppressions, template
 from notifier.cli.output import Failed
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ process.register(app)
 administer.register(app)
 template.register(app)
 send.register(app)
+forward.register(app)
 change.register(app)
 suppressions.register(app)
 doctor.register(app)

@@ -197,7 +197,7 @@ async def _sender(settings: "Settings", number: int, *, drain: bool, until_close
         _say("sender ready")
         if drain:
             stop = asyncio.create_task(_until_told_to_stop(until_closed))
-            drained = asyncio.create_task(running.worker.drain())
+            drained = asyncio.create_task(running.drain())
             await asyncio.wait({stop, drained}, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             drained.cancel()

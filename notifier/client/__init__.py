@@ -28,12 +28,14 @@ from notifier.client.reply import (
     Batch,
     BatchError,
     BatchResult,
+    Because,
     Caller,
     Content,
     Copy,
     DryRun,
     Event,
     Explanation,
+    File,
     Notification,
     Page,
     RefusedResult,
@@ -43,7 +45,17 @@ from notifier.client.reply import (
     Suppression,
     WebhookEndpoint,
 )
-from notifier.client.request import Attachment, BatchItem, Changes, Defaults, Filter, Mail, MailContent
+from notifier.client.request import (
+    Attachment,
+    BatchItem,
+    Changes,
+    Defaults,
+    Filter,
+    Mail,
+    MailContent,
+    SuppressionFilter,
+    SuppressionWish,
+)
 from notifier.client.tries import RetryPolicy
 from notifier.client.webhook import WebhookEvent, WebhookVerifier
 
@@ -58,6 +70,7 @@ __all__ = [
     "BatchError",
     "BatchItem",
     "BatchResult",
+    "Because",
     "Caller",
     "Changes",
     "ConfigurationError",
@@ -70,6 +83,7 @@ __all__ = [
     "Event",
     "Explanation",
     "Fault",
+    "File",
     "Filter",
     "InvalidRequestError",
     "Mail",
@@ -89,6 +103,8 @@ __all__ = [
     "Submitted",
     "SubmittedBatch",
     "Suppression",
+    "SuppressionFilter",
+    "SuppressionWish",
     "UnsendableError",
     "WebhookEndpoint",
     "WebhookEvent",

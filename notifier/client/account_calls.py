@@ -1,15 +1,14 @@
 """The calls about whose key it is, addresses that are not mailed, and webhook endpoints."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from http import HTTPMethod
-from urllib.parse import quote
+from typing import Unpack
 from uuid import UUID
 
 from notifier.client.call import Answer, Call, PageCall, page_of, segment
 from notifier.client.reading import decode, read
 from notifier.client.reply import Caller, Suppression, WebhookEndpoint
-from notifier.client.request import body_of, query_of
+from notifier.client.request import SuppressionFilter, SuppressionWish, body_of, query_of
 
 _SUPPRESSIONS = "/v1/suppressions"
 _WEBHOOKS = "/v1/webhooks"
@@ -20,32 +19,40 @@ def whoami() -> Call[Caller]:
     return Call(method=HTTPMethod.GET, path="/v1/whoami", read=lambda answer: read(Caller, decode(answer.content)))
 
 
-def suppressions(*, limit: int | None = None, before: str | None = None) -> PageCall[Suppression]:
-    """Addresses that are not mailed."""
+def suppressions(**wanted: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
+    """Addresses that stop your mail, newest first: your own ones, and those of the instance."""
     return Call(
         method=HTTPMethod.GET,
         path=_SUPPRESSIONS,
-        query=query_of({"limit": limit, "before": before}),
+        query=query_of(wanted),
         read=lambda answer: page_of(Suppression, answer, "suppressions"),
     )
 
 
-def suppress(
-    address: str, /, *, reason: str | None = None, detail: str | None = None, expires_at: datetime | None = None
-) -> Call[Suppression]:
-    """Mail an address no more."""
+def suppression(id_: str | UUID, /) -> Call[Suppression]:
+    """One of them."""
+    return Call(method=HTTPMethod.GET, path=f"{_SUPPRESSIONS}/{segment(id_)}", read=_suppression)
+
+
+def suppress(address: str, /, **wish: Unpack[SuppressionWish]) -> Call[Suppression]:
+    """Mail an address no more, or until `expires_at`. One that is there keeps its reason, and the later end."""
     return Call(
         method=HTTPMethod.POST,
         path=_SUPPRESSIONS,
-        body=body_of({"address": address, "reason": reason, "detail": detail, "expires_at": expires_at}),
+        body=body_of({"address": address, **wish}),
         same_twice=True,
-        read=lambda answer: read(Suppression, decode(answer.content)),
+        read=_suppression,
     )
 
 
-def lift(address: str, /) -> Call[None]:
-    """Mail an address again."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_SUPPRESSIONS}/{quote(address, safe='@+')}", read=_nothing)
+def lift(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:
+    """Let the address be mailed again; `PermissionDeniedError` for one of the instance."""
+    return Call(
+        method=HTTPMethod.DELETE,
+        path=f"{_SUPPRESSIONS}/{segment(id_)}",
+        body=body_of({"comment": comment}),
+        read=_nothing,
+    )
 
 
 def webhooks(*, limit: int | None = None, before: str | None = None) -> PageCall[WebhookEndpoint]:
@@ -96,6 +103,10 @@ def update_webhook(
 def delete_webhook(id_: str | UUID, /) -> Call[None]:
     """Tell an endpoint nothing more."""
     return Call(method=HTTPMethod.DELETE, path=f"{_WEBHOOKS}/{segment(id_)}", read=_nothing)
+
+
+def _suppression(answer: Answer) -> Suppression:
+    return read(Suppression, decode(answer.content))
 
 
 def _endpoint(answer: Answer) -> WebhookEndpoint:

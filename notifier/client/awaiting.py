@@ -70,6 +70,7 @@ class AsyncSuppressions(_Part):
     """Addresses that are not mailed."""
 
     list = _walked(account_calls.suppressions)
+    get = _answered(account_calls.suppression)
     add = _answered(account_calls.suppress)
     lift = _answered(account_calls.lift)
 

@@ -68,6 +68,7 @@ class Suppressions(_Part):
     """Addresses that are not mailed."""
 
     list = _walked(account_calls.suppressions)
+    get = _answered(account_calls.suppression)
     add = _answered(account_calls.suppress)
     lift = _answered(account_calls.lift)
 

@@ -43,11 +43,6 @@ class Submitted(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DryRun(Reply):
-    """What would have been accepted; nothing was written. `raw` has what the API says of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class BatchError(Reply):
     """Why one notification of a batch was not accepted."""
 
@@ -121,6 +116,7 @@ class Copy(Reply):
 
     id: str
     role: str
+    to: str | None = None
     status: str
 
 
@@ -133,6 +129,9 @@ class Notification(Reply):
     reason: str | None = None
     detail: str | None = None
     to: str
+    role: str | None = None  # to, cc or bcc
+    parent_id: str | None = None  # of a copy: what it is a copy of
+    kind: str | None = None  # of the key that sent it
     template: str | None = None
     template_version: int | None = None
     locale: str | None = None
@@ -163,22 +162,74 @@ class Event(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
+class File(Reply):
+    """A file that comes with a mail."""
+
+    filename: str
+    content_type: str | None = None
+    content_id: str | None = None
+    size: int | None = None  # octets
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Content(Reply):
     """The mail itself, as it was or would be sent."""
 
-    subject: str | None = None
+    subject: str
     html: str | None = None
     text: str | None = None
+    attachments: tuple[File, ...] = ()
+    size: int | None = None  # octets of the whole mail
+    sha256: str | None = None
+    identical: bool | None = None  # True if a relay was given these very octets; None if none was given any
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun(Content):
+    """The mail that would have been accepted; nothing was written."""
+
+    to: str | None = None
+    from_address: str | None = None
+    locale: str | None = None
+    priority: str | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Because(Reply):
+    """One reason why a notification waits."""
+
+    code: str
+    detail: str | None = None
+    until: datetime | None = None  # None: nobody knows, or nothing ends it by itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation(Reply):
-    """Why a notification stands where it stands; `raw` has what the API says of it."""
+    """Why a notification is not sent yet, and when it is tried next."""
+
+    id: str
+    status: str
+    waiting: bool | None = None
+    next_attempt_at: datetime | None = None
+    expires_at: datetime | None = None
+    because: tuple[Because, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Reply):
-    """A batch and where it stands; `raw` has its figures."""
+    """How far a batch has come."""
+
+    id: str
+    created_at: datetime | None = None
+    size: int | None = None  # how many were asked for
+    accepted: int | None = None  # how many of them were written
+    ended: int | None = None  # how many of those wait for nothing any more
+    progress: int | None = None  # the part of the accepted that has ended, in percent
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    cancelled: int | None = None  # after `cancel_batch`: how many mails that request stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +243,13 @@ class Caller(Reply):
 class Suppression(Reply):
     """An address that is not mailed, and why."""
 
+    id: str
     address: str
+    owner: str | None = None  # service: yours; instance: only the operator can lift it
+    scope: str | None = None  # all, or marketing
     reason: str | None = None
-    scope: str | None = None
     detail: str | None = None
+    created_by: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
 

@@ -18,6 +18,7 @@ from notifier.client.errors import UnsendableError
 Priority = Literal["high", "normal", "bulk"]
 OnError = Literal["reject_all", "skip_invalid"]
 Resolution = Literal["sent", "failed", "resend"]
+Scope = Literal["all", "marketing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,26 @@ class Filter(TypedDict, total=False):
     created_after: datetime | None
     created_before: datetime | None
     copies: bool  # True: with those in cc and bcc
+
+
+class SuppressionWish(TypedDict, total=False):
+    """How an address is to be suppressed."""
+
+    scope: Required[Scope]
+    reason: str
+    detail: str
+    expires_at: datetime | None
+
+
+class SuppressionFilter(TypedDict, total=False):
+    """Which suppressions, and which page of them."""
+
+    limit: int  # how many on a page
+    before: str | UUID | None  # the `next` of the page before
+    address: str | None
+    scope: Scope | None
+    reason: str | None
+    include_expired: bool
 
 
 def query_of(fields: Mapping[str, Any]) -> dict[str, str]:

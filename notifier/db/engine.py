@@ -17,6 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from notifier.db.direct import Connection, Direct
 from notifier.db.unavailable import unavailable_as_such
+from notifier.errors import NotifierError
 
 CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
 POOL_TIMEOUT = 2.0
@@ -41,6 +42,10 @@ def async_url(url: str) -> URL:
     return parsed.set(drivername=drivers[backend])
 
 
+class BrokenReferenceError(NotifierError):
+    """A row refers to one that is not there."""
+
+
 class Database:
     """A database to read from and write to; open it in the event loop that uses it."""
 
@@ -62,6 +67,29 @@ class Database:
         with unavailable_as_such():
             async with self._writer.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def rebuild(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may rebuild tables to which others refer; what refers to nothing at its end raises.
+
+        SQLite counts each reference to a table that is dropped as broken, also when the table comes back under its
+        name; that can only be turned off outside of a transaction (sqlite.org/lang_altertable.html §7).
+        """
+        if not self.is_sqlite:
+            async with self.write() as connection:
+                yield connection
+            return
+        with unavailable_as_such():
+            async with self._writer.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.execute("PRAGMA foreign_keys=OFF")
+                try:
+                    async with connection.begin():
+                        yield connection
+                        if broken := (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all():
+                            raise BrokenReferenceError(str(broken[0]))
+                finally:
+                    await driver.execute("PRAGMA foreign_keys=ON")
 
     def single(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one writing statement, which on PostgreSQL is a transaction of its own: one round trip."""

@@ -32,7 +32,7 @@ def head() -> str | None:
 
 async def upgrade(database: Database, revision: str = "head") -> None:
     """Migrate to `revision`; safe to call from many processes at once."""
-    async with database.write() as connection:
+    async with database.rebuild() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
@@ -40,7 +40,7 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
 async def downgrade(database: Database, revision: str) -> None:
     """Take migrations back to `revision`; "base" is before the first."""
-    async with database.write() as connection:
+    async with database.rebuild() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), revision))
 
 

@@ -95,11 +95,13 @@ async def _measure_queue(probes: Probes) -> None:
     metrics.DATABASE_CONNECTIONS.set(probes.database.pool_in_use())
     try:
         async with probes.database.read() as connection:
-            ages = await store.due_age(connection, EntryKind.EMAIL, probes.clock.now())
+            now = probes.clock.now()
+            ages = {kind: await store.due_age(connection, kind, now) for kind in EntryKind}
             depths = await store.depth(connection)
     except DatabaseUnavailableError:
         return
-    for priority, age in ages.items():
-        metrics.DUE_AGE_SECONDS.labels(EntryKind.EMAIL.value, priority.value).set(age)
+    for kind, by_priority in ages.items():
+        for priority, age in by_priority.items():
+            metrics.DUE_AGE_SECONDS.labels(kind.value, priority.value).set(age)
     for state, depth in depths.items():
         metrics.ENTRIES.labels(state.value).set(depth)

@@ -71,7 +71,7 @@ _WAITING = select(_notification.id).where(
 
 
 async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
-    """See that nothing of the batch is sent that has not been begun yet; how many mails those are, and what was done."""
+    """See that nothing of the batch is sent that has not begun yet; how many mails those are, and what was done."""
     await store.lock(connection, await _waiting(connection, id_))
     # Asked again, because a sender that was settling one of them has written its status by now.
     waiting = await _waiting(connection, id_)

@@ -79,11 +79,11 @@ def type_of(declared: str) -> tuple[FileType | None, str | None]:
     return FileType(declared=full, extensions=frozenset(extensions.split()), problem_in=problem_in), None
 
 
-def _begins_like(essence: str) -> _Problem:
-    """Whether the library that knows beginnings knows this one as such a type."""
+def _begins_like(essence: str, then: bytes = b"", at: int = 0) -> _Problem:
+    """Whether the library that knows beginnings knows this one as such a type, and whether `then` follows at `at`."""
 
     def problem(data: bytes) -> str | None:
-        is_one = any(match.mime_type == essence and _stands(match, data) for match in _matches(data))
+        is_one = any(match.mime_type == essence for match in _matches(data)) and data.startswith(then, at)
         return None if is_one else f"the content is not {essence}"
 
     return problem
@@ -94,11 +94,6 @@ def _matches(data: bytes) -> list[puremagic.PureMagicWithConfidence]:
         return puremagic.magic_string(data)
     except (puremagic.PureError, ValueError):  # nothing known, or nothing there
         return []
-
-
-def _stands(match: puremagic.PureMagicWithConfidence, data: bytes) -> bool:
-    """Whether it is the file's beginning that matched: any program could have the end of a picture."""
-    return bool(match.offset >= 0 and data.startswith(match.byte_match[:4]))
 
 
 def _text(beginning: str = "") -> _Problem:
@@ -113,8 +108,7 @@ def _text(beginning: str = "") -> _Problem:
         if b"\x00" in data:
             return "text has no NUL"
         if _MARKUP.match(data[:_BEGINNING]) or any(
-            match.mime_type in _NOT_TEXT and match.confidence >= _SURE and _stands(match, data)
-            for match in _matches(data)
+            match.mime_type in _NOT_TEXT and match.confidence >= _SURE for match in _matches(data)
         ):
             return "the content is of another type, which would be shown or run"
         return None if begins.match(data) else "the content does not begin like one of this type"
@@ -192,7 +186,7 @@ _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "image/gif": ("gif", _begins_like("image/gif")),
     "image/jpeg": ("jpg jpeg jpe jfif", _begins_like("image/jpeg")),
     "image/png": ("png", _begins_like("image/png")),
-    "image/webp": ("webp", _begins_like("image/webp")),
+    "image/webp": ("webp", _begins_like("image/webp", b"WEBP", 8)),
     "text/calendar": ("ics", _text("BEGIN:VCALENDAR")),
     "text/csv": ("csv", _text()),
     "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _text()),

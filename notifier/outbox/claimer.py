@@ -89,7 +89,7 @@ class Claimer:
     async def _lease(self, wanted: leasing.Claim, known: Collection[UUID], *, suspect: bool = False) -> list[Claimed]:
         if self.unheard:
             async with self._database.single() as connection:
-                await leasing.disown(connection, self._holder.boot_id, known)
+                await leasing.disown(connection, wanted, known)
             self.unheard = False
         self.unheard = True  # until the reply is here
         with metrics.CLAIM_SECONDS.time():

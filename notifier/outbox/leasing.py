@@ -127,12 +127,12 @@ async def suspected(connection: Connection, kind: EntryKind, *, now: datetime | 
     return (await connection.execute(statement, values)).first() is not None
 
 
-async def disown(connection: Connection, holder: UUID, known: Collection[UUID], *, now: datetime | None = None) -> int:
-    """Give back what `holder` has claimed without ever hearing of it: all but the `known` entries; how many."""
-    bound, _ = times(connection, now)
+async def disown(connection: Connection, wanted: Claim, known: Collection[UUID], *, now: datetime | None = None) -> int:
+    """Give back what a holder has claimed without ever hearing of it: all of the kind but the `known`; how many."""
+    bound = times(connection, now)[0] | {"kind": wanted.kind.value}
     if is_sqlite(connection):
         ids = json.dumps([id_.hex for id_ in known])
-        values = bound | {"holder": holder.hex, "ids": ids}
+        values = bound | {"holder": wanted.holder.hex, "ids": ids}
         return len((await connection.execute(statements.DISOWN_SQLITE, values)).all())
-    values = bound | {"holder": holder, "ids": list(known)}
+    values = bound | {"holder": wanted.holder, "ids": list(known)}
     return len((await connection.execute(statements.DISOWN_POSTGRES, values)).all())

@@ -1,7 +1,8 @@
 """What becomes of the work of the dead: their journals are replayed, and what they held is made ready again.
 
 A process is dead when the lock of its journal can be had, when it is silent for too long, or, on SQLite, when somebody
-else owns its data directory. A claim that merely lasts too long is rescued like one of the dead.
+else owns its data directory. A claim that merely lasts too long is rescued like one of the dead. A process has one
+rescuer, whatever kinds of work it does: who is dead is dead for all of them.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ class Rescuer:
     def __init__(
         self,
         database: Database,
-        handler: Handler,
+        handlers: Sequence[Handler],
         *,
         holder: Holder,
         journals: Path,
@@ -47,7 +48,9 @@ class Rescuer:
         rescued: Callable[[], None],
     ) -> None:
         self._database = database
-        self._handler = handler
+        self.leading = handlers[0]  # whose worker runs this, and of whose work journals tell
+        self._handlers = tuple(handlers)
+        self.started = asyncio.Event()  # nothing is claimed before: our own leases could be taken for those of the dead
         self._holder = holder
         self._journals = journals
         self._clock = clock
@@ -67,9 +70,11 @@ class Rescuer:
             return False
         if self._holder.life is None:  # SQLite, whose directory we own: every lease is that of a dead process
             try:
-                await self._rescue(Whose(kind=self._handler.kind, all=True))
+                for handler in self._handlers:
+                    await self._rescue(handler, Whose(kind=handler.kind, all=True))
             except DatabaseUnavailableError:
                 return False
+        self.started.set()
         return True
 
     async def run(self) -> None:
@@ -134,7 +139,8 @@ class Rescuer:
         """Replay what the dead process had read, then rescue what it held; False if the database is away."""
         try:
             await self._replay(lines)
-            await self._rescue(Whose(kind=self._handler.kind, holder=boot_id))
+            for handler in self._handlers:
+                await self._rescue(handler, Whose(kind=handler.kind, holder=boot_id))
             if self._holder.life is not None:
                 async with self._database.write() as connection:
                     await life.forget(connection, boot_id)
@@ -149,8 +155,8 @@ class Rescuer:
             return
         try:
             async with self._database.write() as connection:
-                settlements = await self._handler.replay(connection, [(line.entry, line.note) for line in lines])
-                await write_down(connection, self._handler, settlements)
+                settlements = await self.leading.replay(connection, [(line.entry, line.note) for line in lines])
+                await write_down(connection, self.leading, settlements)
         except DatabaseUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - one bad line must not keep the others from being heard
@@ -166,21 +172,22 @@ class Rescuer:
     async def _tend(self) -> None:
         """What needs no death: leases that are over, and held entries whose time has come."""
         try:
-            async with self._database.read() as connection:
-                overrun, ripe = await store.overdue(connection, self._handler.kind)
-            if overrun and self._holder.life is not None and self._holder.life.is_steady():
-                await self._rescue(Whose(kind=self._handler.kind))
-            if ripe:
+            for handler in self._handlers:
+                async with self._database.read() as connection:
+                    overrun, ripe = await store.overdue(connection, handler.kind)
+                if overrun and self._holder.life is not None and self._holder.life.is_steady():
+                    await self._rescue(handler, Whose(kind=handler.kind))
+            if ripe:  # asked with the last, of all kinds
                 async with self._database.single() as connection:
                     await store.ripen(connection)
                 self._rescued()
         except DatabaseUnavailableError:
             return
 
-    async def _rescue(self, whose: Whose) -> None:
+    async def _rescue(self, handler: Handler, whose: Whose) -> None:
         """Until there are none: first those that need no word, then those that the handler decides about."""
         count = 0
-        while found := await self._rescue_ready(whose) + await self._rescue_lost(whose):
+        while found := await self._rescue_ready(whose) + await self._rescue_lost(handler, whose):
             count += found
         if count:
             metrics.RESCUED.inc(count)
@@ -200,19 +207,19 @@ class Rescuer:
         async with self._rescuing(whose) as connection:
             return await store.rescue(connection, whose)
 
-    async def _rescue_lost(self, whose: Whose, *, limit: int = 500) -> int:
+    async def _rescue_lost(self, handler: Handler, whose: Whose, *, limit: int = 500) -> int:
         """Let the handler decide; if that fails for one of them, each alone, and that one is held for a person."""
         lost: list[Lost] = []
         try:
             async with self._rescuing(whose) as connection:
                 lost = await store.lost(connection, whose, limit=limit)
                 if lost:
-                    await write_down(connection, self._handler, await self._handler.mourn(connection, lost))
+                    await write_down(connection, handler, await handler.mourn(connection, lost))
         except DatabaseUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - one row must not keep its neighbours from being rescued
             if limit > 1:
-                return await self._rescue_lost(whose, limit=1)
+                return await self._rescue_lost(handler, whose, limit=1)
             entry = lost[0].entry
             self._log.exception("rescue_held", entry_id=str(entry.id), error=type(error).__name__)
             metrics.HELD.inc()

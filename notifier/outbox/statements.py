@@ -151,7 +151,7 @@ SUSPECTED_POSTGRES, SUSPECTED_SQLITE = _postgres(_SUSPECTED.format(now=_NOW)), t
 # Entries that this process holds without knowing it: its claim was committed, and the reply was lost.
 _DISOWN = """
 UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {now}
-WHERE state = 'leased' AND leased_by = :holder AND marked_at IS NULL AND {unknown} RETURNING id
+WHERE state = 'leased' AND kind = :kind AND leased_by = :holder AND marked_at IS NULL AND {unknown} RETURNING id
 """
 DISOWN_POSTGRES = _postgres(_DISOWN.format(now=_NOW, unknown="NOT (id = ANY(CAST(:ids AS uuid[])))"))
 DISOWN_SQLITE = text(_DISOWN.format(now=":now", unknown="id NOT IN (SELECT value FROM json_each(:ids))"))

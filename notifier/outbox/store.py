@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, insert
+from sqlalchemy import TextClause, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
 from notifier.db.columns import sqlite_time
 from notifier.db.direct import Connection
-from notifier.db.tables import OutboxEntry
+from notifier.db.tables import OutboxEntry, columns
 from notifier.outbox import leasing, statements
 from notifier.outbox.handler import Claimed, Fence, Finish, Hold, Lost, NewEntry, Release, Reschedule, Settlement
 from notifier.outbox.leasing import claimed, is_sqlite, times
@@ -26,6 +27,7 @@ from notifier.states import EntryKind, EntryState, Priority
 MOST_LOST = 4
 """Two losses in company and then two alone: the next one, the third alone, ends it."""
 _ALONE_DELAY = (timedelta(seconds=10), timedelta(seconds=60))
+_entry = columns(OutboxEntry)
 _FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -217,6 +219,12 @@ async def due_age(connection: Connection, kind: EntryKind, now: datetime) -> dic
     for one in await leasing.backlog(connection, kind, now=now):
         ages[one.priority] = max(ages[one.priority], (now - one.since).total_seconds())
     return ages
+
+
+async def due(connection: AsyncConnection, subjects: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When the work on each of these subjects is due, where there is any: a lease shows as its end."""
+    statement = select(_entry.subject_id, _entry.due_at).where(_entry.subject_id.in_(subjects))
+    return {row.subject_id: row.due_at for row in await connection.execute(statement)}
 
 
 async def depth(connection: Connection) -> dict[EntryState, int]:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+LAZY_SECONDS = 0.05
+
 
 class Wake:
     """A hint that work has become due; losing one costs a poll interval, nothing more."""
@@ -9,10 +11,13 @@ class Wake:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self.hinted = False  # other processes tell this one when work has become due
+        self.others: list[Wake] = []  # who is woken as well
 
     def __call__(self) -> None:
         """Give the hint."""
         self._event.set()
+        for other in self.others:
+            other()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a hint, at most `seconds`; True if there was one."""
@@ -25,3 +30,20 @@ class Wake:
             return True
         finally:
             self._event.clear()
+
+
+class LazyWake(Wake):
+    """A hint that waits a moment for others, so that a busy neighbour does not ask for a look at every commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._coming: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Give the hint."""
+        if self._coming is None:
+            self._coming = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._give)
+
+    def _give(self) -> None:
+        self._coming = None
+        super().__call__()

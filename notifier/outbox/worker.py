@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -45,7 +44,7 @@ class Worker:
     """Claims and processes entries of one kind until told to stop; the `Desk` of its handler."""
 
     def __init__(
-        self, database: Database, handler: Handler, *, holder: Holder, journals: Path, clock: Clock, wake: Wake
+        self, database: Database, handler: Handler, *, holder: Holder, rescuer: Rescuer, clock: Clock, wake: Wake
     ) -> None:
         self._database = database
         self._handler = handler
@@ -57,7 +56,8 @@ class Worker:
             database, handler, holder=holder, clock=clock, granted=self._granted, inside=lambda: len(self._inside)
         )
         self._settler = Settler(database, handler, written=self._left)
-        self._rescuer = Rescuer(database, handler, holder=holder, journals=journals, clock=clock, rescued=wake)
+        self._rescuer = rescuer  # one for all workers of the process; that of the leading handler runs it
+        self._leads = rescuer.leading is handler
         self._suspicion = Suspicion(clock)
         self._inside: dict[UUID, Claimed] = {}
         self._marked: set[UUID] = set()  # of those inside: their bodies may have begun
@@ -66,6 +66,7 @@ class Worker:
         self._stopping = False
         self.patience = PATIENCE
         self._drained = asyncio.Event()
+        self._drains = 0  # how often it was asked: a claim that was under way then proves nothing
         self._log = get_logger()
 
     def stop(self) -> None:
@@ -76,17 +77,22 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped, then settle what is inside."""
         settling = asyncio.create_task(self._settler.run())
-        while not self._stopping and not await self._rescuer.start():  # before our own leases could be among them
+        while not self._stopping and not await self._has_rescued():  # before our own leases could be among them
             await self._wake.wait(DATABASE_AWAY_SECONDS[0])
-        rescuing = asyncio.create_task(self._rescuer.run())
+        rescuing = [asyncio.create_task(self._rescuer.run())] if self._leads else []
         try:
             await self._claim_for_ever()
             await self._claimer.close()
             await asyncio.gather(*self._batches, return_exceptions=True)
         finally:
             self._settler.close()
-            self._rescuer.stop()
-            await self._end(settling, rescuing)
+            if self._leads:
+                self._rescuer.stop()
+            await self._end(settling, *rescuing)
+
+    async def _has_rescued(self) -> bool:
+        """True once what the dead have left here was taken over."""
+        return await self._rescuer.start() if self._leads else self._rescuer.started.is_set()
 
     async def _end(self, *tasks: asyncio.Task[None]) -> None:
         """Let them write what is left; without a database not for ever: a journal keeps what was heard."""
@@ -98,7 +104,10 @@ class Worker:
             await asyncio.wait(late)
 
     async def drain(self) -> None:
-        """Return once a claim found nothing due and nothing is inside."""
+        """Return once a claim made from now on found nothing due and nothing is inside."""
+        self._drains += 1
+        self._drained.clear()
+        self._wake()
         await self._drained.wait()
 
     # -- the desk ---------------------------------------------------------------------------------
@@ -156,6 +165,7 @@ class Worker:
     async def _claim_next(self) -> list[Claimed]:
         """A suspect when one waits and nothing else is here; else all there is room for."""
         room, nothing_inside = self._room(), not self._inside and not self._settler.unwritten
+        drains = self._drains
         if room <= 0:
             return []
         if self._suspicion.wants_a_look():
@@ -165,7 +175,8 @@ class Worker:
         claimed = await self._claimer.claim(room, self._inside, self._unwritten())
         # Asked before the claim: one made with full slots may ask for no share.
         finished = not claimed and nothing_inside and self._claimer.found_nothing
-        if finished and not self._drained.is_set() and not await self._claimer.suspects_are_due():
+        finished = finished and not self._drained.is_set() and not await self._claimer.suspects_are_due()
+        if finished and drains == self._drains:
             self._drained.set()
         return claimed
 

@@ -1,7 +1,7 @@
 """Attachments on the wire: their fields, their base64, and how they get into the gaps that a child has left for them.
 
-A child is told what attachments are called, never what is in them: no template reads their bytes, and carrying them to
-a child and back took longer than writing them here.
+A child is told what attachments are called, never what is in them: no template reads their bytes, and a batch of large
+ones would have to be carried to the child and back within the time and the memory that a template may take.
 """
 
 import hashlib

@@ -15,8 +15,9 @@ from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 FIELDS = frozenset(
     {
-        "boot_id", "circuit", "count", "detail", "duration_ms", "entry_id", "error", "event", "exception", "exc_info",
-        "lease_no", "level", "notification_id", "outcome", "reason", "relay", "request_id", "timestamp", "version",
+        "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
+        "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "reason", "relay",
+        "request_id", "timestamp", "version",
     }
 )  # fmt: skip
 

@@ -40,6 +40,12 @@ RENDER_FAILURES = Counter("notifier_render_failures_total", "Mails that could no
 RENDER_CHILDREN_KILLED = Counter(
     "notifier_render_children_killed_total", "Rendering children that overran or died.", registry=REGISTRY
 )
+WEBHOOKS = Counter(
+    "notifier_webhooks_total", "Tries at telling an endpoint, by outcome.", ["outcome"], registry=REGISTRY
+)
+WEBHOOK_SECONDS = Histogram(
+    "notifier_webhook_seconds", "Time of one try at telling an endpoint.", buckets=SECONDS, registry=REGISTRY
+)
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -31,13 +31,13 @@ class DeadSender:
     def __post_init__(self) -> None:
         self._journal = Journal(self.journals, self.boot_id)
 
-    async def claim(self, *, suspects: bool = False) -> list[Claimed]:
+    async def claim(self, *, suspects: bool = False, kind: EntryKind = EntryKind.EMAIL) -> list[Claimed]:
         """Claim what is due."""
         async with self.database.write() as connection:
             if suspects:
                 return await leasing.claim_suspect(connection, claim_of(self.boot_id))
-            due = await leasing.backlog(connection, EntryKind.EMAIL)
-            return await leasing.claim(connection, claim_of(self.boot_id, due))
+            due = await leasing.backlog(connection, kind)
+            return await leasing.claim(connection, replace(claim_of(self.boot_id, due), kind=kind))
 
     async def mark(self, entries: Sequence[Claimed]) -> None:
         """Get permission for their bodies."""

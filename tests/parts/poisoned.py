@@ -14,6 +14,7 @@ from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Settlement
 from notifier.outbox.holder import Holder
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
+from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wake import Wake
 from notifier.outbox.worker import Worker
 from parts.handler import Plain
@@ -43,7 +44,9 @@ async def _work(url: str, folder: Path, poison: str) -> None:
     database, clock, boot_id = Database(url), SystemClock(), new_id()
     life = None if database.is_sqlite else Life(database, boot_id, clock, dead_after=30)
     holder = Holder(boot_id=boot_id, journal=Journal(folder, boot_id), life=life)
-    worker = Worker(database, Poisoned(poison), holder=holder, journals=folder, clock=clock, wake=Wake())
+    handler, wake = Poisoned(poison), Wake()
+    rescuer = Rescuer(database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    worker = Worker(database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     await worker.drain()
     worker.stop()

@@ -4,12 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
 from notifier.states import Reason
+
+_NOT_DELIVERED = text("state <> 'delivered'")
 
 
 class DeliveryState(StrEnum):
@@ -34,6 +36,7 @@ class WebhookEndpoint(Table, table=True):
     previous_secret: str | None = Field(default=None, max_length=128)
     previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # signs as well until then
     created_at: datetime = Field(sa_type=UtcDateTime)
+    failing_since: datetime | None = Field(default=None, sa_type=UtcDateTime)  # no try has succeeded since
     disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     disabled_because: str | None = Field(default=None, max_length=256)
 
@@ -58,7 +61,16 @@ class WebhookDelivery(Table, table=True):
     """The telling of one event to one endpoint; the outbox carries it."""
 
     __tablename__ = "webhook_delivery"
-    __table_args__ = (Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),)
+    __table_args__ = (
+        Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),
+        # The few that are looked for among the many that went well.
+        Index(
+            "ix_webhook_delivery_state",
+            *("endpoint_id", "state", "id"),
+            postgresql_where=_NOT_DELIVERED,
+            sqlite_where=_NOT_DELIVERED,
+        ),
+    )
 
     id: UUID = Field(primary_key=True)
     event_id: UUID = Field(foreign_key="webhook_event.id", index=True)

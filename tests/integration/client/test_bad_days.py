@@ -245,9 +245,9 @@ async def test_parts_of_the_client(connect: Connect) -> None:
     """Suppressions and webhooks go through the same tries; what answers with nothing returns None."""
     hook = {"id": ID, "url": "https://shop.example/hook", "secret": "whsec_c2VjcmV0"}
     script = (
-        answer(200, {"suppressions": [{"address": "a@x.org", "reason": "hard_bounce"}], "next": None}),
+        answer(200, {"suppressions": [{"id": ID, "address": "a@x.org", "reason": "requested"}], "next": None}),
         problem(503, "x", Retry_After="0"),
-        answer(201, {"address": "b@x.org"}),
+        answer(201, {"id": ID, "address": "b@x.org"}),
         answer(204, b""),
         answer(201, hook),
         answer(200, {"webhooks": [hook]}),
@@ -255,8 +255,8 @@ async def test_parts_of_the_client(connect: Connect) -> None:
     with Server(*script) as server:
         client = connect(server.url)
         assert [one.address for one in await client("suppressions.list")] == ["a@x.org"]
-        assert (await client("suppressions.add", "b@x.org")).address == "b@x.org"
-        assert await client("suppressions.lift", "b@x.org") is None
+        assert (await client("suppressions.add", "b@x.org", scope="all")).address == "b@x.org"
+        assert await client("suppressions.lift", ID) is None
         made = await client("webhooks.create", url="https://shop.example/hook")
         assert (made.secret, "c2VjcmV0" in repr(made)) == ("whsec_c2VjcmV0", False)
         assert [one.id for one in await client("webhooks.list")] == [ID]

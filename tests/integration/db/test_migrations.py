@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,26 @@ from parts import postgres
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from notifier.db import migrate
+from notifier.db.columns import sqlite_time
 from notifier.db.engine import Database
 from notifier.db.tables import Table
+
+ONE = "1" * 32
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
+AT = sqlite_time(TIME)
+OLD_ROWS = (
+    (
+        "INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from,"
+        " priority, status, message_id, message_date, send_at, expires_at, created_at, updated_at, created_by) VALUES"
+        " (:one, :one, :one, 'A@b.org', 'a@b.org', 'a@b.org', 'normal', 'failed', 'm', :at, :at, :at, :at, :at, 'key')"
+    ),
+    "INSERT INTO notification_content (notification_id, variables, headers) VALUES (:one, '{}', '{}')",
+    (
+        "INSERT INTO attempt (id, notification_id, entry_id, lease_no, number, phase, outcome, reply, started_at)"
+        " VALUES (:one, :one, :one, 1, 1, 'body', 'rejected', 'x', :at)"
+    ),
+    "INSERT INTO event (id, notification_id, at, kind, actor, detail) VALUES (:one, :one, :at, 'retried', 'key', '')",
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -114,3 +133,26 @@ async def test_many_upgrades_at_once_run_once(postgres_server: postgres.Postgres
 def test_there_is_one_head() -> None:
     """Two migrations with the same parent would leave the order to chance."""
     assert len(ScriptDirectory.from_config(migrate.alembic_config()).get_heads()) == 1
+
+
+async def test_rows_come_through_every_migration(empty: Database) -> None:
+    """Up, down to the second release and up again with rows in every old table, those that refer to others too."""
+    await migrate.upgrade(empty, "0003")
+    async with empty.write() as connection:
+        for statement in OLD_ROWS:
+            await connection.execute(text(statement), {"one": ONE, "at": AT if empty.is_sqlite else TIME})
+    await migrate.upgrade(empty)
+    assert await _old_rows(empty) == [("a@b.org", "failed", "transactional", 1, 1, 1)]
+    await migrate.downgrade(empty, "0002")
+    await migrate.upgrade(empty)
+    assert await _old_rows(empty) == [("a@b.org", "failed", "transactional", 1, 1, 1)]
+
+
+async def _old_rows(database: Database) -> list[tuple[object, ...]]:
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {table} AS o WHERE o.notification_id = n.id)"
+        for table in ("notification_content", "attempt", "status_index")
+    )
+    async with database.read() as connection:
+        found = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
+        return [tuple(row) for row in found]

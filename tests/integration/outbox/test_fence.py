@@ -1,10 +1,11 @@
 """The fence protocol's rules 2 to 7 in the database's own words, on SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 from parts.installation import Installation
-from parts.queue import ALL, Queue
+from parts.queue import ALL, Queue, claim_of
 from sqlalchemy import select, text
 
 from notifier.db.tables import OutboxEntry, columns
@@ -192,8 +193,10 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     known, unheard, marked = await queue.claim()
     await queue.mark(marked)
     async with queue.database.write() as connection:
-        assert await leasing.disown(connection, queue.holder, [known.id], now=queue.now) == 1
-        assert await leasing.disown(connection, new_id(), [], now=queue.now) == 0
+        beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
+        assert await leasing.disown(connection, beside, [], now=queue.now) == 0
+        assert await leasing.disown(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await leasing.disown(connection, claim_of(new_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 

@@ -21,6 +21,7 @@ from notifier.outbox.handler import Claimed, Desk, Finish, Settlement
 from notifier.outbox.holder import Holder
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
+from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wake import Wake
 from notifier.outbox.worker import Worker
 from notifier.states import EntryState
@@ -56,7 +57,8 @@ async def working(queue: Queue, handler: "Gate | Slow", wake: Wake) -> AsyncIter
     clock, folder = SystemClock(), Path(tempfile.mkdtemp())
     life = None if queue.database.is_sqlite else Life(queue.database, queue.holder, clock, dead_after=30)
     holder = Holder(boot_id=queue.holder, journal=Journal(folder, queue.holder), life=life)
-    worker = Worker(queue.database, handler, holder=holder, journals=folder, clock=clock, wake=wake)
+    rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    worker = Worker(queue.database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     try:
         yield worker

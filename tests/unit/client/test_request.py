@@ -115,7 +115,7 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("id_", ["", "..", "a/b", "a?b", "a%2fb", "ä", "a b", "x\n"])
 def test_an_id_leads_nowhere_else(id_: str) -> None:
     """What is no id is refused, instead of becoming another path."""
-    for build in (calls.get, calls.events, calls.cancel, calls.retry, calls.batch, account.webhook):
+    for build in (calls.get, calls.events, calls.cancel, calls.retry, calls.batch, account.webhook, account.lift):
         with pytest.raises(UnsendableError):
             build(id_)
 
@@ -155,8 +155,9 @@ def test_paths() -> None:
         calls.cancel_batch(ID),
         account.whoami(),
         account.suppressions(),
-        account.suppress("a@x.org"),
-        account.lift("a+b/c@x.org"),
+        account.suppression(ID),
+        account.suppress("a@x.org", scope="all"),
+        account.lift(ID),
         account.webhooks(),
         account.webhook(ID),
         account.create_webhook(url="https://shop.example/hook"),
@@ -180,8 +181,9 @@ def test_paths() -> None:
         "POST /v1/batches/_/cancel",
         "GET /v1/whoami",
         "GET /v1/suppressions",
+        "GET /v1/suppressions/_",
         "POST /v1/suppressions",
-        "DELETE /v1/suppressions/a+b%2Fc@x.org",
+        "DELETE /v1/suppressions/_",
         "GET /v1/webhooks",
         "GET /v1/webhooks/_",
         "POST /v1/webhooks",

@@ -3,10 +3,11 @@
 import time
 
 import pytest
-from parts.attached import EXE, FILES, JPEG, ODF, OOXML, PDF, PNG, archive, office, open_document
+from parts.attached import EXE, FILES, JPEG, ODF, OOXML, PDF, archive, office, open_document
 
 from notifier.notification.file_type import MOST_ENTRIES, FileType, type_of
 
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
 WORD = f"{OOXML}.wordprocessingml.document"
 
 
@@ -44,9 +45,11 @@ def test_a_file_is_of_no_other_type(declared: str) -> None:
 
 
 @pytest.mark.parametrize("declared", FILES)
-@pytest.mark.parametrize("data", [b"\x00", EXE, EXE + PNG, EXE + FILES["application/zip"][1], b"\xff\xfe<\x00a\x00"])
+@pytest.mark.parametrize(
+    "data", [b"\x00", EXE, WAV, b"\xff\xfe<\x00a\x00", *(EXE + data for _, data in FILES.values())]
+)
 def test_a_program_is_of_no_type(declared: str, data: bytes) -> None:
-    """Also with a picture or an archive behind it."""
+    """Also with a picture or an archive behind it; nor is what only begins as some type does."""
     assert kind(declared).problem_in(data) is not None
 
 
@@ -176,6 +179,7 @@ def test_an_archive_that_programs_read_differently_is_refused() -> None:
         archive({}),
         fine[:first] + b"PK\x01\x03" + fine[first + 4 :],
         fine[: end + 10] + b"\x01\x00" + fine[end + 12 :],  # one entry counted, two there
+        fine[: end + 12] + b"\x01" + fine[end + 13 :],  # another size than that of the directory
         fine[: end + 10] + b"\x03\x00" + fine[end + 12 :],
         fine[: end + 10] + b"\xff\xff" + fine[end + 12 :],
     ]

@@ -1,0 +1,230 @@
+"""`/v1/webhooks`: endpoints, their secrets, what they were told, and telling again."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from notifier.api import schema, webhook_schema
+from notifier.api.audited import Audited
+from notifier.api.change import changing
+from notifier.api.doors import Doors, TheDoors
+from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.audit import Action, Deed, ObjectKind
+from notifier.auth.keys import Caller, Scope
+from notifier.db.tables import DeliveryState
+from notifier.webhooks import endpoint, history
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+OneEndpoint = webhook_schema.EndpointOut
+WithSecret = webhook_schema.EndpointWithSecretOut
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=WithSecret,
+    operation_id="create_webhook",
+    openapi_extra=webhook_schema.body_of(webhook_schema.EndpointIn),
+)
+async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """A new endpoint. Its secret is shown now, and never again."""
+    caller = await _caller(request, doors)
+    values = _checked(doors, await _values(request, webhook_schema.EndpointIn))
+    async with changing(doors) as connection:
+        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now())
+        await audited(connection, caller, _deed(Action.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
+    response.headers["location"] = f"/v1/webhooks/{made.id}"
+    return made.model_dump()
+
+
+@router.get("", response_model=webhook_schema.EndpointsOut, operation_id="list_webhooks")
+async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
+    """The service's endpoints, oldest first."""
+    caller = await _caller(request, doors)
+    async with doors.database.read() as connection:
+        return {"webhooks": [one.model_dump() for one in await endpoint.listed(connection, caller.service_id)]}
+
+
+@router.get("/{webhook_id}", response_model=OneEndpoint, operation_id="get_webhook")
+async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
+    """An endpoint, without its secret."""
+    caller = await _caller(request, doors)
+    async with doors.database.read() as connection:
+        return (await endpoint.one(connection, caller.service_id, _id(webhook_id))).model_dump()
+
+
+@router.patch(
+    "/{webhook_id}",
+    response_model=OneEndpoint,
+    operation_id="update_webhook",
+    openapi_extra=webhook_schema.body_of(webhook_schema.EndpointPatchIn),
+)
+async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Change what is named; `disabled: false` also takes back what its failures led to."""
+    caller = await _caller(request, doors)
+    values = _checked(doors, await _values(request, webhook_schema.EndpointPatchIn))
+    async with changing(doors) as connection:
+        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        after = await endpoint.change(connection, caller.service_id, before.id, values, doors.clock.now())
+        deed = _deed(Action.WEBHOOK_CHANGED, caller, after.id, before=_kept(before), after=_kept(after))
+        await audited(connection, caller, deed)
+        return after.model_dump()
+
+
+@router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook")
+async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> None:
+    """Delete an endpoint; what it has not been told yet is not told any more."""
+    caller = await _caller(request, doors)
+    async with changing(doors) as connection:
+        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        await endpoint.remove(connection, caller.service_id, before.id)
+        await audited(connection, caller, _deed(Action.WEBHOOK_DELETED, caller, before.id, before=_kept(before)))
+
+
+@router.post(
+    "/{webhook_id}/rotate-secret",
+    response_model=WithSecret,
+    operation_id="rotate_webhook_secret",
+    openapi_extra=webhook_schema.body_of(webhook_schema.RotateIn, required=False),
+)
+async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
+    caller = await _caller(request, doors)
+    wanted = schema.parse_strictly(webhook_schema.RotateIn, await json_body_if_any(request))
+    overlap = timedelta(seconds=wanted.overlap_seconds)
+    async with changing(doors) as connection:
+        made = await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, doors.clock.now())
+        after = {"overlap_seconds": wanted.overlap_seconds}
+        await audited(connection, caller, _deed(Action.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
+        return made.model_dump()
+
+
+@router.post(
+    "/{webhook_id}/test", status_code=202, response_model=webhook_schema.DeliveryDetailOut, operation_id="test_webhook"
+)
+async def test(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Send the event `webhook.test` to this endpoint, by the way that all events go."""
+    caller = await _caller(request, doors)
+    async with changing(doors) as connection:
+        found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        await audited(connection, caller, _deed(Action.WEBHOOK_TESTED, caller, found.id))
+        return await history.test(connection, found, doors.clock.now())
+
+
+@router.get(
+    "/{webhook_id}/deliveries", response_model=webhook_schema.DeliveriesOut, operation_id="list_webhook_deliveries"
+)
+async def get_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
+    request: Request,
+    response: Response,
+    webhook_id: str,
+    doors: TheDoors,
+    state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
+    before: Annotated[UUID | None, Query(description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> dict[str, Any]:
+    """What the endpoint was told, or is to be told, newest first."""
+    caller = await _caller(request, doors)
+    async with doors.database.read() as connection:
+        found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        rows = await history.page(connection, found.id, state=state, before=before, limit=limit + 1)
+    following = rows[limit - 1]["id"] if len(rows) > limit else None
+    if following is not None:
+        link = request.url.include_query_params(before=str(following))
+        response.headers["link"] = f'<{link.path}?{link.query}>; rel="next"'
+    return {"deliveries": rows[:limit], "next": following}
+
+
+@router.get(
+    "/{webhook_id}/deliveries/{delivery_id}",
+    response_model=webhook_schema.DeliveryDetailOut,
+    operation_id="get_webhook_delivery",
+)
+async def get_delivery(request: Request, webhook_id: str, delivery_id: str, doors: TheDoors) -> dict[str, Any]:
+    """One delivery: what was sent, and every try."""
+    caller = await _caller(request, doors)
+    async with doors.database.read() as connection:
+        found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        return await history.one(connection, found.id, id_of(delivery_id, "delivery"))
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/replay",
+    status_code=202,
+    response_model=webhook_schema.DeliveryDetailOut,
+    operation_id="replay_webhook_delivery",
+)
+async def replay(
+    request: Request, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
+) -> dict[str, Any]:
+    """Tell the event again: the same octets and the same `webhook-id`, as a delivery of its own."""
+    caller = await _caller(request, doors)
+    async with changing(doors) as connection:
+        found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id}))
+        return await history.replay(connection, found, id_of(delivery_id, "delivery"), doors.clock.now())
+
+
+@router.post(
+    "/{webhook_id}/replay",
+    status_code=202,
+    response_model=webhook_schema.ReplayedOut,
+    operation_id="replay_failed_webhook_deliveries",
+    openapi_extra=webhook_schema.body_of(webhook_schema.ReplayIn),
+)
+async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Tell again what has failed since then, oldest first, at most a thousand at once: `more` says to ask again."""
+    caller = await _caller(request, doors)
+    wanted = schema.parse_strictly(webhook_schema.ReplayIn, await json_body(request))
+    async with changing(doors) as connection:
+        found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
+        done = await history.replay_failed(connection, found, wanted.since, doors.clock.now())
+        after = {"since": wanted.since, "count": done.count}
+        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after=after))
+    return {"replayed": done.count, "more": done.more}
+
+
+async def _caller(request: Request, doors: Doors) -> Caller:
+    return await authenticated(request, doors, Scope.WEBHOOKS)
+
+
+async def _values(request: Request, model: type[schema.Model]) -> dict[str, Any]:
+    """What the body says; what it does not say is not in it."""
+    wanted: Any = schema.parse_strictly(model, await json_body(request))
+    given: dict[str, Any] = wanted.model_dump(exclude_unset=True)
+    return given
+
+
+def _checked(doors: Doors, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    endpoint.check(values, doors.insecure_hosts)
+    return values
+
+
+def _id(text: str) -> UUID:
+    return id_of(text, "endpoint")
+
+
+def _deed(
+    action: Action,
+    caller: Caller,
+    id_: UUID,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> Deed:
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.WEBHOOK,
+        object_id=id_,
+        service_id=caller.service_id,
+        before=before,
+        after=after,
+    )
+
+
+def _kept(one: Any) -> dict[str, Any]:
+    """What the audit keeps of an endpoint."""
+    return {name: getattr(one, name) for name in ("url", "events", "disabled_at")}

@@ -1,0 +1,172 @@
+"""`notifier forward`: the caller's half of the outbox as a process, and what its API has refused."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import Failed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from notifier.client.producer import Limits
+
+DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+T = TypeVar("T")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(forward)
+
+
+def forward(
+    database_url: Annotated[
+        str,
+        typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
+    ],
+    url: Annotated[str, typer.Option(envvar="NOTIFIER_URL", help="The API.")] = "http://127.0.0.1:8000",
+    key: Annotated[str, typer.Option(envvar="NOTIFIER_API_KEY", help="API key.", show_default=False)] = "",
+    once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
+    drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
+    lease: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which another may take over from a dead one.")
+    ] = 30,
+    refused: Annotated[bool, typer.Option(help="Show the rows that were refused, and stop.")] = False,
+    release: Annotated[
+        list[UUID], typer.Option(help="Let this refused row be tried again, as if for the first time, and stop.")
+    ] = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of columns.")] = False,
+) -> None:
+    """Move mails from a producer table to the API. On PostgreSQL run as many as you like, on SQLite one."""
+    from notifier.client.producer import Limits
+
+    if sum((once, drain, refused, bool(release))) > 1:
+        raise Failed("--once, --drain, --refused and --release do not go together", output.WRONG_USE)
+    if refused or release:
+        _run(_using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
+        return
+    if not key:
+        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+    _log_to_stderr()
+    limits = Limits(rows=rows, lease=timedelta(seconds=lease))
+    until = "once" if once else "drained" if drain else "stopped"
+    _run(_using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
+
+
+async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "Limits", *, until: str) -> None:
+    from notifier.client import producer
+
+    forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, forwarder.stop)
+    try:
+        before = await _in(engine, producer.backlog)
+        print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
+        if until == "once":
+            turn = await forwarder.turn()
+            if turn.failure:
+                raise Failed(f"not forwarded: {turn.failure}")
+        else:
+            await (forwarder.drain() if until == "drained" else forwarder.run())
+        after = await _in(engine, producer.backlog)
+        print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
+    finally:
+        await forwarder.close()
+
+
+async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
+    from notifier.client import producer
+
+    if release:
+        freed = await _in(engine, lambda connection: producer.release(connection, release))
+        print(f"{freed} of {len(release)} will be tried again")
+        if freed < len(release):
+            raise typer.Exit(1)
+        return
+    rows = await _in(engine, producer.refused)
+    output.show(
+        (
+            {
+                "id": row.id,
+                "refused_at": row.refused_at.isoformat(timespec="seconds"),
+                "code": row.problem["code"],
+                "errors": row.problem["errors"] if as_json else json.dumps(row.problem["errors"], ensure_ascii=False),
+            }
+            for row in rows
+        ),
+        as_json=as_json,
+    )
+
+
+async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    if isinstance(engine, AsyncEngine):
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    with engine.begin() as connection:
+        return work(connection)
+
+
+async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
+    """Do it with the caller's database, through the driver that the URL names, or ours."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine: Engine | AsyncEngine
+    try:
+        parsed = make_url(url)
+        parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
+        # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
+        kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
+        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
+        make = create_async_engine if parsed.get_dialect().is_async else create_engine
+        engine = make(parsed, **options)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise Failed("--database-url: no database that can be opened from here", output.WRONG_USE) from error
+    try:
+        await work(engine)
+    finally:
+        if isinstance(engine, AsyncEngine):
+            await engine.dispose()
+        else:
+            engine.dispose()
+
+
+def _run(work: Any) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    from notifier.client.producer import UnsupportedDatabaseError
+
+    try:
+        output.run(work)
+    except UnsupportedDatabaseError as error:
+        raise Failed(str(error), output.WRONG_USE) from error
+    except (DBAPIError, OSError) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
+        raise Failed(f"your database: {reason}") from error
+
+
+def _log_to_stderr() -> None:
+    """What the forwarder says about itself; nothing of the libraries below it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("notifier.client.producer")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,0 +1,179 @@
+"""One POST to an endpoint: to an address that was checked, bounded in time and memory, following nothing.
+
+It promises an `Answer`, whatever the other side does; no redirect is followed, no cookie kept, no connection reused.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import h11
+
+import notifier
+from notifier.clock import Clock
+from notifier.settings import WebhooksSettings
+from notifier.webhooks import resolve, target
+from notifier.webhooks.resolve import AddressRefusedError, Resolve
+from notifier.webhooks.schedule import retry_after
+from notifier.webhooks.target import Target, UrlRefusedError
+
+LARGEST_HEAD = 32 * 1024
+LARGEST_REPLY = 64 * 1024
+"""More than this, head and body together, is not read."""
+BODY_SECONDS = 2.0
+"""For so long the rest of a reply is read, once its status is known."""
+SHOWN = 200
+"""Characters of a refusal that are kept for the endpoint's owner."""
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of one try."""
+
+    code: int | None  # None: no reply that is one
+    detail: str  # for people: what they said, or what went wrong
+    seconds: float
+    retry_after: float | None = None  # seconds that the receiver asks for
+
+    @property
+    def is_success(self) -> bool:
+        """True for every 2xx."""
+        return self.code is not None and 200 <= self.code < 300  # noqa: PLR2004 - RFC 9110 §15.3
+
+    @property
+    def is_gone(self) -> bool:
+        """True if the receiver wants to hear no more."""
+        return self.code == 410  # noqa: PLR2004 - RFC 9110 §15.5.11
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reply:
+    code: int
+    retry_after: str
+    start: bytes  # of the body
+
+
+class Caller:
+    """Calls endpoints; safe to use for many at once."""
+
+    def __init__(
+        self,
+        resolver: Resolve,
+        *,
+        clock: Clock,
+        settings: WebhooksSettings,
+    ) -> None:
+        self._resolve = resolver
+        self._clock = clock
+        self._timeout = settings.timeout
+        self._trusted = settings.insecure_hosts
+        self._tls = ssl.create_default_context(cafile=settings.ca_file)
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> Answer:
+        """POST these octets of JSON."""
+        started = self._clock.monotonic()
+        code = asked = None
+        try:
+            where = target.parse(url, self._trusted)
+            reply = await self._exchange(where, fields, body)
+            code, detail = reply.code, _readable(reply.start)
+            asked = retry_after(reply.retry_after, self._clock.now())
+        except UrlRefusedError as error:
+            detail = f"the URL may not be called: {error}"
+        except AddressRefusedError as error:
+            detail = str(error)
+        except TimeoutError:
+            detail = f"no reply within {self._timeout:g} seconds"
+        except ssl.SSLCertVerificationError as error:
+            detail = f"the certificate was refused: {error.verify_message}"
+        except (ssl.SSLError, h11.RemoteProtocolError):
+            detail = "the other side does not speak HTTP over TLS as it should"
+        except OSError as error:
+            detail = f"no connection: {type(error).__name__}"
+        wish = None if asked is None else asked.total_seconds()
+        return Answer(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=wish)
+
+    async def _exchange(self, where: Target, fields: Mapping[str, str], body: bytes) -> _Reply:
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
+        with contextlib.ExitStack() as stack:
+            async with asyncio.timeout(self._timeout):
+                reader, writer = await self._connect(where)
+                stack.callback(writer.transport.abort)  # a polite end of TLS would wait for the other side
+                writer.write(_request(http, where, fields, body))
+                await writer.drain()
+                head, read = await _head(http, reader)
+            return await _with_body(http, reader, head, read)
+
+    async def _connect(self, where: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to one of the addresses that were checked; the name is only said, never resolved again."""
+        error: OSError = OSError("no address")
+        tls = {"ssl": self._tls, "server_hostname": where.host} if where.secure else {}
+        for address in await resolve.addresses(where, self._resolve):
+            try:
+                return await asyncio.open_connection(address, where.port, limit=LARGEST_HEAD, **tls)  # type: ignore[arg-type]
+            except ssl.SSLError:
+                raise
+            except OSError as failed:
+                error = failed
+        raise error
+
+
+def _request(http: h11.Connection, where: Target, fields: Mapping[str, str], body: bytes) -> bytes:
+    own = {
+        "host": where.authority,
+        "user-agent": f"Notifier/{notifier.__version__} (webhooks)",
+        "accept": "*/*",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
+    head = h11.Request(method="POST", target=where.path, headers=list({**own, **fields}.items()))
+    parts = (http.send(event) for event in (head, h11.Data(data=body), h11.EndOfMessage()))
+    return b"".join(part or b"" for part in parts)
+
+
+async def _head(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Response, int]:
+    """The head of the final reply, and how many octets were read so far."""
+    read = 0
+    while read < LARGEST_REPLY:
+        event = http.next_event()
+        if isinstance(event, h11.Response):
+            return event, read
+        if event is h11.NEED_DATA:
+            chunk = await reader.read(_CHUNK)
+            read += len(chunk)
+            http.receive_data(chunk)
+        elif not isinstance(event, h11.InformationalResponse):
+            break
+    raise h11.RemoteProtocolError("no reply")
+
+
+async def _with_body(http: h11.Connection, reader: asyncio.StreamReader, head: h11.Response, read: int) -> _Reply:
+    """The reply; now that its status is known, neither a slow nor an endless body changes anything."""
+    start = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while read < LARGEST_REPLY:
+                event = http.next_event()
+                if isinstance(event, h11.Data):
+                    start += event.data[: max(0, 4 * SHOWN - len(start))]
+                elif event is h11.NEED_DATA:
+                    chunk = await reader.read(_CHUNK)
+                    read += len(chunk)
+                    http.receive_data(chunk)
+                else:
+                    break
+    except (TimeoutError, OSError, h11.RemoteProtocolError):
+        pass  # the status counts
+    asked = next((value for name, value in head.headers if name == b"retry-after"), b"")
+    return _Reply(code=head.status_code, retry_after=asked.decode("latin-1"), start=bytes(start))
+
+
+def _readable(octets: bytes) -> str:
+    """The beginning of a body as one line that can be kept and shown."""
+    text = "".join(one if one.isprintable() else " " for one in octets.decode("utf-8", "replace"))
+    return " ".join(text.split())[:SHOWN]

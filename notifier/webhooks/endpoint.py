@@ -1,0 +1,121 @@
+"""An endpoint's life: made, changed, its secret rotated, disabled by its owner or by its silence, deleted.
+
+Functions take the connection and never commit. What belongs to another service is not there.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Service, WebhookEndpoint, columns
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.ids import new_id
+from notifier.webhooks import sign, target
+from notifier.webhooks.body import TYPES
+
+MOST_ENDPOINTS = 10
+BY_OWNER = "disabled by its owner"
+_endpoint, _service = columns(WebhookEndpoint), columns(Service)
+_ENABLED: dict[str, Any] = {"disabled_at": None, "disabled_because": None, "failing_since": None}
+
+
+class TooManyEndpointsError(NotifierError):
+    """A service has at most ten endpoints."""
+
+
+def check(values: Mapping[str, Any], trusted: Sequence[str]) -> None:
+    """Raise `InvalidRequestError` for a URL that may not be called and for types of events that there are not."""
+    faults = []
+    if "url" in values:
+        try:
+            target.parse(values["url"], trusted)
+        except target.UrlRefusedError as error:
+            faults.append(Fault("/url", "invalid_url", str(error)))
+    for index, type_ in enumerate(values.get("events", ())):
+        if type_ not in TYPES:
+            known = ", ".join(TYPES)
+            faults.append(Fault(f"/events/{index}", "unknown_event_type", f"there are: {known}"))
+    if faults:
+        raise InvalidRequestError(faults)
+
+
+async def create(
+    connection: AsyncConnection, service_id: UUID, values: Mapping[str, Any], now: datetime
+) -> WebhookEndpoint:
+    """A new endpoint, enabled. Raises `TooManyEndpointsError`."""
+    # Whoever makes endpoints of a service waits for the one before, so that there are never eleven.
+    await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
+    counted = select(func.count()).select_from(WebhookEndpoint).where(_endpoint.service_id == service_id)
+    if int((await connection.execute(counted)).scalar_one()) >= MOST_ENDPOINTS:
+        raise TooManyEndpointsError
+    made = WebhookEndpoint(
+        id=new_id(),
+        service_id=service_id,
+        url=values["url"],
+        description=values.get("description", ""),
+        events=_unique(values.get("events", ())),
+        secret=sign.new_secret(),
+        created_at=now,
+    )
+    await connection.execute(insert(WebhookEndpoint).values(made.model_dump()))
+    return made
+
+
+async def listed(connection: AsyncConnection, service_id: UUID) -> list[WebhookEndpoint]:
+    """The endpoints of a service, oldest first."""
+    statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id).order_by(_endpoint.id)
+    return [WebhookEndpoint(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def one(connection: AsyncConnection, service_id: UUID, id_: UUID) -> WebhookEndpoint:
+    """An endpoint of the service. Raises `NotFoundError`."""
+    statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id, _endpoint.id == id_)
+    found = (await connection.execute(statement)).mappings().one_or_none()
+    if found is None:
+        raise NotFoundError("there is no such endpoint")
+    return WebhookEndpoint(**found)
+
+
+async def change(
+    connection: AsyncConnection, service_id: UUID, id_: UUID, values: Mapping[str, Any], now: datetime
+) -> WebhookEndpoint:
+    """The endpoint with these values instead; `disabled` says whether it is told anything."""
+    known = await one(connection, service_id, id_)
+    new = {name: value for name, value in values.items() if name != "disabled"}
+    if "events" in new:
+        new["events"] = _unique(new["events"])
+    if values.get("disabled") is False:
+        new |= _ENABLED
+    elif values.get("disabled") and known.disabled_at is None:
+        new |= {"disabled_at": now, "disabled_because": BY_OWNER}
+    if new:
+        await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
+    return await one(connection, service_id, id_)
+
+
+async def rotate(
+    connection: AsyncConnection, service_id: UUID, id_: UUID, overlap: timedelta, now: datetime
+) -> WebhookEndpoint:
+    """The endpoint with a new secret; the one before signs as well until the overlap is over."""
+    known = await one(connection, service_id, id_)
+    new = {
+        "secret": sign.new_secret(),
+        "previous_secret": known.secret if overlap else None,
+        "previous_until": now + overlap if overlap else None,
+    }
+    await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
+    return await one(connection, service_id, id_)
+
+
+async def remove(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
+    """Delete the endpoint; what it has not been told is not told. Its deliveries stay until they are purged."""
+    await one(connection, service_id, id_)
+    await connection.execute(delete(WebhookEndpoint).where(_endpoint.id == id_))
+
+
+def _unique(events: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(events))

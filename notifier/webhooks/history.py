@@ -1,0 +1,140 @@
+"""What an endpoint was told: deliveries and their tries, telling again, and a test of the way there.
+
+Functions take the connection and never commit; whoever asks has looked whether the endpoint is the service's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent, columns
+from notifier.db.tables.webhook import DeliveryState
+from notifier.errors import NotFoundError, NotifierError
+from notifier.ids import new_id
+from notifier.outbox import store
+from notifier.webhooks import body, record
+from notifier.webhooks.deliver import new_delivery
+
+MOST_REPLAYED = 1000
+"""Deliveries that one request replays."""
+_delivery, _attempt, _event = columns(WebhookDelivery), columns(WebhookAttempt), columns(WebhookEvent)
+
+
+class EndpointDisabledError(NotifierError):
+    """The endpoint is disabled: enable it first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What was put in again."""
+
+    count: int
+    more: bool  # there are others: ask again
+
+
+async def page(
+    connection: AsyncConnection, endpoint_id: UUID, *, state: DeliveryState | None, before: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Deliveries of an endpoint, newest first."""
+    statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
+    if state is not None:
+        statement = statement.where(_delivery.state == state)
+    if before is not None:
+        statement = statement.where(_delivery.id < before)
+    found = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
+    return await _shown(connection, found)
+
+
+async def one(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
+    """One delivery with its tries, oldest first. Raises `NotFoundError`."""
+    (shown,) = await _shown(connection, [await _row(connection, endpoint_id, id_)])
+    tries = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id)
+    shown["attempts"] = [dict(row) for row in (await connection.execute(tries)).mappings()]
+    return shown
+
+
+async def _row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
+    statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id, _delivery.id == id_)
+    found = (await connection.execute(statement)).mappings().one_or_none()
+    if found is None:
+        raise NotFoundError("there is no such delivery")
+    return found
+
+
+async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """With the number of tries, and when the next one is due."""
+    ids = [row["id"] for row in rows]
+    counted = (
+        select(_attempt.delivery_id, func.count().label("tries"))
+        .where(_attempt.delivery_id.in_(ids))
+        .group_by(_attempt.delivery_id)
+    )
+    tries = {row.delivery_id: int(row.tries) for row in await connection.execute(counted)}
+    due = await store.due(connection, [row["id"] for row in rows if row["state"] == DeliveryState.PENDING])
+    return [dict(row) | {"tries": tries.get(row["id"], 0), "next_attempt_at": due.get(row["id"])} for row in rows]
+
+
+async def replay(connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, now: datetime) -> dict[str, Any]:
+    """Tell an event again, under the same id and in the same octets, as a delivery of its own."""
+    _require_enabled(endpoint)
+    row = await _row(connection, endpoint.id, id_)
+    (new,) = await _again(connection, [row], now)
+    return await one(connection, endpoint.id, new)
+
+
+async def replay_failed(
+    connection: AsyncConnection, endpoint: WebhookEndpoint, since: datetime, now: datetime
+) -> Replayed:
+    """Tell again what failed since then and has not been told since, oldest first."""
+    _require_enabled(endpoint)
+    statement = (
+        select(WebhookDelivery)
+        .where(_delivery.endpoint_id == endpoint.id, _delivery.state == DeliveryState.FAILED)
+        .where(_delivery.created_at >= since, ~_told_later())
+        .order_by(_delivery.id)
+        .limit(MOST_REPLAYED + 1)
+    )
+    found = (await connection.execute(statement)).mappings().all()
+    await _again(connection, found[:MOST_REPLAYED], now)
+    return Replayed(count=min(len(found), MOST_REPLAYED), more=len(found) > MOST_REPLAYED)
+
+
+def _told_later() -> Any:
+    """The condition that the same event has a later delivery to the same endpoint: it was put in again already."""
+    other = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
+    return (
+        select(other.c.id)
+        .where(other.c.event_id == _delivery.event_id, other.c.endpoint_id == _delivery.endpoint_id)
+        .where(other.c.id > _delivery.id)
+        .exists()
+    )
+
+
+async def _again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
+    new = [
+        new_delivery(row["event_id"], row["endpoint_id"], row["service_id"], row["type"], row["body"]) | {"at": now}
+        for row in rows
+    ]
+    await record.enqueue(connection, new)
+    return [one["id"] for one in new]
+
+
+async def test(connection: AsyncConnection, endpoint: WebhookEndpoint, now: datetime) -> dict[str, Any]:
+    """Send an event by which nothing has happened, to this endpoint only, by the way that all others go."""
+    _require_enabled(endpoint)
+    event = {"id": new_id(), "service_id": endpoint.service_id, "sequence": 0, "type": body.TEST, "at": now}
+    await connection.execute(insert(WebhookEvent).values(event))
+    text = body.of_test(endpoint.id, now)
+    row = new_delivery(event["id"], endpoint.id, endpoint.service_id, body.TEST, text) | {"at": now}
+    await record.enqueue(connection, [row])
+    return await one(connection, endpoint.id, row["id"])
+
+
+def _require_enabled(endpoint: WebhookEndpoint) -> None:
+    if endpoint.disabled_at is not None:
+        raise EndpointDisabledError

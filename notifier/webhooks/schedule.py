@@ -1,0 +1,32 @@
+"""When a webhook is tried again: ten tries in about three days, and what a receiver may ask for."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+WAITS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+)  # 5 s, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours
+MOST_TRIES = len(WAITS) + 1
+JITTER = 0.2
+"""Each wait is spread by this fraction to either side, so that a crowd that failed together is spread."""
+LONGEST_ASKED = timedelta(hours=24)
+
+
+def wait_after(tries: int, *, spread: float, asked: timedelta | None = None) -> timedelta | None:
+    """The wait after so many tries, or None: it is over. `spread` is in [0, 1]; `asked` is the receiver's wish."""
+    if tries >= MOST_TRIES:
+        return None
+    own = WAITS[tries - 1] * (1 + JITTER * (2 * spread - 1))
+    return max(own, min(asked or own, LONGEST_ASKED))
+
+
+def retry_after(value: str, now: datetime) -> timedelta | None:
+    """What a Retry-After field asks for (RFC 9110 §10.2.3), in seconds or as a date; None if it makes no sense."""
+    if value.isascii() and value.isdigit():
+        return timedelta(seconds=min(int(value[:9]), LONGEST_ASKED.total_seconds()))
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return max(at - now, timedelta(0))

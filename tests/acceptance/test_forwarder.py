@@ -1,0 +1,177 @@
+"""`notifier forward` and the example shop as a user starts them, beside a real Notifier whose mail arrives."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from parts import process
+from parts.process import Process
+from parts.producer.caller import Caller
+from standardwebhooks import Webhook
+
+from notifier.client import producer
+from notifier.inbox.client import MailHogClient
+
+ROOT = Path(__file__).parents[2]
+SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzaG9wLCAyNCBieXRlcw=="
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A running Notifier with an inbox: `api`, `inbox`, `key`."""
+    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
+    with Process("demo", *ports, "--json", env=process.environment(tmp_path / "notifier")) as running:
+        yield running.ready_json()
+
+
+@pytest.fixture
+async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
+    made = await Caller(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
+    yield made
+    await made.close()
+
+
+def _forward(caller: Caller, demo: dict[str, str], *flags: str, check: bool = True) -> str:
+    given = {"URL": demo["api"], "API_KEY": demo["key"], "PRODUCER_DATABASE_URL": caller.url}
+    ran = process.run("forward", *flags, env=process.environment(ROOT, **given), check=check)
+    return ran.stdout if check else f"{ran.returncode} {ran.stderr}"
+
+
+async def test_drain_forwards_shows_and_releases(caller: Caller, demo: dict[str, str]) -> None:
+    """The good mail arrives; the bad one is shown, released, and refused once more."""
+    await caller.enqueue(to="ada@example.com")
+    bad = await caller.enqueue(to="bob@example.com", template="no_such_template")
+    told = await asyncio.to_thread(_forward, caller, demo, "--drain")
+    assert told.splitlines()[-1] == "0 wait, 1 were refused"
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert (await asyncio.to_thread(inbox.wait_for, to="ada@example.com")).subject == "Welcome to Larkspur, Ada"
+    (shown,) = json.loads(await asyncio.to_thread(_forward, caller, demo, "--refused", "--json"))
+    assert shown["id"] == str(bad)
+    assert shown["errors"][0]["pointer"] == "/template"
+    assert str(bad) in await asyncio.to_thread(_forward, caller, demo, "--refused")
+    assert await asyncio.to_thread(_forward, caller, demo, "--release", str(bad)) == "1 of 1 will be tried again\n"
+    assert (await caller.backlog()).waiting == 1
+    assert "0 wait, 1 were refused" in await asyncio.to_thread(_forward, caller, demo, "--once")
+    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}) as client:
+        assert len(client.get("/v1/notifications").json()["notifications"]) == 1
+
+
+async def test_what_it_says_when_it_cannot(caller: Caller, demo: dict[str, str], tmp_path: Path) -> None:
+    """One line, exit 1; wrong use, exit 2; and the key is never in it."""
+    await caller.enqueue()
+    wrong = demo | {"key": "ntf_live_wrong"}
+    refused = await asyncio.to_thread(_forward, caller, wrong, "--once", check=False)
+    assert re.match(r"1 (.*\n)?notifier: not forwarded: unauthenticated\n$", refused), refused
+    away = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
+    assert "notifier: not forwarded: ConnectError" in away
+    keyless = await asyncio.to_thread(_forward, caller, demo | {"key": ""}, check=False)
+    assert keyless == "2 notifier: no API key: give --key or set NOTIFIER_API_KEY\n"
+    both = await asyncio.to_thread(_forward, caller, demo, "--once", "--drain", check=False)
+    assert both.startswith("2 notifier: --once, --drain, --refused and --release do not go together")
+    unknown = await asyncio.to_thread(_forward, caller, demo, "--release", str(uuid4()), check=False)
+    assert unknown.startswith("1 ")
+    flags = ("--once", "--database-url")
+    nowhere = await asyncio.to_thread(_forward, caller, demo, *flags, "oracle://x", check=False)
+    assert nowhere == "2 notifier: --database-url: no database that can be opened from here\n"
+    empty = await asyncio.to_thread(_forward, caller, demo, *flags, f"sqlite:///{tmp_path / 'empty'}", check=False)
+    assert empty == "1 notifier: your database: no such table: notifier_producer\n"
+    assert demo["key"] not in refused + away + nowhere + empty
+    assert len(await caller.rows()) == 1
+
+
+class Shop:
+    """The example, started as its README says."""
+
+    def __init__(self, demo: dict[str, str], database_url: str) -> None:
+        self.url = f"http://127.0.0.1:{(port := process.free_port())}"
+        given = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": SECRET}
+        env = os.environ | {"NOTIFIER_URL": demo["api"], "NOTIFIER_API_KEY": demo["key"]} | given
+        env["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT))
+        (line,) = re.findall(r"-m (uvicorn shop:app) --port", (ROOT / "examples" / "shop" / "README.md").read_text())
+        command = [sys.executable, "-m", *line.split(), "--port", str(port), "--log-level", "warning"]
+        self._popen = subprocess.Popen(command, env=env, cwd=ROOT / "examples" / "shop")
+
+    def __enter__(self) -> httpx2.Client:
+        self.client = httpx2.Client(
+            base_url=self.url, transport=httpx2.HTTPTransport(retries=12), timeout=httpx2.Timeout(20)
+        )
+        return self.client
+
+    def __exit__(self, *_exc: object) -> None:
+        self.client.close()
+        self._popen.terminate()
+        assert self._popen.wait(20) in (0, -15)
+
+
+def _order(client: httpx2.Client, number: int, name: str) -> str:
+    """The value once it is there; asked again and again, as a customer would."""
+    for _ in range(2000):
+        if value := client.get(f"/orders/{number}").json()[name]:
+            return str(value)
+    raise AssertionError(name)
+
+
+def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
+    """An order is taken, its mail arrives, the shop knows the notification, and believes a signed webhook only."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
+    with Shop(demo, url) as client, MailHogClient(demo["inbox"]) as inbox:
+        reply = client.post("/orders", json={"customer": "Ada", "address": "ada@example.com"})
+        assert (reply.status_code, reply.json()) == (201, {"id": 1})
+        assert inbox.wait_for(to="ada@example.com").subject == "Welcome to Larkspur, Ada"
+        notification = _order(client, 1, "notification_id")
+        assert UUID(notification).version == 7
+
+        told = json.dumps(_delivered(notification))
+        headers = _signed(told)
+        forged = headers | {"webhook-signature": "v1,AAAA"}
+        assert client.post("/webhooks/notifier", content=told, headers=forged).status_code == 400
+        assert client.get("/orders/1").json()["mail_status"] is None
+        assert client.post("/webhooks/notifier", content=told, headers=headers).status_code == 204
+        assert _order(client, 1, "mail_status") == "delivered"
+        assert client.get("/orders/2").status_code == 404
+
+        # An address that nobody could mail is refused where the order is taken, and nothing of the order stays.
+        assert client.post("/orders", json={"customer": "Bob", "address": "bob"}).status_code == 422
+        assert client.get("/orders/2").status_code == 404
+
+
+def _delivered(notification: str) -> dict[str, Any]:
+    return {"type": "notification.delivered", "timestamp": "2026-11-24T12:00:00Z", "data": {"id": notification}}
+
+
+def _signed(body: str) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign("evt_1", now, body),
+    }
+
+
+ALONE = """
+import sys
+import notifier.client.producer
+names = {name.partition(".")[0] for name in sys.modules}
+print(sorted(names - sys.stdlib_module_names))
+print(sorted(name for name in sys.modules if name.startswith("notifier.") and not name.startswith("notifier.client")))
+"""
+
+
+def test_it_brings_nothing_of_the_service_along() -> None:
+    """Importing it loads SQLAlchemy and the client's libraries, and of Notifier the client only."""
+    ran = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
+    libraries, others = ran.stdout.splitlines()
+    heavy = {"pydantic", "fastapi", "sqlmodel", "structlog", "alembic", "starlette", "tenacity", "asyncpg", "msgspec"}
+    assert heavy.isdisjoint(json.loads(libraries.replace("'", '"')))
+    assert others == "[]"
+    assert producer.__all__ == sorted(producer.__all__)

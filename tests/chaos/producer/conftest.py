@@ -1,0 +1,41 @@
+"""Fixtures of the producer's chaos: a caller's database on each driver, and a real Notifier that forgets nothing."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from chaos.producer.shop import Notifier
+from parts import postgres, process
+from parts.producer.caller import DRIVERS, Caller
+
+
+@pytest.fixture(params=DRIVERS)
+def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The caller's database; PostgreSQL's survives whatever is killed."""
+    driver = str(request.param)
+    if driver.startswith("sqlite"):
+        yield f"{driver}:///{tmp_path / 'caller.sqlite3'}"
+        return
+    server = request.getfixturevalue("durable_server")
+    name = postgres.fresh_name()
+    postgres.execute(server.url("postgres"), f"CREATE DATABASE {name}")
+    yield f"{driver}:{server.url(name).partition(':')[2]}"
+    postgres.execute(server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def caller(caller_url: str) -> AsyncIterator[Caller]:
+    """A caller with its tables."""
+    made = await Caller(caller_url).create()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def notifier(request: pytest.FixtureRequest, caller_url: str, tmp_path: Path) -> Iterator[Notifier]:
+    """Notifier on the same kind of database as the caller's, with no relay, so that whatever it accepts stays."""
+    kind = "sqlite_database" if caller_url.startswith("sqlite") else "durable_database"
+    url, keys = request.getfixturevalue(kind)
+    env = process.environment(tmp_path / "notifier", DATABASE_URL=url, SMTP__PORT=str(process.free_port()))
+    with Notifier(url, keys.shop, env) as running:
+        yield running

@@ -1,0 +1,125 @@
+"""The processes of the producer's chaos: Notifier, forwarders and callers, all real, and what is true in the end."""
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from parts import process
+from parts.process import Process
+from parts.producer import orders
+from parts.producer.caller import ORDERS, Caller
+from sqlalchemy import select, text
+
+from notifier.db.engine import Database
+
+TESTS = Path(__file__).parents[2]
+
+
+class Notifier:
+    """`notifier serve` on one port, as often as it is killed."""
+
+    def __init__(self, database_url: str, key: str, env: dict[str, str]) -> None:
+        self._database_url = database_url
+        self.key = key
+        self._env = env
+        self._port = process.free_port()
+        self._kills = 0
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.__exit__(kind, error, trace)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def kill_and_restart(self) -> None:
+        """SIGKILL, and a new one on the same port and data."""
+        self._process.kill()
+        self._process.__exit__(None, None, None)
+        self._start()
+
+    def stop(self) -> None:
+        """Let it end in good order."""
+        self._process.stop()
+
+    async def accepted(self) -> Counter[UUID]:
+        """How many notifications there are of each idempotency key."""
+        database = Database(self._database_url)
+        async with database.read() as connection:
+            found = await connection.execute(text("SELECT idempotency_key FROM notification"))
+            keys = Counter(UUID(row.idempotency_key) for row in found)
+        await database.close()
+        return keys
+
+    def _start(self) -> None:
+        self._process = Process("serve", "--port", str(self._port), env=self._env)
+        self._process.ready()
+
+
+class Orders:
+    """A caller's process; see `parts.producer.orders`."""
+
+    def __init__(self, url: str, way: str) -> None:
+        env = process.environment(TESTS)
+        env["PYTHONPATH"] = f"{TESTS}:{env.get('PYTHONPATH', TESTS.parent)}"
+        command = [sys.executable, str(orders.__file__), url, way]
+        self._popen = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._popen.kill()
+        self._popen.communicate()
+
+    def hear(self) -> str:
+        """The next word that it says."""
+        assert self._popen.stdout is not None
+        return self._popen.stdout.readline().strip()
+
+    def end(self) -> None:
+        """Let it finish the order in hand."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+        self._popen.stdin = None
+        assert self.hear() == "done"
+        assert self._popen.wait(30) == 0
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._popen.kill()
+        self._popen.wait()
+
+
+def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> Process:
+    """`notifier forward` with small requests and a short lease, so that much happens between two kills."""
+    env = process.environment(TESTS, URL=api_url, API_KEY=key, PRODUCER_DATABASE_URL=caller_url)
+    return Process("forward", "--rows", "20", "--lease", "0.5", *flags, env=env)
+
+
+async def drained(caller: Caller, api_url: str, key: str) -> None:
+    """Return when a forwarder that nobody kills has left nothing."""
+    with forwarder(caller.url, api_url, key) as running:
+        await asyncio.to_thread(running.ready)
+        async with asyncio.timeout(60):
+            while (await caller.backlog()).waiting:  # noqa: ASYNC110 - another process empties it
+                await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(running.stop) == 0
+
+
+async def committed(caller: Caller) -> set[UUID]:
+    """The mails of the orders that are in the caller's database: what must have become of the producer table."""
+    found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
+    return set(found)

@@ -1,0 +1,118 @@
+"""The producer outbox when processes are killed: what was committed becomes one notification, what was not, none."""
+
+import asyncio
+import random
+
+import pytest
+from chaos.producer import shop
+from chaos.producer.shop import Notifier, Orders
+from chaos.size import SEED, size
+from parts.producer.api import Api, Reply
+from parts.producer.caller import MAIL, Caller
+
+KILLS = size(8, 50)
+EACH_OTHER = 4  # so many kills of the forwarder for one of the API, and for one of the caller
+
+ENDINGS = {
+    "commit": 1,
+    "rollback": 0,
+    "savepoint": 1,
+    "crash before commit": 0,
+    "crash after commit": 1,
+}
+
+
+@pytest.mark.parametrize("way", ENDINGS)
+async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: Caller, way: str) -> None:
+    """Each way in which a caller's transaction can end, with a kill -9 before and after the commit."""
+    with Orders(caller.url, way) as taking:
+        word = await asyncio.to_thread(taking.hear)
+        if way.startswith("crash"):
+            assert word == "waiting"
+            taking.kill()
+        else:
+            assert word == "done"
+    async with Api() as api:
+        await shop.drained(caller, api.url, "ntf_live_x")
+        assert len(api.accepted) == ENDINGS[way]
+        assert set(api.accepted) == {str(id_) for id_ in await shop.committed(caller)}
+        assert {item["to"] for items in api.requests for item in items} <= {"order-0@example.com"}
+
+
+async def test_a_forwarder_killed_before_it_heard_the_202(caller: Caller) -> None:
+    """The API has the mails and the caller's table too: the next forwarder asks under the same keys."""
+    ids = {str(id_) for id_ in await caller.several(10)}
+    async with Api() as api:
+        api.script.append(Reply(hang=True, taken=True))
+        with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
+            await api.wait_for(1)
+            victim.kill()
+        assert set(api.accepted) == ids
+        assert (await caller.backlog()).waiting == 10
+        await shop.drained(caller, api.url, "ntf_live_x")
+        assert set(api.accepted) == ids
+        assert set(api.keys) == ids
+    assert await caller.rows() == {}
+
+
+async def test_a_forwarder_killed_before_the_api_had_anything(caller: Caller) -> None:
+    """The request has left and nothing came of it: nothing is lost."""
+    ids = {str(id_) for id_ in await caller.several(10)}
+    async with Api() as api:
+        api.script.append(Reply(hang=True))
+        with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
+            await api.wait_for(1)
+            victim.kill()
+        assert api.accepted == {}
+        await shop.drained(caller, api.url, "ntf_live_x")
+        assert set(api.accepted) == ids
+
+
+async def test_killed_at_random_moments_the_sums_are_right(caller: Caller, notifier: Notifier) -> None:
+    """Orders come all the while; forwarders, at times the API and the caller, are killed; each mail is there once."""
+    chance = random.Random(SEED)
+    taking = await asyncio.to_thread(_taking, caller.url)
+    try:
+        for number in range(1, KILLS + 1):
+            with shop.forwarder(caller.url, notifier.url, notifier.key) as victim:
+                await asyncio.to_thread(victim.ready)
+                await asyncio.sleep(chance.uniform(0, 0.4))
+                if number % EACH_OTHER == 1:
+                    await asyncio.to_thread(notifier.kill_and_restart)
+                if number % EACH_OTHER == 2:
+                    taking.__exit__()
+                    taking = await asyncio.to_thread(_taking, caller.url)
+                victim.kill()
+        await asyncio.to_thread(taking.end)
+    finally:
+        taking.__exit__()
+    await shop.drained(caller, notifier.url, notifier.key)
+    wanted = await shop.committed(caller)
+    found = await notifier.accepted()
+    seen = f"seed {SEED}: {len(wanted)} orders, {len(found)} notifications"
+    print(seen)  # noqa: T201 - with -rP the long form shows it
+    assert set(found) == wanted, seen
+    assert set(found.values()) == {1}, seen
+    assert len(wanted) > 10 * KILLS, seen
+    assert await caller.rows() == {}
+
+
+def _taking(url: str) -> Orders:
+    started = Orders(url, "stream")
+    assert started.hear() == "open"
+    return started
+
+
+async def test_two_forwarders_one_of_them_killed(caller: Caller) -> None:
+    """Two share the table; one dies holding rows, and the other takes them over when the lease is up."""
+    async with Api() as api:
+        api.script.append(Reply(hang=True))
+        await caller.enqueue(**MAIL)
+        with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
+            await api.wait_for(1)
+            with shop.forwarder(caller.url, api.url, "ntf_live_x") as other:
+                await asyncio.to_thread(other.ready)
+                victim.kill()
+                await api.wait_for(2)
+    assert len(api.accepted) == 1
+    assert len(set(api.keys)) == 1

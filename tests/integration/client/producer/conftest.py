@@ -1,0 +1,42 @@
+"""Fixtures of the producer outbox: a caller on each driver, and the API it forwards to."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from parts import postgres
+from parts.producer.api import Api
+from parts.producer.caller import DRIVERS, Caller
+
+
+@pytest.fixture
+def empty_postgres(postgres_server: postgres.PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, without a driver."""
+    name = postgres.fresh_name()
+    postgres.execute(postgres_server.url("postgres"), f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    postgres.execute(postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=DRIVERS)
+def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database of the caller's own, still empty."""
+    driver = str(request.param)
+    if driver.startswith("sqlite"):
+        return f"{driver}:///{tmp_path / 'caller.sqlite3'}"
+    return f"{driver}:{str(request.getfixturevalue('empty_postgres')).partition(':')[2]}"
+
+
+@pytest.fixture
+async def caller(caller_url: str) -> AsyncIterator[Caller]:
+    """A caller with its tables."""
+    made = await Caller(caller_url).create()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """An API that takes everything unless told otherwise."""
+    async with Api() as started:
+        yield started

@@ -1,0 +1,130 @@
+"""docs/producer.md, run: its four ways make one and the same table, and its Python does what it says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from parts.producer.api import Api
+from parts.producer.caller import Caller
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from notifier.client import producer
+
+ROOT = Path(__file__).parents[4]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE, MIGRATION = 0, 1
+_COLUMNS = {
+    "sqlite": ("SELECT * FROM pragma_table_info('notifier_producer')",),
+    "postgresql": (
+        """SELECT a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+             pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)
+           FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+           WHERE a.attrelid = 'notifier_producer'::regclass AND a.attnum > 0 ORDER BY a.attnum""",
+        "SELECT indexdef FROM pg_indexes WHERE tablename = 'notifier_producer' ORDER BY indexname",
+        """SELECT conname, contype::text FROM pg_constraint
+           WHERE conrelid = 'notifier_producer'::regclass AND contype <> 'n' ORDER BY conname""",
+    ),
+}
+
+
+def _blocks(language: str) -> list[str]:
+    found = _BLOCK.findall((ROOT / "docs" / "producer.md").read_text())
+    return [code for name, code in found if name == language]
+
+
+def _run(*codes: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for code in codes:
+        exec(compile(code, "producer.md", "exec"), names)
+    return names
+
+
+def _by_metadata(connection: Connection) -> None:
+    _run(_blocks("python")[TABLE])["metadata"].create_all(connection)
+
+
+def _by_its_own_metadata(connection: Connection) -> None:
+    producer.metadata.create_all(connection)
+
+
+def _by_migration(connection: Connection) -> None:
+    with Operations.context(MigrationContext.configure(connection)):
+        migration = _run(_blocks("python")[MIGRATION])
+        migration["upgrade"]()
+        migration["downgrade"]()
+        migration["upgrade"]()
+
+
+def _by_sql(connection: Connection) -> None:
+    script = _blocks("sql")[("postgresql", "sqlite").index(connection.dialect.name)]
+    for statement in script.split(";\n"):
+        if statement.strip():
+            connection.execute(text(statement))
+
+
+def _shape(connection: Connection) -> list[Any]:
+    """All that the database says about the table."""
+    name = connection.dialect.name
+    found: list[Any] = [tuple(row) for query in _COLUMNS[name] for row in connection.execute(text(query))]
+    if name == "sqlite":
+        index = "SELECT sql FROM sqlite_master WHERE name = 'notifier_producer_due'"
+        found.append(connection.execute(text(index)).scalar_one())
+        found = [_plain(row) for row in found]
+    return found
+
+
+def _plain(row: Any) -> Any:
+    """A default and the way in which it is written, such as (CURRENT_TIMESTAMP), are the same to SQLite."""
+    return tuple(value.strip("()'") if isinstance(value, str) else value for value in row) if row else row
+
+
+async def test_every_way_makes_the_same_table(caller_url: str) -> None:
+    """The caller's metadata, ours, the migration and the SQL: no column, default or index differs."""
+    shapes = []
+    for way in (_by_metadata, _by_its_own_metadata, _by_migration, _by_sql):
+        caller = Caller(caller_url)
+        await caller.do(way)
+        shapes.append(await caller.do(_shape))
+        await caller.do(lambda connection: connection.execute(text("DROP TABLE notifier_producer")))
+        await caller.close()
+    assert len(shapes[0]) >= 9
+    assert shapes[1:] == [shapes[0]] * 3
+
+
+async def test_the_python_of_the_page(caller: Caller, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order is taken, forwarded and looked at, as the page shows it."""
+    names = _run(*(code for number, code in enumerate(_blocks("python")) if number != MIGRATION))
+    api.errors["bob@example.com"] = "invalid_address"
+
+    def take(connection: Connection) -> None:
+        session = Session(connection)
+        names["take_order"](session, "Ada", "ada@example.com")
+        names["take_order"](session, "Bob", "bob@example.com")
+
+    def look(connection: Connection) -> Any:
+        return names["look"](Session(connection))
+
+    await caller.do(take)
+    assert await caller.do(look) == (2, 0)
+    monkeypatch.setenv("NOTIFIER_URL", api.url)
+    monkeypatch.setenv("NOTIFIER_API_KEY", "ntf_live_x")
+    async with names["forwarding"](caller.engine) as forwarder:
+        assert isinstance(forwarder, producer.Forwarder)
+        await api.wait_for(1)
+    assert await caller.do(look) == (0, 1)
+    assert api.requests[0][0]["metadata"] == {"order": "FG-20418"}
+    assert len(api.accepted) == 1
+
+
+def test_the_limits_of_the_page_are_those_of_the_code() -> None:
+    """Numbers in the text and defaults in the code."""
+    page = " ".join((ROOT / "docs" / "producer.md").read_text().split())
+    limits = producer.Limits()
+    assert f"at most {limits.rows:,} rows and {limits.octets >> 20} MiB" in page
+    assert f"under a lease ({limits.lease.seconds} s)" in page
+    assert f"… {limits.longest_pause.seconds} s" in page
+    assert limits.keys_last.days == 6

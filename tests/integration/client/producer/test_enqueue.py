@@ -1,0 +1,199 @@
+"""Enqueueing in the caller's own transaction, through each kind of session: it shares the fate of what is around it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from parts.producer.caller import MAIL, METADATA, ORDERS, PRODUCER, Caller
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
+
+from notifier.client import producer
+from notifier.client.producer import UnsendableError, enqueue, enqueue_async
+
+Enqueue = Callable[..., Awaitable[UUID]]
+
+
+class Base(DeclarativeBase):
+    """Of the caller's models."""
+
+    metadata = METADATA
+
+
+class Order(Base):
+    """A caller's own row, through the ORM."""
+
+    __table__ = ORDERS
+
+
+@pytest.fixture
+async def caller(caller_url: str) -> AsyncIterator[Caller]:
+    """A caller whose SQLite begins transactions when it says so, as SQLAlchemy's documentation tells for savepoints."""
+    made = Caller(caller_url)
+    if "sqlite" in caller_url:
+        _begin_explicitly(made.engine.sync_engine if isinstance(made.engine, AsyncEngine) else made.engine)
+    await made.create()
+    yield made
+    await made.close()
+
+
+def _begin_explicitly(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _no_implicit_begin(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+@asynccontextmanager
+async def _connection(caller: Caller) -> AsyncIterator[tuple[Any, Enqueue]]:
+    if isinstance(caller.engine, AsyncEngine):
+        async with caller.engine.connect() as connection:
+            yield connection, enqueue_async
+    else:
+        with caller.engine.connect() as connection:
+            yield connection, _awaitable(enqueue)
+
+
+@asynccontextmanager
+async def _session(caller: Caller) -> AsyncIterator[tuple[Any, Enqueue]]:
+    if isinstance(caller.engine, AsyncEngine):
+        async with async_sessionmaker(caller.engine)() as session:
+            yield session, enqueue_async
+    else:
+        with sessionmaker(caller.engine)() as session:
+            yield session, _awaitable(enqueue)
+
+
+def _awaitable(function: Callable[..., UUID]) -> Enqueue:
+    async def call(*arguments: Any, **fields: Any) -> UUID:
+        return function(*arguments, **fields)
+
+    return call
+
+
+async def _done(result: Any) -> None:
+    if hasattr(result, "__await__"):
+        await result
+
+
+WAYS = pytest.mark.parametrize("way", [_connection, _session])
+
+
+@WAYS
+async def test_committed_it_is_there_rolled_back_it_never_was(caller: Caller, way: Any) -> None:
+    """The first is rolled back, the second committed; enqueueing alone commits nothing."""
+    async with way(caller) as (session, put):
+        await put(session, **MAIL)
+        await _done(session.rollback())
+        id_ = await put(session, **MAIL)
+        await _done(session.commit())
+        await put(session, **MAIL)
+    rows = await caller.rows()
+    assert list(rows) == [id_]
+    assert rows[id_].body == (
+        '{"to":"ada@example.com","template":"welcome","variables":{"name":"Ada","product":"Larkspur"}}'
+    )
+
+
+@WAYS
+async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: Caller, way: Any) -> None:
+    """Before, in and after it: only what was inside is gone."""
+    async with way(caller) as (session, put):
+        before = await put(session, **MAIL)
+        savepoint = session.begin_nested()
+        savepoint = await savepoint if hasattr(savepoint, "__await__") else savepoint
+        await put(session, **MAIL)
+        await _done(savepoint.rollback())
+        savepoint = session.begin_nested()
+        savepoint = await savepoint if hasattr(savepoint, "__await__") else savepoint
+        inside = await put(session, **MAIL)
+        await _done(savepoint.commit())
+        after = await put(session, **MAIL)
+        await _done(session.commit())
+    assert set(await caller.rows()) == {before, inside, after}
+
+
+async def test_a_savepoint_that_is_all_of_a_transaction(caller: Caller) -> None:
+    """The transaction around a released savepoint is rolled back: no mail."""
+    async with _connection(caller) as (connection, put):
+        outer = connection.begin()
+        outer = await outer if hasattr(outer, "__await__") else outer
+        savepoint = connection.begin_nested()
+        savepoint = await savepoint if hasattr(savepoint, "__await__") else savepoint
+        await put(connection, **MAIL)
+        await _done(savepoint.commit())
+        await _done(outer.rollback())
+    assert await caller.rows() == {}
+
+
+@WAYS
+async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: Caller, way: Any) -> None:
+    """It raises in the caller's code before anything is said to the database."""
+    async with way(caller) as (session, put):
+        id_ = await put(session, **MAIL)
+        with pytest.raises(UnsendableError):
+            await put(session, **MAIL | {"variables": {"price": object()}})
+        with pytest.raises(TypeError, match="recipient"):
+            await put(session, **MAIL, recipient="x@example.com")
+        await _done(session.commit())
+    assert list(await caller.rows()) == [id_]
+
+
+async def test_what_the_session_holds_is_not_flushed(caller: Caller) -> None:
+    """An order that is not complete yet stays where it is; with the commit both are there."""
+    async with _session(caller) as (session, put):
+        order: Any = Order(number=1)
+        session.add(order)
+        order.mail = await put(session, **MAIL)
+        assert order in session.new
+        await _done(session.commit())
+    mails = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
+    assert mails == list(await caller.rows())
+
+
+async def test_the_wrong_kind_of_session_is_refused_at_once(caller: Caller) -> None:
+    """A coroutine that nobody awaits would be a mail that silently never was."""
+    async with _session(caller) as (session, _):
+        if isinstance(session, AsyncSession):
+            with pytest.raises(TypeError, match="await enqueue_async"):
+                enqueue(session, **MAIL)  # type: ignore[arg-type]
+        else:
+            with pytest.raises(TypeError, match="call enqueue"):
+                await enqueue_async(session, **MAIL)
+    async with _connection(caller) as (connection, _):
+        if isinstance(connection, AsyncConnection):
+            with pytest.raises(TypeError, match="await enqueue_async"):
+                enqueue(connection, **MAIL)  # type: ignore[arg-type]
+
+
+def test_scoped_sessions() -> None:
+    """`scoped_session` works as a session does."""
+    engine = create_engine("sqlite://")
+    METADATA.create_all(engine)
+    scoped = scoped_session(sessionmaker(engine))
+    id_ = enqueue(scoped, **MAIL)
+    scoped.commit()
+    assert scoped.execute(select(PRODUCER.c.id)).scalars().all() == [id_]
+    scoped.remove()
+    engine.dispose()
+
+
+async def test_in_a_synchronous_function_of_an_asynchronous_session(caller: Caller) -> None:
+    """`run_sync` gives a plain session, over whichever driver: `enqueue` takes it."""
+    if isinstance(caller.engine, AsyncEngine):
+        async with AsyncSession(caller.engine) as session:
+            id_ = await session.run_sync(lambda plain: enqueue(plain, **MAIL))
+            await session.commit()
+    else:
+        with Session(caller.engine) as plain:
+            id_ = enqueue(plain, **MAIL)
+            plain.commit()
+    assert list(await caller.rows()) == [id_]
+    assert (await caller.backlog()).waiting == 1
+    assert producer.metadata.tables.keys() == {"notifier_producer"}

@@ -1,0 +1,300 @@
+"""The forwarder between a real database and a real HTTP server that answers well, badly, late or never."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from parts.caller import eventually
+from parts.producer.api import Api, Reply, problem
+from parts.producer.caller import ORDERS, PRODUCER, Caller
+from sqlalchemy import Connection, create_engine, select, text, update
+
+from notifier.client import producer
+from notifier.client.producer import Forwarded, Forwarder, Limits
+
+QUICK = Limits(request=timedelta(seconds=5), longest_pause=timedelta(seconds=0.1))
+KEY = "ntf_live_of_the_shop"
+
+
+@asynccontextmanager
+async def _forwarder(caller: Caller, api: Api, limits: Limits = QUICK, **more: Any) -> AsyncIterator[Forwarder]:
+    made = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
+    yield made
+    await made.close()
+
+
+async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: Caller, api: Api) -> None:
+    """One request for all of them, with the key; the body is what was enqueued."""
+    ids = await caller.several(3)
+    async with _forwarder(caller, api) as forwarder:
+        turn = await forwarder.turn()
+        assert (turn.claimed, turn.accepted, turn.refused, turn.failure, turn.wait) == (3, 3, 0, None, 0)
+        assert (await forwarder.turn()).found_nothing
+    assert api.keys == [str(id_) for id_ in ids]
+    assert api.authorizations == {f"Bearer {KEY}"}
+    assert api.requests[0][1] == {
+        "to": "user1@example.com",
+        "template": "welcome",
+        "variables": {"name": "Ada", "product": "Larkspur"},
+        "idempotency_key": str(ids[1]),
+    }
+    assert await caller.rows() == {}
+
+
+async def test_a_refused_row_stays_and_lets_the_others_pass(caller: Caller, api: Api) -> None:
+    """It is marked with the problem, whose pointers lead into its own body."""
+    ids = await caller.several(3)
+    api.errors["user1@example.com"] = "invalid_address"
+    async with _forwarder(caller, api) as forwarder:
+        turn = await forwarder.turn()
+        assert (turn.accepted, turn.refused) == (2, 1)
+        assert (await forwarder.turn()).found_nothing
+    (kept,) = await caller.do(producer.refused)
+    fault = {"pointer": "/to", "code": "invalid_address", "detail": "no"}
+    assert (kept.id, kept.problem) == (ids[1], {"code": "invalid_address", "errors": [fault]})
+    assert set(await caller.rows()) == {ids[1]}
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[]", "null", '{"to": "a@b.example"} {}', "[" * 5000, '{"to": "\\ud800"}', '{"n": NaN}']
+)
+async def test_a_body_that_is_no_json_object_hurts_only_itself(caller: Caller, api: Api, body: str) -> None:
+    """Plain SQL can write anything: it is refused here, and never becomes part of a request."""
+    bad = uuid4()
+    await caller.do(lambda connection: connection.execute(PRODUCER.insert().values(id=bad, body=body)))
+    (good,) = await caller.several(1)
+    async with _forwarder(caller, api) as forwarder:
+        turn = await forwarder.turn()
+    assert (turn.accepted, turn.refused) == (1, 1)
+    assert api.keys == [str(good)]
+    assert [row.problem["code"] for row in await caller.do(producer.refused)] == ["malformed_json"]
+
+
+@pytest.mark.parametrize("drop", [Reply(drop=True, taken=True), Reply(taken=True, status=503, body={"code": "x"})])
+async def test_a_lost_answer_is_asked_for_again_under_the_same_key(caller: Caller, api: Api, drop: Reply) -> None:
+    """The API has taken them and nobody heard it: the repetition is a replay, not a second mail."""
+    ids = await caller.several(4)
+    api.script.append(drop)
+    async with _forwarder(caller, api) as forwarder:
+        failed = await forwarder.turn()
+        assert failed.failure is not None
+        assert len(await caller.rows()) == 4
+        await forwarder.drain()
+    assert await caller.rows() == {}
+    assert set(api.keys) == set(api.accepted) == {str(id_) for id_ in ids}
+
+
+UNCLEAR = {
+    "html": Reply(body=b"<html>all is well</html>", taken=True),
+    "too few": Reply(body={"results": []}, taken=True),
+    "200": Reply(status=200, body={"results": [{"index": 0, "id": str(uuid4())}]}),
+    "no ids": Reply(body={"results": [{"index": 0}, {"index": 1, "id": None}]}, taken=True),
+    "other order": Reply(body={"results": [{"index": 1, "id": str(uuid4())}, {"index": 0, "id": str(uuid4())}]}),
+    "redirect": Reply(status=307, headers={"Location": "http://127.0.0.1:9/"}, body=b""),
+    "502": Reply(status=502, body=b"<html>Bad gateway</html>"),
+    "not json": Reply(status=202, body=b"\xff" * 10),
+}
+
+
+@pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
+async def test_what_is_not_confirmed_is_kept(caller: Caller, api: Api, reply: Reply) -> None:
+    """A row goes only when the answer names its notification; then each is there once."""
+    ids = await caller.several(2)
+    api.script.append(reply)
+    async with _forwarder(caller, api) as forwarder:
+        await forwarder.turn()
+        assert set(await caller.rows()) == set(ids)
+        await caller.backdate("due_at", timedelta(seconds=1))
+        await forwarder.drain()
+    assert await caller.rows() == {}
+    assert set(api.accepted) == {str(id_) for id_ in ids}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_is_obeyed_and_one_row_asks_first(caller: Caller, api: Api, status: int) -> None:
+    """Nothing is asked before the time that the API named; then with one row, and then with twice as many each time."""
+    await caller.several(4)
+    api.script.append(problem(status, "busy", Retry_After="7"))
+    async with _forwarder(caller, api) as forwarder:
+        turn = await forwarder.turn()
+        assert turn.failure == "busy"
+        assert 7 <= turn.wait <= 9
+        await forwarder.drain()
+    assert [len(items) for items in api.requests] == [4, 1, 2, 1]
+
+
+@pytest.mark.parametrize("reply", [problem(401, "unauthenticated"), problem(404, "not_found"), problem(429, "busy")])
+async def test_a_request_that_was_turned_away_leaves_the_rows_untried(caller: Caller, api: Api, reply: Reply) -> None:
+    """A wrong key for a week does not make mails unconfirmed: surely none of them was taken."""
+    await caller.several(2)
+    api.script.append(reply)
+    async with _forwarder(caller, api) as forwarder:
+        await forwarder.turn()
+    assert [(row.first_tried_at, row.tries, row.refused_at) for row in (await caller.rows()).values()] == [
+        (None, 0, None)
+    ] * 2
+
+
+async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(caller: Caller, api: Api) -> None:
+    """Nobody listens: rows stay untried, pauses grow, and everything leaves when somebody does."""
+    await caller.several(3)
+    elsewhere = Forwarder(caller.engine, url="http://127.0.0.1:9", key=KEY)
+    waits = [(await elsewhere.turn()).wait for _ in range(5)]
+    await elsewhere.close()
+    assert waits == sorted(waits)
+    assert 3 <= waits[-1] <= 4
+    assert all(row.first_tried_at is None and row.tries == 0 for row in (await caller.rows()).values())
+    async with _forwarder(caller, api) as forwarder:
+        await forwarder.drain()
+    assert len(api.accepted) == 3
+
+
+async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: Caller, api: Api) -> None:
+    """The API answers 500 whenever it sees it: the others arrive, and it waits for its own next time."""
+    ids = await caller.several(9)
+    poison = str(ids[4])
+    api.rule = lambda items: Reply(status=500) if poison in {item["idempotency_key"] for item in items} else None
+    async with _forwarder(caller, api) as forwarder:
+        await forwarder.drain()
+    assert set(api.accepted) == {str(id_) for id_ in ids} - {poison}
+    (row,) = (await caller.rows()).values()
+    assert (str(row.id), row.tries, row.refused_at) == (poison, 1, None)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_row_for_which_the_whole_request_is_refused_is_refused(caller: Caller, api: Api, status: int) -> None:
+    """Once it is alone, what the API says about the request is what it says about the row."""
+    ids = await caller.several(5)
+    bad = str(ids[2])
+    refusal = Reply(status=status, body={"code": "malformed_json", "detail": "no", "errors": []})
+    api.rule = lambda items: refusal if bad in {item["idempotency_key"] for item in items} else None
+    async with _forwarder(caller, api) as forwarder:
+        await forwarder.drain()
+    assert set(api.accepted) == {str(id_) for id_ in ids} - {bad}
+    (kept,) = await caller.do(producer.refused)
+    assert (str(kept.id), kept.problem["code"]) == (bad, "malformed_json")
+
+
+async def test_what_is_in_progress_elsewhere_is_asked_about_later(caller: Caller, api: Api) -> None:
+    """Two forwarders with the same row at the same moment: the loser waits for the winner's row."""
+    await caller.several(1)
+    api.errors["user0@example.com"] = "idempotency_in_progress"
+    async with _forwarder(caller, api) as forwarder:
+        turn = await forwarder.turn()
+        assert (turn.accepted, turn.refused, turn.failure) == (0, 0, None)
+        assert (await forwarder.turn()).found_nothing
+        api.errors.clear()
+        await caller.backdate("due_at", timedelta(seconds=1))
+        assert (await forwarder.turn()).accepted == 1
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for(caller: Caller, api: Api) -> None:
+    """The time for a request counts from its first octet to the last of the answer."""
+    await caller.several(2)
+    api.script.append(Reply(hang=True, taken=True))
+    async with _forwarder(caller, api, Limits(request=timedelta(seconds=0.2))) as forwarder:
+        turn = await forwarder.turn()
+        assert turn.failure in {"TimeoutError", "ReadTimeout"}
+        assert len(await caller.rows()) == 2
+        await forwarder.drain()
+    assert len(api.accepted) == 2
+    assert await caller.rows() == {}
+
+
+async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_rows(caller: Caller, api: Api) -> None:
+    """What `on_accepted` writes is there if, and only if, the rows are gone; each row is told once."""
+    ids = await caller.several(2)
+    orders = [{"number": number, "mail": id_} for number, id_ in enumerate(ids)]
+    await caller.do(lambda connection: connection.execute(ORDERS.insert(), orders))
+    broken = asyncio.Event()
+    broken.set()
+
+    def note(connection: Connection, done: list[Forwarded]) -> None:
+        for one in done:
+            note_of = update(ORDERS).where(ORDERS.c.mail == one.id).values(note=str(one.notification_id))
+            connection.execute(note_of)
+        if broken.is_set():
+            raise LookupError
+
+    async with _forwarder(caller, api, on_accepted=note) as forwarder:
+        assert (await forwarder.turn()).failure == "LookupError"
+        assert await _notes(caller) == dict.fromkeys(ids)
+        assert set(await caller.rows()) == set(ids)
+        broken.clear()
+        await caller.backdate("due_at", timedelta(seconds=1))
+        await forwarder.drain()
+    assert await _notes(caller) == {id_: api.accepted[str(id_)] for id_ in ids}
+
+
+async def _notes(caller: Caller) -> dict[UUID, str | None]:
+    found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail, ORDERS.c.note)).all())
+    return {row.mail: row.note for row in found}
+
+
+async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: Caller, api: Api) -> None:
+    """As a context manager it forwards what comes, soon; leaving it waits for the turn under way."""
+    async with Forwarder(caller.engine, url=api.url, key=KEY) as forwarder:
+        for expected in range(1, 4):
+            await caller.enqueue(to=f"user{expected}@example.com")
+            forwarder.wake()
+            async with asyncio.timeout(5):
+                await api.wait_for(expected)
+    assert len(api.accepted) == 3
+    assert await caller.rows() == {}
+
+
+async def test_it_outlives_its_database(caller: Caller, api: Api) -> None:
+    """No table, or no database at all, is a pause; then it goes on."""
+    (id_,) = await caller.several(1)
+    rename = "ALTER TABLE {} RENAME TO {}"
+    await caller.do(lambda connection: connection.execute(text(rename.format(PRODUCER.name, "elsewhere"))))
+    async with Forwarder(caller.engine, url=api.url, key=KEY, limits=QUICK) as forwarder:
+        turn = await forwarder.turn()
+        assert turn.failure in {"OperationalError", "ProgrammingError"}
+        assert api.requests == []
+        await caller.do(lambda connection: connection.execute(text(rename.format("elsewhere", PRODUCER.name))))
+        await api.wait_for(1)
+    assert api.keys == [str(id_)]
+
+
+async def test_many_at_once_share_a_table(caller: Caller, api: Api) -> None:
+    """Four forwarders on one table: every row arrives, and the table is empty."""
+    count = 400
+    ids = await caller.several(count)
+    limits = Limits(rows=37, longest_pause=timedelta(seconds=0.1))
+    forwarders = [Forwarder(caller.engine, url=api.url, key=KEY, limits=limits) for _ in range(4)]
+    tasks = [asyncio.create_task(forwarder.run()) for forwarder in forwarders]
+    await eventually(lambda: len(api.accepted) == count)
+    for forwarder in forwarders:
+        forwarder.stop()
+    await asyncio.gather(*tasks)
+    for forwarder in forwarders:
+        await forwarder.close()
+    assert set(api.accepted) == {str(id_) for id_ in ids}
+    if "postgresql" in caller.url:
+        assert len(api.keys) == count  # nobody was asked about a row that another had
+    assert await caller.rows() == {}
+
+
+def test_other_databases_are_refused_at_once() -> None:
+    """Better no forwarder than one whose claims are not what they say."""
+
+    class Driver:
+        paramstyle = "format"
+        Error = Exception
+
+    engine = create_engine("mysql+pymysql://", module=Driver)
+    with pytest.raises(producer.UnsupportedDatabaseError, match="mysql"):
+        Forwarder(engine, url="http://127.0.0.1:9", key=KEY)
+
+
+def test_the_key_is_shown_to_nobody(caller_url: str) -> None:
+    """Neither the forwarder nor its client prints it."""
+    shown: Callable[[object], str] = repr
+    made = Forwarder(Caller(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
+    assert KEY not in shown(made) + shown(vars(made)) + json.dumps({name: shown(v) for name, v in vars(made).items()})

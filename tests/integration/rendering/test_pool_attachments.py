@@ -1,0 +1,199 @@
+"""The rendering pool with attachments and content: what the child is told, what is put in here, and previews."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from notifier.rendering.child import KNOWN_LIMIT
+from notifier.rendering.job import Attachment, Job, Mailbox, MailHeader, Rendered, RenderFault, Shown
+from notifier.rendering.pool import AT_ONCE, LARGEST_BATCH, MOST_CONTENT, OVERRAN, RenderingPool, _told
+from notifier.rendering.source import TemplateSettings, TemplateSource
+
+HEADER = MailHeader(
+    message_id="<1@shop.example>",
+    date=datetime(2026, 3, 9, tzinfo=UTC),
+    sender=Mailbox("shop@shop.example"),
+    recipient="ada@example.com",
+)
+ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
+SOURCES = {
+    name: TemplateSource(
+        files={"subject.txt": "Hi {{ x }}", "body.html": html, "body.txt": "Text {{ x }}"},
+        sample={"x": "a"},
+        settings=TemplateSettings(name="A"),
+    )
+    for name, html in {"good": "<p>{{ x }}</p>", "endless": ENDLESS}.items()
+}
+TEN_MEBIBYTES = 10 * 1024 * 1024
+
+
+def file(data: bytes, name: str = "a.pdf", content_id: str | None = None) -> Attachment:
+    """An attachment with these bytes."""
+    content_type = "image/png" if content_id else "application/pdf"
+    return Attachment(filename=name, content_type=content_type, content_id=content_id, data=data)
+
+
+def job(
+    *attachments: Attachment, version: str | None = "good", x: str = "a", content: dict[str, Any] | None = None
+) -> Job:
+    """A job with these attachments."""
+    return Job(
+        version=None if content is not None else version,
+        locale=None,
+        variables=json.dumps({"x": x}),
+        header=HEADER,
+        content=None if content is None else json.dumps(content),
+        attachments=list(attachments),
+    )
+
+
+def message(result: object) -> Any:
+    """The rendered mail as the standard library reads it."""
+    assert isinstance(result, Rendered | Shown), result
+    return message_from_bytes(result.wire, policy=default)
+
+
+def files_of(result: object) -> list[bytes]:
+    """The bytes of its attachments."""
+    return [part.get_payload(decode=True) for part in message(result).walk() if part["Content-Disposition"]]
+
+
+def child() -> int:
+    """The process id of the only rendering child."""
+    (pid,) = (found.pid for found in multiprocessing.active_children() if found.name == "notifier-rendering")
+    assert pid is not None
+    return pid
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1])
+async def test_each_mail_gets_its_own_files(pool: RenderingPool, size: int) -> None:
+    """In a batch of mails with and without files, on this thread and on another, images before files."""
+    jobs = [job(file(bytes([number]) * size), file(b"i", "i.png", "i"), x=str(number)) for number in range(3)]
+    results = await pool.render([jobs[0], job(x="none"), *jobs[1:]], SOURCES)
+    assert [str(message(result)["Subject"]) for result in results] == ["Hi 0", "Hi none", "Hi 1", "Hi 2"]
+    expected = [[b"i", bytes([number]) * size] for number in range(3)]
+    assert [files_of(result) for result in results] == [expected[0], [], *expected[1:]]
+
+
+async def test_the_largest_mails_arrive_in_one_batch(pool: RenderingPool) -> None:
+    """Ten mebibytes each: no child is lost, because none is given the bytes, and the event loop goes on meanwhile."""
+    data = os.urandom(TEN_MEBIBYTES)
+    before, turns, rendering = child(), 0, asyncio.create_task(pool.render([job(file(data))] * 4, SOURCES))
+    while not rendering.done():
+        await asyncio.sleep(0)
+        turns += 1
+    results = await rendering
+    assert files_of(results[0]) == [data]
+    assert len({result.sha256 for result in results if isinstance(result, Rendered)}) == 1
+    assert len(results) == 4
+    assert turns > 20  # one for each step of the way, if it stopped for the whole of it
+    assert child() == before
+
+
+async def test_a_fault_takes_no_files(pool: RenderingPool) -> None:
+    """A mail that cannot be rendered is a fault with files as without; so is a name that cannot stand."""
+    results = await pool.render([job(file(b"a"), x="a\nb"), job(file(b"a", "a\r\n.pdf")), job(file(b"a"))], SOURCES)
+    assert [type(result) for result in results] == [RenderFault, RenderFault, Rendered]
+
+
+async def test_content_needs_no_source(pool: RenderingPool) -> None:
+    """Mails with content of their own and mails from templates share a batch."""
+    said = {"subject": "{{ x }}", "html": "<p>b</p>", "text": None}
+    results = await pool.render([job(content=said), job(), job(content=said)], SOURCES)
+    assert [str(message(result)["Subject"]) for result in results] == ["{{ x }}", "Hi a", "{{ x }}"]
+
+
+async def test_much_content_is_no_overrun(pool: RenderingPool) -> None:
+    """A batch of long documents without a text part takes longer than a mail may: it is asked for in several."""
+    before = child()
+    html = "<table>" + "<tr><td>Hello</td><td>you</td></tr>" * (MOST_CONTENT // 4 // 36) + "</table>"
+    jobs = [job(content={"subject": str(number), "html": html}) for number in range(LARGEST_BATCH)]
+    results = await pool.render(jobs, {})
+    assert [str(message(result)["Subject"]) for result in results] == [str(number) for number in range(LARGEST_BATCH)]
+    assert child() == before
+
+
+async def test_a_preview_is_what_is_sent(pool: RenderingPool) -> None:
+    """Part by part, and all bytes, attachments included."""
+    asked = job(file(b"a"), x="b")
+    shown = await pool.preview(asked, SOURCES)
+    assert isinstance(shown, Shown)
+    assert (shown.subject, shown.html, shown.text) == ("Hi b", "<p>b</p>", "Text b")
+    (sent,) = await pool.render([asked], SOURCES)
+    assert isinstance(sent, Rendered)
+    assert shown.wire == sent.wire
+
+
+async def test_a_preview_of_content(pool: RenderingPool) -> None:
+    """Without HTML there is none; a text that is missing is shown as it is made."""
+    shown = await pool.preview(job(content={"subject": "Hi", "text": "a"}), {})
+    assert isinstance(shown, Shown)
+    assert (shown.html, shown.text) == (None, "a")
+    shown = await pool.preview(job(content={"subject": "Hi", "html": "<p>a</p>"}), {})
+    assert isinstance(shown, Shown)
+    assert (shown.html, shown.text) == ("<p>a</p>", "a\n")
+
+
+async def test_a_preview_that_cannot_be_is_a_fault(pool: RenderingPool) -> None:
+    """Like a mail that cannot be; the next one is shown."""
+    assert isinstance(await pool.preview(job(x="a\nb"), SOURCES), RenderFault)
+    assert await pool.preview(job(version="endless"), SOURCES) == OVERRAN
+    assert isinstance(await pool.preview(job(), SOURCES), Shown)
+
+
+async def test_a_preview_survives_its_childs_death(pool: RenderingPool) -> None:
+    """A child that the system killed, or did not let run, says nothing about the mail."""
+    for how in (signal.SIGKILL, signal.SIGSTOP):
+        before = child()
+        os.kill(before, how)
+        assert isinstance(await pool.preview(job(), SOURCES), Shown)
+        assert child() != before
+
+
+async def test_a_version_that_was_shown_is_known(pool: RenderingPool) -> None:
+    """Parent and child agree on what the child has compiled, whichever way it was asked for."""
+    assert isinstance(await pool.preview(job(), SOURCES), Shown)
+    results = await pool.render([job(), job(content={"subject": "Hi", "text": "a"})], SOURCES)
+    assert [type(result) for result in results] == [Rendered, Rendered]
+
+
+async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
+    """Parent and child forget the same version afterwards, so that none is ever missing."""
+    versions = {f"v{number}": SOURCES["good"] for number in range(KNOWN_LIMIT + 1)}
+    first = list(versions)[:KNOWN_LIMIT]
+    await pool.render([job(version=name) for name in first], versions)
+    assert isinstance(await pool.preview(job(version="v0"), versions), Shown)
+    results = await pool.render([job(version=f"v{KNOWN_LIMIT}")], versions)
+    results += await pool.render([job(version="v0"), job(version="v1")], versions)
+    assert [type(result) for result in results] == [Rendered] * 3
+
+
+def test_the_child_is_not_told_what_is_in_files() -> None:
+    """Their names and types, and no octet."""
+    told = _told(job(file(b"abc"), file(b"d", "b.pdf")))
+    assert [(one.filename, one.data) for one in told.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
+
+
+async def test_jobs_keep_their_files(pool: RenderingPool) -> None:
+    """What the child is not told stays with the caller, who may render again and gets the same bytes."""
+    asked = job(file(b"abc"))
+    copy = replace(asked)
+    first, second = await pool.render([asked], SOURCES), await pool.render([asked], SOURCES)
+    assert first == second
+    assert asked == copy

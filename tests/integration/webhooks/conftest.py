@@ -1,0 +1,63 @@
+"""Fixtures for webhooks: a receiver, and a shop that may manage its endpoints."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+from parts import receiver as receivers
+from parts.installation import Installation
+from parts.receiver import Receiver
+
+from notifier import wiring
+from notifier.auth import keys
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+@dataclass
+class Shop:
+    """A service and what it hears."""
+
+    parts: wiring.Base
+    client: httpx2.AsyncClient
+    receiver: Receiver
+
+    async def endpoint(self, path: str = "/hook", **fields: Any) -> dict[str, Any]:
+        """A new endpoint at the receiver."""
+        reply = await self.client.post("/v1/webhooks", json={"url": self.receiver.url(path)} | fields)
+        assert reply.status_code == 201, reply.text
+        made: dict[str, Any] = reply.json()
+        return made
+
+    async def deliveries(self, endpoint: dict[str, Any], **query: str) -> list[dict[str, Any]]:
+        """What the endpoint was told, newest first."""
+        reply = await self.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries", params=query)
+        found: list[dict[str, Any]] = reply.json()["deliveries"]
+        return found
+
+
+@pytest.fixture
+def installation(installation: Installation) -> Installation:
+    """The installation of each test, which may call loopback."""
+    return installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
+
+
+async def key_of(parts: wiring.Base, service: str, *scopes: keys.Scope) -> str:
+    """A key of the service with these scopes; all if none is named."""
+    async with parts.database.write() as connection:
+        id_ = await keys.find_service(connection, service)
+        return await keys.create_key(connection, id_, scopes=scopes or tuple(keys.Scope), now=parts.clock.now())
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receivers.receiving() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def shop(installation: Installation, parts: wiring.Base, receiver: Receiver) -> AsyncIterator[Shop]:
+    async with installation.client(parts, await key_of(parts, "shop")) as client:
+        yield Shop(parts, client, receiver)

@@ -1,0 +1,196 @@
+"""`/v1/webhooks` as a caller sees it, on both databases."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from integration.webhooks.conftest import Shop, key_of
+from parts import caller
+from parts.installation import Installation
+from parts.receiver import reply
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from notifier import wiring
+from notifier.auth.keys import Scope
+from notifier.webhooks.body import TYPES
+
+NOWHERE = "/v1/webhooks/0192f0c1-2345-7000-8000-000000000000"
+
+
+def _codes(body: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["pointer"], one["code"]) for one in body["errors"]]
+
+
+async def test_the_secret_is_shown_once(shop: Shop) -> None:
+    """At creation, and nowhere else."""
+    made = await shop.endpoint(description="Orders", events=["notification.sent", "notification.sent"])
+    assert made["secret"].startswith("whsec_")
+    assert made["events"] == ["notification.sent"]
+    got = (await shop.client.get(f"/v1/webhooks/{made['id']}")).json()
+    listed = (await shop.client.get("/v1/webhooks")).json()
+    assert got == {name: value for name, value in made.items() if name != "secret"}
+    assert listed == {"webhooks": [got]}
+
+
+@pytest.mark.parametrize(
+    ("body", "faults"),
+    [
+        ({}, [("/url", "missing_field")]),
+        ({"url": "http://hooks.example.org/"}, [("/url", "invalid_url")]),
+        ({"url": "https://169.254.169.254/"}, [("/url", "invalid_url")]),
+        ({"url": 1}, [("/url", "invalid_type")]),
+        ({"url": "https://a.example/" + "a" * 2048}, [("/url", "too_long")]),
+        ({"url": "https://a.example/", "events": ["notification.sent", "x"]}, [("/events/1", "unknown_event_type")]),
+        ({"url": "https://a.example/", "events": ["webhook.test"]}, [("/events/0", "unknown_event_type")]),
+        ({"url": "https://a.example/", "colour": "red"}, [("/colour", "unknown_field")]),
+        ({"url": "", "events": ["x"]}, [("/url", "invalid_url"), ("/events/0", "unknown_event_type")]),
+    ],
+)
+async def test_what_is_refused(shop: Shop, body: dict[str, Any], faults: list[tuple[str, str]]) -> None:
+    """422 with a pointer for each fault, and nothing is written."""
+    refused = await shop.client.post("/v1/webhooks", json=body)
+    assert (refused.status_code, _codes(refused.json())) == (422, faults)
+    assert (await shop.client.get("/v1/webhooks")).json() == {"webhooks": []}
+
+
+async def test_every_type_can_be_asked_for(shop: Shop) -> None:
+    """One for each status."""
+    assert (await shop.endpoint(events=list(TYPES)))["events"] == list(TYPES)
+
+
+async def test_ten_and_no_more(shop: Shop) -> None:
+    """Also when they are asked for at the same moment."""
+    asked = [shop.client.post("/v1/webhooks", json={"url": "https://a.example/"}) for _ in range(12)]
+    codes = sorted(one.status_code for one in await asyncio.gather(*asked))
+    assert codes == [201] * 10 + [409] * 2
+    refused = await shop.client.post("/v1/webhooks", json={"url": "https://a.example/"})
+    assert refused.json()["code"] == "too_many_endpoints"
+
+
+async def test_changing(shop: Shop) -> None:
+    """Only what is named; disabling says who did it, and enabling forgets it."""
+    made = await shop.endpoint()
+    path = f"/v1/webhooks/{made['id']}"
+    changed = await shop.client.patch(path, json={"events": ["notification.bounced"], "disabled": True})
+    assert changed.status_code == 200
+    assert changed.json()["url"] == made["url"]
+    assert changed.json()["events"] == ["notification.bounced"]
+    assert changed.json()["disabled_because"] == "disabled by its owner"
+    enabled = (await shop.client.patch(path, json={"disabled": False, "description": "x"})).json()
+    assert (enabled["disabled_at"], enabled["disabled_because"], enabled["description"]) == (None, None, "x")
+    for bad in ({"url": "http://a.example/"}, {"disabled": 1}, {"url": None}, {"secret": "whsec_"}):
+        assert (await shop.client.patch(path, json=bad)).status_code == 422
+
+
+async def test_deleting(shop: Shop) -> None:
+    """It is gone, and what was still to be told is not told."""
+    made = await shop.endpoint()
+    await caller.submit(shop.client)
+    path = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]
+    await shop.client.post(f"/v1/notifications/{path}/cancel")
+    assert (await shop.client.delete(f"/v1/webhooks/{made['id']}")).status_code == 204
+    assert (await shop.client.get(f"/v1/webhooks/{made['id']}")).status_code == 404
+    async with wiring.sender(shop.parts):
+        await caller.until_drained(shop.parts.database)
+    assert shop.receiver.heard == []
+
+
+async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installation) -> None:
+    """404 by every door, the same as for an id that nobody has; 403 without the scope."""
+    made = await shop.endpoint()
+    others = [f"/v1/webhooks/{made['id']}", NOWHERE, "/v1/webhooks/x"]
+    doors = [("GET", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries"), ("POST", "/rotate-secret")]
+    doors += [("GET", f"/deliveries/{made['id']}"), ("POST", f"/deliveries/{made['id']}/replay")]
+    async with installation.client(shop.parts, await key_of(shop.parts, "other")) as other:
+        for path in others:
+            for method, door in doors:
+                answer = await other.request(method, path + door)
+                assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, path + door)
+            assert (await other.patch(path, json={"description": ""})).status_code == 404
+            replayed = await other.post(f"{path}/replay", json={"since": "2026-01-01T00:00:00Z"})
+            assert replayed.status_code == 404
+        assert (await other.get("/v1/webhooks")).json() == {"webhooks": []}
+    async with installation.client(shop.parts, await key_of(shop.parts, "shop", Scope.SEND)) as sender:
+        assert (await sender.get("/v1/webhooks")).json()["code"] == "insufficient_scope"
+
+
+async def test_rotation(shop: Shop) -> None:
+    """While both are valid a receiver with either believes; without an overlap only the new one counts."""
+    made = await shop.endpoint()
+    path = f"/v1/webhooks/{made['id']}"
+    second = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})).json()
+    assert second["previous_until"] > shop.parts.clock.now().isoformat()
+    async with wiring.sender(shop.parts):
+        await shop.client.post(f"{path}/test")
+        (heard,) = await shop.receiver.wait_for(1)
+        for secret in (made["secret"], second["secret"]):
+            assert heard.verified(secret)["type"] == "webhook.test"
+        third = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 0})).json()
+        await shop.client.post(f"{path}/test")
+        _, last = await shop.receiver.wait_for(2)
+    last.verified(third["secret"])
+    for secret in (made["secret"], second["secret"]):
+        with pytest.raises(WebhookVerificationError):
+            last.verified(secret)
+    too_long = await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 8 * 86400})
+    assert _codes(too_long.json()) == [("/overlap_seconds", "invalid_type")]
+
+
+async def test_a_test_event(shop: Shop) -> None:
+    """It comes whatever the endpoint asked for; a disabled one is 409."""
+    made = await shop.endpoint(events=["notification.bounced"])
+    async with wiring.sender(shop.parts):
+        sent = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
+        (heard,) = await shop.receiver.wait_for(1)
+    told = heard.verified(made["secret"])
+    assert (sent.status_code, sent.json()["state"], sent.json()["event_id"]) == (202, "pending", heard.id)
+    assert (told["type"], told["data"]["endpoint_id"]) == ("webhook.test", made["id"])
+    await shop.client.patch(f"/v1/webhooks/{made['id']}", json={"disabled": True})
+    refused = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
+    assert (refused.status_code, refused.json()["code"]) == (409, "endpoint_disabled")
+
+
+async def test_replaying(shop: Shop) -> None:
+    """One delivery, or all that failed since then, each once; always the same id and octets."""
+    made = await shop.endpoint()
+    path = f"/v1/webhooks/{made['id']}"
+    shop.receiver.script(reply("410 Gone"))
+    since = (shop.parts.clock.now() - timedelta(minutes=1)).isoformat()
+    async with wiring.sender(shop.parts) as running:
+        await caller.submit(shop.client)
+        await shop.receiver.wait_for(1)
+        await running.drain()
+        (failed,) = await shop.deliveries(made, state="failed")
+        refused = await shop.client.post(f"{path}/replay", json={"since": since})
+        assert refused.json()["code"] == "endpoint_disabled"
+        await shop.client.patch(path, json={"disabled": False})
+        again = await shop.client.post(f"{path}/replay", json={"since": since})
+        assert (again.status_code, again.json()) == (202, {"replayed": 1, "more": False})
+        assert (await shop.client.post(f"{path}/replay", json={"since": since})).json()["replayed"] == 0
+        await shop.receiver.wait_for(2)
+        alone = await shop.client.post(f"{path}/deliveries/{failed['id']}/replay")
+        assert (alone.status_code, alone.json()["event_id"]) == (202, failed["event_id"])
+        heard = await shop.receiver.wait_for(3)
+        await running.drain()
+    assert len({(one.id, one.body) for one in heard}) == 1
+    assert len(await shop.deliveries(made)) == 3
+    naive = await shop.client.post(f"{path}/replay", json={"since": "2026-01-01T00:00:00"})
+    assert naive.status_code == 422
+
+
+async def test_deliveries_in_pages(shop: Shop) -> None:
+    """Newest first, by cursor and by Link; a state leaves the others out."""
+    made = await shop.endpoint()
+    ids = [(await shop.client.post(f"/v1/webhooks/{made['id']}/test")).json()["id"] for _ in range(5)]
+    path, found = f"/v1/webhooks/{made['id']}/deliveries?limit=2&state=pending", []
+    while path:
+        page = await shop.client.get(path)
+        found += [one["id"] for one in page.json()["deliveries"]]
+        link = page.headers.get("link", "")
+        assert ("before=" in link) == (page.json()["next"] is not None)
+        path = link.removeprefix("<").partition(">")[0]
+    assert found == ids[::-1]
+    assert await shop.deliveries(made, state="failed") == []
+    for bad in ({"state": "gone"}, {"limit": "0"}, {"before": "x"}):
+        assert (await shop.client.get(f"/v1/webhooks/{made['id']}/deliveries", params=bad)).status_code == 422

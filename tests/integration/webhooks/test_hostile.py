@@ -1,0 +1,115 @@
+"""Receivers that are slow, endless, huge or mute: each costs a bounded time and a bounded memory."""
+
+import asyncio
+import tracemalloc
+
+import pytest
+from integration.webhooks.test_guard import FIELDS, Names, caller
+from parts.receiver import Reply, receiving, reply, silence
+
+from notifier.webhooks.call import BODY_SECONDS, LARGEST_REPLY, SHOWN, Answer
+
+
+async def _say_for_ever(writer: asyncio.StreamWriter, what: bytes, pause: float = 0.0) -> None:
+    while True:
+        writer.write(what)
+        await writer.drain()
+        await asyncio.sleep(pause)
+
+
+async def a_byte_a_second(writer: asyncio.StreamWriter) -> None:
+    await _say_for_ever(writer, b"H", 0.2)
+
+
+async def endless_fields(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    await _say_for_ever(writer, b"X-Fill: " + b"x" * 1000 + b"\r\n")
+
+
+async def one_endless_field(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Fill: ")
+    await _say_for_ever(writer, b"x" * 4096)
+
+
+async def always_going_on(writer: asyncio.StreamWriter) -> None:
+    await _say_for_ever(writer, b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+async def garbage(writer: asyncio.StreamWriter) -> None:
+    await _say_for_ever(writer, b"\x00\xff\r\n" * 1000)
+
+
+async def endless_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 503 Busy\r\n\r\nbusy ")
+    await _say_for_ever(writer, b"y" * 65536)
+
+
+async def slow_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    await _say_for_ever(writer, b"z", 0.2)
+
+
+async def hangs_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def _answer(said: Reply, timeout: float = 1.0) -> Answer:  # noqa: ASYNC109 - a setting
+    async with receiving() as receiver:
+        receiver.always["/hook"] = said
+        asking = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
+        return await asking.post(receiver.url(), FIELDS, b"{}" * 1000)
+
+
+@pytest.mark.parametrize(
+    "said", [silence, a_byte_a_second, endless_fields, one_endless_field, always_going_on, garbage, hangs_up]
+)
+async def test_no_reply_that_is_one(said: Reply) -> None:
+    """A failed try, within its time, whatever is said instead of a reply; and little of that is kept."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    tracemalloc.start()
+    answer = await _answer(said)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.code is None
+    assert not answer.is_success
+    assert answer.detail
+    assert loop.time() - started < 3
+    assert peak < 4 * 1024 * 1024
+
+
+@pytest.mark.parametrize(("said", "code"), [(endless_body, 503), (slow_body, 200)])
+async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> None:
+    """An endless body is cut off, a slow one left alone."""
+    answer = await _answer(said)
+    assert answer.code == code
+    assert answer.seconds < 1 + BODY_SECONDS + 1
+
+
+async def test_what_was_said_is_kept_short_and_clean() -> None:
+    """The first 200 characters in one line, without control characters."""
+    answer = await _answer(reply("400 Bad Request", b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000))
+    assert answer.detail.startswith("no [31mred \ufffdxxx")
+    assert len(answer.detail) <= SHOWN < LARGEST_REPLY
+    assert answer.detail.isprintable()
+
+
+async def test_nobody_listens() -> None:
+    """A refused connection is a failed try that says so."""
+    async with receiving() as receiver:
+        url = receiver.url()
+    answer = await caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",)).post(url, FIELDS, b"{}")
+    assert (answer.code, answer.detail) == (None, "no connection: ConnectionRefusedError")
+
+
+async def test_a_server_of_names_that_does_not_answer() -> None:
+    """The time for the name is part of the time of the try."""
+
+    class Mute(Names):
+        async def __call__(self, host: str, port: int) -> list[str]:
+            await asyncio.Event().wait()
+            return []
+
+    answer = await caller(Mute(), insecure_hosts=("127.0.0.1",), timeout=1.0).post("http://127.0.0.1/", FIELDS, b"{}")
+    assert (answer.code, answer.detail) == (None, "no reply within 1 seconds")
+    assert answer.seconds < 2

@@ -1,0 +1,125 @@
+"""From a change of status to what an endpoint hears, on both databases, over real HTTP."""
+
+import asyncio
+
+from integration.webhooks.conftest import Shop
+from parts import caller
+from parts.receiver import silence
+from parts.relay import Relay
+from sqlalchemy import func, select
+
+from notifier import wiring
+from notifier.db.tables import WebhookDelivery, WebhookEvent
+
+
+async def _count(shop: Shop, table: type[WebhookEvent] | type[WebhookDelivery]) -> int:
+    async with shop.parts.database.read() as connection:
+        return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
+
+
+async def test_a_sent_mail_is_told(shop: Shop) -> None:
+    """One signed request with the facts, and neither variables nor content."""
+    endpoint = await shop.endpoint()
+    async with wiring.sender(shop.parts):
+        path = await caller.submit(shop.client, tags=["spring"], metadata={"order": "4711"})
+        (heard,) = await shop.receiver.wait_for(1)
+    told = heard.verified(endpoint["secret"])
+    found = (await shop.client.get(path)).json()
+    assert told["type"] == "notification.sent"
+    assert told["data"] == {
+        "id": path.rpartition("/")[2],
+        "sequence": 1,
+        "status": "sent",
+        "reason": None,
+        "detail": told["data"]["detail"],
+        "to": "ada@example.com",
+        "role": "to",
+        "parent_id": None,
+        "batch_id": None,
+        "template": "welcome",
+        "template_version": 1,
+        "tags": ["spring"],
+        "metadata": {"order": "4711"},
+        "message_id": found["message_id"],
+        "created_at": told["data"]["created_at"],
+        "attempt": {"number": 1, "code": 250, "enhanced_code": "2.0.0", "reply": "queued"},
+    }
+    assert b"Larkspur" not in heard.body
+    assert heard.headers["content-type"] == "application/json"
+    assert heard.headers["host"] == f"127.0.0.1:{shop.receiver.port}"
+
+
+async def test_events_have_an_order(shop: Shop, relay: Relay) -> None:
+    """A mail that is deferred and then sent is two events; the sequence says which came first."""
+    await shop.endpoint()
+    relay.say("ada@example.com", "RCPT", "451 4.3.0 later")
+    async with wiring.sender(shop.parts):
+        path = await caller.submit(shop.client)
+        await caller.until(shop.client, path, "deferred")
+        await caller.make_due(shop.parts.database)
+        heard = await shop.receiver.wait_for(2)
+    told = sorted((one.json["data"] for one in heard), key=lambda data: data["sequence"])
+    assert [(data["sequence"], data["status"]) for data in told] == [(1, "deferred"), (2, "sent")]
+    assert [data["attempt"]["code"] for data in told] == [451, 250]
+
+
+async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
+    """Endpoints with a list hear only that; an event that nobody wants is not kept."""
+    await shop.endpoint("/all")
+    await shop.endpoint("/sent", events=["notification.sent"])
+    await shop.endpoint("/bounced", events=["notification.bounced"])
+    async with wiring.sender(shop.parts):
+        await caller.submit(shop.client)
+        await shop.receiver.wait_for(2)
+        await caller.until_drained(shop.parts.database)
+    assert sorted(one.path for one in shop.receiver.heard) == ["/all", "/sent"]
+    assert len({one.id for one in shop.receiver.heard}) == 1
+
+
+async def test_an_event_that_nobody_wants_is_not_kept(shop: Shop) -> None:
+    """The endpoint asked for another type, so that neither event nor delivery is left."""
+    await shop.endpoint("/bounced", events=["notification.bounced"])
+    async with wiring.sender(shop.parts):
+        path = await caller.submit(shop.client)
+        await caller.until(shop.client, path, "sent")
+        await caller.until_drained(shop.parts.database)
+    assert (await _count(shop, WebhookEvent), await _count(shop, WebhookDelivery)) == (0, 0)
+
+
+async def test_without_an_endpoint_nothing_is_written(shop: Shop) -> None:
+    """A disabled endpoint and one of another service do not count."""
+    endpoint = await shop.endpoint()
+    await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={"disabled": True})
+    async with wiring.sender(shop.parts) as running:
+        path = await caller.submit(shop.client)
+        await caller.until(shop.client, path, "sent")
+        await running.drain()
+    assert await _count(shop, WebhookEvent) == 0
+    assert shop.receiver.heard == []
+
+
+async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: Relay) -> None:
+    """While an endpoint never answers, fifty mails and all that another endpoint hears go their way."""
+    await shop.endpoint("/slow")
+    await shop.endpoint("/quick")
+    shop.receiver.always["/slow"] = silence
+    loop = asyncio.get_running_loop()
+    async with wiring.sender(shop.parts):
+        started = loop.time()
+        for _ in range(50):
+            await caller.submit(shop.client)
+        await relay.wait_for(50)
+        await shop.receiver.wait_for(50, path="/quick")
+        assert loop.time() - started < 10
+    assert len({one.id for one in shop.receiver.heard if one.path == "/quick"}) == 50
+
+
+async def test_draining_waits_for_what_there_is_to_tell(shop: Shop) -> None:
+    """Drained means that the mails have left and that the endpoints know."""
+    await shop.endpoint()
+    await asyncio.gather(*(caller.submit(shop.client) for _ in range(5)))
+    async with wiring.sender(shop.parts) as running:
+        async with asyncio.timeout(20):
+            await running.drain()
+        assert len(shop.receiver.heard) == 5
+        assert await caller.entries(shop.parts.database) == 0

@@ -1,0 +1,91 @@
+"""What may become a row: everything that JSON and the API can take, and nothing that would only be refused later."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from notifier.client import Attachment
+from notifier.client.producer import UnsendableError
+from notifier.client.producer.body import DEEPEST, LARGEST_ATTACHMENTS, LARGEST_BODY, body_of
+
+MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "welcome"}
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"in": value}
+    return value
+
+
+def test_the_body_is_what_the_api_reads() -> None:
+    """Names as on the wire, times as text, files as base64, letters as they are."""
+    body = body_of(
+        MAIL
+        | {
+            "from_": "Shop <orders@shop.example>",
+            "variables": {"name": "Zoë", "path": "C:\\u0000"},
+            "send_at": datetime(2026, 12, 1, 8, tzinfo=UTC),
+            "attachments": [Attachment(filename="a.txt", content=b"hello")],
+            "locale": None,
+        }
+    )
+    assert "Zoë" in body
+    assert json.loads(body) == {
+        "to": "ada@example.com",
+        "template": "welcome",
+        "from": "Shop <orders@shop.example>",
+        "variables": {"name": "Zoë", "path": "C:\\u0000"},
+        "send_at": "2026-12-01T08:00:00+00:00",
+        "attachments": [{"filename": "a.txt", "content": "aGVsbG8=", "content_type": "text/plain"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"to": ["ada@example.com"]}, "to:"),
+        ({"to": "ada"}, "to:"),
+        ({"template": None}, "either template or content"),
+        ({"content": {"subject": "Hi", "text": "x"}}, "either template or content"),
+        ({"variables": {"price": object()}}, "object"),
+        ({"variables": {"price": float("nan")}}, "JSON"),
+        ({"variables": {"name": "a\x00b"}}, "NUL"),
+        ({"variables": {"name\x00": "b"}}, "NUL"),
+        ({"variables": {"name": "\\\x00"}}, "NUL"),
+        ({"variables": {"name": "\ud83d"}}, "surrogate"),
+        ({"variables": {1: "a", "1": "b"}}, "same text"),
+        ({"variables": {"n": 2**63 + 1}}, "2\\^63"),
+        ({"variables": _nested(DEEPEST)}, "nested"),
+        ({"send_at": datetime(2026, 12, 1, 8)}, "time zone"),  # noqa: DTZ001 - that is the point
+        ({"variables": {"text": "ä" * (LARGEST_BODY // 2)}}, "octets without its attachments"),
+        ({"attachments": [Attachment(filename="a", content=bytes(LARGEST_ATTACHMENTS + 1))]}, "attachments have"),
+    ],
+)
+def test_what_would_be_refused_later_is_refused_now(fields: dict[str, Any], why: str) -> None:
+    """The error says what is wrong."""
+    with pytest.raises(UnsendableError, match=why):
+        body_of(MAIL | fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"variables": {"n": 2**63, "m": -(2**63)}},
+        {"variables": _nested(DEEPEST - 1)},
+        {"variables": {"name": "\U0001f600"}},
+        {"variables": {"text": "ä" * (LARGEST_BODY // 2 - 100)}},
+        {"attachments": [Attachment(filename="a", content=bytes(LARGEST_ATTACHMENTS))]},
+    ],
+)
+def test_what_is_just_allowed_is_taken(fields: dict[str, Any]) -> None:
+    """The other side of each limit."""
+    assert json.loads(body_of(MAIL | fields))["to"] == "ada@example.com"
+
+
+def test_a_field_that_there_is_not_is_a_wrong_call() -> None:
+    """A typing error in a name would otherwise be found a day later, in a refused row."""
+    with pytest.raises(TypeError, match="'variable'"):
+        body_of(MAIL | {"variable": {}})

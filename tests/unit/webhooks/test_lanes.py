@@ -1,0 +1,39 @@
+"""How many tries one endpoint may have at the same time."""
+
+from datetime import timedelta
+
+from parts.time import HandClock
+
+from notifier.ids import new_id
+from notifier.webhooks.lanes import Lanes
+
+
+def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
+    """The next one is told when to come back, each later than the one before; another endpoint has its own room."""
+    lanes, one, other = Lanes(4, HandClock()), new_id(), new_id()
+    assert [lanes.enter(one) for _ in range(2)] == [None, None]
+    waits = [lanes.enter(one) for _ in range(3)]
+    assert all(wait is not None and wait > timedelta(0) for wait in waits)
+    assert waits == sorted(waits, key=lambda wait: wait or timedelta(0))
+    assert len(set(waits)) == 3
+    assert lanes.enter(other) is None
+
+
+def test_one_that_fails_has_a_tenth() -> None:
+    """Until a try goes well again."""
+    lanes, one = Lanes(20, HandClock()), new_id()
+    assert lanes.enter(one) is None
+    lanes.leave(one, seconds=15.0, is_well=False)
+    assert [lanes.enter(one) is None for _ in range(4)] == [True, True, False, False]
+    lanes.leave(one, seconds=0.1, is_well=True)
+    assert lanes.enter(one) is None
+
+
+def test_nobody_waits_for_ever() -> None:
+    """However many wait for one that hangs, ten minutes at most."""
+    lanes, one = Lanes(2, HandClock()), new_id()
+    lanes.enter(one)
+    lanes.leave(one, seconds=15.0, is_well=False)
+    lanes.enter(one)
+    waits = [lanes.enter(one) for _ in range(1000)]
+    assert max(wait or timedelta(0) for wait in waits) == timedelta(minutes=10)

@@ -1,0 +1,51 @@
+"""When a webhook is tried again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from notifier.webhooks.schedule import LONGEST_ASKED, MOST_TRIES, retry_after, wait_after
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def test_ten_tries_in_about_three_days() -> None:
+    """Without luck the tenth try comes three days after the first, and is the last."""
+    waits = [wait_after(tries, spread=0.5) for tries in range(1, MOST_TRIES)]
+    assert MOST_TRIES == 10
+    assert waits[0] == timedelta(seconds=5)
+    assert timedelta(days=3) < sum((wait or timedelta(0) for wait in waits), timedelta(0)) < timedelta(days=3.5)
+    assert wait_after(MOST_TRIES, spread=0.5) is None
+
+
+@pytest.mark.parametrize(("spread", "seconds"), [(0.0, 4.0), (1.0, 6.0)])
+def test_a_crowd_is_spread(spread: float, seconds: float) -> None:
+    """Twenty per cent to either side."""
+    assert wait_after(1, spread=spread) == timedelta(seconds=seconds)
+
+
+def test_a_receiver_may_ask_for_more_time_but_not_for_all_of_it() -> None:
+    """Never sooner than our own schedule, and never later than in a day."""
+    assert wait_after(1, spread=0.5, asked=timedelta(seconds=90)) == timedelta(seconds=90)
+    assert wait_after(3, spread=0.5, asked=timedelta(seconds=90)) == timedelta(minutes=30)
+    assert wait_after(1, spread=0.5, asked=timedelta(days=400)) == LONGEST_ASKED
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999999999999999", 86400),
+        ("Tue, 24 Nov 2026 12:01:00 GMT", 60),
+        ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
+        ("soon", None),
+        ("", None),
+        ("-5", None),
+        ("١٢", None),
+    ],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    """Seconds or a date; nonsense asks for nothing."""
+    asked = retry_after(value, NOW)
+    assert asked == (None if seconds is None else timedelta(seconds=seconds))
