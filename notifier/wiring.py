@@ -19,9 +19,9 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
-from notifier.health import checks
+from notifier.health import checks, routes
 from notifier.health.checks import Finding
-from notifier.health.routes import Probes, create_router
+from notifier.health.routes import Probes
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
 from notifier.notification.deliver import Deliverer
@@ -215,7 +215,8 @@ def sender_app(parts: Base, running: Sender) -> FastAPI:
         return await running.readiness(parts.database)
 
     app = FastAPI(title="Notifier sender", openapi_url=None)
-    app.include_router(create_router(Probes(database=parts.database, clock=parts.clock, readiness=readiness)))
+    app.state.probes = Probes(database=parts.database, clock=parts.clock, readiness=readiness)
+    app.include_router(routes.router)
     return app
 
 

@@ -1,22 +1,59 @@
 """The API as an ASGI application."""
 
+from typing import Any
+
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import audit, batches, change, content, notifications, problems, submit, suppressions, webhooks
+from notifier.api import (
+    audit,
+    batches,
+    change,
+    content,
+    description,
+    documentation,
+    event,
+    notifications,
+    problem_pages,
+    problems,
+    submit,
+    suppressions,
+    webhooks,
+)
 from notifier.api.doors import Doors
-from notifier.health.routes import create_router
+from notifier.health import routes
+
+
+class Application(FastAPI):
+    """FastAPI, with a description that says all there is to say."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if not self.openapi_schema:
+            self.openapi_schema = description.complete(super().openapi())
+        return self.openapi_schema
 
 
 def create_app(doors: Doors) -> FastAPI:
     """The application over the given parts; whoever runs it opens and closes them."""
-    app = FastAPI(
+    app = undressed()
+    app.state.doors = doors
+    app.state.probes = doors.probes
+    return app
+
+
+def undressed() -> FastAPI:
+    """The application without the parts behind it: enough to describe it, not to answer."""
+    app = Application(
         title="Notifier",
         version=notifier.__version__,
-        description="POST a notification; it is durable at 202, and you can always find out what became of it.",
+        description=description.ABOUT,
+        openapi_tags=description.TAGS,
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.doors = doors
     problems.install(app)
+    app.webhooks.include_router(event.router)
     app.include_router(submit.router)
     app.include_router(notifications.router)
     app.include_router(content.router)
@@ -25,5 +62,7 @@ def create_app(doors: Doors) -> FastAPI:
     app.include_router(suppressions.router)
     app.include_router(audit.router)
     app.include_router(webhooks.router)
-    app.include_router(create_router(doors.probes))
+    app.include_router(problem_pages.router)
+    app.include_router(documentation.router)
+    app.include_router(routes.router)
     return app

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -11,10 +11,12 @@ from pydantic import BaseModel
 
 from notifier import strict_json
 from notifier.api import batch, content, problems, reply, schema
+from notifier.api.change import with_body
 from notifier.api.doors import Doors, doors_of
 from notifier.api.request import (
     LARGEST_NOTIFICATION,
     LARGEST_REQUEST,
+    LONGEST_KEY,
     authenticated,
     idempotency_key,
     json_body,
@@ -26,6 +28,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
+from notifier.states import Priority
 from notifier.telemetry import metrics
 
 
@@ -41,9 +44,34 @@ class _Direct(APIRoute):
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=_Direct)
 
 
-def _with_body(model: type[BaseModel]) -> dict[str, Any]:
-    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
-    return {"requestBody": {"required": True, "content": content}}
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Say the same again with the same key, and it is done once: kept for 7 days unless set otherwise.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+_DRY_PARAMETER = {
+    "name": "dry_run",
+    "in": "query",
+    "description": "`true`: check it and show the mail (200); nothing is written.",
+    "schema": {"type": "boolean", "default": False},
+}
+
+
+class RehearsalOut(content.ContentOut):
+    """What would be sent; nothing was written."""
+
+    dry_run: Literal[True]
+    to: str
+    from_address: str
+    locale: str | None
+    priority: Priority
+    send_at: datetime
+    expires_at: datetime
+
+
+def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, Any]:
+    return with_body(model, required=True) | {"parameters": list(parameters)}
 
 
 @router.post(
@@ -51,7 +79,8 @@ def _with_body(model: type[BaseModel]) -> dict[str, Any]:
     status_code=202,
     response_model=reply.SubmittedOut,
     operation_id="submit_notification",
-    openapi_extra=_with_body(schema.NotificationIn),
+    openapi_extra=_with_body(schema.NotificationIn, _KEY_PARAMETER, _DRY_PARAMETER),
+    responses={200: {"model": RehearsalOut, "description": "Of a dry run: what would be sent."}},
 )
 async def submit(request: Request) -> Response:
     """Accept a notification: when this answers 202, it is committed and will not be lost."""
@@ -76,7 +105,7 @@ async def submit(request: Request) -> Response:
     status_code=202,
     response_model=batch.BatchOut,
     operation_id="submit_batch",
-    openapi_extra=_with_body(batch.BatchShownIn),
+    openapi_extra=_with_body(batch.BatchShownIn, _KEY_PARAMETER),
 )
 async def submit_batch(request: Request) -> Response:
     """Accept up to a thousand notifications, each with an answer of its own, in their order."""

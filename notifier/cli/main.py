@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from notifier.cli import administer, change, doctor, forward, process, send, suppressions, template
+from notifier.cli import administer, change, doctor, forward, openapi, process, send, suppressions, template
 from notifier.cli.output import Failed
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ forward.register(app)
 change.register(app)
 suppressions.register(app)
 doctor.register(app)
+openapi.register(app)
 
 
 def _print_version(wanted: bool) -> None:

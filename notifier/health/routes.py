@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from fastapi import APIRouter, Response
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -25,33 +26,68 @@ class Probes:
     readiness: Callable[[], Awaitable[list[Finding]]]
 
 
-def create_router(probes: Probes) -> APIRouter:
-    """The three routes over these probes."""
-    router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"])
 
-    @router.get("/livez", operation_id="livez")
-    async def livez() -> dict[str, str]:
-        """The process runs."""
-        return {"status": "ok"}
 
-    @router.get("/readyz", operation_id="readyz")
-    async def readyz() -> Response:
-        """Every check that this process depends on passes."""
-        findings = await probes.readiness()
-        ready = all(finding.ok for finding in findings)
-        body: dict[str, Any] = {
-            "status": "ready" if ready else "not_ready",
-            "checks": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings],
-        }
-        return JSONResponse(body, 200 if ready else 503)
+class LiveOut(BaseModel):
+    """The process runs."""
 
-    @router.get("/metrics", operation_id="metrics")
-    async def exposition() -> Response:
-        """Prometheus' text format; how far behind the queue is, is read at this moment."""
-        await _measure_queue(probes)
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    status: Literal["ok"] = "ok"
 
-    return router
+
+class CheckOut(BaseModel):
+    """One check and what it found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ReadyOut(BaseModel):
+    """Every check that the process depends on."""
+
+    status: Literal["ready", "not_ready"]
+    checks: list[CheckOut]
+
+
+@router.get("/livez", operation_id="livez")
+async def livez() -> LiveOut:
+    """The process runs."""
+    return LiveOut()
+
+
+@router.get(
+    "/readyz",
+    response_model=ReadyOut,
+    operation_id="readyz",
+    responses={503: {"model": ReadyOut, "description": "A check has failed."}},
+)
+async def readyz(request: Request) -> Response:
+    """Every check that this process depends on passes."""
+    findings = await _probes(request).readiness()
+    ready = all(finding.ok for finding in findings)
+    body: dict[str, Any] = {
+        "status": "ready" if ready else "not_ready",
+        "checks": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings],
+    }
+    return JSONResponse(body, 200 if ready else 503)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    operation_id="metrics",
+)
+async def exposition(request: Request) -> Response:
+    """Prometheus' text format; how far behind the queue is, is read at this moment."""
+    await _measure_queue(_probes(request))
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+def _probes(request: Request) -> Probes:
+    """What the application was given as `state.probes`."""
+    found: Probes = request.app.state.probes
+    return found
 
 
 async def _measure_queue(probes: Probes) -> None:

@@ -1,0 +1,196 @@
+"""Every code that a caller can be answered with: what it means and what to do; pages and documentation are made of it.
+
+A test finds any code that the package answers with and that is not in here.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One code, explained."""
+
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+    operations: frozenset[str] = frozenset()  # operation ids; of a 409: who answers it
+
+
+_REPEAT = "Repeat the request after `Retry-After`, with the same `Idempotency-Key` if it had one."
+_LOOK = "Look with `GET` at how it stands; `detail` says so too."
+_SUBMITS = "submit_notification submit_batch"
+
+
+def _entry(status: int, title: str, meaning: str, remedy: str, operations: str = "") -> Entry:
+    return Entry(status=status, title=title, meaning=meaning, remedy=remedy, operations=frozenset(operations.split()))
+
+
+def _fault(meaning: str, remedy: str) -> Entry:
+    return _entry(422, "The request has faults", meaning, remedy)
+
+
+_PROBLEMS = {
+    "malformed_json": _entry(
+        400, "Not valid JSON", "The body is no JSON that everyone reads alike.",
+        "Send strict JSON in UTF-8: no key twice, no NaN, no NUL, no lone surrogate.",
+    ),
+    "invalid_idempotency_key": _entry(
+        400, "The request cannot be understood", "The Idempotency-Key is too long, empty, or not printable ASCII.",
+        "Send 1 to 255 printable ASCII characters (251 for a batch), such as a UUID.",
+    ),
+    "disconnected": _entry(
+        400, "The request ended too soon", "The connection was closed before the whole body had come.",
+        "Send it again, and all of it.",
+    ),
+    "unauthenticated": _entry(
+        401, "No valid API key", "The request has no API key, or one that is unknown, revoked or expired.",
+        "Send `Authorization: Bearer ntf_live_…` with a key of your service.",
+    ),
+    "insufficient_scope": _entry(
+        403, "The API key may not do this", "The key is valid and lacks the scope that `detail` names.",
+        "Use a key with that scope, or ask the operator for one.",
+    ),
+    "not_yours": _entry(
+        403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
+    ),
+    "not_found": _entry(
+        404, "Not found", "There is no such thing, or it belongs to another service.",
+        "Check the path and the id, and that the key is of the service that made it.",
+    ),
+    "method_not_allowed": _entry(
+        405, "Method Not Allowed", "The path exists, but not with this method.", "Use a method that `Allow` names.",
+    ),
+    "idempotency_in_progress": _entry(
+        409, "Still being written", "A request with this Idempotency-Key is being written at this moment.",
+        _REPEAT, _SUBMITS,
+    ),
+    "already_under_way": _entry(
+        409, "The mail is, or may be, on its way", "The mail is being handed over to a relay, or may have been.",
+        "Wait until it has ended. " + _LOOK,
+        "cancel_notification update_notification resolve_notification",
+    ),
+    "already_ended": _entry(
+        409, "The notification has ended", "It has been sent, has failed, or has ended otherwise.",
+        _LOOK + " What failed or expired can be retried.", "cancel_notification update_notification",
+    ),
+    "already_attempted": _entry(
+        409, "It has been tried already", "A relay may know this mail, and every try must have the same bytes.",
+        "Cancel it and submit another.", "update_notification",
+    ),
+    "is_a_copy": _entry(
+        409, "This is a copy", "A copy (Cc or Bcc) changes with the notification that it is a copy of.",
+        "Change the one that `parent_id` names.", "update_notification",
+    ),
+    "not_retryable": _entry(
+        409, "Neither failed nor expired", "Only what has failed or expired can be sent again.",
+        _LOOK, "retry_notification",
+    ),
+    "not_unknown": _entry(
+        409, "Not unknown", "There is nothing to decide: the status is not `unknown`.", _LOOK, "resolve_notification",
+    ),
+    "unrenderable": _entry(
+        409, "The mail cannot be made", "Its template fails with its variables, or its content was deleted.",
+        "Publish a template that works, then submit it anew; `detail` says what is wrong.",
+        "get_notification_content",
+    ),
+    "endpoint_disabled": _entry(
+        409, "The endpoint is disabled", "Nothing is sent to a disabled webhook endpoint.", "Enable it first.",
+    ),
+    "too_many_endpoints": _entry(
+        409, "Too many endpoints", "The service has as many webhook endpoints as it may have.", "Delete one first.",
+    ),
+    "request_too_large": _entry(
+        413, "The request cannot be understood", "The body is larger than `detail` says.",
+        "Send less at once: a smaller batch, smaller attachments.",
+    ),
+    "unsupported_media_type": _entry(
+        415, "The request cannot be understood", "The body does not claim to be JSON.",
+        "Send `Content-Type: application/json`.",
+    ),
+    "idempotency_key_reused": _entry(
+        422, "Idempotency-Key used for another request", "The key came before with another body; nothing was written.",
+        "Use a new key for each new request, and the same body whenever you repeat one.",
+    ),
+    "invalid_request": _entry(
+        422, "The request has faults", "It has faults of more than one kind; `errors` lists all, each with a pointer.",
+        "Mend what `errors` says; repeating the request as it is does not help.",
+    ),
+    "rate_limited": _entry(
+        429, "Too many requests", "The service has asked more often than its limit allows.",
+        "Wait as long as `Retry-After` says. Send many notifications as a batch.",
+    ),
+    "internal_error": _entry(
+        500, "Something went wrong on our side", "A fault of the server; it has been logged with the request id.",
+        "Repeat it with the same `Idempotency-Key`. If it stays, give the operator the `request_id`.",
+    ),
+    "database_unavailable": _entry(
+        503, "Not accepted, or not confirmed; try again",
+        "The database is out of reach or overloaded. Rarely, the request was carried out and only its reply was lost.",
+        _REPEAT,
+    ),
+    "http_error": _entry(
+        400, "Another HTTP error", "The request could not be dealt with; `status` and `detail` say why.",
+        "Mend the request as `detail` says.",
+    ),
+}  # fmt: skip
+_FAULTS = {
+    "attachment_rejected": _fault(
+        "An attachment has a bad name, base64, type or size.", "`detail` says what is wrong; 10 MiB is the most."
+    ),
+    "duplicate_recipient": _fault("This address gets the mail already.", "Name each address once in to, cc and bcc."),
+    "from_not_allowed": _fault(
+        "The service may not send from this address.", "Use one of its domains, or ask the operator to add yours."
+    ),
+    "header_not_allowed": _fault("This header cannot be set.", "Use another name, such as X-Yours."),
+    "invalid_address": _fault(
+        "This is not exactly one mail address.", "Send one bare address, such as ada@example.com."
+    ),
+    "invalid_header_value": _fault(
+        "The value cannot stand in a mail header.", "Send one line of at most 900 characters."
+    ),
+    "invalid_locale": _fault("This is not a language tag.", "Send a tag such as en or fr-CA (BCP 47)."),
+    "invalid_parameter": _fault(
+        "A parameter in the query is wrong or unknown.", "`errors` says which, and what it may be."
+    ),
+    "invalid_type": _fault("The value has the wrong type or form.", "Send what the documentation says for this field."),
+    "invalid_url": _fault("This URL cannot be called.", "Send an https URL of a public host."),
+    "missing_body": _fault("The body is empty.", "Send a JSON object."),
+    "missing_field": _fault("A required field is missing.", "Send it."),
+    "missing_variable": _fault("The template needs this variable.", "Send it in `variables`."),
+    "naive_time": _fault("The time has no offset.", "Send one such as 2026-01-31T12:00:00Z or …+01:00."),
+    "needs_template": _fault(
+        "This goes with a template; content is sent as it is.", "Leave it out, or use a template."
+    ),
+    "not_yours_to_say": _fault("Only a relay can give this reason.", "Use another reason."),
+    "recipient_not_allowed": _fault(
+        "This instance, or this key, does not mail that address.", "`detail` names the setting; ask the operator."
+    ),
+    "smtputf8_not_supported": _fault("The part before the @ is not ASCII.", "Send another address of that person."),
+    "template_failed": _fault(
+        "The template cannot be rendered with these variables.", "Mend the variables or the template."
+    ),
+    "template_or_content": _fault("There are a template and content.", "Send one of them."),
+    "time_out_of_range": _fault("The time is too early or too late.", "`detail` says which times are possible."),
+    "too_large": _fault("One notification of the batch is too large.", "Send at most 512 KiB each."),
+    "too_long": _fault("The text is too long.", "Shorten it; `detail` says how long it may be."),
+    "too_many": _fault("There are too many of these.", "`detail` says how many there may be."),
+    "too_many_headers": _fault("There are too many custom headers.", "Send at most ten."),
+    "unknown_event_type": _fault("There is no such event type.", "`detail` lists those that there are."),
+    "unknown_field": _fault("There is no such field.", "Leave it out, or mend its name."),
+    "unknown_template": _fault("There is no such template.", "Mend the slug, or publish the template first."),
+    "unknown_template_version": _fault("The template has no such version.", "Name another, or leave it out."),
+    "unknown_variable": _fault("The template has no such variable.", "Leave it out, or mend its name."),
+    "wrong_variable_type": _fault("The variable has the wrong type.", "Send the type that `detail` names."),
+}
+ENTRIES = MappingProxyType(_PROBLEMS | _FAULTS)
+
+
+def codes_of(status: int, operation_id: str) -> list[str]:
+    """The codes that a route may answer with this status, as far as they are not faults of single fields."""
+    return [
+        code
+        for code, entry in _PROBLEMS.items()
+        if entry.status == status and (status != 409 or operation_id in entry.operations)  # noqa: PLR2004 - conflict
+    ]

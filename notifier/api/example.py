@@ -1,0 +1,90 @@
+"""An example for each schema of the description, made of one table of values: no schema is left without, none lies."""
+
+from typing import Any
+
+_REF = "#/components/schemas/"
+_ID = "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b"
+_TIME = "2026-01-31T12:00:00Z"
+_VALUES: dict[str, Any] = {
+    "action": "notification.cancelled",
+    "actor": f"key:{_ID}",
+    "address": "ada@example.com",
+    "bcc": [],
+    "cc": ["team@example.com"],
+    "code": "invalid_address",
+    "content_type": "application/pdf",
+    "created_by": f"key:{_ID}",
+    "defaults": {"template": "welcome", "variables": {"product": "Larkspur"}},
+    "detail": "as the reply says",
+    "filename": "invoice.pdf",
+    "from": "Shop <hello@shop.example>",
+    "from_address": "Shop <hello@shop.example>",
+    "headers": {"X-Order": "4711"},
+    "html": "<p>Welcome, Ada.</p>",
+    "kind": "attempt",
+    "locale": "en",
+    "message_id": f"<{_ID}@shop.example>",
+    "metadata": {"order": "4711"},
+    "object_id": _ID,
+    "object_kind": "notification",
+    "phase": "data",
+    "pointer": "/to",
+    "relay": "smtp.example.com:587",
+    "reply": "250 2.0.0 queued",
+    "reply_to": "help@shop.example",
+    "request_id": "9f2c4e1ab07d5536",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "statuses": {"sent": 990, "queued": 10},
+    "subject": "Welcome to Larkspur",
+    "tags": ["onboarding"],
+    "template": "welcome",
+    "text": "Welcome, Ada.",
+    "title": "The request has faults",
+    "to": "ada@example.com",
+    "type": "/problems/invalid_address",
+    "variables": {"name": "Ada", "product": "Larkspur"},
+}
+_FORMATS = {"uuid": _ID, "date-time": _TIME}
+
+
+def add_all(schemas: dict[str, Any]) -> None:
+    """Give each object without examples one of its own."""
+    for schema in schemas.values():
+        if schema.get("type") == "object" and "examples" not in schema:
+            schema["examples"] = [_of(schema, schemas, "")]
+
+
+def _of(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
+    """A value that the schema allows; for a property that the table has, the table's."""
+    if "$ref" in schema:
+        return _of(schemas[schema["$ref"].removeprefix(_REF)] | _beside(schema), schemas, name)
+    if _is_number(schema):
+        return max(schema.get("minimum", 1), 1)
+    if "anyOf" in schema and name not in _VALUES:
+        return _of(schema["anyOf"][0], schemas, name)
+    said = [schema[word] for word in ("const", "default") if schema.get(word) is not None and name not in _VALUES]
+    said += [*schema.get("examples", []), *schema.get("enum", [])]
+    if schema.get("format") in _FORMATS:
+        said.append(_FORMATS[schema["format"]])
+    if name in _VALUES:
+        said.append(_VALUES[name])
+    return said[0] if said else _of_type(schema, schemas, name)
+
+
+def _of_type(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
+    if schema.get("type") == "object":
+        properties = schema.get("properties", {})
+        return {one: _of(inner, schemas, one) for one, inner in properties.items()}
+    if schema.get("type") == "array":
+        return [_of(schema.get("items", {}), schemas, name)]
+    return {"boolean": True, "null": None}.get(schema.get("type", ""), "…")
+
+
+def _is_number(schema: dict[str, Any]) -> bool:
+    """True for a number, also for one that may be null."""
+    return any(one.get("type") in ("integer", "number") for one in (schema, *schema.get("anyOf", [])))
+
+
+def _beside(schema: dict[str, Any]) -> dict[str, Any]:
+    """What narrows a reference down: words that stand beside it."""
+    return {word: schema[word] for word in ("default", "enum") if word in schema}

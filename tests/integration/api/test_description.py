@@ -1,0 +1,136 @@
+"""The API's description is the committed one, complete and true; its pages need nobody else's server."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema_rs
+import pytest
+
+from notifier.api import description, problems
+from notifier.api.app import undressed
+from notifier.api.catalogue import ENTRIES
+from notifier.api.schema import _FAULT_CODES
+from notifier.notification import attachment
+
+ROOT = Path(__file__).parents[3]
+_CODE_AT = {"Kind": 1, "BadRequestError": 1, "Fault": 1}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """What `/openapi.json` says."""
+    return undressed().openapi()
+
+
+def _references(value: Any) -> Iterator[str]:
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if name == "$ref":
+            yield inner
+        elif isinstance(inner, dict | list):
+            yield from _references(inner)
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def test_the_committed_document_is_the_code_s(document: dict[str, Any]) -> None:
+    """openapi.json is what the code says."""
+    renew = "renew it: python -m notifier openapi > openapi.json"
+    assert (ROOT / "openapi.json").read_text() == description.text(document), renew
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    """No `$ref` of the document is left hanging, those of bodies that routes parse themselves included."""
+    found = set(_references(document))
+    assert "#/components/schemas/AttachmentIn" in found
+    for reference in found:
+        place = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+
+
+def test_every_schema_has_an_example_that_it_allows(document: dict[str, Any]) -> None:
+    """Examples are valid, and no object is without one."""
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("type") != "object" or schema.get("examples"), name
+        for example in schema.get("examples", []):
+            jsonschema_rs.validate(schema | {"components": document["components"]}, example)
+
+
+def test_every_route_declares_its_key_and_its_refusals(document: dict[str, Any]) -> None:
+    """Each /v1 route asks for a key and refuses with problems; nothing of FastAPI's own error shape is left."""
+    seen = set()
+    for path, operation in _operations(document):
+        if path.startswith("/v1"):
+            seen.add(operation["operationId"])
+            assert operation["security"] == [{"key": []}], path
+            assert {"401", "403", "422", "429", "503", "default"} <= set(operation["responses"]), path
+            assert ("404" in operation["responses"]) == ("{" in path), path
+            assert ("415" in operation["responses"]) == ("requestBody" in operation), path
+    assert "submit_batch" in seen
+    assert "HTTPValidationError" not in description.text(document)
+    tags = {tag for _, operation in _operations(document) for tag in operation["tags"]}
+    assert tags <= {tag["name"] for tag in document["tags"]}
+
+
+def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None:
+    """A 409 lists the codes of its own operation, and every operation that the catalogue names is there."""
+    ids = {operation["operationId"]: operation for _, operation in _operations(document)}
+    for code, entry in ENTRIES.items():
+        for operation_id in entry.operations:
+            assert f"`{code}`" in ids[operation_id]["responses"]["409"]["description"]
+
+
+def _codes() -> Iterator[str]:
+    """Every code written down where the package makes a refusal."""
+    for path in sorted((ROOT / "notifier").rglob("*.py")):
+        if "client" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if name in _CODE_AT and isinstance(node, ast.Call) and len(node.args) > _CODE_AT[name]:
+                code = node.args[_CODE_AT[name]]
+                if isinstance(code, ast.Constant):
+                    yield str(code.value)
+
+
+def test_every_code_is_explained() -> None:
+    """Whatever code the package can answer with is in the catalogue, with the status and title it comes with."""
+    found = {*_codes(), *_FAULT_CODES.values(), *problems._HTTP_CODES.values(), attachment.CODE}
+    found |= {"http_error", "invalid_request"}
+    assert len(found) > 40
+    assert found - set(ENTRIES) == set()
+    for kind in problems._KINDS.values():
+        assert (ENTRIES[kind.code].status, ENTRIES[kind.code].title) == (kind.status, kind.title)
+
+
+async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:
+    """HTML for a browser, JSON for who asks for it, 404 for what is no code; all without a key."""
+    del client.headers["Authorization"]
+    page = await client.get("/problems/already_ended", headers={"Accept": "text/html"})
+    told = await client.get("/problems/already_ended", headers={"Accept": "application/json"})
+    nothing = await client.get("/problems/nonsense")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "The notification has ended" in page.text
+    assert (told.json()["code"], told.json()["status"]) == ("already_ended", 409)
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
+
+
+async def test_the_documentation_needs_no_other_server(client: httpx2.AsyncClient) -> None:
+    """The page at /docs names no other host, and all that it loads is served here."""
+    del client.headers["Authorization"]
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert not re.search(r"(?:https?:)?//[\w-]+\.", page.text)
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(assets) == 3
+    for path in [*assets, "/openapi.json"]:
+        assert (await client.get(path)).status_code == 200, path
+    assert (await client.get("/docs/nonsense")).status_code == 404
