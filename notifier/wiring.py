@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.auth.keys import Authenticator
+from notifier.auth.usage import Usage
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
 from notifier.health import checks
@@ -54,6 +55,8 @@ def api(parts: Base) -> FastAPI:
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     pool = PoolOnDemand()
     parts.ending.push_async_callback(pool.close)
+    usage = Usage(parts.database, parts.clock)
+    parts.ending.push_async_callback(usage.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
@@ -68,7 +71,7 @@ def api(parts: Base) -> FastAPI:
     )
     doors = Doors(
         database=parts.database,
-        authenticator=Authenticator(parts.database, parts.clock),
+        authenticator=Authenticator(parts.database, parts.clock, usage),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),

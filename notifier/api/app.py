@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import audit, batches, change, content, notifications, problems, submit, suppressions
+from notifier.api import audit, batches, change, content, keys, notifications, problems, submit, suppressions, whoami
 from notifier.api.doors import Doors
 from notifier.health.routes import create_router
 
@@ -24,5 +24,7 @@ def create_app(doors: Doors) -> FastAPI:
     app.include_router(batches.router)
     app.include_router(suppressions.router)
     app.include_router(audit.router)
+    app.include_router(keys.router)
+    app.include_router(whoami.router)
     app.include_router(create_router(doors.probes))
     return app
