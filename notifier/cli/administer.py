@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
+from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
     from notifier.installation import Base
@@ -72,13 +73,29 @@ async def _check() -> None:
 def create_service(
     name: str,
     from_domain: Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")] = [],  # noqa: B006
+    team_recipient: Annotated[
+        list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Register a calling application."""
-    output.run(_create_service(name, from_domain))
+    output.run(_create_service(name, from_domain, [_member(one) for one in team_recipient]))
 
 
-async def _create_service(name: str, from_domains: list[str]) -> None:
+async def _create_service(name: str, from_domains: list[str], team: list[str]) -> None:
     from notifier.auth import keys
 
     async with writing() as parts, parts.database.write() as connection:
-        print(await keys.create_service(connection, name, from_domains=from_domains, now=parts.clock.now()))
+        now = parts.clock.now()
+        print(await keys.create_service(connection, name, from_domains=from_domains, team=team, now=now))
+
+
+def _member(text: str) -> str:
+    """Whom a team key may mail, in the form in which recipients are compared."""
+    from notifier import address
+
+    try:
+        if text.startswith("@"):
+            return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
+        return address.key(address.normalised(text))
+    except address.InvalidAddressError as error:
+        raise Failed(f"--team-recipient {text!r}: {error}", output.WRONG_USE) from error

@@ -11,7 +11,9 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     """Made, rotated and revoked by prefix; what is no key is exit 2, what is not there or has ended exit 1."""
     env = process.environment(tmp_path)
     process.run("db", "upgrade", env=env)
-    process.run("services", "create", "shop", env=env)
+    process.run("services", "create", "shop", "--team-recipient", "@shop.example", env=env)
+    wrong = process.run("services", "create", "x", "--team-recipient", "bob", env=env, check=False)
+    assert wrong.returncode == 2
 
     def rows(*words: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(process.run("keys", *words, "--json", env=env).stdout)
