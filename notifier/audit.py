@@ -34,6 +34,9 @@ class Action(StrEnum):
     NOTIFICATION_RETRIED = "notification.retried"
     NOTIFICATION_RESOLVED = "notification.resolved"
     CONTENT_VIEWED = "content.viewed"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    KEY_ROTATED = "key.rotated"
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_EXTENDED = "suppression.extended"
     SUPPRESSION_LIFTED = "suppression.lifted"
@@ -49,6 +52,7 @@ class ObjectKind(StrEnum):
     """What it was done to."""
 
     BATCH = "batch"
+    KEY = "key"
     NOTIFICATION = "notification"
     SUPPRESSION = "suppression"
     WEBHOOK = "webhook"

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.auth.keys import Authenticator
+from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
@@ -62,6 +63,8 @@ def api(parts: Base) -> FastAPI:
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     pool = PoolOnDemand()
     parts.ending.push_async_callback(pool.close)
+    usage = Usage(parts.database, parts.clock)
+    parts.ending.push_async_callback(usage.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
@@ -76,7 +79,7 @@ def api(parts: Base) -> FastAPI:
     )
     doors = Doors(
         database=parts.database,
-        authenticator=Authenticator(parts.database, parts.clock),
+        authenticator=Authenticator(parts.database, parts.clock, usage),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),

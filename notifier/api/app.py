@@ -13,12 +13,14 @@ from notifier.api import (
     description,
     documentation,
     event,
+    keys,
     notifications,
     problem_pages,
     problems,
     submit,
     suppressions,
     webhooks,
+    whoami,
 )
 from notifier.api.doors import Doors
 from notifier.health import routes
@@ -62,6 +64,8 @@ def undressed() -> FastAPI:
     app.include_router(suppressions.router)
     app.include_router(audit.router)
     app.include_router(webhooks.router)
+    app.include_router(keys.router)
+    app.include_router(whoami.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)
     app.include_router(routes.router)

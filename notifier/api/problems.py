@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
+from notifier.auth.care import KeyEndedError, KeyReplacedError, StrongerKindError
 from notifier.auth.keys import InsufficientScopeError, UnauthenticatedError
 from notifier.errors import (
     DatabaseUnavailableError,
@@ -62,6 +63,7 @@ class Kind:
 _KINDS: dict[type[NotifierError], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
+    StrongerKindError: Kind(403, "key_kind_not_allowed", "This key may not make such a key"),
     NotYoursError: Kind(403, "not_yours", "Not yours to change"),
     NotFoundError: Kind(404, "not_found", "Not found"),
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
@@ -74,6 +76,8 @@ _KINDS: dict[type[NotifierError], Kind] = {
     UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
     EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
+    KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
+    KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     DatabaseUnavailableError: Kind(

@@ -40,7 +40,7 @@ class EndpointPatchIn(BaseModel):
     disabled: bool = Field(default=False, description="True: it is told nothing; false: it is told again.")
 
 
-class RotateIn(BaseModel):
+class RotateSecretIn(BaseModel):
     """How long the old secret goes on signing beside the new one."""
 
     model_config = _STRICT

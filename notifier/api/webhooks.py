@@ -88,12 +88,12 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     "/{webhook_id}/rotate-secret",
     response_model=WithSecret,
     operation_id="rotate_webhook_secret",
-    openapi_extra=webhook_schema.body_of(webhook_schema.RotateIn, required=False),
+    openapi_extra=webhook_schema.body_of(webhook_schema.RotateSecretIn, required=False),
 )
 async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _caller(request, doors)
-    wanted = schema.parse_strictly(webhook_schema.RotateIn, await json_body_if_any(request))
+    wanted = schema.parse_strictly(webhook_schema.RotateSecretIn, await json_body_if_any(request))
     overlap = timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
         made = await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, doors.clock.now())

@@ -1,6 +1,7 @@
 """API keys: made, stored as a hash, and recognised in constant time.
 
-A key is `ntf_live_`, twelve characters that name it, and a 32-character secret of which only the SHA-256 is kept.
+A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`), twelve characters that name it, and a 32-character secret of which
+only the SHA-256 is kept.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
+from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, Service, columns
@@ -29,7 +31,7 @@ from notifier.states import KeyKind
 
 _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
-_KEY = re.compile(r"(ntf_live_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+_KEY = re.compile(r"(ntf_(?:live|team|test)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 _NOBODY = hashlib.sha256(b"nobody").digest()
 
 
@@ -40,8 +42,9 @@ class Scope(StrEnum):
     READ = "notifications:read"
     CONTENT = "content:read"
     SUPPRESSIONS = "suppressions:manage"
-    AUDIT = "audit:read"
     WEBHOOKS = "webhooks:manage"
+    KEYS = "keys:manage"
+    AUDIT = "audit:read"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
@@ -88,9 +91,33 @@ class Caller:
             raise InsufficientScopeError(scope)
 
 
-async def create_service(connection: AsyncConnection, name: str, *, from_domains: Sequence[str], now: datetime) -> UUID:
-    """A new calling application. Raises `NameTakenError`."""
-    values = {"id": new_id(), "name": name, "from_domains": [d.lower() for d in from_domains], "created_at": now}
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a new key shall be."""
+
+    name: str = ""
+    kind: KeyKind = KeyKind.LIVE
+    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    expires_at: datetime | None = None  # None: never
+    rate_per_minute: int | None = None  # notifications; None: as the settings say
+
+
+async def create_service(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    from_domains: Sequence[str],
+    team: Sequence[str] = (),
+    now: datetime,
+) -> UUID:
+    """A new calling application; `team`: addresses, and domains as "@example.org". Raises `NameTakenError`."""
+    values = {
+        "id": new_id(),
+        "name": name,
+        "from_domains": [d.lower() for d in from_domains],
+        "team_recipients": list(team),
+        "created_at": now,
+    }
     try:
         await connection.execute(insert(Service).values(values))
     except IntegrityError as error:
@@ -110,27 +137,44 @@ async def create_key(
     connection: AsyncConnection, service_id: UUID, *, scopes: Sequence[Scope] = DEFAULT_SCOPES, now: datetime
 ) -> str:
     """A new live key for the service; this is the only time that it can be read."""
-    prefix = "ntf_live_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    _, key = await issue(connection, service_id, Wish(scopes=tuple(scopes)), now=now)
+    return key
+
+
+async def issue(connection: AsyncConnection, service_id: UUID, wish: Wish, *, now: datetime) -> tuple[UUID, str]:
+    """A new key for the service: its id, and the key itself, of which only the hash is kept."""
+    prefix = f"ntf_{wish.kind.value}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
+    id_ = new_id()
     values = {
-        "id": new_id(),
+        "id": id_,
         "service_id": service_id,
+        "name": wish.name,
         "prefix": prefix,
         "secret_hash": _hashed(secret),
-        "kind": KeyKind.LIVE,
-        "scopes": [scope.value for scope in scopes],
+        "kind": wish.kind,
+        "scopes": [scope.value for scope in Scope if scope in wish.scopes],
+        "expires_at": wish.expires_at,
+        "rate_per_minute": wish.rate_per_minute,
         "created_at": now,
     }
     await connection.execute(insert(ApiKey).values(values))
-    return prefix + secret
+    return id_, prefix + secret
+
+
+def prefix_of(key: str) -> str | None:
+    """The part that names a key, of the key or of that part alone; None: it is neither."""
+    found = _KEY.fullmatch(key) or _KEY.fullmatch(key + "0" * 32)
+    return found[1] if found else None
 
 
 class Authenticator:
     """Recognises keys; keeps what it recognised for a second."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, usage: Usage | None = None) -> None:
         self._database = database
         self._clock = clock
+        self._usage = usage  # None: nobody is told
         self._known: Recall[str, tuple[bytes, Caller]] = Recall(self._find, clock)
 
     async def caller_of(self, authorization: str | None) -> Caller:
@@ -144,6 +188,8 @@ class Authenticator:
         genuine = hmac.compare_digest(stored, _hashed(key[2]))
         if not genuine or caller is None or (caller.expires_at and caller.expires_at <= self._clock.now()):
             raise UnauthenticatedError
+        if self._usage is not None:
+            self._usage.note(caller.key_id)
         return caller
 
     async def _find(self, prefix: str) -> tuple[bytes, Caller] | None:

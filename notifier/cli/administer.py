@@ -1,4 +1,4 @@
-"""`db`, `services` and `keys`: what an operator sets up once."""
+"""`db` and `services`: what an operator sets up once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +20,8 @@ def register(app: typer.Typer) -> None:
     db.command("check")(check)
     services = typer.Typer(help="Calling applications.", no_args_is_help=True)
     services.command("create")(create_service)
-    keys = typer.Typer(help="API keys.", no_args_is_help=True)
-    keys.command("create")(create_key)
     app.add_typer(db, name="db")
     app.add_typer(services, name="services")
-    app.add_typer(keys, name="keys")
 
 
 @asynccontextmanager
@@ -76,34 +73,29 @@ async def _check() -> None:
 def create_service(
     name: str,
     from_domain: Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")] = [],  # noqa: B006
+    team_recipient: Annotated[
+        list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Register a calling application."""
-    output.run(_create_service(name, from_domain))
+    output.run(_create_service(name, from_domain, [_member(one) for one in team_recipient]))
 
 
-async def _create_service(name: str, from_domains: list[str]) -> None:
+async def _create_service(name: str, from_domains: list[str], team: list[str]) -> None:
     from notifier.auth import keys
 
     async with writing() as parts, parts.database.write() as connection:
-        print(await keys.create_service(connection, name, from_domains=from_domains, now=parts.clock.now()))
+        now = parts.clock.now()
+        print(await keys.create_service(connection, name, from_domains=from_domains, team=team, now=now))
 
 
-def create_key(
-    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")],
-    scope: Annotated[list[str], typer.Option(help="What it may do; default: send and read.")] = [],  # noqa: B006
-) -> None:
-    """Make an API key; it is the last line of the output and cannot be shown again."""
-    output.run(_create_key(service, scope))
-
-
-async def _create_key(service: str, scopes: list[str]) -> None:
-    from notifier.auth import keys
+def _member(text: str) -> str:
+    """Whom a team key may mail, in the form in which recipients are compared."""
+    from notifier import address
 
     try:
-        wanted = [keys.Scope(scope) for scope in scopes] or list(keys.DEFAULT_SCOPES)
-    except ValueError as error:
-        known = ", ".join(scope.value for scope in keys.Scope)
-        raise Failed(f"{error}; scopes are {known}", output.WRONG_USE) from error
-    async with writing() as parts, parts.database.write() as connection:
-        service_id = await keys.find_service(connection, service)
-        print(await keys.create_key(connection, service_id, scopes=wanted, now=parts.clock.now()))
+        if text.startswith("@"):
+            return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
+        return address.key(address.normalised(text))
+    except address.InvalidAddressError as error:
+        raise Failed(f"--team-recipient {text!r}: {error}", output.WRONG_USE) from error

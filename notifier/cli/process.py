@@ -102,7 +102,7 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
             service = await keys.find_service(connection, "demo")
         except NotFoundError:
             service = await keys.create_service(connection, "demo", from_domains=[], now=parts.clock.now())
-        key = await keys.create_key(connection, service, now=parts.clock.now())
+        key = await keys.create_key(connection, service, scopes=list(keys.Scope), now=parts.clock.now())
     directory.keep_secret(kept, key)
     return key
 

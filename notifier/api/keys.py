@@ -1,0 +1,205 @@
+"""`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply that makes it."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from notifier.api import paging, schema
+from notifier.api.audited import Audited
+from notifier.api.change import changing, with_body
+from notifier.api.doors import TheDoors
+from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.auth import care
+from notifier.auth.care import KeyView
+from notifier.auth.keys import DEFAULT_SCOPES, Scope, Wish
+from notifier.errors import Fault, InvalidRequestError
+from notifier.states import KeyKind
+
+LONGEST_LIFE = timedelta(days=36_500)
+"""Who wants more leaves the end out."""
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+_Scope = Annotated[Scope, Field(strict=False)]
+
+
+class KeyIn(BaseModel):
+    """A new key of this service."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(max_length=care.LONGEST_NAME, description="By which you know it again.")
+    kind: KeyKind = Field(
+        KeyKind.LIVE, strict=False, description="`live`; `team`: mails your own people only; `test`: mails nobody."
+    )
+    scopes: list[_Scope] = Field(
+        default_factory=lambda: list(DEFAULT_SCOPES),
+        min_length=1,
+        max_length=len(Scope),
+        description="What it may do; none that your own key lacks.",
+    )
+    expires_at: schema.Time | None = Field(None, description="Not valid from then on. Default: for ever.")
+    rate_per_minute: int | None = Field(None, ge=1, le=2**31 - 1, description="Notifications; default: the setting.")
+
+
+class RotateIn(BaseModel):
+    """How a key is replaced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    overlap_seconds: int = Field(
+        int(care.OVERLAP.total_seconds()),
+        ge=0,
+        le=int(care.LONGEST_OVERLAP.total_seconds()),
+        description="For so long the old key still works.",
+    )
+
+
+class Wanted(BaseModel):
+    """Which page of which keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: paging.Limit = 50
+    before: paging.Before = None
+    include_ended: Annotated[bool, Query(description="List those too that were revoked or have expired.")] = False
+
+
+class KeyOut(BaseModel):
+    """A key as it stands, without its secret."""
+
+    id: UUID
+    name: str
+    prefix: str = Field(description="How the key begins.")
+    kind: KeyKind
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To within a minute.")
+    replaced_by: UUID | None = Field(description="The key that a rotation has put in its place.")
+    rate_per_minute: int | None
+
+
+class NewKeyOut(KeyOut):
+    """A key that was just made."""
+
+    key: str = Field(description="The key itself, which is shown here and never again.")
+
+
+class RotatedOut(NewKeyOut):
+    """The new key, and when the old one ends."""
+
+    replaces: KeyOut
+
+
+class KeyPageOut(BaseModel):
+    """A page of keys, newest first."""
+
+    keys: list[KeyOut]
+    next: UUID | None
+
+
+@router.get("", response_model=KeyPageOut, operation_id="list_keys")
+async def get_page(
+    request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
+) -> dict[str, Any]:
+    """The service's keys that are valid, or all."""
+    caller = await authenticated(request, doors, Scope.KEYS)
+    async with doors.database.read() as connection:
+        found = await care.page(
+            connection,
+            caller.service_id,
+            lasting_after=None if wanted.include_ended else doors.clock.now(),
+            before=wanted.before,
+            limit=wanted.limit + 1,
+        )
+    page, cursor = paging.cut(request, response, found, wanted.limit)
+    return {"keys": [vars(view) for view in page], "next": cursor}
+
+
+@router.get("/{key_id}", response_model=KeyOut, operation_id="get_key")
+async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, Any]:
+    """One of them."""
+    caller = await authenticated(request, doors, Scope.KEYS)
+    async with doors.database.read() as connection:
+        return vars(await care.one(connection, caller.service_id, id_of(key_id, "key")))
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=NewKeyOut,
+    operation_id="create_key",
+    openapi_extra=with_body(KeyIn, required=True),
+)
+async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Make a key. It gets no scope that yours lacks, and its mail goes no further: test, team, live."""
+    caller = await authenticated(request, doors, Scope.KEYS)
+    wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), doors.clock.now())
+    care.permit(caller, wish.kind, wish.scopes)
+    async with changing(doors) as connection:
+        view, key = await care.make(connection, caller.service_id, wish, doors.clock.now())
+        await audited(connection, caller, care.created(view))
+    _told_once(response, view)
+    return vars(view) | {"key": key}
+
+
+@router.post(
+    "/{key_id}/rotate",
+    status_code=201,
+    response_model=RotatedOut,
+    operation_id="rotate_key",
+    openapi_extra=with_body(RotateIn, required=False),
+)
+async def rotate(
+    request: Request, response: Response, key_id: str, doors: TheDoors, audited: Audited
+) -> dict[str, Any]:
+    """Make a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before."""
+    caller = await authenticated(request, doors, Scope.KEYS)
+    wanted = schema.parse_strictly(RotateIn, await json_body_if_any(request))
+    id_, now = id_of(key_id, "key"), doors.clock.now()
+    async with changing(doors) as connection:
+        before = await care.locked(connection, caller.service_id, id_)
+        # Or whoever may look after keys could have a stronger key's successor.
+        care.permit(caller, before.kind, tuple(scope for scope in Scope if scope.value in before.scopes))
+        care.require_rotatable(before, now)
+        old, new, key = await care.rotate(connection, before, timedelta(seconds=wanted.overlap_seconds), now)
+        await audited.all(connection, caller, [care.rotated(before, old), care.created(new)])
+    _told_once(response, new)
+    return vars(new) | {"key": key, "replaces": vars(old)}
+
+
+@router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key")
+async def revoke(request: Request, key_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """End a key for good, felt everywhere within a second; twice is no error."""
+    caller = await authenticated(request, doors, Scope.KEYS)
+    id_ = id_of(key_id, "key")
+    async with changing(doors) as connection:
+        before = await care.locked(connection, caller.service_id, id_)
+        after = await care.revoke(connection, before, doors.clock.now())
+        await audited.all(connection, caller, [] if after is before else [care.revoked(before, after)])
+    return vars(after)
+
+
+def _told_once(response: Response, view: KeyView) -> None:
+    response.headers["Location"] = f"{router.prefix}/{view.id}"
+    response.headers["Cache-Control"] = "no-store"
+
+
+def _wish(wanted: KeyIn, now: datetime) -> Wish:
+    """The request in the domain's words. Raises `InvalidRequestError`."""
+    ends = wanted.expires_at
+    if ends is not None and ends.tzinfo is None:
+        raise InvalidRequestError([Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")])
+    if ends is not None and not now < ends <= now + LONGEST_LIFE:
+        raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")])
+    return Wish(
+        name=wanted.name,
+        kind=wanted.kind,
+        scopes=tuple(wanted.scopes),
+        expires_at=ends,
+        rate_per_minute=wanted.rate_per_minute,
+    )

@@ -1,0 +1,62 @@
+"""`GET /v1/whoami`: whose key this is, and what it may do."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from notifier.api.doors import TheDoors
+from notifier.auth import care
+from notifier.states import KeyKind
+
+router = APIRouter(prefix="/v1/whoami", tags=["keys"])
+
+
+class OwnKeyOut(BaseModel):
+    """The key of this request."""
+
+    id: UUID
+    name: str
+    kind: KeyKind
+    scopes: list[str]
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class LimitsOut(BaseModel):
+    """How many notifications a minute; null: no limit of its own, what the instance sets counts."""
+
+    key_per_minute: int | None
+    service_per_minute: int | None
+
+
+class WhoamiOut(BaseModel):
+    """The caller."""
+
+    service: str
+    key: OwnKeyOut
+    scopes: list[str] = Field(description="Those of the key.")
+    limits: LimitsOut
+    from_domains: list[str] = Field(description="It may send from these; empty: from the instance's address only.")
+    team_recipients: list[str] | None = Field(
+        None, description="Whom it may mail, for a team key: addresses, and domains as `@example.org`."
+    )
+
+
+@router.get("", response_model=WhoamiOut, response_model_exclude_unset=True, operation_id="whoami")
+async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
+    """Whose key this is, and what it may do. Any valid key may ask."""
+    caller = await doors.authenticator.caller_of(request.headers.get("authorization"))
+    async with doors.database.read() as connection:
+        view = await care.one(connection, caller.service_id, caller.key_id)
+        limits = await care.limits(connection, caller.key_id)
+    told = {
+        "service": caller.service,
+        "key": vars(view),
+        "scopes": view.scopes,
+        "limits": vars(limits),
+        "from_domains": caller.from_domains,
+    }
+    return told | ({"team_recipients": sorted(caller.team)} if caller.kind is KeyKind.TEAM else {})

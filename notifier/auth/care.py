@@ -1,0 +1,211 @@
+"""A key's life after it was made: seen, rotated, revoked; and what one key may give to another.
+
+A key never gives more than it has itself: no scope that it lacks, and no kind whose mail goes further than its own.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.audit import Action, Deed, ObjectKind
+from notifier.auth import keys
+from notifier.auth.keys import Caller, Scope, Wish
+from notifier.db.tables import ApiKey, Service, columns
+from notifier.errors import NotFoundError, NotifierError
+from notifier.states import KeyKind
+
+_key, _service = columns(ApiKey), columns(Service)
+_REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)  # how far their mail goes: nowhere, to the team, to anybody
+OVERLAP = timedelta(hours=24)
+LONGEST_OVERLAP = timedelta(days=30)
+LONGEST_NAME = 64
+
+
+class StrongerKindError(NotifierError):
+    """This key cannot make a key whose mail goes further than its own."""
+
+
+class KeyEndedError(NotifierError):
+    """The key was revoked or has expired: make a new one."""
+
+
+class KeyReplacedError(NotifierError):
+    """The key has been rotated already: rotate the one in `replaced_by`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyView:
+    """A key as those see it who look after it."""
+
+    id: UUID
+    service_id: UUID
+    name: str
+    prefix: str
+    kind: KeyKind
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None  # to within a minute
+    replaced_by: UUID | None
+    rate_per_minute: int | None
+
+    def has_ended(self, now: datetime) -> bool:
+        """True if it opens nothing any more."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many notifications a minute; None: as the settings say."""
+
+    key_per_minute: int | None
+    service_per_minute: int | None
+
+
+def permit(caller: Caller, kind: KeyKind, scopes: tuple[Scope, ...]) -> None:
+    """Raise `InsufficientScopeError` or `StrongerKindError` if the caller would give what it has not."""
+    for scope in scopes:
+        caller.require(scope)
+    if _REACH.index(kind) > _REACH.index(caller.kind):
+        raise StrongerKindError(f"a {caller.kind.value} key makes no {kind.value} key")
+
+
+async def make(connection: AsyncConnection, service_id: UUID, wish: Wish, now: datetime) -> tuple[KeyView, str]:
+    """A new key as it stands, and the key itself, which cannot be read again."""
+    id_, key = await keys.issue(connection, service_id, wish, now=now)
+    return await one(connection, service_id, id_), key
+
+
+async def rotate(
+    connection: AsyncConnection, old: KeyView, overlap: timedelta, now: datetime
+) -> tuple[KeyView, KeyView, str]:
+    """Put a new key in the old one's place, which ends after the overlap: the old, the new, and the new key itself.
+
+    `old` is one that `locked` has found. The new key lives as long as the old one was meant to.
+    """
+    life = old.expires_at - old.created_at if old.expires_at is not None else None
+    wish = Wish(
+        name=old.name,
+        kind=old.kind,
+        scopes=tuple(scope for scope in Scope if scope.value in old.scopes),
+        expires_at=now + life if life is not None else None,
+        rate_per_minute=old.rate_per_minute,
+    )
+    new, key = await make(connection, old.service_id, wish, now)
+    ends = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
+    await connection.execute(update(ApiKey).where(_key.id == old.id).values(expires_at=ends, replaced_by=new.id))
+    return replace(old, expires_at=ends, replaced_by=new.id), new, key
+
+
+async def revoke(connection: AsyncConnection, old: KeyView, now: datetime) -> KeyView:
+    """End the key now; one that is revoked already stays as it is. `old` is one that `locked` has found."""
+    if old.revoked_at is not None:
+        return old
+    await connection.execute(update(ApiKey).where(_key.id == old.id).values(revoked_at=now))
+    return replace(old, revoked_at=now)
+
+
+def require_rotatable(view: KeyView, now: datetime) -> None:
+    """Raise `KeyEndedError` or `KeyReplacedError` if there is nothing to rotate."""
+    if view.has_ended(now):
+        raise KeyEndedError
+    if view.replaced_by is not None:
+        raise KeyReplacedError
+
+
+def created(view: KeyView) -> Deed:
+    """What the audit is told of a new key."""
+    return _deed(Action.KEY_CREATED, view, before=None)
+
+
+def rotated(before: KeyView, after: KeyView) -> Deed:
+    """What the audit is told of a rotation."""
+    return _deed(Action.KEY_ROTATED, after, before=_told(before))
+
+
+def revoked(before: KeyView, after: KeyView) -> Deed:
+    """What the audit is told of a revocation."""
+    return _deed(Action.KEY_REVOKED, after, before=_told(before))
+
+
+def _deed(action: Action, view: KeyView, *, before: dict[str, Any] | None) -> Deed:
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.KEY,
+        object_id=view.id,
+        service_id=view.service_id,
+        before=before,
+        after=_told(view),
+    )
+
+
+def _told(view: KeyView) -> dict[str, Any]:
+    names = ("name", "prefix", "kind", "scopes", "expires_at", "revoked_at", "replaced_by", "rate_per_minute")
+    return {name: getattr(view, name) for name in names}
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+async def one(connection: AsyncConnection, service_id: UUID, id_: UUID) -> KeyView:
+    """A key of the service. Raises `NotFoundError`."""
+    return await _one(connection, _views().where(_key.service_id == service_id, _key.id == id_))
+
+
+async def locked(connection: AsyncConnection, service_id: UUID, id_: UUID) -> KeyView:
+    """The same for who is about to change it."""
+    return await _one(connection, _views().where(_key.service_id == service_id, _key.id == id_).with_for_update())
+
+
+async def locked_by_name(connection: AsyncConnection, which: UUID | str) -> KeyView:
+    """The key of any service that has this id or prefix, for an operator who is about to change it."""
+    condition = _key.id == which if isinstance(which, UUID) else _key.prefix == which
+    return await _one(connection, _views().where(condition).with_for_update())
+
+
+async def page(
+    connection: AsyncConnection,
+    service_id: UUID | None,
+    *,
+    lasting_after: datetime | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> list[KeyView]:
+    """A service's keys, newest first; service None: all there are. `lasting_after`: without those ended by then."""
+    statement = _views()
+    if service_id is not None:
+        statement = statement.where(_key.service_id == service_id)
+    if lasting_after is not None:
+        lasts = or_(_key.expires_at.is_(None), _key.expires_at > lasting_after)
+        statement = statement.where(_key.revoked_at.is_(None), lasts)
+    if before is not None:
+        statement = statement.where(_key.id < before)
+    found = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
+    return [KeyView(**row) for row in found.mappings()]
+
+
+async def limits(connection: AsyncConnection, key_id: UUID) -> Limits:
+    """What the rows of the key and its service say about how much it may send."""
+    statement = (
+        select(_key.rate_per_minute, _service.rate_per_minute.label("of_service"))
+        .join(Service, _service.id == _key.service_id)
+        .where(_key.id == key_id)
+    )
+    row = (await connection.execute(statement)).one()
+    return Limits(key_per_minute=row.rate_per_minute, service_per_minute=row.of_service)
+
+
+def _views() -> Select[Any]:
+    return select(*(_key[name] for name in KeyView.__dataclass_fields__))
+
+
+async def _one(connection: AsyncConnection, statement: Select[Any]) -> KeyView:
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such key")
+    return KeyView(**row)

@@ -1,0 +1,181 @@
+"""`keys`: API keys of any service, made, listed, rotated and revoked; each change is in the audit."""
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.administer import writing
+from notifier.cli.change import operator, plain, text
+from notifier.cli.output import Failed
+from notifier.states import KeyKind
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from notifier.auth.care import KeyView
+    from notifier.auth.keys import Scope
+
+MOST_LISTED = 1000
+_DURATION = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Which = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, how it begins, or the key itself.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="API keys.", no_args_is_help=True)
+    group.command("create")(create)
+    group.command("list")(list_)
+    group.command("rotate")(rotate)
+    group.command("revoke")(revoke)
+    app.add_typer(group, name="keys")
+
+
+def create(
+    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")],
+    kind: Annotated[KeyKind, typer.Option(help="Whom its mail reaches.")] = KeyKind.LIVE,
+    scope: Annotated[list[str], typer.Option(help="What it may do; default: send and read.")] = [],  # noqa: B006
+    name: Annotated[str, typer.Option(help="By which you know it again.")] = "",
+    expires_in: Annotated[str, typer.Option(help="Such as 90d or 12h; default: never.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make an API key; it is the last line of the output and cannot be shown again."""
+    life = _duration(expires_in, "--expires-in") if expires_in else None
+    words = name.encode(errors="replace").decode()
+    output.run(_create(service, (kind, words, life), scope, as_json=as_json))
+
+
+async def _create(
+    service: str, said: tuple[KeyKind, str, timedelta | None], scopes: list[str], *, as_json: bool
+) -> None:
+    from notifier import audit
+    from notifier.auth import care, keys
+
+    kind, name, life = said
+    wanted = _scopes(scopes)
+    if len(name) > care.LONGEST_NAME:
+        raise Failed(f"--name: at most {care.LONGEST_NAME} characters", output.WRONG_USE)
+    async with writing() as parts, parts.database.write() as connection:
+        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+        wish = keys.Wish(kind=kind, name=name, scopes=wanted, expires_at=doer.at + life if life else None)
+        view, key = await care.make(connection, await keys.find_service(connection, service), wish, doer.at)
+        await audit.record(connection, care.created(view), doer)
+    _show_new(view, key, as_json=as_json)
+
+
+def list_(
+    service: Annotated[str, typer.Option(help="Only of this one.")] = "",
+    include_ended: Annotated[bool, typer.Option(help="List those too that are revoked or expired.")] = False,
+    as_json: Json = False,
+) -> None:
+    """API keys without their secrets, newest first; at most a thousand."""
+    output.run(_list(service, include_ended=include_ended, as_json=as_json))
+
+
+async def _list(service: str, *, include_ended: bool, as_json: bool) -> None:
+    from notifier import installation
+    from notifier.auth import care, keys
+
+    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
+        owner = await keys.find_service(connection, service) if service else None
+        after = None if include_ended else parts.clock.now()
+        found = await care.page(connection, owner, lasting_after=after, limit=MOST_LISTED)
+    output.show([_row(view) for view in found], as_json=as_json)
+
+
+def rotate(
+    which: Which,
+    overlap: Annotated[str, typer.Option(help="For so long the old key still works.")] = "24h",
+    as_json: Json = False,
+) -> None:
+    """Make a key like this one, which ends after the overlap; the new key is the last line of the output."""
+    output.run(_rotate(_meant(which), _duration(overlap, "--overlap"), as_json=as_json))
+
+
+async def _rotate(which: "UUID | str", overlap: timedelta, *, as_json: bool) -> None:
+    from notifier import audit
+    from notifier.auth import care
+
+    async with writing() as parts, parts.database.write() as connection:
+        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+        before = await care.locked_by_name(connection, which)
+        care.require_rotatable(before, doer.at)
+        old, new, key = await care.rotate(connection, before, min(overlap, care.LONGEST_OVERLAP), doer.at)
+        for deed in (care.rotated(before, old), care.created(new)):
+            await audit.record(connection, deed, doer)
+    _show_new(new, key, as_json=as_json)
+
+
+def revoke(which: Which, as_json: Json = False) -> None:
+    """End a key for good; felt by every process within a second."""
+    output.run(_revoke(_meant(which), as_json=as_json))
+
+
+async def _revoke(which: "UUID | str", *, as_json: bool) -> None:
+    from notifier import audit
+    from notifier.auth import care
+
+    async with writing() as parts, parts.database.write() as connection:
+        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+        before = await care.locked_by_name(connection, which)
+        after = await care.revoke(connection, before, doer.at)
+        if after is not before:
+            await audit.record(connection, care.revoked(before, after), doer)
+    output.show([_row(after)], as_json=as_json)
+
+
+def _scopes(texts: list[str]) -> "tuple[Scope, ...]":
+    from notifier.auth import keys
+
+    try:
+        return tuple(keys.Scope(scope) for scope in texts) or keys.DEFAULT_SCOPES
+    except ValueError as error:
+        known = ", ".join(scope.value for scope in keys.Scope)
+        raise Failed(f"{error}; scopes are {known}", output.WRONG_USE) from error
+
+
+def _meant(which: str) -> "UUID | str":
+    from uuid import UUID
+
+    from notifier.auth import keys
+
+    prefix = keys.prefix_of(which)
+    if prefix is not None:
+        return prefix
+    try:
+        return UUID(which)
+    except ValueError as error:
+        raise Failed("that is neither an id nor the beginning of a key", output.WRONG_USE) from error
+
+
+def _duration(words: str, option: str) -> timedelta:
+    found = _DURATION.fullmatch(words)
+    life = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    if life is None or life > timedelta(days=36_500):
+        raise Failed(f"{option}: a number and s, m, h, d or w, such as 90d", output.WRONG_USE)
+    return life
+
+
+def _show_new(view: "KeyView", key: str, *, as_json: bool) -> None:
+    if as_json:
+        output.show([_row(view) | {"key": key}], as_json=True)
+    else:
+        print(key)
+
+
+def _row(view: "KeyView") -> dict[str, str]:
+    return {
+        "id": str(view.id),
+        "prefix": view.prefix,
+        "name": plain(view.name),
+        "kind": view.kind.value,
+        "scopes": ",".join(view.scopes),
+        "created": text(view.created_at),
+        "last_used": text(view.last_used_at),
+        "expires": text(view.expires_at),
+        "revoked": text(view.revoked_at),
+    }

@@ -1,0 +1,223 @@
+"""`/v1/keys` and `/v1/whoami`: made, seen, rotated, revoked; what one key may give, and what is told about it."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from integration.api.clock import ForwardClock
+from integration.api.refusal import faults, outcome
+from parts import marketing
+from parts.installation import Installation
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.auth.keys import Scope, Wish
+from notifier.auth.usage import Usage
+from notifier.states import KeyKind
+
+PATH = "/v1/keys"
+ALL = [scope.value for scope in Scope]
+
+
+@pytest.fixture
+async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, with every scope."""
+    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+        yield client
+
+
+async def _key(parts: wiring.Base, **wish: Any) -> tuple[str, str]:
+    """The id of a new key of the shop, and the key."""
+    async with parts.database.write() as connection:
+        service = await keys.find_service(connection, "shop")
+        id_, key = await keys.issue(connection, service, Wish(**wish), now=parts.clock.now())
+    return str(id_), key
+
+
+def _by(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_the_life_of_a_key(installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Made 201 and shown once, works, is listed without its secret, revoked 200 twice, and in the audit each once."""
+    made = await shop.post(PATH, json={"name": "nightly", "kind": "test", "scopes": ["notifications:read"]})
+    assert made.status_code == 201, made.text
+    view = made.json()
+    key = view.pop("key")
+    assert key.startswith("ntf_test_")
+    assert view["prefix"] == key[:-32]
+    assert (view["name"], view["kind"], view["scopes"]) == ("nightly", "test", ["notifications:read"])
+    assert (made.headers["location"], made.headers["cache-control"]) == (f"{PATH}/{view['id']}", "no-store")
+    assert (await shop.get("/v1/notifications", headers=_by(key))).status_code == 200
+    listed = (await shop.get(PATH)).json()["keys"]
+    assert listed[0] | {"last_used_at": None} == view
+    assert len(listed) == 4
+    assert key[-32:] not in (await shop.get(PATH)).text
+
+    for _ in range(2):
+        gone = await shop.delete(f"{PATH}/{view['id']}")
+        assert gone.status_code == 200, gone.text
+        assert gone.json()["revoked_at"] is not None
+    assert view["id"] not in [one["id"] for one in (await shop.get(PATH)).json()["keys"]]
+    assert (await shop.get(PATH, params={"include_ended": True})).json()["keys"][0]["id"] == view["id"]
+    entries = (await shop.get("/v1/audit")).json()["entries"]
+    assert [(one["action"], one["object_id"]) for one in entries] == [
+        ("key.revoked", view["id"]),
+        ("key.created", view["id"]),
+    ]
+    assert key[-32:] not in str(entries)
+    async with installation.client(parts, key) as client:
+        assert outcome(await client.get("/v1/notifications")) == (401, "unauthenticated")
+
+
+async def test_a_key_gives_no_more_than_it_has(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """No scope that it lacks, no kind that reaches further; not by rotating another key either."""
+    _, weak = await _key(parts, kind=KeyKind.TEAM, scopes=(Scope.KEYS, Scope.READ))
+    live, _ = await _key(parts, scopes=(Scope.READ,))
+    strong, _ = await _key(parts, kind=KeyKind.TEAM, scopes=(Scope.READ, Scope.SEND))
+    for body, want in (
+        ({"kind": "live", "scopes": ["notifications:read"]}, (403, "key_kind_not_allowed")),
+        ({"scopes": ["notifications:read"]}, (403, "key_kind_not_allowed")),
+        ({"kind": "test", "scopes": ["notifications:send"]}, (403, "insufficient_scope")),
+        ({"kind": "test"}, (403, "insufficient_scope")),
+        ({"kind": "team", "scopes": ["notifications:read"]}, (201, "")),
+        ({"kind": "test", "scopes": ["keys:manage"]}, (201, "")),
+    ):
+        reply = await shop.post(PATH, json={"name": "x"} | body, headers=_by(weak))
+        assert outcome(reply) == want, body
+    for id_, code in ((live, "key_kind_not_allowed"), (strong, "insufficient_scope")):
+        assert outcome(await shop.post(f"{PATH}/{id_}/rotate", headers=_by(weak))) == (403, code)
+    _, reader = await _key(parts, scopes=(Scope.READ,))
+    for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{live}"), ("DELETE", f"/{live}")):
+        reply = await shop.request(method, PATH + path, headers=_by(reader))
+        assert outcome(reply) == (403, "insufficient_scope")
+
+
+async def test_another_services_key_does_not_exist(
+    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+) -> None:
+    """It is neither listed nor shown, rotated or revoked: 404, as for what is no id."""
+    id_ = (await shop.post(PATH, json={"name": "mine"})).json()["id"]
+    async with installation.client(parts, await marketing.key(parts, "other")) as other:
+        assert id_ not in (await other.get(PATH)).text
+        for which in (id_, "17"):
+            for method, path in (("GET", ""), ("POST", "/rotate"), ("DELETE", "")):
+                assert outcome(await other.request(method, f"{PATH}/{which}{path}")) == (404, "not_found")
+    assert (await shop.get(f"{PATH}/{id_}")).json()["revoked_at"] is None
+
+
+async def test_rotation(installation: Installation, forward: tuple[wiring.Base, ForwardClock]) -> None:
+    """The new key is like the old one, which works until the overlap is over; a second rotation of it is 409."""
+    parts, clock = forward
+    async with installation.client(parts, await marketing.key(parts, "shop")) as shop:
+        ends = (clock.now() + timedelta(days=90)).isoformat()
+        old = (await shop.post(PATH, json={"name": "app", "expires_at": ends, "rate_per_minute": 7})).json()
+        assert (await shop.get("/v1/notifications", headers=_by(old["key"]))).status_code == 200
+        reply = await shop.post(f"{PATH}/{old['id']}/rotate", json={"overlap_seconds": 60})
+        assert reply.status_code == 201, reply.text
+        new = reply.json()
+        for name in ("name", "kind", "scopes", "rate_per_minute"):
+            assert new[name] == old[name]
+        assert new["key"] != old["key"]
+        assert new["replaces"]["replaced_by"] == new["id"]
+        life = [
+            datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) for one in (old, new)
+        ]
+        assert abs(life[0] - life[1]) < timedelta(seconds=5)
+        assert outcome(await shop.post(f"{PATH}/{old['id']}/rotate")) == (409, "key_replaced")
+        clock.seconds = 50.0
+        for one in (old, new):
+            assert (await shop.get("/v1/notifications", headers=_by(one["key"]))).status_code == 200
+        clock.seconds = 61.0
+        assert outcome(await shop.get("/v1/notifications", headers=_by(old["key"]))) == (401, "unauthenticated")
+        assert (await shop.get("/v1/notifications", headers=_by(new["key"]))).status_code == 200
+        assert outcome(await shop.post(f"{PATH}/{old['id']}/rotate")) == (409, "key_ended")
+        actions = [one["action"] for one in (await shop.get("/v1/audit")).json()["entries"]]
+        assert sorted(actions) == ["key.created", "key.created", "key.rotated"]
+
+
+@pytest.mark.parametrize("how", ["revoke", "rotate"])
+async def test_the_end_of_a_key_in_use_is_felt_within_a_second(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock], how: str
+) -> None:
+    """Also in another process than the one that was told; rotated without overlap is the same."""
+    parts, clock = forward
+    async with (
+        installation.client(parts, await marketing.key(parts, "shop")) as shop,
+        installation.client(parts) as elsewhere,
+    ):
+        made = (await shop.post(PATH, json={"name": "x"})).json()
+        assert (await elsewhere.get("/v1/notifications", headers=_by(made["key"]))).status_code == 200
+        path = f"{PATH}/{made['id']}"
+        done = await (
+            shop.delete(path) if how == "revoke" else shop.post(f"{path}/rotate", json={"overlap_seconds": 0})
+        )
+        assert done.status_code < 300, done.text
+        clock.seconds = 1.0
+        reply = await elsewhere.get("/v1/notifications", headers=_by(made["key"]))
+        assert outcome(reply) == (401, "unauthenticated")
+
+
+async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
+    """The body is read strictly, and no key is made."""
+    told: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
+        ({}, {("/name", "missing_field")}),
+        ({"name": "x" * 65, "id": 1}, {("/name", "too_long"), ("/id", "unknown_field")}),
+        ({"name": "x", "scopes": ["all"]}, {("/scopes/0", "invalid_type")}),
+        ({"name": "x", "scopes": []}, {("/scopes", "invalid_type")}),
+        ({"name": "x", "kind": "dead"}, {("/kind", "invalid_type")}),
+        ({"name": "x", "rate_per_minute": 0}, {("/rate_per_minute", "invalid_type")}),
+        ({"name": "x", "expires_at": "2099-01-01T00:00:00"}, {("/expires_at", "naive_time")}),
+        (
+            {"name": "x", "expires_at": datetime(2020, 1, 1, tzinfo=UTC).isoformat()},
+            {("/expires_at", "time_out_of_range")},
+        ),
+    )
+    for body, want in told:
+        assert faults(await shop.post(PATH, json=body)) == want, body
+    assert len((await shop.get(PATH)).json()["keys"]) == 3
+
+
+async def test_whoami(installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Any valid key is told whose it is; only a team key, whom it may mail."""
+    id_, team = await _key(parts, name="people", kind=KeyKind.TEAM, scopes=(Scope.SEND,), rate_per_minute=5)
+    told = (await shop.get("/v1/whoami", headers=_by(team))).json()
+    created = told["key"].pop("created_at")
+    assert datetime.fromisoformat(created) <= parts.clock.now()
+    assert told == {
+        "service": "shop",
+        "key": {
+            "id": id_, "name": "people", "kind": "team", "scopes": ["notifications:send"], "expires_at": None,
+        },
+        "scopes": ["notifications:send"],
+        "limits": {"key_per_minute": 5, "service_per_minute": None},
+        "from_domains": ["shop.example"],
+        "team_recipients": [],
+    }  # fmt: skip
+    mine = (await shop.get("/v1/whoami")).json()
+    assert mine["scopes"] == ALL
+    assert "team_recipients" not in mine
+    assert outcome(await shop.get("/v1/whoami", headers=_by("none"))) == (401, "unauthenticated")
+
+
+async def test_when_a_key_was_last_used(
+    parts: wiring.Base, shop: httpx2.AsyncClient, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """Written once a minute however often it is used, and never put back."""
+    _, clock = forward
+    id_, _ = await _key(parts)
+    key = (await shop.get(f"{PATH}/{id_}")).json()
+    assert key["last_used_at"] is None
+    usage, seen = Usage(parts.database, clock), []
+    for seconds in (0.0, 59.0, 61.0, 0.0):
+        clock.seconds = seconds
+        usage.note(UUID(id_))
+        await usage.close()
+        seen.append((await shop.get(f"{PATH}/{id_}")).json()["last_used_at"])
+    assert seen[0] is not None
+    assert seen[1] == seen[0]
+    assert seen[2] > seen[0]
+    assert seen[3] == seen[2]
