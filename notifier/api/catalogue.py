@@ -55,6 +55,10 @@ _PROBLEMS = {
     "not_yours": _entry(
         403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
     ),
+    "key_kind_not_allowed": _entry(
+        403, "This key may not make such a key", "A key makes keys of its own kind or a weaker one.",
+        "Ask the operator, or use a key of that kind.",
+    ),
     "not_found": _entry(
         404, "Not found", "There is no such thing, or it belongs to another service.",
         "Check the path and the id, and that the key is of the service that made it.",
@@ -97,9 +101,18 @@ _PROBLEMS = {
     ),
     "endpoint_disabled": _entry(
         409, "The endpoint is disabled", "Nothing is sent to a disabled webhook endpoint.", "Enable it first.",
+        "test_webhook replay_webhook_delivery replay_failed_webhook_deliveries",
     ),
     "too_many_endpoints": _entry(
         409, "Too many endpoints", "The service has as many webhook endpoints as it may have.", "Delete one first.",
+        "create_webhook",
+    ),
+    "key_ended": _entry(
+        409, "The API key has ended", "It was revoked, or has expired.", "Make a new one.", "rotate_key",
+    ),
+    "key_replaced": _entry(
+        409, "The API key has been rotated already", "Another key has taken its place.",
+        "Use that one, or rotate it.", "rotate_key",
     ),
     "request_too_large": _entry(
         413, "The request cannot be understood", "The body is larger than `detail` says.",
