@@ -19,6 +19,10 @@ _RENAMED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 _BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[^<>]*?)\s*<(?P<address>[^<>]+)>$', re.DOTALL)
 
 
+SIMULATOR = "simulator.example"
+"""Mail to this domain never leaves: what becomes of it is made up, and the name before the @ says what."""
+
+
 class InvalidAddressError(NotifierError):
     """Not an address that mail can be sent to."""
 
@@ -71,3 +75,8 @@ def key(address: str) -> str:
 def domain(address: str) -> str:
     """The part after the @."""
     return address.rpartition("@")[2]
+
+
+def is_simulated(address: str) -> bool:
+    """True if mail to this address never leaves."""
+    return domain(address).lower() == SIMULATOR

@@ -128,6 +128,14 @@ class ApiSettings(_Part):
     idempotency_days: float = Field(
         7, gt=0, le=366, description="For how many days an Idempotency-Key stands for its notification."
     )
+    rate_per_minute: int = Field(
+        60_000,
+        ge=0,
+        description="Notifications that a key may submit in a minute, per API process, and other requests; 0: any.",
+    )
+    service_rate_per_minute: int = Field(
+        120_000, ge=0, description="Notifications that all keys of a service may submit in a minute together; 0: any."
+    )
 
 
 class WebhooksSettings(_Part):

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
+from notifier.api.limits import Limits
 from notifier.auth.keys import Authenticator
 from notifier.auth.usage import Usage
 from notifier.clock import Clock
@@ -43,6 +44,7 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
+from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.call import Caller
 from notifier.webhooks.deliver import Teller
@@ -80,6 +82,7 @@ def api(parts: Base) -> FastAPI:
     doors = Doors(
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock, usage),
+        limits=Limits(rates=Rates(parts.clock), settings=parts.settings.api),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),

@@ -23,6 +23,7 @@ from notifier.api import (
     whoami,
 )
 from notifier.api.doors import Doors
+from notifier.api.limits import RateFields
 from notifier.health import routes
 
 
@@ -55,6 +56,7 @@ def undressed() -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(RateFields)
     app.webhooks.include_router(event.router)
     app.include_router(submit.router)
     app.include_router(notifications.router)

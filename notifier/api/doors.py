@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from notifier.api.limits import Limits
 from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -22,6 +23,7 @@ class Doors:
 
     database: Database
     authenticator: Authenticator
+    limits: Limits
     submitter: Submitter
     batch_submitter: BatchSubmitter
     previewer: Previewer

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -34,6 +34,7 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.throttle.rate import RateLimitedError
 from notifier.webhooks.endpoint import TooManyEndpointsError
 from notifier.webhooks.history import EndpointDisabledError
 
@@ -80,6 +81,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
+    RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
     DatabaseUnavailableError: Kind(
         503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
     ),
@@ -103,8 +105,14 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
         return problem(request, Kind(error.status, error.code, "The request cannot be understood"), str(error))
     for kind in type(error).__mro__:
         if kind in _KINDS:
-            return problem(request, _KINDS[kind], str(error))
+            return problem(request, _hurried(_KINDS[kind], error), str(error))
     return await _unexpected_error(request, error)
+
+
+def _hurried(kind: Kind, error: Exception) -> Kind:
+    """The kind, with when to come again if the error knows it."""
+    seconds: int | None = getattr(error, "retry_after", None)
+    return kind if seconds is None else replace(kind, headers=(*kind.headers, ("Retry-After", str(seconds))))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

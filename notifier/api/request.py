@@ -18,11 +18,18 @@ LONGEST_KEY = 255
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
-async def authenticated(request: Request, doors: Doors, scope: Scope) -> Caller:
-    """The caller, who has the scope."""
-    caller = await doors.authenticator.caller_of(request.headers.get("authorization"))
-    caller.require(scope)
+async def authenticated(request: Request, doors: Doors, scope: Scope | None) -> Caller:
+    """The caller, who has the scope, where one is needed, and may ask now."""
+    caller = await recognised(request, doors)
+    doors.limits.asking(request, caller)
+    if scope is not None:
+        caller.require(scope)
     return caller
+
+
+async def recognised(request: Request, doors: Doors) -> Caller:
+    """The caller, of whom nothing else is known; for routes that count what is asked themselves."""
+    return await doors.authenticator.caller_of(request.headers.get("authorization"))
 
 
 def id_of(text: str, what: str = "notification") -> UUID:

@@ -17,10 +17,10 @@ from notifier.api.request import (
     LARGEST_NOTIFICATION,
     LARGEST_REQUEST,
     LONGEST_KEY,
-    authenticated,
     idempotency_key,
     json_body,
     json_text,
+    recognised,
     too_large,
 )
 from notifier.auth.keys import Caller, Scope
@@ -86,7 +86,9 @@ async def submit(request: Request) -> Response:
     """Accept a notification: when this answers 202, it is committed and will not be lost."""
     doors = doors_of(request)
     with metrics.SUBMIT_SECONDS.time():
-        caller = await authenticated(request, doors, Scope.SEND)
+        caller = await recognised(request, doors)
+        doors.limits.submitting(request, caller, 1)
+        caller.require(Scope.SEND)
         key = idempotency_key(request)
         body = await _body(request)
         wanted, faults = schema.parse(body)
@@ -111,9 +113,11 @@ async def submit_batch(request: Request) -> Response:
     """Accept up to a thousand notifications, each with an answer of its own, in their order."""
     doors = doors_of(request)
     with metrics.SUBMIT_SECONDS.time():
-        caller = await authenticated(request, doors, Scope.SEND)
+        caller = await recognised(request, doors)
+        caller.require(Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
         wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
+        doors.limits.submitting(request, caller, len(wanted.notifications))
         try:
             wish = Wish(items=batch.parse(wanted, key), key=key, reject_all=wanted.rejects_all)
             batch_id, answers = await doors.batch_submitter.submit(caller, wish)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from notifier.api.doors import TheDoors
+from notifier.api.request import authenticated
 from notifier.auth import care
 from notifier.states import KeyKind
 
@@ -26,7 +27,7 @@ class OwnKeyOut(BaseModel):
 
 
 class LimitsOut(BaseModel):
-    """How many notifications a minute; null: no limit of its own, what the instance sets counts."""
+    """How many notifications a minute the key, and all keys of the service, may submit; null: any number."""
 
     key_per_minute: int | None
     service_per_minute: int | None
@@ -48,15 +49,17 @@ class WhoamiOut(BaseModel):
 @router.get("", response_model=WhoamiOut, response_model_exclude_unset=True, operation_id="whoami")
 async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
     """Whose key this is, and what it may do. Any valid key may ask."""
-    caller = await doors.authenticator.caller_of(request.headers.get("authorization"))
+    caller = await authenticated(request, doors, None)
     async with doors.database.read() as connection:
         view = await care.one(connection, caller.service_id, caller.key_id)
-        limits = await care.limits(connection, caller.key_id)
     told = {
         "service": caller.service,
         "key": vars(view),
         "scopes": view.scopes,
-        "limits": vars(limits),
+        "limits": {
+            "key_per_minute": doors.limits.key_quota(caller) or None,
+            "service_per_minute": doors.limits.service_quota(caller) or None,
+        },
         "from_domains": caller.from_domains,
     }
     return told | ({"team_recipients": sorted(caller.team)} if caller.kind is KeyKind.TEAM else {})

@@ -59,14 +59,6 @@ class KeyView:
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How many notifications a minute; None: as the settings say."""
-
-    key_per_minute: int | None
-    service_per_minute: int | None
-
-
 def permit(caller: Caller, kind: KeyKind, scopes: tuple[Scope, ...]) -> None:
     """Raise `InsufficientScopeError` or `StrongerKindError` if the caller would give what it has not."""
     for scope in scopes:
@@ -187,17 +179,6 @@ async def page(
         statement = statement.where(_key.id < before)
     found = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
     return [KeyView(**row) for row in found.mappings()]
-
-
-async def limits(connection: AsyncConnection, key_id: UUID) -> Limits:
-    """What the rows of the key and its service say about how much it may send."""
-    statement = (
-        select(_key.rate_per_minute, _service.rate_per_minute.label("of_service"))
-        .join(Service, _service.id == _key.service_id)
-        .where(_key.id == key_id)
-    )
-    row = (await connection.execute(statement)).one()
-    return Limits(key_per_minute=row.rate_per_minute, service_per_minute=row.of_service)
 
 
 def _views() -> Select[Any]:

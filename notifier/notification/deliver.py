@@ -14,7 +14,7 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
-from notifier.notification import aftermath, compose, load, octets, settle
+from notifier.notification import aftermath, compose, load, octets, settle, simulator
 from notifier.notification.circuits import Circuits
 from notifier.notification.compose import ATTACHMENT_GONE, VERSION_GONE
 from notifier.notification.gate import Gate
@@ -169,6 +169,8 @@ class Deliverer:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
+        if simulator.simulates(delivery):
+            return None
         obstacle = self.circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 
@@ -226,16 +228,18 @@ class Deliverer:
 
     async def _try(self, one: Work, rendered: Rendered, desk: Desk) -> Verdict:
         left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
-        if self._closing or left <= 0 or (self.relay.is_open and not self.relay.probe_is_due):
+        simulated = simulator.simulates(one.delivery)
+        away = self.relay.is_open and not self.relay.probe_is_due
+        if self._closing or left <= 0 or (away and not simulated):
             return GivenBack()
-        mail = Mail(
-            sender=one.delivery.envelope_from,
-            recipient=self._policy.envelope_to(one.delivery.recipient),
-            wire=rendered.wire,
-        )
         gate = Gate(one.entry, desk, self._clock)
-        outcome = await self._hand_over(mail, gate, seconds=left)
+        if simulated:
+            outcome = await simulator.answer(one.delivery, gate)
+        else:
+            outcome = await self._hand_over(one, rendered, gate, seconds=left)
         tried = self._tried(outcome, gate.said_at, seconds=gate.seconds(), sha256=rendered.sha256)
+        if simulated:
+            tried = msgspec.structs.replace(tried, relay=simulator.RELAY)
         try:
             if gate.was_open and not isinstance(outcome, Uncertain):
                 # Before anything else: from here on a killed process has not lost what it has heard.
@@ -245,8 +249,10 @@ class Deliverer:
             self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
         return tried
 
-    async def _hand_over(self, mail: Mail, gate: Gate, *, seconds: float) -> Outcome:
+    async def _hand_over(self, one: Work, rendered: Rendered, gate: Gate, *, seconds: float) -> Outcome:
         """What the relay says; where a body was permitted, an error of our own leaves it uncertain."""
+        recipient = self._policy.envelope_to(one.delivery.recipient)
+        mail = Mail(sender=one.delivery.envelope_from, recipient=recipient, wire=rendered.wire)
         try:
             return await self._transport.send(mail, seconds=seconds, before_body=gate.ask)
         except Exception as error:
@@ -257,7 +263,10 @@ class Deliverer:
             return Uncertain(detail=detail)
 
     def _learn(self, one: Work, tried: Tried) -> None:
-        self.circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
+        if tried.relay == simulator.RELAY:
+            simulator.count(tried.outcome)
+        else:
+            self.circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
         if level >= self._least:

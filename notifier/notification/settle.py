@@ -11,6 +11,7 @@ import msgspec
 from notifier import backoff, suppression
 from notifier.db.direct import Connection
 from notifier.ids import new_id
+from notifier.notification import simulator
 from notifier.notification.attempt import write as write_attempts
 from notifier.notification.load import Delivery
 from notifier.notification.move import Move, move
@@ -62,6 +63,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cause: Cause = Cause.SENDER
     attempt: dict[str, object] | None = None
     suppress: tuple[str, str] | None = None  # recipient and the relay's words
+    feedback: Status | None = None  # of a simulated mail: what is heard of it next
 
 
 def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per verdict
@@ -116,10 +118,12 @@ def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circ
     match tried.outcome:
         case Accepted(reply=reply):
             step = _step(delivery, given, Status.SENT, None, str(reply))
-            return Settlement(entry=entry, action=Finish(), record=Record(move=step, attempt=attempt), proof=True)
+            record = Record(move=step, attempt=attempt, feedback=simulator.feedback(delivery))
+            return Settlement(entry=entry, action=Finish(), record=record, proof=True)
         case Rejected(refused=refused) as outcome:
             step = _step(delivery, given, Status.FAILED, _REFUSED[refused], _words(outcome))
-            suppress = (delivery.recipient, _words(outcome)) if refused is Refused.RECIPIENT else None
+            bars = refused is Refused.RECIPIENT and not simulator.simulates(delivery)
+            suppress = (delivery.recipient, _words(outcome)) if bars else None
             record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
             return Settlement(entry=entry, action=Finish(), record=record)
         case Uncertain(detail=detail):
@@ -205,6 +209,8 @@ async def write(connection: Connection, settled: Sequence[Settlement]) -> None:
     records = [s.record for s in settled if isinstance(s.record, Record)]
     for cause in (Cause.SENDER, Cause.PROOF):
         await move(connection, [r.move for r in records if r.move and r.cause is cause], cause)
+    if heard := [_heard(r.move, r.feedback) for r in records if r.move and r.feedback]:
+        await move(connection, heard, Cause.FEEDBACK)
     if attempts := [r.attempt for r in records if r.attempt]:
         await write_attempts(connection, attempts)
     for record in records:
@@ -213,3 +219,8 @@ async def write(connection: Connection, settled: Sequence[Settlement]) -> None:
             await suppression.suppress(
                 connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail=words, now=record.move.at
             )
+
+
+def _heard(step: Move, status: Status) -> Move:
+    """What follows from a step of a simulated mail."""
+    return msgspec.structs.replace(step, to=status, detail=f"simulated: {status}")

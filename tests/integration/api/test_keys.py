@@ -193,7 +193,7 @@ async def test_whoami(installation: Installation, parts: wiring.Base, shop: http
             "id": id_, "name": "people", "kind": "team", "scopes": ["notifications:send"], "expires_at": None,
         },
         "scopes": ["notifications:send"],
-        "limits": {"key_per_minute": 5, "service_per_minute": None},
+        "limits": {"key_per_minute": 5, "service_per_minute": 120_000},
         "from_domains": ["shop.example"],
         "team_recipients": [],
     }  # fmt: skip

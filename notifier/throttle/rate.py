@@ -1,0 +1,101 @@
+"""How many notifications a key and a service may submit a minute: token buckets in the memory of this process.
+
+A loop that ran away is stopped, and nobody else notices. Nothing is asked of the database, and what is refused takes
+nothing out of any bucket.
+"""
+
+import math
+from collections.abc import Sequence
+from uuid import UUID
+
+from notifier.clock import Clock
+from notifier.errors import NotifierError
+
+MINUTE = 60
+
+
+class RateLimitedError(NotifierError):
+    """More than this key, or its service, may ask for in a minute; nothing was written."""
+
+    def __init__(self, full: "Bucket", seconds: float, standing: "Standing") -> None:
+        self.retry_after = math.ceil(seconds)
+        self.standing = standing
+        super().__init__(f"at most {full.quota} a minute ({full.name}): try again in {self.retry_after} s")
+
+
+class Bucket:
+    """Full at first, filled again within a minute. Times are monotonic seconds."""
+
+    __slots__ = ("_at", "_level", "name", "quota")
+
+    def __init__(self, name: str, quota: int, now: float) -> None:
+        self.name = name  # as the header fields call it
+        self.quota = quota
+        self._level = float(quota)
+        self._at = now
+
+    def wait_for(self, count: int, now: float) -> float:
+        """Seconds until so many may be taken; 0 now.
+
+        What is larger than the bucket may be taken when it is full, and is paid back afterwards: a batch that could
+        never be taken would be refused for ever.
+        """
+        self._level = min(float(self.quota), self._level + (now - self._at) * self.quota / MINUTE)
+        self._at = now
+        missing = min(count, self.quota) - self._level
+        return missing * MINUTE / self.quota if missing > 0 else 0.0
+
+    def take(self, count: int) -> None:
+        """Take them; `wait_for` said that one may."""
+        self._level -= count
+
+    def remaining(self) -> int:
+        """How many are left."""
+        return max(0, int(self._level))
+
+    def seconds_to_full(self) -> int:
+        """When all of them are there again."""
+        return math.ceil((self.quota - self._level) * MINUTE / self.quota)
+
+
+Limit = tuple[str, UUID, int]
+"""Name, whose it is, and how many a minute."""
+Standing = Sequence[Bucket]
+"""The buckets that a request was counted in; empty if nothing limits it."""
+
+
+def fields(standing: Standing) -> list[tuple[str, str]]:
+    """The header fields that tell a caller where it stands (draft-ietf-httpapi-ratelimit-headers-10)."""
+    if not standing:
+        return []
+    policy = ", ".join(f'"{bucket.name}";q={bucket.quota};w={MINUTE}' for bucket in standing)
+    left = ", ".join(f'"{one.name}";r={one.remaining()};t={one.seconds_to_full()}' for one in standing)
+    return [("RateLimit-Policy", policy), ("RateLimit", left)]
+
+
+class Rates:
+    """The buckets of all keys and services that this process has seen. A quota of 0 limits nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, UUID], Bucket] = {}
+
+    def take(self, count: int, *limits: Limit) -> Standing:
+        """Count so many in each bucket. Raises `RateLimitedError`.
+
+        Each bucket has room or nothing is taken from any.
+        """
+        now = self._clock.monotonic()
+        standing = [self._bucket(name, owner, quota, now) for name, owner, quota in limits if quota]
+        for bucket in standing:
+            if (wait := bucket.wait_for(count, now)) > 0:
+                raise RateLimitedError(bucket, wait, standing)
+        for bucket in standing:
+            bucket.take(count)
+        return standing
+
+    def _bucket(self, name: str, owner: UUID, quota: int, now: float) -> Bucket:
+        bucket = self._buckets.get((name, owner))
+        if bucket is None or bucket.quota != quota:  # a new quota counts from now on
+            bucket = self._buckets[name, owner] = Bucket(name, quota, now)
+        return bucket
