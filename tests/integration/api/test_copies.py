@@ -1,0 +1,238 @@
+"""Cc and bcc: the same mail to others, each with an envelope and a fate of its own, written with the first or not.
+
+A blind copy is known to nobody but its own recipient and the service that asked for it.
+"""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import NOTHING, Written, faults, outcome
+from parts import caller, unsure
+from parts.installation import WELCOME, Installation
+from parts.relay import STALL, Relay
+
+from notifier import wiring
+
+CC, BCC = ["cleo@example.com", "Carl@Example.com"], ["boss@example.com"]
+NORMALISED = ["ada@example.com", "cleo@example.com", "Carl@example.com", "boss@example.com"]
+COPIES: dict[str, Any] = {"cc": CC, "bcc": BCC}
+
+
+async def _copies(client: httpx2.AsyncClient, path: str) -> dict[str, dict[str, Any]]:
+    """The copies of a notification, by address."""
+    return {one["to"]: one for one in (await client.get(path)).json()["copies"]}
+
+
+async def _listed(client: httpx2.AsyncClient, **filters: Any) -> set[str]:
+    found = (await client.get("/v1/notifications", params=filters)).json()["notifications"]
+    return {one["to"] for one in found}
+
+
+async def _sent(parts: wiring.Base) -> None:
+    """Let a sender work until nothing is left to do."""
+    async with wiring.sender(parts):
+        await caller.until_drained(parts.database)
+
+
+# -- what leaves ---------------------------------------------------------------------------------
+
+
+async def test_all_get_the_same_bytes_each_with_its_own_envelope(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """One Message-ID, one document, one transaction for each; Cc names the cc, and nothing names the bcc."""
+    await caller.submit(client, **COPIES)
+    await _sent(parts)
+    assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED)
+    (data,) = {mail.data for mail in relay.received}
+    message = relay.received[0].message
+    assert (message["To"], message["Bcc"]) == ("ada@example.com", None)
+    assert [one.strip() for one in message["Cc"].split(",")] == ["cleo@example.com", "Carl@example.com"]
+    assert b"boss" not in data.lower()
+    assert len({mail.sender for mail in relay.received}) == 1
+
+
+async def test_only_blind_copies_leave_no_cc_field(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """A mail with bcc alone looks like one without copies."""
+    await caller.submit(client, bcc=BCC)
+    await _sent(parts)
+    assert {mail.message["Cc"] for mail in relay.received} == {None}
+    assert len(relay.received) == 2
+
+
+async def test_one_refused_copy_is_its_own_affair(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """The relay refuses one recipient: that copy fails, the others and the first are sent."""
+    relay.say("cleo@example.com", "RCPT", "550 5.7.1 not you")
+    path = await caller.submit(client, **COPIES)
+    await _sent(parts)
+    copies = await _copies(client, path)
+    assert {to: one["status"] for to, one in copies.items()} == {
+        "cleo@example.com": "failed",
+        "Carl@example.com": "sent",
+        "boss@example.com": "sent",
+    }
+    assert (await client.get(path)).json()["status"] == "sent"
+    failed = (await client.get(f"/v1/notifications/{copies['cleo@example.com']['id']}")).json()
+    assert (failed["reason"], [one["code"] for one in failed["attempts"]]) == ("message_refused", [550])
+
+
+async def test_a_suppressed_copy_is_suppressed_alone(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, written: Written
+) -> None:
+    """An address that bounced gets no entry, though it is only a blind copy; the others leave."""
+    relay.say("boss@example.com", "RCPT", "550 5.1.1 no such user")
+    await caller.submit(client, "boss@example.com")
+    await _sent(parts)
+    path = await caller.submit(client, **COPIES)
+    assert await written() == (5, 5, 3)
+    statuses = {to: one["status"] for to, one in (await _copies(client, path)).items()}
+    assert statuses == {"cleo@example.com": "queued", "Carl@example.com": "queued", "boss@example.com": "suppressed"}
+    await _sent(parts)
+    assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED[:3])
+
+
+async def test_the_first_may_be_suppressed_and_the_copies_leave(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """The same the other way round: what the copies say of the To field stays as it was asked."""
+    relay.say("ada@example.com", "RCPT", "550 5.1.1 no such user")
+    await caller.submit(client)
+    await _sent(parts)
+    reply = await client.post("/v1/notifications", json=WELCOME | {"cc": ["cleo@example.com"]})
+    assert reply.json()["status"] == "suppressed"
+    await _sent(parts)
+    (mail,) = relay.received
+    assert (mail.recipient, mail.message["To"]) == ("cleo@example.com", "ada@example.com")
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+async def test_the_id_is_that_of_the_first_and_copies_are_listed_when_asked_for(client: httpx2.AsyncClient) -> None:
+    """GET of the first tells its copies with their roles; of a copy, whose copy it is; lists leave copies out."""
+    path = await caller.submit(client, **COPIES)
+    first = (await client.get(path)).json()
+    assert (first["to"], first["role"], first["parent_id"]) == ("ada@example.com", "to", None)
+    assert [(one["to"], one["role"], one["status"]) for one in first["copies"]] == [
+        ("cleo@example.com", "cc", "queued"),
+        ("Carl@example.com", "cc", "queued"),
+        ("boss@example.com", "bcc", "queued"),
+    ]
+    copy = (await client.get(f"/v1/notifications/{first['copies'][2]['id']}")).json()
+    assert (copy["role"], copy["parent_id"], copy["copies"]) == ("bcc", first["id"], [])
+    assert copy["message_id"] == first["message_id"]
+    assert await _listed(client) == {"ada@example.com"}
+    assert await _listed(client, copies="true") == set(NORMALISED)
+    assert await _listed(client, to="boss@example.com") == set()
+    assert await _listed(client, to="BOSS@example.com", copies="true") == {"boss@example.com"}
+
+
+async def test_a_replay_writes_no_second_set(client: httpx2.AsyncClient, written: Written) -> None:
+    """Twenty at once with one key: one notification, one set of copies."""
+    headers = {"Idempotency-Key": "order-1"}
+    replies = await asyncio.gather(
+        *(client.post("/v1/notifications", json=WELCOME | COPIES, headers=headers) for _ in range(20))
+    )
+    assert len({reply.json()["id"] for reply in replies}) == 1
+    assert await written() == (4, 4, 4)
+
+
+async def test_copies_in_a_batch_belong_to_their_notification(client: httpx2.AsyncClient, written: Written) -> None:
+    """Each of a batch may have copies; the batch counts what was asked for."""
+    bodies = [WELCOME | {"to": "a@example.com", "cc": ["c@example.com"]}, WELCOME | {"to": "b@example.com"}]
+    told = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
+    assert await written() == (3, 3, 3)
+    batch = (await client.get(f"/v1/batches/{told['batch_id']}")).json()
+    assert (batch["size"], batch["accepted"], batch["statuses"]) == (2, 2, {"queued": 2})
+    assert await _listed(client, batch_id=told["batch_id"]) == {"a@example.com", "b@example.com"}
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"cc": ["Ada@Example.com"]}, {("/cc/0", "duplicate_recipient")}),
+        ({"cc": ["c@x.org"], "bcc": ["d@x.org", "C@X.org"]}, {("/bcc/1", "duplicate_recipient")}),
+        ({"cc": ["c@x.org", "nobody"]}, {("/cc/1", "invalid_address")}),
+        ({"bcc": ["a@x.org\r\nBcc: e@x.org"]}, {("/bcc/0", "invalid_address")}),
+        ({"cc": [f"u{n}@x.org" for n in range(30)], "bcc": [f"v{n}@x.org" for n in range(21)]}, {("/cc", "too_many")}),
+        ({"cc": "c@x.org"}, {("/cc", "invalid_type")}),
+        ({"cc": [7]}, {("/cc/0", "invalid_type")}),
+    ],
+)
+async def test_bad_copies_refuse_all(
+    client: httpx2.AsyncClient, written: Written, fields: dict[str, Any], expected: set[tuple[str, str]]
+) -> None:
+    """A copy that cannot be refuses the whole request, and says where."""
+    assert faults(await client.post("/v1/notifications", json=WELCOME | fields)) == expected
+    assert await written() == NOTHING
+
+
+async def test_fifty_copies_are_accepted(client: httpx2.AsyncClient, written: Written) -> None:
+    """The largest number that is allowed."""
+    await caller.submit(client, cc=[f"u{n}@x.org" for n in range(25)], bcc=[f"v{n}@x.org" for n in range(25)])
+    assert await written() == (51, 51, 51)
+
+
+# -- cancelling ----------------------------------------------------------------------------------
+
+
+async def test_cancel_stops_the_first_and_its_copies(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """One request, and nobody gets it."""
+    path = await caller.submit(client, **COPIES)
+    assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
+    assert {one["status"] for one in (await _copies(client, path)).values()} == {"cancelled"}
+    await _sent(parts)
+    assert relay.received == []
+
+
+async def test_cancel_stops_what_has_not_begun(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """With the first in the middle of its body the copies are cancelled still; then nothing is left, and it is 409."""
+    relay.say("ada@example.com", "DATA", STALL)
+    relay.say("cleo@example.com", "RCPT", "451 4.7.1 later")
+    async with wiring.sender(parts):
+        path = await caller.submit(client, cc=["cleo@example.com"])
+        await unsure.until_marked(parts.database, path)
+        copy = (await client.get(path)).json()["copies"][0]
+        await caller.until(client, f"/v1/notifications/{copy['id']}", "deferred")
+        assert await unsure.asked(client, path, "cancel") == (200, "queued")
+        assert (await client.get(path)).json()["copies"][0]["status"] == "cancelled"
+        relay.resume.set()
+        await caller.until(client, path, "sent")
+    assert [mail.recipient for mail in relay.received] == ["ada@example.com"]
+    cancelled = (await client.get(f"/v1/notifications/{copy['id']}")).json()
+    assert cancelled["status"] == "cancelled"
+
+
+async def test_cancelling_what_has_all_left_is_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """None could be stopped: 409."""
+    path = await caller.submit(client, **COPIES)
+    await _sent(parts)
+    assert await unsure.asked(client, path, "cancel") == (409, "already_ended")
+
+
+async def test_a_copy_can_be_cancelled_alone(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """Its own id is enough; another service does not know it."""
+    path = await caller.submit(client, **COPIES)
+    boss = f"/v1/notifications/{(await _copies(client, path))['boss@example.com']['id']}"
+    assert await unsure.asked(client, boss, "cancel") == (200, "cancelled")
+    await _sent(parts)
+    assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED[:3])
+
+
+async def test_copies_are_nobody_elses(installation: Installation, parts: wiring.Base) -> None:
+    """Another service sees and changes neither the first nor a copy."""
+    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+        path = await caller.submit(shop, **COPIES)
+        for one in [path, *(f"/v1/notifications/{copy['id']}" for copy in (await _copies(shop, path)).values())]:
+            assert outcome(await other.get(one)) == (404, "not_found")
+            assert await unsure.asked(other, one, "cancel") == (404, "not_found")
+        assert await _listed(other, copies="true") == set()

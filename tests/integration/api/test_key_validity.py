@@ -1,0 +1,139 @@
+"""How long an idempotency key stands for its notification: seven days by default, then it may be used again."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from integration.api.refusal import Written, outcome
+from parts.installation import WELCOME, Installation
+from sqlalchemy import func, select, update
+
+from notifier import wiring
+from notifier.db.tables import Notification, columns
+
+KEY = {"Idempotency-Key": "order-4711"}
+OTHER = WELCOME | {"to": "bob@example.com"}
+_notification = columns(Notification)
+
+
+async def _post(client: httpx2.AsyncClient, body: Any = WELCOME, key: dict[str, str] | None = None) -> httpx2.Response:
+    return await client.post("/v1/notifications", json=body, headers=KEY if key is None else key)
+
+
+async def _age(parts: wiring.Base, **delta: float) -> None:
+    """Let all that is written be older."""
+    async with parts.database.write() as connection:
+        rows = (await connection.execute(select(_notification.id, _notification.created_at))).all()
+        for id_, created_at in rows:
+            assert isinstance(id_, UUID)
+            assert isinstance(created_at, datetime)
+            older = update(Notification).where(_notification.id == id_)
+            await connection.execute(older.values(created_at=created_at - timedelta(**delta)))
+
+
+async def _keyed(parts: wiring.Base) -> int:
+    """How many rows have a key."""
+    counted = select(func.count()).where(_notification.idempotency_key.is_not(None))
+    async with parts.database.read() as connection:
+        return int((await connection.execute(counted)).scalar_one())
+
+
+async def test_a_key_of_six_days_ago_is_replayed(
+    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+) -> None:
+    """Within the time the first notification answers, and another request with the key is refused."""
+    first = await _post(client)
+    await _age(parts, days=6, hours=23)
+    again = await _post(client)
+    assert (again.json()["id"], again.headers["idempotent-replayed"]) == (first.json()["id"], "true")
+    assert outcome(await _post(client, OTHER)) == (422, "idempotency_key_reused")
+    assert await written() == (1, 1, 1)
+
+
+@pytest.mark.parametrize("body", [WELCOME, OTHER], ids=["same", "other"])
+async def test_a_key_of_eight_days_ago_makes_a_new_one(
+    parts: wiring.Base, client: httpx2.AsyncClient, written: Written, body: dict[str, Any]
+) -> None:
+    """Whatever the request says; from then on the new one answers, and the old one stays as it is."""
+    first = await _post(client)
+    await _age(parts, days=8)
+    second = await _post(client, body)
+    assert (second.status_code, "idempotent-replayed" in second.headers) == (202, False)
+    assert second.json()["id"] != first.json()["id"]
+    third = await _post(client, body)
+    assert (third.json()["id"], third.headers["idempotent-replayed"]) == (second.json()["id"], "true")
+    assert (await client.get(first.headers["location"])).json()["status"] == "queued"
+    assert await written() == (2, 2, 2)
+    assert await _keyed(parts) == 1
+
+
+async def test_twenty_at_once_make_one_new_one(
+    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+) -> None:
+    """Concurrent requests after the time: one is written, the others are answered from it."""
+    first = await _post(client)
+    await _age(parts, days=8)
+    replies = await asyncio.gather(*(_post(client) for _ in range(20)))
+    assert {reply.status_code for reply in replies} == {202}, [reply.text for reply in replies]
+    (id_,) = {reply.json()["id"] for reply in replies}
+    assert id_ != first.json()["id"]
+    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+    assert await written() == (2, 2, 2)
+
+
+async def test_two_processes_at_once_make_one_new_one(postgres_installation: Installation) -> None:
+    """The same over two processes: who was too late hears of the winner, or is asked to come again; never two rows."""
+    installation = postgres_installation
+    async with installation.base() as one, installation.base() as two:
+        async with installation.client(one) as first, installation.client(two) as second:
+            for number in range(10):
+                key = {"Idempotency-Key": f"order-{number}"}
+                await _post(first, key=key)
+                await _age(one, days=8)
+                replies = await asyncio.gather(
+                    *(_post(client, key=key) for _ in range(5) for client in (first, second))
+                )
+                told = {outcome(reply) for reply in replies}
+                assert told <= {(202, ""), (409, "idempotency_in_progress")}
+                assert len({reply.json()["id"] for reply in replies if reply.status_code == 202}) == 1
+                assert sum(r.status_code == 202 and "idempotent-replayed" not in r.headers for r in replies) == 1
+        async with one.database.read() as connection:
+            assert (await connection.execute(select(func.count()).select_from(Notification))).scalar_one() == 20
+
+
+async def test_a_batch_uses_old_keys_again(parts: wiring.Base, client: httpx2.AsyncClient, written: Written) -> None:
+    """Each of a batch has its own key: old ones are new again, and one that is used twice now is one."""
+    bodies = [WELCOME | {"idempotency_key": key} for key in ("a", "b", "c")]
+    url = "/v1/notifications/batch"
+    old = (await client.post(url, json={"notifications": bodies})).json()["results"]
+    await _age(parts, days=8)
+    results = (await client.post(url, json={"notifications": [*bodies, bodies[0]]})).json()["results"]
+    assert [one["replayed"] for one in results] == [False, False, False, True]
+    assert results[3]["id"] == results[0]["id"]
+    assert not {one["id"] for one in results} & {one["id"] for one in old}
+    assert await written() == (6, 6, 6)
+
+
+async def test_the_time_is_a_setting(installation: Installation) -> None:
+    """`api.idempotency_days`."""
+    shorter = installation.with_settings(api={"idempotency_days": 1})
+    async with shorter.base() as parts, shorter.client(parts) as client:
+        first = await _post(client)
+        await _age(parts, hours=23)
+        assert (await _post(client)).json()["id"] == first.json()["id"]
+        await _age(parts, hours=2)
+        assert (await _post(client)).json()["id"] != first.json()["id"]
+
+
+async def test_an_old_key_replays_nothing_for_a_request_with_faults(
+    parts: wiring.Base, client: httpx2.AsyncClient
+) -> None:
+    """Within the time a repeated request is answered though it would be refused today; after it, it is refused."""
+    bad = WELCOME | {"template": "gone"}
+    await _post(client)
+    assert outcome(await _post(client, bad)) == (422, "idempotency_key_reused")
+    await _age(parts, days=8)
+    assert outcome(await _post(client, bad)) == (422, "unknown_template")

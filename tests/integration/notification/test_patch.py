@@ -1,0 +1,150 @@
+"""PATCH: what has not been tried can be changed, with its copies; from the first try on every try sends the same."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import faults, outcome
+from parts import caller, unsure
+from parts.installation import Installation
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.states import Status
+
+NEW = {"name": "Grace", "product": "Larkspur"}
+
+
+@pytest.fixture
+async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, calling."""
+    async with installation.client(parts) as made:
+        yield made
+
+
+async def _patch(client: httpx2.AsyncClient, path: str, **changes: Any) -> httpx2.Response:
+    return await client.patch(path, json=changes)
+
+
+async def test_the_mail_leaves_with_the_new_variables(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """The variables take the place of the old ones, for copies too; Message-ID and pinned version stay."""
+    path = await caller.submit(client, bcc=["boss@example.com"])
+    before = (await client.get(path)).json()
+    reply = await _patch(client, path, variables=NEW)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["message_id"] == before["message_id"]
+    async with wiring.sender(parts):
+        await caller.until_drained(parts.database)
+    assert sorted(mail.recipient for mail in relay.received) == ["ada@example.com", "boss@example.com"]
+    assert {mail.message["Subject"] for mail in relay.received} == {"Welcome to Larkspur, Grace"}
+    (mail_id,) = {mail.message["Message-ID"] for mail in relay.received}
+    assert mail_id == before["message_id"]
+    events = await unsure.events_of(parts.database, path)
+    assert [(kind, detail) for kind, _, detail in events] == [("changed", "variables")]
+
+
+async def test_it_is_sent_at_its_new_time(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """Put off, it waits, and its life moves with it; put forward again, it leaves."""
+    path = await caller.submit(client, "bob@example.com", cc=["cleo@example.com"])
+    old = (await client.get(path)).json()
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    found = (await _patch(client, path, send_at=later.isoformat())).json()
+    assert (found["status"], [one["status"] for one in found["copies"]]) == ("scheduled", ["scheduled"])
+    assert datetime.fromisoformat(found["send_at"]) == datetime.fromisoformat(found["next_attempt_at"]) == later
+    lives = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["send_at"]) for one in (old, found)]
+    assert lives[0] == lives[1]
+    async with wiring.sender(parts):
+        await caller.until(client, await caller.submit(client, "eve@example.com"), "sent")
+        assert [mail.recipient for mail in relay.received] == ["eve@example.com"]
+        await _patch(client, path, send_at=datetime.now(UTC).isoformat())
+        await caller.until_drained(parts.database)
+    assert sorted(mail.recipient for mail in relay.received)[:2] == ["bob@example.com", "cleo@example.com"]
+
+
+async def test_priority_and_expiry_are_changed(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Both are on the row, and the priority is that of the entry."""
+    path = await caller.submit(client)
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    found = (await _patch(client, path, priority="high", expires_at=until.isoformat())).json()
+    assert (found["priority"], datetime.fromisoformat(found["expires_at"])) == ("high", until)
+    entry = await unsure.entry_of(parts.database, path)
+    assert entry is not None
+    assert entry.priority == "high"
+    assert [detail for _, _, detail in await unsure.events_of(parts.database, path)] == ["expires_at, priority"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"variables": {"name": "Grace"}}, {("/variables/product", "missing_variable")}),
+        ({"variables": NEW | {"name": 7}}, {("/variables/name", "wrong_variable_type")}),
+        ({"variables": NEW | {"name": "a\r\nBcc: e@x.org"}}, {("/variables/name", "invalid_header_value")}),
+        ({"send_at": "2026-12-01T08:00:00"}, {("/send_at", "naive_time")}),
+        ({"send_at": "2199-12-01T08:00:00Z"}, {("/send_at", "time_out_of_range")}),
+        ({"expires_at": "2020-12-01T08:00:00Z"}, {("/expires_at", "time_out_of_range")}),
+        ({"priority": "urgent"}, {("/priority", "invalid_type")}),
+        ({"to": "eve@example.com"}, {("/to", "unknown_field")}),
+        ({}, {("", "missing_field")}),
+        ({"priority": None}, {("", "missing_field")}),
+    ],
+)
+async def test_bad_changes_change_nothing(
+    parts: wiring.Base, client: httpx2.AsyncClient, changes: dict[str, Any], expected: set[tuple[str, str]]
+) -> None:
+    """They are checked as at the submit, and told in the same way."""
+    path = await caller.submit(client)
+    before = await unsure.everything(parts, path)
+    assert faults(await client.patch(path, json=changes)) == expected
+    assert await unsure.everything(parts, path) == before
+
+
+async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -> None:
+    """There is nothing to fill in; its time can be changed."""
+    body = {"to": "ada@example.com", "content": {"subject": "x", "text": "y"}}
+    path = (await client.post("/v1/notifications", json=body)).headers["location"]
+    assert faults(await _patch(client, path, variables=NEW)) == {("/variables", "needs_template")}
+    assert (await _patch(client, path, priority="bulk")).status_code == 200
+
+
+async def test_after_the_first_try_it_stays(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """A deferred mail, and a mail of which a copy is deferred, is the same at every try."""
+    relay.say("bob@example.com", "RCPT", "451 4.7.1 later")
+    async with wiring.sender(parts):
+        path = await caller.submit(client, "bob@example.com")
+        await caller.until(client, path, "deferred")
+    before = await unsure.everything(parts, path)
+    assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_attempted")
+    assert await unsure.everything(parts, path) == before
+
+
+@pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED])
+async def test_what_has_ended_stays(parts: wiring.Base, client: httpx2.AsyncClient, status: Status) -> None:
+    """There is nothing left to change."""
+    path = await caller.submit(client)
+    await caller.set_notification(parts.database, path, status=status)
+    assert outcome(await _patch(client, path, priority="high")) == (409, "already_ended")
+
+
+async def test_a_marked_mail_stays(installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Once the body may begin it is too late, and nothing is changed."""
+    path, sender = await unsure.left_by_the_dead(installation, parts, client)
+    before = await unsure.everything(parts, path)
+    assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_under_way")
+    assert await unsure.everything(parts, path) == before
+    sender.die()
+
+
+async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.Base) -> None:
+    """A copy refuses, another service sees nothing, a key that only reads may not."""
+    async with installation.client(parts) as client:
+        path = await caller.submit(client, bcc=["boss@example.com"])
+        copy = (await client.get(path)).json()["copies"][0]["id"]
+        assert outcome(await _patch(client, f"/v1/notifications/{copy}", priority="high")) == (409, "is_a_copy")
+    async with installation.client(parts, installation.keys.other) as other:
+        assert outcome(await _patch(other, path, priority="high")) == (404, "not_found")
+    async with installation.client(parts, installation.keys.reader) as reader:
+        assert outcome(await _patch(reader, path, priority="high")) == (403, "insufficient_scope")
