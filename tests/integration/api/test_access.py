@@ -28,6 +28,8 @@ NO_KEY = {
     "key with more behind it": "Bearer {key}0",
     "key cut short": "Bearer {prefix}",
     "unknown key": "Bearer ntf_live_AAAAAAAAAAAA" + "b" * 32,
+    "unknown test key": "Bearer ntf_test_AAAAAAAAAAAA" + "b" * 32,
+    "kind that there is not": "Bearer ntf_root_AAAAAAAAAAAA" + "b" * 32,
     "right id, wrong secret": "Bearer {prefix}" + "0" * 32,
 }
 
