@@ -27,14 +27,22 @@ from notifier.templating import store as templates
 
 _notification, _attempt, _content = columns(Notification), columns(Attempt), columns(NotificationContent)
 _ID = _notification.id.type
+_TIMES = ("send_at", "message_date", "expires_at", "at", "seen")
+_LOOKED_AT = (
+    "id", "service_id", "address_key", "parent_id", "template_version_id", "status", "priority", "send_at",
+    "expires_at", "created_at", "updated_at",
+)  # fmt: skip
 # In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
 _CHANGE = text("""
 UPDATE notification
 SET send_at = :send_at, message_date = :message_date, expires_at = :expires_at, priority = :priority, updated_at = :at
-WHERE id = :id AND status = 'queued' RETURNING id
+WHERE id = :id AND status = 'queued' AND updated_at = :seen RETURNING id
 """).bindparams(
     bindparam("id", type_=_ID),
-    *(bindparam(name, type_=_notification.send_at.type) for name in ("send_at", "message_date", "expires_at", "at")),
+    *(
+        bindparam(name, type_=_notification.send_at.type)
+        for name in ("send_at", "message_date", "expires_at", "at", "seen")
+    ),
 )
 
 
@@ -99,7 +107,18 @@ async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked:
 
 async def _family(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[Any]:
     """The notification and its copies, of which none has been tried; its own row is the first."""
-    names = "id", "service_id", "address_key", "parent_id", "status", "priority", "send_at", "expires_at", "created_at"
+    names = (
+        "id",
+        "service_id",
+        "address_key",
+        "parent_id",
+        "status",
+        "priority",
+        "send_at",
+        "expires_at",
+        "created_at",
+        "updated_at",
+    )
     wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
     wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
     if asked.service_id is not None:
@@ -161,9 +180,10 @@ async def _change(connection: AsyncConnection, one: Any, changes: Changes, times
         "expires_at": times.expires_at,
         "priority": priority.value,
         "at": asked.at,
+        "seen": one.updated_at,
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
-        raise AlreadyAttemptedError  # somebody was faster
+        raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
     if changes.variables is not None:
         own = update(NotificationContent).where(_content.notification_id == one.id)
         await connection.execute(own.values(variables=dict(changes.variables)))
