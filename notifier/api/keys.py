@@ -1,5 +1,6 @@
 """`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply that makes it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -136,9 +137,11 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
     openapi_extra=with_body(KeyIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Make a key. It gets no scope that yours lacks, and its mail goes no further: test, team, live."""
+    """Make a key. It gets no scope and no rate that yours lacks, and its mail goes no further: test, team, live."""
     caller = await authenticated(request, doors, Scope.KEYS)
     wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), doors.clock.now())
+    if caller.key_rate:  # a limit that one could get rid of would be none
+        wish = replace(wish, rate_per_minute=min(wish.rate_per_minute or caller.key_rate, caller.key_rate))
     care.permit(caller, wish.kind, wish.scopes)
     async with changing(doors) as connection:
         view, key = await care.make(connection, caller.service_id, wish, doors.clock.now())

@@ -221,3 +221,14 @@ async def test_when_a_key_was_last_used(
     assert seen[1] == seen[0]
     assert seen[2] > seen[0]
     assert seen[3] == seen[2]
+
+
+async def test_a_limit_is_not_got_rid_of(
+    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+) -> None:
+    """A key with a rate of its own makes none with a higher one, or with none."""
+    _, limited = await _key(parts, scopes=(Scope.KEYS, Scope.SEND), rate_per_minute=5)
+    for asked, given in ((None, 5), (9, 5), (2, 2)):
+        body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": asked}
+        made = await shop.post(PATH, json=body, headers=_by(limited))
+        assert (made.status_code, made.json()["rate_per_minute"]) == (201, given)
