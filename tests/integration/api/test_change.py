@@ -267,9 +267,11 @@ async def test_a_database_that_hangs_is_503_in_time(postgres_installation: Insta
 
 async def test_the_document_describes_them(client: httpx2.AsyncClient) -> None:
     """OpenAPI names the four, and what `resolve` wants."""
-    paths = (await client.get("/openapi.json")).json()["paths"]
+    document = (await client.get("/openapi.json")).json()
+    paths = document["paths"]
     base = "/v1/notifications/{notification_id}"
     assert {f"{base}/{verb}" for verb in VERBS} | {f"{base}/events"} <= set(paths)
     body = paths[f"{base}/resolve"]["post"]["requestBody"]
     assert body["required"] is True
-    assert set(body["content"]["application/json"]["schema"]["properties"]) == {"as", "comment"}
+    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert set(document["components"]["schemas"][name]["properties"]) == {"as", "comment"}
