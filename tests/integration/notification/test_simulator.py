@@ -161,7 +161,7 @@ async def test_a_simulated_mail_teaches_nothing_about_the_relay(
 
 
 async def test_a_cancelled_test_mail_is_not_delivered(parts: wiring.Base, scene: Scene) -> None:
-    """The queue's permit counts for simulated mail as for any other."""
+    """One that was cancelled before its time stays so, and nothing of it is left to do."""
     later = "2027-01-01T00:00:00Z"
     path = await caller.submit(scene.client, "delivered@simulator.example", send_at=later)
     assert (await scene.client.post(f"{path}/cancel")).json()["status"] == "cancelled"
