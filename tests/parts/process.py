@@ -22,6 +22,11 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return kept | {"NOTIFIER_DATA_DIR": str(folder)} | given
 
 
+def unmeasured(environment: dict[str, str]) -> dict[str, str]:
+    """The same without coverage, which takes half of its time and tells nothing where none of ours runs."""
+    return {name: value for name, value in environment.items() if not name.startswith(("COV_", "COVERAGE_"))}
+
+
 def run(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
     """One command to its end."""
     return subprocess.run([str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=60)
