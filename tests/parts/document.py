@@ -18,6 +18,8 @@ _BLOCK = re.compile(
     r"^(?:<!-- (?P<word>[a-z ]+): (?P<rest>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+WEBHOOK = "POST "
+"""How a block begins that shows a webhook."""
 _ACTS = frozenset({"sh", "python"})
 _SHOWS = frozenset({"json", "http", "text"})
 
@@ -55,7 +57,7 @@ def blocks(document: str, language: str = "") -> list[Block]:
     found: list[Block] = []
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("language")) + 1
-        fate = Fate(match["word"]) if match["word"] else _usual(match["language"], found)
+        fate = Fate(match["word"]) if match["word"] else _usual(match["language"], match["text"], found)
         found.append(
             Block(
                 document=document,
@@ -69,9 +71,10 @@ def blocks(document: str, language: str = "") -> list[Block]:
     return [one for one in found if language in {"", one.language}]
 
 
-def _usual(language: str, before: list[Block]) -> Fate:
-    """Without a comment: code is run, and what stands behind something that answers is its answer."""
+def _usual(language: str, text: str, before: list[Block]) -> Fate:
+    """Without a comment: code is run, what stands right behind it is its answer, and a POST is a webhook that came."""
     if language in _ACTS:
         return Fate.RUN
-    answers = any(one.fate in {Fate.RUN, Fate.POSTED} for one in before)
-    return Fate.SHOWN if language in _SHOWS and answers else Fate.FORGOTTEN
+    is_answer = language in _SHOWS and bool(before) and before[-1].fate in {Fate.RUN, Fate.POSTED}
+    is_webhook = language == "http" and text.startswith(WEBHOOK)
+    return Fate.SHOWN if is_answer or is_webhook else Fate.FORGOTTEN

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 
 from parts import likeness, process
-from parts.document import ROOT, Block, Fate
+from parts.document import ROOT, WEBHOOK, Block, Fate
 from parts.likeness import Ids
 
 PATIENCE = 20.0  # seconds until what a document shows must have come
@@ -82,7 +82,7 @@ class Reader:
             path, _, body = block.rest.partition(" ")
             self._post(path, body, None)
             assert not self._unlike(block), self._unlike(block)
-        elif block.text.startswith("POST "):  # webhooks of earlier mails may come before
+        elif block.text.startswith(WEBHOOK):  # webhooks of earlier mails may come before
             self.said = self._heard()
             while (unlike := self._unlike(block)) and (another := self._heard()):
                 self.said = another
@@ -92,7 +92,7 @@ class Reader:
         """Run it; what only looks is run again until the answer has come."""
         ends = time.monotonic() + PATIENCE
         self.said = run()
-        if answer is None or answer.text.startswith("POST "):
+        if answer is None or answer.text.startswith(WEBHOOK):
             return
         only_looks = block.language == "sh" and not _CHANGES.search(block.text)
         while (unlike := self._unlike(answer)) and only_looks and time.monotonic() < ends:
