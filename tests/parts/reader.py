@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx2
@@ -65,10 +66,10 @@ class Reader:
             self._close()
 
     def _close(self) -> None:
-        for value in self.names.values():
-            for name in ("close", "dispose"):
-                if not isinstance(value, type) and callable(end := getattr(value, name, None)):
-                    end()
+        things = [value for value in self.names.values() if not isinstance(value, type | ModuleType)]
+        for end in (getattr(value, name, None) for value in things for name in ("close", "dispose")):
+            if callable(end):
+                end()
 
     def _take(self, block: Block, answer: Block | None) -> None:
         if block.fate is Fate.RUN:
