@@ -32,6 +32,16 @@ def run(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.
     return subprocess.run([str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=60)
 
 
+def typed(script: str, env: dict[str, str], **put_in: str) -> str:
+    """What lines of a page print that somebody types into a shell, with these things put in place of what it shows."""
+    for shown, real in put_in.items():
+        assert shown in script
+        script = script.replace(shown, real)
+    env = env | {"PATH": f"{NOTIFIER.parent}{os.pathsep}{env['PATH']}"}
+    command = ["bash", "-euc", script]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
 def free_port() -> int:
     """A port that nothing listens on at this moment."""
     with socket.socket() as probe:
