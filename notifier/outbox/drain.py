@@ -47,6 +47,8 @@ class Drain:
 
     def per_second(self, now: float) -> float | None:
         """Entries a second while there is a queue; None while too little is known."""
+        if self._first < 0:
+            return None  # who asks begins nothing
         self._roll(now)
         counting = [
             second % WINDOW
