@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, columns
-from notifier.db.unavailable import NOTICED
 from notifier.errors import NotifierError
 from notifier.outbox import store
 from notifier.outbox.drain import Drain
@@ -32,8 +31,10 @@ LOOK_SHARE = 20.0
 """A look that takes long is repeated less often: after so many times its own duration."""
 BELIEVED = 3
 """A look counts for so many times the wait until the next one."""
-MOST_COUNTED = 500_000
+LEAST_COUNTED, MOST_COUNTED = 10_000, 500_000
 """Due entries of one service and one priority; what is beyond is not counted, and refuses nothing."""
+LONGEST_LOOK = 1.0
+"""Seconds; after a look that took longer, or failed, the next one counts half as far."""
 SILENCE = timedelta(seconds=60)
 """A sender that has not been heard of for so long does not count."""
 LONGEST_RETRY = 300
@@ -78,6 +79,7 @@ class Forecast:
         self._clock = clock
         self._drain = drain  # of the sender in this process; on SQLite there is no other
         self._waits: Mapping[Whose, float] = {}
+        self._most = 10 * LEAST_COUNTED
         self._seen = 0.0
         self._next_look = self._believed_until = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -104,15 +106,19 @@ class Forecast:
 
     async def look(self) -> None:
         """Look at senders and queue."""
-        started = self._clock.monotonic()
+        started, found = self._clock.monotonic(), None
         try:
             async with self._database.read() as connection:
-                self._waits = await self._of(connection)
-        except (NotifierError, *NOTICED) as error:
-            self._waits = {}
+                found = await self._of(connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is submitted meanwhile is taken
             get_logger().warning("queue_not_seen", error=type(error).__name__)
-        self._seen = self._clock.monotonic()
-        pause = max(LOOK_SECONDS, LOOK_SHARE * (self._seen - started))
+        self._waits, self._seen = found or {}, self._clock.monotonic()
+        took = self._seen - started
+        if found is None or took > LONGEST_LOOK:
+            self._most = max(LEAST_COUNTED, self._most // 2)
+        elif found and took < LONGEST_LOOK / 4:
+            self._most = min(MOST_COUNTED, self._most * 2)
+        pause = max(LOOK_SECONDS, LOOK_SHARE * took)
         self._next_look, self._believed_until = self._seen + pause, self._seen + BELIEVED * pause
 
     async def _of(self, connection: AsyncConnection) -> dict[Whose, float]:
@@ -120,7 +126,7 @@ class Forecast:
         rate = await self._rate(connection)
         if rate is None or await obstacles(connection):
             return {}
-        return waits(await store.waiting(connection, EntryKind.EMAIL, most=MOST_COUNTED), rate)
+        return waits(await store.waiting(connection, EntryKind.EMAIL, most=self._most), rate)
 
     async def _rate(self, connection: AsyncConnection) -> float | None:
         """That of all living senders together; None if there are none, or one does not know its own."""

@@ -1,5 +1,6 @@
 """A19: what would expire in the queue is refused at once, and nothing else is refused for the queue."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -138,6 +139,24 @@ async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.Base, client:
     await report._put(None)
     await seen(client)
     assert outcome(await _post(client)) == TOO_LONG
+
+
+async def test_a_look_that_fails_refuses_nothing(
+    parts: wiring.Base, long_queue: httpx2.AsyncClient, logged: io.StringIO
+) -> None:
+    """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
+    foreseen = forecast_of(long_queue)
+    assert outcome(await _post(long_queue)) == TOO_LONG
+    counted = foreseen._most
+    for name, new in (("relay_state", "elsewhere"), ("elsewhere", "relay_state")):
+        async with parts.database.write() as connection:
+            await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
+        await seen(long_queue)
+        if new == "elsewhere":
+            assert (await _post(long_queue)).status_code == 202
+            assert foreseen._most < counted
+    assert "queue_not_seen" in logged.getvalue()
+    assert outcome(await _post(long_queue)) == TOO_LONG
 
 
 async def test_an_old_look_is_not_believed(
