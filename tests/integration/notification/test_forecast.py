@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx2
 from integration.api.clock import ForwardClock
 from parts import caller
-from parts.backlog import seen
+from parts.backlog import seen, sending
 from parts.installation import WELCOME, Installation
 from parts.relay import HOLD, Relay
 
@@ -53,3 +53,12 @@ async def test_a_slow_relay_refuses_what_would_expire(
         await caller.eventually(lambda: sender.deliverer.relay.is_open and parts.drain._is_shut)
         while await _posted(client, parts, 30) != 202:
             await seen(client)
+
+
+async def test_a_sender_that_has_ended_has_no_rate(parts: wiring.Base) -> None:
+    """What is known of it goes with it; the next one may have another relay."""
+    await sending(parts)
+    assert parts.drain.per_second(parts.clock.monotonic()) is not None
+    async with wiring.sender(parts):
+        pass
+    assert parts.drain.per_second(parts.clock.monotonic()) is None
