@@ -26,6 +26,11 @@ def cut(request: Request, response: Response, found: Sequence[View], limit: int)
     if len(found) <= limit:
         return page, None
     cursor = page[-1].id
+    link(request, response, cursor)
+    return page, cursor
+
+
+def link(request: Request, response: Response, cursor: UUID) -> None:
+    """Name the next page in the header."""
     url = request.url.include_query_params(before=str(cursor))
     response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return page, cursor
