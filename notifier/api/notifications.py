@@ -26,9 +26,11 @@ class Wanted(BaseModel):
     limit: paging.Limit = 50
     before: paging.Before = None
     status: reply.ShownStatus | None = None
-    to: Annotated[str | None, Query(max_length=320, description="The recipient's address.")] = None
-    template: Annotated[str | None, Query(max_length=64)] = None
-    tag: Annotated[str | None, Query(max_length=64)] = None
+    to: Annotated[str | None, Query(max_length=320, pattern=paging.NO_NUL, description="The recipient's address.")] = (
+        None
+    )
+    template: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
+    tag: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
     batch_id: UUID | None = None
     created_after: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None
     created_before: AwareDatetime | None = None

@@ -10,6 +10,9 @@ MOST = 200
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many on a page.")]
 Before = Annotated[UUID | None, Query(description="The `next` of the page before.")]
 
+NO_NUL = "^[^\\x00]*$"
+"""Of every text that is looked for: PostgreSQL has none with it."""
+
 
 class _Identified(Protocol):
     @property

@@ -5,8 +5,8 @@ combination of filters takes long; what it has not come to is behind the cursor.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,9 @@ LOOK = 2_000
 
 MOST_SKEW = timedelta(hours=2)
 """Ids are made by the clocks of hosts, times by that of the database; so far apart they may be."""
+
+_FIRST_DAY, _LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing was made before or will be after; at the ends of the calendar there is no two hours more."""
 
 NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 """Below and above all ids; the first is also that of a slug that nobody has published."""
@@ -90,6 +93,7 @@ class _Walk:
 
 async def page(connection: AsyncConnection, service_id: UUID, wanted: Filter, which: Slice, *, now: datetime) -> Page:
     """A service's notifications that pass the filter, newest first, without their attempts."""
+    wanted = replace(wanted, created_after=_day(wanted.created_after), created_before=_day(wanted.created_before))
     template_id = await _template_id(connection, wanted.template)
     first, end = _bounds(wanted, which.before)
     looked_at = _walk(service_id, wanted, template_id).rows(first, end).limit(which.look)
@@ -112,6 +116,10 @@ async def _template_id(connection: AsyncConnection, slug: str | None) -> UUID | 
         return None
     found = await connection.execute(select(_template.id).where(_template.slug == slug))
     return found.scalar_one_or_none() or NO_ID
+
+
+def _day(time: datetime | None) -> datetime | None:
+    return time and min(max(time, _FIRST_DAY), _LAST_DAY)
 
 
 def _bounds(wanted: Filter, before: UUID | None) -> tuple[UUID, UUID]:
