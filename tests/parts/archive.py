@@ -81,7 +81,7 @@ class Archive:
         async with self.database.write() as connection:
             versions = await _versions(connection)
             services = {name: await keys.find_service(connection, name) for name in SERVICES}
-            drawn = [self._drawn(since, list(versions)) for _ in range(count)]
+            drawn = [self._drawn(since, [None, *versions]) for _ in range(count)]
             for row in drawn:
                 await _write(connection, row, services[row.service], versions.get(row.template))
         self.rows += drawn
@@ -113,7 +113,7 @@ class Archive:
         for _ in range(pairs):
             yield {name: self.draw.choice(values[name]) for name in self.draw.sample(list(values), 2)}
 
-    def _drawn(self, since: timedelta, slugs: list[str]) -> Row:
+    def _drawn(self, since: timedelta, slugs: list[str | None]) -> Row:
         draw = self.draw
         created = self.now - since * draw.random()
         made = created + SKEW * draw.uniform(-1, 1)
@@ -124,7 +124,7 @@ class Archive:
             service=SERVICES[self.batches.index(batch) % 2] if batch else draw.choice([*SERVICES, SERVICES[0]]),
             status=status,
             to=draw.choice(READERS),
-            template=draw.choice([None, *slugs]),
+            template=draw.choice(slugs),
             tags=tuple(draw.sample(TAGS, draw.choice((0, 0, 1, 2)))),
             batch_id=batch,
             created_at=created,
