@@ -80,6 +80,6 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
             patience=20.0,
             setup=Setup(sessions=given.sessions),
         ),
-        search=search.Plan(rows=50_000, requests=1),
+        search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
         peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
     )
