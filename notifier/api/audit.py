@@ -25,7 +25,9 @@ class Wanted(BaseModel):
     before: paging.Before = None
     object_kind: Annotated[audit.ObjectKind | None, Query(description="What it was done to.")] = None
     object_id: UUID | None = None
-    actor: Annotated[str | None, Query(max_length=64, description="`key:<id>` or `operator:<name>`.")] = None
+    actor: Annotated[
+        str | None, Query(max_length=64, pattern=paging.NO_NUL, description="`key:<id>` or `operator:<name>`.")
+    ] = None
 
 
 class AuditEntryOut(BaseModel):
