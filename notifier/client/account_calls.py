@@ -13,6 +13,7 @@ from notifier.client.account_reply import (
     NewApiKey,
     Replayed,
     Suppression,
+    Team,
     WebhookDelivery,
     WebhookEndpoint,
 )
@@ -82,6 +83,16 @@ def rotate_key(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Cal
 def revoke_key(id_: str | UUID, /) -> Call[ApiKey]:
     """End a key for good; twice is no error."""
     return Call(method=HTTPMethod.DELETE, path=f"{_KEYS}/{segment(id_)}", read=_key)
+
+
+def set_team(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
+    """Say whom your team keys may mail, instead of whoever it was: addresses, and domains as `@example.org`."""
+    return Call(
+        method=HTTPMethod.PUT,
+        path="/v1/team-recipients",
+        body=body_of({"recipients": list(recipients)}),
+        read=lambda answer: read(Team, decode(answer.content)).recipients,
+    )
 
 
 def suppressions(**wanted: Unpack[SuppressionFilter]) -> PageCall[Suppression]:

@@ -54,6 +54,13 @@ class Caller(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Team(Reply):
+    """Whom team keys may mail."""
+
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditEntry(Reply):
     """Who did what to which object of yours."""
 

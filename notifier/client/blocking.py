@@ -108,6 +108,7 @@ class Keys(_Part):
     create = _answered(account_calls.create_key)
     rotate = _answered(account_calls.rotate_key)
     revoke = _answered(account_calls.revoke_key)
+    set_team = _answered(account_calls.set_team)
 
 
 class Notifier(Performer):

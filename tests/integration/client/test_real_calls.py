@@ -147,8 +147,15 @@ async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     listed = await shop("keys.list", limit=2)
     assert new.id not in [one.id for one in listed]
     assert await shop("keys.get", new.id) == (await shop("keys.list", include_ended=True, limit=1))[0]
+    assert await shop("keys.set_team", ["Ada@Shop.example", "@team.example"]) == ("ada@shop.example", "@team.example")
     done = await shop("audit", limit=1, actor=f"key:{me.key.id}")
-    assert [one.action for one in done] == ["key.revoked", "key.created", "key.rotated", "key.created"]
+    assert [one.action for one in done] == [
+        "service.changed",
+        "key.revoked",
+        "key.created",
+        "key.rotated",
+        "key.created",
+    ]
     (entry,) = [one for one in await shop("audit", object_id=made.id, object_kind="key") if one.before]
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
@@ -168,7 +175,7 @@ WALKS: dict[Walk, set[str]] = {
             "replay_failed",
         )
     },
-    _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke")},
+    _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
 """Which methods each walk calls."""
 

@@ -159,6 +159,7 @@ EACH: tuple[Call[Any], ...] = (
     account.create_key(name="app"),
     account.rotate_key(ID),
     account.revoke_key(ID),
+    account.set_team([]),
     account.suppressions(),
     account.suppression(ID),
     account.suppress("a@x.org", scope="all"),
