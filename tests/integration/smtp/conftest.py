@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import uvloop
 from parts.certificate import Authority
+from parts.pair import Pair
 from parts.relay import Relay
 
 from notifier.settings import SmtpSettings
+from notifier.smtp.pool import Announcing
 from notifier.smtp.transport import Transport
 
 
@@ -31,6 +33,21 @@ async def transport(relay: Relay) -> AsyncIterator[Transport]:
     made = Transport(SmtpSettings(port=relay.port, max_connections=4))
     yield made
     await made.close()
+
+
+@pytest.fixture
+def announcing() -> Announcing:
+    """When mails are announced: as the product does unless a test says otherwise."""
+    return Announcing()
+
+
+@pytest.fixture
+async def pair(relay: Relay, announcing: Announcing) -> AsyncIterator[Pair]:
+    """Two mails for one connection that has been quick."""
+    made = Pair(relay, announcing=announcing)
+    await made.open()
+    yield made
+    await made.transport.close()
 
 
 @pytest.fixture(scope="session")
