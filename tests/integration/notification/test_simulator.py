@@ -142,11 +142,16 @@ async def test_a_test_key_needs_no_allow_list(installation: Installation, parts:
     test, live = await _key(parts, KeyKind.TEST), await _key(parts, KeyKind.LIVE)
     async with installation.client(parts, live) as client:
         left = await caller.submit(client, "eve@example.com")
-    async with strict.base() as narrow, strict.client(narrow, test) as client, wiring.sender(narrow):
+    async with strict.base() as narrow, strict.client(narrow, test) as client:
         path = await caller.submit(client, "eve@example.com", cc=["bob@example.com"])
-        found = await caller.until(client, path, "delivered")
-        await caller.until(client, f"/v1/notifications/{found['copies'][0]['id']}", "delivered")
-        assert (await caller.until(client, left, "failed"))["reason"] == "recipient_not_allowed"
+        because = [
+            [one["code"] for one in (await client.get(f"{it}/explain")).json()["because"]] for it in (path, left)
+        ]
+        assert ["recipients_mode" in codes for codes in because] == [False, True]
+        async with wiring.sender(narrow):
+            found = await caller.until(client, path, "delivered")
+            await caller.until(client, f"/v1/notifications/{found['copies'][0]['id']}", "delivered")
+            assert (await caller.until(client, left, "failed"))["reason"] == "recipient_not_allowed"
     assert relay.connections == 0
 
 
