@@ -62,7 +62,7 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_queue_sql_stands_in_one_file() -> None:
-    """Statements on the outbox stand in one file, the texts of two beside it; only the store and who looks use the table."""
+    """Statements on the outbox stand in one file, the texts of two beside it; few others use the table."""
     allowed = {"notifier/outbox/statements.py", "notifier/db/tables/outbox.py"}
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/backlog_sql.py"}
