@@ -84,8 +84,7 @@ class Walk:
     async def submit(self) -> None:
         """One, with a copy, or a batch; some of it to a suppressed address."""
         client = self._client()
-        names = [f"{name}{number}@example.com" for name in ("bob", "eve", "barred") for number in range(9)]
-        to = self.draw.sample(names, 3)
+        to = [f"{name}@example.com" for name in self.draw.sample(("ann", "bob", "eve", "zoe", "barred"), 3)]
         if self.draw.random() < 0.3:
             items = [WELCOME | {"to": one} for one in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
