@@ -44,7 +44,7 @@ from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Reje
 from notifier.states import Cause, EntryKind, Reason, Status
 
 ROUNDS = size(5, 200)
-SEEDS = range(3, size(4, 13))
+SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = columns(Notification), columns(StatusIndex), columns(OutboxEntry)
 _endpoint, _event = columns(WebhookEndpoint), columns(WebhookEvent)
