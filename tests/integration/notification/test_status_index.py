@@ -44,7 +44,7 @@ from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Reje
 from notifier.states import Cause, EntryKind, Reason, Status
 
 ROUNDS = size(5, 200)
-SEEDS = range(3, size(4, 13))
+SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = columns(Notification), columns(StatusIndex), columns(OutboxEntry)
 _endpoint, _event = columns(WebhookEndpoint), columns(WebhookEvent)
@@ -84,15 +84,13 @@ class Walk:
     async def submit(self) -> None:
         """One, with a copy, or a batch; some of it to a suppressed address."""
         client = self._client()
-        names = [f"{name}{number}@example.com" for name in ("bob", "eve", "barred") for number in range(9)]
-        to = self.draw.sample(names, 3)
-        if self.draw.random() < 0.3:
+        to = [f"{name}@example.com" for name in self.draw.sample(("ann", "bob", "eve", "zoe", "barred"), 3)]
+        if self.draw.random() < 0.6:
             items = [WELCOME | {"to": one} for one in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
             await caller.submit(client, to[0], cc=self.draw.choice(([], [to[1]])))
-        if "barred" in to[0]:
-            await client.post("/v1/suppressions", json={"address": to[0], "scope": "all"})
+        await client.post("/v1/suppressions", json={"address": "barred@example.com", "scope": "all"})
 
     async def claim(self) -> None:
         """Whatever waits."""
@@ -172,7 +170,7 @@ class Walk:
         return self.statuses.get(id_, (Status.QUEUED, 0))[0]
 
     def _client(self) -> httpx2.AsyncClient:
-        return self.clients[self.draw.choice(SERVICES)]
+        return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
         held = await store.settle(connection, ends)
