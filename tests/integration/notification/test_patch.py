@@ -149,12 +149,14 @@ async def test_a_marked_mail_stays(installation: Installation, parts: wiring.Bas
 
 
 async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.Base) -> None:
-    """A copy refuses, another service sees nothing, a key that only reads may not."""
+    """A copy refuses, another service sees nothing, a key that only reads may not; nothing is changed."""
     async with installation.client(parts) as client:
         path = await caller.submit(client, bcc=["boss@example.com"])
         copy = (await client.get(path)).json()["copies"][0]["id"]
+        before = await unsure.everything(parts, path)
         assert outcome(await _patch(client, f"/v1/notifications/{copy}", priority="high")) == (409, "is_a_copy")
     async with installation.client(parts, installation.keys.other) as other:
         assert outcome(await _patch(other, path, priority="high")) == (404, "not_found")
     async with installation.client(parts, installation.keys.reader) as reader:
         assert outcome(await _patch(reader, path, priority="high")) == (403, "insufficient_scope")
+    assert await unsure.everything(parts, path) == before
