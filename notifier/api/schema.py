@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.change import LONGEST_COMMENT
-from notifier.notification.check import Wanted
+from notifier.notification.check import LONGEST_SUBJECT, Wanted
 from notifier.notification.patch import Changes
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
@@ -34,7 +34,7 @@ class ContentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    subject: str = Field(min_length=1, max_length=998)
+    subject: str = Field(min_length=1, max_length=LONGEST_SUBJECT)
     html: str | None = Field(None, description="HTML part.")
     text: str | None = Field(None, description="Text part; made from the HTML when missing.")
 

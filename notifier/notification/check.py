@@ -20,6 +20,7 @@ LONGEST_FUTURE = timedelta(days=365)
 MOST_HEADERS = 10
 MOST_COPIES = 50
 LONGEST_NAME = 256
+LONGEST_SUBJECT = 998
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_ALLOWED = frozenset(
     {"list-unsubscribe", "list-id", "references", "in-reply-to", "feedback-id", "importance", "precedence"}
@@ -173,13 +174,18 @@ def faults_in_locale(tag: str | None) -> list[Fault]:
 
 
 def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> list[Fault]:
-    """What the template cannot take, and line breaks where the subject would show them."""
+    """What the template cannot take, and what the subject, where it would be shown, could not hold."""
     faults = faults_in(version.variables_schema, variables)
     for path in version.subject_variables:
         value = at_path(variables, path)
         pointer = "/variables/" + "/".join(escape_pointer(key) for key in path)
-        if isinstance(value, str) and (fault := _forbidden(value, pointer)):
+        if not isinstance(value, str):
+            continue
+        if fault := _forbidden(value, pointer):
             faults.append(fault)
+        elif len(value) > LONGEST_SUBJECT:
+            detail = f"it stands in the subject, which has at most {LONGEST_SUBJECT} characters"
+            faults.append(Fault(pointer, "too_long", detail))
     return faults
 
 

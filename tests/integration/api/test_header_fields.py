@@ -81,6 +81,18 @@ async def test_a_break_in_any_header_value_is_refused(client: httpx2.AsyncClient
     assert await written() == NOTHING
 
 
+async def test_a_subject_that_is_too_long_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """A14: given as it is, or made of a variable: 998 characters, the longest line that a mail may have."""
+    own = {"to": "ada@example.com", "content": {"subject": "x" * 10_000, "text": "Hi"}}
+    assert faults(await client.post("/v1/notifications", json=own)) == {("/content/subject", "too_long")}
+    for length in (999, 10_000):
+        reply = await client.post("/v1/notifications", json=WELCOME | {"variables": VARIABLES | {"name": "x" * length}})
+        assert faults(reply) == {("/variables/name", "too_long")}
+    assert await written() == NOTHING
+    reply = await client.post("/v1/notifications", json=WELCOME | {"variables": VARIABLES | {"name": "x" * 998}})
+    assert reply.status_code == 202
+
+
 async def test_nul_is_refused_in_every_header_value(client: httpx2.AsyncClient, written: Written) -> None:
     """NUL does not even pass as JSON, because no text column and no mail can carry it."""
     places: tuple[dict[str, Any], ...] = (

@@ -120,11 +120,12 @@ async def test_another_content_type_is_415(client: httpx2.AsyncClient, written: 
 
 async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, written: Written) -> None:
     """One notification without attachments may have 512 KiB; a byte more is refused."""
-    room = LARGEST_NOTIFICATION - len(_welcome('""'))
-    reply = await client.post("/v1/notifications", content=_welcome(f'"{"x" * (room + 1)}"'), headers=JSON)
+    tips = '"Ada", "tips": ["{}"]'
+    room = LARGEST_NOTIFICATION - len(_welcome(tips.format("")))
+    reply = await client.post("/v1/notifications", content=_welcome(tips.format("x" * (room + 1))), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
     assert await written() == NOTHING
-    reply = await client.post("/v1/notifications", content=_welcome(f'"{"x" * room}"'), headers=JSON)
+    reply = await client.post("/v1/notifications", content=_welcome(tips.format("x" * room)), headers=JSON)
     assert reply.status_code == 202
 
 
