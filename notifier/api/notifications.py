@@ -4,12 +4,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from notifier import address
 from notifier.api import paging, reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
+from notifier.api.value import AwareTime, Sought
 from notifier.auth.keys import Scope
 from notifier.notification import find, search, timeline
 from notifier.notification.search import Filter
@@ -26,12 +27,12 @@ class Wanted(BaseModel):
     limit: paging.Limit = 50
     before: paging.Before = None
     status: reply.ShownStatus | None = None
-    to: Annotated[str | None, Query(max_length=320, description="The recipient's address.")] = None
-    template: Annotated[str | None, Query(max_length=64)] = None
-    tag: Annotated[str | None, Query(max_length=64)] = None
+    to: Annotated[Sought | None, Query(max_length=320, description="The recipient's address.")] = None
+    template: Annotated[Sought | None, Query(max_length=64)] = None
+    tag: Annotated[Sought | None, Query(max_length=64)] = None
     batch_id: UUID | None = None
-    created_after: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None
-    created_before: AwareDatetime | None = None
+    created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
+    created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
 
     def filter(self) -> Filter:
@@ -53,7 +54,9 @@ def _normalised(to: str | None) -> str | None:
         return to
 
 
-@router.get("/{notification_id}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification")
+@router.get(
+    "/{notification_id:notification}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification"
+)
 async def get_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """A notification with every try at delivering it."""
     caller = await authenticated(request, doors, Scope.READ)
