@@ -13,7 +13,7 @@ from typing import IO
 
 from bench import tree
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 ROOT = Path(__file__).resolve().parent.parent
 NOTIFIER = str(Path(sys.executable).parent / "notifier")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GC_THRESHOLD = 50_000
 """Objects between two looks for garbage in cycles; Python's own 700 cost a twentieth of a sender's time."""
+LOOPBACK = ("localhost", "127.0.0.1")
+"""Where the demo tells webhooks over plain HTTP, unless a setting names other hosts."""
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port of the API.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where data are kept.")]
@@ -58,6 +60,9 @@ async def _demo(data_dir: Path | None, *, ports: tuple[int, int, int], as_json: 
         catcher = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
         given = {"host": "127.0.0.1", "port": catcher.smtp_port, "security": "none"}
         settings = output.settings(data_dir=data_dir, smtp=given, recipients={"mode": "allow"}, database_url=None)
+        if not settings.webhooks.insecure_hosts:  # who tries it out has a receiver on the same machine
+            webhooks = settings.webhooks.model_copy(update={"insecure_hosts": LOOPBACK})
+            settings = settings.model_copy(update={"webhooks": webhooks})
         listener = wiring.listen("127.0.0.1", port)
         stack.callback(listener.close)
         stack.enter_context(directory.owned(settings.data_dir))
@@ -101,7 +106,8 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
         try:
             service = await keys.find_service(connection, "demo")
         except NotFoundError:
-            service = await keys.create_service(connection, "demo", from_domains=[], now=parts.clock.now())
+            now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
+            service = await keys.create_service(connection, "demo", from_domains=domains, now=now)
         key = await keys.create_key(connection, service, scopes=list(keys.Scope), now=parts.clock.now())
     directory.keep_secret(kept, key)
     return key

@@ -51,6 +51,7 @@ class Worker:
         self._holder = holder
         self._clock = clock
         self._wake = wake
+        metrics.CLAIMED.labels(handler.kind)  # from the start, so that nothing claimed is a nought
         self._claimer = Claimer(database, handler, holder=holder, clock=clock)
         self._marker = Marker(
             database, handler, holder=holder, clock=clock, granted=self._granted, inside=lambda: len(self._inside)

@@ -9,6 +9,10 @@ from notifier.smtp.mail import BeforeBody, Dropped, Mail
 from notifier.smtp.pool import Announcing, LeftBehindError, SessionPool
 from notifier.smtp.transaction import Transaction
 
+# Seconds: a timer may ring early by the grain of its clock (a millisecond under uvloop), and what is left then is no
+# time for another connection.
+TOO_LITTLE = 0.01
+
 
 class Transport:
     """The way to one relay."""
@@ -27,7 +31,7 @@ class Transport:
         """
         until = time.monotonic() + seconds
         dropped: Dropped | None = None
-        while not self._aborted and (dropped is None or time.monotonic() < until):
+        while not self._aborted and (dropped is None or until - time.monotonic() > TOO_LITTLE):
             transaction = Transaction(mail, deadline=until, before_body=before_body)
             fresh = dropped is not None
             try:

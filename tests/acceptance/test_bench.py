@@ -1,14 +1,16 @@
 """The short form of `make bench`: it runs from end to end and prints every table. Its figures decide nothing."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from parts.process import unmeasured
 
 ROOT = Path(__file__).parents[2]
-
+ENV = unmeasured(dict(os.environ))
 
 SHOWN = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
@@ -29,7 +31,7 @@ def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Pa
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
     kept = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench", "--quick", "--json", str(kept), "--only", *parts]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False, env=ENV)
     assert ran.returncode == 0, ran.stderr
     for words in (words for part in parts for words in SHOWN[part]):
         assert words in ran.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from parts import process
+from parts.document import blocks
 from parts.installation import Keys
 from parts.process import Process
 from parts.relay import Relay
@@ -67,14 +68,15 @@ def test_keys_belong_to_services(env: dict[str, str]) -> None:
 
 def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
     """Templates go from files to versions once, and lint names the file and line of a mistake."""
-    first = json.loads(process.run("templates", "push", "--json", env=env).stdout)
-    assert {row["change"] for row in first} == {"created"}
+    (block,) = blocks("docs/templates.md")
+    told = [line.split() for line in process.typed(block.text, env).splitlines()]
+    subject = next(line for line in told if line[0] == "Bienvenue")
+    pushed, listed = (number for number, line in enumerate(told) if line[0] == "SLUG")
+    assert ["welcome:", "ok", "(en,", "de,", "fr)"] in told[: told.index(subject)]
+    assert ["welcome", "1", "created"] in told[pushed:listed]
+    assert "order_shipped" in [line[0] for line in told[listed:]]
     again = json.loads(process.run("templates", "push", "--json", env=env).stdout)
     assert {row["change"] for row in again} == {"unchanged"}
-    listed = process.run("templates", "list", env=env).stdout
-    assert "order_shipped" in listed
-    rendered = process.run("templates", "render", "welcome", "--locale", "fr-CA", "--part", "subject", env=env)
-    assert rendered.stdout.startswith("Bienvenue")
     broken = tmp_path / "templates" / "broken"
     broken.mkdir(parents=True)
     (broken / "template.toml").write_text('name = "Broken"\n')

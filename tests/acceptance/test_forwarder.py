@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from parts import process
+from parts.document import ROOT, blocks
 from parts.example_shop import Shop
 from parts.process import Process
 from parts.producer.caller import Caller
@@ -22,7 +23,6 @@ from standardwebhooks import Webhook
 from notifier.client import producer
 from notifier.inbox.client import MailHogClient
 
-ROOT = Path(__file__).parents[2]
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzaG9wLCAyNCBieXRlcw=="
 
 
@@ -47,11 +47,18 @@ def _forward(caller: Caller, demo: dict[str, str], *flags: str, check: bool = Tr
     return ran.stdout if check else f"{ran.returncode} {ran.stderr}"
 
 
+def _as_the_page_says(caller: Caller, demo: dict[str, str]) -> str:
+    """What docs/producer.md says to type, with the database, the URL and the key put in."""
+    (block,) = blocks("docs/producer.md", "sh")
+    given = {"postgresql://shop@db/shop": caller.url, "https://notifier.example": demo["api"]}
+    return process.typed(block.text, process.environment(ROOT), **given, **{"ntf_live_…": demo["key"]})
+
+
 async def test_drain_forwards_shows_and_releases(caller: Caller, demo: dict[str, str]) -> None:
     """The good mail arrives; the bad one is shown, released, and refused once more."""
     await caller.enqueue(to="ada@example.com")
     bad = await caller.enqueue(to="bob@example.com", template="no_such_template")
-    told = await asyncio.to_thread(_forward, caller, demo, "--drain")
+    told = await asyncio.to_thread(_as_the_page_says, caller, demo)
     assert told.splitlines()[-1] == "0 wait, 1 were refused"
     with MailHogClient(demo["inbox"]) as inbox:
         assert (await asyncio.to_thread(inbox.wait_for, to="ada@example.com")).subject == "Welcome to Larkspur, Ada"
@@ -101,8 +108,11 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
     """An order is taken, its mail arrives, the shop knows the notification, and believes a signed webhook only."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
     with Shop(demo, url, SECRET) as client, MailHogClient(demo["inbox"]) as inbox:
-        reply = client.post("/orders", json={"customer": "Ada", "address": "ada@example.com"})
-        assert (reply.status_code, reply.json()) == (201, {"id": 1})
+        assert client.get("/orders/1").status_code == 404  # it answers
+        *_, block = blocks("examples/shop/README.md", "sh")
+        where = str(client.base_url).removeprefix("http://").rstrip("/")
+        told = process.typed(block.text, process.environment(ROOT), **{"localhost:9000": where})
+        assert (told.splitlines()[0].strip(), told.splitlines()[-1]) == ("HTTP/1.1 201 Created", '{"id":1}')
         assert inbox.wait_for(to="ada@example.com").subject == "Welcome to Larkspur, Ada"
         notification = _order(client, 1, "notification_id")
         assert UUID(notification).version == 7

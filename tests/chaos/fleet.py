@@ -106,7 +106,7 @@ class Fleet:
         own = {"SMTP__HELO_NAME": f"{name}.example", "SENDER__METRICS_PORT": str(port)}
         env = process.environment(self.folder, **{**self.settings, **own, **settings})
         if not self.measured:
-            env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
+            env = process.unmeasured(env)
         metrics_port = port if arguments[0] == "sender" else self.api_port
         self.members[name] = Member(arguments=arguments, env=env, metrics_port=metrics_port)
         await self._fill(self.members[name])

@@ -98,7 +98,7 @@ def test_the_trip_names_every_room_on_the_way() -> None:
 def test_the_first_screen_of_the_readme() -> None:
     """At most 45 lines until the doors are shown, in the order that a stranger needs."""
     screen = (ROOT / "README.md").read_text().split("\n## ", 1)[0].splitlines()
-    assert len(screen) <= 45
+    assert len([line for line in screen if not line.startswith("<!--")]) <= 45
     text = "\n".join(screen)
     marks = (
         "docs/inbox.png",

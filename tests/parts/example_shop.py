@@ -4,13 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx2
 
 from parts import process
-
-ROOT = Path(__file__).parents[2]
+from parts.document import ROOT, blocks
 
 
 class Shop:
@@ -22,8 +20,10 @@ class Shop:
         given = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": secret}
         env = os.environ | {"NOTIFIER_URL": notifier["api"], "NOTIFIER_API_KEY": notifier["key"]} | given
         env["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT))
-        (line,) = re.findall(r"-m (uvicorn shop:app) --port", (ROOT / "examples" / "shop" / "README.md").read_text())
-        command = [sys.executable, "-m", *line.split(), "--port", str(port), "--log-level", "warning"]
+        (line,) = (one.text for one in blocks("examples/shop/README.md") if one.rest == "tests/parts/example_shop.py")
+        started = re.fullmatch(r"cd examples/shop && ../../.venv/bin/python -m (uvicorn shop:app) --port 9000\n", line)
+        assert started is not None
+        command = [sys.executable, "-m", *started[1].split(), "--port", str(port), "--log-level", "warning"]
         self._popen = subprocess.Popen(command, env=env, cwd=ROOT / "examples" / "shop")
 
     def __enter__(self) -> httpx2.Client:

@@ -37,5 +37,5 @@ def notifier(request: pytest.FixtureRequest, caller_url: str, tmp_path: Path) ->
     kind = "sqlite_database" if caller_url.startswith("sqlite") else "durable_database"
     url, keys = request.getfixturevalue(kind)
     env = process.environment(tmp_path / "notifier", DATABASE_URL=url, SMTP__PORT=str(process.free_port()))
-    with Notifier(url, keys.shop, env) as running:
+    with Notifier(url, keys.shop, process.unmeasured(env)) as running:
         yield running

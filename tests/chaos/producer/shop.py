@@ -72,7 +72,7 @@ class Orders:
     """A caller's process; see `parts.producer.orders`."""
 
     def __init__(self, url: str, way: str) -> None:
-        env = process.environment(TESTS)
+        env = process.unmeasured(process.environment(TESTS))
         env["PYTHONPATH"] = f"{TESTS}:{env.get('PYTHONPATH', TESTS.parent)}"
         command = [sys.executable, str(orders.__file__), url, way]
         self._popen = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -106,7 +106,7 @@ class Orders:
 def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> Process:
     """`notifier forward` with small requests and a short lease, so that much happens between two kills."""
     env = process.environment(TESTS, URL=api_url, API_KEY=key, PRODUCER_DATABASE_URL=caller_url)
-    return Process("forward", "--rows", "20", "--lease", "0.5", *flags, env=env)
+    return Process("forward", "--rows", "20", "--lease", "0.5", *flags, env=process.unmeasured(env))
 
 
 async def drained(caller: Caller, api_url: str, key: str) -> None:

@@ -10,7 +10,7 @@ from chaos.size import SEED, size
 from parts.producer.api import Api, Reply
 from parts.producer.caller import MAIL, Caller
 
-KILLS = size(8, 50)
+KILLS = size(4, 50)
 EACH_OTHER = 4  # so many kills of the forwarder for one of the API, and for one of the caller
 
 ENDINGS = {

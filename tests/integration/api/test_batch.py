@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome
+from parts.document import blocks
 from parts.installation import WELCOME, Installation
 from sqlalchemy import select
 
@@ -252,8 +253,7 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
 
 async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
     """The example in docs/calling.md, as it stands there."""
-    section = (ROOT / "docs" / "calling.md").read_text().split("## Many at once\n```json\n")[1]
-    body: dict[str, Any] = json.loads(section.split("```")[0])
+    (body,) = (json.loads(one.text) for one in blocks("docs/calling.md") if one.rest == f"{BATCH} 202")
     assert [one["status"] for one in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
     assert await written() == (2, 2, 2)
 

@@ -6,18 +6,18 @@ import io
 import re
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
+from parts.document import ROOT, blocks
 from parts.installation import Installation
 from standardwebhooks import Webhook
 
 import notifier.client
 from notifier.client import Notifier, NotifierClientError, RetryPolicy
 
-PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = (ROOT / "docs" / "client.md").read_text()
+BLOCKS = [block.text for block in blocks("docs/client.md")]
 SEND, ASYNC, BATCH, ERRORS, FILES, WEBHOOK = range(6)
 
 

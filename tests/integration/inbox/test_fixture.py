@@ -3,9 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from parts.document import blocks
 
+from notifier.inbox import fixture
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
 from notifier.inbox.fixture import MailNotReceived
@@ -24,6 +27,15 @@ def test_a_mail_that_is_there_is_found(inbox: BackgroundInbox, send: Send) -> No
     assert mail.email["Subject"] == "Your order 2"
     assert (mail.sender, mail.recipients) == ("shop@shop.example", ("bob@customer.example",))
     assert (mail.text, mail.html) == ("Good day.\n", "<b>Hi</b>\n")
+
+
+def test_the_block_of_the_page(inbox: BackgroundInbox, send: Send) -> None:
+    """What docs/calling.md shows is a test that passes once the service sends its mail."""
+    (block,) = blocks("docs/calling.md", "python")
+    names: dict[str, Any] = {"send_mail_through": lambda *_where: send("Your order", to="ada@example.com")}
+    exec(compile(block.text, block.document, "exec"), names)
+    assert names["inbox"] is fixture.inbox
+    names["test_order_mail"](inbox)
 
 
 def test_a_mail_that_comes_later_ends_the_wait(inbox: BackgroundInbox, send: Send) -> None:

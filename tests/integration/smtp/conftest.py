@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvloop
+from chaos.size import size
 from parts.certificate import Authority
 from parts.relay import Relay
 
@@ -13,8 +14,8 @@ from notifier.smtp.transport import Transport
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Both event loops: when a body counts as taken hangs on how a transport writes."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    """The commands' event loop, and in the long form the other: when a body counts as taken hangs on how it writes."""
+    return {"uvloop": uvloop.new_event_loop} | size({}, {"asyncio": asyncio.new_event_loop})
 
 
 @pytest.fixture

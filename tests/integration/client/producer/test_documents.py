@@ -1,12 +1,11 @@
 """docs/producer.md, run: its four ways make one and the same table, and its Python does what it says."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from parts.document import ROOT, blocks
 from parts.producer.api import Api
 from parts.producer.caller import Caller
 from sqlalchemy import Connection, text
@@ -14,8 +13,6 @@ from sqlalchemy.orm import Session
 
 from notifier.client import producer
 
-ROOT = Path(__file__).parents[4]
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE, MIGRATION = 0, 1
 _COLUMNS = {
     "sqlite": ("SELECT * FROM pragma_table_info('notifier_producer')",),
@@ -32,8 +29,7 @@ _COLUMNS = {
 
 
 def _blocks(language: str) -> list[str]:
-    found = _BLOCK.findall((ROOT / "docs" / "producer.md").read_text())
-    return [code for name, code in found if name == language]
+    return [block.text for block in blocks("docs/producer.md", language)]
 
 
 def _run(*codes: str) -> dict[str, Any]:
@@ -60,6 +56,7 @@ def _by_migration(connection: Connection) -> None:
 
 
 def _by_sql(connection: Connection) -> None:
+    assert len(_blocks("sql")) == 2
     script = _blocks("sql")[("postgresql", "sqlite").index(connection.dialect.name)]
     for statement in script.split(";\n"):
         if statement.strip():

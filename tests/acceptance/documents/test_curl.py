@@ -1,0 +1,134 @@
+"""The scripts of examples/curl, each run by the plainest shell against a running demo."""
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from parts import process
+from parts.document import ROOT, blocks
+from parts.receiver import receiving
+
+from notifier.inbox.client import MailHogClient
+
+FOLDER = ROOT / "examples" / "curl"
+
+
+class Terminal:
+    """Runs the scripts, as somebody with a URL and a key."""
+
+    def __init__(self, demo: dict[str, str]) -> None:
+        self.env = process.environment(FOLDER) | {"NOTIFIER_URL": demo["api"], "NOTIFIER_API_KEY": demo["key"]}
+
+    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """One script to its end."""
+        command = ["sh", str(FOLDER / f"{name}.sh"), *words]
+        return subprocess.run(command, env=self.env, check=False, capture_output=True, text=True, timeout=30)
+
+    def answers(self, name: str, *words: str) -> list[Any]:
+        """What the API has answered to a script that went well."""
+        done = self.run(name, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines() if line]
+
+
+@pytest.fixture
+def terminal(demo: dict[str, str]) -> Terminal:
+    return Terminal(demo)
+
+
+def test_send(terminal: Terminal, demo: dict[str, str]) -> None:
+    """The mail arrives; with the same key it is the same mail."""
+    (first,) = terminal.answers("send", "curl-send@example.com", "curl-1")
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert inbox.wait_for(to="curl-send@example.com").subject == "Welcome to Larkspur, Ada"
+    (again,) = terminal.answers("send", "curl-send@example.com", "curl-1")
+    assert again["id"] == first["id"]
+
+
+def test_batch(terminal: Terminal) -> None:
+    """Two are accepted, one is refused, and the batch says how far it has come."""
+    accepted, batch = terminal.answers("batch", "curl-2")
+    assert ["error" in one for one in accepted["results"]] == [False, True, False]
+    assert (batch["id"], batch["accepted"]) == (accepted["batch_id"], 2)
+
+
+def test_schedule_and_cancel(terminal: Terminal) -> None:
+    """It waits for its time, and is then never sent."""
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    scheduled, cancelled = terminal.answers("schedule-and-cancel", "curl-later@example.com", tomorrow)
+    assert (scheduled["status"], cancelled["status"]) == ("scheduled", "cancelled")
+    assert cancelled["id"] == scheduled["id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("send", ("nobody", "curl-4")),
+        ("batch", ("ü",)),
+        ("schedule-and-cancel", ("ada@example.com", "tomorrow")),
+        ("dry-run", ('Ada", "age": "36',)),
+        ("suppress", ("nobody",)),
+        ("webhook", ("http://hooks.example.org",)),
+    ],
+)
+def test_what_is_refused_is_shown(terminal: Terminal, name: str, words: tuple[str, ...]) -> None:
+    """The script ends with curl's 22, and the problem is the last thing that it prints."""
+    refused = terminal.run(name, *words)
+    assert refused.returncode == 22, refused.stdout
+    assert json.loads(refused.stdout.splitlines()[-1])["type"].startswith("/problems/")
+
+
+def test_dry_run(terminal: Terminal) -> None:
+    """The mail is shown as it would be."""
+    (shown,) = terminal.answers("dry-run", "Ada")
+    assert (shown["subject"], shown["dry_run"]) == ("Welcome to Larkspur, Ada", True)
+
+
+def test_find_and_explain(terminal: Terminal) -> None:
+    """The newest one, its events, and the reason; nothing to find is an error."""
+    (sent,) = terminal.answers("send", "curl+find@example.com", "curl-3")
+    found, events, explained = terminal.answers("find-and-explain", "curl+find@example.com")
+    assert [one["id"] for one in found["notifications"]] == [sent["id"]]
+    assert events["events"][0]["kind"] == "accepted"
+    assert explained["id"] == sent["id"]
+    assert terminal.run("find-and-explain", "nobody@example.com").returncode == 1
+
+
+def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
+    """Added, shown, and lifted: nothing is left."""
+    added, listed = terminal.answers("suppress", "curl+stop@example.com")
+    assert listed["suppressions"] == [added]
+    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}) as client:
+        assert client.get(f"/v1/suppressions/{added['id']}").status_code == 404
+
+
+async def test_webhook(terminal: Terminal) -> None:
+    """The URL is told a test event, signed with the secret that was shown."""
+    async with receiving() as receiver:
+        made, told, listed = terminal.answers("webhook", receiver.url())
+        (heard,) = await receiver.wait_for(1)
+    assert heard.verified(made["secret"])["type"] == "webhook.test"
+    assert heard.id == told["event_id"]
+    assert listed["deliveries"][0]["id"] == told["id"]
+
+
+def test_without_a_key(terminal: Terminal) -> None:
+    """A wrong one is a 401 that is shown; without one a line says what is missing, and nothing is asked."""
+    terminal.env["NOTIFIER_API_KEY"] += "x"
+    wrong = terminal.run("find-and-explain", "ada@example.com")
+    assert (wrong.returncode, json.loads(wrong.stdout)["status"]) == (22, 401)
+    del terminal.env["NOTIFIER_API_KEY"]
+    done = terminal.run("dry-run", "Ada")
+    assert done.returncode != 0
+    assert done.stderr.endswith("NOTIFIER_API_KEY: an API key\n")
+
+
+def test_the_page_names_every_script() -> None:
+    """A script that the README does not run is not there, and each can be started by its name."""
+    *_, block = blocks("examples/curl/README.md", "sh")
+    scripts = sorted(path.name for path in FOLDER.glob("*.sh"))
+    assert sorted(line.split()[0].removeprefix("./") for line in block.text.splitlines()) == scripts
+    assert all((FOLDER / name).stat().st_mode & 0o111 for name in scripts)
