@@ -11,6 +11,7 @@ from notifier.clock import Clock, SystemClock
 from notifier.db.clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
+from notifier.outbox.drain import Drain
 from notifier.outbox.hint import Announcer
 from notifier.outbox.wake import Wake
 from notifier.settings import Settings
@@ -36,6 +37,7 @@ class Base:
     wake: Wake  # what the sender of this process listens to
     ending: AsyncExitStack  # what is to be closed with them
     announce: Announcer  # tells it, and the senders of other processes, that something has become due
+    drain: Drain  # how fast the sender of this process works
 
 
 @asynccontextmanager
@@ -51,7 +53,13 @@ async def base(settings: Settings) -> AsyncIterator[Base]:
             async with AsyncExitStack() as ending:
                 ending.push_async_callback(announcer.close)
                 yield Base(
-                    settings=settings, database=database, clock=clock, wake=wake, ending=ending, announce=announcer
+                    settings=settings,
+                    database=database,
+                    clock=clock,
+                    wake=wake,
+                    ending=ending,
+                    announce=announcer,
+                    drain=Drain(),
                 )
     finally:
         await database.close()

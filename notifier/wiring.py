@@ -26,6 +26,7 @@ from notifier.health.checks import Finding
 from notifier.health.routes import Probes
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
+from notifier.notification.circuits import Listener
 from notifier.notification.deliver import Deliverer
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
@@ -44,6 +45,7 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
+from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.call import Caller
@@ -67,6 +69,8 @@ def api(parts: Base) -> FastAPI:
     parts.ending.push_async_callback(pool.close)
     usage = Usage(parts.database, parts.clock)
     parts.ending.push_async_callback(usage.close)
+    forecast = Forecast(parts.database, parts.clock, parts.drain)
+    parts.ending.push_async_callback(forecast.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
@@ -77,6 +81,7 @@ def api(parts: Base) -> FastAPI:
             policy=policy,
             key_lasts=timedelta(days=parts.settings.api.idempotency_days),
         ),
+        forecast=forecast,
         clock=parts.clock,
     )
     doors = Doors(
@@ -128,10 +133,11 @@ def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
         raise ConfigurationError(f"NOTIFIER_DATA_DIR: the journal cannot be written: {error}") from error
     life = None
     if not settings.uses_sqlite:
-        life = Life(parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after)
+        life = Life(parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.drain)
     try:
-        yield Holder(boot_id=boot_id, journal=journal, life=life)
+        yield Holder(boot_id=boot_id, journal=journal, life=life, drain=parts.drain)
     finally:
+        parts.drain.forget()
         journal.close()
 
 
@@ -152,7 +158,7 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 settings=settings.sender,
                 clock=parts.clock,
             )
-            deliverer.circuits.tell = report.changed
+            deliverer.circuits.tell = _telling(parts, report)
             rescuer = Rescuer(
                 parts.database,
                 [deliverer, teller],
@@ -180,6 +186,16 @@ async def sender(parts: Base) -> AsyncIterator[Sender]:
                 await asyncio.wait({hearing})
                 await transport.close()
                 await report.close()
+
+
+def _telling(parts: Base, report: RelayReport) -> Listener:
+    """Who hears that the relay is out of reach: who asks why a mail waits, and what measures how fast they leave."""
+
+    def changed(reason: str | None) -> None:
+        report.changed(reason)
+        parts.drain.shut(parts.clock.monotonic(), is_shut=reason is not None)
+
+    return changed
 
 
 class _Same(TypedDict):

@@ -165,6 +165,8 @@ def _widen_others() -> None:
         batch.add_column(sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("replaced_by", sa.Uuid(), nullable=True))
         batch.add_column(sa.Column("rate_per_minute", sa.Integer(), nullable=True))
+    with op.batch_alter_table("sender_process") as batch:
+        batch.add_column(sa.Column("sent_rate", sa.Float(), nullable=True))
     _set_check("api_key", "kind", KINDS)
     _set_check("outbox_entry", "kind", ("email", "webhook"))
     _set_check("event", "kind", ("changed", "cancelled", "retried", "resolved"))
@@ -180,6 +182,8 @@ def _narrow_others() -> None:
     with op.batch_alter_table("api_key") as batch:
         for name in ("name", "last_used_at", "replaced_by", "rate_per_minute"):
             batch.drop_column(name)
+    with op.batch_alter_table("sender_process") as batch:
+        batch.drop_column("sent_rate")
     with op.batch_alter_table("service") as batch:
         batch.drop_column("team_recipients")
         batch.drop_column("rate_per_minute")

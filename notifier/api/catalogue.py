@@ -143,6 +143,11 @@ _PROBLEMS = {
         "The database is out of reach or overloaded. Rarely, the request was carried out and only its reply was lost.",
         _REPEAT,
     ),
+    "queue_too_long": _entry(
+        503, "It would expire in the queue",
+        "So much is due before it that it would expire before a sender comes to it; nothing was written.",
+        "Repeat it after `Retry-After` if it is still worth sending then, give it more time, or a higher priority.",
+    ),
     "http_error": _entry(
         400, "Another HTTP error", "The request could not be dealt with; `status` and `detail` say why.",
         "Mend the request as `detail` says.",

@@ -35,6 +35,7 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.throttle.forecast import QueueTooLongError
 from notifier.throttle.rate import RateLimitedError
 from notifier.webhooks.endpoint import TooManyEndpointsError
 from notifier.webhooks.history import EndpointDisabledError
@@ -83,6 +84,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
+    QueueTooLongError: Kind(503, "queue_too_long", "It would expire in the queue"),
     DatabaseUnavailableError: Kind(
         503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
     ),

@@ -5,7 +5,7 @@ It only looks: nothing here changes anything, and what it says may be over a mom
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -19,11 +19,10 @@ from notifier.notification.find import NotificationView
 from notifier.notification.recipients import RecipientPolicy
 from notifier.outbox.statements import SUSPECT
 from notifier.states import WAITING, EntryState, Priority, Reason, Status
+from notifier.throttle.forecast import SILENCE
 from notifier.throttle.relay_state import Obstacle, obstacles
 
 _entry, _sender = columns(OutboxEntry), columns(SenderProcess)
-SILENCE = timedelta(seconds=60)
-"""A sender that has not been heard of for so long does not count."""
 MOST_COUNTED = 10_000
 _AHEAD = {
     Priority.HIGH: (Priority.HIGH,),

@@ -29,6 +29,7 @@ from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
 from notifier.states import Category, Priority, Role
 from notifier.templating.store import Published, Shelf
+from notifier.throttle.forecast import Forecast, QueueTooLongError
 
 AT_ONCE = 64 * 1024
 """Characters of attachments that are decoded without a thread."""
@@ -67,12 +68,14 @@ class Submitter:
         *,
         shelf: Shelf,
         terms: Terms,
+        forecast: Forecast,
         clock: Clock,
     ) -> None:
         self._database = database
         self._write = write  # commits before it returns
         self._shelf = shelf
         self._terms = terms
+        self._forecast = forecast
         self._clock = clock
 
     async def submit(
@@ -80,12 +83,14 @@ class Submitter:
     ) -> Submitted:
         """Accept the request durably. `faults` are those already found while parsing.
 
-        Raises `InvalidRequestError` with all faults, `IdempotencyKeyReusedError`, `IdempotencyInProgressError` or
-        `DatabaseUnavailableError`; nothing was written, but after the last only a retry with the key can tell.
+        Raises `InvalidRequestError` with all faults, `QueueTooLongError`, `IdempotencyKeyReusedError`,
+        `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
+        retry with the key can tell.
         """
         try:
             draft = await self.draft(caller, wanted, idempotency, faults or [])
-        except InvalidRequestError:
+            self.foresee(draft)
+        except (InvalidRequestError, QueueTooLongError):
             # What was right when it was accepted stays accepted, though its template may have gone since.
             if idempotency and (replay := await self._replay(caller, idempotency)):
                 return replay
@@ -100,6 +105,10 @@ class Submitter:
         if not isinstance(result, Submitted):
             raise result
         return result
+
+    def foresee(self, draft: Draft) -> None:
+        """Raise `QueueTooLongError` if what is due before it leaves it no time."""
+        self._forecast.check(draft.row["priority"], draft.row["service_id"], draft.row["expires_at"])
 
     def is_outdated(self, earlier: Earlier) -> bool:
         """True if its idempotency key does not count any more."""

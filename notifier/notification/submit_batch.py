@@ -39,6 +39,7 @@ from notifier.notification.write import (
     Submitted,
     find_earlier,
 )
+from notifier.throttle.forecast import QueueTooLongError
 
 SLICE_SECONDS = 0.002  # of work until everybody else has a turn
 TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
@@ -47,6 +48,8 @@ CHUNK = 100  # rows of one commit: small enough that other requests get in betwe
 Thing = TypeVar("Thing")
 Answer = Submitted | list[Fault]
 """What became of one notification; its faults point into it."""
+Checked = Answer | Draft | QueueTooLongError
+"""What one comes to before anything is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +97,9 @@ class BatchSubmitter:
     async def submit(self, caller: Caller, wish: Wish) -> tuple[UUID, list[Answer]]:
         """The batch, and one answer for each item, in order.
 
-        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written, and
-        `DatabaseUnavailableError` when the first chunks may have been written and the others not.
+        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written (or
+        `QueueTooLongError` if nothing else is wrong with any), and `DatabaseUnavailableError` when the first chunks may
+        have been written and the others not.
         """
         batch_id = uuid5(caller.service_id, wish.key) if wish.key is not None else new_id()
         parsed = [item async for item in _in_slices(wish.items)]
@@ -103,16 +107,16 @@ class BatchSubmitter:
         checked = [await self._checked(caller, item, earlier, batch_id) async for item in _in_slices(parsed)]
         for index in _reused(parsed):
             checked[index] = _answer(IdempotencyKeyReusedError())
-        refused = {index: one for index, one in enumerate(checked) if isinstance(one, list)}
-        if wish.reject_all and refused:
-            raise BatchRejectedError(refused)
-        drafts = [one for one in checked if isinstance(one, Draft)]
-        if not drafts and (known := _common([one for one in checked if isinstance(one, Submitted)])):
+        if wish.reject_all:
+            _reject(checked)
+        answered = [_answer(one) if isinstance(one, QueueTooLongError) else one for one in checked]
+        drafts = [one for one in answered if isinstance(one, Draft)]
+        if not drafts and (known := _common([one for one in answered if isinstance(one, Submitted)])):
             batch_id = known
         else:
             await self._begin(caller, batch_id, size=len(parsed))
         written = await self._written(drafts)
-        return batch_id, [next(written) if isinstance(one, Draft) else one for one in checked]
+        return batch_id, [next(written) if isinstance(one, Draft) else one for one in answered]
 
     async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
         """Write the batch itself, unless it is there."""
@@ -132,13 +136,17 @@ class BatchSubmitter:
             earlier = await find_earlier(connection, caller.service_id, keys)
         return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
 
-    async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID) -> Answer | Draft:
+    async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID) -> Checked:
         if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
             return _answer(known.replayed(item.idempotency.request_hash))
         try:
-            return await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults, batch_id=batch_id)
+            draft = await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults, batch_id=batch_id)
+            self._submitter.foresee(draft)
         except InvalidRequestError as error:
             return list(error.faults)
+        except QueueTooLongError as error:
+            return error
+        return draft
 
     async def _written(self, drafts: Sequence[Draft]) -> Iterator[Answer]:
         answers: list[Answer] = []
@@ -150,6 +158,14 @@ class BatchSubmitter:
                 results = await self._write_all(chunk)
             answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]
         return iter(answers)
+
+
+def _reject(checked: Sequence[Checked]) -> None:
+    """Raise what refuses all, if anything does: faults first, because waiting does not mend them."""
+    if faulty := {index: one for index, one in enumerate(checked) if isinstance(one, list)}:
+        raise BatchRejectedError(faulty)
+    if late := [one for one in checked if isinstance(one, QueueTooLongError)]:
+        raise max(late, key=lambda one: one.retry_after)
 
 
 def _common(replayed: Sequence[Submitted]) -> UUID | None:
@@ -180,6 +196,8 @@ def _answer(result: Submitted | BaseException, draft: Draft | None = None) -> An
             return [Fault("", "idempotency_key_reused", str(result))]
         case IdempotencyInProgressError():
             return [Fault("", "idempotency_in_progress", str(result))]
+        case QueueTooLongError():
+            return [Fault("", "queue_too_long", str(result))]
         case _:
             raise result
 

@@ -1,8 +1,9 @@
 """One life of a process that claims: its name, what it has heard, and whether others can still believe in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from notifier.outbox.drain import Drain
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
 
@@ -14,6 +15,7 @@ class Holder:
     boot_id: UUID  # fresh and random at every start
     journal: Journal
     life: Life | None  # None on SQLite: there is no other process that could take this one for dead
+    drain: Drain = field(default_factory=Drain)  # how fast the leading work leaves it
 
     @property
     def lapses(self) -> int:

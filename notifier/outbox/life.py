@@ -8,13 +8,14 @@ import socket
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import Float, bindparam, text
 
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, columns
 from notifier.errors import DatabaseUnavailableError
+from notifier.outbox.drain import Drain
 
 BEATS = 6
 """Beats in the time after which a silent process counts as dead."""
@@ -22,13 +23,15 @@ OWN_SHARE = 0.8
 """One stops writing bodies at this part of that time without a beat: before anybody else can think one dead."""
 _ID = columns(SenderProcess).id.type
 
-# Say that this process lives (a row that others have deleted comes back); the others, and the last heard of each.
+# Say that this process lives, and how fast it works (a row that others have deleted comes back); the others, and the
+# last heard of each.
 _BEAT = text("""
 WITH beat AS (
-  INSERT INTO sender_process (id, host, started_at, beat_at) VALUES (:id, :host, clock_timestamp(), clock_timestamp())
-  ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at)
+  INSERT INTO sender_process (id, host, started_at, beat_at, sent_rate)
+  VALUES (:id, :host, clock_timestamp(), clock_timestamp(), :rate)
+  ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, sent_rate = excluded.sent_rate)
 SELECT id, beat_at FROM sender_process WHERE id <> :id
-""").bindparams(bindparam("id", type_=_ID))
+""").bindparams(bindparam("id", type_=_ID), bindparam("rate", type_=Float))
 
 # It is over: forget the process.
 _FORGET = text("DELETE FROM sender_process WHERE id = :id").bindparams(bindparam("id", type_=_ID))
@@ -37,12 +40,15 @@ _FORGET = text("DELETE FROM sender_process WHERE id = :id").bindparams(bindparam
 class Life:
     """The life of this process among the others on the same PostgreSQL. Times are its own monotonic seconds."""
 
-    def __init__(self, database: Database, boot_id: UUID, clock: Clock, *, dead_after: float) -> None:
+    def __init__(
+        self, database: Database, boot_id: UUID, clock: Clock, *, dead_after: float, drain: Drain | None = None
+    ) -> None:
         self.boot_id = boot_id
         self.pause = dead_after / BEATS
         self._database = database
         self._clock = clock
         self._dead_after = dead_after
+        self._drain = drain or Drain()  # what is said of it with each beat
         self._last_beat = float("-inf")  # sent, not answered: when others may have begun to count
         self._steady_since: float | None = None
         self.lapses = 0  # how often others may have taken this process for dead, before it was heard of again
@@ -62,7 +68,8 @@ class Life:
         started = self._clock.monotonic()
         try:
             async with self._database.single() as connection:
-                values = {"id": self.boot_id, "host": socket.gethostname()[:255]}
+                rate = self._drain.per_second(started)
+                values = {"id": self.boot_id, "host": socket.gethostname()[:255], "rate": rate}
                 found = (await connection.execute(_BEAT, values)).all()
         except DatabaseUnavailableError:
             self._begin_anew()

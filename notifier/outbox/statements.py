@@ -1,18 +1,19 @@
 """All queue SQL, in trip order: claim, mark, settle, rescue, look; each statement with one line of purpose.
 
 Where the two databases must differ, both texts stand one under the other. Every write after a claim carries the
-fence (`id`, `lease_no`). `notifier.outbox.store` runs them.
+fence (`id`, `lease_no`). `notifier.outbox.store` runs them; long looks have their text in `backlog_sql`.
 """
 
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import DateTime, TextClause, bindparam, text
+from sqlalchemy import DateTime, Integer, TextClause, bindparam, text
 from sqlalchemy.types import TypeEngine
 
 from notifier.db.columns import UtcDateTime
 from notifier.db.tables import OutboxEntry, columns
+from notifier.outbox import backlog_sql
 from notifier.states import Priority
 
 RANKED = (Priority.HIGH, Priority.NORMAL, Priority.BULK)
@@ -70,28 +71,8 @@ _OPEN = f"state = 'ready' AND lost < {SUSPECT}"
 _ALONE = f"state = 'ready' AND lost >= {SUSPECT}"
 
 # From service to service: who has due work of which priority, and since when. The cost is the number of services.
-_BACKLOG = f"""
-WITH RECURSIVE
-  every(priority) AS (SELECT 'high' UNION ALL SELECT 'normal' UNION ALL SELECT 'bulk'),
-  walk(priority, service_id) AS (
-    SELECT every.priority, (
-      SELECT e.service_id FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = every.priority
-      ORDER BY e.service_id LIMIT 1)
-    FROM every
-    UNION ALL
-    SELECT walk.priority, (
-      SELECT e.service_id FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = walk.priority
-        AND e.service_id > walk.service_id ORDER BY e.service_id LIMIT 1)
-    FROM walk WHERE walk.service_id IS NOT NULL),
-  oldest AS (
-    SELECT walk.priority, walk.service_id, (
-      SELECT e.due_at FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority = walk.priority
-        AND e.service_id = walk.service_id ORDER BY e.due_at LIMIT 1) AS due_at
-    FROM walk WHERE walk.service_id IS NOT NULL)
-SELECT priority, service_id, due_at FROM oldest WHERE due_at <= {{now}}
-"""
-BACKLOG_POSTGRES = _postgres(_BACKLOG.format(now=_NOW))
-BACKLOG_SQLITE = _sqlite(_BACKLOG.format(now=":now"), service_id=_ID, due_at=_TIME)
+BACKLOG_POSTGRES = _postgres(backlog_sql.since(_OPEN, _NOW))
+BACKLOG_SQLITE = _sqlite(backlog_sql.since(_OPEN, ":now"), service_id=_ID, due_at=_TIME)
 
 # The best `room` of what was found: the services of a priority by turns, each priority's reserve before rank counts.
 _PICKED = """
@@ -297,3 +278,7 @@ LEFT = text("SELECT count(*) FROM outbox_entry WHERE subject_id = :subject").bin
 
 # The number of entries of each state.
 DEPTH = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")
+
+# From service to service: how much of which priority is due, counted up to a bound.
+WAITING_POSTGRES = _postgres(backlog_sql.waiting(_OPEN, _NOW)).bindparams(bindparam("most", type_=Integer))
+WAITING_SQLITE = _sqlite(backlog_sql.waiting(_OPEN, ":now"), service_id=_ID)

@@ -221,6 +221,16 @@ async def due_age(connection: Connection, kind: EntryKind, now: datetime) -> dic
     return ages
 
 
+async def waiting(
+    connection: Connection, kind: EntryKind, *, most: int, now: datetime | None = None
+) -> dict[tuple[Priority, UUID], int]:
+    """How many due entries each service has of each priority, counted up to `most`; who has none is left out."""
+    statement = statements.WAITING_SQLITE if is_sqlite(connection) else statements.WAITING_POSTGRES
+    values = times(connection, now)[0] | {"kind": kind.value, "most": most}
+    found = await connection.execute(statement, values)
+    return {(Priority(row.priority), row.service_id): int(row.waiting) for row in found if row.waiting}
+
+
 async def due(connection: AsyncConnection, subjects: Sequence[UUID]) -> dict[UUID, datetime]:
     """When the work on each of these subjects is due, where there is any: a lease shows as its end."""
     statement = select(_entry.subject_id, _entry.due_at).where(_entry.subject_id.in_(subjects))

@@ -16,7 +16,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox.claimer import Claimer
-from notifier.outbox.handler import Claimed, Handler, Note, Permit, Reschedule, Settlement
+from notifier.outbox.handler import Claimed, Handler, Note, Permit, Release, Reschedule, Settlement
 from notifier.outbox.holder import Holder
 from notifier.outbox.marker import Marker
 from notifier.outbox.rate import Rate
@@ -211,6 +211,10 @@ class Worker:
 
     def _begin(self, claimed: Sequence[Claimed]) -> None:
         self._inside.update((entry.id, entry) for entry in claimed)
+        # What was tried before may have been held, or closed late: it does not tell how long others had to wait.
+        if self._leads and (untried := [entry.due_at for entry in claimed if not entry.attempts]):
+            waited = (self._clock.now() - min(untried)).total_seconds()
+            self._holder.drain.claimed_after(waited, self._clock.monotonic())
         metrics.CLAIMED.labels(self._handler.kind).inc(len(claimed))
         metrics.IN_PROCESS.labels(self._handler.kind).set(len(self._inside))
         task = asyncio.create_task(self._process(claimed))
@@ -244,5 +248,8 @@ class Worker:
         for settlement in written:
             self._holder.journal.settled(settlement.entry)
         self._rate.add(len(written))
+        if self._leads:
+            gone = sum(not isinstance(settlement.action, Release) for settlement in written)
+            self._holder.drain.left(gone, self._clock.monotonic())
         metrics.IN_PROCESS.labels(self._handler.kind).set(len(self._inside))
         self._wake()

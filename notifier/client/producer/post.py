@@ -21,7 +21,14 @@ PATH = "/v1/notifications/batch"
 KEY = "idempotency_key"
 _ACCEPTED = 202
 _NOT_FOR_GOOD = frozenset(
-    {"idempotency_in_progress", "rate_limited", "database_unavailable", "internal_error", "service_unavailable"}
+    {
+        "idempotency_in_progress",
+        "rate_limited",
+        "queue_too_long",
+        "database_unavailable",
+        "internal_error",
+        "service_unavailable",
+    }
 )
 """Codes of a single row that say nothing against it."""
 _ROW_MAY_BE_WRONG = frozenset({400, 413, 422})

@@ -67,6 +67,7 @@ class SenderProcess(Table, table=True):
     host: str = Field(max_length=255)
     started_at: datetime = Field(sa_type=UtcDateTime)
     beat_at: datetime = Field(sa_type=UtcDateTime)
+    sent_rate: float | None = None  # mails a second while mail waits for it; None while nobody knows
 
 
 class RelayState(Table, table=True):

@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import wiring
 from notifier.db.engine import Database
+from notifier.outbox import store
+from notifier.states import EntryKind
 
 ROWS = size(20_000, 1_000_000)
 SMALL = {"api_key", "service", "webhook_endpoint", "template", "template_version", "sender_process", "alembic_version"}
@@ -39,12 +41,15 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 await caller.until(client, path, "sent")
                 await sender.worker._rescuer._tend()
                 await sender.worker._claimer.claim_suspect([], [])
+                async with parts.database.read() as connection:
+                    await store.waiting(connection, EntryKind.EMAIL, most=1000)
         yield dict(asked), parts.database
 
 
 async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
     """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
     asked, database = trip
+    assert any("AS waiting" in statement for statement in asked)
     hot = {statement: values for statement, values in asked.items() if not _is_light(statement)}
     assert len(hot) >= 8, sorted(asked)
     async with database._writer.connect() as connection:

@@ -13,6 +13,7 @@ from notifier.db import migrate
 from notifier.db.engine import Database
 from notifier.ids import new_id
 from notifier.outbox import life
+from notifier.outbox.drain import Drain
 from notifier.outbox.life import Life
 
 DEAD_AFTER = 30.0
@@ -93,6 +94,21 @@ async def test_nobody_is_sure_of_himself_for_longer_than_others_are(one: Life, c
     assert one.is_sure()
     clock.later(2)
     assert not one.is_sure()
+
+
+async def test_a_beat_says_how_fast_one_works(database: Database, clock: HandClock) -> None:
+    """Ten a second for twenty seconds with mail waiting; and once that is long ago, nothing."""
+    drain = Drain()
+    life = Life(database, new_id(), clock, dead_after=DEAD_AFTER, drain=drain)
+    told = []
+    for seconds in (20.0, 1000.0, 0.0):
+        await life.beat()
+        async with database.read() as connection:
+            told.append((await connection.execute(text("SELECT sent_rate FROM sender_process"))).scalar_one())
+        drain.left(200, clock.monotonic())
+        clock.later(seconds)
+        drain.claimed_after(seconds, clock.monotonic())
+    assert told == [None, pytest.approx(10, rel=0.1), None]
 
 
 async def test_whoever_was_taken_for_dead_comes_back(one: Life, other: Life, database: Database) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from notifier.clock import SystemClock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
-from notifier.outbox.handler import Claimed, Desk, Finish, Settlement
+from notifier.outbox.handler import Claimed, Desk, Finish, Release, Settlement
 from notifier.outbox.holder import Holder
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
@@ -241,3 +241,34 @@ async def test_what_nobody_expected_does_not_end_the_loops(queue: Queue) -> None
         await queue.enqueue()
         wake()
         await caller.eventually(lambda: gate.done == 1)
+
+
+class Fickle(Gate):
+    """A handler that gives its first entry back once."""
+
+    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+        for entry in batch:
+            desk.settle(Settlement(entry=entry, action=Finish() if self.claimed.is_set() else Release()))
+            self.done += self.claimed.is_set()
+            self.claimed.set()
+
+
+async def test_what_is_given_back_has_not_left(full: Queue) -> None:
+    """The rate is made of what the queue is shorter by."""
+    fickle, wake = Fickle(), Wake()
+    async with working(full, fickle, wake) as worker:
+        async with asyncio.timeout(10):
+            await worker.drain()
+        assert (fickle.done, sum(worker._holder.drain._left)) == (10, 10)
+
+
+@pytest.mark.parametrize("tried", [0, 1])
+async def test_only_what_is_tried_first_tells_of_a_queue(queue: Queue, tried: int) -> None:
+    """One that was held, and is closed long after it was due, has not waited for its turn."""
+    await queue.enqueue()  # due since the beginning of the year
+    async with queue.database.write() as connection:
+        await connection.execute(text("UPDATE outbox_entry SET attempts = :tried"), {"tried": tried})
+    gate = Gate()
+    async with working(queue, gate, Wake()) as worker:
+        await gate.claimed.wait()
+        assert any(worker._holder.drain._waited) == (tried == 0)

@@ -180,17 +180,17 @@ async def test_a_row_for_which_the_whole_request_is_refused_is_refused(caller: C
     assert (str(kept.id), kept.problem["code"]) == (bad, "malformed_json")
 
 
-async def test_what_is_in_progress_elsewhere_is_asked_about_later(caller: Caller, api: Api) -> None:
-    """Two forwarders with the same row at the same moment: the loser waits for the winner's row."""
-    await caller.several(1)
-    api.errors["user0@example.com"] = "idempotency_in_progress"
+async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: Caller, api: Api) -> None:
+    """Another forwarder has the same row at the same moment, or Notifier's queue is too long at this one."""
+    await caller.several(2)
+    api.errors |= {"user0@example.com": "idempotency_in_progress", "user1@example.com": "queue_too_long"}
     async with _forwarder(caller, api) as forwarder:
         turn = await forwarder.turn()
         assert (turn.accepted, turn.refused, turn.failure) == (0, 0, None)
         assert (await forwarder.turn()).found_nothing
         api.errors.clear()
         await caller.backdate("due_at", timedelta(seconds=1))
-        assert (await forwarder.turn()).accepted == 1
+        assert (await forwarder.turn()).accepted == 2
 
 
 async def test_an_answer_that_never_comes_is_not_waited_for(caller: Caller, api: Api) -> None:

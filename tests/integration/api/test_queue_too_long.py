@@ -1,0 +1,264 @@
+"""A19: what would expire in the queue is refused at once, and nothing else is refused for the queue."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.clock import ForwardClock
+from integration.api.refusal import Written, faults, outcome, problem
+from parts.backlog import beating, forecast_of, queued, seen, sending
+from parts.installation import WELCOME, Installation
+from sqlalchemy import text
+
+from notifier import wiring
+from notifier.ids import new_id
+from notifier.outbox.life import Life
+from notifier.states import Priority
+from notifier.throttle import forecast
+from notifier.throttle.relay_state import RelayReport
+
+LONG = 200
+"""Mails that are due: as many seconds at one a second."""
+TOO_LONG = (503, "queue_too_long")
+PATH = "/v1/notifications"
+
+
+def _in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+async def _post(client: httpx2.AsyncClient, seconds: float = LONG / 2, **fields: Any) -> httpx2.Response:
+    """A mail that is worth sending for so long."""
+    key = fields.pop("key", None)
+    headers = {"Idempotency-Key": key} if key else {}
+    return await client.post(PATH, json=WELCOME | {"expires_at": _in(seconds)} | fields, headers=headers)
+
+
+@pytest.fixture
+async def long_queue(parts: wiring.Base, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """The shop, which has two hundred mails due before a sender that sends one a second; the API has seen it."""
+    await queued(parts, LONG)
+    await sending(parts)
+    await seen(client)
+    return client
+
+
+async def test_what_would_expire_in_the_queue_is_refused(long_queue: httpx2.AsyncClient, written: Written) -> None:
+    """503 with when to come again, and nothing is written; what has time enough is taken."""
+    before = await written()
+    refused = await _post(long_queue)
+    assert outcome(refused) == TOO_LONG
+    assert int(refused.headers["retry-after"]) in range(90, 130)
+    assert "expires in 100 s" in problem(refused)["detail"]
+    assert await written() == before
+    assert (await _post(long_queue, 2 * LONG)).status_code == 202
+    assert (await long_queue.post(PATH, json=WELCOME)).status_code == 202  # 72 hours
+
+
+async def test_the_api_looks_by_itself(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """The first POST is taken unseen and has the queue looked at, beside it."""
+    await queued(parts, LONG)
+    await sending(parts)
+    assert (await _post(client)).status_code == 202
+    await forecast_of(client).close()
+    assert outcome(await _post(client)) == TOO_LONG
+
+
+async def test_what_is_sent_later_is_not_hurt_by_todays_queue(long_queue: httpx2.AsyncClient) -> None:
+    """Its minute begins when what is due now has left; one that begins before that is refused."""
+    assert (await _post(long_queue, 2 * LONG + 60, send_at=_in(2 * LONG))).status_code == 202
+    assert outcome(await _post(long_queue, LONG / 2 + 60, send_at=_in(LONG / 2))) == TOO_LONG
+
+
+async def test_others_are_not_before_it(installation: Installation, parts: wiring.Base) -> None:
+    """Neither a lower priority nor another service's long queue makes a mail too late."""
+    await queued(parts, LONG, Priority.BULK)
+    await sending(parts)
+    async with (
+        installation.client(parts) as client,
+        installation.client(parts, installation.keys.other) as other,
+    ):
+        await seen(client)
+        await seen(other)
+        assert outcome(await _post(client, priority="bulk")) == TOO_LONG
+        for priority in ("normal", "high"):
+            assert (await _post(client, priority=priority)).status_code == 202, priority
+        assert (await _post(other, priority="bulk")).status_code == 202
+
+
+async def test_a_mail_of_a_test_key_is_no_exception(long_queue: httpx2.AsyncClient) -> None:
+    """Simulated mail waits in the same queue, and a caller can try out what it does about it."""
+    assert outcome(await _post(long_queue, to="delivered@simulator.example")) == TOO_LONG
+
+
+async def test_a_rehearsal_is_not_refused(long_queue: httpx2.AsyncClient) -> None:
+    """Nothing is to be sent."""
+    reply = await long_queue.post(f"{PATH}?dry_run=true", json=WELCOME | {"expires_at": _in(LONG / 2)})
+    assert reply.status_code == 200
+
+
+async def test_what_was_accepted_stays_accepted(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """A7: the same key is answered from the first however long the queue is by now; another body is still 422."""
+    body = WELCOME | {"expires_at": _in(LONG / 2)}
+    headers = {"Idempotency-Key": "order-4711"}
+    first = await client.post(PATH, json=body, headers=headers)
+    await queued(parts, LONG)
+    await sending(parts)
+    await seen(client)
+    again = await client.post(PATH, json=body, headers=headers)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    assert again.json()["id"] == first.json()["id"]
+    other = await client.post(PATH, json=body | {"to": "bob@example.com"}, headers=headers)
+    assert outcome(other) == (422, "idempotency_key_reused")
+    assert outcome(await _post(client, key="order-4712")) == TOO_LONG
+
+
+# -- when nobody knows ------------------------------------------------------------------------------------------------
+
+
+async def test_without_a_rate_nothing_is_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """Neither without a sender, nor while the only one has not sent for long enough."""
+    await queued(parts, LONG)
+    await seen(client)
+    assert (await _post(client)).status_code == 202
+    await beating(parts)
+    await seen(client)
+    assert (await _post(client)).status_code == 202
+
+
+async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """While the relay is out of reach everything is taken; once it is back the queue counts."""
+    await queued(parts, LONG)
+    sender_id = await sending(parts)
+    report = RelayReport(parts.database, sender_id, "relay.example:25", parts.clock)
+    await report._put("Connection refused")
+    await seen(client)
+    assert (await _post(client)).status_code == 202
+    await report._put(None)
+    await seen(client)
+    assert outcome(await _post(client)) == TOO_LONG
+
+
+async def test_a_look_that_fails_refuses_nothing(
+    parts: wiring.Base, long_queue: httpx2.AsyncClient, logged: io.StringIO
+) -> None:
+    """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
+    foreseen = forecast_of(long_queue)
+    assert outcome(await _post(long_queue)) == TOO_LONG
+    counted = foreseen._most
+    for name, new in (("relay_state", "elsewhere"), ("elsewhere", "relay_state")):
+        async with parts.database.write() as connection:
+            await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
+        await seen(long_queue)
+        if new == "elsewhere":
+            assert (await _post(long_queue)).status_code == 202
+            assert foreseen._most < counted
+    assert "queue_not_seen" in logged.getvalue()
+    assert outcome(await _post(long_queue)) == TOO_LONG
+
+
+async def test_an_old_look_is_not_believed(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """What nobody has looked at for a while may have left; until it is seen again everything is taken."""
+    parts, clock = forward
+    await queued(parts, LONG)
+    await sending(parts)
+    async with installation.client(parts) as client:
+        await seen(client)
+        assert outcome(await _post(client, 50)) == TOO_LONG
+        clock.seconds += forecast.BELIEVED * forecast.LOOK_SECONDS + 1
+        reply = await client.post(PATH, json=WELCOME | {"expires_at": _in(clock.seconds + 50)})
+        assert reply.status_code == 202
+        await forecast_of(client).close()
+
+
+async def test_time_that_passes_shortens_the_queue(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """Ten seconds after a look ten more have left."""
+    parts, clock = forward
+    await queued(parts, LONG)
+    await sending(parts)
+    async with installation.client(parts) as client:
+        await seen(client)
+        refused = await _post(client, 100)
+        clock.seconds += 10
+        again = await client.post(PATH, json=WELCOME | {"expires_at": _in(clock.seconds + 100)})
+        assert outcome(refused) == outcome(again) == TOO_LONG
+        sooner = int(refused.headers["retry-after"]) - int(again.headers["retry-after"])
+        assert sooner in (9, 10, 11)
+        await forecast_of(client).close()
+
+
+async def test_all_senders_count_and_each_must_know(postgres_installation: Installation) -> None:
+    """Two drain twice as fast; with a third that does not know its rate nobody knows; a silent one does not count."""
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        await queued(parts, LONG)
+        await sending(parts)
+        await seen(client)
+        alone = await _post(client, 50)
+        await beating(parts)
+        await seen(client)
+        together = await _post(client, 50)
+        assert outcome(alone) == outcome(together) == TOO_LONG
+        waits = [int(reply.headers["retry-after"]) + 50 for reply in (alone, together)]
+        assert waits[1] == pytest.approx(waits[0] / 2, abs=6)
+        third = Life(parts.database, new_id(), parts.clock, dead_after=30)
+        await third.beat()
+        await seen(client)
+        assert (await _post(client, 50)).status_code == 202
+        async with parts.database.write() as connection:
+            silence = text("UPDATE sender_process SET beat_at = beat_at - interval '2 minutes' WHERE id = :id")
+            await connection.execute(silence, {"id": third.boot_id})
+        await seen(client)
+        assert outcome(await _post(client, 50)) == TOO_LONG
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+
+def _batch(*seconds: float, **fields: Any) -> dict[str, Any]:
+    """One notification for each lifetime."""
+    return {"notifications": [WELCOME | {"expires_at": _in(one)} for one in seconds]} | fields
+
+
+async def test_a_batch_is_refused_as_a_whole(long_queue: httpx2.AsyncClient, written: Written) -> None:
+    """`reject_all`: one that would expire refuses all with 503; a fault, which waiting does not mend, comes first."""
+    before = await written()
+    refused = await long_queue.post(f"{PATH}/batch", json=_batch(2 * LONG, LONG / 2, LONG / 4))
+    assert outcome(refused) == TOO_LONG
+    assert int(refused.headers["retry-after"]) in range(140, 180)  # that of the one that would wait longest
+    faulty = _batch(LONG / 2, 2 * LONG)
+    faulty["notifications"][1]["to"] = "nobody"
+    assert faults(await long_queue.post(f"{PATH}/batch", json=faulty)) == {("/notifications/1/to", "invalid_address")}
+    assert await written() == before
+
+
+async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClient, written: Written) -> None:
+    """`skip_invalid`: its result is the error, the others are accepted."""
+    (before, *_) = await written()
+    reply = await long_queue.post(f"{PATH}/batch", json=_batch(2 * LONG, LONG / 2, on_error="skip_invalid"))
+    assert reply.status_code == 202
+    good, late = reply.json()["results"]
+    assert good["status"] == "queued"
+    assert late["error"]["code"] == "queue_too_long"
+    assert [(one["pointer"], one["code"]) for one in late["error"]["errors"]] == [
+        ("/notifications/1", "queue_too_long")
+    ]
+    assert (await written())[0] == before + 1
+
+
+async def test_a_repeated_batch_is_not_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """What was accepted is answered from the first, whatever the queue is like by now."""
+    batch, headers = _batch(LONG / 2, LONG / 2), {"Idempotency-Key": "monday"}
+    first = await client.post(f"{PATH}/batch", json=batch, headers=headers)
+    await queued(parts, LONG)
+    await sending(parts)
+    await seen(client)
+    again = await client.post(f"{PATH}/batch", json=batch, headers=headers)
+    assert (again.status_code, again.json()["batch_id"]) == (202, first.json()["batch_id"])
+    assert [one["replayed"] for one in again.json()["results"]] == [True, True]
+    assert outcome(await client.post(f"{PATH}/batch", json=batch)) == TOO_LONG

@@ -1,0 +1,64 @@
+"""A19 from end to end: a relay that is slow, a sender that measures it, and an API that believes it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx2
+from integration.api.clock import ForwardClock
+from parts import caller
+from parts.backlog import seen, sending
+from parts.installation import WELCOME, Installation
+from parts.relay import HOLD, Relay
+
+from notifier import wiring
+
+SLOTS = 4
+SLOW, REST = 14, 60
+"""Mails that leave in a quarter of a minute, and those that are due behind them."""
+PASSED = 15.0
+TAKEN = "250 2.0.0 queued"
+
+
+async def _posted(client: httpx2.AsyncClient, parts: wiring.Base, seconds: float) -> int:
+    """The status of the reply to a mail that is worth sending for so long."""
+    expires_at = (parts.clock.now() + timedelta(seconds=seconds)).isoformat()
+    reply = await client.post("/v1/notifications", json=WELCOME | {"expires_at": expires_at})
+    return reply.status_code
+
+
+async def test_a_slow_relay_refuses_what_would_expire(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """Fourteen took fifteen seconds and dozens are due: half a minute is too short; with no relay all is taken."""
+    clock = ForwardClock()
+    parts = replace(parts, clock=clock)
+    for reply, times in ((HOLD + TAKEN, SLOTS), (TAKEN, SLOW - SLOTS), (HOLD + TAKEN, SLOTS)):
+        relay.say("*", "DOT", reply, times=times)
+    async with installation.client(parts) as client, wiring.sender(parts) as sender:
+        batch = {"notifications": [WELCOME | {"to": f"user{number}@example.com"} for number in range(SLOW + REST)]}
+        assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 202
+        await relay.wait_for_bodies(SLOTS)
+        await seen(client)
+        assert await _posted(client, parts, 30) == 202  # nobody knows yet how fast they leave
+        clock.seconds += PASSED
+        relay.resume.set()
+        relay.resume.clear()  # those that were held go on; the next are held again
+        await relay.wait_for_bodies(SLOW + SLOTS)
+        await caller.eventually(lambda: parts.drain.per_second(clock.monotonic()) is not None)
+        if sender.holder.life is not None:
+            await sender.holder.life.beat()
+        await seen(client)
+        assert (await _posted(client, parts, 30), await _posted(client, parts, 3600)) == (503, 202)
+        await relay.stop()
+        await caller.eventually(lambda: sender.deliverer.relay.is_open and parts.drain._is_shut)
+        while await _posted(client, parts, 30) != 202:
+            await seen(client)
+
+
+async def test_a_sender_that_has_ended_has_no_rate(parts: wiring.Base) -> None:
+    """What is known of it goes with it; the next one may have another relay."""
+    await sending(parts)
+    assert parts.drain.per_second(parts.clock.monotonic()) is not None
+    async with wiring.sender(parts):
+        pass
+    assert parts.drain.per_second(parts.clock.monotonic()) is None

@@ -1,0 +1,55 @@
+"""How much is due, by service and priority: the same on SQLite and PostgreSQL."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from parts.queue import Queue
+
+from notifier.ids import new_id
+from notifier.outbox import store
+from notifier.outbox.handler import NewEntry
+from notifier.states import EntryKind, Priority
+
+ONE, OTHER = new_id(), new_id()
+
+
+async def _enqueue(queue: Queue, count: int, service: UUID, priority: Priority, **fields: object) -> None:
+    entry = NewEntry(
+        id=new_id(),
+        kind=EntryKind.EMAIL,
+        subject_id=new_id(),
+        service_id=service,
+        priority=priority,
+        due_at=queue.now,
+    )
+    fresh = [replace(entry, id=new_id(), subject_id=new_id(), **fields) for _ in range(count)]  # type: ignore[arg-type]
+    async with queue.database.write() as connection:
+        await store.enqueue(connection, fresh)
+
+
+async def _waiting(queue: Queue, most: int = 100) -> dict[tuple[Priority, UUID], int]:
+    async with queue.database.read() as connection:
+        return await store.waiting(connection, EntryKind.EMAIL, most=most, now=queue.now)
+
+
+async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> None:
+    """What is due of mails; neither what is scheduled, nor webhooks, nor what somebody has in hand."""
+    await _enqueue(queue, 3, ONE, Priority.NORMAL)
+    await _enqueue(queue, 2, ONE, Priority.BULK)
+    await _enqueue(queue, 4, OTHER, Priority.NORMAL)
+    await _enqueue(queue, 5, OTHER, Priority.HIGH, due_at=queue.now + timedelta(seconds=1))
+    await _enqueue(queue, 6, ONE, Priority.HIGH, kind=EntryKind.WEBHOOK)
+    expected = {(Priority.NORMAL, ONE): 3, (Priority.BULK, ONE): 2, (Priority.NORMAL, OTHER): 4}
+    assert await _waiting(queue) == expected
+    queue.later(seconds=1)
+    assert await _waiting(queue) == expected | {(Priority.HIGH, OTHER): 5}
+    assert len(await queue.claim(room=100)) == 14
+    assert await _waiting(queue) == {}
+
+
+async def test_nobody_is_counted_beyond_the_bound(queue: Queue) -> None:
+    """The bound is each one's own."""
+    await _enqueue(queue, 9, ONE, Priority.NORMAL)
+    await _enqueue(queue, 9, OTHER, Priority.NORMAL)
+    assert await _waiting(queue, most=5) == {(Priority.NORMAL, ONE): 5, (Priority.NORMAL, OTHER): 5}
