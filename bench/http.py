@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        if not _is_whole(self._answer):
+        if not is_whole(self._answer):
             return
         answer, self._answer = self._answer, b""
         if not answer.startswith(_ACCEPTED):
@@ -166,7 +166,7 @@ class _Connection(asyncio.Protocol):
             run.over.set_result(None)
 
 
-def _is_whole(answer: bytes) -> bool:
+def is_whole(answer: bytes) -> bool:
     """True once the head and as many octets as it announces are there."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:

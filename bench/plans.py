@@ -3,10 +3,10 @@
 import argparse
 from dataclasses import dataclass
 
-from bench import batch, compare, drain, growth, idle, latency, submit
+from bench import batch, compare, drain, growth, idle, latency, search, submit
 from bench.sender import Setup
 
-PARTS = ("submit", "drain", "latency", "idle", "growth", "rendering", "peers")
+PARTS = ("submit", "drain", "latency", "idle", "growth", "search", "rendering", "peers")
 QUICK_PARTS = PARTS[:-2]  # rendering knows no tiny counts, and the peers may have to be installed first
 _MANY = 1_000_000
 _LONGEST_PAUSE = 1.4
@@ -22,6 +22,7 @@ class Plans:
     latency: latency.Plan
     idle: idle.Plan
     growth: growth.Plan
+    search: search.Plan
     peers: compare.Plan
 
 
@@ -51,6 +52,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
             patience=60.0,
             setup=Setup(sessions=given.sessions),
         ),
+        search=search.Plan(rows=given.search_rows, requests=40),
         peers=compare.Plan(
             rounds=given.rounds,
             mails=given.peer_mails,
@@ -78,5 +80,6 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
             patience=20.0,
             setup=Setup(sessions=given.sessions),
         ),
+        search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
         peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
     )

@@ -13,7 +13,7 @@ from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import batch, compare, drain, growth, idle, latency, plans, rendering, submit
+from bench import batch, compare, drain, growth, idle, latency, plans, rendering, search, submit
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
@@ -47,6 +47,7 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         "latency": (partial(latency.measure, made, plan.latency),),
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
+        "search": (partial(search.measure, made, plan.search),),
         "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
         "peers": (partial(with_relay, compare.measure, plan.peers),),
     }
@@ -111,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--latency-mails", type=int, default=100, help="for each latency (%(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="deferred in growth; five times finished")
     parser.add_argument("--wave-mails", type=int, default=20_000, help="of each drain in growth (%(default)s)")
+    parser.add_argument("--search-rows", type=int, default=5_000_000, help="that are searched (%(default)s)")
     parser.add_argument("--peer-mails", type=int, default=5000, help="of each peer; four times ours (%(default)s)")
     parser.add_argument("--python-sink", action="store_true", help="do without Postfix even where it is installed")
     return parser.parse_args()

@@ -37,6 +37,7 @@ class Action(StrEnum):
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     KEY_ROTATED = "key.rotated"
+    SERVICE_CHANGED = "service.changed"
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_EXTENDED = "suppression.extended"
     SUPPRESSION_LIFTED = "suppression.lifted"
@@ -54,6 +55,7 @@ class ObjectKind(StrEnum):
     BATCH = "batch"
     KEY = "key"
     NOTIFICATION = "notification"
+    SERVICE = "service"
     SUPPRESSION = "suppression"
     WEBHOOK = "webhook"
 

@@ -146,8 +146,8 @@ class Cause(StrEnum):
 WAITING = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
 """Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
 
-FOUND_BY_STATUS = frozenset(set(Status) - {Status.QUEUED, Status.SENT, Status.DELIVERED})
-"""Statuses that few notifications have; these are listed apart, so that they are found among millions."""
+FOUND_BY_STATUS = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
+"""Statuses that are listed apart, so that they are found among millions: all that no mail passes on the usual way."""
 
 RANK = {
     Status.QUEUED: 0,

@@ -31,6 +31,7 @@ HAS_KEY = sa.text("idempotency_key IS NOT NULL")
 IN_BATCH = sa.text("batch_id IS NOT NULL")
 IS_COPY = sa.text("parent_id IS NOT NULL")
 NOT_DELIVERED = sa.text("state <> 'delivered'")
+UNTRIED = sa.text("kind = 'email' AND attempts = 0")
 
 # The audit is only added to. The one change that is let through takes an address out, to forget a person.
 AUDIT_COLUMNS = (
@@ -169,11 +170,19 @@ def _widen_others() -> None:
         batch.add_column(sa.Column("sent_rate", sa.Float(), nullable=True))
     _set_check("api_key", "kind", KINDS)
     _set_check("outbox_entry", "kind", ("email", "webhook"))
+    op.create_index(
+        "ix_outbox_entry_untried",
+        "outbox_entry",
+        ["service_id", "subject_id"],
+        postgresql_where=UNTRIED,
+        sqlite_where=UNTRIED,
+    )
     _set_check("event", "kind", ("changed", "cancelled", "retried", "resolved"))
 
 
 def _narrow_others() -> None:
     op.execute("DELETE FROM event WHERE kind = 'changed'")
+    op.drop_index("ix_outbox_entry_untried", "outbox_entry")
     op.execute("DELETE FROM outbox_entry WHERE kind = 'webhook'")
     op.execute("DELETE FROM api_key WHERE kind <> 'live'")
     _set_check("event", "kind", ("cancelled", "retried", "resolved"))
@@ -202,7 +211,7 @@ def _fill() -> None:
     op.execute("UPDATE notification SET address_key = lower(recipient)")
     op.execute(
         "INSERT INTO status_index (notification_id, service_id, status) SELECT id, service_id, status"
-        " FROM notification WHERE status NOT IN ('queued', 'sent', 'delivered')"
+        " FROM notification WHERE status NOT IN ('queued', 'sent')"
     )
 
 

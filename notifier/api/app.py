@@ -19,6 +19,7 @@ from notifier.api import (
     problems,
     submit,
     suppressions,
+    team,
     webhooks,
     whoami,
 )
@@ -67,6 +68,7 @@ def undressed() -> FastAPI:
     app.include_router(audit.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)
+    app.include_router(team.router)
     app.include_router(whoami.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import audit
-from notifier.api import paging, value
+from notifier.api import paging
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated
 from notifier.auth.keys import Scope
@@ -25,7 +25,9 @@ class Wanted(BaseModel):
     before: paging.Before = None
     object_kind: Annotated[audit.ObjectKind | None, Query(description="What it was done to.")] = None
     object_id: UUID | None = None
-    actor: Annotated[value.Sought | None, Query(max_length=64, description="`key:<id>` or `operator:<name>`.")] = None
+    actor: Annotated[
+        str | None, Query(max_length=64, pattern=paging.NO_NUL, description="`key:<id>` or `operator:<name>`.")
+    ] = None
 
 
 class AuditEntryOut(BaseModel):

@@ -106,4 +106,4 @@ def _text(view: BatchView) -> str:
 
 
 def _shown(view: BatchView) -> dict[str, Any]:
-    return vars(view) | {"accepted": view.accepted, "ended": view.ended, "progress": view.progress}
+    return {name: getattr(view, name) for name in BatchProgressOut.model_fields}

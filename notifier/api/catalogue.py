@@ -56,7 +56,8 @@ _PROBLEMS = {
         403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
     ),
     "key_kind_not_allowed": _entry(
-        403, "This key may not make such a key", "A key makes keys of its own kind or a weaker one.",
+        403, "This key may not make such a key",
+        "A key makes keys of its own kind or a weaker one, and only a live key says whom team keys may mail.",
         "Ask the operator, or use a key of that kind.",
     ),
     "not_found": _entry(

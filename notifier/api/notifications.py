@@ -10,10 +10,10 @@ from notifier import address
 from notifier.api import paging, reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
-from notifier.api.value import AwareTime, Sought
+from notifier.api.value import AwareTime
 from notifier.auth.keys import Scope
 from notifier.notification import find, search, timeline
-from notifier.notification.search import Filter
+from notifier.notification.search import Filter, Slice
 from notifier.states import Status
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
@@ -27,9 +27,11 @@ class Wanted(BaseModel):
     limit: paging.Limit = 50
     before: paging.Before = None
     status: reply.ShownStatus | None = None
-    to: Annotated[Sought | None, Query(max_length=320, description="The recipient's address.")] = None
-    template: Annotated[Sought | None, Query(max_length=64)] = None
-    tag: Annotated[Sought | None, Query(max_length=64)] = None
+    to: Annotated[str | None, Query(max_length=320, pattern=paging.NO_NUL, description="The recipient's address.")] = (
+        None
+    )
+    template: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
+    tag: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
     batch_id: UUID | None = None
     created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
     created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
@@ -85,8 +87,8 @@ async def get_page(
     caller = await authenticated(request, doors, Scope.READ)
     now = doors.clock.now()
     async with doors.database.read() as connection:
-        views = await search.page(
-            connection, caller.service_id, wanted.filter(), before=wanted.before, limit=wanted.limit + 1, now=now
-        )
-    page, cursor = paging.cut(request, response, views, wanted.limit)
-    return {"notifications": [reply.show(view, now) for view in page], "next": cursor}
+        which = Slice(limit=wanted.limit, before=wanted.before)
+        page = await search.page(connection, caller.service_id, wanted.filter(), which, now=now)
+    if page.next is not None:
+        paging.link(request, response, page.next)
+    return {"notifications": [reply.show(view, now) for view in page.views], "next": page.next}

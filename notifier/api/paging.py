@@ -10,6 +10,9 @@ MOST = 200
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many on a page.")]
 Before = Annotated[UUID | None, Query(description="The `next` of the page before.")]
 
+NO_NUL = "^[^\\x00]*$"
+"""Of every text that is looked for: PostgreSQL has none with it."""
+
 
 class _Identified(Protocol):
     @property
@@ -26,6 +29,11 @@ def cut(request: Request, response: Response, found: Sequence[View], limit: int)
     if len(found) <= limit:
         return page, None
     cursor = page[-1].id
+    link(request, response, cursor)
+    return page, cursor
+
+
+def link(request: Request, response: Response, cursor: UUID) -> None:
+    """Name the next page in the header."""
     url = request.url.include_query_params(before=str(cursor))
     response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return page, cursor

@@ -106,7 +106,10 @@ class TimelineOut(BaseModel):
 
 
 class PageOut(BaseModel):
-    """A page, newest first; `next` is the cursor of the following one, null on the last."""
+    """A page, newest first; `next` is the cursor of the following one, null on the last.
+
+    A page may have fewer than were asked for, or none, before the last: what is looked for is rare.
+    """
 
     notifications: list[NotificationOut]
     next: UUID | None

@@ -55,9 +55,9 @@ class Wanted(BaseModel):
 
     limit: paging.Limit = 50
     before: paging.Before = None
-    address: Annotated[value.Sought | None, Query(max_length=320, description="This one, however it is written.")] = (
-        None
-    )
+    address: Annotated[
+        str | None, Query(max_length=320, pattern=paging.NO_NUL, description="This one, however it is written.")
+    ] = None
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
     include_expired: Annotated[bool, Query(description="List those too that bar nothing any more.")] = False

@@ -55,6 +55,4 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Address = Annotated[str, StringConstraints(max_length=320), documented(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=998)]
 Line = Annotated[str, documented(pattern=_LINE)]
-Sought = Annotated[str, StringConstraints(pattern=r"^[^\u0000]*$")]
-"""Text in a query: PostgreSQL knows no text with NUL, so there is nothing to be found by it."""
 HeaderValue: JsonDict = {"type": "string", "maxLength": 900, "pattern": _LINE}

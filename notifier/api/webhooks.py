@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from notifier.api import schema, webhook_schema
+from notifier.api import paging, schema, webhook_schema
 from notifier.api.audited import Audited
 from notifier.api.change import changing
 from notifier.api.doors import Doors, TheDoors
@@ -128,19 +128,16 @@ async def get_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of 
     webhook_id: str,
     doors: TheDoors,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
-    before: Annotated[UUID | None, Query(description="The `next` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: paging.Before = None,
+    limit: paging.Limit = 50,
 ) -> dict[str, Any]:
     """What the endpoint was told, or is to be told, newest first."""
     caller = await _caller(request, doors)
     async with doors.database.read() as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         rows = await history.page(connection, found.id, state=state, before=before, limit=limit + 1)
-    following = rows[limit - 1]["id"] if len(rows) > limit else None
-    if following is not None:
-        link = request.url.include_query_params(before=str(following))
-        response.headers["link"] = f'<{link.path}?{link.query}>; rel="next"'
-    return {"deliveries": rows[:limit], "next": following}
+    page, following = paging.cut(request, response, rows, limit)
+    return {"deliveries": [vars(view) for view in page], "next": following}
 
 
 @router.get(

@@ -112,6 +112,7 @@ async def create_service(
     *,
     from_domains: Sequence[str],
     team: Sequence[str] = (),
+    rate_per_minute: int | None = None,
     now: datetime,
 ) -> UUID:
     """A new calling application; `team`: addresses, and domains as "@example.org". Raises `NameTakenError`."""
@@ -120,6 +121,7 @@ async def create_service(
         "name": name,
         "from_domains": [d.lower() for d in from_domains],
         "team_recipients": list(team),
+        "rate_per_minute": rate_per_minute,
         "created_at": now,
     }
     try:

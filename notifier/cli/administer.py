@@ -1,4 +1,4 @@
-"""`db` and `services`: what an operator sets up once."""
+"""`db`, and how commands that write get at the database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
     from notifier.installation import Base
+
+
+Rate = Annotated[
+    int | None, typer.Option(min=0, max=2**31 - 1, help="Notifications; 0: any number; default: the setting.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,10 +22,7 @@ def register(app: typer.Typer) -> None:
     db = typer.Typer(help="The database's schema.", no_args_is_help=True)
     db.command("upgrade")(upgrade)
     db.command("check")(check)
-    services = typer.Typer(help="Calling applications.", no_args_is_help=True)
-    services.command("create")(create_service)
     app.add_typer(db, name="db")
-    app.add_typer(services, name="services")
 
 
 @asynccontextmanager
@@ -68,34 +69,3 @@ async def _check() -> None:
         print(f"{finding.name}: {finding.detail}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
-
-
-def create_service(
-    name: str,
-    from_domain: Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")] = [],  # noqa: B006
-    team_recipient: Annotated[
-        list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")
-    ] = [],  # noqa: B006
-) -> None:
-    """Register a calling application."""
-    output.run(_create_service(name, from_domain, [_member(one) for one in team_recipient]))
-
-
-async def _create_service(name: str, from_domains: list[str], team: list[str]) -> None:
-    from notifier.auth import keys
-
-    async with writing() as parts, parts.database.write() as connection:
-        now = parts.clock.now()
-        print(await keys.create_service(connection, name, from_domains=from_domains, team=team, now=now))
-
-
-def _member(text: str) -> str:
-    """Whom a team key may mail, in the form in which recipients are compared."""
-    from notifier import address
-
-    try:
-        if text.startswith("@"):
-            return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
-        return address.key(address.normalised(text))
-    except address.InvalidAddressError as error:
-        raise Failed(f"--team-recipient {text!r}: {error}", output.WRONG_USE) from error

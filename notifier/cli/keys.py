@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import writing
+from notifier.cli.administer import Rate, writing
 from notifier.cli.change import operator, plain, text
 from notifier.cli.output import Failed
 from notifier.states import KeyKind
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from notifier.auth.care import KeyView
-    from notifier.auth.keys import Scope
+    from notifier.auth.keys import Scope, Wish
 
 MOST_LISTED = 1000
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
@@ -41,27 +41,29 @@ def create(
     scope: Annotated[list[str], typer.Option(help="What it may do; default: send and read.")] = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="By which you know it again.")] = "",
     expires_in: Annotated[str, typer.Option(help="Such as 90d or 12h; default: never.")] = "",
+    rate_per_minute: Rate = None,
     as_json: Json = False,
 ) -> None:
     """Make an API key; it is the last line of the output and cannot be shown again."""
     life = _duration(expires_in, "--expires-in") if expires_in else None
     words = name.encode(errors="replace").decode()
-    output.run(_create(service, (kind, words, life), scope, as_json=as_json))
+    from notifier.auth import care, keys
+
+    if len(words) > care.LONGEST_NAME:
+        raise Failed(f"--name: at most {care.LONGEST_NAME} characters", output.WRONG_USE)
+    wish = keys.Wish(kind=kind, name=words, scopes=_scopes(scope), rate_per_minute=rate_per_minute)
+    output.run(_create(service, wish, life, as_json=as_json))
 
 
-async def _create(
-    service: str, said: tuple[KeyKind, str, timedelta | None], scopes: list[str], *, as_json: bool
-) -> None:
+async def _create(service: str, wish: "Wish", life: timedelta | None, *, as_json: bool) -> None:
+    from dataclasses import replace
+
     from notifier import audit
     from notifier.auth import care, keys
 
-    kind, name, life = said
-    wanted = _scopes(scopes)
-    if len(name) > care.LONGEST_NAME:
-        raise Failed(f"--name: at most {care.LONGEST_NAME} characters", output.WRONG_USE)
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        wish = keys.Wish(kind=kind, name=name, scopes=wanted, expires_at=doer.at + life if life else None)
+        wish = replace(wish, expires_at=doer.at + life if life else None)
         view, key = await care.make(connection, await keys.find_service(connection, service), wish, doer.at)
         await audit.record(connection, care.created(view), doer)
     _show_new(view, key, as_json=as_json)
@@ -176,6 +178,7 @@ def _row(view: "KeyView") -> dict[str, str]:
         "scopes": ",".join(view.scopes),
         "created": text(view.created_at),
         "last_used": text(view.last_used_at),
+        "rate_per_minute": "-" if view.rate_per_minute is None else str(view.rate_per_minute),
         "expires": text(view.expires_at),
         "revoked": text(view.revoked_at),
     }

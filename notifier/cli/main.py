@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from notifier.cli import administer, change, doctor, forward, keys, openapi, process, send, suppressions, template
+from notifier.cli import (
+    administer,
+    change,
+    doctor,
+    forward,
+    keys,
+    openapi,
+    process,
+    send,
+    services,
+    suppressions,
+    template,
+)
 from notifier.cli.output import Failed
 
 app = typer.Typer(
@@ -18,6 +30,7 @@ app = typer.Typer(
 )
 process.register(app)
 administer.register(app)
+services.register(app)
 keys.register(app)
 template.register(app)
 send.register(app)

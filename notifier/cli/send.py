@@ -4,15 +4,19 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifier.cli import output
 from notifier.cli.output import Failed
 
+if TYPE_CHECKING:
+    from notifier.client import Notification, Notifier
+
 POLL_SECONDS = 0.1
-ENDED = frozenset({"sent", "failed", "expired", "suppressed", "cancelled", "unknown"})
+SUCCESS = frozenset({"sent", "delivered"})
+ENDED = SUCCESS | {"bounced", "complained", "failed", "expired", "suppressed", "cancelled", "unknown"}
 
 
 def register(app: typer.Typer) -> None:
@@ -30,22 +34,20 @@ def send(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 10.0,
 ) -> None:
     """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
-    import httpx2
+    from notifier import client
 
-    body: dict[str, Any] = {"to": to, "template": template, "variables": dict(_variable(one) for one in var)}
-    if locale:
-        body["locale"] = locale
-    headers = {"Authorization": f"Bearer {_key(key)}"}
+    variables = dict(_variable(one) for one in var)
     try:
-        with httpx2.Client(base_url=url, headers=headers, timeout=10) as client:
-            reply = client.post("/v1/notifications", json=body)
-            if reply.status_code != 202:  # noqa: PLR2004
-                raise Failed(_problem(reply.json()))
-            where = reply.headers["location"]
-            print(f"accepted as {reply.json()['id']}")
-            outcome = _outcome(client, where, wait)
-    except httpx2.TransportError as error:
+        with client.Notifier(url=url, key=_key(key), timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
+            sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
+            print(f"accepted as {sent.id}")
+            outcome = _outcome(notifier, sent.id, wait)
+    except client.ConfigurationError as error:
+        raise Failed(str(error), output.WRONG_USE) from error
+    except client.ConnectionFailedError as error:
         raise Failed(f"{url} is out of reach: {error}") from error
+    except client.NotifierClientError as error:
+        raise Failed(str(error)) from error
     _tell(outcome)
 
 
@@ -67,25 +69,20 @@ def _key(given: str | None) -> str:
     return key
 
 
-def _outcome(client: Any, where: str, seconds: float) -> dict[str, Any]:
+def _outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
     """The notification once it has ended, or as it stands when the wait is over."""
     until = time.monotonic() + seconds
     while True:
-        found: dict[str, Any] = client.get(where).json()
-        if found["status"] in ENDED or time.monotonic() > until:
+        found = notifier.get(id_)
+        if found.status in ENDED or time.monotonic() > until:
             return found
         time.sleep(POLL_SECONDS)
 
 
-def _problem(body: dict[str, Any]) -> str:
-    faults = [f"{fault['pointer'] or 'body'}: {fault['detail']}" for fault in body.get("errors", [])]
-    return "; ".join(faults) or str(body.get("detail", body))
-
-
-def _tell(outcome: dict[str, Any]) -> None:
-    for attempt in outcome.get("attempts", []):
-        took = f" ({attempt['duration_ms']} ms)" if attempt["duration_ms"] is not None else ""
-        print(f"attempt {attempt['number']}: {attempt['code'] or ''} {attempt['reply']}{took}")
-    print(outcome["status"] + (f": {outcome['detail']}" if outcome["status"] != "sent" and outcome["detail"] else ""))
-    if outcome["status"] != "sent":
+def _tell(outcome: "Notification") -> None:
+    for attempt in outcome.attempts:
+        took = f" ({attempt.duration_ms} ms)" if attempt.duration_ms is not None else ""
+        print(f"attempt {attempt.number}: {attempt.code or ''} {attempt.reply}{took}")
+    print(outcome.status + (f": {outcome.detail}" if outcome.status not in SUCCESS and outcome.detail else ""))
+    if outcome.status not in SUCCESS:
         raise typer.Exit(1)

@@ -3,6 +3,18 @@
 It needs httpx2 and standardwebhooks only, imports nothing else of Notifier, and never sends a mail twice by itself.
 """
 
+from notifier.client.account_reply import (
+    ApiKey,
+    AuditEntry,
+    Caller,
+    Limits,
+    NewApiKey,
+    Replayed,
+    Suppression,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from notifier.client.awaiting import AsyncNotifier
 from notifier.client.blocking import Notifier
 from notifier.client.errors import (
@@ -29,7 +41,6 @@ from notifier.client.reply import (
     BatchError,
     BatchResult,
     Because,
-    Caller,
     Content,
     Copy,
     DryRun,
@@ -42,15 +53,15 @@ from notifier.client.reply import (
     Status,
     Submitted,
     SubmittedBatch,
-    Suppression,
-    WebhookEndpoint,
 )
 from notifier.client.request import (
     Attachment,
+    AuditFilter,
     BatchItem,
     Changes,
     Defaults,
     Filter,
+    KeyWish,
     Mail,
     MailContent,
     SuppressionFilter,
@@ -62,9 +73,12 @@ from notifier.client.webhook import WebhookEvent, WebhookVerifier
 __all__ = [
     "AcceptedResult",
     "ApiError",
+    "ApiKey",
     "AsyncNotifier",
     "Attachment",
     "Attempt",
+    "AuditEntry",
+    "AuditFilter",
     "AuthenticationError",
     "Batch",
     "BatchError",
@@ -86,9 +100,12 @@ __all__ = [
     "File",
     "Filter",
     "InvalidRequestError",
+    "KeyWish",
+    "Limits",
     "Mail",
     "MailContent",
     "MalformedReplyError",
+    "NewApiKey",
     "NotFoundError",
     "Notification",
     "Notifier",
@@ -97,6 +114,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitedError",
     "RefusedResult",
+    "Replayed",
     "RetryPolicy",
     "ServerError",
     "Status",
@@ -106,6 +124,8 @@ __all__ = [
     "SuppressionFilter",
     "SuppressionWish",
     "UnsendableError",
+    "WebhookAttempt",
+    "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
     "WebhookVerificationError",

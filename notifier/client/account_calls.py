@@ -1,22 +1,98 @@
-"""The calls about whose key it is, addresses that are not mailed, and webhook endpoints."""
+"""The calls about keys, addresses that are not mailed, webhook endpoints, and who did what."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPMethod
 from typing import Unpack
 from uuid import UUID
 
+from notifier.client.account_reply import (
+    ApiKey,
+    AuditEntry,
+    Caller,
+    NewApiKey,
+    Replayed,
+    Suppression,
+    Team,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from notifier.client.call import Answer, Call, PageCall, page_of, segment
 from notifier.client.reading import decode, read
-from notifier.client.reply import Caller, Suppression, WebhookEndpoint
-from notifier.client.request import SuppressionFilter, SuppressionWish, body_of, query_of
+from notifier.client.request import (
+    AuditFilter,
+    KeyWish,
+    SuppressionFilter,
+    SuppressionWish,
+    body_of,
+    query_of,
+)
 
 _SUPPRESSIONS = "/v1/suppressions"
 _WEBHOOKS = "/v1/webhooks"
+_KEYS = "/v1/keys"
 
 
 def whoami() -> Call[Caller]:
     """Whose key this is, and what it may do."""
     return Call(method=HTTPMethod.GET, path="/v1/whoami", read=lambda answer: read(Caller, decode(answer.content)))
+
+
+def audit(**wanted: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
+    """What was done to your service's objects, newest first."""
+    return Call(
+        method=HTTPMethod.GET,
+        path="/v1/audit",
+        query=query_of(wanted),
+        read=lambda answer: page_of(AuditEntry, answer, "entries"),
+    )
+
+
+def keys(
+    *, limit: int | None = None, before: str | UUID | None = None, include_ended: bool | None = None
+) -> PageCall[ApiKey]:
+    """Your service's keys, newest first; with `include_ended` also those that were revoked or have expired."""
+    return Call(
+        method=HTTPMethod.GET,
+        path=_KEYS,
+        query=query_of({"limit": limit, "before": before, "include_ended": include_ended}),
+        read=lambda answer: page_of(ApiKey, answer, "keys"),
+    )
+
+
+def key(id_: str | UUID, /) -> Call[ApiKey]:
+    """One of them."""
+    return Call(method=HTTPMethod.GET, path=f"{_KEYS}/{segment(id_)}", read=_key)
+
+
+def create_key(**wish: Unpack[KeyWish]) -> Call[NewApiKey]:
+    """Make a key; it is in the answer, and can never be read again."""
+    return Call(method=HTTPMethod.POST, path=_KEYS, body=body_of(wish), read=_new_key)
+
+
+def rotate_key(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[NewApiKey]:
+    """Make a key like this one, which ends after the overlap (24 hours if you say nothing)."""
+    return Call(
+        method=HTTPMethod.POST,
+        path=f"{_KEYS}/{segment(id_)}/rotate",
+        body=body_of({"overlap_seconds": overlap_seconds}),
+        read=_new_key,
+    )
+
+
+def revoke_key(id_: str | UUID, /) -> Call[ApiKey]:
+    """End a key for good; twice is no error."""
+    return Call(method=HTTPMethod.DELETE, path=f"{_KEYS}/{segment(id_)}", read=_key)
+
+
+def set_team(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
+    """Say whom your team keys may mail, instead of whoever it was: addresses, and domains as `@example.org`."""
+    return Call(
+        method=HTTPMethod.PUT,
+        path="/v1/team-recipients",
+        body=body_of({"recipients": list(recipients)}),
+        read=lambda answer: read(Team, decode(answer.content)).recipients,
+    )
 
 
 def suppressions(**wanted: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
@@ -55,12 +131,11 @@ def lift(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:
     )
 
 
-def webhooks(*, limit: int | None = None, before: str | None = None) -> PageCall[WebhookEndpoint]:
-    """Your webhook endpoints."""
+def webhooks() -> PageCall[WebhookEndpoint]:
+    """Your webhook endpoints, oldest first."""
     return Call(
         method=HTTPMethod.GET,
         path=_WEBHOOKS,
-        query=query_of({"limit": limit, "before": before}),
         read=lambda answer: page_of(WebhookEndpoint, answer, "webhooks"),
     )
 
@@ -89,12 +164,13 @@ def update_webhook(
     url: str | None = None,
     events: Sequence[str] | None = None,
     description: str | None = None,
+    disabled: bool | None = None,
 ) -> Call[WebhookEndpoint]:
-    """Change an endpoint; what is not named stays as it is."""
+    """Change an endpoint; what is not named stays as it is. `disabled=False`: tell it again, whatever had failed."""
     return Call(
         method=HTTPMethod.PATCH,
         path=f"{_WEBHOOKS}/{segment(id_)}",
-        body=body_of({"url": url, "events": events, "description": description}),
+        body=body_of({"url": url, "events": events, "description": description, "disabled": disabled}),
         same_twice=True,
         read=_endpoint,
     )
@@ -103,6 +179,67 @@ def update_webhook(
 def delete_webhook(id_: str | UUID, /) -> Call[None]:
     """Tell an endpoint nothing more."""
     return Call(method=HTTPMethod.DELETE, path=f"{_WEBHOOKS}/{segment(id_)}", read=_nothing)
+
+
+def rotate_webhook_secret(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[WebhookEndpoint]:
+    """A new secret, which the answer has; the old one signs beside it for the overlap (a day if you say nothing)."""
+    return Call(
+        method=HTTPMethod.POST,
+        path=f"{_WEBHOOKS}/{segment(id_)}/rotate-secret",
+        body=body_of({"overlap_seconds": overlap_seconds}),
+        read=_endpoint,
+    )
+
+
+def test_webhook(id_: str | UUID, /) -> Call[WebhookDelivery]:
+    """Tell the endpoint the event `webhook.test`."""
+    return Call(method=HTTPMethod.POST, path=f"{_WEBHOOKS}/{segment(id_)}/test", read=_delivery)
+
+
+def webhook_deliveries(
+    id_: str | UUID, /, *, state: str | None = None, limit: int | None = None, before: str | UUID | None = None
+) -> PageCall[WebhookDelivery]:
+    """What an endpoint was told, or is to be told, newest first."""
+    return Call(
+        method=HTTPMethod.GET,
+        path=f"{_WEBHOOKS}/{segment(id_)}/deliveries",
+        query=query_of({"state": state, "limit": limit, "before": before}),
+        read=lambda answer: page_of(WebhookDelivery, answer, "deliveries"),
+    )
+
+
+def webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
+    """One of them: what was sent, and every try."""
+    path = f"{_WEBHOOKS}/{segment(id_)}/deliveries/{segment(delivery_id)}"
+    return Call(method=HTTPMethod.GET, path=path, read=_delivery)
+
+
+def replay_webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
+    """Tell the event again: the same octets under the same id, as a delivery of its own."""
+    path = f"{_WEBHOOKS}/{segment(id_)}/deliveries/{segment(delivery_id)}/replay"
+    return Call(method=HTTPMethod.POST, path=path, read=_delivery)
+
+
+def replay_failed_webhook_deliveries(id_: str | UUID, /, *, since: datetime) -> Call[Replayed]:
+    """Tell again what has failed since then, at most a thousand: while `more` is true, ask again."""
+    return Call(
+        method=HTTPMethod.POST,
+        path=f"{_WEBHOOKS}/{segment(id_)}/replay",
+        body=body_of({"since": since}),
+        read=lambda answer: read(Replayed, decode(answer.content)),
+    )
+
+
+def _key(answer: Answer) -> ApiKey:
+    return read(ApiKey, decode(answer.content))
+
+
+def _new_key(answer: Answer) -> NewApiKey:
+    return read(NewApiKey, decode(answer.content))
+
+
+def _delivery(answer: Answer) -> WebhookDelivery:
+    return read(WebhookDelivery, decode(answer.content))
 
 
 def _suppression(answer: Answer) -> Suppression:

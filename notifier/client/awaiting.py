@@ -5,6 +5,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -14,7 +15,8 @@ from notifier.client import account_calls, notification_calls
 from notifier.client.call import Answer, Call, Lost, PageCall, following
 from notifier.client.configuration import Configuration, timeouts
 from notifier.client.exchange import answer_of, lost_by, presented
-from notifier.client.tries import Done, RetryPolicy, Tries
+from notifier.client.stream import SILENCE_SECONDS, Events
+from notifier.client.tries import Again, Done, RetryPolicy, Tries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +68,15 @@ class _Part(AsyncPerformer):
         return await self._client.perform(call)
 
 
+def _followed(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNotifier", P], AsyncIterator[T]]:
+    """The method that iterates over what a stream tells."""
+
+    def method(self: "AsyncNotifier", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self.follow(build(*args, **kwargs))
+
+    return presented(method, build)
+
+
 class AsyncSuppressions(_Part):
     """Addresses that are not mailed."""
 
@@ -83,6 +94,23 @@ class AsyncWebhooks(_Part):
     create = _answered(account_calls.create_webhook)
     update = _answered(account_calls.update_webhook)
     delete = _answered(account_calls.delete_webhook)
+    rotate_secret = _answered(account_calls.rotate_webhook_secret)
+    test = _answered(account_calls.test_webhook)
+    deliveries = _walked(account_calls.webhook_deliveries)
+    delivery = _answered(account_calls.webhook_delivery)
+    replay = _answered(account_calls.replay_webhook_delivery)
+    replay_failed = _answered(account_calls.replay_failed_webhook_deliveries)
+
+
+class AsyncKeys(_Part):
+    """Your service's API keys."""
+
+    list = _walked(account_calls.keys)
+    get = _answered(account_calls.key)
+    create = _answered(account_calls.create_key)
+    rotate = _answered(account_calls.rotate_key)
+    revoke = _answered(account_calls.revoke_key)
+    set_team = _answered(account_calls.set_team)
 
 
 class AsyncNotifier(AsyncPerformer):
@@ -104,6 +132,7 @@ class AsyncNotifier(AsyncPerformer):
         )
         self.suppressions = AsyncSuppressions(self)
         self.webhooks = AsyncWebhooks(self)
+        self.keys = AsyncKeys(self)
 
     send = _answered(notification_calls.send)
     send_batch = _answered(notification_calls.send_batch)
@@ -113,14 +142,17 @@ class AsyncNotifier(AsyncPerformer):
     page = _answered(notification_calls.page)
     events = _answered(notification_calls.events)
     content = _answered(notification_calls.content)
+    eml = _answered(notification_calls.eml)
     explain = _answered(notification_calls.explain)
     update = _answered(notification_calls.update)
     cancel = _answered(notification_calls.cancel)
     retry = _answered(notification_calls.retry)
     resolve = _answered(notification_calls.resolve)
     batch = _answered(notification_calls.batch)
+    watch_batch = _followed(notification_calls.watch_batch)
     cancel_batch = _answered(notification_calls.cancel_batch)
     whoami = _answered(account_calls.whoami)
+    audit = _walked(account_calls.audit)
 
     async def perform(self, call: Call[T]) -> T:
         """What the API answers in the end, after as many tries as the policy allows."""
@@ -131,6 +163,29 @@ class AsyncNotifier(AsyncPerformer):
             if isinstance(verdict, Done):
                 return verdict.value
             await asyncio.sleep(verdict.seconds)
+
+    async def follow(self, call: Call[T]) -> AsyncIterator[T]:
+        """What a stream tells, until it ends. `ConnectionFailedError` if it breaks: what it told before stands."""
+        tries = Tries(call=call, policy=self._configuration.retries, started=time.monotonic())
+        events, told = Events(), False
+        while True:
+            try:
+                async with self._http.stream(
+                    call.method, call.path, headers=call.headers, timeout=timeouts(SILENCE_SECONDS)
+                ) as response:
+                    if response.is_success:
+                        async for line in response.aiter_lines():
+                            if (event := events.take(line)) is not None:
+                                told = True
+                                yield call.read(event)
+                        return
+                    await response.aread()
+                    outcome: Answer | Lost = answer_of(response)
+            except httpx2.RequestError as error:
+                outcome = replace(lost_by(error), hopeless=told)
+            verdict = tries.judge(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
+            if isinstance(verdict, Again):
+                await asyncio.sleep(verdict.seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -56,6 +56,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
+    accept: str | None = None  # the type of the answer; None: JSON
     same_twice: bool = False  # True: done twice it is as if done once, though the method alone does not say so
     unfinished: Callable[[T], bool] = _finished  # True for a value for which it is worth asking again
 
@@ -69,7 +70,8 @@ class Call(Generic[T]):
         """What this call adds to the headers of all."""
         kind = {} if self.body is None else {"Content-Type": "application/json"}
         key = {} if self.idempotency_key is None else {"Idempotency-Key": self.idempotency_key}
-        return kind | key
+        accept = {} if self.accept is None else {"Accept": f"{self.accept}, application/problem+json"}
+        return kind | key | accept
 
 
 PageCall = Call[Page[T]]

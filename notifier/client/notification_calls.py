@@ -126,6 +126,17 @@ def content(id_: str | UUID, /) -> Call[Content]:
     )
 
 
+def eml(id_: str | UUID, /) -> Call[bytes]:
+    """The mail itself as the octets that leave (RFC 5322)."""
+    return Call(
+        method=HTTPMethod.GET,
+        path=f"{_ROOT}/{segment(id_)}/content",
+        query={"format": "eml"},
+        accept="message/rfc822",
+        read=lambda answer: answer.content,
+    )
+
+
 def explain(id_: str | UUID, /) -> Call[Explanation]:
     """Why a notification stands where it stands, and what comes next."""
     return Call(
@@ -166,6 +177,16 @@ def batch(id_: str | UUID, /) -> Call[Batch]:
     return Call(
         method=HTTPMethod.GET,
         path=f"{_BATCHES}/{segment(id_)}",
+        read=lambda answer: read(Batch, decode(answer.content)),
+    )
+
+
+def watch_batch(id_: str | UUID, /) -> Call[Batch]:
+    """How a batch goes on: as it stands now, and each change, until all has ended or ten minutes are over."""
+    return Call(
+        method=HTTPMethod.GET,
+        path=f"{_BATCHES}/{segment(id_)}/progress",
+        accept="text/event-stream",
         read=lambda answer: read(Batch, decode(answer.content)),
     )
 

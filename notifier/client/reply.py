@@ -233,41 +233,6 @@ class Batch(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caller(Reply):
-    """Whose key this is; `raw` has what the API says of it."""
-
-    scopes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suppression(Reply):
-    """An address that is not mailed, and why."""
-
-    id: str
-    address: str
-    owner: str | None = None  # service: yours; instance: only the operator can lift it
-    scope: str | None = None  # all, or marketing
-    reason: str | None = None
-    detail: str | None = None
-    created_by: str | None = None
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebhookEndpoint(Reply):
-    """A URL of yours that is told about your notifications."""
-
-    id: str
-    url: str
-    events: tuple[str, ...] = ()  # empty: all
-    description: str | None = None
-    secret: str | None = field(default=None, repr=False)  # told once, when it is made
-    created_at: datetime | None = None
-    disabled_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
     """Some of many, newest first."""
 

@@ -19,6 +19,7 @@ Priority = Literal["high", "normal", "bulk"]
 OnError = Literal["reject_all", "skip_invalid"]
 Resolution = Literal["sent", "failed", "resend"]
 Scope = Literal["all", "marketing"]
+KeyKind = Literal["live", "team", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,26 @@ class SuppressionFilter(TypedDict, total=False):
     scope: Scope | None
     reason: str | None
     include_expired: bool
+
+
+class KeyWish(TypedDict, total=False):
+    """What a new key shall be."""
+
+    name: Required[str]
+    kind: KeyKind
+    scopes: Sequence[str]
+    expires_at: datetime | None
+    rate_per_minute: int | None
+
+
+class AuditFilter(TypedDict, total=False):
+    """Which deeds, and which page of them."""
+
+    limit: int  # how many on a page
+    before: str | UUID | None  # the `next` of the page before
+    object_kind: str | None
+    object_id: str | UUID | None
+    actor: str | None
 
 
 def query_of(fields: Mapping[str, Any]) -> dict[str, str]:

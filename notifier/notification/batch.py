@@ -33,6 +33,7 @@ class BatchView:
     created_at: datetime
     size: int  # how many notifications the request asked for
     statuses: dict[Status, int]  # of those that were written, copies left out
+    closed: int = 0  # of those that are unknown: nobody looked in time, and nothing is waited for
 
     @property
     def accepted(self) -> int:
@@ -42,7 +43,7 @@ class BatchView:
     @property
     def ended(self) -> int:
         """How many are not waited for any more."""
-        return sum(number for status, number in self.statuses.items() if status not in WAITING)
+        return sum(number for status, number in self.statuses.items() if status not in WAITING) + self.closed
 
     @property
     def progress(self) -> int:
@@ -56,13 +57,14 @@ async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> Batc
     found = (await connection.execute(wanted)).mappings().one_or_none()
     if found is None:
         raise NotFoundError("there is no such batch")
-    counted = (
-        select(_notification.status, func.count())
-        .where(_notification.batch_id == id_, _notification.parent_id.is_(None))
-        .group_by(_notification.status)
-    )
+    own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
+    counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
     statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    return BatchView(**found, statuses=statuses)
+    if Status.UNKNOWN not in statuses:
+        return BatchView(**found, statuses=statuses)
+    unknown = select(_notification.id).where(*own, _notification.status == Status.UNKNOWN)
+    ids = (await connection.execute(unknown)).scalars().all()
+    return BatchView(**found, statuses=statuses, closed=len(ids) - len(await store.due(connection, ids)))
 
 
 _WAITING = select(_notification.id).where(

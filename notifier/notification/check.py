@@ -58,6 +58,15 @@ class Times:
     expires_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckedCopy:
+    """Somebody else who gets the mail."""
+
+    role: Role
+    address: str  # normalised
+    pointer: str  # where the request names it
+
+
 async def version_of(shelf: Shelf, wanted: Wanted, faults: list[Fault]) -> Published | None:
     """The version to pin: the current one, or the one asked for."""
     if wanted.template is None:
@@ -88,22 +97,23 @@ def address_of(text: str | None, pointer: str, faults: list[Fault]) -> str | Non
     return None
 
 
-def copies_of(wanted: Wanted, recipient: str | None, faults: list[Fault]) -> list[tuple[Role, str]]:
+def copies_of(wanted: Wanted, recipient: str | None, faults: list[Fault]) -> list[CheckedCopy]:
     """Who else gets the mail, normalised, in the order in which they were named; nobody gets it twice."""
     named = [(role, index, text) for role in (Role.CC, Role.BCC) for index, text in enumerate(getattr(wanted, role))]
     if len(named) > MOST_COPIES:
         faults.append(Fault("/cc", "too_many", f"cc and bcc have at most {MOST_COPIES} addresses together"))
         return []
-    found: list[tuple[Role, str]] = []
+    found: list[CheckedCopy] = []
     seen = {address.key(recipient)} if recipient else set()
     for role, index, text in named:
-        one = address_of(text, f"/{role}/{index}", faults)
+        pointer = f"/{role}/{index}"
+        one = address_of(text, pointer, faults)
         if one is None:
             continue
         if address.key(one) in seen:
-            faults.append(Fault(f"/{role}/{index}", "duplicate_recipient", "this address gets the mail already"))
+            faults.append(Fault(pointer, "duplicate_recipient", "this address gets the mail already"))
         seen.add(address.key(one))
-        found.append((role, one))
+        found.append(CheckedCopy(role=role, address=one, pointer=pointer))
     return found
 
 

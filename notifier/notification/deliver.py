@@ -166,11 +166,11 @@ class Deliverer:
         if delivery.suppressed_because is not None:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
+        if simulator.simulates(delivery):
+            return None  # it reaches nobody, allowed or not
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
-        if simulator.simulates(delivery):
-            return None
         obstacle = self.circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 

@@ -46,7 +46,7 @@ def consequences(source: str, status: Status) -> str:
     return f""",
 listed AS ({index}),
 telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
-told AS ({publish.events_from("telling")} RETURNING id, service_id, at),
+told AS ({publish.events_from("telling", sqlite=False)} RETURNING id, service_id, at),
 to_be_told AS ({publish.entries_from("told")})"""
 
 
@@ -73,4 +73,8 @@ def follow_sqlite(status: Status) -> tuple[TextClause, ...]:
         if status in FOUND_BY_STATUS
         else f"{r} DELETE FROM status_index WHERE notification_id IN (SELECT id FROM r)"
     )
-    return text(index), text(f"{r} {publish.events_from(telling)}"), text(f"{r} {publish.entries_from(told)}")
+    return (
+        text(index),
+        text(f"{r} {publish.events_from(telling, sqlite=True)}"),
+        text(f"{r} {publish.entries_from(told)}"),
+    )

@@ -1,30 +1,38 @@
-"""A page of a service's notifications, by whatever is asked for: each filter has an index in the order of the pages.
+"""A page of a service's notifications, by whatever is asked for: it walks one index, in the order of the pages.
 
-The id is the cursor: it begins with the time at which it was made.
+The id is the cursor: it begins with the time at which it was made. No page looks at more than `LOOK` rows, so that no
+combination of filters takes long; what it has not come to is behind the cursor.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Select, select
+from sqlalchemy import Column, ColumnElement, Select, bindparam, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
-from notifier.db.tables import Notification, NotificationTag, StatusIndex, Template, columns
+from notifier.db.tables import Notification, NotificationTag, OutboxEntry, StatusIndex, Template, columns
 from notifier.ids import first_id_of
 from notifier.notification.find import NotificationView, views
-from notifier.states import FOUND_BY_STATUS, Status
+from notifier.states import FOUND_BY_STATUS, EntryKind, Status
+
+LOOK = 2_000
+"""Rows that one page looks at, at most."""
 
 MOST_SKEW = timedelta(hours=2)
 """Ids are made by the clocks of hosts, times by that of the database; so far apart they may be."""
 
-NO_TEMPLATE = UUID(int=0)
-"""Of a slug that nobody has published."""
+_FIRST_DAY, _LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing was made before or will be after; at the ends of the calendar there is no two hours more."""
+
+NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+"""Below and above all ids; the first is also that of a slug that nobody has published."""
 
 _notification, _template = columns(Notification), columns(Template)
-_listed, _tagged = columns(StatusIndex), columns(NotificationTag)
+_listed, _tagged, _entry = columns(StatusIndex), columns(NotificationTag), columns(OutboxEntry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,60 +50,136 @@ class Filter:
     copies: bool = False  # list them too
 
 
-async def page(
-    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int, now: datetime
-) -> list[NotificationView]:
-    """A service's newest notifications older than `before` that pass the filter, without their attempts."""
-    statement, id_ = _driving(service_id, wanted)
-    statement = statement.where(_notification.service_id == service_id)
-    for column, value in await _equal(connection, wanted):
-        statement = statement.where(column == value)
-    if wanted.scheduled is not None:
-        ahead = _notification.send_at > now
-        statement = statement.where(ahead if wanted.scheduled else ~ahead)
-    if not wanted.copies:
-        statement = statement.where(_notification.parent_id.is_(None))
-    statement = _between(statement, id_, wanted)
-    if before is not None:
-        statement = statement.where(id_ < before)
-    found = list((await connection.execute(statement.order_by(id_.desc()).limit(limit))).scalars())
-    return await views(connection, found)
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Which part of what is found."""
+
+    limit: int
+    before: UUID | None = None  # where the page before ended
+    look: int = LOOK  # rows that are looked at, at most
 
 
-def _driving(service_id: UUID, wanted: Filter) -> tuple[Select[Any], Column[Any]]:
-    """From the table with the fewest rows to read: by tag, by a status that few have, or by the rest."""
-    if wanted.tag is not None:
-        joined = select(_tagged.notification_id).join(Notification, _notification.id == _tagged.notification_id)
-        return joined.where(_tagged.service_id == service_id, _tagged.tag == wanted.tag), _tagged.notification_id
-    if wanted.status in FOUND_BY_STATUS and wanted.batch_id is None:
-        joined = select(_listed.notification_id).join(Notification, _notification.id == _listed.notification_id)
-        return joined.where(_listed.service_id == service_id, _listed.status == wanted.status), _listed.notification_id
-    return select(_notification.id), _notification.id
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of what was looked for, newest first; not always as many as were asked for."""
+
+    views: list[NotificationView]
+    next: UUID | None  # where to go on; None: there is no more
 
 
-async def _equal(connection: AsyncConnection, wanted: Filter) -> list[tuple[Column[Any], Any]]:
-    """Which columns must have which values."""
-    found: list[tuple[Column[Any], Any]] = []
-    if wanted.status is not None:
-        found.append((_notification.status, wanted.status))
-    if wanted.to is not None:
-        found.append((_notification.address_key, address.key(wanted.to)))
-    if wanted.batch_id is not None:
-        found.append((_notification.batch_id, wanted.batch_id))
-    if wanted.template is not None:
-        by_slug = select(_template.id).where(_template.slug == wanted.template)
-        found.append(
-            (_notification.template_id, (await connection.execute(by_slug)).scalar_one_or_none() or UUID(int=0))
-        )
-    return found
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    """An index of the notifications that have some values in common, by their ids."""
+
+    shared: Sequence[tuple[Column[Any], Any]]
+    id: Column[Any]
+    words: Sequence[ColumnElement[bool]] = field(default_factory=list)  # of the index, if it is a partial one
+
+    def rows(self, first: UUID, end: UUID) -> Select[Any]:
+        """Newest first, from an id on until before another one.
+
+        Told as one row compared with another, because only this index can do that. Of `service_id = …` and an order by
+        the id the planner may make a walk through everybody's notifications.
+        """
+        names = [column for column, _ in self.shared] + [self.id]
+        bounds = []
+        for id_ in (first, end):
+            values = [*self.shared, (self.id, id_)]
+            bounds.append(tuple_(*(bindparam(None, value, type_=column.type, unique=True) for column, value in values)))
+        labelled = [column.label(f"c{number}") for number, column in enumerate(names)]
+        found = select(*labelled).where(tuple_(*names) >= bounds[0], tuple_(*names) < bounds[1], *self.words)
+        return found.order_by(*(column.desc() for column in names))
 
 
-def _between(statement: Select[Any], id_: Column[Any], wanted: Filter) -> Select[Any]:
-    """The exact times; and the ids that may have been made then, by which they are found."""
+async def page(connection: AsyncConnection, service_id: UUID, wanted: Filter, which: Slice, *, now: datetime) -> Page:
+    """A service's notifications that pass the filter, newest first, without their attempts."""
+    wanted = replace(wanted, created_after=_day(wanted.created_after), created_before=_day(wanted.created_before))
+    template_id = await _template_id(connection, wanted.template)
+    first, end = _bounds(wanted, which.before)
+    looked_at = _walk(service_id, wanted, template_id).rows(first, end).limit(which.look)
+    candidate = looked_at.subquery("w")
+    *_, id_ = candidate.c
+    # A subquery that gives a value is asked row by row, in the order of the walk; EXISTS might be made a join.
+    passes = select(literal(1)).where(_notification.id == id_, *_conditions(service_id, wanted, template_id, now))
+    statement = select(id_).where(passes.correlate(candidate).scalar_subquery() == 1)
+    statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(which.limit + 1)
+    ids = list((await connection.execute(statement)).scalars())
+    if len(ids) > which.limit:
+        page_ = ids[: which.limit]
+        return Page(views=await views(connection, page_), next=page_[-1])
+    last = (await connection.execute(looked_at.limit(1).offset(which.look - 1))).first()
+    return Page(views=await views(connection, ids), next=last[-1] if last else None)
+
+
+async def _template_id(connection: AsyncConnection, slug: str | None) -> UUID | None:
+    if slug is None:
+        return None
+    found = await connection.execute(select(_template.id).where(_template.slug == slug))
+    return found.scalar_one_or_none() or NO_ID
+
+
+def _day(time: datetime | None) -> datetime | None:
+    return time and min(max(time, _FIRST_DAY), _LAST_DAY)
+
+
+def _bounds(wanted: Filter, before: UUID | None) -> tuple[UUID, UUID]:
+    """The first id that may be wanted, and the one at which to stop."""
+    first, end = NO_ID, before or LAST_ID
     if wanted.created_after is not None:
         first = first_id_of(wanted.created_after - MOST_SKEW)
-        statement = statement.where(id_ >= first, _notification.created_at >= wanted.created_after)
     if wanted.created_before is not None:
-        first = first_id_of(wanted.created_before + MOST_SKEW)
-        statement = statement.where(id_ < first, _notification.created_at < wanted.created_before)
-    return statement
+        end = min(end, first_id_of(wanted.created_before + MOST_SKEW))
+    return first, end
+
+
+def _walk(service_id: UUID, wanted: Filter, template_id: UUID | None) -> _Walk:
+    """Through what is likely to be the fewest."""
+    n, own = _notification, (_notification.service_id, service_id)
+    if wanted.batch_id is not None:
+        return _Walk(shared=[(n.batch_id, wanted.batch_id)], id=n.id, words=[n.batch_id.is_not(None)])
+    if wanted.to is not None:
+        return _Walk(shared=[own, (n.address_key, address.key(wanted.to))], id=n.id)
+    if wanted.status is not None and wanted.status is not Status.SENT:
+        return _walk_of_status(service_id, wanted.status)
+    if wanted.tag is not None:
+        return _Walk(shared=[(_tagged.service_id, service_id), (_tagged.tag, wanted.tag)], id=_tagged.notification_id)
+    if template_id is not None:
+        return _Walk(shared=[own, (n.template_id, template_id)], id=n.id)
+    return _Walk(shared=[own], id=n.id)
+
+
+def _walk_of_status(service_id: UUID, status: Status) -> _Walk:
+    """Any but `sent`, which is most of them."""
+    if status in FOUND_BY_STATUS:
+        return _Walk(shared=[(_listed.service_id, service_id), (_listed.status, status)], id=_listed.notification_id)
+    words = [
+        _entry.kind == literal(EntryKind.EMAIL, literal_execute=True),
+        _entry.attempts == literal(0, literal_execute=True),
+    ]
+    return _Walk(shared=[(_entry.service_id, service_id)], id=_entry.subject_id, words=words)
+
+
+def _conditions(service_id: UUID, wanted: Filter, template_id: UUID | None, now: datetime) -> list[ColumnElement[bool]]:
+    """All that a notification must be."""
+    n = _notification
+    found: list[ColumnElement[bool]] = [n.service_id == service_id]
+    if wanted.status is not None:
+        found.append(n.status == wanted.status)
+    if wanted.scheduled is not None:
+        found.append(n.send_at > now if wanted.scheduled else n.send_at <= now)
+    if wanted.to is not None:
+        found.append(n.address_key == address.key(wanted.to))
+    if template_id is not None:
+        found.append(n.template_id == template_id)
+    if wanted.tag is not None:
+        tagged = select(literal(1)).where(_tagged.service_id == service_id, _tagged.tag == wanted.tag)
+        found.append(tagged.where(_tagged.notification_id == n.id).correlate(Notification).scalar_subquery() == 1)
+    if wanted.batch_id is not None:
+        found.append(n.batch_id == wanted.batch_id)
+    if wanted.created_after is not None:
+        found.append(n.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        found.append(n.created_at < wanted.created_before)
+    if not wanted.copies:
+        found.append(n.parent_id.is_(None))
+    return found

@@ -100,7 +100,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         f"{_INTO_TAGS} SELECT DISTINCT d.service_id, t.value, d.id {here}, json_each(d.tags) AS t",
         f"WITH entry AS ({entry}) {statements.enqueue_from('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
-        publish.events_from(telling),
+        publish.events_from(telling, sqlite=True),
         publish.entries_from(told),
     )
 

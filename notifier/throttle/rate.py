@@ -26,28 +26,40 @@ class RateLimitedError(NotifierError):
 class Bucket:
     """Full at first, filled again within a minute. Times are monotonic seconds."""
 
-    __slots__ = ("_at", "_level", "name", "quota")
+    __slots__ = ("_after_many", "_at", "_level", "name", "quota")
 
     def __init__(self, name: str, quota: int, now: float) -> None:
         self.name = name  # as the header fields call it
         self.quota = quota
         self._level = float(quota)
         self._at = now
+        self._after_many = False  # the last to be let in were many
 
     def wait_for(self, count: int, now: float) -> float:
         """Seconds until so many may be taken; 0 now.
 
-        What is larger than the bucket may be taken when it is full, and is paid back afterwards: a batch that could
-        never be taken would be refused for ever.
+        Many may be taken while nothing is owed, and are paid back before anything else is let in. If they had to find
+        enough for all of them, steady single requests, which leave none, would keep them out for ever. Many after many
+        wait like a single one, or those would never find any.
         """
-        self._level = min(float(self.quota), self._level + (now - self._at) * self.quota / MINUTE)
-        self._at = now
-        missing = min(count, self.quota) - self._level
+        self._fill(now)
+        needed = 0 if count > 1 and not self._after_many else min(count, 1)
+        missing = needed - self._level
         return missing * MINUTE / self.quota if missing > 0 else 0.0
 
     def take(self, count: int) -> None:
         """Take them; `wait_for` said that one may."""
         self._level -= count
+        self._after_many = count > 1
+
+    def is_full(self, now: float) -> bool:
+        """True if a new one would say the same."""
+        self._fill(now)
+        return self._level >= self.quota
+
+    def _fill(self, now: float) -> None:
+        self._level = min(float(self.quota), self._level + (now - self._at) * self.quota / MINUTE)
+        self._at = now
 
     def remaining(self) -> int:
         """How many are left."""
@@ -79,6 +91,7 @@ class Rates:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[tuple[str, UUID], Bucket] = {}
+        self._next_look = clock.monotonic() + MINUTE  # for those that are full again
 
     def take(self, count: int, *limits: Limit) -> Standing:
         """Count so many in each bucket. Raises `RateLimitedError`.
@@ -86,6 +99,9 @@ class Rates:
         Each bucket has room or nothing is taken from any.
         """
         now = self._clock.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + MINUTE
+            self._buckets = {whose: one for whose, one in self._buckets.items() if not one.is_full(now)}
         standing = [self._bucket(name, owner, quota, now) for name, owner, quota in limits if quota]
         for bucket in standing:
             if (wait := bucket.wait_for(count, now)) > 0:
@@ -93,6 +109,11 @@ class Rates:
         for bucket in standing:
             bucket.take(count)
         return standing
+
+    @property
+    def remembered(self) -> int:
+        """How many buckets are remembered: those of the last minutes, whoever has called before."""
+        return len(self._buckets)
 
     def _bucket(self, name: str, owner: UUID, quota: int, now: float) -> Bucket:
         bucket = self._buckets.get((name, owner))

@@ -37,9 +37,23 @@ class Replayed:
     more: bool  # there are others: ask again
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeliveryView:
+    """A delivery in a list."""
+
+    id: UUID
+    event_id: UUID
+    type: str
+    state: DeliveryState
+    tries: int
+    created_at: datetime
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+
+
 async def page(
     connection: AsyncConnection, endpoint_id: UUID, *, state: DeliveryState | None, before: UUID | None, limit: int
-) -> list[dict[str, Any]]:
+) -> list[DeliveryView]:
     """Deliveries of an endpoint, newest first."""
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
     if state is not None:
@@ -47,7 +61,8 @@ async def page(
     if before is not None:
         statement = statement.where(_delivery.id < before)
     found = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
-    return await _shown(connection, found)
+    names = DeliveryView.__dataclass_fields__
+    return [DeliveryView(**{name: row[name] for name in names}) for row in await _shown(connection, found)]
 
 
 async def one(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:

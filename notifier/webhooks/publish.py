@@ -7,16 +7,22 @@ finds the endpoints.
 from notifier.outbox import statements
 from notifier.states import EntryKind, Priority
 
-# Both take a source with the columns event_id, service_id, notification_id, sequence, type, reason, detail and at.
-_HEARD = """EXISTS (
-    SELECT 1 FROM webhook_endpoint AS h WHERE h.service_id = m.service_id AND h.disabled_at IS NULL)"""
+# An empty list wants everything.
+_WANTED_POSTGRES = "h.events = '[]' OR h.events @> to_jsonb(CAST(m.type AS text))"
+_WANTED_SQLITE = "h.events = '[]' OR m.type IN (SELECT value FROM json_each(h.events))"
 
 
-def events_from(source: str) -> str:
-    """The text of an INSERT of events that somebody wants to hear of, the same on both databases."""
+def events_from(source: str, *, sqlite: bool) -> str:
+    """The text of an INSERT of events that somebody wants to hear of.
+
+    `source` has the columns event_id, service_id, notification_id, sequence, type, reason, detail and at.
+    """
+    wanted = _WANTED_SQLITE if sqlite else _WANTED_POSTGRES
     return f"""INSERT INTO webhook_event (id, service_id, notification_id, sequence, type, reason, detail, at)
   SELECT event_id, service_id, notification_id, sequence, type, reason, detail, at FROM {source} AS m
-  WHERE {_HEARD}"""  # noqa: S608 - words of our own
+  WHERE EXISTS (
+    SELECT 1 FROM webhook_endpoint AS h
+    WHERE h.service_id = m.service_id AND h.disabled_at IS NULL AND ({wanted}))"""  # noqa: S608 - words of our own
 
 
 def entries_from(source: str) -> str:

@@ -23,14 +23,15 @@ SHOWN = {
         "under an old snapshot",
         "come and go",
     ),
+    "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
 }
 
 
-@pytest.mark.parametrize("parts", [("submit", "drain", "latency"), ("idle", "growth")], ids=" ".join)
+@pytest.mark.parametrize("parts", [("submit", "drain", "latency"), ("idle", "growth", "search")], ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
     kept = tmp_path / "results.json"
-    command = [sys.executable, "-m", "bench", "--quick", "--json", str(kept), "--only", *parts]
+    command = [sys.executable, "-m", "bench", "--quick", "--search-rows", "2000", "--json", str(kept), "--only", *parts]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False, env=ENV)
     assert ran.returncode == 0, ran.stderr
     for words in (words for part in parts for words in SHOWN[part]):

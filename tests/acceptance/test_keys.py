@@ -15,11 +15,29 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     wrong = process.run("services", "create", "x", "--team-recipient", "bob", env=env, check=False)
     assert wrong.returncode == 2
 
-    def rows(*words: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(process.run("keys", *words, "--json", env=env).stdout)
+    def rows(*words: str, group: str = "keys") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(process.run(group, *words, "--json", env=env).stdout)
         return found
 
-    (made,) = rows("create", "--service", "shop", "--kind", "test", "--name", "app", "--expires-in", "90d")
+    changed = rows("update", "shop", "--team-recipient", "Ada@x.org", "--rate-per-minute", "60", group="services")
+    assert (changed[0]["team_recipients"], changed[0]["rate_per_minute"]) == ("ada@x.org", "60")
+    assert rows("list", group="services") == changed
+    assert process.run("services", "update", "shop", env=env, check=False).returncode == 2
+
+    (made,) = rows(
+        "create",
+        "--service",
+        "shop",
+        "--kind",
+        "test",
+        "--name",
+        "app",
+        "--expires-in",
+        "90d",
+        "--rate-per-minute",
+        "7",
+    )
+    assert made["rate_per_minute"] == "7"
     assert made["key"].startswith("ntf_test_")
     (new,) = rows("rotate", made["prefix"])
     assert (new["name"], new["kind"], new["scopes"]) == (made["name"], made["kind"], made["scopes"])

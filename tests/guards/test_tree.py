@@ -67,7 +67,7 @@ def test_queue_sql_stands_in_one_file() -> None:
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/backlog_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
-    lookers = {"notifier/notification/find.py", "notifier/notification/explain.py"}
+    lookers = {f"notifier/notification/{name}.py" for name in ("find", "explain", "search")}
     others = {"notifier/db/tables/__init__.py", "notifier/outbox/store.py"} | lookers
     assert users == allowed | others
 

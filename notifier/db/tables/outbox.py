@@ -14,6 +14,7 @@ _OPEN = text("state = 'ready' AND lost < 2")
 _LEASED = text("state = 'leased'")
 _HELD = text("state = 'held'")
 _SUSPECT = text("state = 'ready' AND lost >= 2")
+_UNTRIED = text("kind = 'email' AND attempts = 0")
 
 
 class OutboxEntry(Table, table=True):
@@ -32,6 +33,13 @@ class OutboxEntry(Table, table=True):
         Index("ix_outbox_entry_suspect", "due_at", postgresql_where=_SUSPECT, sqlite_where=_SUSPECT),
         Index("ix_outbox_entry_held", "due_at", postgresql_where=_HELD, sqlite_where=_HELD),
         Index("ix_outbox_entry_subject_id", "subject_id"),
+        # By which the notifications are found that are `queued`: of all others with an entry something was tried.
+        Index(
+            "ix_outbox_entry_untried",
+            *("service_id", "subject_id"),
+            postgresql_where=_UNTRIED,
+            sqlite_where=_UNTRIED,
+        ),
         {
             "postgresql_with": {
                 "fillfactor": 70,

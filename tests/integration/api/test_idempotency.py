@@ -165,6 +165,17 @@ async def test_a_key_belongs_to_its_service(installation: Installation, parts: w
     assert await written() == (2, 2, 2)
 
 
+async def test_a_key_in_a_batch_belongs_to_its_service(installation: Installation, parts: wiring.Base) -> None:
+    """A batch looks its keys up before it writes, and finds nobody else's."""
+    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+        first = (await _post(shop)).json()["id"]
+        items = [WELCOME | {"idempotency_key": KEY["Idempotency-Key"]}]
+        reply = await other.post("/v1/notifications/batch", json={"notifications": items})
+    (result,) = reply.json()["results"]
+    assert result["replayed"] is False
+    assert result["id"] != first
+
+
 async def test_without_a_key_every_request_is_new(client: httpx2.AsyncClient, written: Written) -> None:
     """Nothing is guessed from equal bodies."""
     replies = await asyncio.gather(*(_post(client, key={}) for _ in range(5)))

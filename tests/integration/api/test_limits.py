@@ -51,15 +51,15 @@ async def test_who_waits_as_told_is_let_in(
 
 
 async def test_a_batch_counts_what_is_in_it(installation: Installation, written: Written) -> None:
-    """Three of five are taken by the first batch, the second does not fit, a single one does."""
+    """Three of five are taken by the first batch, the second owes one, and until that is paid nothing is let in."""
     limited = _limited(installation, 5)
     async with limited.base() as parts, limited.client(parts) as client:
-        first = await client.post("/v1/notifications/batch", json=BATCH)
-        second = await client.post("/v1/notifications/batch", json=BATCH)
+        first, second, third = [await client.post("/v1/notifications/batch", json=BATCH) for _ in range(3)]
         single = await client.post("/v1/notifications", json=WELCOME)
-    assert (first.status_code, single.status_code) == (202, 202)
-    assert outcome(second) == (429, "rate_limited")
-    assert await written() == (4, 4, 4)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert [outcome(reply) for reply in (third, single)] == [(429, "rate_limited")] * 2
+    assert int(single.headers["retry-after"]) in range(10, 25)
+    assert await written() == (6, 6, 6)
 
 
 async def test_a_batch_larger_than_the_bucket_is_not_refused_for_ever(installation: Installation) -> None:

@@ -160,6 +160,9 @@ async def test_mode_allow_takes_its_list_only(installation: Installation, writte
             reply = await client.post("/v1/notifications", json=_except_for(to=to))
             assert faults(reply) == {("/to", "recipient_not_allowed")}, to
             assert "NOTIFIER_RECIPIENTS__" in reply.json()["detail"]
+        copies = {"to": "ada@example.com", "cc": ["x@ok.example", "bob@example.com"], "bcc": ["eve@example.com"]}
+        refused = faults(await client.post("/v1/notifications", json=_except_for(**copies)))
+        assert refused == {("/cc/1", "recipient_not_allowed"), ("/bcc/0", "recipient_not_allowed")}
         assert await written() == NOTHING
         for to in ("ada@example.com", "ADA@EXAMPLE.COM", "bob@ok.example"):
             assert (await client.post("/v1/notifications", json=_except_for(to=to))).status_code == 202

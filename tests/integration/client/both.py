@@ -16,7 +16,7 @@ class Client:
     def __init__(self, inner: Notifier | AsyncNotifier) -> None:
         self.inner = inner
 
-    async def __call__(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    async def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; `suppressions.list` is one of a part."""
         method: Any = self.inner
         for part in name.split("."):

@@ -262,3 +262,22 @@ async def test_parts_of_the_client(connect: Connect) -> None:
         assert [one.id for one in await client("webhooks.list")] == [ID]
         await client.close()
     assert len(server.requests) == 6
+
+
+def _stream_that_breaks(handler: Any) -> None:
+    """One event of a batch, and then nothing where more was promised."""
+    event = b'data: {"id": "' + ID.encode() + b'", "ended": 1}\n\ndata: {"id'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 500\r\n\r\n"
+    handler.wfile.write(head + event)
+    handler.close_connection = True
+
+
+async def test_a_stream_that_breaks(connect: Connect) -> None:
+    """It is asked for again only while it has told nothing: what was told would be told twice."""
+    with Server(problem(503, "database_unavailable", Retry_After="0"), drop, _stream_that_breaks) as server:
+        client = connect(server.url)
+        with pytest.raises(ConnectionFailedError):
+            await client("watch_batch", ID)
+        await client.close()
+    assert [request.path for request in server.requests] == [f"/v1/batches/{ID}/progress"] * 3
+    assert server.requests[0].headers["accept"].startswith("text/event-stream")

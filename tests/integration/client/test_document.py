@@ -78,7 +78,7 @@ def test_the_page_names_every_method_and_error() -> None:
     listed = re.search(r"Both have the same methods: (.*?)\. `list`", PAGE, re.DOTALL)
     assert listed is not None
     named = set(re.findall(r"`([\w.|]+)`", listed[1]))
-    offered = {name for name in dir(Notifier) if not name.startswith("_")} - {"close", "perform"}
+    offered = {name for name in dir(Notifier) if not name.startswith("_")} - {"close", "perform", "follow"}
     assert {name for name in named if "." not in name} == offered
     with Notifier(url="http://127.0.0.1", key="x") as client:
         for name in named:

@@ -69,6 +69,35 @@ async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Data
         await connection.rollback()
 
 
+async def test_each_search_walks_the_index_of_what_is_asked(postgres_installation: Installation) -> None:
+    """Whatever else is asked, and with a plan for any values; in tables that the server takes for empty."""
+    tomorrow = "2099-01-01T00:00:00Z"
+    batch = "0192f0c1-2345-7000-8000-000000000000"
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        for index, query in (
+            ("ix_notification_service_id_id", {}),
+            ("ix_notification_service_id_id", {"status": "sent", "created_before": tomorrow}),
+            ("ix_notification_batch", {"batch_id": batch, "status": "failed", "to": "a@example.com"}),
+            ("ix_notification_address", {"to": "a@example.com", "status": "failed", "tag": "a"}),
+            ("ix_status_index_status", {"status": "delivered", "tag": "a"}),
+            ("ix_outbox_entry_untried", {"status": "queued", "template": "welcome"}),
+            ("ix_outbox_entry_untried", {"status": "scheduled", "tag": "a"}),
+            ("pk_notification_tag", {"tag": "a", "template": "welcome"}),
+            ("ix_notification_template", {"template": "welcome", "status": "sent", "copies": "true"}),
+        ):
+            with executed(parts.database) as asked:
+                assert (await client.get("/v1/notifications", params=query)).status_code == 200
+            ((statement, values),) = [one for one in asked if ") AS w" in one[0]]
+            async with parts.database._writer.connect() as connection:
+                for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
+                    await connection.execute(text(f"SET LOCAL {setting}"))
+                nodes = list(_nodes(await _plan(connection, statement, values)))
+                await connection.rollback()
+            (walked,) = [node for node in nodes if "Scan Direction" in node and "ROW(" in node.get("Index Cond", "")]
+            assert (walked["Index Name"], walked["Scan Direction"]) == (index, "Backward"), query
+            assert not any(node["Node Type"] in ("Sort", "Hash Join", "Merge Join") for node in nodes), query
+
+
 def _is_light(statement: str) -> bool:
     return not statement.lstrip().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
 

@@ -78,6 +78,7 @@ async def test_cancel_and_send_never_both(parts: wiring.Base, client: httpx2.Asy
 
         await asyncio.gather(*(racer() for _ in range(AT_ONCE)))
         ended = {to: (await caller.until(client, path, "sent", "cancelled"))["status"] for to, path in paths.items()}
+    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")  # noqa: T201 - for who watches
     received = Counter(mail.recipient for mail in relay.received)
     assert received == Counter(to for to, status in ended.items() if status == "sent")
     assert {to for to, code in told.items() if not code} == {to for to, s in ended.items() if s == "cancelled"}

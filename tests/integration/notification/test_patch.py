@@ -112,11 +112,21 @@ async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -
 
 
 async def test_after_the_first_try_it_stays(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
-    """A deferred mail, and a mail of which a copy is deferred, is the same at every try."""
+    """A deferred mail is the same at every try."""
     relay.say("bob@example.com", "RCPT", "451 4.7.1 later")
     async with wiring.sender(parts):
         path = await caller.submit(client, "bob@example.com")
         await caller.until(client, path, "deferred")
+    before = await unsure.everything(parts, path)
+    assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_attempted")
+    assert await unsure.everything(parts, path) == before
+
+
+async def test_a_copy_that_was_tried_binds_its_first(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+    """The first has not been tried and a copy has: they are one mail, so both stay."""
+    path = await caller.submit(client, bcc=["boss@example.com"])
+    copy = (await client.get(path)).json()["copies"][0]["id"]
+    await caller.set_notification(parts.database, f"/v1/notifications/{copy}", status=Status.DEFERRED)
     before = await unsure.everything(parts, path)
     assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_attempted")
     assert await unsure.everything(parts, path) == before
@@ -140,12 +150,14 @@ async def test_a_marked_mail_stays(installation: Installation, parts: wiring.Bas
 
 
 async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.Base) -> None:
-    """A copy refuses, another service sees nothing, a key that only reads may not."""
+    """A copy refuses, another service sees nothing, a key that only reads may not; nothing is changed."""
     async with installation.client(parts) as client:
         path = await caller.submit(client, bcc=["boss@example.com"])
         copy = (await client.get(path)).json()["copies"][0]["id"]
+        before = await unsure.everything(parts, path)
         assert outcome(await _patch(client, f"/v1/notifications/{copy}", priority="high")) == (409, "is_a_copy")
     async with installation.client(parts, installation.keys.other) as other:
         assert outcome(await _patch(other, path, priority="high")) == (404, "not_found")
     async with installation.client(parts, installation.keys.reader) as reader:
         assert outcome(await _patch(reader, path, priority="high")) == (403, "insufficient_scope")
+    assert await unsure.everything(parts, path) == before

@@ -136,6 +136,25 @@ async def test_the_simulators_domain_is_simulated_whatever_the_key(
     assert relay.connections == 0
 
 
+async def test_a_test_key_needs_no_allow_list(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """What reaches nobody may name anybody, in a copy too; what a live key left behind for a stranger fails."""
+    strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("ada@example.com",)})
+    test, live = await _key(parts, KeyKind.TEST), await _key(parts, KeyKind.LIVE)
+    async with installation.client(parts, live) as client:
+        left = await caller.submit(client, "eve@example.com")
+    async with strict.base() as narrow, strict.client(narrow, test) as client:
+        path = await caller.submit(client, "eve@example.com", cc=["bob@example.com"])
+        because = [
+            [one["code"] for one in (await client.get(f"{it}/explain")).json()["because"]] for it in (path, left)
+        ]
+        assert ["recipients_mode" in codes for codes in because] == [False, True]
+        async with wiring.sender(narrow):
+            found = await caller.until(client, path, "delivered")
+            await caller.until(client, f"/v1/notifications/{found['copies'][0]['id']}", "delivered")
+            assert (await caller.until(client, left, "failed"))["reason"] == "recipient_not_allowed"
+    assert relay.connections == 0
+
+
 async def test_a_live_key_still_reaches_the_relay(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
     """What is not simulated leaves as ever; copies are judged each for itself."""
     async with installation.client(parts) as client, wiring.sender(parts):

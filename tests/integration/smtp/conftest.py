@@ -7,9 +7,11 @@ import pytest
 import uvloop
 from chaos.size import size
 from parts.certificate import Authority
+from parts.pair import Pair
 from parts.relay import Relay
 
 from notifier.settings import SmtpSettings
+from notifier.smtp.pool import Announcing
 from notifier.smtp.transport import Transport
 
 
@@ -32,6 +34,21 @@ async def transport(relay: Relay) -> AsyncIterator[Transport]:
     made = Transport(SmtpSettings(port=relay.port, max_connections=4))
     yield made
     await made.close()
+
+
+@pytest.fixture
+def announcing() -> Announcing:
+    """When mails are announced: as the product does unless a test says otherwise."""
+    return Announcing()
+
+
+@pytest.fixture
+async def pair(relay: Relay, announcing: Announcing) -> AsyncIterator[Pair]:
+    """Two mails for one connection that has been quick."""
+    made = Pair(relay, announcing=announcing)
+    await made.open()
+    yield made
+    await made.transport.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from parts.pair import ADA, BOB, WIRE, Pair, mail_to, turns
@@ -18,15 +18,6 @@ from notifier.smtp.transaction import Transaction
 
 ENVELOPE = b"MAIL FROM:<bob@shop.example> SIZE=%d\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" % len(WIRE)
 pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
-
-
-@pytest.fixture
-async def pair(relay: Relay) -> AsyncIterator[Pair]:
-    """Two mails for one connection that has been quick."""
-    made = Pair(relay)
-    await made.open()
-    yield made
-    await made.transport.close()
 
 
 @pipelined

@@ -1,7 +1,6 @@
 """What becomes of an announced mail when the one before it ends, in every way, and when it does not end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from parts.pair import ADA, BOB, CID, QUEUED, Pair, turns
@@ -14,21 +13,6 @@ from notifier.smtp.pool import Announcing
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 THREE = "250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead"
 FOREIGN = "550 5.1.1 for somebody else"
-
-
-@pytest.fixture
-def announcing() -> Announcing:
-    """When it is done."""
-    return Announcing()
-
-
-@pytest.fixture
-async def pair(relay: Relay, announcing: Announcing) -> AsyncIterator[Pair]:
-    """Two mails for one connection that has been quick."""
-    made = Pair(relay, announcing=announcing)
-    await made.open()
-    yield made
-    await made.transport.close()
 
 
 async def test_an_answer_about_an_address_is_not_the_dots(pair: Pair, relay: Relay) -> None:

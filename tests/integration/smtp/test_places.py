@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from parts.pair import ADA, BOB, CID, WIRE, Pair, mail_to, turns
@@ -18,15 +17,6 @@ from notifier.smtp.transport import Transport
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STOPPED = NotTried(detail="stopped before the mail was handed over")
-
-
-@pytest.fixture
-async def pair(relay: Relay) -> AsyncIterator[Pair]:
-    """Two mails for one connection that has been quick."""
-    made = Pair(relay)
-    await made.open()
-    yield made
-    await made.transport.close()
 
 
 def bob() -> Transaction:

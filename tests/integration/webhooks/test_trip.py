@@ -50,17 +50,18 @@ async def test_a_sent_mail_is_told(shop: Shop) -> None:
 
 
 async def test_events_have_an_order(shop: Shop, relay: Relay) -> None:
-    """A mail that is deferred and then sent is two events; the sequence says which came first."""
+    """A mail that is deferred twice and then sent is three events; the sequence says which came first."""
     await shop.endpoint()
-    relay.say("ada@example.com", "RCPT", "451 4.3.0 later")
+    relay.say("ada@example.com", "RCPT", "451 4.3.0 later", times=2)
     async with wiring.sender(shop.parts):
         path = await caller.submit(shop.client)
-        await caller.until(shop.client, path, "deferred")
-        await caller.make_due(shop.parts.database)
-        heard = await shop.receiver.wait_for(2)
+        for count in (1, 2):
+            await caller.until_attempts(shop.client, path, count)
+            await caller.make_due(shop.parts.database)
+        heard = await shop.receiver.wait_for(3)
     told = sorted((one.json["data"] for one in heard), key=lambda data: data["sequence"])
-    assert [(data["sequence"], data["status"]) for data in told] == [(1, "deferred"), (2, "sent")]
-    assert [data["attempt"]["code"] for data in told] == [451, 250]
+    assert [(data["sequence"], data["status"]) for data in told] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
+    assert [data["attempt"]["code"] for data in told] == [451, 451, 250]
 
 
 async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
@@ -74,6 +75,19 @@ async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
         await caller.until_drained(shop.parts.database)
     assert sorted(one.path for one in shop.receiver.heard) == ["/all", "/sent"]
     assert len({one.id for one in shop.receiver.heard}) == 1
+
+
+async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> None:
+    """What happens without a sender shows it: suppressed at submit and cancelled are written for who asked for them."""
+    wanted = ("notification.bounced", "notification.cancelled", "notification.suppressed")
+    for count, type_ in enumerate(wanted):
+        await shop.endpoint(events=[type_, "notification.complained"])
+        barred = {"address": f"{count}@example.com", "scope": "all"}
+        assert (await shop.client.post("/v1/suppressions", json=barred)).status_code == 201
+        await caller.submit(shop.client, barred["address"])
+        path = await caller.submit(shop.client, send_at="2027-01-01T00:00:00Z")
+        assert (await shop.client.post(f"{path}/cancel")).status_code == 200
+        assert await _count(shop, WebhookEvent) == (0, 1, 3)[count]
 
 
 async def test_an_event_that_nobody_wants_is_not_kept(shop: Shop) -> None:

@@ -90,9 +90,10 @@ def test_both_clients_offer_the_same() -> None:
         (Notifier, AsyncNotifier),
         (blocking.Suppressions, awaiting.AsyncSuppressions),
         (blocking.Webhooks, awaiting.AsyncWebhooks),
+        (blocking.Keys, awaiting.AsyncKeys),
     ):
         mine, theirs = (
-            {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform"}
+            {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
             for kind in (one, other)
         )
         assert mine == theirs

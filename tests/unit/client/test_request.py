@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -136,60 +137,68 @@ def test_a_filter_is_a_query() -> None:
         calls.page(created_after=datetime(2026, 1, 31))  # noqa: DTZ001
 
 
-def test_paths() -> None:
-    """Where each call goes."""
-    found: list[Call[Any]] = [
-        calls.send(to="a@x.org"),
-        calls.dry_run(to="a@x.org"),
-        calls.send_batch([]),
-        calls.get(ID),
-        calls.page(),
-        calls.events(ID),
-        calls.content(ID),
-        calls.explain(ID),
-        calls.update(ID, priority="high"),
-        calls.cancel(ID),
-        calls.retry(ID),
-        calls.resolve(ID, "sent"),
-        calls.batch(ID),
-        calls.cancel_batch(ID),
-        account.whoami(),
-        account.suppressions(),
-        account.suppression(ID),
-        account.suppress("a@x.org", scope="all"),
-        account.lift(ID),
-        account.webhooks(),
-        account.webhook(ID),
-        account.create_webhook(url="https://shop.example/hook"),
-        account.update_webhook(ID, events=[]),
-        account.delete_webhook(ID),
-    ]
-    assert [f"{call.method} {call.path.replace(str(ID), '_')}" for call in found] == [
-        "POST /v1/notifications",
-        "POST /v1/notifications",
-        "POST /v1/notifications/batch",
-        "GET /v1/notifications/_",
-        "GET /v1/notifications",
-        "GET /v1/notifications/_/events",
-        "GET /v1/notifications/_/content",
-        "GET /v1/notifications/_/explain",
-        "PATCH /v1/notifications/_",
-        "POST /v1/notifications/_/cancel",
-        "POST /v1/notifications/_/retry",
-        "POST /v1/notifications/_/resolve",
-        "GET /v1/batches/_",
-        "POST /v1/batches/_/cancel",
-        "GET /v1/whoami",
-        "GET /v1/suppressions",
-        "GET /v1/suppressions/_",
-        "POST /v1/suppressions",
-        "DELETE /v1/suppressions/_",
-        "GET /v1/webhooks",
-        "GET /v1/webhooks/_",
-        "POST /v1/webhooks",
-        "PATCH /v1/webhooks/_",
-        "DELETE /v1/webhooks/_",
-    ]
-    assert found[1].query == {"dry_run": "true"}
-    assert body(found[11]) == {"as": "sent"}
-    assert body(found[8]) == {"priority": "high"}
+EACH: tuple[Call[Any], ...] = (
+    calls.send(to="a@x.org"),
+    calls.send_batch([]),
+    calls.get(ID),
+    calls.page(),
+    calls.events(ID),
+    calls.content(ID),
+    calls.explain(ID),
+    calls.update(ID, priority="high"),
+    calls.cancel(ID),
+    calls.retry(ID),
+    calls.resolve(ID, "sent"),
+    calls.batch(ID),
+    calls.watch_batch(ID),
+    calls.cancel_batch(ID),
+    account.whoami(),
+    account.audit(),
+    account.keys(),
+    account.key(ID),
+    account.create_key(name="app"),
+    account.rotate_key(ID),
+    account.revoke_key(ID),
+    account.set_team([]),
+    account.suppressions(),
+    account.suppression(ID),
+    account.suppress("a@x.org", scope="all"),
+    account.lift(ID),
+    account.webhooks(),
+    account.webhook(ID),
+    account.create_webhook(url="https://shop.example/hook"),
+    account.update_webhook(ID, events=[]),
+    account.delete_webhook(ID),
+    account.rotate_webhook_secret(ID),
+    account.test_webhook(ID),
+    account.webhook_deliveries(ID),
+    account.webhook_delivery(ID, ID),
+    account.replay_webhook_delivery(ID, ID),
+    account.replay_failed_webhook_deliveries(ID, since=datetime(2026, 1, 31, tzinfo=UTC)),
+)
+"""One for each operation of the API."""
+WITHOUT: dict[str, str] = {}
+"""Operations that no method asks for, and why."""
+
+
+def test_every_operation_has_a_method() -> None:
+    """Each operation under /v1 of the API's description is asked for by one call, and each call is one of them."""
+    described = json.loads((Path(__file__).parents[3] / "openapi.json").read_text())
+    operations = {
+        f"{method.upper()} {re.sub(r'{[^}]*}', '_', path)}": operation["operationId"]
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/v1/")
+    }
+    asked = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
+    assert sorted(asked) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
+    assert set(WITHOUT) <= set(operations.values())
+
+
+def test_calls_that_say_more_than_their_path() -> None:
+    """A rehearsal and the octets of a mail are asked for in the query, a decision in the body."""
+    assert calls.dry_run(to="a@x.org").query == {"dry_run": "true"}
+    assert calls.eml(ID).query == {"format": "eml"}
+    assert calls.eml(ID).headers == {"Accept": "message/rfc822, application/problem+json"}
+    assert body(calls.resolve(ID, "sent")) == {"as": "sent"}
+    assert body(calls.update(ID, priority="high")) == {"priority": "high"}

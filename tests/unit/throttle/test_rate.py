@@ -1,5 +1,6 @@
 """Token buckets: what is counted, what is refused, and what callers are told."""
 
+import contextlib
 from uuid import UUID, uuid4
 
 import pytest
@@ -36,7 +37,8 @@ def test_coming_again_when_told_is_enough() -> None:
     """Whoever waits for as long as `retry_after` says is let in."""
     clock = HandClock()
     rates = Rates(clock)
-    rates.take(90, ("key", KEY, 100))
+    for _ in range(2):
+        rates.take(90, ("key", KEY, 100))
     with pytest.raises(RateLimitedError) as refused:
         rates.take(50, ("key", KEY, 100))
     clock.later(refused.value.retry_after)
@@ -53,22 +55,61 @@ def test_a_refusal_takes_nothing_anywhere() -> None:
     assert rates.take(1, ("key", KEY, 100))[0].remaining() == 89
 
 
-def test_what_is_larger_than_the_bucket_goes_when_it_is_full() -> None:
-    """A batch of a thousand under a quota of a hundred: once it is full, and paid back before anything else."""
+def test_a_batch_goes_while_nothing_is_owed_and_is_paid_back() -> None:
+    """A thousand under a quota of a hundred: at once, and nothing else until all of it is paid back."""
     clock = HandClock()
     rates = Rates(clock)
     rates.take(1, ("key", KEY, 100))
-    with pytest.raises(RateLimitedError):
-        rates.take(1000, ("key", KEY, 100))
-    clock.later(1)
     (bucket,) = rates.take(1000, ("key", KEY, 100))
-    assert (bucket.remaining(), bucket.seconds_to_full()) == (0, 600)
-    clock.later(540)
-    with pytest.raises(RateLimitedError) as refused:
-        rates.take(1, ("key", KEY, 100))
-    assert refused.value.retry_after == 1
-    clock.later(1)
+    assert (bucket.remaining(), bucket.seconds_to_full()) == (0, 601)
+    for count, seconds in ((1000, 542), (1, 542)):  # 901 are owed, and one is needed
+        with pytest.raises(RateLimitedError) as refused:
+            rates.take(count, ("key", KEY, 100))
+        assert refused.value.retry_after == seconds
+    clock.later(542)
     rates.take(1, ("key", KEY, 100))
+
+
+def test_single_requests_do_not_keep_a_batch_out() -> None:
+    """Sixty a minute, asked for twice as often as that and for ever: a batch that comes between gets in at once."""
+    clock = HandClock()
+    rates = Rates(clock)
+    singles = 0
+    for _ in range(240):
+        with contextlib.suppress(RateLimitedError):
+            rates.take(1, ("key", KEY, 60))
+            singles += 1
+        clock.later(0.5)
+    assert singles < 240
+    rates.take(50, ("key", KEY, 60))
+
+
+def test_batches_do_not_keep_single_requests_out() -> None:
+    """Batches asked for without a pause: once what they owe is paid, a single one that comes first is let in."""
+    clock = HandClock()
+    rates = Rates(clock)
+    taken: list[int] = []
+    for _ in range(400):
+        for count in (1, 50):
+            with contextlib.suppress(RateLimitedError):
+                rates.take(count, ("key", KEY, 60))
+                taken.append(count)
+        clock.later(0.5)
+    assert (taken.count(1), taken.count(50)) == (6, 6)
+
+
+def test_buckets_that_are_full_again_are_forgotten() -> None:
+    """A thousand keys that called once are not remembered two minutes later; one that owes is."""
+    clock = HandClock()
+    rates = Rates(clock)
+    rates.take(1000, ("key", KEY, 100))
+    for _ in range(1000):
+        rates.take(1, ("key", uuid4(), 100))
+    clock.later(120)
+    rates.take(1, ("key", SERVICE, 100))
+    assert rates.remembered == 2
+    with pytest.raises(RateLimitedError):
+        rates.take(1, ("key", KEY, 100))
 
 
 def test_nothing_limits_where_the_quota_is_none() -> None:

@@ -1,0 +1,110 @@
+"""Services after they were made: listed, and what an operator or the service itself may change about them.
+
+Who belongs to the team is of the service, and counts for all its team keys. Functions never commit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import address
+from notifier.audit import Action, Deed, ObjectKind
+from notifier.auth.care import StrongerKindError
+from notifier.auth.keys import Caller
+from notifier.db.tables import Service, columns
+from notifier.errors import NotFoundError
+from notifier.states import KeyKind
+
+MOST_MEMBERS = 1000
+_service = columns(Service)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceView:
+    """A service as it stands."""
+
+    id: UUID
+    name: str
+    from_domains: list[str]
+    team_recipients: list[str] | None  # None: nobody
+    rate_per_minute: int | None  # notifications; None: as the settings say
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is to be different; None: as it is."""
+
+    from_domains: Sequence[str] | None = None
+    team_recipients: Sequence[str] | None = None  # as `member` gives them
+    rate_per_minute: int | None = None  # 0: any number
+
+
+def member(text: str) -> str:
+    """Whom a team key may mail, in the form in which recipients are compared. Raises `InvalidAddressError`."""
+    if text.startswith("@"):
+        return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
+    return address.key(address.normalised(text))
+
+
+def permit_team(caller: Caller) -> None:
+    """Raise `StrongerKindError` unless the key may mail all whom it could let the team's keys mail."""
+    if caller.kind is not KeyKind.LIVE:
+        raise StrongerKindError("only a live key says whom team keys may mail")
+
+
+async def listed(connection: AsyncConnection) -> list[ServiceView]:
+    """All services, by name."""
+    found = await connection.execute(_views().order_by(_service.name))
+    return [ServiceView(**row) for row in found.mappings()]
+
+
+async def locked(connection: AsyncConnection, which: UUID | str) -> ServiceView:
+    """The service with this id or name, for who is about to change it. Raises `NotFoundError`."""
+    condition = _service.id == which if isinstance(which, UUID) else _service.name == which
+    row = (await connection.execute(_views().where(condition).with_for_update())).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no service named {which!r}")
+    return ServiceView(**row)
+
+
+async def change(connection: AsyncConnection, old: ServiceView, wanted: Changes) -> ServiceView:
+    """The service as it is then; felt by every process within a second. `old` is one that `locked` has found."""
+    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    for name in ("from_domains", "team_recipients"):
+        if name in values:
+            values[name] = list(dict.fromkeys(one.lower() for one in values[name]))
+    if all(getattr(old, name) == value for name, value in values.items()):
+        return old
+    await connection.execute(update(Service).where(_service.id == old.id).values(values))
+    return replace(old, **values)
+
+
+def changed(before: ServiceView, after: ServiceView) -> Deed:
+    """What the audit is told; of the team's addresses it keeps how many there are."""
+    return Deed(
+        action=Action.SERVICE_CHANGED,
+        object_kind=ObjectKind.SERVICE,
+        object_id=after.id,
+        service_id=after.id,
+        before=_told(before),
+        after=_told(after),
+    )
+
+
+def _told(view: ServiceView) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "from_domains": view.from_domains,
+        "team": view.team_recipients or [],
+        "rate_per_minute": view.rate_per_minute,
+    }
+
+
+def _views() -> Select[Any]:
+    return select(*(_service[name] for name in ServiceView.__dataclass_fields__))

@@ -1,0 +1,28 @@
+"""Server-sent events as they are read off a connection, line by line (WHATWG HTML, 9.2.6). Only their data counts."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from notifier.client.call import Answer
+
+SILENCE_SECONDS = 60.0
+"""A stream says something every 15 seconds, if only that it is still there."""
+
+
+class Events:
+    """Puts lines together to events."""
+
+    def __init__(self) -> None:
+        self._data: list[str] = []
+
+    def take(self, line: str) -> Answer | None:
+        """The event that this line completes, as an answer of its own; None: none yet."""
+        if line:
+            name, _, value = line.partition(":")
+            if name == "data":
+                self._data.append(value.removeprefix(" "))
+            return None
+        data, self._data = self._data, []
+        if not data:
+            return None
+        return Answer(status=HTTPStatus.OK, headers={}, content="\n".join(data).encode(), at=datetime.now(UTC))

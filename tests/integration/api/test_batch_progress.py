@@ -1,0 +1,197 @@
+"""A batch as a whole: how far it has come, watching it go on, and stopping what is left of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from integration.api.refusal import outcome
+from parts import caller, marketing, unsure
+from parts.installation import WELCOME, Installation
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.ids import new_id
+from notifier.notification.batch import BatchView
+from notifier.outbox import store
+from notifier.states import WAITING, Status
+
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+
+@pytest.fixture
+async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, with every scope."""
+    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+        yield client
+
+
+async def _batch(client: httpx2.AsyncClient, *items: dict[str, Any], **fields: Any) -> tuple[str, list[str]]:
+    """The paths of a batch and of its notifications."""
+    bodies = [WELCOME | item for item in items]
+    reply = await client.post("/v1/notifications/batch", json={"notifications": bodies} | fields)
+    assert reply.status_code == 202, reply.text
+    told = reply.json()
+    return f"/v1/batches/{told['batch_id']}", [
+        f"/v1/notifications/{one['id']}" for one in told["results"] if "id" in one
+    ]
+
+
+async def test_progress_is_what_has_ended_of_what_was_accepted(
+    parts: wiring.Base, shop: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """Partly sent: each status is counted, the refused and the copies are not, and only what has ended is progress."""
+    relay.say("bob@example.com", "DOT", "554 5.6.0 no")
+    relay.say("eve@example.com", "DOT", "451 4.3.0 later")
+    items: list[dict[str, Any]] = [
+        {"to": "ada@example.com", "cc": ["cc@example.com"]},
+        {"to": "bob@example.com"},
+        {"to": "eve@example.com"},
+    ]
+    items += [{"to": "zoe@example.com", "send_at": TOMORROW}, {"to": "nobody"}]
+    path, paths = await _batch(shop, *items, on_error="skip_invalid")
+    begun = (await shop.get(path)).json()
+    assert (begun["size"], begun["accepted"], begun["ended"], begun["progress"]) == (5, 4, 0, 0)
+    async with wiring.sender(parts):
+        for one, status in zip(paths, ("sent", "failed", "deferred"), strict=False):
+            await caller.until(shop, one, status)
+    seen = (await shop.get(path)).json()
+    assert seen["statuses"] == {"sent": 1, "failed": 1, "deferred": 1, "queued": 1}
+    assert (seen["id"], seen["accepted"], seen["ended"], seen["progress"]) == (begun["id"], 4, 2, 50)
+
+
+async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Of two, one is sent; the other makes the batch complete unless it waits. A closed `unknown` does not wait."""
+    path, (first, second) = await _batch(shop, {"to": "a@example.com"}, {"to": "b@example.com"})
+    await caller.set_notification(parts.database, first, status=Status.SENT)
+    for status in Status:
+        await caller.set_notification(parts.database, second, status=status)
+        assert (await shop.get(path)).json()["progress"] == (50 if status in WAITING else 100), status
+    await caller.set_notification(parts.database, second, status=Status.UNKNOWN)
+    async with parts.database.write() as connection:
+        assert await store.withdraw(connection, unsure.id_in(second))
+    closed = (await shop.get(path)).json()
+    assert (closed["statuses"], closed["ended"], closed["progress"]) == ({"sent": 1, "unknown": 1}, 2, 100)
+
+
+def test_a_hundred_percent_is_all_of_it() -> None:
+    """999 of 1,000 are 99 percent, 1 of 1,000 none, and a batch of which nothing was accepted is complete."""
+
+    def progress(**statuses: int) -> int:
+        counts = {Status(name): number for name, number in statuses.items()}
+        return BatchView(id=new_id(), created_at=datetime.now(UTC), size=1000, statuses=counts).progress
+
+    assert [progress(sent=999, queued=1), progress(sent=1, deferred=999), progress(), progress(failed=3)] == [
+        99,
+        0,
+        100,
+        100,
+    ]
+
+
+# -- watching --------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _served(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop over a real connection, because a stream is read while it is written."""
+    listener = wiring.listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    headers = {"Authorization": f"Bearer {installation.keys.shop}"}
+    async with wiring.http(wiring.api(parts), listener), httpx2.AsyncClient(base_url=url, headers=headers) as client:
+        yield client
+    listener.close()
+
+
+async def _events(stream: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+    async for line in stream.aiter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+async def test_a_watcher_sees_each_change_until_all_has_ended(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """One event at once, one for each change, each as GET shows it; the stream ends by itself when nothing waits."""
+    async with _served(installation, parts) as client:
+        path, (first, _) = await _batch(client, {"to": "a@example.com"}, {"to": "b@example.com", "send_at": TOMORROW})
+        seen: list[dict[str, Any]] = []
+        async with asyncio.timeout(30), client.stream("GET", f"{path}/progress") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            async for event in _events(stream):
+                seen.append(event)
+                assert event == (await client.get(path)).json()
+                if event["progress"] == 0:
+                    async with wiring.sender(parts):
+                        await caller.until(client, first, "sent")
+                elif event["progress"] == 50:
+                    assert (await client.post(f"{path}/cancel")).status_code == 200
+        assert [event["progress"] for event in seen] == [0, 50, 100]
+        assert seen[-1]["statuses"] == {"sent": 1, "cancelled": 1}
+        async with asyncio.timeout(30), client.stream("GET", f"{path}/progress") as stream:
+            assert [event async for event in _events(stream)] == seen[-1:]
+    assert [mail.recipient for mail in relay.received] == ["a@example.com"]
+
+
+async def test_nobody_looks_any_more_when_the_watcher_is_gone(installation: Installation, parts: wiring.Base) -> None:
+    """A reader that hangs up in the middle leaves nothing running."""
+
+    def watching() -> int:
+        return sum(
+            "_changes" in str(task.get_coro()) or "_next" in str(task.get_coro()) for task in asyncio.all_tasks()
+        )
+
+    async with _served(installation, parts) as client:
+        path, _ = await _batch(client, {"to": "a@example.com", "send_at": TOMORROW})
+        async with client.stream("GET", f"{path}/progress") as stream:
+            async for event in _events(stream):
+                assert event["progress"] == 0
+                break
+            await caller.eventually(lambda: watching() == 1)
+        await caller.eventually(lambda: watching() == 0)
+
+
+# -- stopping --------------------------------------------------------------------------------------
+
+
+async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Copies too; what has ended stays; the comment is in the audit and in each timeline; a second time stops none."""
+    path, (ended, waiting) = await _batch(
+        shop, {"to": "ada@example.com"}, {"to": "bob@example.com", "cc": ["eve@example.com"]}
+    )
+    await unsure.hold(parts.database, ended)
+    await caller.set_notification(parts.database, ended, status=Status.UNKNOWN)
+    told = (await shop.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
+    assert (told["cancelled"], told["statuses"], told["progress"]) == (2, {"unknown": 1, "cancelled": 1}, 50)
+    assert [await unsure.events_of(parts.database, one) for one in (ended, waiting)] == [
+        [],
+        [("cancelled", "key:" + (await _key_id(shop)), "wrong price")],
+    ]
+    (copy,) = (await shop.get(waiting)).json()["copies"]
+    assert copy["status"] == "cancelled"
+    assert (await shop.post(f"{path}/cancel", json={"comment": "again"})).json()["cancelled"] == 0
+    entries = (await shop.get("/v1/audit", params={"limit": 10})).json()["entries"]
+    kept = [(one["object_id"], one["after"]) for one in entries if one["action"] == "batch.cancelled"]
+    id_ = path.rpartition("/")[2]
+    assert kept == [(id_, {"cancelled": 0, "comment": "again"}), (id_, {"cancelled": 2, "comment": "wrong price"})]
+
+
+async def _key_id(client: httpx2.AsyncClient) -> str:
+    return str(UUID((await client.get("/v1/whoami")).json()["key"]["id"]))
+
+
+async def test_a_batch_is_its_services_own(installation: Installation, parts: wiring.Base) -> None:
+    """Nobody else sees, watches or cancels it, and a key that may only read does not cancel it."""
+    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+        path, (one,) = await _batch(shop, {"to": "ada@example.com"})
+        for client, place in ((other, path), (shop, "/v1/batches/17"), (shop, f"/v1/batches/{new_id()}")):
+            for request in (client.get(place), client.get(f"{place}/progress"), client.post(f"{place}/cancel")):
+                assert outcome(await request) == (404, "not_found")
+        async with installation.client(parts, installation.keys.reader) as reader:
+            assert outcome(await reader.post(f"{path}/cancel")) == (403, "insufficient_scope")
+        assert (await shop.get(one)).json()["status"] == "queued"

@@ -1,0 +1,225 @@
+"""`GET /v1/notifications` against a filter in Python: by each filter and by pairs, page by page, while more come."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+from integration.api.refusal import faults
+from parts.archive import SERVICES, Archive
+from parts.installation import Installation, PostgresSeed, SqliteSeed
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.db.engine import Database
+from notifier.notification import search
+from notifier.notification.search import Filter, Page, Slice
+from notifier.settings import Settings
+from notifier.states import Status
+
+if TYPE_CHECKING:
+    from parts.postgres import PostgresServer
+
+ROWS = 300
+PATH = "/v1/notifications"
+ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Installation, Archive]]:
+    """An installation with a past, one for all tests of this file on each engine; they only add to it."""
+    folder = tmp_path_factory.mktemp("archive")
+    if request.param == "sqlite":
+        sqlite: SqliteSeed = request.getfixturevalue("sqlite_seed")
+        yield _fill(
+            Installation(settings=Settings(database_url=sqlite.copy(folder), data_dir=folder), keys=sqlite.keys)
+        )
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    seed: PostgresSeed = request.getfixturevalue("postgres_seed")
+    name = seed.create()
+    yield _fill(Installation(settings=Settings(database_url=server.url(name), data_dir=folder), keys=seed.keys))
+    seed.drop(name)
+
+
+def _fill(installation: Installation) -> tuple[Installation, Archive]:
+    archive = Archive(database=Database(installation.settings.effective_database_url))
+
+    async def fill() -> None:
+        await archive.add(ROWS)
+        await archive.database.close()
+
+    asyncio.run(fill())
+    return installation, archive
+
+
+@pytest.fixture
+async def parts(filled: tuple[Installation, Archive]) -> AsyncIterator[wiring.Base]:
+    """The parts of an API process over it."""
+    installation, archive = filled
+    async with installation.base() as base:
+        archive.database = base.database
+        yield base
+
+
+@pytest.fixture
+def archive(filled: tuple[Installation, Archive], parts: wiring.Base) -> Archive:
+    """What there is."""
+    return filled[1]
+
+
+@pytest.fixture
+async def client(filled: tuple[Installation, Archive], parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, looking."""
+    async with filled[0].client(parts) as caller:
+        yield caller
+
+
+async def _pages(client: httpx2.AsyncClient, query: dict[str, Any]) -> AsyncIterator[list[str]]:
+    """The ids on each page, following the `Link` to the end."""
+    reply = await client.get(PATH, params=query)
+    while True:
+        assert reply.status_code == 200, reply.text
+        page = reply.json()
+        yield [one["id"] for one in page["notifications"]]
+        link = reply.links.get("next")
+        assert (link is None) == (page["next"] is None)
+        if link is None:
+            return
+        reply = await client.get(link["url"])
+
+
+async def _all(client: httpx2.AsyncClient, query: dict[str, Any]) -> list[str]:
+    return [id_ async for page in _pages(client, query) for id_ in page]
+
+
+async def test_each_filter_and_each_pair_finds_what_a_plain_filter_does(
+    client: httpx2.AsyncClient, archive: Archive
+) -> None:
+    """Every value that is there and some that are not, alone and in pairs, in order, without another service's rows."""
+    found = set()
+    for query in archive.queries(pairs=40):
+        ids = await _all(client, query | {"limit": "200"})
+        assert ids == archive.expected("shop", query), query
+        if ids:
+            found.add(tuple(query))
+    assert len(found) > 15  # not by being empty
+
+
+async def test_another_service_finds_its_own(
+    filled: tuple[Installation, Archive], parts: wiring.Base, archive: Archive
+) -> None:
+    """By each value, also by a batch and a recipient that both have."""
+    async with filled[0].client(parts, filled[0].keys.other) as other:
+        for query in archive.queries(pairs=10):
+            assert await _all(other, query | {"limit": "200"}) == archive.expected("other", query), query
+
+
+async def test_the_pages_of_a_link_have_each_once_in_order(client: httpx2.AsyncClient, archive: Archive) -> None:
+    """Whatever the size of a page and the filter, and the filter stays in the link."""
+    for limit in ("7", "50"):
+        for query in (
+            {},
+            {"copies": "true"},
+            {"tag": "order"},
+            {"status": "sent"},
+            {"status": "failed"},
+            {"to": "bob@example.com"},
+        ):
+            pages = [page async for page in _pages(client, query | {"limit": limit})]
+            assert [id_ for page in pages for id_ in page] == archive.expected("shop", query), query
+            assert all(len(page) == int(limit) for page in pages[:-1])
+
+
+async def test_the_pages_hold_while_more_come(client: httpx2.AsyncClient, archive: Archive) -> None:
+    """What was there at the beginning comes once and in order, whatever is added between two pages."""
+    for query in ({}, {"status": "queued"}, {"status": "bounced"}, {"template": "welcome"}, {"tag": "invoice"}):
+        before = archive.expected("shop", query)
+        seen: list[str] = []
+        async for page in _pages(client, query | {"limit": "5"}):
+            seen += page
+            await archive.add(3, since=timedelta(days=1))
+        assert len(before) > 5
+        assert [id_ for id_ in seen if id_ in set(before)] == before, query
+        assert set(seen) <= set(archive.expected("shop", query))
+        assert all(newer > older for newer, older in pairwise(seen))
+
+
+async def _page(archive: Archive, wanted: Filter, which: Slice) -> Page:
+    async with archive.database.read() as connection:
+        service = await keys.find_service(connection, SERVICES[0])
+        return await search.page(connection, service, wanted, which, now=archive.now)
+
+
+async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archive) -> None:
+    """Pages may be short, or empty, before the end; together they are complete all the same."""
+    short = 0
+    wanted = (
+        Filter(status=Status.SENT, template="welcome"),
+        Filter(tag="order", template="welcome"),
+        Filter(to="bob@example.com", status=Status.FAILED),
+        Filter(status=Status.QUEUED, scheduled=True, tag="ü mlaut"),
+        Filter(created_before=archive.now - timedelta(days=9), status=Status.SENT),
+    )
+    for one in wanted:
+        whole = await _page(archive, one, Slice(limit=1000))
+        assert whole.views
+        assert whole.next is None
+        for look in (2, 5):
+            pages = [await _page(archive, one, Slice(limit=3, look=look))]
+            while (before := pages[-1].next) is not None:
+                pages.append(await _page(archive, one, Slice(limit=3, before=before, look=look)))
+            assert [view.id for page in pages for view in page.views] == [view.id for view in whole.views], (one, look)
+            short += sum(len(page.views) < min(look, 3) for page in pages[:-1])
+    assert short > 15
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("status", ("", "SENT", "gone", "sent,failed")),
+        ("to", ("x" * 321,)),
+        ("template", ("x" * 65,)),
+        ("tag", ("x" * 65,)),
+        ("batch_id", ("", "17", "order")),
+        ("created_after", ("", "yesterday", "2026-11-24T08:00:00", "2026-13-01T00:00:00Z")),
+        ("created_before", ("2026-11-24 25:00Z",)),
+        ("copies", ("perhaps",)),
+        ("limit", ("0", "201", "ten")),
+        ("before", ("17",)),
+        ("colour", ("red",)),
+    ],
+)
+async def test_a_value_that_cannot_be_is_refused(
+    client: httpx2.AsyncClient, name: str, values: tuple[str, ...]
+) -> None:
+    """422, with a pointer to the parameter, and so is a filter that there is not."""
+    for value in values:
+        ((pointer, _),) = faults(await client.get(PATH, params={name: value}))
+        assert pointer == f"/query/{name}", value
+
+
+async def test_values_at_the_edges_are_answered(client: httpx2.AsyncClient, archive: Archive) -> None:
+    """The first and the last time and id there are: a page. NUL, which PostgreSQL has not: a refusal."""
+    every = archive.expected("shop", {})
+    first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
+    for query, ids in (
+        ({"created_after": first}, every),
+        ({"created_after": last}, []),
+        ({"created_before": first}, []),
+        ({"created_before": last}, every),
+        ({"created_after": "0001-01-01T00:00:00+14:00"}, every),
+        ({"created_before": "9999-12-31T23:59:59-12:00"}, every),
+        ({"before": "00000000-0000-0000-0000-000000000000"}, []),
+        ({"before": "ffffffff-ffff-ffff-ffff-ffffffffffff"}, every),
+    ):
+        assert await _all(client, query | {"limit": "200"}) == ids, query
+    texts = [(PATH, name) for name in ("to", "template", "tag")]
+    for path, name in (*texts, ("/v1/suppressions", "address"), ("/v1/audit", "actor")):
+        reply = await client.get(path, params={name: "a\0b"})
+        assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, reply.text

@@ -1,0 +1,195 @@
+"""Every method of both clients against the real API, with a sender and an endpoint that hears of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from integration.client.both import QUICK
+from integration.client.noting import NotingClient, offered
+from parts import caller, marketing
+from parts import receiver as receivers
+from parts.installation import Installation
+from parts.receiver import Receiver, reply
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.client import AsyncNotifier, ConflictError, NotFoundError, Notifier, Status, WebhookVerifier
+from notifier.states import Status as Stored
+
+WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def installation(postgres_installation: Installation) -> Installation:
+    """On PostgreSQL only, which may call loopback: that both databases answer the same is shown elsewhere."""
+    return postgres_installation.with_settings(webhooks={"insecure_hosts": ("127.0.0.1",), "timeout": 2.0})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receivers.receiving() as listening:
+        yield listening
+
+
+@pytest.fixture(params=[Notifier, AsyncNotifier])
+async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.Base) -> AsyncIterator[NotingClient]:
+    """The shop with a key that may do everything."""
+    client = NotingClient(request.param(url=api, key=await marketing.key(parts, "shop"), retries=QUICK))
+    yield client
+    await client.close()
+
+
+async def _notifications(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
+    shown = await shop("dry_run", to="ada@example.com", **WELCOME)
+    sent = await shop("send", to="ada@example.com", send_at=datetime.now(UTC) + HOUR, **WELCOME)
+    assert (shown.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
+    assert (await shop("explain", sent.id)).because[0].code == "scheduled"
+    content = await shop("content", sent.id)
+    assert (content.subject, content.identical) == (shown.subject, None)
+    mail = message_from_bytes(await shop("eml", sent.id), policy=policy.default)
+    assert (mail["subject"], mail["to"]) == (content.subject, "ada@example.com")
+    changed = await shop("update", sent.id, send_at=datetime.now(UTC) - HOUR, priority="high")
+    assert (changed.status, changed.priority) == (Status.QUEUED, "high")
+    assert (await shop("cancel", sent.id, comment="sold out")).status == Status.CANCELLED
+    await caller.set_notification(parts.database, sent.id, status=Stored.FAILED)
+    assert (await shop("retry", sent.id)).status == Status.QUEUED
+    other = await shop("send", to="bob@example.com", tags=["late"], **WELCOME)
+    await caller.set_notification(parts.database, other.id, status=Stored.UNKNOWN)
+    assert (await shop("resolve", other.id, "failed", comment="he called")).status == Status.FAILED
+    happened = [event.kind for event in await shop("events", sent.id)]
+    assert (happened[0], happened[-2:]) == ("accepted", ["cancelled", "retried"])
+    found = await shop("get", other.id)
+    assert [one.id for one in await shop("list", limit=1)] == [other.id, sent.id]
+    page = await shop("page", tag="late", created_before=datetime.now(UTC) + HOUR)
+    assert ([one.raw for one in page.items], page.next) == ([_without(found.raw, "attempts", "copies")], None)
+
+
+def _without(told: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if name not in names}
+
+
+async def _batches(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
+    batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
+    before = await shop("batch", batch.batch_id)
+    assert (before.size, before.ended, before.statuses["queued"]) == (3, 0, 3)
+    watching = asyncio.create_task(shop("watch_batch", batch.batch_id))
+    async with wiring.sender(parts):
+        seen = await watching
+    assert (seen[-1].progress, seen[-1].statuses["sent"]) == (100, 3)
+    assert [one.ended for one in seen] == sorted(one.ended for one in seen)
+    assert (await shop("cancel_batch", batch.batch_id, comment="late")).cancelled == 0
+    with pytest.raises(NotFoundError):
+        await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
+
+
+async def _suppressions(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
+    until = datetime.now(UTC) + HOUR
+    added = await shop("suppressions.add", "Ada@example.com", scope="marketing", expires_at=until)
+    assert (added.address, added.scope, added.expires_at) == ("ada@example.com", "marketing", until)
+    other = await shop("suppressions.add", "bob@example.com", scope="all", reason="requested", detail="he called")
+    assert await shop("suppressions.get", other.id) == other
+    assert await shop("suppressions.list", limit=1) == [other, added]
+    assert await shop("suppressions.list", scope="marketing", address="ADA@example.com") == [added]
+    assert await shop("suppressions.lift", added.id, comment="again") is None
+    assert await shop("suppressions.list") == [other]
+
+
+async def _webhooks(shop: NotingClient, parts: wiring.Base, receiver: Receiver) -> None:
+    begun = datetime.now(UTC)
+    receiver.script(reply("410 Gone"))
+    made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
+    assert [one.raw for one in await shop("webhooks.list")] == [_without(made.raw, "secret")]
+    async with wiring.sender(parts):
+        tested = await shop("webhooks.test", made.id)
+        async with asyncio.timeout(15):
+            while (await shop("webhooks.delivery", made.id, tested.id)).state == "pending":  # noqa: ASYNC110 - asked again
+                await asyncio.sleep(0.02)
+        failed = await shop("webhooks.get", made.id)
+        assert (failed.disabled_because is None, failed.url) == (False, made.url)
+        on = await shop("webhooks.update", made.id, disabled=False, events=[], description="All")
+        assert (on.disabled_at, on.events, on.description) == (None, (), "All")
+        new = await shop("webhooks.rotate_secret", made.id, overlap_seconds=60)
+        assert new.previous_until is not None
+        assert (await shop("webhooks.replay_failed", made.id, since=begun)).replayed == 1
+        again = await shop("webhooks.replay", made.id, tested.id)
+        heard = (await receiver.wait_for(3))[1:]
+    for secret in (made.secret, new.secret):
+        events = [WebhookVerifier(secret).verify(one.body, one.headers) for one in heard]
+        assert {(event.id, event.type) for event in events} == {(tested.event_id, "webhook.test")}
+    told = await shop("webhooks.delivery", made.id, tested.id)
+    assert (told.state, told.tries, told.attempts[0].code, told.body) == ("failed", 1, 410, heard[0].body.decode())
+    assert again.id in [one.id for one in await shop("webhooks.deliveries", made.id, limit=1)][:2]
+    assert len(await shop("webhooks.deliveries", made.id, state="failed")) == 1
+    assert await shop("webhooks.delete", made.id) is None
+    assert await shop("webhooks.list") == []
+
+
+async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
+    me = await shop("whoami")
+    assert (me.service, me.scopes, me.from_domains) == ("shop", tuple(keys.Scope), ("shop.example",))
+    assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
+    ends = datetime.now(UTC) + HOUR
+    made = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)
+    assert (made.kind, made.expires_at, made.rate_per_minute) == ("team", ends, 7)
+    assert made.key.startswith(made.prefix)
+    assert made.key not in repr(made)
+    new = await shop("keys.rotate", made.id, overlap_seconds=60)
+    assert (new.replaces.id, new.replaces.replaced_by, new.name) == (made.id, new.id, "app")
+    with pytest.raises(ConflictError):
+        await shop("keys.rotate", made.id)
+    revoked = [(await shop("keys.revoke", new.id)).revoked_at for _twice in range(2)]
+    assert revoked[0] is not None
+    assert revoked[0] == revoked[1]
+    listed = await shop("keys.list", limit=2)
+    assert new.id not in [one.id for one in listed]
+    assert await shop("keys.get", new.id) == (await shop("keys.list", include_ended=True, limit=1))[0]
+    assert await shop("keys.set_team", ["Ada@Shop.example", "@team.example"]) == ("ada@shop.example", "@team.example")
+    done = await shop("audit", limit=1, actor=f"key:{me.key.id}")
+    assert [one.action for one in done] == [
+        "service.changed",
+        "key.revoked",
+        "key.created",
+        "key.rotated",
+        "key.created",
+    ]
+    (entry,) = [one for one in await shop("audit", object_id=made.id, object_kind="key") if one.before]
+    assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
+
+
+Walk = Callable[[NotingClient, wiring.Base, Receiver], Awaitable[None]]
+WALKS: dict[Walk, set[str]] = {
+    _notifications: {
+        "send", "dry_run", "get", "list", "page", "events", "content", "eml", "explain", "update", "cancel", "retry",
+        "resolve",
+    },
+    _batches: {"send_batch", "batch", "watch_batch", "cancel_batch"},
+    _suppressions: {f"suppressions.{name}" for name in ("list", "get", "add", "lift")},
+    _webhooks: {
+        f"webhooks.{name}"
+        for name in (
+            "list", "get", "create", "update", "delete", "rotate_secret", "test", "deliveries", "delivery", "replay",
+            "replay_failed",
+        )
+    },
+    _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
+}  # fmt: skip
+"""Which methods each walk calls."""
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
+async def test_each_method_does_what_it_says(
+    walk: Walk, shop: NotingClient, parts: wiring.Base, receiver: Receiver
+) -> None:
+    """What is asked for arrives, and what is answered is read into its type."""
+    await walk(shop, parts, receiver)
+    assert shop.noted == WALKS[walk]
+
+
+@pytest.mark.parametrize("kind", [Notifier, AsyncNotifier])
+async def test_no_method_is_left_out(kind: type[Notifier | AsyncNotifier]) -> None:
+    """The walks above call all that either client offers."""
+    assert offered(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())

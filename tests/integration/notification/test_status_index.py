@@ -1,0 +1,284 @@
+"""Whatever happens to mails, in any order: the index says what the statuses say, and only those who listen are told.
+
+A seeded walk over the real functions: callers submit, cancel, retry and resolve, a sender claims and settles with any
+verdict, is killed and mourned, finds its proofs late, and feedback comes.
+"""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from chaos.size import size
+from parts import caller
+from parts.dead import DeadSender
+from parts.installation import WELCOME, Installation
+from sqlalchemy import select, update
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, columns
+from notifier.notification import aftermath, load, search, settle
+from notifier.notification.move import Move, move
+from notifier.notification.search import Filter, Slice
+from notifier.notification.verdict import (
+    Abandoned,
+    Circumstances,
+    Faulted,
+    GivenBack,
+    Stopped,
+    Tried,
+    Unwritable,
+    Verdict,
+)
+from notifier.outbox import store
+from notifier.outbox.handler import Claimed, Settlement
+from notifier.outbox.store import Whose
+from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope, Uncertain
+from notifier.states import Cause, EntryKind, Reason, Status
+
+ROUNDS = size(5, 200)
+SEEDS = range(size(1, 10))
+SERVICES = ("shop", "other")
+_n, _listed, _entry = columns(Notification), columns(StatusIndex), columns(OutboxEntry)
+_endpoint, _event = columns(WebhookEndpoint), columns(WebhookEvent)
+_YES, _LATER, _NO = Reply(code=250), Reply(code=451, enhanced="4.3.0"), Reply(code=550, enhanced="5.1.1")
+_OUTCOMES = (
+    Accepted(reply=_YES),
+    Deferred(phase=Phase.DATA, reply=_LATER),
+    Rejected(phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=_NO),
+    Rejected(phase=Phase.BODY, refused=Refused.MESSAGE, reply=_NO),
+    Uncertain(detail="silence"),
+    NotTried(detail="no relay"),
+    NotTried(detail="not this sender", scope=Scope.SENDER),
+)
+
+
+@dataclass
+class Walk:
+    """The installation, and what a test must remember of it."""
+
+    parts: wiring.Base
+    installation: Installation
+    clients: dict[str, httpx2.AsyncClient]
+    services: dict[UUID, str]
+    draw: random.Random
+    sender: DeadSender
+    claimed: list[Claimed] = field(default_factory=list)
+    settled: list[Settlement] = field(default_factory=list)
+    statuses: dict[UUID, tuple[Status, int]] = field(default_factory=dict)
+    events: set[UUID] = field(default_factory=set)
+
+    def round(self) -> list[Callable[[], Awaitable[None]]]:
+        """All there is to do, in any order."""
+        once = [self.kill, self.prove, self.listen]
+        often = [self.submit, self.claim, self.ask, self.hear, self.settle]
+        return self.draw.sample([*once, *often, *often, self.settle, self.settle], 15)
+
+    async def submit(self) -> None:
+        """One, with a copy, or a batch; some of it to a suppressed address."""
+        client = self._client()
+        to = [f"{name}@example.com" for name in self.draw.sample(("ann", "bob", "eve", "zoe", "barred"), 3)]
+        if self.draw.random() < 0.6:
+            items = [WELCOME | {"to": one} for one in to]
+            assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
+        else:
+            await caller.submit(client, to[0], cc=self.draw.choice(([], [to[1]])))
+        await client.post("/v1/suppressions", json={"address": "barred@example.com", "scope": "all"})
+
+    async def claim(self) -> None:
+        """Whatever waits."""
+        await caller.make_due(self.parts.database)
+        found = await self.sender.claim()
+        if found and self.draw.random() < 0.5:
+            await self.sender.mark(found)
+        self.claimed += found
+
+    async def settle(self) -> None:
+        """Some of what is claimed, with any verdict."""
+        if not self.claimed:
+            await self.claim()
+        self.draw.shuffle(self.claimed)
+        batch, self.claimed = self.claimed[:3], self.claimed[3:]
+        async with self.parts.database.write() as connection:
+            known = await load.deliveries(connection, {entry.subject_id for entry in batch})
+            ends = [settle.decide(e, known[e.subject_id], self._verdict(), self._circumstances()) for e in batch]
+            await self._write(connection, ends)
+        self.settled += ends
+
+    async def prove(self) -> None:
+        """What was settled long ago, or by nobody, turns out to have been taken."""
+        if not self.settled:
+            return
+        entry = self.draw.choice(self.settled).entry
+        async with self.parts.database.write() as connection:
+            known = await load.deliveries(connection, {entry.subject_id})
+            end = settle.decide(entry, known[entry.subject_id], self._tried(_OUTCOMES[0]), self._circumstances())
+            await store.prove(connection, [entry])
+            await settle.write(connection, [end])
+
+    async def kill(self) -> None:
+        """The sender dies with all that it holds, and another one takes its place."""
+        dead = Whose(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
+        async with self.parts.database.write() as connection:
+            lost = await store.lost(connection, dead)
+            await self._write(connection, await aftermath.mourn(connection, lost, self._circumstances()))
+            await store.rescue(connection, dead)
+        self.sender.die()
+        self.sender = DeadSender(self.parts.database, self.installation.settings.data_dir / "journal")
+        self.claimed = self.claimed if self.draw.random() < 0.5 else []  # some come back to life, with an old fence
+
+    async def ask(self) -> None:
+        """A caller wants something done, possible or not."""
+        if not self.statuses:
+            return
+        path = f"/v1/notifications/{self.draw.choice(list(self.statuses))}"
+        what, body = self.draw.choice(
+            [
+                ("cancel", {}),
+                ("retry", {}),
+                ("retry", {}),
+                *(("resolve", {"as": how}) for how in ("sent", "failed", "resend")),
+            ]
+        )
+        for client in self.clients.values():
+            assert (await client.post(f"{path}/{what}", json=body)).status_code in (200, 404, 409)
+
+    async def hear(self) -> None:
+        """Feedback about anything."""
+        if self.statuses:
+            to = self.draw.choice((Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED))
+            about = self.draw.sample(list(self.statuses), min(4, len(self.statuses)))
+            async with self.parts.database.write() as connection:
+                steps = [Move(notification_id=one, to=to, at=datetime.now(UTC)) for one in about]
+                await move(connection, steps, Cause.FEEDBACK)
+
+    async def listen(self) -> None:
+        """The shop's endpoint is switched off, or on again."""
+        off = datetime.now(UTC) if await _listening(self) else None
+        async with self.parts.database.write() as connection:
+            await connection.execute(update(WebhookEndpoint).values(disabled_at=off))
+
+    def before(self, id_: UUID) -> Status:
+        """Its status before the step."""
+        return self.statuses.get(id_, (Status.QUEUED, 0))[0]
+
+    def _client(self) -> httpx2.AsyncClient:
+        return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
+
+    async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
+        held = await store.settle(connection, ends)
+        await settle.write(connection, held)
+
+    def _verdict(self) -> Verdict:
+        stopped = Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
+        expired = Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
+        abandoned = Abandoned(marked_at=datetime.now(UTC))
+        others: list[Verdict] = [
+            stopped,
+            expired,
+            abandoned,
+            Faulted(fingerprint="x", detail="x"),
+            GivenBack(),
+            Unwritable(),
+        ]
+        return self.draw.choice([*(self._tried(outcome) for outcome in _OUTCOMES), *others])
+
+    def _tried(self, outcome: Any) -> Tried:
+        return Tried(outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32)
+
+    def _circumstances(self) -> Circumstances:
+        hour = timedelta(hours=1)
+        return Circumstances(now=datetime.now(UTC), spread=0.5, resend_after=hour, sender_wait=hour)
+
+
+@pytest.fixture(params=SEEDS)
+async def walk(request: pytest.FixtureRequest, installation: Installation, parts: wiring.Base) -> AsyncIterator[Walk]:
+    """Two services, of which the first has an endpoint."""
+    async with parts.database.write() as connection:
+        services = {await keys.find_service(connection, name): name for name in SERVICES}
+        every = {
+            name: await keys.create_key(connection, id_, scopes=list(keys.Scope), now=parts.clock.now())
+            for id_, name in services.items()
+        }
+    async with installation.client(parts, every["shop"]) as shop, installation.client(parts, every["other"]) as other:
+        reply = await shop.post("/v1/webhooks", json={"url": "https://hooks.example.com/x"})
+        assert reply.status_code == 201, reply.text
+        yield Walk(
+            parts=parts,
+            installation=installation,
+            clients={"shop": shop, "other": other},
+            services=services,
+            draw=random.Random(request.param),
+            sender=DeadSender(parts.database, installation.settings.data_dir / "journal"),
+        )
+
+
+@pytest.mark.timeout(1800 if ROUNDS > 100 else 60)
+async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
+    """After each step the index equals the statuses, what is queued is found, and who listens is told."""
+    seen: set[Status] = set()
+    told: Counter[bool] = Counter()
+    for step in chain.from_iterable(walk.round() for _ in range(ROUNDS)):
+        listening = await _listening(walk)
+        await step()
+        async with walk.parts.database.read() as connection:
+            rows = (
+                await connection.execute(select(_n.id, _n.service_id, _n.status, _n.sequence).order_by(_n.id))
+            ).all()
+            listed = (
+                await connection.execute(select(_listed.notification_id, _listed.service_id, _listed.status))
+            ).all()
+            events = (await connection.execute(select(WebhookEvent))).mappings().all()
+            entries = (
+                await connection.execute(select(_entry.subject_id).where(_entry.kind == EntryKind.WEBHOOK))
+            ).scalars()
+            subjects = Counter(entries)
+        assert {tuple(row) for row in listed} == {
+            (id_, service, status) for id_, service, status, _ in rows if status not in (Status.QUEUED, Status.SENT)
+        }, step
+        await _queued_are_found(walk, rows)
+        fresh = [event for event in events if event["id"] not in walk.events]
+        if listening == await _listening(walk):  # the endpoint was not switched in this step
+            assert {event["service_id"] for event in fresh} <= listening
+            _changes_are_told(walk, rows, fresh, listening)
+        if any(status is not walk.before(id_) for id_, _, status, _ in rows):
+            told[bool(listening)] += 1
+        assert subjects == Counter(event["id"] for event in events)
+        walk.events = {event["id"] for event in events}
+        walk.statuses = {id_: (status, sequence) for id_, _, status, sequence in rows}
+        seen |= {status for status, _ in walk.statuses.values()}
+    assert len(seen) >= len(Status) - 2, set(Status) - seen
+    assert min(told[True], told[False]) > 3
+
+
+async def _listening(walk: Walk) -> set[UUID]:
+    """The services with an endpoint that is not switched off."""
+    async with walk.parts.database.read() as connection:
+        found = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
+        return set(found.scalars())
+
+
+async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
+    """By the entries that they have."""
+    wanted = Filter(status=Status.QUEUED, copies=True)
+    for service in walk.services:
+        async with walk.parts.database.read() as connection:
+            page = await search.page(connection, service, wanted, Slice(limit=5000, look=5000), now=datetime.now(UTC))
+        assert {view.id for view in page.views} == {
+            id_ for id_, of, status, _ in rows if (of, status) == (service, Status.QUEUED)
+        }
+
+
+def _changes_are_told(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
+    """Where somebody listens, the newest status of each that changed is among the events."""
+    told = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
+    for id_, service, status, sequence in rows:
+        if service in listening and status is not walk.before(id_):
+            assert (id_, sequence, f"notification.{status}") in told

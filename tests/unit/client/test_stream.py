@@ -1,0 +1,19 @@
+"""Server-sent events, line by line."""
+
+from notifier.client.stream import Events
+
+
+def _told(*lines: str) -> list[bytes]:
+    events = Events()
+    return [event.content for line in lines if (event := events.take(line)) is not None]
+
+
+def test_lines_make_events() -> None:
+    """Data lines are joined, comments and other fields say nothing, and an empty line ends an event."""
+    told = _told(": open", "", "data: one", "", "event: x", "data:two", "data:  three", "id: 7", "", "", "data", "")
+    assert told == [b"one", b"two\n three", b""]
+
+
+def test_an_event_that_was_cut_off_is_none() -> None:
+    """Only its empty line ends it."""
+    assert _told("data: one", "", "data: {") == [b"one"]
