@@ -90,7 +90,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     ),
 }
 METHOD_NOT_ALLOWED = 405
-_METHODS = ("GET", "POST", "PATCH", "DELETE")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HTTP_CODES = {404: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed", 413: "request_too_large"}
 
 
