@@ -3,17 +3,18 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import strict_json
-from notifier.api import schema
+from notifier.api import reply, schema, value
 from notifier.api.problems import BadRequestError
-from notifier.api.request import LARGEST_NOTIFICATION, LARGEST_REQUEST, is_key
+from notifier.api.request import KEY_PATTERN, LARGEST_NOTIFICATION, LARGEST_REQUEST, LONGEST_KEY, is_key
 from notifier.errors import Fault
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import Item
@@ -33,10 +34,23 @@ class OnError(StrEnum):
     SKIP_INVALID = "skip_invalid"
 
 
-class BatchItemIn(schema.NotificationIn):
-    """A notification of a batch; what `defaults` has may be left out."""
+def _may_lack_all(shown: dict[str, Any]) -> None:
+    """Nothing is demanded of an item: `defaults` may have it."""
+    shown.pop("required", None)
+    shown["examples"] = [schema.EXAMPLE]
 
-    idempotency_key: str | None = Field(None, description="As the header of a single POST, in the same key space.")
+
+class BatchItemIn(schema.NotificationIn):
+    """A notification of a batch; what `defaults` has may be left out. With them it is what a single POST takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_may_lack_all)
+
+    idempotency_key: Annotated[str, value.documented(pattern=KEY_PATTERN)] | None = Field(
+        None,
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="As the header of a single POST, in the same key space.",
+    )
 
 
 class BatchIn(BaseModel):
@@ -45,7 +59,9 @@ class BatchIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     defaults: dict[str, Any] = Field(
-        default_factory=dict, description="Fields for every notification that lacks them; variables are merged by name."
+        default_factory=dict,
+        description="Fields for every notification that lacks them; variables are merged by name. What an item has "
+        "itself is not looked at.",
     )
     notifications: list[Any] = Field(min_length=1, max_length=MOST)
     on_error: OnError = Field(
@@ -79,22 +95,32 @@ class ErrorOut(BaseModel):
     errors: list[FaultOut]
 
 
-class BatchResultOut(BaseModel):
-    """What became of one notification: `error`, or the other fields."""
+class BatchAcceptedOut(BaseModel):
+    """One notification that is written."""
+
+    model_config = ConfigDict(extra="forbid")
 
     index: int
-    id: UUID | None = None
-    status: str | None = None
-    created_at: str | None = None
-    replayed: bool | None = None
-    error: ErrorOut | None = None
+    id: UUID
+    status: reply.ShownStatus
+    created_at: datetime
+    replayed: bool = Field(description="It was accepted before, with the same key.")
+
+
+class BatchRefusedOut(BaseModel):
+    """One that is not."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: int
+    error: ErrorOut
 
 
 class BatchOut(BaseModel):
     """One result for each notification, in their order."""
 
     batch_id: UUID
-    results: list[BatchResultOut]
+    results: list[BatchAcceptedOut | BatchRefusedOut]
 
 
 def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:

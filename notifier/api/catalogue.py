@@ -192,7 +192,9 @@ _FAULTS = {
     ),
     "template_or_content": _fault("There are a template and content.", "Send one of them."),
     "time_out_of_range": _fault("The time is too early or too late.", "`detail` says which times are possible."),
-    "too_large": _fault("One notification of the batch is too large.", "Send at most 512 KiB each."),
+    "too_large": _fault(
+        "It is too large.", "Send at most 512 KiB a notification (attachments apart), and 256 KiB of variables."
+    ),
     "too_long": _fault("The text is too long.", "Shorten it; `detail` says how long it may be."),
     "too_many": _fault("There are too many of these.", "`detail` says how many there may be."),
     "too_many_headers": _fault("There are too many custom headers.", "Send at most ten."),

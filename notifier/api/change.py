@@ -48,7 +48,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors, audite
 
 
 @router.patch(
-    "/{notification_id}",
+    "/{notification_id:notification}",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="update_notification",
     openapi_extra=with_body(schema.NotificationPatchIn, required=True),

@@ -1,20 +1,47 @@
-"""What webhooks tell, for the documentation: one event for each change of a notification's status."""
+"""What webhooks tell, for the documentation: one event for each change of a notification's status, and the test.
+
+`notifier/webhooks/body.py` makes the bodies; a test compares the two.
+"""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from notifier.states import Reason, Role, Status
 
 router = APIRouter()
+_CLOSED = ConfigDict(extra="forbid")
 _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status) + ")$"
+
+
+def _may_lack(description: str) -> Any:
+    """A field that is left out where there is nothing to say, and is never null."""
+    return Field(None, description=description, json_schema_extra=_without_default)
+
+
+def _without_default(shown: JsonDict) -> None:
+    shown.pop("default", None)
+
+
+class LastTryOut(BaseModel):
+    """The last try before the event."""
+
+    model_config = _CLOSED
+
+    number: int
+    code: int | None
+    enhanced_code: str | None
+    reply: str
 
 
 class ChangedOut(BaseModel):
     """A notification as it stood after the change."""
+
+    model_config = _CLOSED
 
     id: UUID
     sequence: int = Field(description="Grows with each event of one notification: ignore one lower than the last seen.")
@@ -31,17 +58,46 @@ class ChangedOut(BaseModel):
     metadata: dict[str, str]
     message_id: str
     created_at: datetime
+    attempt: LastTryOut = _may_lack("Of `deferred`, `unknown`, `sent` and `failed`, if there was a try.")
+    test: Literal[True] = _may_lack("Only there for mail of a test key.")
 
 
 class EventOut(BaseModel):
     """A change of a notification's status."""
+
+    model_config = _CLOSED
 
     type: str = Field(pattern=_TYPE_PATTERN, examples=["notification.sent"], description="`notification.<status>`.")
     timestamp: datetime
     data: ChangedOut
 
 
+class TestedOut(BaseModel):
+    """Which endpoint is tested."""
+
+    model_config = _CLOSED
+
+    endpoint_id: UUID
+    detail: str
+
+
+class TestEventOut(BaseModel):
+    """A test, by which nothing has happened."""
+
+    model_config = _CLOSED
+
+    type: Literal["webhook.test"]
+    timestamp: datetime
+    data: TestedOut
+
+
 @router.post("notification.<status>", operation_id="notification_event", tags=["webhooks"])
 async def changed(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it is what the caller's server does
     """Sent to your endpoints, signed as Standard Webhooks say; any 2xx answer is taken as received."""
+    return "ok"
+
+
+@router.post("webhook.test", operation_id="test_event", tags=["webhooks"])
+async def tested(body: TestEventOut) -> Literal["ok"]:  # noqa: ARG001 - never called
+    """Sent to the endpoint that you test, whatever it asked for, and signed in the same way."""
     return "ok"

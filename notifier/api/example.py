@@ -58,12 +58,16 @@ def _of(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
     """A value that the schema allows; for a property that the table has, the table's."""
     if "$ref" in schema:
         return _of(schemas[schema["$ref"].removeprefix(_REF)] | _beside(schema), schemas, name)
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("examples"):
+        return schema["examples"][0]
     if _is_number(schema):
         return max(schema.get("minimum", 1), 1)
     if "anyOf" in schema and name not in _VALUES:
         return _of(schema["anyOf"][0], schemas, name)
-    said = [schema[word] for word in ("const", "default") if schema.get(word) is not None and name not in _VALUES]
-    said += [*schema.get("examples", []), *schema.get("enum", [])]
+    said = [schema["default"]] if schema.get("default") is not None and name not in _VALUES else []
+    said += schema.get("enum", [])
     if schema.get("format") in _FORMATS:
         said.append(_FORMATS[schema["format"]])
     if name in _VALUES:

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import paging, schema
+from notifier.api import paging, schema, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
@@ -41,8 +41,14 @@ class KeyIn(BaseModel):
         max_length=len(Scope),
         description="What it may do; none that your own key lacks.",
     )
-    expires_at: schema.Time | None = Field(None, description="Not valid from then on. Default: for ever.")
-    rate_per_minute: int | None = Field(None, ge=1, le=2**31 - 1, description="Notifications; default: the setting.")
+    expires_at: value.Time | None = Field(
+        None,
+        description="From then on it is not valid; in the next hundred years. Default: for ever.",
+        examples=["2099-12-31T23:59:59Z"],
+    )
+    rate_per_minute: value.Whole | None = Field(
+        None, ge=1, le=2**31 - 1, description="Notifications; default: the setting."
+    )
 
 
 class RotateIn(BaseModel):
@@ -50,7 +56,7 @@ class RotateIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    overlap_seconds: int = Field(
+    overlap_seconds: value.Whole = Field(
         int(care.OVERLAP.total_seconds()),
         ge=0,
         le=int(care.LONGEST_OVERLAP.total_seconds()),

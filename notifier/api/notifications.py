@@ -4,12 +4,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from notifier import address
 from notifier.api import paging, reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
+from notifier.api.value import AwareTime
 from notifier.auth.keys import Scope
 from notifier.notification import find, search, timeline
 from notifier.notification.search import Filter, Slice
@@ -32,8 +33,8 @@ class Wanted(BaseModel):
     template: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
     tag: Annotated[str | None, Query(max_length=64, pattern=paging.NO_NUL)] = None
     batch_id: UUID | None = None
-    created_after: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None
-    created_before: AwareDatetime | None = None
+    created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
+    created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
 
     def filter(self) -> Filter:
@@ -55,7 +56,9 @@ def _normalised(to: str | None) -> str | None:
         return to
 
 
-@router.get("/{notification_id}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification")
+@router.get(
+    "/{notification_id:notification}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification"
+)
 async def get_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """A notification with every try at delivering it."""
     caller = await authenticated(request, doors, Scope.READ)

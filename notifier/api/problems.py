@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match
 
 from notifier.auth.care import KeyEndedError, KeyReplacedError, StrongerKindError
 from notifier.auth.keys import InsufficientScopeError, UnauthenticatedError
@@ -88,7 +89,9 @@ _KINDS: dict[type[NotifierError], Kind] = {
         503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
     ),
 }
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+METHOD_NOT_ALLOWED = 405
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_HTTP_CODES = {404: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed", 413: "request_too_large"}
 
 
 def install(app: FastAPI) -> None:
@@ -120,8 +123,23 @@ def _hurried(kind: Kind, error: Exception) -> Kind:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
-    headers = tuple((error.headers or {}).items())
-    return problem(request, Kind(error.status_code, code, str(error.detail), headers), str(error.detail))
+    headers = dict(error.headers or {})
+    if error.status_code == METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(request, Kind(error.status_code, code, str(error.detail), (*headers.items(),)), str(error.detail))
+
+
+def _methods(request: Request) -> list[str]:
+    """With which methods the path can be asked; a path has a route for each, and the router only knows the first."""
+    asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
+    return [
+        method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in _routes(request))
+    ]
+
+
+def _routes(request: Request) -> Sequence[BaseRoute]:
+    routes: Sequence[BaseRoute] = request.app.routes
+    return routes
 
 
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
+from starlette.convertors import Convertor, register_url_convertor
 
 from notifier import strict_json
 from notifier.api.doors import Doors
@@ -15,7 +16,26 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 LARGEST_NOTIFICATION = 512 * 1024
 LARGEST_REQUEST = 15 * 1024 * 1024
 LONGEST_KEY = 255
+KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+class _Named(Convertor[str]):
+    """What stands in a path for a notification: any text but the name of another thing there is."""
+
+    regex = "(?!batch$)[^/]+"
+
+    def convert(self, value: str) -> str:
+        """As it is; whether it is an id is seen later."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The same."""
+        return value
+
+
+# At import, as routes are compiled where they are declared. Without it /batch would answer as a notification does.
+register_url_convertor("notification", _Named())
 
 
 async def authenticated(request: Request, doors: Doors, scope: Scope | None) -> Caller:

@@ -1,40 +1,58 @@
 """The shapes of requests: pydantic models, apart from the tables, with unknown fields refused."""
 
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
+from notifier.api import value
+from notifier.api.value import Address, Time, Whole
 from notifier.errors import Fault, InvalidRequestError
+from notifier.notification.attachment import MOST_ATTACHMENTS
 from notifier.notification.change import LONGEST_COMMENT
-from notifier.notification.check import LONGEST_SUBJECT, Wanted
+from notifier.notification.check import LONGEST_SUBJECT, MOST_COPIES, MOST_HEADERS, Wanted
 from notifier.notification.patch import Changes
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
 
-
-def _only_text(value: Any) -> Any:
-    if not isinstance(value, str | None):
-        raise ValueError("a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)")  # noqa: TRY004 - pydantic's way
-    return value
-
-
 Model = TypeVar("Model", bound=BaseModel)
-Time = Annotated[datetime, BeforeValidator(_only_text), Field(strict=False)]
-_Text = Annotated[str, StringConstraints(max_length=998)]
-
-
-_Address = Annotated[str, StringConstraints(max_length=320)]
+_Mailbox = Annotated[value.Text, value.documented(pattern=value.MAILBOX)]
 _Word = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _with(*own: str, but: tuple[str, ...], **words: JsonValue) -> JsonValue:
+    """The documentation of one of two ways: these fields with a value, and those without."""
+    return {"required": list(own), "properties": words | {name: {"type": "null"} for name in but}}
+
+
+def _may_lack(description: str, *, strict: bool | None = None) -> Any:
+    """A field that may be left out, which is not the same as null."""
+    return Field(None, strict=strict, description=description)
+
+
+_SAID: JsonValue = {"type": "string", "minLength": 1}
+_WORDS: JsonValue = {"subject": "Welcome to Larkspur", "html": "<p>Welcome, Ada.</p>"}
+_HTML_OR_TEXT: dict[str, JsonValue] = {"anyOf": [_with(name, but=(), **{name: _SAID}) for name in ("html", "text")]}
+_OF_TEMPLATES = ("template", "template_version", "locale")
+EXAMPLE: JsonValue = {
+    "to": "ada@example.com",
+    "template": "welcome",
+    "variables": {"name": "Ada", "product": "Larkspur"},
+}
+_TEMPLATE_OR_CONTENT: dict[str, JsonValue] = {
+    "anyOf": [
+        _with("template", but=("content",), template={"type": "string"}),
+        _with("content", but=_OF_TEMPLATES, content={"type": "object"}, variables={"maxProperties": 0}),
+    ]
+}
 
 
 class ContentIn(BaseModel):
     """A mail in the caller's own words: it leaves as it is, nothing is filled in."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_HTML_OR_TEXT | {"examples": [_WORDS]})
 
-    subject: str = Field(min_length=1, max_length=LONGEST_SUBJECT)
+    subject: value.Line = Field(min_length=1, max_length=LONGEST_SUBJECT)
     html: str | None = Field(None, description="HTML part.")
     text: str | None = Field(None, description="Text part; made from the HTML when missing.")
 
@@ -42,12 +60,24 @@ class ContentIn(BaseModel):
 class AttachmentIn(BaseModel):
     """A file that comes with the mail."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"filename": "terms.txt", "content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}]
+        },
+    )
 
-    filename: str = Field(max_length=200)
-    content: str = Field(description="The octets in base64 (RFC 4648 §4).")
-    content_type: str = Field(max_length=127, description="Media type, such as application/pdf.")
-    content_id: str | None = Field(None, max_length=64, description="Of an inline image: `cid:` in the HTML names it.")
+    filename: str = Field(max_length=200, description="Without a path; its extension is one of the content type.")
+    content: Annotated[str, value.documented(pattern=value.BASE64, contentEncoding="base64")] = Field(
+        description="The octets in base64 (RFC 4648 §4)."
+    )
+    content_type: str = Field(
+        max_length=127, description="Media type, such as application/pdf; what cannot be attached is refused by name."
+    )
+    content_id: Annotated[str, value.documented(pattern=value.CONTENT_ID)] | None = Field(
+        None, max_length=64, description="Of an inline image: `cid:` in the HTML names it."
+    )
 
 
 class NotificationIn(BaseModel):
@@ -56,43 +86,78 @@ class NotificationIn(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={
-            "examples": [
-                {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
-            ]
-        },
+        json_schema_extra=_TEMPLATE_OR_CONTENT | {"examples": [EXAMPLE]},
     )
 
-    to: str = Field(description="The recipient: exactly one bare address.", max_length=320)
-    cc: list[_Address] = Field(default_factory=list, description="Who gets a copy, and is named in the Cc field.")
-    bcc: list[_Address] = Field(default_factory=list, description="Who gets a copy of which nobody else knows.")
+    to: Address = Field(description="The recipient: exactly one bare address.")
+    cc: list[Address] = Field(
+        default_factory=list,
+        description="Who gets a copy, and is named in the Cc field; with `bcc` at most 50, nobody twice.",
+        json_schema_extra={"maxItems": MOST_COPIES},
+    )
+    bcc: list[Address] = Field(
+        default_factory=list,
+        description="Who gets a copy of which nobody else knows.",
+        json_schema_extra={"maxItems": MOST_COPIES},
+    )
     template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
-    template_version: int | None = Field(None, ge=1, le=2**31 - 1, description="A version other than the current one.")
+    template_version: Whole | None = Field(
+        None, ge=1, le=2**31 - 1, description="A version other than the current one."
+    )
     content: ContentIn | None = Field(None, description="The mail itself, instead of a template.")
-    variables: dict[str, Any] = Field(default_factory=dict, description="Values for the template's variables.")
-    from_: _Text | None = Field(None, alias="from", description="Sender, as an address or `Name <address>`.")
-    reply_to: _Text | None = Field(None, description="Where replies go, as an address or `Name <address>`.")
-    locale: str | None = Field(None, max_length=35, description="Language tag; falls back: fr-CA, fr, default.")
-    attachments: list[AttachmentIn] = Field(default_factory=list, description="Files; together at most 10 MiB.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Custom headers from an allow-list.")
+    variables: dict[str, Any] = Field(
+        default_factory=dict, description="Values for the template's variables: those that it has, in its types."
+    )
+    from_: _Mailbox | None = Field(
+        None, alias="from", description="Sender, as an address or `Name <address>`, in one of the service's domains."
+    )
+    reply_to: _Mailbox | None = Field(None, description="Where replies go, as an address or `Name <address>`.")
+    locale: Annotated[str, value.documented(pattern=value.LOCALE)] | None = Field(
+        None, max_length=35, description="Language tag; falls back: fr-CA, fr, default."
+    )
+    attachments: list[AttachmentIn] = Field(
+        default_factory=list,
+        description="Files; together at most 10 MiB, each what its name and type say.",
+        json_schema_extra={"maxItems": MOST_ATTACHMENTS},
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Custom headers: `X-…` and a few others, which take ASCII only.",
+        json_schema_extra={
+            "maxProperties": MOST_HEADERS,
+            "propertyNames": {"pattern": value.HEADER_NAME, "maxLength": 64},
+            "additionalProperties": value.HeaderValue,
+        },
+    )
     tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you find it again.")
     metadata: dict[_Tag, _Word] = Field(
         default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
     )
-    send_at: Time | None = Field(None, description="Not before this time. Default: now.")
-    expires_at: Time | None = Field(None, description="Not after this time. Default: 72 h later.")
+    send_at: Time | None = Field(
+        None, description="Not before this time: at most a day ago and a year ahead. Default: now."
+    )
+    expires_at: Time | None = Field(
+        None, description="Not after this time: later than `send_at`, by at most a year. Default: by 72 h."
+    )
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
+
+
+def _patch(shown: dict[str, Any]) -> None:
+    value.patch(shown)
+    shown["examples"] = [{"priority": "high"}]
 
 
 class NotificationPatchIn(BaseModel):
     """What is to be different; nothing else changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_patch)
 
-    variables: dict[str, Any] | None = Field(None, description="All of them: they take the place of the old ones.")
-    send_at: Time | None = Field(None, description="Not before this time.")
-    expires_at: Time | None = Field(None, description="Not after this time.")
-    priority: Priority | None = Field(None, strict=False)
+    variables: dict[str, Any] = _may_lack(
+        "All of them: they take the place of the old ones. Not for mail with `content`, which has none."
+    )
+    send_at: Time = _may_lack("Not before this time: at most a day ago and a year ahead.")
+    expires_at: Time = _may_lack("Not after this time: later than `send_at`, by at most a year.")
+    priority: Priority = _may_lack("Which mail goes first.", strict=False)
 
 
 class ChangeIn(BaseModel):

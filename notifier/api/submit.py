@@ -14,6 +14,7 @@ from notifier.api import batch, content, problems, reply, schema
 from notifier.api.change import with_body
 from notifier.api.doors import Doors, doors_of
 from notifier.api.request import (
+    KEY_PATTERN,
     LARGEST_NOTIFICATION,
     LARGEST_REQUEST,
     LONGEST_KEY,
@@ -45,12 +46,15 @@ class _Direct(APIRoute):
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=_Direct)
 
 
-_KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "Say the same again with the same key, and it is done once: kept for 7 days unless set otherwise.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-}
+def _key_parameter(room: int = 0) -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Said again with the same key, it is done once: kept for 7 days unless set otherwise.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY - room, "pattern": KEY_PATTERN},
+    }
+
+
 _DRY_PARAMETER = {
     "name": "dry_run",
     "in": "query",
@@ -80,7 +84,7 @@ def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str,
     status_code=202,
     response_model=reply.SubmittedOut,
     operation_id="submit_notification",
-    openapi_extra=_with_body(schema.NotificationIn, _KEY_PARAMETER, _DRY_PARAMETER),
+    openapi_extra=_with_body(schema.NotificationIn, _key_parameter(), _DRY_PARAMETER),
     responses={200: {"model": RehearsalOut, "description": "Of a dry run: what would be sent."}},
 )
 async def submit(request: Request) -> Response:
@@ -108,7 +112,7 @@ async def submit(request: Request) -> Response:
     status_code=202,
     response_model=batch.BatchOut,
     operation_id="submit_batch",
-    openapi_extra=_with_body(batch.BatchShownIn, _KEY_PARAMETER),
+    openapi_extra=_with_body(batch.BatchShownIn, _key_parameter(batch.KEY_ROOM)),
 )
 async def submit_batch(request: Request) -> Response:
     """Accept up to a thousand notifications, each with an answer of its own, in their order."""

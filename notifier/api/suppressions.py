@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import address, suppression
-from notifier.api import paging, schema
+from notifier.api import paging, schema, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
@@ -30,15 +30,22 @@ class SuppressionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    address: str = Field(max_length=320, description="Exactly one bare address.")
+    address: value.Address = Field(description="Exactly one bare address.")
     scope: SuppressionScope = Field(
         strict=False, description="`all`, or `marketing`: an opt-out, which never stops a password reset."
     )
     reason: SuppressionReason = Field(
-        SuppressionReason.REQUESTED, strict=False, json_schema_extra={"enum": [reason.value for reason in _SAYABLE]}
+        SuppressionReason.REQUESTED,
+        strict=False,
+        description="Why; only a relay can say that there is no such mailbox.",
+        json_schema_extra={"enum": [reason.value for reason in _SAYABLE]},
     )
     detail: str = Field("", max_length=suppression.LONGEST_DETAIL, description="A word on why.")
-    expires_at: schema.Time | None = Field(None, description="Not barred after this time. Default: for ever.")
+    expires_at: value.Time | None = Field(
+        None,
+        description="From then on it is not barred; in the next hundred years. Default: for ever.",
+        examples=["2099-12-31T23:59:59Z"],
+    )
 
 
 class Wanted(BaseModel):

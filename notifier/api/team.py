@@ -25,7 +25,9 @@ class TeamIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     recipients: list[str] = Field(
-        max_length=owner.MOST_MEMBERS, description="Addresses, and domains as `@example.org`; none: nobody."
+        max_length=owner.MOST_MEMBERS,
+        description="Addresses, and domains as `@example.org`; none: nobody.",
+        examples=[["ada@example.com", "@example.org"]],
     )
 
 

@@ -4,17 +4,19 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from notifier.api import value
 from notifier.db.tables import DeliveryState
 from notifier.webhooks.body import TYPES
 
 LONGEST_OVERLAP = 7 * 86400
+_EXAMPLE = "https://shop.example/notifier"
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_Url = Annotated[str, StringConstraints(max_length=2048)]
+_Url = Annotated[str, StringConstraints(max_length=2048), value.documented(format="iri", examples=[_EXAMPLE])]
 _Description = Annotated[str, StringConstraints(max_length=256)]
 _Events = Annotated[
-    list[Annotated[str, StringConstraints(max_length=64)]],
+    list[Annotated[str, StringConstraints(max_length=64), value.documented(enum=list(TYPES))]],
     Field(max_length=len(TYPES), description=f"Types to be told of; none means all: {', '.join(TYPES)}."),
 ]
 
@@ -32,12 +34,15 @@ class EndpointIn(BaseModel):
 class EndpointPatchIn(BaseModel):
     """What is to be different; nothing else changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=value.patch)
 
     url: _Url = Field("", description="As when it was made.")
-    description: _Description = ""
+    description: _Description = Field("", description="Yours.")
     events: _Events = []
-    disabled: bool = Field(default=False, description="True: it is told nothing; false: it is told again.")
+    disabled: bool = Field(
+        default=False,
+        description="True: it is told nothing; false: it is told again.",
+    )
 
 
 class RotateSecretIn(BaseModel):
@@ -45,7 +50,9 @@ class RotateSecretIn(BaseModel):
 
     model_config = _STRICT
 
-    overlap_seconds: int = Field(86400, ge=0, le=LONGEST_OVERLAP, description="0: the old one is worth nothing now.")
+    overlap_seconds: value.Whole = Field(
+        86400, ge=0, le=LONGEST_OVERLAP, description="0: the old one is worth nothing now."
+    )
 
 
 class ReplayIn(BaseModel):
@@ -53,7 +60,7 @@ class ReplayIn(BaseModel):
 
     model_config = _STRICT
 
-    since: AwareDatetime = Field(strict=False, description="Those that were made since then.")
+    since: value.AwareTime = Field(description="Those that were made since then.")
 
 
 class EndpointOut(BaseModel):

@@ -15,6 +15,7 @@ from notifier.api.request import authenticated, id_of, json_body, json_body_if_a
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Caller, Scope
 from notifier.db.tables import DeliveryState
+from notifier.errors import Fault, InvalidRequestError
 from notifier.webhooks import endpoint, history
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -66,6 +67,8 @@ async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     """Change what is named; `disabled: false` also takes back what its failures led to."""
     caller = await _caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointPatchIn))
+    if not values:
+        raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
     async with changing(doors) as connection:
         before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         after = await endpoint.change(connection, caller.service_id, before.id, values, doors.clock.now())
@@ -105,13 +108,15 @@ async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Au
 @router.post(
     "/{webhook_id}/test", status_code=202, response_model=webhook_schema.DeliveryDetailOut, operation_id="test_webhook"
 )
-async def test(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+async def test(
+    request: Request, response: Response, webhook_id: str, doors: TheDoors, audited: Audited
+) -> dict[str, Any]:
     """Send the event `webhook.test` to this endpoint, by the way that all events go."""
     caller = await _caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         await audited(connection, caller, _deed(Action.WEBHOOK_TESTED, caller, found.id))
-        return await history.test(connection, found, doors.clock.now())
+        return _told(response, found.id, await history.test(connection, found, doors.clock.now()))
 
 
 @router.get(
@@ -155,14 +160,15 @@ async def get_delivery(request: Request, webhook_id: str, delivery_id: str, door
     operation_id="replay_webhook_delivery",
 )
 async def replay(
-    request: Request, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
+    request: Request, response: Response, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
 ) -> dict[str, Any]:
     """Tell the event again: the same octets and the same `webhook-id`, as a delivery of its own."""
     caller = await _caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id}))
-        return await history.replay(connection, found, id_of(delivery_id, "delivery"), doors.clock.now())
+        again = await history.replay(connection, found, id_of(delivery_id, "delivery"), doors.clock.now())
+        return _told(response, found.id, again)
 
 
 @router.post(
@@ -186,6 +192,12 @@ async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audi
 
 async def _caller(request: Request, doors: Doors) -> Caller:
     return await authenticated(request, doors, Scope.WEBHOOKS)
+
+
+def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> dict[str, Any]:
+    """A delivery that was just put in, and where it is."""
+    response.headers["location"] = f"{router.prefix}/{endpoint_id}/deliveries/{delivery['id']}"
+    return delivery
 
 
 async def _values(request: Request, model: type[schema.Model]) -> dict[str, Any]:

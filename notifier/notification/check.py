@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from notifier import address
 from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
@@ -21,6 +23,7 @@ MOST_HEADERS = 10
 MOST_COPIES = 50
 LONGEST_NAME = 256
 LONGEST_SUBJECT = 998
+LARGEST_VARIABLES = 256 * 1024  # octets as JSON
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_ALLOWED = frozenset(
     {"list-unsubscribe", "list-id", "references", "in-reply-to", "feedback-id", "importance", "precedence"}
@@ -175,6 +178,8 @@ def faults_in_locale(tag: str | None) -> list[Fault]:
 
 def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> list[Fault]:
     """What the template cannot take, and what the subject, where it would be shown, could not hold."""
+    if len(msgspec.json.encode(variables)) > LARGEST_VARIABLES:
+        return [Fault("/variables", "too_large", f"at most {LARGEST_VARIABLES} bytes")]
     faults = faults_in(version.variables_schema, variables)
     for path in version.subject_variables:
         value = at_path(variables, path)

@@ -20,6 +20,7 @@ from notifier.settings import Settings
 from notifier.templating import files
 from notifier.templating.sync import Push
 from parts import postgres
+from parts.described import DescribedTransport
 
 WELCOME = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
 """The smallest valid request."""
@@ -108,7 +109,7 @@ class Installation:
     @contextlib.asynccontextmanager
     async def client(self, parts: wiring.Base, key: str | None = None) -> AsyncIterator[httpx2.AsyncClient]:
         """A caller of the API over these parts, as the shop unless another key is given."""
-        transport = httpx2.ASGITransport(app=wiring.api(parts), raise_app_exceptions=False)
+        transport = DescribedTransport(app=wiring.api(parts), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key or self.keys.shop}"}
         async with httpx2.AsyncClient(transport=transport, base_url="http://notifier", headers=headers) as client:
             yield client

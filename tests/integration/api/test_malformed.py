@@ -4,13 +4,14 @@ import json
 from collections.abc import AsyncIterator
 
 import httpx2
-from integration.api.refusal import NOTHING, Written, outcome, problem
+from integration.api.refusal import NOTHING, Written, faults, outcome, problem
 from parts.installation import WELCOME
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
 LARGEST_REQUEST = 15 * MIB
 LARGEST_NOTIFICATION = 512 * 1024
+LARGEST_VARIABLES = 256 * 1024
 
 
 def _welcome(name: str) -> bytes:
@@ -120,12 +121,23 @@ async def test_another_content_type_is_415(client: httpx2.AsyncClient, written: 
 
 async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, written: Written) -> None:
     """One notification without attachments may have 512 KiB; a byte more is refused."""
-    tips = '"Ada", "tips": ["{}"]'
-    room = LARGEST_NOTIFICATION - len(_welcome(tips.format("")))
-    reply = await client.post("/v1/notifications", content=_welcome(tips.format("x" * (room + 1))), headers=JSON)
+    large = b'{"to": "ada@example.com", "content": {"subject": "Hi", "text": "%s"}}'
+    room = LARGEST_NOTIFICATION - len(large % b"")
+    reply = await client.post("/v1/notifications", content=large % (b"x" * (room + 1)), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
     assert await written() == NOTHING
-    reply = await client.post("/v1/notifications", content=_welcome(tips.format("x" * room)), headers=JSON)
+    reply = await client.post("/v1/notifications", content=large % (b"x" * room), headers=JSON)
+    assert reply.status_code == 202
+
+
+async def test_variables_over_256_kib_are_refused(client: httpx2.AsyncClient, written: Written) -> None:
+    """As they are written in JSON; a byte more is a fault of the variables."""
+    tips = '"Ada","tips":[{"title":"%s","text":"Hi"}]'
+    room = LARGEST_VARIABLES - len(('{"product":"Larkspur","name":' + tips + "}") % "")
+    reply = await client.post("/v1/notifications", content=_welcome(tips % ("x" * (room + 1))), headers=JSON)
+    assert faults(reply) == {("/variables", "too_large")}
+    assert await written() == NOTHING
+    reply = await client.post("/v1/notifications", content=_welcome(tips % ("x" * room)), headers=JSON)
     assert reply.status_code == 202
 
 

@@ -21,15 +21,17 @@ async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
 async def test_a_method_that_a_path_lacks_is_a_problem(client: httpx2.AsyncClient) -> None:
     """405 says which methods there are (RFC 9110 §15.5.6)."""
     lacking = {
-        ("DELETE", "/v1/notifications"),
-        ("PATCH", "/v1/notifications"),
-        ("PUT", "/v1/notifications/17"),
-        ("POST", "/livez"),
+        ("DELETE", "/v1/notifications"): "GET, POST",
+        ("PUT", "/v1/notifications/17"): "GET, PATCH",
+        ("PATCH", "/v1/notifications/batch"): "POST",
+        ("GET", "/v1/notifications/batch"): "POST",
+        ("OPTIONS", "/v1/webhooks/17"): "GET, PATCH, DELETE",
+        ("POST", "/livez"): "GET",
     }
-    for method, path in lacking:
+    for (method, path), allowed in lacking.items():
         reply = await client.request(method, path)
         assert outcome(reply) == (405, "method_not_allowed"), method
-        assert reply.headers["allow"]
+        assert reply.headers["allow"] == allowed
 
 
 async def test_every_refusal_has_an_id_of_its_own(client: httpx2.AsyncClient) -> None:

@@ -89,7 +89,8 @@ async def test_priority_and_expiry_are_changed(parts: wiring.Base, client: httpx
         ({"priority": "urgent"}, {("/priority", "invalid_type")}),
         ({"to": "eve@example.com"}, {("/to", "unknown_field")}),
         ({}, {("", "missing_field")}),
-        ({"priority": None}, {("", "missing_field")}),
+        ({"priority": None}, {("/priority", "invalid_type")}),
+        ({"priority": "high", "send_at": None}, {("/send_at", "invalid_type")}),
     ],
 )
 async def test_bad_changes_change_nothing(

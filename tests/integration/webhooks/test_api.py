@@ -194,3 +194,19 @@ async def test_deliveries_in_pages(shop: Shop) -> None:
     assert await shop.deliveries(made, state="failed") == []
     for bad in ({"state": "gone"}, {"limit": "0"}, {"before": "x"}):
         assert (await shop.client.get(f"/v1/webhooks/{made['id']}/deliveries", params=bad)).status_code == 422
+
+
+async def test_a_change_of_nothing_is_refused(shop: Shop) -> None:
+    """An empty PATCH is a mistake of the caller's program; the endpoint stays as it is."""
+    endpoint = await shop.endpoint()
+    reply = await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={})
+    assert (reply.status_code, reply.json()["code"]) == (422, "missing_field")
+
+
+async def test_what_was_put_in_says_where_it_is(shop: Shop) -> None:
+    """A test, and a delivery that is told again, have a Location."""
+    endpoint = await shop.endpoint()
+    made = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
+    again = await shop.client.post(f"{made.headers['location']}/replay")
+    for one in (made, again):
+        assert (await shop.client.get(one.headers["location"])).json()["id"] == one.json()["id"]

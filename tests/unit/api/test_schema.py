@@ -89,7 +89,7 @@ def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
         ("template", ["welcome"], "/template", "invalid_type"),
         ("template", "a" * 65, "/template", "too_long"),
         ("template_version", "1", "/template_version", "invalid_type"),
-        ("template_version", 1.0, "/template_version", "invalid_type"),
+        ("template_version", 1.5, "/template_version", "invalid_type"),
         ("template_version", True, "/template_version", "invalid_type"),
         ("template_version", 0, "/template_version", "invalid_type"),
         ("template_version", 2**31, "/template_version", "invalid_type"),
@@ -102,6 +102,7 @@ def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
         ("headers", {"a/b~c": 1}, "/headers/a~1b~0c", "invalid_type"),
         ("send_at", 1_900_000_000, "/send_at", "invalid_type"),
         ("send_at", "noon", "/send_at", "invalid_type"),
+        ("send_at", "1900000000", "/send_at", "invalid_type"),
         ("send_at", "2026-02-30T12:00:00Z", "/send_at", "invalid_type"),
         ("expires_at", True, "/expires_at", "invalid_type"),
         ("priority", "urgent", "/priority", "invalid_type"),
@@ -120,6 +121,13 @@ def test_a_fault_names_its_place_and_leaves_the_rest(field: str, value: Any, poi
     assert all(fault.detail for fault in faults)
     for name in {"to", "template", "variables"} - {field}:
         assert getattr(wanted, name) == SOUND[name]
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """3.0 is the number 3 in JSON, whoever wrote it."""
+    wanted, faults = schema.parse(SOUND | {"template_version": 3.0})
+    assert (faults, wanted.template_version) == ([], 3)
+    assert type(wanted.template_version) is int
 
 
 def test_missing_fields_are_faults_and_never_guessed() -> None:

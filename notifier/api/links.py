@@ -1,0 +1,69 @@
+"""Links of the OpenAPI document: from an answer that names something to all that can be done with it.
+
+They follow from the paths: what has an id is asked for, and changed, below the path under which it was made or listed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_MADE = ("submit_notification", "add_", "create_", "rotate_key")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an answer has an id, and below which path it counts."""
+
+    operation: str
+    status: str
+    pointer: str
+    place: str
+
+
+_DELIVERIES = "/v1/webhooks/{webhook_id}/deliveries"
+_NAMED = (
+    _Source("submit_batch", "202", "/batch_id", "/v1/batches"),
+    _Source("submit_batch", "202", "/results/0/id", "/v1/notifications"),
+    _Source("list_notifications", "200", "/notifications/0/id", "/v1/notifications"),
+    _Source("list_suppressions", "200", "/suppressions/0/id", "/v1/suppressions"),
+    _Source("list_webhooks", "200", "/webhooks/0/id", "/v1/webhooks"),
+    _Source("list_keys", "200", "/keys/0/id", "/v1/keys"),
+    _Source("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES),
+    _Source("test_webhook", "202", "/id", _DELIVERIES),
+    _Source("replay_webhook_delivery", "202", "/id", _DELIVERIES),
+    _Source("rotate_key", "201", "/id", "/v1/keys"),
+)
+
+
+def add(paths: dict[str, Any]) -> None:
+    """Give each answer the links that it can have."""
+    for path, operation in _operations(paths):
+        name = operation["operationId"]
+        made = [
+            _Source(name, status, "/id", path)
+            for status in ("201", "202")
+            if name.startswith(_MADE) and "{" not in path and status in operation["responses"]
+        ]
+        for source in [*made, *(one for one in _NAMED if one.operation == name)]:
+            links = operation["responses"][source.status].setdefault("links", {})
+            links |= dict(_from(paths, source))
+
+
+def _from(paths: dict[str, Any], source: _Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, operation in _operations(paths):
+        parameter, _, rest = path.removeprefix(source.place + "/{").partition("}")
+        if not path.startswith(source.place + "/{") or "{" in rest:
+            continue
+        name = operation["operationId"]
+        known = [part.partition("}")[0] for part in source.place.split("{")[1:]]
+        parameters = {one: f"$request.path.{one}" for one in known}
+        yield (
+            name,
+            {"operationId": name, "parameters": parameters | {parameter: f"$response.body#{source.pointer}"}},
+        )
+
+
+def _operations(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in paths.items():
+        for operation in methods.values():
+            yield path, operation

@@ -1,0 +1,58 @@
+"""Values in requests: what pydantic would take too broadly is narrowed here, and what it cannot say is documented.
+
+What only the documentation says is checked by the domain, with a code of its own; a test compares the two.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic.config import JsonDict
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
+"""Not a number, which pydantic would take for the seconds since 1970."""
+_IN_HEADERS = r"[^\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]"
+_LINE = f"^{_IN_HEADERS}*$"
+MAILBOX = f"^{_IN_HEADERS}+@{_IN_HEADERS}+$"
+LOCALE = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"
+CONTENT_ID = r"^[A-Za-z0-9._-]+(@[A-Za-z0-9.-]+)?$"
+HEADER_NAME = (
+    "^([Xx]-(?![Nn][Oo][Tt][Ii][Ff][Ii][Ee][Rr]-)[A-Za-z0-9-]*"
+    "|[Ll]ist-[Uu]nsubscribe|[Ll]ist-[Ii][Dd]|[Rr]eferences|[Ii]n-[Rr]eply-[Tt]o|[Ff]eedback-[Ii][Dd]"
+    "|[Ii]mportance|[Pp]recedence)$"
+)
+
+
+def documented(**words: Any) -> Any:
+    """Words of JSON Schema that describe a field and do not check it."""
+    return Field(json_schema_extra=words)
+
+
+def patch(schema: dict[str, Any]) -> None:
+    """Of a body that changes what it names, and nothing else: nothing stands for what is left out."""
+    schema["minProperties"] = 1
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+def _moment(value: Any) -> Any:
+    if value is not None and not (isinstance(value, str) and _MOMENT.fullmatch(value)):
+        raise ValueError("a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """In JSON, 3.0 is the number 3 (JSON Schema, validation §6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Time = Annotated[datetime, BeforeValidator(_moment), Field(strict=False)]
+"""One without an offset passes, and is refused by name later."""
+AwareTime = Annotated[AwareDatetime, BeforeValidator(_moment), Field(strict=False)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Address = Annotated[str, StringConstraints(max_length=320), documented(format="idn-email")]
+Text = Annotated[str, StringConstraints(max_length=998)]
+Line = Annotated[str, documented(pattern=_LINE)]
+HeaderValue: JsonDict = {"type": "string", "maxLength": 900, "pattern": _LINE}

@@ -1,0 +1,38 @@
+"""What stands in a query and cannot be looked for is refused by name, on both databases, and never ends in a 500."""
+
+import httpx2
+import pytest
+from integration.api.refusal import faults
+from parts.installation import Installation
+
+from notifier import wiring
+from notifier.auth import keys
+
+TEXTS = [
+    ("notifications", "to"),
+    ("notifications", "template"),
+    ("notifications", "tag"),
+    ("suppressions", "address"),
+    ("audit", "actor"),
+]
+
+
+async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiring.Base) -> None:
+    """PostgreSQL has no text with NUL; SQLite has, and says the same."""
+    async with parts.database.write() as connection:
+        shop = await keys.find_service(connection, "shop")
+        key = await keys.create_key(connection, shop, scopes=tuple(keys.Scope), now=parts.clock.now())
+    async with installation.client(parts, key) as client:
+        for where, name in TEXTS:
+            reply = await client.get(f"/v1/{where}", params={name: "a\x00b"})
+            assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, name
+            assert (await client.get(f"/v1/{where}", params={name: "a b"})).status_code == 200, name
+
+
+@pytest.mark.parametrize("text", ["0", "1900000000", "0.5", "2026-01-31", "2026-01-31T12:00:00"])
+async def test_a_time_in_a_query_is_written_out(client: httpx2.AsyncClient, text: str) -> None:
+    """Seconds since 1970 are no time, and neither is one without an offset."""
+    for name in ("created_after", "created_before"):
+        reply = await client.get("/v1/notifications", params={name: text})
+        assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, name
+    assert (await client.get("/v1/notifications", params={"created_after": "2026-01-31T12:00:00Z"})).status_code == 200

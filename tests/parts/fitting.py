@@ -1,0 +1,132 @@
+"""Hooks of schemathesis: what the API demands of a request and no JSON Schema can say is seen to before it is sent.
+
+Only what was generated to be right is touched; what was generated to be wrong stays wrong.
+"""
+
+import os
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import Case, HookContext
+
+from parts.installation import WELCOME
+
+OWN_KEYS = frozenset(os.environ.get("FITTING_OWN_KEYS", "").split())
+"""Ids of the keys with which is asked: without them every later answer would be 401, and show nothing."""
+_NUMBERS = st.integers(0, 10**6)
+_FILE = {"content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}
+
+
+def _later(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+# The API is stricter than these formats: public domains, no quoted local parts; https and a host name; times to come.
+schemathesis.openapi.format("idn-email", _NUMBERS.map(lambda number: f"ada+{number}@b\u00fccher.example"))
+schemathesis.openapi.format("iri", _NUMBERS.map(lambda number: f"https://hook-{number}.invalid/notifier"))
+schemathesis.openapi.format("date-time", st.integers(1, 300).map(_later))
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any]) -> None:
+    """Fit one request."""
+    operation = case.operation.definition.raw.get("operationId")
+    if case.path_parameters and case.path_parameters.get("key_id") in OWN_KEYS and case.method != "GET":
+        case.path_parameters["key_id"] = str(uuid.uuid4())
+    if case.meta is None or not isinstance(case.body, dict):
+        return
+    if case.meta.generation.mode.is_negative:
+        # Or what is wrong with an item is told in its result, with 202.
+        if operation == "submit_batch" and case.body.get("on_error") == "skip_invalid":
+            case.body["on_error"] = "reject_all"
+        return
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = _fresh(case.headers["Idempotency-Key"])
+    fit = _FITS.get(operation or "")
+    if fit is not None:
+        fit(case.body)
+
+
+def _fresh(key: str) -> str:
+    """A key of the same length, if it is long enough: one that came before stands for another body."""
+    fresh = str(uuid.uuid4())
+    return (fresh + key)[: max(len(key), len(fresh))]
+
+
+def _notification(body: dict[str, Any]) -> None:
+    """The template, its variables, addresses, times and files are those that there can be."""
+    if body.get("content") is None:
+        body |= {"template": WELCOME["template"], "variables": WELCOME["variables"]}
+        body["template_version"] = None
+    else:
+        body |= {"template": None, "template_version": None, "locale": None, "variables": {}}
+    body["to"] = f"ada@{'example.com'}"
+    for name in ("cc", "bcc"):
+        if name in body:
+            body[name] = [f"{name}-{number}@example.com" for number in range(min(len(body[name]), 25))]
+    if body.get("from") is not None:
+        body["from"] = None  # the instance's own; this service has no domains
+    if body.get("reply_to") is not None:
+        body["reply_to"] = "Help <help@shop.example>"
+    body.get("headers", {}).update(
+        {name: "ascii" for name, text in body.get("headers", {}).items() if not text.isascii()}
+    )
+    if "attachments" in body:
+        body["attachments"] = [
+            _FILE | {"filename": f"terms-{number}.txt"} for number in range(len(body["attachments"]))
+        ]
+    if "idempotency_key" in body and body["idempotency_key"] is not None:
+        body["idempotency_key"] = _fresh(body["idempotency_key"])
+    _times(body)
+
+
+def _times(body: dict[str, Any]) -> None:
+    for name, days in (("send_at", 100), ("expires_at", 200)):
+        if body.get(name) is not None:
+            body[name] = _later(days)
+
+
+def _batch(body: dict[str, Any]) -> None:
+    """Each item is complete, so that the defaults do not matter."""
+    if "defaults" in body:
+        body["defaults"] = {"tags": ["batch"]}
+    for item in body["notifications"]:
+        _notification(item)
+
+
+def _patch(body: dict[str, Any]) -> None:
+    """Variables are of a template, and whether this one has any is known to nobody here."""
+    if body.pop("variables", None) is not None and not body:
+        body["priority"] = "high"
+    _times(body)
+
+
+def _address(body: dict[str, Any]) -> None:
+    """Not of anybody who is mailed here; the time is one to come."""
+    body["address"] = f"suppressed-{uuid.uuid4()}@example.com"
+    _times(body)
+
+
+def _key(body: dict[str, Any]) -> None:
+    """What schemathesis takes out of earlier answers and requests, such as other times, is not what this needs."""
+    if body.get("rate_per_minute") is not None:
+        body["rate_per_minute"] = min(max(1, body["rate_per_minute"]), 2**31 - 1)
+    _times(body)
+
+
+def _team(body: dict[str, Any]) -> None:
+    """Addresses and domains, for which there is no format."""
+    body["recipients"] = [f"ada-{number}@example.com" for number in range(len(body["recipients"]))]
+
+
+_FITS = {
+    "set_team_recipients": _team,
+    "add_suppression": _address,
+    "create_key": _key,
+    "submit_notification": _notification,
+    "submit_batch": _batch,
+    "update_notification": _patch,
+}

@@ -1,0 +1,84 @@
+"""The webhooks of the document are the bodies that are really sent."""
+
+import itertools
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from parts.described import DOCUMENT, resolved, validator
+
+from notifier.states import Status
+from notifier.webhooks import body
+from notifier.webhooks.body import Told
+
+ID = UUID("01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b")
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+TRY = {"number": 1, "code": 250, "enhanced_code": None, "reply": "queued"}
+CHANGED, TESTED = "notification.<status>", "webhook.test"
+
+
+def _schema(event: str) -> dict[str, Any]:
+    content = DOCUMENT["webhooks"][event]["post"]["requestBody"]["content"]
+    found: dict[str, Any] = content["application/json"]["schema"]
+    return found
+
+
+def _told(status: Status, *, full: bool, kind: str) -> Told:
+    return Told(
+        event_id=ID,
+        service_id=ID,
+        type=f"{body.PREFIX}{status}",
+        at=AT,
+        sequence=1,
+        reason="expired" if full else None,
+        detail="too late" if full else None,
+        notification_id=ID,
+        to="ada@example.com",
+        role="cc" if full else "to",
+        kind=kind,
+        parent_id=ID if full else None,
+        batch_id=ID if full else None,
+        template="welcome" if full else None,
+        template_version=1 if full else None,
+        tags=["orders"] if full else None,
+        metadata={"order": "42"} if full else None,
+        message_id="<1@shop.example>",
+        created_at=AT,
+        attempt=TRY if full else None,
+    )
+
+
+def test_every_event_is_as_the_document_says() -> None:
+    """Of each status, with and without all that may be missing; together they have every field that is described."""
+    check, seen = validator(_schema(CHANGED)), set()
+    for status, full, kind in itertools.product(Status, (True, False), ("live", "test")):
+        told = json.loads(body.of_notification(_told(status, full=full, kind=kind)))
+        assert [str(fault) for fault in check.iter_errors(told)] == [], status
+        seen |= set(told["data"])
+    described = resolved(resolved(_schema(CHANGED))["properties"]["data"])["properties"]
+    assert seen == set(described)
+
+
+def test_the_test_is_as_the_document_says() -> None:
+    """It has a body of its own."""
+    told = json.loads(body.of_test(ID, AT))
+    assert [str(fault) for fault in validator(_schema(TESTED)).iter_errors(told)] == []
+    assert set(told["data"]) == set(resolved(resolved(_schema(TESTED))["properties"]["data"])["properties"])
+
+
+@pytest.mark.parametrize("event", [CHANGED, TESTED])
+def test_a_field_that_is_not_described_is_noticed(event: str) -> None:
+    """Or a new one in the body would stay unknown to who reads the document."""
+    (shown,) = resolved(_schema(event))["examples"]
+    check = validator(_schema(event))
+    assert check.is_valid(shown)
+    assert not check.is_valid(shown | {"data": shown["data"] | {"another": 1}})
+
+
+def test_every_type_that_can_be_asked_for_is_described() -> None:
+    """The pattern of the document is the list of the code."""
+    pattern = resolved(_schema(CHANGED))["properties"]["type"]
+    assert all(validator(pattern).is_valid(type_) for type_ in body.TYPES)
+    assert not validator(pattern).is_valid(body.TEST)
