@@ -31,7 +31,6 @@ HAS_KEY = sa.text("idempotency_key IS NOT NULL")
 IN_BATCH = sa.text("batch_id IS NOT NULL")
 IS_COPY = sa.text("parent_id IS NOT NULL")
 NOT_DELIVERED = sa.text("state <> 'delivered'")
-UNTRIED = sa.text("kind = 'email' AND attempts = 0")
 
 # The audit is only added to. The one change that is let through takes an address out, to forget a person.
 AUDIT_COLUMNS = (
@@ -170,19 +169,17 @@ def _widen_others() -> None:
         batch.add_column(sa.Column("sent_rate", sa.Float(), nullable=True))
     _set_check("api_key", "kind", KINDS)
     _set_check("outbox_entry", "kind", ("email", "webhook"))
-    op.create_index(
-        "ix_outbox_entry_untried",
-        "outbox_entry",
-        ["service_id", "subject_id"],
-        postgresql_where=UNTRIED,
-        sqlite_where=UNTRIED,
-    )
+    op.drop_index("ix_outbox_entry_subject_id", "outbox_entry")
+    words = sa.text("attempts >= 0")
+    columns = ["service_id", "subject_id"]
+    op.create_index("ix_outbox_entry_subject", "outbox_entry", columns, postgresql_where=words, sqlite_where=words)
     _set_check("event", "kind", ("changed", "cancelled", "retried", "resolved"))
 
 
 def _narrow_others() -> None:
     op.execute("DELETE FROM event WHERE kind = 'changed'")
-    op.drop_index("ix_outbox_entry_untried", "outbox_entry")
+    op.drop_index("ix_outbox_entry_subject", "outbox_entry")
+    op.create_index("ix_outbox_entry_subject_id", "outbox_entry", ["subject_id"])
     op.execute("DELETE FROM outbox_entry WHERE kind = 'webhook'")
     op.execute("DELETE FROM api_key WHERE kind <> 'live'")
     _set_check("event", "kind", ("cancelled", "retried", "resolved"))

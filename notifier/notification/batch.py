@@ -64,7 +64,7 @@ async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> Batc
         return BatchView(**found, statuses=statuses)
     unknown = select(_notification.id).where(*own, _notification.status == Status.UNKNOWN)
     ids = (await connection.execute(unknown)).scalars().all()
-    return BatchView(**found, statuses=statuses, closed=len(ids) - len(await store.due(connection, ids)))
+    return BatchView(**found, statuses=statuses, closed=len(ids) - len(await store.due(connection, service_id, ids)))
 
 
 _WAITING = select(_notification.id).where(
@@ -72,12 +72,12 @@ _WAITING = select(_notification.id).where(
 )
 
 
-async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
+async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
     """See that nothing of the batch is sent that has not begun yet; how many mails those are, and what was done."""
-    await store.lock(connection, await _waiting(connection, id_))
+    await store.lock(connection, service_id, await _waiting(connection, id_))
     # Asked again, because a sender that was settling one of them has written its status by now.
     waiting = await _waiting(connection, id_)
-    stopped = await store.withdraw_all(connection, waiting)
+    stopped = await store.withdraw_all(connection, service_id, waiting)
     steps = [Move(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
     if steps:
         await move(connection, steps, asked.cause)
@@ -86,7 +86,7 @@ async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> tuple[
         action=audit.Action.BATCH_CANCELLED,
         object_kind=audit.ObjectKind.BATCH,
         object_id=id_,
-        service_id=asked.service_id,
+        service_id=service_id,
         after={"cancelled": len(stopped), "comment": asked.comment},
     )
     return len(stopped), deed

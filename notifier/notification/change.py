@@ -86,7 +86,7 @@ async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[a
 async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     found = await _look(connection, id_, asked)
     if found.status in _CANCELLABLE:
-        await _withdraw(connection, id_)
+        await _withdraw(connection, found)
         deed = _deed(EventKind.CANCELLED, asked, _CANCELLABLE, asked.comment)
         if await intervene(connection, _step(id_, Status.CANCELLED, asked), deed):
             return [_told(Action.NOTIFICATION_CANCELLED, found, Status.CANCELLED, asked)]
@@ -106,7 +106,7 @@ async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[au
     found = await _look(connection, id_, asked)
     if found.status not in _RETRYABLE:
         raise NotRetryableError(f"only what failed or expired can be retried: it is {found.status}")
-    await _withdraw(connection, id_)
+    await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found)
     deed = _deed(EventKind.RETRIED, asked, _RETRYABLE, asked.comment, expires_at)
     if not await intervene(connection, _step(id_, Status.QUEUED, asked), deed):
@@ -123,7 +123,7 @@ async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked
     found = await _look(connection, id_, asked)
     if found.status not in _RESOLVABLE:
         raise NotUnknownError(f"only what is unknown can be resolved: it is {found.status}")
-    await _withdraw(connection, id_)
+    await _withdraw(connection, found)
     again = how is Resolution.RESEND
     expires_at = asked.at + await _lifetime(connection, found) if again and found.expires_at <= asked.at else None
     words = f"as {how}: {asked.comment}" if asked.comment else f"as {how}"
@@ -163,9 +163,9 @@ async def _copies(connection: AsyncConnection, id_: UUID) -> list[UUID]:
     return list((await connection.execute(found)).scalars())
 
 
-async def _withdraw(connection: AsyncConnection, id_: UUID) -> None:
+async def _withdraw(connection: AsyncConnection, found: Any) -> None:
     """Take its entry back, leased or not, unless a body is permitted."""
-    if not await store.withdraw(connection, id_):
+    if not await store.withdraw(connection, found.service_id, found.id):
         raise AlreadyUnderWayError
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import OutboxEntry, SenderProcess, columns
+from notifier.db.tables import Notification, OutboxEntry, SenderProcess, columns
 from notifier.notification import find, load
 from notifier.notification.find import NotificationView
 from notifier.notification.recipients import RecipientPolicy
@@ -23,6 +23,7 @@ from notifier.throttle.forecast import SILENCE
 from notifier.throttle.relay_state import Obstacle, obstacles
 
 _entry, _sender = columns(OutboxEntry), columns(SenderProcess)
+_notification = columns(Notification)
 MOST_COUNTED = 10_000
 _AHEAD = {
     Priority.HIGH: (Priority.HIGH,),
@@ -74,7 +75,8 @@ async def explain(
     view = await find.one(connection, service_id, id_)
     if view.status not in WAITING or view.entry_state is None:
         return Explanation(view=view, causes=[_over(view)], next_attempt_at=None)
-    entry: Any = (await connection.execute(select(OutboxEntry).where(_entry.subject_id == id_))).one_or_none()
+    statement = select(OutboxEntry).join(Notification, find.ITS_ENTRY).where(_notification.id == id_)
+    entry: Any = (await connection.execute(statement)).one_or_none()
     causes = list(_of_the_mail(view, now))
     if entry is not None and view.entry_state is EntryState.READY:
         causes += [cause async for cause in _of_the_queue(connection, entry, now)]

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, select
+from sqlalchemy import Select, and_, case, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, columns
 from notifier.errors import NotFoundError
+from notifier.outbox import store
 from notifier.outcomes import OutcomeName, Phase
 from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status
 
@@ -79,6 +80,9 @@ _OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notif
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
+ITS_ENTRY = and_(store.BY_SUBJECT, _entry.service_id == _notification.service_id, _entry.subject_id == _notification.id)
+
+
 def _view() -> Select[*tuple[object, ...]]:
     return (
         select(*(_notification[name] for name in _OWN))
@@ -86,7 +90,7 @@ def _view() -> Select[*tuple[object, ...]]:
         .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
         .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
         .outerjoin(Template, _template.id == _version.template_id)
-        .outerjoin(OutboxEntry, _entry.subject_id == _notification.id)
+        .outerjoin(OutboxEntry, ITS_ENTRY)
     )
 
 

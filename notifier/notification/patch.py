@@ -170,7 +170,7 @@ def _times(own: Any, changes: Changes, now: datetime, faults: list[Fault]) -> Ti
 
 async def _change(connection: AsyncConnection, one: Any, changes: Changes, times: Times, asked: Asked) -> None:
     """Take the entry back first, as senders lock them; then write, and queue it again."""
-    if not await store.withdraw(connection, one.id):
+    if not await store.withdraw(connection, one.service_id, one.id):
         raise AlreadyUnderWayError
     priority = changes.priority or Priority(one.priority)
     values = {

@@ -17,7 +17,8 @@ from notifier import address
 from notifier.db.tables import Notification, NotificationTag, OutboxEntry, StatusIndex, Template, columns
 from notifier.ids import first_id_of
 from notifier.notification.find import NotificationView, views
-from notifier.states import FOUND_BY_STATUS, EntryKind, Status
+from notifier.outbox import store
+from notifier.states import FOUND_BY_STATUS, Status
 
 LOOK = 2_000
 """Rows that one page looks at, at most."""
@@ -152,11 +153,7 @@ def _walk_of_status(service_id: UUID, status: Status) -> _Walk:
     """Any but `sent`, which is most of them."""
     if status in FOUND_BY_STATUS:
         return _Walk(shared=[(_listed.service_id, service_id), (_listed.status, status)], id=_listed.notification_id)
-    words = [
-        _entry.kind == literal(EntryKind.EMAIL, literal_execute=True),
-        _entry.attempts == literal(0, literal_execute=True),
-    ]
-    return _Walk(shared=[(_entry.service_id, service_id)], id=_entry.subject_id, words=words)
+    return _Walk(shared=[(_entry.service_id, service_id)], id=_entry.subject_id, words=[store.BY_SUBJECT])
 
 
 def _conditions(service_id: UUID, wanted: Filter, template_id: UUID | None, now: datetime) -> list[ColumnElement[bool]]:

@@ -267,14 +267,19 @@ RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.f
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
 
 # Whoever takes work back waits for those who are settling it, and sees how it stands then.
+_OF_SUBJECTS = "attempts >= 0 AND service_id = :service AND subject_id"  # as its index says
 LOCK_POSTGRES = text(
-    "SELECT id FROM outbox_entry WHERE subject_id = ANY(CAST(:subjects AS uuid[])) ORDER BY id FOR UPDATE"
-)
+    f"SELECT id FROM outbox_entry WHERE {_OF_SUBJECTS} = ANY(CAST(:subjects AS uuid[])) ORDER BY id FOR UPDATE"
+).bindparams(bindparam("service", type_=_ID))
 # A person or caller takes the work back, while no body of it may have begun.
-_WITHDRAW = "DELETE FROM outbox_entry WHERE subject_id {among} AND marked_at IS NULL RETURNING subject_id"
-WITHDRAW_POSTGRES = text(_WITHDRAW.format(among="= ANY(CAST(:subjects AS uuid[]))"))
-WITHDRAW_SQLITE = _sqlite(_WITHDRAW.format(among="IN (SELECT value FROM json_each(:subjects))"), subject_id=_ID)
-LEFT = text("SELECT count(*) FROM outbox_entry WHERE subject_id = :subject").bindparams(bindparam("subject", type_=_ID))
+_WITHDRAW = f"DELETE FROM outbox_entry WHERE {_OF_SUBJECTS} {{among}} AND marked_at IS NULL RETURNING subject_id"
+WITHDRAW_POSTGRES, WITHDRAW_SQLITE = (
+    _sqlite(_WITHDRAW.format(among=among), subject_id=_ID).bindparams(bindparam("service", type_=_ID))
+    for among in ("= ANY(CAST(:subjects AS uuid[]))", "IN (SELECT value FROM json_each(:subjects))")
+)
+LEFT = text(f"SELECT count(*) FROM outbox_entry WHERE {_OF_SUBJECTS} = :subject").bindparams(
+    bindparam("service", type_=_ID), bindparam("subject", type_=_ID)
+)
 
 # The number of entries of each state.
 DEPTH = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")

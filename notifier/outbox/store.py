@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, insert, select
+from sqlalchemy import TextClause, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
@@ -28,6 +28,8 @@ MOST_LOST = 4
 """Two losses in company and then two alone: the next one, the third alone, ends it."""
 _ALONE_DELAY = (timedelta(seconds=10), timedelta(seconds=60))
 _entry = columns(OutboxEntry)
+BY_SUBJECT = _entry.attempts >= literal(0, literal_execute=True)
+"""What is said beside service and subject to find an entry by them: the words of that index."""
 _FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -190,27 +192,28 @@ async def ripen(connection: Connection, *, now: datetime | None = None) -> int:
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
 
 
-async def withdraw(connection: Connection, subject_id: UUID) -> bool:
+async def withdraw(connection: Connection, service_id: UUID, subject_id: UUID) -> bool:
     """Take the work on a subject back while no body may have begun; False if one may have, and the entry stays."""
-    await withdraw_all(connection, [subject_id])
-    left = await connection.execute(statements.LEFT, {"subject": subject_id})
+    await withdraw_all(connection, service_id, [subject_id])
+    left = await connection.execute(statements.LEFT, {"service": service_id, "subject": subject_id})
     return int(left.scalar_one()) == 0
 
 
-async def withdraw_all(connection: Connection, subject_ids: Sequence[UUID]) -> list[UUID]:
-    """Take the work on these subjects back where no body may have begun; those of which it was."""
+async def withdraw_all(connection: Connection, service_id: UUID, subject_ids: Sequence[UUID]) -> list[UUID]:
+    """Take the work on these subjects of a service back where no body may have begun; those of which it was."""
     if is_sqlite(connection):
-        values: dict[str, Any] = {"subjects": json.dumps([id_.hex for id_ in subject_ids])}
+        values: dict[str, Any] = {"service": service_id, "subjects": json.dumps([id_.hex for id_ in subject_ids])}
         found = await connection.execute(statements.WITHDRAW_SQLITE, values)
     else:
-        found = await connection.execute(statements.WITHDRAW_POSTGRES, {"subjects": list(subject_ids)})
+        values = {"service": service_id, "subjects": list(subject_ids)}
+        found = await connection.execute(statements.WITHDRAW_POSTGRES, values)
     return [row.subject_id for row in found]
 
 
-async def lock(connection: Connection, subject_ids: Sequence[UUID]) -> None:
+async def lock(connection: Connection, service_id: UUID, subject_ids: Sequence[UUID]) -> None:
     """Let nobody settle work on these subjects until this transaction ends; SQLite has one writer anyway."""
     if not is_sqlite(connection):
-        await connection.execute(statements.LOCK_POSTGRES, {"subjects": list(subject_ids)})
+        await connection.execute(statements.LOCK_POSTGRES, {"service": service_id, "subjects": list(subject_ids)})
 
 
 async def due_age(connection: Connection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
@@ -231,9 +234,11 @@ async def waiting(
     return {(Priority(row.priority), row.service_id): int(row.waiting) for row in found if row.waiting}
 
 
-async def due(connection: AsyncConnection, subjects: Sequence[UUID]) -> dict[UUID, datetime]:
-    """When the work on each of these subjects is due, where there is any: a lease shows as its end."""
-    statement = select(_entry.subject_id, _entry.due_at).where(_entry.subject_id.in_(subjects))
+async def due(connection: AsyncConnection, service_id: UUID, subjects: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When the work on each of these subjects of a service is due, where there is any: a lease shows as its end."""
+    statement = select(_entry.subject_id, _entry.due_at).where(
+        BY_SUBJECT, _entry.service_id == service_id, _entry.subject_id.in_(subjects)
+    )
     return {row.subject_id: row.due_at for row in await connection.execute(statement)}
 
 

@@ -82,7 +82,7 @@ async def _row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> Row
 
 
 async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """With the number of tries, and when the next one is due."""
+    """Those of one endpoint, with the number of tries, and when the next one is due."""
     ids = [row["id"] for row in rows]
     counted = (
         select(_attempt.delivery_id, func.count().label("tries"))
@@ -90,7 +90,8 @@ async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> lis
         .group_by(_attempt.delivery_id)
     )
     tries = {row.delivery_id: int(row.tries) for row in await connection.execute(counted)}
-    due = await store.due(connection, [row["id"] for row in rows if row["state"] == DeliveryState.PENDING])
+    pending = [row["id"] for row in rows if row["state"] == DeliveryState.PENDING]
+    due = await store.due(connection, rows[0]["service_id"], pending) if pending else {}
     return [dict(row) | {"tries": tries.get(row["id"], 0), "next_attempt_at": due.get(row["id"])} for row in rows]
 
 

@@ -13,6 +13,7 @@ from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.db.tables import Event, Notification, OutboxEntry, columns
+from notifier.outbox.store import withdraw as take_back
 from notifier.rendering.source import TemplateSource
 from notifier.states import EntryState
 from notifier.templating import files, store
@@ -90,6 +91,13 @@ async def until_marked(database: Database, path: str, *, seconds: float = 15.0) 
     async with asyncio.timeout(seconds):
         while (entry := await entry_of(database, path)) is None or entry.marked_at is None:  # noqa: ASYNC110 - none
             await asyncio.sleep(0.01)
+
+
+async def withdraw(database: Database, path: str) -> bool:
+    """Take its entry back, so that nothing more is done about it."""
+    row = await row_of(database, path)
+    async with database.write() as connection:
+        return await take_back(connection, row.service_id, row.id)
 
 
 async def row_of(database: Database, path: str) -> Notification:

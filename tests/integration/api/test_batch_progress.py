@@ -18,7 +18,6 @@ from parts.relay import Relay
 from notifier import wiring
 from notifier.ids import new_id
 from notifier.notification.batch import BatchView
-from notifier.outbox import store
 from notifier.states import WAITING, Status
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -73,8 +72,7 @@ async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.Base, sho
         await caller.set_notification(parts.database, second, status=status)
         assert (await shop.get(path)).json()["progress"] == (50 if status in WAITING else 100), status
     await caller.set_notification(parts.database, second, status=Status.UNKNOWN)
-    async with parts.database.write() as connection:
-        assert await store.withdraw(connection, unsure.id_in(second))
+    assert await unsure.withdraw(parts.database, second)
     closed = (await shop.get(path)).json()
     assert (closed["statuses"], closed["ended"], closed["progress"]) == ({"sent": 1, "unknown": 1}, 2, 100)
 

@@ -80,8 +80,8 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
             ("ix_notification_batch", {"batch_id": batch, "status": "failed", "to": "a@example.com"}),
             ("ix_notification_address", {"to": "a@example.com", "status": "failed", "tag": "a"}),
             ("ix_status_index_status", {"status": "delivered", "tag": "a"}),
-            ("ix_outbox_entry_untried", {"status": "queued", "template": "welcome"}),
-            ("ix_outbox_entry_untried", {"status": "scheduled", "tag": "a"}),
+            ("ix_outbox_entry_subject", {"status": "queued", "template": "welcome"}),
+            ("ix_outbox_entry_subject", {"status": "scheduled", "tag": "a"}),
             ("pk_notification_tag", {"tag": "a", "template": "welcome"}),
             ("ix_notification_template", {"template": "welcome", "status": "sent", "copies": "true"}),
         ):

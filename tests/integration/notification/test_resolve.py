@@ -14,7 +14,6 @@ from sqlalchemy import select
 
 from notifier import wiring
 from notifier.db.tables import Attempt, columns
-from notifier.outbox import store
 from notifier.states import EntryState, Reason, Resolution, Status
 
 
@@ -40,8 +39,7 @@ async def test_a_person_says_what_became_of_it(
     if where == "held":
         await unsure.hold(parts.database, path)
     if where == "closed":
-        async with parts.database.write() as connection:
-            await store.withdraw(connection, unsure.id_in(path))
+        await unsure.withdraw(parts.database, path)
     assert await _resolve(client, path, how) == (200, how)
     row = await unsure.row_of(parts.database, path)
     assert (row.reason, row.detail) == (Reason.RESOLVED, f"as {how}")

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
 from notifier.outbox import leasing, store
-from notifier.outbox.handler import Finish, Hold, Release, Reschedule, Settlement
+from notifier.outbox.handler import Claimed, Finish, Hold, Release, Reschedule, Settlement
 from notifier.outbox.statements import BODY_LEASE
 from notifier.outbox.store import MOST_LOST, Whose
 from notifier.states import EntryKind, EntryState
@@ -55,7 +55,7 @@ async def test_no_mark_without_the_lease(queue: Queue) -> None:
     overrun, rescued, withdrawn = await queue.claim()
     stranger = Queue(queue.database, queue.now)
     assert await stranger.mark(overrun) == set()
-    assert await _withdraw(queue, withdrawn.subject_id)
+    assert await _withdraw(queue, withdrawn)
     assert await queue.mark(withdrawn) == set()
     queue.later(minutes=5)
     assert await queue.mark(overrun) == set()
@@ -121,7 +121,7 @@ async def test_a_withdrawal_spares_what_is_marked(queue: Queue) -> None:
     ready, held, leased, marked = await queue.claim()
     await queue.settle(Settlement(entry=ready, action=Release()), Settlement(entry=held, action=Hold()))
     await queue.mark(marked)
-    assert [await _withdraw(queue, e.subject_id) for e in (ready, held, leased, marked)] == [True, True, True, False]
+    assert [await _withdraw(queue, e) for e in (ready, held, leased, marked)] == [True, True, True, False]
     assert await queue.states() == {EntryState.READY: 0, EntryState.LEASED: 1, EntryState.HELD: 0}
 
 
@@ -208,13 +208,13 @@ async def test_a_settle_takes_the_mark_away(queue: Queue) -> None:
     await queue.mark(claimed)
     await queue.settle(Settlement(entry=claimed, action=Release()))
     (again,) = await queue.claim()
-    assert await _withdraw(queue, again.subject_id)
+    assert await _withdraw(queue, again)
     assert await queue.settle(Settlement(entry=again, action=Finish())) == []
 
 
-async def _withdraw(queue: Queue, subject_id: UUID) -> bool:
+async def _withdraw(queue: Queue, entry: Claimed) -> bool:
     async with queue.database.write() as connection:
-        return await store.withdraw(connection, subject_id)
+        return await store.withdraw(connection, entry.service_id, entry.subject_id)
 
 
 async def _ripen(queue: Queue) -> int:

@@ -38,6 +38,7 @@ from notifier.states import EntryKind, Priority
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 SENDERS = st.integers(0, 2)
 PICK = st.integers(0, 1_000_000)
+SERVICE = new_id()
 SUBJECTS = select(columns(OutboxEntry).subject_id)
 
 
@@ -233,7 +234,7 @@ class Machine(RuleBasedStateMachine):
             id=new_id(),
             kind=EntryKind.EMAIL,
             subject_id=mail.subject_id,
-            service_id=new_id(),
+            service_id=SERVICE,
             priority=Priority.NORMAL,
             due_at=self.queue.now,
         )
@@ -242,7 +243,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _withdraw(self, mail: Mail) -> bool:
         async with self.database.write() as connection:
-            return await store.withdraw(connection, mail.subject_id)
+            return await store.withdraw(connection, SERVICE, mail.subject_id)
 
     async def _subjects(self) -> set[UUID]:
         async with self.database.read() as connection:
