@@ -56,6 +56,9 @@ class Installation:
             "NOTIFIER_RECIPIENTS__MODE": "live",
             "NOTIFIER_SMTP__HOST": "127.0.0.1",
             "NOTIFIER_SMTP__PORT": str(smtp_port),
+            # Limits are counted, and never reached.
+            "NOTIFIER_API__RATE_PER_MINUTE": "1000000000",
+            "NOTIFIER_API__SERVICE_RATE_PER_MINUTE": "1000000000",
         }
 
     async def count(self, status: str | None = None) -> int:

@@ -59,7 +59,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
         octets = await connection.fetchval("SELECT pg_database_size(current_database())")
     finally:
         await connection.close()
-    settings = installation.settings() | {"NOTIFIER_API__RATE_PER_MINUTE": "0"}
+    settings = installation.settings()
     async with running(module("api"), settings) as api:
         port = int(await api.line())
         for place, service in _PLACES.items():
