@@ -29,7 +29,7 @@ PRODUCER = producer.table(METADATA)
 ORDERS = Table(
     "orders", METADATA, Column("number", Integer, primary_key=True), Column("mail", Uuid), Column("note", Text)
 )
-DRIVERS = ("sqlite", "sqlite+aiosqlite", "postgresql+asyncpg")
+DRIVERS = ("sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg")
 MAIL: dict[str, Any] = {
     "to": "ada@example.com",
     "template": "welcome",
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 def engine_of(url: str) -> Engine | AsyncEngine:
     """The engine that the driver in the URL asks for."""
-    if url.startswith("sqlite:"):
+    if url.startswith(("sqlite:", "postgresql+psycopg:")):
         return create_engine(url, poolclass=NullPool)
     return create_async_engine(url, poolclass=NullPool)
 
