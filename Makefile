@@ -23,8 +23,9 @@ demo: .venv
 	$(BIN)/notifier demo $(DEMO)
 
 # Everything that must hold, on real SQLite and PostgreSQL, with coverage. TESTS=tests/unit for a part.
+# Three at once on two cores, because many tests wait for a deadline.
 test: .venv
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(if $(TESTS),$(TESTS),--cov-fail-under=95)
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(if $(TESTS),$(TESTS),--cov-fail-under=95)
 
 # The fault tests in their long form, one after the other; the oracle's reports are printed at the end.
 chaos: .venv
