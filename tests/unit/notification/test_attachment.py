@@ -80,6 +80,8 @@ def test_long_base64_is_decoded_in_pieces() -> None:
         "QQ==\n",
         "QUJD\r\nQUJD",
         "Q-_=",
+        "QUJD----",
+        "QUJD\n\n\n\n",
         "data:text/plain;base64,QQ==",
         "é===",
         "\ud800QQ=",
