@@ -4,7 +4,6 @@ Routes are known by their paths, methods and schemas only, so that a new one is 
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -66,24 +65,18 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     _add(schemas, "Problem", Problem.model_json_schema())
     components["securitySchemes"] = {"key": _KEY}
     components |= answers.components()
-    for path, operation in _operations(document["paths"]):
+    for path, operation in links.operations(document["paths"]):
         _hoist(schemas, operation)
         _narrow(path, operation)
         if path.startswith("/v1"):
             operation["security"] = [{"key": []}]
         answers.declare(path, operation)
-    for _, operation in _operations(document.get("webhooks", {})):
+    for _, operation in links.operations(document.get("webhooks", {})):
         operation["responses"] = {"2XX": {"description": "Received."}, "default": {"description": "Tell me again."}}
     links.add(document["paths"])
     _drop_unused(document, schemas)
     example.add_all(schemas)
     return document
-
-
-def _operations(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, methods in paths.items():
-        for operation in methods.values():
-            yield path, operation
 
 
 def _hoist(schemas: dict[str, Any], operation: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ _NAMED = (
 
 def add(paths: dict[str, Any]) -> None:
     """Give each answer the links that it can have."""
-    for path, operation in _operations(paths):
+    for path, operation in operations(paths):
         name = operation["operationId"]
         made = [
             _Source(name, status, "/id", path)
@@ -50,7 +50,7 @@ def add(paths: dict[str, Any]) -> None:
 
 
 def _from(paths: dict[str, Any], source: _Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, operation in _operations(paths):
+    for path, operation in operations(paths):
         parameter, _, rest = path.removeprefix(source.place + "/{").partition("}")
         if not path.startswith(source.place + "/{") or "{" in rest:
             continue
@@ -63,7 +63,8 @@ def _from(paths: dict[str, Any], source: _Source) -> Iterator[tuple[str, dict[st
         )
 
 
-def _operations(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def operations(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each operation with its path."""
     for path, methods in paths.items():
         for operation in methods.values():
             yield path, operation
