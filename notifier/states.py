@@ -22,6 +22,7 @@ class EntryKind(StrEnum):
 
     EMAIL = "email"
     WEBHOOK = "webhook"
+    ASSET = "asset"
 
 
 class EntryState(StrEnum):
@@ -107,6 +108,21 @@ class SuppressionReason(StrEnum):
     COMPLAINED = "complained"
     UNSUBSCRIBED = "unsubscribed"
     REQUESTED = "requested"  # a person or a service asked for it
+
+
+class AssetStatus(StrEnum):
+    """How far an uploaded image has come."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class AssetMode(StrEnum):
+    """How an image comes to the size that it is shown in."""
+
+    FIT = "fit"  # all of it, within width and height
+    CROP = "crop"  # exactly width and height, cut at the edges
 
 
 class WhenUncertain(StrEnum):

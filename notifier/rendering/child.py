@@ -30,9 +30,11 @@ from notifier.rendering.job import (
     MailHeader,
     Parts,
     Preview,
+    Remark,
     Rendered,
     RenderFault,
     Request,
+    Severity,
     Show,
     ShownParts,
 )
@@ -176,7 +178,8 @@ def _fault_in_mail(error: Exception) -> RenderFault:
 
 def check(source: TemplateSource) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables."""
-    faults, warnings, previews = _static_faults(source), [], {}
+    faults, previews = _static_faults(source), {}
+    remarks: list[Remark] = []
     paths: list[list[str]] = []
     if not faults:
         try:
@@ -186,12 +189,18 @@ def check(source: TemplateSource) -> Checked:
                 preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
                 version.render(tag, variable.without(source.sample, source.settings.optional))
                 compose(_specimen(), preview)
-                warnings += _warnings(tag or source.settings.locale, preview)
+                remarks += _remarks(tag, preview)
         except PartError as error:
             faults.append(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
             faults.append(RenderFault(part="mail", line=None, message=str(error)))
-    return Checked(faults=faults, warnings=warnings, subject_paths=paths, previews=previews)
+    return Checked(
+        faults=faults,
+        remarks=remarks,
+        variables_schema=variable.schema_of(source.sample, source.settings.optional),
+        subject_paths=paths,
+        previews=previews,
+    )
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:
@@ -207,12 +216,31 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
     return faults
 
 
-def _warnings(tag: str, preview: Preview) -> list[str]:
+def _remarks(tag: str | None, preview: Preview) -> list[Remark]:
     found = []
+    prefix = f"{LOCALES}{tag}/" if tag else ""
     if len(preview.subject) > 78:  # noqa: PLR2004 - RFC 5322 §2.1.1, and what phones show
-        found.append(f"{tag}: the subject has {len(preview.subject)} characters; many clients cut after 78")
-    if len(preview.html.encode()) > GMAIL_CLIP:
-        found.append(f"{tag}: the HTML has {len(preview.html.encode()) // 1024} KB; Gmail clips at 102")
+        remark = Remark(
+            severity=Severity.WARNING,
+            code="long_subject",
+            file=f"{prefix}{SUBJECT}",
+            line=None,
+            message=f"the subject has {len(preview.subject)} characters; many clients cut after 78.",
+            advice="Say the most important thing first, and less.",
+            locale=tag,
+        )
+        found.append(remark)
+    if (size := len(preview.html.encode())) > GMAIL_CLIP:
+        remark = Remark(
+            severity=Severity.WARNING,
+            code="large_html",
+            file=f"{prefix}{HTML}",
+            line=None,
+            message=f"the HTML has {size // 1024} KB; Gmail hides what follows the first 102.",
+            advice="Shorten it, or say less in styles.",
+            locale=tag,
+        )
+        found.append(remark)
     return found
 
 

@@ -1,6 +1,8 @@
 """What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -93,22 +95,61 @@ class Gapped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Why a mail could not be rendered, in words for the people who edit templates."""
 
-    part: str
-    line: int | None
+    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
+    line: int | None  # from 1; None: it is not known, or the whole file's
     message: str
+    column: int | None = None  # from 1
+    advice: str = ""  # what to do about it
 
     def __str__(self) -> str:
-        place = f"{self.part}, line {self.line}" if self.line else self.part
-        return f"{place}: {self.message}"
+        place = self.part
+        if self.line:
+            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
+        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")
+
+
+class Severity(StrEnum):
+    """Whether a remark keeps a draft from being published."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Remark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a check has to say about a source that renders."""
+
+    severity: Severity
+    code: str  # stable, such as image_without_alt
+    file: str  # as in `TemplateSource.files`; template.toml or sample.json for what stands there
+    line: int | None  # from 1
+    message: str
+    advice: str  # what to do about it
+    locale: str | None = None  # None: it is the same in all of them
+
+    def __str__(self) -> str:
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{place}{f' ({self.locale})' if self.locale else ''}: {self.message} {self.advice}".rstrip()
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What a check found: faults that block publishing, warnings, and the variables that the subject uses."""
+    """What a check found: faults and errors block publishing, warnings do not."""
 
     faults: list[RenderFault]
-    warnings: list[str]
-    subject_paths: list[list[str]]
+    remarks: list[Remark]
+    variables_schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
+    subject_paths: list[list[str]]  # of the variables that a subject shows
     previews: dict[str, "Preview"]  # locale tag → the sample, rendered
+
+    @property
+    def blocks(self) -> list[str]:
+        """Everything that keeps the source from being published, in sentences."""
+        errors = [remark for remark in self.remarks if remark.severity is Severity.ERROR]
+        return [*map(str, self.faults), *map(str, errors)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should be mended and need not be, in sentences."""
+        return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

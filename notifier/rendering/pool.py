@@ -101,7 +101,7 @@ class RenderingPool:
         try:
             answer = await self._ask(Check(source=source), CHECK_SECONDS)
         except ChildLostError:
-            return Checked(faults=[OVERRAN], warnings=[], subject_paths=[], previews={})
+            return Checked(faults=[OVERRAN], remarks=[], variables_schema={}, subject_paths=[], previews={})
         if not isinstance(answer, Checked):
             raise ChildLostError(Loss.DIED)
         return answer

@@ -13,7 +13,7 @@ LAYOUTS = "_layouts/"
 RESERVED = frozenset({"locale", "subject"})
 """Names that rendering itself provides; a variable may not have them."""
 
-_LATER_SETTINGS = {"when_uncertain": "resend"}
+_LATER_SETTINGS = {"when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": ()}
 """Settings that came after the first hashes; left out while they have their default, so that those stay true."""
 
 
@@ -28,6 +28,19 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     expires_after: str | None = None  # "1h", "3d": how long a mail is worth sending
     when_uncertain: str = "resend"  # or hold: if nobody knows whether the relay took it, a person decides
     optional: tuple[str, ...] = ()  # dotted paths of variables that a caller may leave out
+    from_: str | None = msgspec.field(name="from", default=None)  # "Name <address>", unless a caller says otherwise
+    reply_to: str | None = None  # the same for answers
+    public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
+    secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
+
+
+class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as a version shows it; its octets are kept by their SHA-256, and never change."""
+
+    sha256: str  # hexadecimal, of the octets
+    content_type: str
+    width: int  # CSS pixels, as shown; the octets may have twice as many
+    height: int
 
 
 class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +49,7 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]  # path within the template (or `_layouts/…`) → text
     sample: dict[str, Any]
     settings: TemplateSettings
+    assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
 
     @property
     def locales(self) -> list[str]:
@@ -53,6 +67,8 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
             "sample": msgspec.Raw(msgspec.json.encode(self.sample, order="deterministic")),
             "settings": settings,
         }
+        if self.assets:  # came later too
+            parts["assets"] = msgspec.Raw(msgspec.json.encode(self.assets, order="deterministic"))
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

@@ -10,11 +10,11 @@ from notifier import strict_json
 from notifier.errors import TemplateError
 from notifier.rendering.source import LAYOUTS, PARTS, RESERVED, TemplateSettings, TemplateSource
 from notifier.states import Priority, WhenUncertain
+from notifier.templating import layout
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DURATION = re.compile(r"(\d{1,4})([mhd])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
-_USED = re.compile(r"""{%-?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 
 
 def slugs(root: Path) -> list[str]:
@@ -37,7 +37,7 @@ def read(root: Path, slug: str) -> TemplateSource:
     except (OSError, ValueError, msgspec.ValidationError, strict_json.MalformedJsonError) as error:
         raise TemplateError(slug, [str(error)]) from error
     source = TemplateSource(files=files, sample=sample, settings=settings)
-    if problems := _problems(source):
+    if problems := problems_of(source):
         raise TemplateError(slug, problems)
     return source
 
@@ -58,19 +58,16 @@ def _parts_of(folder: Path) -> list[Path]:
 
 def _layouts_used(root: Path, files: dict[str, str]) -> dict[str, str]:
     """The layouts that the parts name, and those that these name in turn; nothing that is not used is pinned."""
-    found: dict[str, str] = {}
-    waiting = list(files.values())
-    while waiting:
-        for name in _USED.findall(waiting.pop()):
-            path = root / name
-            inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
-            if name not in found and inside and path.is_file():
-                found[name] = path.read_text("utf-8")
-                waiting.append(found[name])
-    return found
+
+    def read_layout(name: str) -> str | None:
+        path = root / name
+        inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
+        return path.read_text("utf-8") if inside and path.is_file() else None
+
+    return layout.used(files, read_layout)
 
 
-def _problems(source: TemplateSource) -> list[str]:
+def problems_of(source: TemplateSource) -> list[str]:
     """What is wrong with the settings and the sample, before anything is rendered."""
     problems = []
     settings = source.settings

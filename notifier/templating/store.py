@@ -7,16 +7,16 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.db.tables import Template, TemplateVersion, columns
+from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
 from notifier.ids import new_id
 from notifier.recall import Recall
+from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
-from notifier.rendering.variables import schema_of
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.files import seconds
 
@@ -36,10 +36,21 @@ class Published:
     priority: Priority
     expires_after: int | None  # seconds
     when_uncertain: WhenUncertain
+    sender: str | None  # "Name <address>", unless a request says otherwise
+    reply_to: str | None
     published_at: datetime
 
 
-_template, _version = columns(Template), columns(TemplateVersion)
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """Who publishes, when, and why."""
+
+    by: str  # actor
+    at: datetime
+    note: str = ""
+
+
+_template, _version, _draft = columns(Template), columns(TemplateVersion), columns(TemplateDraft)
 _PUBLISHED = select(
     _version.id,
     _version.template_id,
@@ -52,13 +63,17 @@ _PUBLISHED = select(
     _version.priority,
     _version.expires_after,
     _version.when_uncertain,
+    _version.sender,
+    _version.reply_to,
     _version.published_at,
 ).join(Template, _template.id == _version.template_id)
 
 
 async def current(connection: AsyncConnection, slug: str) -> Published | None:
     """The version that new notifications get."""
-    statement = _PUBLISHED.where(_template.slug == slug, _version.number == _template.current_number)
+    statement = _PUBLISHED.where(
+        _template.slug == slug, _version.number == _template.current_number, _template.deleted_at.is_(None)
+    )
     row = (await connection.execute(statement)).mappings().one_or_none()
     return Published(**row) if row else None
 
@@ -97,7 +112,8 @@ class Shelf:
 
 async def all_current(connection: AsyncConnection) -> list[Published]:
     """The current version of every template, by slug."""
-    statement = _PUBLISHED.where(_version.number == _template.current_number).order_by(_template.slug)
+    lives = _PUBLISHED.where(_version.number == _template.current_number, _template.deleted_at.is_(None))
+    statement = lives.order_by(_template.slug)
     return [Published(**row) for row in (await connection.execute(statement)).mappings()]
 
 
@@ -108,40 +124,45 @@ async def sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UU
 
 
 async def publish(
-    connection: AsyncConnection,
-    slug: str,
-    source: TemplateSource,
-    *,
-    subject_paths: list[list[str]],
-    by: str,
-    now: datetime,
+    connection: AsyncConnection, slug: str, source: TemplateSource, report: Checked, publication: Publication
 ) -> Published:
-    """Write the source as the next version and make it current; the source must have been checked before."""
-    template_id = (await connection.execute(select(_template.id).where(_template.slug == slug))).scalar_one_or_none()
-    number = 1
-    if template_id is None:
-        template_id = new_id()
-        values = {"id": template_id, "slug": slug, "current_number": number, "created_at": now}
-        await connection.execute(insert(Template).values(values))
-    else:
-        newest = select(func.max(_version.number)).where(_version.template_id == template_id)
-        number = ((await connection.execute(newest)).scalar_one_or_none() or 0) + 1
-        await connection.execute(update(Template).where(_template.id == template_id).values(current_number=number))
+    """Write the source as the next version, make it current, and forget the draft; `report` is of this very source."""
+    template_id, number = await _next(connection, slug, publication.at)
+    settings = source.settings
     version = Published(
         id=new_id(),
-        template_id=UUID(str(template_id)),
+        template_id=template_id,
         slug=slug,
         number=number,
         content_hash=source.content_hash(),
-        variables_schema=schema_of(source.sample, source.settings.optional),
-        subject_variables=subject_paths,
-        category=Category(source.settings.category),
-        priority=Priority(source.settings.priority),
-        expires_after=seconds(source.settings.expires_after),
-        when_uncertain=WhenUncertain(source.settings.when_uncertain),
-        published_at=now,
+        variables_schema=report.variables_schema,
+        subject_variables=report.subject_paths,
+        category=Category(settings.category),
+        priority=Priority(settings.priority),
+        expires_after=seconds(settings.expires_after),
+        when_uncertain=WhenUncertain(settings.when_uncertain),
+        sender=settings.from_,
+        reply_to=settings.reply_to,
+        published_at=publication.at,
     )
     row = {name: value for name, value in vars(version).items() if name != "slug"}
-    row |= {"source": msgspec.to_builtins(source), "published_by": by}
+    row |= {"source": msgspec.to_builtins(source), "published_by": publication.by, "note": publication.note}
     await connection.execute(insert(TemplateVersion).values(row))
+    await connection.execute(delete(TemplateDraft).where(_draft.template_id == template_id))
     return version
+
+
+async def _next(connection: AsyncConnection, slug: str, now: datetime) -> tuple[UUID, int]:
+    """The template, which is made if there is none, and lives again if it was deleted; and its next number."""
+    query = select(_template.id).where(_template.slug == slug).with_for_update()
+    template_id = (await connection.execute(query)).scalar_one_or_none()
+    if template_id is None:
+        template_id = new_id()
+        values = {"id": template_id, "slug": slug, "current_number": 1, "created_at": now}
+        await connection.execute(insert(Template).values(values))
+        return template_id, 1
+    newest = select(func.max(_version.number)).where(_version.template_id == template_id)
+    number = ((await connection.execute(newest)).scalar_one_or_none() or 0) + 1
+    lives = {"current_number": number, "deleted_at": None}
+    await connection.execute(update(Template).where(_template.id == template_id).values(lives))
+    return UUID(str(template_id)), number

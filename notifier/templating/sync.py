@@ -12,6 +12,7 @@ from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.templating import files, store
+from notifier.templating.store import Publication
 
 
 class Change(StrEnum):
@@ -35,8 +36,8 @@ class Pushed:
 async def checked(pool: RenderingPool, slug: str, source: TemplateSource) -> Checked:
     """The report of a source that can be published. Raises `TemplateError` if it cannot."""
     report = await pool.check(source)
-    if report.faults:
-        raise TemplateError(slug, [str(fault) for fault in report.faults])
+    if report.blocks:
+        raise TemplateError(slug, report.blocks)
     return report
 
 
@@ -61,9 +62,8 @@ class Push:
                     change = Change.UNCHANGED if there.content_hash == source.content_hash() else Change.KEPT
                     pushed.append(Pushed(slug=slug, number=there.number, change=change))
                     continue
-                version = await store.publish(
-                    connection, slug, source, subject_paths=report.subject_paths, by=self.by, now=self.clock.now()
-                )
+                publication = Publication(by=self.by, at=self.clock.now())
+                version = await store.publish(connection, slug, source, report, publication)
                 change = Change.PUBLISHED if there else Change.CREATED
                 pushed.append(Pushed(slug=slug, number=version.number, change=change))
         return pushed

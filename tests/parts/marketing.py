@@ -8,7 +8,8 @@ from notifier import wiring
 from notifier.auth import keys
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority
-from notifier.templating import files, store
+from notifier.templating import files
+from parts import published
 
 NEWS = {"template": "news"}
 """Makes a request one for marketing."""
@@ -20,7 +21,7 @@ async def publish(parts: wiring.Base) -> None:
     settings = msgspec.structs.replace(source.settings, category=Category.MARKETING, priority=Priority.BULK)
     news = TemplateSource(files=source.files, sample=source.sample, settings=settings)
     async with parts.database.write() as connection:
-        await store.publish(connection, "news", news, subject_paths=[], by="test", now=parts.clock.now())
+        await published.publish(connection, "news", news, now=parts.clock.now())
 
 
 async def key(parts: wiring.Base, service: str) -> str:

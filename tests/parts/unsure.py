@@ -10,14 +10,13 @@ import msgspec
 from sqlalchemy import select, update
 
 from notifier import wiring
-from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.db.tables import Event, Notification, OutboxEntry, columns
 from notifier.outbox.store import withdraw as take_back
 from notifier.rendering.source import TemplateSource
 from notifier.states import EntryState
-from notifier.templating import files, store
-from parts import caller
+from notifier.templating import files
+from parts import caller, published
 from parts.dead import DeadSender
 from parts.installation import Installation
 from parts.relay import DROP, Relay
@@ -34,7 +33,7 @@ async def publish_holding_welcome(parts: wiring.Base) -> None:
         settings=msgspec.structs.replace(source.settings, when_uncertain="hold"),
     )
     async with parts.database.write() as connection:
-        await store.publish(connection, "welcome", held, subject_paths=[], by="test", now=SystemClock().now())
+        await published.publish(connection, "welcome", held)
 
 
 async def lost_after_the_dot(

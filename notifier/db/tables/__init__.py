@@ -14,12 +14,20 @@ from notifier.db.tables.notification import (
 from notifier.db.tables.outbox import OutboxEntry, RelayState, SenderProcess
 from notifier.db.tables.service import ApiKey, Service
 from notifier.db.tables.suppression import INSTANCE, Suppression
-from notifier.db.tables.template import Template, TemplateVersion
+from notifier.db.tables.template import (
+    Asset,
+    Template,
+    TemplateDraft,
+    TemplateLayout,
+    TemplateUse,
+    TemplateVersion,
+)
 from notifier.db.tables.webhook import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "INSTANCE",
     "ApiKey",
+    "Asset",
     "Attachment",
     "Attempt",
     "AuditEntry",
@@ -37,6 +45,9 @@ __all__ = [
     "Suppression",
     "Table",
     "Template",
+    "TemplateDraft",
+    "TemplateLayout",
+    "TemplateUse",
     "TemplateVersion",
     "WebhookAttempt",
     "WebhookDelivery",

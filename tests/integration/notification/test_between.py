@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from parts import caller
+from parts import caller, published
 from parts.dead import DeadSender
 from parts.installation import Installation
 from parts.relay import Relay
@@ -19,7 +19,7 @@ from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
 from notifier.states import Reason, Status, SuppressionReason
-from notifier.templating import files, store
+from notifier.templating import files
 
 
 async def _publish_changed_welcome(parts: wiring.Base) -> int:
@@ -34,9 +34,7 @@ async def _publish_changed_welcome(parts: wiring.Base) -> int:
         report = await pool.check(changed)
     assert report.faults == []
     async with parts.database.write() as connection:
-        version = await store.publish(
-            connection, "welcome", changed, subject_paths=report.subject_paths, by="test", now=SystemClock().now()
-        )
+        version = await published.publish(connection, "welcome", changed, report.subject_paths)
     return version.number
 
 
@@ -187,7 +185,7 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
         settings=source.settings,
     )
     async with parts.database.write() as connection:
-        await store.publish(connection, "welcome", brittle, subject_paths=[], by="test", now=SystemClock().now())
+        await published.publish(connection, "welcome", brittle)
     async with installation.client(parts) as client, wiring.sender(parts):
         found = await caller.until(client, await caller.submit(client), "failed")
     assert (found["reason"], found["detail"]) == ("template", "subject.txt, line 1: division by zero")

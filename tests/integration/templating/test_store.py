@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from parts import published
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -30,7 +31,7 @@ async def publish(parts: wiring.Base, source: TemplateSource, slug: str = "hi") 
     """Publish in a transaction of its own."""
     async with parts.database.write() as connection:
         paths = [["order", "id"]]
-        return await store.publish(connection, slug, source, subject_paths=paths, by="test", now=NOW)
+        return await published.publish(connection, slug, source, paths, now=NOW)
 
 
 async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
@@ -63,6 +64,8 @@ async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
         priority=Priority.HIGH,
         expires_after=3600,
         when_uncertain=WhenUncertain.RESEND,
+        sender=None,
+        reply_to=None,
         published_at=NOW,
     )
 
@@ -128,7 +131,7 @@ async def test_a_publish_that_is_rolled_back_leaves_nothing(parts: wiring.Base) 
 
     async def fail() -> None:
         async with parts.database.write() as connection:
-            await store.publish(connection, "hi", source(), subject_paths=[], by="test", now=NOW)
+            await published.publish(connection, "hi", source(), now=NOW)
             raise KeyError
 
     with pytest.raises(KeyError):

@@ -5,6 +5,7 @@ from typing import Any
 from notifier.rendering.child import Child, check
 from notifier.rendering.job import Check, Checked, Preview
 from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.variables import schema_of
 
 
 def checked(files: dict[str, str], *, optional: tuple[str, ...] = (), **sample: Any) -> Checked:
@@ -27,7 +28,8 @@ def test_a_good_template_is_shown_in_every_locale() -> None:
     report = checked({**GOOD, **FRENCH, "locales/fr/subject.txt": "Salut {{ b.c }}"}, a=1, b={"c": 2})
     assert report == Checked(
         faults=[],
-        warnings=[],
+        remarks=[],
+        variables_schema=schema_of({"a": 1, "b": {"c": 2}}),
         subject_paths=[["a"], ["b", "c"]],
         previews={
             "en": Preview(subject="Hi 1", html="<p>2</p>", text="2"),
@@ -97,14 +99,14 @@ def test_nul_in_the_sample_is_a_fault() -> None:
 def test_a_long_subject_is_a_warning() -> None:
     """78 characters are fine, 79 are told with the locale."""
     assert checked(GOOD, a="x" * 75, b={"c": 2}).warnings == []
-    assert checked(GOOD, a="x" * 76, b={"c": 2}).warnings == [
-        "en: the subject has 79 characters; many clients cut after 78"
-    ]
+    (warning,) = checked(GOOD, a="x" * 76, b={"c": 2}).warnings
+    assert warning.startswith("subject.txt: the subject has 79 characters; many clients cut after 78.")
 
 
 def test_html_that_gmail_clips_is_a_warning() -> None:
     """From 90 KB on the sample is near the size after which Gmail hides the rest."""
-    assert checked(GOOD, a=1, b={"c": "x" * 91 * 1024}).warnings == ["en: the HTML has 91 KB; Gmail clips at 102"]
+    (warning,) = checked(GOOD, a=1, b={"c": "x" * 91 * 1024}).warnings
+    assert warning.startswith("body.html: the HTML has 91 KB; Gmail hides what follows the first 102.")
 
 
 def test_whatever_goes_wrong_is_a_fault() -> None:

@@ -1,0 +1,151 @@
+"""What is being edited: one draft for each template, saved only by who has seen what stands there.
+
+A draft has the template's own parts; layouts and images are put to it when it is looked at or published.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
+from notifier.errors import NotFoundError, NotifierError
+from notifier.ids import new_id
+from notifier.rendering.source import LAYOUTS, TemplateSource
+from notifier.templating import layout
+
+_template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftView:
+    """What stands under a slug for who edits it: the draft, or the current version if there is none."""
+
+    template_id: UUID | None  # None: nothing was ever saved under this slug
+    slug: str
+    source: TemplateSource | None  # own parts only; None: as above
+    number: int  # of the current version; 0: nothing is published
+    revision: int  # of the draft; 0: there is none
+    base_number: int | None  # the version that the draft was made from
+    updated_by: str | None
+    updated_at: datetime | None
+
+    @property
+    def seen(self) -> str:
+        """What names this very state: any publish and any save changes it."""
+        return f"{self.number}.{self.revision}"
+
+
+class StaleDraftError(NotifierError):
+    """Somebody else has saved or published since you looked."""
+
+    def __init__(self, theirs: DraftView) -> None:
+        self.theirs = theirs
+        super().__init__(f"{theirs.slug} was changed since: it stands at {theirs.seen}")
+
+
+async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) -> DraftView:
+    """What stands under the slug; with `lock` for who is about to change it."""
+    query = select(_template.id, _template.current_number).where(_template.slug == slug)
+    found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if found is None:
+        return _nothing(slug)
+    kept = await connection.execute(select(*_draft).where(_draft.template_id == found.id))
+    row = kept.mappings().one_or_none()
+    if row is not None:
+        return DraftView(
+            template_id=found.id,
+            slug=slug,
+            source=msgspec.convert(row["source"], TemplateSource),
+            number=found.current_number or 0,
+            revision=row["revision"],
+            base_number=row["base_number"],
+            updated_by=row["updated_by"],
+            updated_at=row["updated_at"],
+        )
+    return await _current(connection, slug, found.id, found.current_number)
+
+
+async def save(
+    connection: AsyncConnection, slug: str, source: TemplateSource, *, seen: str, by: str, now: datetime
+) -> DraftView:
+    """Keep the source as the draft if nothing has changed since `seen`. Raises `StaleDraftError`."""
+    there = await look(connection, slug, lock=True)
+    if there.seen != seen:
+        raise StaleDraftError(there)
+    template_id = there.template_id
+    if template_id is None:
+        template_id = new_id()
+        await connection.execute(insert(Template).values({"id": template_id, "slug": slug, "created_at": now}))
+    kept = own(source)
+    values: dict[str, Any] = {
+        "source": msgspec.to_builtins(kept),
+        "revision": there.revision + 1,
+        "base_number": there.number or None,
+        "updated_by": by,
+        "updated_at": now,
+    }
+    if there.revision:
+        statement = update(TemplateDraft).where(_draft.template_id == template_id).values(values)
+        await connection.execute(statement)
+    else:
+        await connection.execute(insert(TemplateDraft).values(values | {"template_id": template_id}))
+    return DraftView(**values | {"source": kept, "template_id": template_id, "slug": slug, "number": there.number})
+
+
+async def discard(connection: AsyncConnection, slug: str, *, seen: str) -> None:
+    """Forget the draft. Raises `NotFoundError`, `StaleDraftError`."""
+    there = await look(connection, slug, lock=True)
+    if not there.revision:
+        raise NotFoundError(f"{slug} has no draft")
+    if there.seen != seen:
+        raise StaleDraftError(there)
+    await connection.execute(delete(TemplateDraft).where(_draft.template_id == there.template_id))
+
+
+def own(source: TemplateSource) -> TemplateSource:
+    """The source without what it shares with others."""
+    parts = {name: text for name, text in source.files.items() if not name.startswith(LAYOUTS)}
+    return replace(source, files=parts, assets={})
+
+
+async def assembled(connection: AsyncConnection, source: TemplateSource) -> TemplateSource:
+    """The source with the layouts that it uses, as they stand now: what would be published."""
+    shared = {one.name: one.text for one in await layout.every(connection)}
+    parts = own(source)
+    return replace(parts, files=parts.files | layout.used(parts.files, shared.get))
+
+
+def _nothing(slug: str) -> DraftView:
+    return DraftView(
+        template_id=None,
+        slug=slug,
+        source=None,
+        number=0,
+        revision=0,
+        base_number=None,
+        updated_by=None,
+        updated_at=None,
+    )
+
+
+async def _current(connection: AsyncConnection, slug: str, template_id: UUID, number: int | None) -> DraftView:
+    query = select(_version.source, _version.published_by, _version.published_at).where(
+        _version.template_id == template_id, _version.number == number
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return DraftView(
+        template_id=template_id,
+        slug=slug,
+        source=own(msgspec.convert(row.source, TemplateSource)) if row else None,
+        number=number or 0,
+        revision=0,
+        base_number=number,
+        updated_by=row.published_by if row else None,
+        updated_at=row.published_at if row else None,
+    )
