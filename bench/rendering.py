@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from bench.table import Figure, Table
-from notifier.rendering.child import Child, CompiledVersion
+from notifier.rendering.child import Child
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Batch, Job, Mailbox, MailHeader, Render, Rendered
 from notifier.rendering.mime import compose
@@ -24,6 +24,7 @@ from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
 from notifier.rendering.process import processor_seconds
 from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSource
+from notifier.rendering.version import CompiledVersion
 from notifier.templating import files
 
 ROOT = Path(__file__).resolve().parent.parent

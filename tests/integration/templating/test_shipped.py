@@ -7,7 +7,7 @@ import pytest
 from jinja2 import nodes
 
 from notifier.rendering import variables as variable
-from notifier.rendering.child import check
+from notifier.rendering.check import check
 from notifier.rendering.sandbox import environment
 from notifier.rendering.source import TemplateSource
 from notifier.templating import files

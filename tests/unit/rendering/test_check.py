@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from notifier.rendering.child import Child, check
+from notifier.rendering.check import check
+from notifier.rendering.child import Child
 from notifier.rendering.job import Check, Checked, Preview
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.rendering.variables import schema_of

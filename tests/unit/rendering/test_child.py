@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.rendering import child as module
-from notifier.rendering.child import FRAME, HELLO, VARIABLES, Child, CompiledVersion
+from notifier.rendering.child import FRAME, HELLO, VARIABLES, Child
 from notifier.rendering.job import Answer, Batch, Gapped, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
 from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.version import CompiledVersion
 
 HEADER = MailHeader(
     message_id="<1@shop.example>",
