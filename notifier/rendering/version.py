@@ -1,5 +1,6 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
@@ -21,6 +22,22 @@ class PartError(Exception):
         super().__init__(str(fault))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a template writes, before its styles are moved into the tags."""
+
+    subject: str
+    html: str
+    text: str | None  # None: the template has no text part
+
+
+def finished(written: Written) -> Preview:
+    """The parts as they leave: styles in the tags, and a text made from the HTML if there is none."""
+    html = inline_css(written.html)
+    text = text_of(html) if written.text is None else written.text
+    return Preview(subject=written.subject, html=html, text=text)
+
+
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept."""
 
@@ -33,13 +50,17 @@ class CompiledVersion:
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
         """The three parts in the closest locale; raises `PartError`."""
+        return finished(self.written(requested, values))
+
+    def written(self, requested: str | None, values: dict[str, Any]) -> Written:
+        """The parts in the closest locale, as the template writes them; raises `PartError`."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
         values = {**values, "locale": tag or self.source.settings.locale}
         subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = inline_css(self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
-        return Preview(subject=subject, html=html, text=text)
+        html = self._run(parts, HTML, values)
+        text = self._run(parts, TEXT, values) if TEXT in parts else None
+        return Written(subject=subject, html=html, text=text)
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:

@@ -1,0 +1,132 @@
+"""Where in the source a place of a rendered part comes from.
+
+The sample is rendered once more with a mark before each line of text and each expression, and the marks are taken
+out again. Where that leaves something else than the plain rendering, because a template counts or compares what it
+writes, no place is told rather than a wrong one.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from jinja2 import Environment, Template
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+
+from notifier.rendering.lint.rule import Mail
+from notifier.rendering.source import HTML, SUBJECT, TemplateSource
+from notifier.rendering.version import CompiledVersion, PartError
+
+FIRST_MARK: Final = 0xF0000
+"""Marks are single characters of the plane that Unicode leaves to private use: the n-th one is the n-th origin."""
+MOST_MARKS: Final = 0xFFFD
+
+
+class Origin(NamedTuple):
+    """A place in the source."""
+
+    file: str
+    line: int  # from 1
+    is_value: bool  # an expression's value, and not the text of the source
+
+
+class Marking(Extension):
+    """Put a mark before each line of text and each expression."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.origins: dict[Origin, int] = {}
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        """The tokens with marks in between."""
+        file = stream.name or ""
+        for token in stream:
+            if token.type == "data":
+                lines = enumerate(token.value.split("\n"), start=token.lineno)
+                marked = (self._mark(Origin(file, number, is_value=False)) + line for number, line in lines)
+                yield Token(token.lineno, "data", "\n".join(marked))
+                continue
+            if token.type == "variable_begin":
+                yield Token(token.lineno, "data", self._mark(Origin(file, token.lineno, is_value=True)))
+            yield token
+
+    def _mark(self, origin: Origin) -> str:
+        number = self.origins.setdefault(origin, len(self.origins))
+        return chr(FIRST_MARK + min(number, MOST_MARKS))
+
+
+class Marked(NamedTuple):
+    """A part without its marks, and where they stood."""
+
+    text: str
+    starts: list[int]  # in the text, ascending
+    origins: list[Origin]  # of what begins there
+
+    def origin(self, offset: int) -> Origin | None:
+        """Where the character at an offset comes from."""
+        found = bisect_right(self.starts, offset) - 1
+        return self.origins[found] if found >= 0 else None
+
+
+class MarkedVersion(CompiledVersion):
+    """A version that renders as any other, and remembers where each part's text came from."""
+
+    def __init__(self, source: TemplateSource) -> None:
+        super().__init__(source)
+        self.marked: dict[str, Marked] = {}  # of the last rendering, by part
+        for env in (self._html, self._plain):
+            env.add_extension(Marking)
+
+    def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
+        written = super()._run(parts, part, values)
+        marking = (self._html if part == HTML else self._plain).extensions[Marking.identifier]
+        self.marked[part] = _unmarked(written, [*getattr(marking, "origins", ())])
+        return self.marked[part].text
+
+
+def _unmarked(written: str, known: list[Origin]) -> Marked:
+    pieces, starts, origins, size, begin = [], [], [], 0, 0
+    for at, character in enumerate(written):
+        number = ord(character) - FIRST_MARK
+        if 0 <= number < len(known):
+            pieces.append(written[begin:at])
+            size += at - begin
+            begin = at + 1
+            starts.append(size)
+            origins.append(known[number])
+    return Marked("".join([*pieces, written[begin:]]), starts, origins)
+
+
+class Origins:
+    """The origins of a source's renderings; nothing is rendered again before one is asked for."""
+
+    def __init__(self, source: TemplateSource) -> None:
+        self._source = source
+        self._version: MarkedVersion | None = None
+        self._known: dict[int, dict[str, Marked]] = {}  # by the identity of the mail
+
+    def of(self, mail: Mail, part: str, offset: int) -> Origin | None:
+        """Where a place of a mail's part comes from; None if that is not known."""
+        marked = self.marked(mail, part)
+        return marked.origin(offset) if marked else None
+
+    def marked(self, mail: Mail, part: str) -> Marked | None:
+        """A mail's part with all its origins; None if they are not known."""
+        if id(mail) not in self._known:
+            self._known[id(mail)] = self._rendered(mail)
+        return self._known[id(mail)].get(part)
+
+    def _rendered(self, mail: Mail) -> dict[str, Marked]:
+        if self._version is None:
+            self._version = MarkedVersion(self._source)
+        self._version.marked = {}
+        try:
+            written = self._version.written(mail.tag, dict(mail.values))
+        except PartError:
+            return {}
+        kept = self._version.marked
+        plain = {SUBJECT: mail.subject, HTML: mail.html}
+        same = {part: marked for part, marked in kept.items() if marked.text == plain.get(part, mail.text)}
+        if SUBJECT in kept and written.subject == mail.subject:
+            same[SUBJECT] = kept[SUBJECT]  # the mail's has no blanks around it, which moves at most the first place
+        return same
