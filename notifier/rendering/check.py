@@ -1,15 +1,19 @@
 """What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
 from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault
+from notifier.rendering.lint.promise import Whole
 from notifier.rendering.lint.report import remarks_on
 from notifier.rendering.lint.rule import Mail
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
+from notifier.rendering.usage import Variables, variables_of
 from notifier.rendering.version import CompiledVersion, PartError, Written, finished
 
 
@@ -20,18 +24,19 @@ def check(source: TemplateSource) -> Checked:
     mails: list[Mail] = []
     remarks: list[Remark] = []
     paths: list[list[str]] = []
+    known = _variables(source)
     if not faults:
         try:
             version = CompiledVersion(source)
             paths = version.subject_paths()
             for tag in (None, *source.locales):
-                for values in _samples(source):
+                for values in _samples(source, known.optional):
                     written = version.written(tag, dict(values))
                     preview = finished(written)
                     compose(_specimen(), preview)
                     mails.append(_mail(source, tag, values, written, preview))
                     previews.setdefault(tag or source.settings.locale, preview)
-            remarks = remarks_on(source, mails)
+            remarks = remarks_on(Whole(source=source, variables=known), mails)
         except PartError as error:
             faults.append(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
@@ -39,10 +44,20 @@ def check(source: TemplateSource) -> Checked:
     return Checked(
         faults=faults,
         remarks=remarks,
-        variables_schema=variable.schema_of(source.sample, source.settings.optional),
+        variables_schema=known.schema,
         subject_paths=paths,
         previews=previews,
     )
+
+
+def _variables(source: TemplateSource) -> Variables:
+    """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
+    try:
+        return variables_of(source)
+    except TemplateError:
+        optional = [*source.settings.optional]
+        schema = variable.schema_of(source.sample, optional)
+        return Variables(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:
@@ -58,9 +73,9 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
     return faults
 
 
-def _samples(source: TemplateSource) -> list[dict[str, Any]]:
+def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
     """The sample, and what is left of it in the shortest allowed request."""
-    shortest = variable.without(source.sample, source.settings.optional)
+    shortest = variable.without(source.sample, optional)
     return [source.sample] if shortest == source.sample else [source.sample, shortest]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import jsonschema_rs
 import msgspec
-from jinja2 import nodes
 
 from notifier.errors import Fault
 
@@ -85,35 +84,6 @@ def _faults_of(error: Any, base: str) -> list[Fault]:
 def escape_pointer(name: str) -> str:
     """A name as one reference token of a JSON pointer (RFC 6901 §3)."""
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def paths_in(template: nodes.Template) -> list[list[str]]:
-    """The variable paths that a parsed template reads, such as ["order", "id"]; loop and set names are left out."""
-    assigned = {name.name for name in template.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    assigned |= {macro.name for macro in template.find_all(nodes.Macro)}
-    assigned |= {imported.target for imported in template.find_all(nodes.Import)}
-    for imported in template.find_all(nodes.FromImport):
-        assigned |= {name if isinstance(name, str) else name[1] for name in imported.names}
-    reads = list(template.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)))
-    inner = {id(node.node) for node in reads if isinstance(node, nodes.Getattr | nodes.Getitem)}
-    found = set()
-    for node in reads:
-        if id(node) not in inner and (path := _path(node)) and path[0] not in assigned:
-            found.add(path)
-    return [list(path) for path in sorted(found)]
-
-
-def _path(node: nodes.Node) -> tuple[str, ...]:
-    """The constant path that an expression reads, empty if it does not start at a name."""
-    if isinstance(node, nodes.Name):
-        return (node.name,) if node.ctx == "load" else ()
-    if isinstance(node, nodes.Getattr):
-        base = _path(node.node)
-        return (*base, node.attr) if base else ()
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-        base = _path(node.node)
-        return (*base, node.arg.value) if base else ()
-    return _path(node.node) if isinstance(node, nodes.Getitem) else ()
 
 
 def at_path(variables: Mapping[str, Any], path: Iterable[str]) -> Any:

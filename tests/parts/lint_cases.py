@@ -49,6 +49,21 @@ LINK_OUT = '<a href="{{ unsubscribe_url }}">Leave</a>'
 MARKETING: dict[str, Any] = {"category": "marketing", "sample": WAY_OUT, "text": "Hello {{ unsubscribe_url }}"}
 
 CASES = [
+    html(
+        "undefined_variable",
+        "x\n{% if not a %}{{ b }}{% endif %}",
+        "{{ a }}{{ b | default(1) }}",
+        line=BODY + 1,
+        sample={"a": 1},
+    ),
+    Case("unused_variable", {"sample": {"a": 1}}, None, {"sample": {"a": 1}, "body": "{{ a }}"}, "sample.json"),
+    Case(
+        "unmatched_path",
+        {"optional": ("b",)},
+        None,
+        {"optional": ("a",), "sample": {"a": 1}, "text": "{% if a is defined %}{{ a }}{% endif %}"},
+        "template.toml",
+    ),
     html("unclosed_tag", "<p>\n<b>x", "<ul><li>x<li>y</ul><p>z<table><tr><td>x</table><br>", line=BODY + 1),
     html(
         "unclosed_tag",
@@ -184,7 +199,7 @@ CASES = [
         {"subject": "Hello {{ a }}", "sample": {"a": "{"}},
         "subject.txt",
     ),
-    html("braces_left", "x\nHello {name}", "Hello {{ a }}, {1} {", line=BODY + 1, sample={"a": "{name}"}),
+    html("braces_left", "{{ a }}\nHello {name}", "Hello {{ a }}, {1} {", line=BODY + 1, sample={"a": "{name}"}),
     Case("braces_left", {"text": "Hello\n{ order.id }"}, 2, {"text": "Hello {}"}, "body.txt"),
     Case("long_text_line", {"text": "x\n" + "x" * 999}, 2, {"text": "x\n" + "x" * 998}, "body.txt"),
     Case(

@@ -4,15 +4,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from jinja2 import TemplateSyntaxError
-
 from notifier.rendering.job import Remark, Severity
 from notifier.rendering.lint import link, page, promise, structure, style, wording
 from notifier.rendering.lint.origin import Origin, Origins
 from notifier.rendering.lint.promise import SAMPLE, Whole
 from notifier.rendering.lint.rule import Found, Mail, Only, Rule
 from notifier.rendering.source import LOCALES, TemplateSource
-from notifier.rendering.usage import variables_of
 
 SOURCE_RULES: Final[tuple[Rule[Whole], ...]] = (
     promise.undefined_variable,
@@ -63,13 +60,9 @@ MOST_REMARKS: Final = 100
 """Remarks of one source; errors come first."""
 
 
-def remarks_on(source: TemplateSource, mails: Iterable[Mail]) -> list[Remark]:
+def remarks_on(whole: Whole, mails: Iterable[Mail]) -> list[Remark]:
     """What the rules find in a source and in its sample mails: errors first, then file by file, line by line."""
-    try:
-        whole = Whole(source=source, variables=variables_of(source))
-    except TemplateSyntaxError:  # in a file that no part uses: rendering has not met it
-        return []
-    found = [*_in_source(whole), *_in_mails(source, [*mails])]
+    found = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
     found.sort(key=lambda one: (one.severity is not Severity.ERROR, one.file, one.line or 0, one.code))
     return found[:MOST_REMARKS]
 

@@ -6,7 +6,6 @@ import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import Environment
 
 from notifier.rendering import variables as variable
 
@@ -134,41 +133,6 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
         "wrong_variable_type",
         "expected another value",
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "paths"),
-    [
-        ("no variables", []),
-        ("{{ name }}", [["name"]]),
-        ("{{ order.id }} {{ order.id }}", [["order", "id"]]),
-        ("{{ order['id'] }}", [["order", "id"]]),
-        ("{{ order.lines[0].sku }}", [["order", "lines", "sku"]]),
-        ("{{ order.lines[i] }}", [["i"], ["order", "lines"]]),
-        ("{{ name|upper }} {% if vip %}{{ note|default('x') }}{% endif %}", [["name"], ["note"], ["vip"]]),
-        ("{% for line in lines %}{{ line.sku }}{% endfor %}", [["lines"]]),
-        ("{% set x = name %}{{ x }}", [["name"]]),
-        ("{% macro m(a) %}{{ a }}{% endmacro %}{{ name }}", [["name"]]),
-        ("{{ 'a'.b }}", []),
-        ("{{ ('x' ~ y).z }}", [["y"]]),
-    ],
-)
-def test_the_paths_that_a_template_reads(text: str, paths: list[list[str]]) -> None:
-    """Each variable is found with its whole path; loop and set names are not variables."""
-    assert variable.paths_in(Environment(autoescape=True).parse(text)) == paths
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(name) }}",
-        "{% import 'x' as ui %}{{ ui.button(name) }}",
-        "{% from 'x' import button, link as a %}{{ button(name) }}{{ a(name) }}",
-    ],
-)
-def test_macros_are_no_variables(text: str) -> None:
-    """A name that the template itself gives is not asked of a caller."""
-    assert variable.paths_in(Environment(autoescape=True).parse(text)) == [["name"]]
 
 
 def test_a_value_is_found_by_its_path() -> None:

@@ -1,0 +1,218 @@
+"""What a version is found to read, and what follows for its callers."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+
+from notifier.rendering import variables as variable
+from notifier.rendering.sandbox import environment
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.usage import reads_of, variables_of
+
+SAMPLE: dict[str, Any] = {
+    "name": "Ada",
+    "count": 2,
+    "vip": True,
+    "free": None,
+    "order": {"id": "A-1", "note": "gift", "address": {"city": "Paris"}},
+    "items": [{"name": "bowl", "price": 2.5, "tags": ["new"]}],
+    "days": ["Mon"],
+}
+LAYOUTS = {
+    "_layouts/base.txt": "{% block top %}{{ count }}{% endblock %}{% block main %}{{ order.id }}{% endblock %}",
+    "_layouts/ui.txt": (
+        "{% macro line(item, note='') %}{{ item.name }}{{ note }}{% endmacro %}"
+        "{% macro each(list) %}{% for one in list %}{{ caller(one) }}{% endfor %}{% endmacro %}"
+    ),
+    "_layouts/foot.txt": "{{ name }}",
+}
+
+
+def source(text: str, **given: Any) -> TemplateSource:
+    """A version whose text part is this; its other parts read nothing."""
+    parts = {"subject.txt": "Hi", "body.html": "<p>", "body.txt": text}
+    return TemplateSource(files=LAYOUTS | parts, sample=SAMPLE, settings=TemplateSettings(name="A", **given))
+
+
+def reads(text: str) -> set[str]:
+    """The dotted paths that the text reads; those that it can do without have a question mark."""
+    found: dict[str, bool] = {}
+    for read in reads_of(source(text)):
+        path = ".".join(read.path).replace(".[]", "[]")
+        found[path] = found.get(path, True) and read.guarded
+    return {f"{path}?" if guarded else path for path, guarded in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nothing", ""),
+        ("{{ name }}{{ locale }}{{ subject }}{{ range(3) | join }}", "name"),
+        ("{{ order.id }}", "order.id"),
+        ("{{ order['id'] }}", "order.id"),
+        ("{{ order.address.city | upper ~ name }}", "order.address.city name"),
+        ("{{ order.items() }}", "order"),
+        ("{{ name.upper() }}{{ name[:1] }}", "name"),
+        ("{{ items[0].price }}", "items items[].price"),
+        ("{{ items[count] }}", "items count"),
+        ("{{ (items | first).price }}", "items items[].price"),
+        ("{{ items | sum(attribute='price') }}", "items items[].price"),
+        ("{% for item in items %}{{ item.price }}{{ loop.index }}{% endfor %}", "items items[].price"),
+        ("{% for i in items %}{% for t in i.tags %}{{ t }}{% endfor %}{% endfor %}",
+         "items items[].tags items[].tags[]?"),
+        ("{% for i in items if i.price > count %}{{ i.name }}{% else %}{{ name }}{% endfor %}",
+         "items items[].price count items[].name name"),
+        ("{% for item in items | sort(attribute='name') | reverse %}{{ item.price }}{% endfor %}",
+         "items items[].name items[].price"),
+        ("{% for key, value in order.items() %}{{ key }}{{ value.x }}{% endfor %}", "order"),
+        ("{% for letter in name %}{{ letter }}{% endfor %}", "name"),
+        ("{% set x = order.note %}{{ x }}", "order.note"),
+        ("{% set o = order %}{{ o.note }}", "order? order.note"),
+        ("{% set x, y = name, count %}{{ x }}{{ y }}", "name count"),
+        ("{% set x %}{{ name }}{% endset %}{{ x }}", "name"),
+        ("{% with a = order.address %}{{ a.city }}{% endwith %}", "order.address? order.address.city"),
+        ("{% macro m(a, b=name) %}{{ a.id }}{{ b }}{% endmacro %}{{ m(order) }}", "order? order.id name"),
+        ("{% macro m(a) %}{{ a }}{% endmacro %}", ""),
+        ("{% import '_layouts/ui.txt' as ui %}{{ ui.line(items[0], note=order.note) }}",
+         "items items[]? items[].name order.note"),
+        ("{% from '_layouts/ui.txt' import line as l %}{{ l(order) }}", "order? order.name"),
+        ("{% from '_layouts/ui.txt' import each %}{% call(i) each(items) %}{{ i.price }}{% endcall %}",
+         "items items[]? items[].price"),
+        ("{% include '_layouts/foot.txt' %}", "name"),
+        ("{% include '_layouts/foot.txt' without context %}", ""),
+        ("{% for name in days %}{% include '_layouts/foot.txt' %}{% endfor %}", "days days[]?"),
+        ("{% extends '_layouts/base.txt' %}{% block main %}{{ name }}{% endblock %}", "count name"),
+        ("{% extends '_layouts/base.txt' %}{% set n = name %}{% block main %}{{ n }}{{ super() }}{% endblock %}",
+         "count name order.id"),
+        ("{% block a %}{{ name }}{% endblock %}{{ self.a() }}", "name"),
+        ("{% filter upper %}{{ name }}{% endfilter %}", "name"),
+    ],
+)  # fmt: skip
+def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
+    """Each variable is found with its whole path, whatever name the template gives it on the way."""
+    assert reads(text) == set(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{% if name is defined %}{{ name }}{% endif %}{{ name }}", "name"),
+        ("{% if name is defined %}{{ name }}{% endif %}", "name?"),
+        ("{% if name is not defined %}-{% else %}{{ name }}{% endif %}", "name?"),
+        ("{% if not name is defined %}-{% elif count %}{{ name }}{% endif %}", "name? count"),
+        ("{% if name is undefined %}{{ name }}{% endif %}", "name"),
+        ("{% if name %}{{ name }}{% endif %}", "name"),
+        ("{% if name is not none %}{{ name }}{% endif %}", "name"),
+        ("{% if name is defined and name %}{{ name }}{% endif %}", "name?"),
+        ("{% if name is defined or count %}{{ name }}{% endif %}", "name count"),
+        ("{% if name is not defined or name == 'x' %}-{% else %}{{ name }}{% endif %}", "name?"),
+        ("{{ name if name is defined else '-' }}", "name?"),
+        ("{{ name if name is defined }}", "name"),
+        ("{{ name is defined and name or '-' }}", "name?"),
+        ("{{ name | default('-') }}{{ count | d }}", "name? count?"),
+        ("{{ name | default(count) }}", "name? count"),
+        ("{% if name | default('') %}{{ name }}{% endif %}", "name?"),
+        ("{% if name | default('x') %}{{ name }}{% endif %}", "name"),
+        ("{% if (name if count is defined else 'x') %}{{ name }}{% endif %}", "name count?"),
+        ("{{ order.note | default('-') }}", "order.note?"),
+        ("{% if order.note is defined %}{{ order.note }}{% endif %}", "order.note?"),
+        ("{% if 'note' in order %}{{ order.note }}{% endif %}", "order.note?"),
+        ("{% if order.get('note') %}{{ order.note }}{% endif %}", "order.note?"),
+        ("{{ order.get('note', '') | upper }}", "order.note?"),
+        ("{{ order.get('note') | upper }}", "order.note"),
+        ("{% if order is defined %}{{ order.note }}{% endif %}", "order? order.note"),
+        ("{% set o = order | default({}) %}{{ o.note }}", "order order.note"),
+        ("{% for i in items | default([]) %}{{ i.price }}{% endfor %}", "items? items[].price"),
+        ("{% for i in items | default(days) %}{{ i }}{% endfor %}", "items items[]? days days[]?"),
+        ("{{ (items | default([]) | first).price }}", "items items[].price"),
+        ("{% if items | default([]) | length %}{{ items | length }}{% endif %}", "items?"),
+        ("{% for i in items %}{% if i.price is defined %}{{ i.price }}{% endif %}{% endfor %}", "items items[].price?"),
+        ("{% for i in items if i.price is defined %}{{ i.price }}{% endfor %}", "items items[].price?"),
+        ("{% if items[0].name is defined %}{{ items[1].name }}{% endif %}", "items items[].name"),
+        ("{% if name is not defined %}{% set name = '-' %}{% endif %}{{ name }}", "name?"),
+        ("{% if count is defined %}{% set name = '-' %}{% endif %}{{ name }}", "name count?"),
+        ("{% set n = name %}{% if n is defined %}{{ n }}{% endif %}", "name?"),
+        ("{% macro m(a) %}{% if a is defined %}{{ a }}{% endif %}{% endmacro %}{{ m(name) }}", "name?"),
+        ("{% import '_layouts/ui.txt' as ui %}{% if order is defined %}{{ ui.line(order) }}{% endif %}",
+         "order? order.name"),
+    ],
+)  # fmt: skip
+def test_a_read_is_guarded_if_nothing_fails_without_the_variable(text: str, expected: str) -> None:
+    """A question mark stands behind what a caller may leave out, as far as this text goes."""
+    assert reads(text) == set(expected.split())
+
+
+NAMES = st.sampled_from(["name", "count", "order", "order.note", "order.address", "order.address.city", "items", "x"])
+WORDS = st.sampled_from(["name", "order.note", "order.address.city", "order.id", "one.price", "one.name", "x", "one"])
+CONDITIONS = st.recursive(
+    NAMES.map("{} is defined".format)
+    | WORDS.map("{} is not defined".format)
+    | WORDS.map("{} | default('')".format)
+    | st.sampled_from(["'note' in order", "order.get('note')", "items | default([]) | length", "count"]),
+    lambda inner: (
+        inner.map("not ({})".format)
+        | st.tuples(inner, inner).map("({0[0]}) and ({0[1]})".format)
+        | st.tuples(inner, inner).map("({0[0]}) or ({0[1]})".format)
+    ),
+    max_leaves=3,
+)
+EXPRESSIONS = st.one_of(
+    WORDS,
+    WORDS.map("{} | default('-')".format),
+    st.tuples(WORDS, WORDS).map("{0[0]} | default({0[1]})".format),
+    st.tuples(WORDS, CONDITIONS, WORDS).map("{0[0]} if {0[1]} else {0[2]}".format),
+    st.tuples(CONDITIONS, WORDS).map("({0[0]}) and {0[1]}".format),
+    st.sampled_from(
+        ["'a' if x is defined", "m(order)", "m(name)", "m(order.note | default('-'))", "order.get('note', name)",
+         "(items | default([]) | first).price", "items[0].name", "items | sum(attribute='price')"]
+    ),
+)  # fmt: skip
+TEXTS = st.recursive(
+    EXPRESSIONS.map("{{{{ {} }}}}".format),
+    lambda inner: st.one_of(
+        st.tuples(CONDITIONS, inner, inner).map("{{% if {0[0]} %}}{0[1]}{{% else %}}{0[2]}{{% endif %}}".format),
+        st.tuples(CONDITIONS, inner).map("{{% if {0[0]} %}}{0[1]}{{% endif %}}".format),
+        st.tuples(st.sampled_from(["items", "items | default([])", "[name]"]), inner).map(
+            "{{% for one in {0[0]} %}}{0[1]}{{% endfor %}}".format
+        ),
+        st.tuples(CONDITIONS, inner).map("{{% for one in items if {0[0]} %}}{0[1]}{{% endfor %}}".format),
+        st.tuples(EXPRESSIONS, inner).map("{{% set x = {0[0]} %}}{0[1]}".format),
+        st.tuples(CONDITIONS, EXPRESSIONS, inner).map(
+            "{{% if {0[0]} %}}{{% set x = {0[1]} %}}{{% endif %}}{0[2]}".format
+        ),
+        st.tuples(WORDS, inner).map("{{% with one = {0[0]} %}}{0[1]}{{% endwith %}}".format),
+        st.tuples(inner, inner).map("".join),
+    ),
+    max_leaves=5,
+)
+MACRO = (
+    "{% macro m(one) %}{% if one.note is defined %}{{ one.note }}{% endif %}{{ one.id | default(name) }}{% endmacro %}"
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(TEXTS, st.data())
+def test_what_is_found_optional_can_be_left_out(text: str, data: st.DataObject) -> None:
+    """If a text renders with the sample, it does so without any of what no part is found to need."""
+    found = variables_of(source(MACRO + text))
+    template = environment({"body.txt": MACRO + text}, autoescape=False).get_template("body.txt")
+    assume(not found.undefined)
+    try:
+        template.render(SAMPLE)
+    except UndefinedError:
+        assume(False)
+    except Exception:
+        assume(False)
+    left_out = data.draw(st.sets(st.sampled_from(found.optional)) if found.optional else st.just(set()))
+    for paths in (left_out, found.optional):
+        values = variable.without(SAMPLE, paths)
+        assert variable.faults_in(found.schema, values) == []
+        try:
+            template.render(values)
+        except UndefinedError:
+            raise
+        except Exception:
+            pass
