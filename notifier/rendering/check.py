@@ -7,6 +7,7 @@ import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
+from notifier.rendering.faults import PartError
 from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault
 from notifier.rendering.lint.promise import Whole
 from notifier.rendering.lint.report import remarks_on
@@ -14,7 +15,7 @@ from notifier.rendering.lint.rule import Mail
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.rendering.usage import Variables, variables_of
-from notifier.rendering.version import CompiledVersion, PartError, Written, finished
+from notifier.rendering.version import CompiledVersion, Written, finished
 
 
 def check(source: TemplateSource) -> Checked:
@@ -27,8 +28,7 @@ def check(source: TemplateSource) -> Checked:
     known = _variables(source)
     if not faults:
         try:
-            version = CompiledVersion(source)
-            paths = version.subject_paths()
+            version = CompiledVersion(source, strict=True)
             for tag in (None, *source.locales):
                 for values in _samples(source, known.optional):
                     written = version.written(tag, dict(values))
@@ -36,6 +36,7 @@ def check(source: TemplateSource) -> Checked:
                     compose(_specimen(), preview)
                     mails.append(_mail(source, tag, values, written, preview))
                     previews.setdefault(tag or source.settings.locale, preview)
+            paths = version.subject_paths()
             remarks = remarks_on(Whole(source=source, variables=known), mails)
         except PartError as error:
             faults.append(error.fault)

@@ -3,23 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.exceptions import SecurityError
+from jinja2 import Template, TemplateError
 
+from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Preview, RenderFault
+from notifier.rendering.job import Preview
 from notifier.rendering.plaintext import text_of
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import subject_paths
-
-
-class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
-
-    def __init__(self, fault: RenderFault) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +31,11 @@ def finished(written: Written) -> Preview:
 
 
 class CompiledVersion:
-    """A version's parts, compiled once per locale and kept."""
+    """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
-    def __init__(self, source: TemplateSource) -> None:
+    def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
         self.source = source
-        self._html = environment(source.files, autoescape=True)
-        self._plain = environment(source.files, autoescape=False)
+        self._strict = strict
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
 
@@ -66,37 +57,29 @@ class CompiledVersion:
         if tag not in self._parts:
             prefix = f"{LOCALES}{tag}/" if tag else ""
             names = {part: f"{prefix}{part}" for part in PARTS if f"{prefix}{part}" in self.source.files}
-            self._parts[tag] = {part: self._compile(part, name) for part, name in names.items()}
+            rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
+            self._parts[tag] = {
+                part: self._compile(rich if part == HTML else plain, name) for part, name in names.items()
+            }
         return self._parts[tag]
 
-    def _compile(self, part: str, name: str) -> Template:
+    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+        """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
+        locale = tag or self.source.settings.locale
+        return environment(self.source.files, autoescape=autoescape, locale=locale, strict=self._strict)
+
+    def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
-            return (self._html if part == HTML else self._plain).get_template(name)
-        except TemplateError as error:
-            raise PartError(_fault_of(part, error)) from error
+            return env.get_template(name)
+        except (TemplateError, RecursionError) as error:
+            raise PartError(fault_of(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
         try:
             return render_limited(parts[part], values)
         except Exception as error:
-            raise PartError(_fault_of(part, error)) from error
+            raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
 
     def subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads."""
+        """The variables that any locale's subject reads; raises `PartError`."""
         return subject_paths(self.source)
-
-
-def _fault_of(part: str, error: BaseException) -> RenderFault:
-    """The error in words, with the template's line where Jinja knows it."""
-    if isinstance(error, TemplateSyntaxError):
-        return RenderFault(part=error.name or part, line=error.lineno, message=error.message or "syntax error")
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":  # Jinja rewrites the traceback to template lines
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, (UndefinedError, SecurityError)):
-        return RenderFault(part=part, line=line, message=error.message or str(error))
-    message = str(error) or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
-    return RenderFault(part=part, line=line, message=message)

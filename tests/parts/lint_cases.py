@@ -105,7 +105,7 @@ CASES = [
         {"page": PAGE.replace(' style="display: none"', ' class="p"'), "style": ".p { display: none; }"},
     ),
     Case("large_html", {"body": "x" * 91 * 1024}, None, {"body": "x" * 89 * 1024}),
-    html("dangerous_link", '<a\nhref=" java\tscript:x()">y</a>', '<a href="mailto:a@b.example">y</a>', line=BODY + 1),
+    html("dangerous_link", '<a\nhref=" FI\tLE:///x">y</a>', '<a href="mailto:a@b.example">y</a>', line=BODY + 1),
     html("relative_link", '<a\nhref="www.a.example">y</a>', '<a href="#x">y</a><a href="tel:+1">z</a>', line=BODY + 1),
     html("relative_link", IMAGE.replace("https:", ""), IMAGE.replace("https://", "cid:")),
     html("empty_link", '<a\nhref="#">y</a>', '<a name="x">y</a>', line=BODY + 1),

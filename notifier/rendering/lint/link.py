@@ -45,7 +45,7 @@ def _short(address: str) -> str:
 
 @error("Link to an https address.")
 def dangerous_link(mail: Mail) -> Iterator[Found]:
-    """A link runs a script or holds a page itself: `javascript:`, `data:`, `vbscript:` and others."""
+    """A link leads into the reader's own files, or runs a script: `file:`, `about:`, `javascript:` and others."""
     for _, href in _links(mail):
         if _scheme(href.value) in _DANGEROUS:
             yield _found(f"A link leads to {_short(href.value)!r}, which clients refuse.", href)

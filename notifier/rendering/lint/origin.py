@@ -6,16 +6,17 @@ writes, no place is told rather than a wrong one.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from jinja2 import Environment, Template
-from jinja2.ext import Extension
-from jinja2.lexer import Token, TokenStream
+from jinja2 import Template, nodes
+from jinja2.compiler import Frame
 
+from notifier.rendering.faults import PartError
+from notifier.rendering.generator import MailCodeGenerator
 from notifier.rendering.lint.rule import Mail
+from notifier.rendering.sandbox import MailEnvironment
 from notifier.rendering.source import HTML, SUBJECT, TemplateSource
-from notifier.rendering.version import CompiledVersion, PartError
+from notifier.rendering.version import CompiledVersion
 
 FIRST_MARK: Final = 0xF0000
 """Marks are single characters of the plane that Unicode leaves to private use: the n-th one is the n-th origin."""
@@ -30,28 +31,26 @@ class Origin(NamedTuple):
     is_value: bool  # an expression's value, and not the text of the source
 
 
-class Marking(Extension):
-    """Put a mark before each line of text and each expression."""
+class MarkingCodeGenerator(MailCodeGenerator):
+    """Write a mark before each line of text and each expression; by then values have been guarded where they stand."""
 
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self.origins: dict[Origin, int] = {}
+    origins: dict[Origin, int]  # each with the number of its mark
 
-    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        """The tokens with marks in between."""
-        file = stream.name or ""
-        for token in stream:
-            if token.type == "data":
-                lines = enumerate(token.value.split("\n"), start=token.lineno)
-                marked = (self._mark(Origin(file, number, is_value=False)) + line for number, line in lines)
-                yield Token(token.lineno, "data", "\n".join(marked))
-                continue
-            if token.type == "variable_begin":
-                yield Token(token.lineno, "data", self._mark(Origin(file, token.lineno, is_value=True)))
-            yield token
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """The pieces with marks in between."""
+        pieces: list[nodes.Expr] = []
+        for child in node.nodes:
+            if isinstance(child, nodes.TemplateData):
+                lines = enumerate(child.data.split("\n"), start=child.lineno)
+                marked = (self._mark(number, is_value=False) + line for number, line in lines)
+                pieces.append(nodes.TemplateData("\n".join(marked), lineno=child.lineno))
+            else:
+                first = min(inner.lineno for inner in (child, *child.find_all(nodes.Node)) if inner.lineno)
+                pieces += [nodes.TemplateData(self._mark(first, is_value=True), lineno=first), child]
+        super().visit_Output(nodes.Output(pieces, lineno=node.lineno), frame)
 
-    def _mark(self, origin: Origin) -> str:
-        number = self.origins.setdefault(origin, len(self.origins))
+    def _mark(self, line: int, *, is_value: bool) -> str:
+        number = self.origins.setdefault(Origin(self.name or "", line, is_value), len(self.origins))
         return chr(FIRST_MARK + min(number, MOST_MARKS))
 
 
@@ -74,13 +73,16 @@ class MarkedVersion(CompiledVersion):
     def __init__(self, source: TemplateSource) -> None:
         super().__init__(source)
         self.marked: dict[str, Marked] = {}  # of the last rendering, by part
-        for env in (self._html, self._plain):
-            env.add_extension(Marking)
+        self._origins: dict[Origin, int] = {}
+        self._generator = type("Generator", (MarkingCodeGenerator,), {"origins": self._origins})
+
+    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+        env = super()._environment(tag, autoescape=autoescape)
+        env.code_generator_class = self._generator
+        return env
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
-        written = super()._run(parts, part, values)
-        marking = (self._html if part == HTML else self._plain).extensions[Marking.identifier]
-        self.marked[part] = _unmarked(written, [*getattr(marking, "origins", ())])
+        self.marked[part] = _unmarked(super()._run(parts, part, values), [*self._origins])
         return self.marked[part].text
 
 

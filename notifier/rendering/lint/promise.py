@@ -57,7 +57,7 @@ def wrong_mailbox(whole: Whole) -> Iterator[Found]:
                 yield Found(message=f"{name} is not a mailbox: {wrong}", file=SETTINGS, about=name)
 
 
-@error("Add unsubscribe_url to the sample, with an https address, and not to `optional`.")
+@error("Add unsubscribe_url to the sample, with an https address, and take it out of optional.")
 def unsubscribe_not_asked(whole: Whole) -> Iterator[Found]:
     """A marketing template's sample has no `unsubscribe_url` with an https address, or it is optional."""
     settings, way_out = whole.source.settings, whole.source.sample.get(WAY_OUT)
