@@ -15,7 +15,7 @@ from notifier.rendering.lint.rule import Mail
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.rendering.usage import Variables, variables_of
-from notifier.rendering.version import CompiledVersion, Written, finished
+from notifier.rendering.version import CompiledVersion, Written
 
 
 def check(source: TemplateSource) -> Checked:
@@ -32,7 +32,7 @@ def check(source: TemplateSource) -> Checked:
             for tag in (None, *source.locales):
                 for values in _samples(source, known.optional):
                     written = version.written(tag, dict(values))
-                    preview = finished(written)
+                    preview = version.render(tag, dict(values))
                     compose(_specimen(), preview)
                     mails.append(_mail(source, tag, values, written, preview))
                     previews.setdefault(tag or source.settings.locale, preview)

@@ -9,6 +9,7 @@ from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview
 from notifier.rendering.plaintext import text_of
+from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import subject_paths
@@ -23,13 +24,6 @@ class Written:
     text: str | None  # None: the template has no text part
 
 
-def finished(written: Written) -> Preview:
-    """The parts as they leave: styles in the tags, and a text made from the HTML if there is none."""
-    html = inline_css(written.html)
-    text = text_of(html) if written.text is None else written.text
-    return Preview(subject=written.subject, html=html, text=text)
-
-
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
@@ -38,20 +32,31 @@ class CompiledVersion:
         self._strict = strict
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
+        self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
-        """The three parts in the closest locale; raises `PartError`."""
-        return finished(self.written(requested, values))
+        """The three parts in the closest locale, as they leave; raises `PartError`."""
+        tag, parts, values = self._begun(requested, values)
+        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
+        return Preview(subject=values["subject"], html=html, text=text)
 
     def written(self, requested: str | None, values: dict[str, Any]) -> Written:
         """The parts in the closest locale, as the template writes them; raises `PartError`."""
+        _, parts, values = self._begun(requested, values)
+        html = self._run(parts, HTML, values)
+        text = self._run(parts, TEXT, values) if TEXT in parts else None
+        return Written(subject=values["subject"], html=html, text=text)
+
+    def _begun(
+        self, requested: str | None, values: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Template], dict[str, Any]]:
+        """The locale, its parts, and the values with those that rendering itself provides."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
         values = {**values, "locale": tag or self.source.settings.locale}
-        subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = self._run(parts, HTML, values)
-        text = self._run(parts, TEXT, values) if TEXT in parts else None
-        return Written(subject=subject, html=html, text=text)
+        values["subject"] = self._run(parts, SUBJECT, values).strip()
+        return tag, parts, values
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
@@ -79,6 +84,34 @@ class CompiledVersion:
             return render_limited(parts[part], values)
         except Exception as error:
             raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
+
+    def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
+        """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
+        if tag not in self._styled:
+            self._styled[tag] = self._prestyle(tag)
+        styled = self._styled[tag]
+        if styled is None:
+            return None
+        version, template = styled
+        try:
+            return version.finish(render_limited(template, values))
+        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
+            return None
+
+    def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
+        """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
+        parts = self._parts[tag]
+        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        try:
+            version = prestyled(self.source.files, render_limited(parts[HTML], values))
+            if version is None:
+                return None
+            name = parts[HTML].name or HTML
+            locale = values["locale"]
+            env = environment(version.files, autoescape=True, locale=locale, strict=self._strict)
+            return version, env.get_template(name)
+        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
+            return None
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads; raises `PartError`."""
