@@ -5,6 +5,7 @@ out again. Where that leaves something else than the plain rendering, because a 
 writes, no place is told rather than a wrong one.
 """
 
+import re
 from bisect import bisect_right
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from notifier.rendering.version import CompiledVersion
 FIRST_MARK: Final = 0xF0000
 """Marks are single characters of the plane that Unicode leaves to private use: the n-th one is the n-th origin."""
 MOST_MARKS: Final = 0xFFFD
+_MARK = re.compile(f"[{chr(FIRST_MARK)}-{chr(FIRST_MARK + MOST_MARKS)}]")
 
 
 class Origin(NamedTuple):
@@ -87,13 +89,14 @@ class MarkedVersion(CompiledVersion):
 
 
 def _unmarked(written: str, known: list[Origin]) -> Marked:
+    """Take out the marks of the known origins; other characters of that plane are the template's."""
     pieces, starts, origins, size, begin = [], [], [], 0, 0
-    for at, character in enumerate(written):
-        number = ord(character) - FIRST_MARK
-        if 0 <= number < len(known):
-            pieces.append(written[begin:at])
-            size += at - begin
-            begin = at + 1
+    for mark in _MARK.finditer(written):
+        number = ord(mark[0]) - FIRST_MARK
+        if number < len(known):
+            pieces.append(written[begin : mark.start()])
+            size += mark.start() - begin
+            begin = mark.end()
             starts.append(size)
             origins.append(known[number])
     return Marked("".join([*pieces, written[begin:]]), starts, origins)
