@@ -25,12 +25,12 @@ def check(source: TemplateSource) -> Checked:
     if not faults:
         try:
             version = CompiledVersion(source)
-            paths = version.subject_paths()
             for tag in (None, *source.locales):
                 preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
                 version.render(tag, variable.without(source.sample, optional))
                 compose(_specimen(), preview)
                 remarks += _remarks(tag, preview)
+            paths = version.subject_paths()
         except PartError as error:
             faults.append(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
@@ -48,7 +48,7 @@ def _variables(source: TemplateSource) -> tuple[Sequence[str], dict[str, Any]]:
     """What may be left out, and the schema; of a version that cannot be parsed, which is told elsewhere, a guess."""
     try:
         found = variables_of(source)
-    except TemplateError:
+    except (TemplateError, RecursionError):
         return source.settings.optional, variable.schema_of(source.sample, source.settings.optional)
     return found.optional, found.schema
 
