@@ -20,6 +20,7 @@ LAYOUTS = {
         "{% macro each(list) %}{% for one in list %}{{ caller(one) }}{% endfor %}{% endmacro %}"
     ),
     "_layouts/foot.txt": "{{ name }}",
+    "_layouts/open.txt": "{% macro hi() %}{{ name }}{% endmacro %}",
 }
 
 

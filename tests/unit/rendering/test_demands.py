@@ -12,6 +12,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError
 from parts.one_text import SAMPLE, source
 
 from notifier.rendering import variables as variable
+from notifier.rendering.check import check
 from notifier.rendering.sandbox import environment
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.rendering.usage import subject_paths, variables_of
@@ -185,6 +186,15 @@ def test_nothing_is_spared_where_the_parts_cannot_be_followed(text: str) -> None
     found = variables_of(source(text, optional=("vip",)))
     assert (found.optional, found.unused) == (["vip"], [])
     assert found.schema["required"] == ["count", "days", "free", "items", "name", "order"]
+
+
+def test_a_check_renders_the_shortest_request() -> None:
+    """What is published is the schema that was found; a part that fails where a guard sends it is a fault."""
+    good = source("{% if name is defined %}{{ name }}{% endif %}")
+    report = check(good)
+    assert (report.faults, report.variables_schema) == ([], variables_of(good).schema)
+    (fault,) = check(source("{% if name is defined %}{{ name }}{% else %}{{ nothing }}{% endif %}")).faults
+    assert (fault.part, fault.line) == ("body.txt", 1)
 
 
 def test_a_part_that_cannot_be_parsed_is_told() -> None:

@@ -58,6 +58,15 @@ def reads(text: str) -> set[str]:
          "count name order.id"),
         ("{% block a %}{{ name }}{% endblock %}{{ self.a() }}", "name"),
         ("{% filter upper %}{{ name }}{% endfilter %}", "name"),
+        ("{% set x | upper %}{{ name }}{% endset %}", "name"),
+        ("{% autoescape false %}{{ name }}{% endautoescape %}", "name"),
+        ("{% import '_layouts/open.txt' as o %}{{ o.hi() }}", ""),
+        ("{% import '_layouts/open.txt' as o with context %}{{ o.hi() }}", "name"),
+        ("{% macro m(a) %}{{ a.id }}{{ m(a) }}{% endmacro %}{{ m(order) }}", "order order.id"),
+        ("{% macro m() %}{{ varargs }}{% endmacro %}{{ m(name) }}", "name"),
+        ("{{ name }}{% include 'body.txt' %}", "name"),
+        ("{% for day in days %}{% block a scoped %}{{ day }}{% endblock %}{% endfor %}", "days days[]?"),
+        ("{% for item in items recursive %}{{ loop(item.tags) }}{% endfor %}", "items items[].tags"),
     ],
 )  # fmt: skip
 def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
