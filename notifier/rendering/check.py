@@ -55,7 +55,7 @@ def _variables(source: TemplateSource) -> Variables:
     """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
     try:
         return variables_of(source)
-    except TemplateError:
+    except (TemplateError, RecursionError):
         optional = [*source.settings.optional]
         schema = variable.schema_of(source.sample, optional)
         return Variables(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])

@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 from jinja2 import nodes
 
-ITEM: Final = "[]"
 ATTRIBUTE_AT = {"groupby": 0, "join": 1, "max": 1, "min": 1, "sort": 2, "sum": 0, "unique": 1}
 """Where filters that look at something in each item take its name."""
 

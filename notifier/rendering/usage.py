@@ -8,16 +8,16 @@ from typing import Any, Final
 
 import msgspec
 
-from notifier.rendering.place import ITEM, Read
+from notifier.rendering.place import Read
 from notifier.rendering.source import SUBJECT, TemplateSource
-from notifier.rendering.variables import schema_of
+from notifier.rendering.variables import HTTPS_LINK, ITEM, schema_of
 from notifier.rendering.walk import walked
 
 __all__ = ["Read", "Variables", "reads_of", "subject_paths", "variables_of"]
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
 """What every marketing template asks for, whether or not its parts show it."""
-_LINK: Final = {"type": "string", "pattern": r"^https://[!-;=?-~]+$", "maxLength": 900}  # it stands in a header too
+_LINK: Final = {"type": "string", "pattern": HTTPS_LINK, "maxLength": 900}  # it stands in a header too
 
 Names = tuple[str, ...]
 """A dotted path: the names of a path, without its lists."""
@@ -61,7 +61,7 @@ def variables_of(source: TemplateSource) -> Variables:
     return Variables(
         schema=schema,
         optional=optional,
-        undefined=list(_undefined(reads, shape)),
+        undefined=list(dict.fromkeys(_undefined(reads, shape))),
         unused=[".".join(names) for names in _unused(shape, demands)] if all_seen else [],
         unmatched=[(name, path) for name, path in paths if not _is_known(shape, path, demands)],
     )
@@ -123,16 +123,13 @@ def _unused(shape: Mapping[str, Any], demands: _Demands, base: Names = ()) -> It
 
 
 def _undefined(reads: Iterable[Read], shape: Mapping[str, Any]) -> Iterator[Read]:
-    """The reads that fail with the sample, should they be reached; each with the path that is missing."""
+    """The reads that are not in the sample and have no guard; of those that have one, what they stand in."""
     for read in reads:
         known = _length_in(shape, read.path)
-        if known == len(read.path):
-            continue
-        if not read.guarded:
-            if read.sure <= known:
-                yield read
-        elif read.sure <= known < len(read.path) - 1:
-            yield msgspec.structs.replace(read, path=read.path[: known + 1], guarded=False)
+        if not read.guarded and known < len(read.path):
+            yield Read(path=read.path, file=read.file, line=read.line, guarded=False)
+        elif read.guarded and read.sure <= known < len(read.path) - 1:
+            yield Read(path=read.path[: known + 1], file=read.file, line=read.line, guarded=False)
 
 
 def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:

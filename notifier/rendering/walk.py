@@ -105,9 +105,6 @@ class Walk(Reading):
             if not isinstance(child, nodes.TemplateData):
                 self.use(child, Use.SHOWN)
 
-    def _run_exprstmt(self, node: nodes.ExprStmt) -> None:
-        self.use(node.node)
-
     def _run_if(self, node: nodes.If) -> None:
         """Each branch with what its condition says; a name given in one of them may be what it was before."""
         before = dict(self.scope.names)

@@ -1,40 +1,9 @@
-"""What a version is found to read, and what follows for its callers."""
-
-from typing import Any
+"""What a version is found to read, and where it can do without."""
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from jinja2 import UndefinedError
+from parts.one_text import source
 
-from notifier.rendering import variables as variable
-from notifier.rendering.sandbox import environment
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.rendering.usage import reads_of, variables_of
-
-SAMPLE: dict[str, Any] = {
-    "name": "Ada",
-    "count": 2,
-    "vip": True,
-    "free": None,
-    "order": {"id": "A-1", "note": "gift", "address": {"city": "Paris"}},
-    "items": [{"name": "bowl", "price": 2.5, "tags": ["new"]}],
-    "days": ["Mon"],
-}
-LAYOUTS = {
-    "_layouts/base.txt": "{% block top %}{{ count }}{% endblock %}{% block main %}{{ order.id }}{% endblock %}",
-    "_layouts/ui.txt": (
-        "{% macro line(item, note='') %}{{ item.name }}{{ note }}{% endmacro %}"
-        "{% macro each(list) %}{% for one in list %}{{ caller(one) }}{% endfor %}{% endmacro %}"
-    ),
-    "_layouts/foot.txt": "{{ name }}",
-}
-
-
-def source(text: str, **given: Any) -> TemplateSource:
-    """A version whose text part is this; its other parts read nothing."""
-    parts = {"subject.txt": "Hi", "body.html": "<p>", "body.txt": text}
-    return TemplateSource(files=LAYOUTS | parts, sample=SAMPLE, settings=TemplateSettings(name="A", **given))
+from notifier.rendering.usage import reads_of
 
 
 def reads(text: str) -> set[str]:
@@ -89,6 +58,15 @@ def reads(text: str) -> set[str]:
          "count name order.id"),
         ("{% block a %}{{ name }}{% endblock %}{{ self.a() }}", "name"),
         ("{% filter upper %}{{ name }}{% endfilter %}", "name"),
+        ("{% set x | upper %}{{ name }}{% endset %}", "name"),
+        ("{% autoescape false %}{{ name }}{% endautoescape %}", "name"),
+        ("{% import '_layouts/open.txt' as o %}{{ o.hi() }}", ""),
+        ("{% import '_layouts/open.txt' as o with context %}{{ o.hi() }}", "name"),
+        ("{% macro m(a) %}{{ a.id }}{{ m(a) }}{% endmacro %}{{ m(order) }}", "order order.id"),
+        ("{% macro m() %}{{ varargs }}{% endmacro %}{{ m(name) }}", "name"),
+        ("{{ name }}{% include 'body.txt' %}", "name"),
+        ("{% for day in days %}{% block a scoped %}{{ day }}{% endblock %}{% endfor %}", "days days[]?"),
+        ("{% for item in items recursive %}{{ loop(item.tags) }}{% endfor %}", "items items[].tags"),
     ],
 )  # fmt: skip
 def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
@@ -143,76 +121,3 @@ def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
 def test_a_read_is_guarded_if_nothing_fails_without_the_variable(text: str, expected: str) -> None:
     """A question mark stands behind what a caller may leave out, as far as this text goes."""
     assert reads(text) == set(expected.split())
-
-
-NAMES = st.sampled_from(["name", "count", "order", "order.note", "order.address", "order.address.city", "items", "x"])
-WORDS = st.sampled_from(["name", "order.note", "order.address.city", "order.id", "one.price", "one.name", "x", "one"])
-CONDITIONS = st.recursive(
-    NAMES.map("{} is defined".format)
-    | WORDS.map("{} is not defined".format)
-    | WORDS.map("{} | default('')".format)
-    | st.sampled_from(["'note' in order", "order.get('note')", "items | default([]) | length", "count"]),
-    lambda inner: (
-        inner.map("not ({})".format)
-        | st.tuples(inner, inner).map("({0[0]}) and ({0[1]})".format)
-        | st.tuples(inner, inner).map("({0[0]}) or ({0[1]})".format)
-    ),
-    max_leaves=3,
-)
-EXPRESSIONS = st.one_of(
-    WORDS,
-    WORDS.map("{} | default('-')".format),
-    st.tuples(WORDS, WORDS).map("{0[0]} | default({0[1]})".format),
-    st.tuples(WORDS, CONDITIONS, WORDS).map("{0[0]} if {0[1]} else {0[2]}".format),
-    st.tuples(CONDITIONS, WORDS).map("({0[0]}) and {0[1]}".format),
-    st.sampled_from(
-        ["'a' if x is defined", "m(order)", "m(name)", "m(order.note | default('-'))", "order.get('note', name)",
-         "(items | default([]) | first).price", "items[0].name", "items | sum(attribute='price')"]
-    ),
-)  # fmt: skip
-TEXTS = st.recursive(
-    EXPRESSIONS.map("{{{{ {} }}}}".format),
-    lambda inner: st.one_of(
-        st.tuples(CONDITIONS, inner, inner).map("{{% if {0[0]} %}}{0[1]}{{% else %}}{0[2]}{{% endif %}}".format),
-        st.tuples(CONDITIONS, inner).map("{{% if {0[0]} %}}{0[1]}{{% endif %}}".format),
-        st.tuples(st.sampled_from(["items", "items | default([])", "[name]"]), inner).map(
-            "{{% for one in {0[0]} %}}{0[1]}{{% endfor %}}".format
-        ),
-        st.tuples(CONDITIONS, inner).map("{{% for one in items if {0[0]} %}}{0[1]}{{% endfor %}}".format),
-        st.tuples(EXPRESSIONS, inner).map("{{% set x = {0[0]} %}}{0[1]}".format),
-        st.tuples(CONDITIONS, EXPRESSIONS, inner).map(
-            "{{% if {0[0]} %}}{{% set x = {0[1]} %}}{{% endif %}}{0[2]}".format
-        ),
-        st.tuples(WORDS, inner).map("{{% with one = {0[0]} %}}{0[1]}{{% endwith %}}".format),
-        st.tuples(inner, inner).map("".join),
-    ),
-    max_leaves=5,
-)
-MACRO = (
-    "{% macro m(one) %}{% if one.note is defined %}{{ one.note }}{% endif %}{{ one.id | default(name) }}{% endmacro %}"
-)
-
-
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
-@given(TEXTS, st.data())
-def test_what_is_found_optional_can_be_left_out(text: str, data: st.DataObject) -> None:
-    """If a text renders with the sample, it does so without any of what no part is found to need."""
-    found = variables_of(source(MACRO + text))
-    template = environment({"body.txt": MACRO + text}, autoescape=False).get_template("body.txt")
-    assume(not found.undefined)
-    try:
-        template.render(SAMPLE)
-    except UndefinedError:
-        assume(False)
-    except Exception:
-        assume(False)
-    left_out = data.draw(st.sets(st.sampled_from(found.optional)) if found.optional else st.just(set()))
-    for paths in (left_out, found.optional):
-        values = variable.without(SAMPLE, paths)
-        assert variable.faults_in(found.schema, values) == []
-        try:
-            template.render(values)
-        except UndefinedError:
-            raise
-        except Exception:
-            pass
