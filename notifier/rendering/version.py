@@ -1,6 +1,7 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from jinja2 import Template, TemplateError, nodes
@@ -11,6 +12,7 @@ from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.plaintext import text_of
+from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.public import cleaned
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -36,6 +38,7 @@ class CompiledVersion:
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
+        self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
         """The three parts in the closest locale; raises `PartError`."""
@@ -45,7 +48,7 @@ class CompiledVersion:
             values = cleaned(values, self._public)
         values = {**values, "locale": tag or self.source.settings.locale}
         subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = inline_css(self._run(parts, HTML, values))
+        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
         return Preview(subject=subject, html=html, text=text)
 
@@ -73,10 +76,13 @@ class CompiledVersion:
             }
         return self._parts[tag]
 
-    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+    def _environment(
+        self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
+    ) -> MailEnvironment:
         """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
         locale = tag or self.source.settings.locale
-        return environment(self.source.files, autoescape=autoescape, locale=locale, strict=self._strict)
+        files = self.source.files if files is None else files
+        return environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
@@ -89,6 +95,32 @@ class CompiledVersion:
             return render_limited(parts[part], values)
         except Exception as error:
             raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
+
+    def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
+        """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
+        if tag not in self._styled:
+            self._styled[tag] = self._prestyle(tag)
+        styled = self._styled[tag]
+        if styled is None:
+            return None
+        version, template = styled
+        try:
+            return version.finish(render_limited(template, values))
+        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
+            return None
+
+    def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
+        """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
+        parts = self._parts[tag]
+        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        try:
+            version = prestyled(self.source.files, render_limited(parts[HTML], values))
+            if version is None:
+                return None
+            name = parts[HTML].name or HTML
+            return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
+        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
+            return None
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads; raises `PartError`."""
