@@ -1,18 +1,33 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Template, TemplateError
+from msgspec.structs import replace
 
 from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Preview
+from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
+from notifier.rendering.public import cleaned
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import subject_paths
+
+MARKETING: Final = "marketing"
+UNSUBSCRIBE: Final = "List-Unsubscribe"
+UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
+NO_UNSUBSCRIBE: Final = RenderFault(
+    part="mail",
+    line=None,
+    message=f"marketing needs “{UNSUBSCRIBE_VARIABLE}”, an https:// address where its reader unsubscribes.",
+    advice="Let the caller send it as a variable.",
+)
+_UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +45,7 @@ class CompiledVersion:
     def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
         self.source = source
         self._strict = strict
+        self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
@@ -54,9 +70,25 @@ class CompiledVersion:
         """The locale, its parts, and the values with those that rendering itself provides."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
+        if self._public:
+            values = cleaned(values, self._public)
         values = {**values, "locale": tag or self.source.settings.locale}
         values["subject"] = self._run(parts, SUBJECT, values).strip()
         return tag, parts, values
+
+    def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
+        """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
+
+        Never with List-Unsubscribe-Post (RFC 8058): the caller's page need not take a POST. Raises `PartError`.
+        """
+        if self.source.settings.category != MARKETING or any(
+            name.lower() == UNSUBSCRIBE.lower() for name in asked.extra
+        ):
+            return asked
+        address = values.get(UNSUBSCRIBE_VARIABLE)
+        if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
+            raise PartError(NO_UNSUBSCRIBE)
+        return replace(asked, extra={**asked.extra, UNSUBSCRIBE: f"<{address}>"})
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
@@ -68,10 +100,13 @@ class CompiledVersion:
             }
         return self._parts[tag]
 
-    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+    def _environment(
+        self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
+    ) -> MailEnvironment:
         """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
         locale = tag or self.source.settings.locale
-        return environment(self.source.files, autoescape=autoescape, locale=locale, strict=self._strict)
+        files = self.source.files if files is None else files
+        return environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
@@ -107,9 +142,7 @@ class CompiledVersion:
             if version is None:
                 return None
             name = parts[HTML].name or HTML
-            locale = values["locale"]
-            env = environment(version.files, autoescape=True, locale=locale, strict=self._strict)
-            return version, env.get_template(name)
+            return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
         except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
             return None
 

@@ -7,6 +7,7 @@ writes, no place is told rather than a wrong one.
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from jinja2 import Template, nodes
@@ -78,8 +79,10 @@ class MarkedVersion(CompiledVersion):
         self._origins: dict[Origin, int] = {}
         self._generator = type("Generator", (MarkingCodeGenerator,), {"origins": self._origins})
 
-    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
-        env = super()._environment(tag, autoescape=autoescape)
+    def _environment(
+        self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
+    ) -> MailEnvironment:
+        env = super()._environment(tag, autoescape=autoescape, files=files)
         env.code_generator_class = self._generator
         return env
 

@@ -19,10 +19,10 @@ from notifier.rendering.source import PARTS
 from notifier.templating import files
 
 ALLOWED = {
-    "abs", "capitalize", "count", "d", "date", "datetime", "default", "e", "escape", "first", "float", "int", "join",
-    "last", "left", "length", "list", "lower", "money", "nl2br", "number", "percent", "plural", "replace", "reverse",
-    "right", "round", "safe_url", "sort", "sum", "time", "title", "trim", "truncate", "unique", "upper", "urlencode",
-    "wordwrap",
+    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",
+    "length", "list", "lower", "replace", "reverse", "right", "round", "sort", "sum", "title", "trim", "truncate",
+    "unique", "upper", "urlencode", "wordwrap",
+    "date", "datetime", "money", "nl2br", "number", "percent", "plural", "safe_url", "time",
 }  # fmt: skip
 
 
