@@ -149,7 +149,7 @@ def _column(text: str, line: int | None, near: str) -> int | None:
     """Where on its line the thing stands that is at fault, if it is there once or first."""
     if not line or not near:
         return None
-    lines = text.splitlines()
+    lines = text.split("\n")  # as the library counts them
     if line > len(lines):
         return None
     position = lines[line - 1].find(near)

@@ -21,6 +21,9 @@ _OPENING = re.compile(r"<!--(?!\[if)|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
 _DECIDES = re.compile(r"[:/?#]")
 _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORECASE)
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
+_BLANKS = re.compile(r"\s*")
+_BETWEEN = re.compile(r"[\s/]*")
+_ATTRIBUTE = re.compile(r"=?[^\s/>=]*")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -117,6 +120,12 @@ class Position:
         return position
 
 
+def _behind(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
+    """The position behind what is skipped, which may be nothing."""
+    found = skipped.match(text, at)
+    return found.end() if found else at
+
+
 def _in_text(position: Position, text: str, at: int) -> tuple[Position, int]:
     found = _OPENING.search(text, at)
     if not found:
@@ -128,20 +137,18 @@ def _in_text(position: Position, text: str, at: int) -> tuple[Position, int]:
 
 
 def _in_tag(position: Position, text: str, at: int) -> tuple[Position, int]:
-    found = re.compile(r"[\s/]*").match(text, at)
-    at = found.end() if found else at
+    at = _behind(text, at, _BETWEEN)
     if at == len(text):
         return position, at
     if text[at] == ">":
         where = Where.RAW if position.element in _RAW else Where.TEXT
         return Position(where=where, element=position.element if where is Where.RAW else ""), at + 1
-    name = re.compile(r"=?[^\s/>=]*").match(text, at)
-    end = name.end() if name else at + 1
+    end = _behind(text, at, _ATTRIBUTE)
     return replace(position, where=Where.NAME, attribute=text[at:end].lower(), begun="", decided=False), end
 
 
 def _in_name(position: Position, text: str, at: int) -> tuple[Position, int]:
-    rest = len(text) - len(text[at:].lstrip())
+    rest = _behind(text, at)
     if rest == len(text):
         return replace(position, where=Where.TAG), rest
     if text[rest] == "=":
@@ -150,7 +157,7 @@ def _in_name(position: Position, text: str, at: int) -> tuple[Position, int]:
 
 
 def _in_equals(position: Position, text: str, at: int) -> tuple[Position, int]:
-    at = len(text) - len(text[at:].lstrip())
+    at = _behind(text, at)
     if at == len(text):
         return position, at
     if text[at] == ">":

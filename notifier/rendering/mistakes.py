@@ -43,7 +43,7 @@ class Place:
     @property
     def source(self) -> str:
         """The line itself."""
-        lines = self.text.splitlines()
+        lines = self.text.split("\n")
         return lines[self.line - 1] if self.line and self.line <= len(lines) else ""
 
     def like(self, name: str, known: Collection[str]) -> str:

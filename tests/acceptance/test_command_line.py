@@ -85,7 +85,7 @@ def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) ->
     (broken / "body.html").write_text("<p>\n{% for x in %}\n</p>")
     lint = process.run("templates", "lint", "--dir", str(broken.parent), env=env, check=False)
     assert lint.returncode == 1
-    assert lint.stdout.startswith("broken: error: body.html, line 2: ")
+    assert lint.stdout.startswith("broken: error: body.html, line 2, column 1: ")
 
 
 def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
