@@ -3,10 +3,11 @@
 import msgspec
 
 from notifier.rendering import variables as variable
+from notifier.rendering.faults import PartError
 from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault, Severity
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
-from notifier.rendering.version import CompiledVersion, PartError
+from notifier.rendering.version import CompiledVersion
 
 GMAIL_CLIP = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
 

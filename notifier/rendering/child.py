@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from notifier.rendering.check import check
+from notifier.rendering.faults import PartError
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import (
     Answer,
@@ -31,7 +32,7 @@ from notifier.rendering.job import (
 )
 from notifier.rendering.mime import NulInPartError, compose, compose_around
 from notifier.rendering.plaintext import text_of
-from notifier.rendering.version import CompiledVersion, PartError
+from notifier.rendering.version import CompiledVersion
 
 FRAME = struct.Struct("!I")
 HELLO = FRAME.pack(0)

@@ -3,11 +3,11 @@
 HTML is escaped; subject and text are not. Operators that can turn a few characters into gigabytes are refused.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Final
 
-from jinja2 import DictLoader, StrictUndefined, Template
+from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from jinja2.compiler import CodeGenerator
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
@@ -33,6 +33,15 @@ PIECES_AT_ONCE = 128
 
 class OutputTooLargeError(Exception):
     """The part renders to more than 1 MiB of text."""
+
+
+class FileLoader(DictLoader):
+    """The version's files, which also name the places in a traceback."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
+        """The text, with the file's name where the library has none."""
+        text, _, is_current = super().get_source(environment, template)
+        return text, template, is_current
 
 
 class MailEnvironment(ImmutableSandboxedEnvironment):
@@ -72,7 +81,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironment:
     """An environment over a version's files; with `autoescape` for HTML, without for subject and text."""
     env = MailEnvironment(
-        loader=DictLoader(files),
+        loader=FileLoader(files),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

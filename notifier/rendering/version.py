@@ -2,24 +2,16 @@
 
 from typing import Any
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.exceptions import SecurityError
+from jinja2 import Template, TemplateError, nodes
 
 from notifier.rendering import variables as variable
+from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Preview, RenderFault
+from notifier.rendering.job import Preview
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
-
-
-class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
-
-    def __init__(self, fault: RenderFault) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
 
 
 class CompiledVersion:
@@ -53,14 +45,14 @@ class CompiledVersion:
     def _compile(self, part: str, name: str) -> Template:
         try:
             return (self._html if part == HTML else self._plain).get_template(name)
-        except TemplateError as error:
-            raise PartError(_fault_of(part, error)) from error
+        except (TemplateError, RecursionError) as error:
+            raise PartError(fault_of(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
         try:
             return render_limited(parts[part], values)
         except Exception as error:
-            raise PartError(_fault_of(part, error)) from error
+            raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
 
     def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
         """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
@@ -89,23 +81,13 @@ class CompiledVersion:
             return None
 
     def subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads."""
+        """The variables that any locale's subject reads; raises `PartError`."""
         names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
-        found = {tuple(p) for name in names for p in variable.paths_in(self._plain.parse(self.source.files[name]))}
+        found = {tuple(path) for name in names for path in variable.paths_in(self._parsed(name))}
         return [list(path) for path in sorted(found)]
 
-
-def _fault_of(part: str, error: BaseException) -> RenderFault:
-    """The error in words, with the template's line where Jinja knows it."""
-    if isinstance(error, TemplateSyntaxError):
-        return RenderFault(part=error.name or part, line=error.lineno, message=error.message or "syntax error")
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":  # Jinja rewrites the traceback to template lines
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, (UndefinedError, SecurityError)):
-        return RenderFault(part=part, line=line, message=error.message or str(error))
-    message = str(error) or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
-    return RenderFault(part=part, line=line, message=message)
+    def _parsed(self, name: str) -> nodes.Template:
+        try:
+            return self._plain.parse(self.source.files[name], name)
+        except TemplateError as error:
+            raise PartError(fault_of(error, name, self.source)) from error

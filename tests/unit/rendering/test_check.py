@@ -56,19 +56,19 @@ def test_missing_parts_are_named() -> None:
 
 def test_a_missing_variable_is_a_fault() -> None:
     """A part that reads what the sample does not have cannot be published."""
-    assert faults(GOOD, a=1, b={}) == ["body.html, line 1: 'dict object' has no attribute 'c'"]
+    assert [fault.partition(". ")[0] for fault in faults(GOOD, a=1, b={})] == ["body.html, line 1, column 7: “b” has no “c”"]
 
 
 def test_a_fault_in_a_locale_is_found() -> None:
     """Every locale is rendered, not only the default."""
-    assert faults({**GOOD, **FRENCH, "locales/fr/body.txt": "\n{{ c }}"}, a=1, b={"c": 2}) == [
-        "body.txt, line 2: 'c' is undefined"
-    ]
+    (fault,) = faults({**GOOD, **FRENCH, "locales/fr/body.txt": "\n{{ d }}"}, a=1, b={"c": 2})
+    assert fault.startswith("locales/fr/body.txt, line 2, column 4: there is no variable “d”.")
 
 
 def test_leaving_out_what_is_optional_is_tried() -> None:
     """A template that needs an optional variable all the same cannot be published."""
-    assert faults(GOOD, optional=("a",), a=1, b={"c": 2}) == ["subject.txt, line 1: 'a' is undefined"]
+    (fault,) = faults(GOOD, optional=("a",), a=1, b={"c": 2})
+    assert fault.startswith("subject.txt, line 1, column 7: there is no variable “a”.")
     asking = {**GOOD, "subject.txt": "Hi {% if a is defined %}{{ a }}{% endif %}"}
     assert faults(asking, optional=("a",), a=1, b={"c": 2}) == []
 
@@ -76,13 +76,13 @@ def test_leaving_out_what_is_optional_is_tried() -> None:
 def test_a_syntax_error_names_part_and_line() -> None:
     """A block that is never closed is told with its place."""
     (fault,) = faults({**GOOD, "body.html": "<p>\n{% if a %}"}, a=1, b={"c": 2})
-    assert fault.startswith("body.html, line 2: Unexpected end of template")
+    assert fault.startswith("body.html, line 2, column 1: “{% if … %}” is opened here and never closed.")
 
 
 def test_a_syntax_error_in_a_subject_is_told() -> None:
     """The subject's variables are found by parsing, which may fail before anything is rendered."""
     (fault,) = faults({**GOOD, "subject.txt": "{{ a"}, a=1, b={"c": 2})
-    assert "unexpected end of template" in fault
+    assert fault.startswith("subject.txt, line 1, column 1: “{{” is never closed")
 
 
 def test_a_subject_of_two_lines_is_a_fault() -> None:
