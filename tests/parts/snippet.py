@@ -1,4 +1,4 @@
-"""A few lines of a template, as a document shows them: rendered like any part, with the values that stand before them."""
+"""A few lines of a template, as a document shows them, rendered like any part with the values that stand before."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ _HEADER = MailHeader(
 def rendered(text: str, values: str, part: str = TEXT, locale: str = "en") -> str:
     """What a mail shows whose `part` is this text; or what is said to who wrote it, if it cannot be rendered."""
     files = {SUBJECT: "-", HTML: "-", TEXT: "-"} | {part: text}
-    files |= layout.used(files, lambda name: (TEMPLATES / name).read_text())
+    files |= layout.used(files, _layout)
     settings = TemplateSettings(name="Snippet", locale=locale)
     source = TemplateSource(files=files, sample=strict_json.loads(values.encode()), settings=settings)
     job = Job(version="snippet", locale=None, variables=values, header=_HEADER)
@@ -31,3 +31,8 @@ def rendered(text: str, values: str, part: str = TEXT, locale: str = "en") -> st
     assert isinstance(answer, ShownParts)
     shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
     return shown[part] or ""
+
+
+def _layout(name: str) -> str | None:
+    path = TEMPLATES / name
+    return path.read_text() if path.is_file() else None

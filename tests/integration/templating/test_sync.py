@@ -80,7 +80,9 @@ async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: W
 async def test_one_bad_template_keeps_all_from_being_published(push: Push, parts: wiring.Base, write: Write) -> None:
     """All are read and checked before the first is written."""
     root = write({**OTHER, "other/body.html": "{{ nothing }}"})
-    with pytest.raises(TemplateError, match=r"template other: body\.html, line 1, column 4: there is no variable “nothing”"):
+    with pytest.raises(
+        TemplateError, match=r"template other: body\.html, line 1, column 4: there is no variable “nothing”"
+    ):
         await push.run(root, ["hello", "other"])
     assert await numbers(parts) == {}
 

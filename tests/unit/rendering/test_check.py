@@ -56,7 +56,9 @@ def test_missing_parts_are_named() -> None:
 
 def test_a_missing_variable_is_a_fault() -> None:
     """A part that reads what the sample does not have cannot be published."""
-    assert [fault.partition(". ")[0] for fault in faults(GOOD, a=1, b={})] == ["body.html, line 1, column 7: “b” has no “c”"]
+    assert [fault.partition(". ")[0] for fault in faults(GOOD, a=1, b={})] == [
+        "body.html, line 1, column 7: “b” has no “c”"
+    ]
 
 
 def test_a_fault_in_a_locale_is_found() -> None:
