@@ -19,7 +19,7 @@ def check(source: TemplateSource) -> Checked:
     paths: list[list[str]] = []
     if not faults:
         try:
-            version = CompiledVersion(source)
+            version = CompiledVersion(source, strict=True)
             paths = version.subject_paths()
             for tag in (None, *source.locales):
                 preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
+from notifier.rendering.contexts import ForbiddenError
+from notifier.rendering.filters import ValueRefusedError
 from notifier.rendering.job import FaultCode, RenderFault
 from notifier.rendering.mistakes import OWN_WORDS, READING, Mistake, Place
 from notifier.rendering.sandbox import FILTERS, OutputTooLargeError
@@ -112,8 +114,16 @@ def _for_ever(_: BaseException, __: Place) -> Mistake:
     )
 
 
+def _told(error: BaseException, _: Place) -> Mistake:
+    """An error that has words of its own."""
+    near = error.name if isinstance(error, ValueRefusedError) else ""
+    return Mistake(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
+
+
 _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistake]], ...] = (
     (TemplateNotFound, _not_found),
+    (ForbiddenError, _told),
+    (ValueRefusedError, _told),
     (SecurityError, _refused),
     (OutputTooLargeError, _too_much),
     (MemoryError, _too_much),
@@ -121,6 +131,7 @@ _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistak
 )
 _CODES: tuple[tuple[type[BaseException], FaultCode], ...] = (
     (SecurityError, FaultCode.FORBIDDEN),
+    (ForbiddenError, FaultCode.FORBIDDEN),
     (OutputTooLargeError, FaultCode.TOO_LARGE),
     (MemoryError, FaultCode.TOO_LARGE),
     (RecursionError, FaultCode.TOO_LARGE),

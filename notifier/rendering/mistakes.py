@@ -158,7 +158,7 @@ def _macro(found: re.Match[str], _: Place) -> Mistake:
 
 
 def _arguments(found: re.Match[str], _: Place) -> Mistake:
-    name = found[1].removeprefix("do_")
+    name = found[1].removeprefix("do_").removeprefix("show_")
     return Mistake(message=f"“{name}” {found[2]}.", advice="Give in its brackets what it needs, no more.", near=name)
 
 

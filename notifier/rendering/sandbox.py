@@ -7,23 +7,31 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Final
 
-from jinja2 import DictLoader, Environment, StrictUndefined, Template
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes
 from jinja2.compiler import CodeGenerator
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from markupsafe import Markup
 
+from notifier.rendering import filters
+from notifier.rendering.acting import ACTING, safe_url
 from notifier.rendering.columns import left, right
+from notifier.rendering.contexts import guard, refuse_unknown
 from notifier.rendering.generator import MailCodeGenerator
 
-FILTERS: Final = frozenset(
+LIBRARY_FILTERS: Final = frozenset(
     {
         "abs", "capitalize", "default", "d", "e", "escape", "first", "float", "int", "join", "last", "length", "count",
-        "list", "lower", "replace", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
+        "list", "lower", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
         "urlencode", "wordwrap",
     }
 )  # fmt: skip
+FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | {"left", "right", "safe_url"}
+"""What templates may use; their authors are told of these."""
+MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "format", "format_map", "join", "partition"})
+"""Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 OUTPUT_LIMIT = 1024 * 1024
 """Characters that one part may render to."""
@@ -35,13 +43,21 @@ class OutputTooLargeError(Exception):
     """The part renders to more than 1 MiB of text."""
 
 
-class FileLoader(DictLoader):
+class FileLoader(BaseLoader):
     """The version's files, which also name the places in a traceback."""
 
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
-        """The text, with the file's name where the library has none."""
-        text, _, is_current = super().get_source(environment, template)
-        return text, template, is_current
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def get_source(
+        self,
+        environment: Environment,  # noqa: ARG002 - the library's own signature
+        template: str,
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        """The text, with its name; a version never changes."""
+        if template not in self._files:
+            raise TemplateNotFound(template)
+        return self._files[template], template, None
 
 
 class MailEnvironment(ImmutableSandboxedEnvironment):
@@ -49,6 +65,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"**", "*", "%"})
     code_generator_class: type[CodeGenerator] = MailCodeGenerator
+    locale = "en"  # of the mail; macros have no variables, and filters ask here
+    strict = False  # a value that must not live where it stands is an error, as it is for those who check a template
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
@@ -56,6 +74,25 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         What the chain is for, seeing later changes of the environment's, is not needed: they are set once.
         """
         return {**self.globals, **(d or {})}
+
+    def _generate(
+        self,
+        source: nodes.Template,
+        name: str | None,
+        filename: str | None,
+        defer_init: bool = False,  # noqa: FBT001, FBT002 - the library's own signature
+    ) -> str:
+        """The Python code of a template, with what is not allowed refused and acting values guarded."""
+        refuse_unknown(source, self, name)
+        if self.autoescape:
+            guard(source, name)
+        return super()._generate(source, name, filename, defer_init)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Neither what reaches behind values, nor a way to turn what was escaped into markup."""
+        if isinstance(obj, Markup) and attr in MARKUP_METHODS_REFUSED:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
         """Refuse the intercepted operators; none of them is needed to write a mail."""
@@ -78,8 +115,13 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 
 
-def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironment:
-    """An environment over a version's files; with `autoescape` for HTML, without for subject and text."""
+def environment(
+    files: Mapping[str, str], *, autoescape: bool, locale: str = "en", strict: bool = False
+) -> MailEnvironment:
+    """An environment over a version's files; with `autoescape` for HTML, without for subject and text.
+
+    The locale is that of the mails; with `strict`, a value that a mail would defuse is an error.
+    """
     env = MailEnvironment(
         loader=FileLoader(files),
         autoescape=autoescape,
@@ -90,8 +132,10 @@ def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironmen
         auto_reload=False,
         cache_size=-1,
     )
+    env.locale, env.strict = locale, strict
     env.globals = {"range": env.globals["range"]}
-    env.filters = {name: function for name, function in env.filters.items() if name in FILTERS}
+    env.filters = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
+    env.filters |= filters.FILTERS | {"safe_url": safe_url} | ACTING
     env.filters |= {"left": left, "right": right}
     env.tests = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     return env

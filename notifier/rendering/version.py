@@ -10,17 +10,16 @@ from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 
 
 class CompiledVersion:
-    """A version's parts, compiled once per locale and kept."""
+    """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
-    def __init__(self, source: TemplateSource) -> None:
+    def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
         self.source = source
-        self._html = environment(source.files, autoescape=True)
-        self._plain = environment(source.files, autoescape=False)
+        self._strict = strict
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
@@ -39,12 +38,20 @@ class CompiledVersion:
         if tag not in self._parts:
             prefix = f"{LOCALES}{tag}/" if tag else ""
             names = {part: f"{prefix}{part}" for part in PARTS if f"{prefix}{part}" in self.source.files}
-            self._parts[tag] = {part: self._compile(part, name) for part, name in names.items()}
+            rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
+            self._parts[tag] = {
+                part: self._compile(rich if part == HTML else plain, name) for part, name in names.items()
+            }
         return self._parts[tag]
 
-    def _compile(self, part: str, name: str) -> Template:
+    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+        """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
+        locale = tag or self.source.settings.locale
+        return environment(self.source.files, autoescape=autoescape, locale=locale, strict=self._strict)
+
+    def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
-            return (self._html if part == HTML else self._plain).get_template(name)
+            return env.get_template(name)
         except (TemplateError, RecursionError) as error:
             raise PartError(fault_of(error, name, self.source)) from error
 
@@ -76,18 +83,19 @@ class CompiledVersion:
             if version is None:
                 return None
             name = parts[HTML].name or HTML
-            return version, environment(version.files, autoescape=True).get_template(name)
+            return version, environment(version.files, autoescape=True, locale=values["locale"]).get_template(name)
         except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
             return None
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads; raises `PartError`."""
         names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
-        found = {tuple(path) for name in names for path in variable.paths_in(self._parsed(name))}
+        env = self._environment(None, autoescape=False)
+        found = {tuple(path) for name in names for path in variable.paths_in(self._parsed(env, name))}
         return [list(path) for path in sorted(found)]
 
-    def _parsed(self, name: str) -> nodes.Template:
+    def _parsed(self, env: MailEnvironment, name: str) -> nodes.Template:
         try:
-            return self._plain.parse(self.source.files[name], name)
+            return env.parse(self.source.files[name], name)
         except TemplateError as error:
             raise PartError(fault_of(error, name, self.source)) from error
