@@ -24,6 +24,7 @@ from notifier.rendering.job import (
     Content,
     Gapped,
     Job,
+    MailHeader,
     Parts,
     Rendered,
     RenderFault,
@@ -73,23 +74,24 @@ class Child:
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
-            return _composed(job, self._parts(job))
+            return _composed(job, *self._written(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
             return _fault_in_mail(error)
 
     def _shown(self, job: Job) -> ShownParts | RenderFault:
         try:
-            parts = self._parts(job)
-            return ShownParts(parts=parts, mail=_composed(job, parts))
+            header, parts = self._written(job)
+            return ShownParts(parts=parts, mail=_composed(job, header, parts))
         except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
             return _fault_in_mail(error)
 
-    def _parts(self, job: Job) -> Parts:
+    def _written(self, job: Job) -> tuple[MailHeader, Parts]:
         if job.version is None:
-            return _literal(CONTENT.decode(job.content or "{}"))
+            return job.header, _literal(CONTENT.decode(job.content or "{}"))
         compiled = self._known[job.version]
         self._known.move_to_end(job.version)
-        return compiled.render(job.locale, VARIABLES.decode(job.variables))
+        values = VARIABLES.decode(job.variables)
+        return compiled.header(job.header, values), compiled.render(job.locale, values)
 
 
 def _literal(content: Content) -> Parts:
@@ -101,8 +103,8 @@ def _literal(content: Content) -> Parts:
     return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
 
 
-def _composed(job: Job, parts: Parts) -> Rendered | Gapped:
-    return compose_around(job.header, parts, job.attachments) if job.attachments else compose(job.header, parts)
+def _composed(job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:
+    return compose_around(header, parts, job.attachments) if job.attachments else compose(header, parts)
 
 
 def _fault_in_mail(error: Exception) -> RenderFault:

@@ -1,17 +1,31 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from jinja2 import Template, TemplateError, nodes
+from msgspec.structs import replace
 
 from notifier.rendering import variables as variable
 from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Preview
+from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
+from notifier.rendering.public import cleaned
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
+
+MARKETING: Final = "marketing"
+UNSUBSCRIBE: Final = "List-Unsubscribe"
+UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
+NO_UNSUBSCRIBE: Final = RenderFault(
+    part="mail",
+    line=None,
+    message=f"marketing needs “{UNSUBSCRIBE_VARIABLE}”, an https:// address where its reader unsubscribes.",
+    advice="Let the caller send it as a variable.",
+)
+_UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
 
 
 class CompiledVersion:
@@ -20,6 +34,7 @@ class CompiledVersion:
     def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
         self.source = source
         self._strict = strict
+        self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
@@ -28,11 +43,27 @@ class CompiledVersion:
         """The three parts in the closest locale; raises `PartError`."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
+        if self._public:
+            values = cleaned(values, self._public)
         values = {**values, "locale": tag or self.source.settings.locale}
         subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
         html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
         return Preview(subject=subject, html=html, text=text)
+
+    def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
+        """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
+
+        Never with List-Unsubscribe-Post (RFC 8058): the caller's page need not take a POST. Raises `PartError`.
+        """
+        if self.source.settings.category != MARKETING or any(
+            name.lower() == UNSUBSCRIBE.lower() for name in asked.extra
+        ):
+            return asked
+        address = values.get(UNSUBSCRIBE_VARIABLE)
+        if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
+            raise PartError(NO_UNSUBSCRIBE)
+        return replace(asked, extra={**asked.extra, UNSUBSCRIBE: f"<{address}>"})
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
