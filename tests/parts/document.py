@@ -33,7 +33,7 @@ class Fate(StrEnum):
     POSTED = "posted"  # `<!-- posted: PATH STATUS -->`: sent as a body, and answered so
     ANSWER = "answer to"  # `<!-- answer to: PATH BODY -->`: compared with what that body is answered
     VALUES = "values"  # `<!-- values: REMARK -->`: what the snippets of templates below are rendered with
-    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE -->`: a snippet, of a text part in English if nothing is said
+    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE PUBLIC -->`: a snippet, of an English text part if none is said
     ELSEWHERE = "run by"  # `<!-- run by: FILE -->`: a test of its own
     NEVER = "not run"  # `<!-- not run: REASON -->`
     FORGOTTEN = "forgotten"

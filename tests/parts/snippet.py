@@ -18,11 +18,11 @@ _HEADER = MailHeader(
 )
 
 
-def rendered(text: str, values: str, part: str = TEXT, locale: str = "en") -> str:
+def rendered(text: str, values: str, part: str = TEXT, locale: str = "en", public: str = "") -> str:
     """What a mail shows whose `part` is this text; or what is said to who wrote it, if it cannot be rendered."""
     files = {SUBJECT: "-", HTML: "-", TEXT: "-"} | {part: text}
     files |= layout.used(files, _layout)
-    settings = TemplateSettings(name="Snippet", locale=locale)
+    settings = TemplateSettings(name="Snippet", locale=locale, public=tuple(public.split()))
     source = TemplateSource(files=files, sample=strict_json.loads(values.encode()), settings=settings)
     job = Job(version="snippet", locale=None, variables=values, header=_HEADER)
     answer = Child().answer(Show(job=job, sources={"snippet": source}))
