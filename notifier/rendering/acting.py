@@ -55,6 +55,8 @@ def _lives(text: str, follows: str, schemes: tuple[str, ...]) -> bool:
 @pass_context
 def style(context: Context, value: Any) -> Any:
     """The value if it is one value of CSS, such as a colour or a width."""
+    if type(value) is int:
+        return value
     text = str(value)
     if _STYLE.fullmatch(text) and not _ACTS_IN_STYLE.search(text):
         return value

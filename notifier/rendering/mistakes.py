@@ -157,6 +157,14 @@ def _macro(found: re.Match[str], _: Place) -> Mistake:
     )
 
 
+def _no_caller(found: re.Match[str], _: Place) -> Mistake:
+    return Mistake(
+        message=f"the macro “{found[1]}” does not show what stands in {{% call %}}.",
+        advice="Write {{ caller() }} into the macro, or use it without {% call %}.",
+        near="call",
+    )
+
+
 def _arguments(found: re.Match[str], _: Place) -> Mistake:
     name = found[1].removeprefix("do_").removeprefix("show_")
     return Mistake(message=f"“{name}” {found[2]}.", advice="Give in its brackets what it needs, no more.", near=name)
@@ -185,6 +193,7 @@ READING = (
     row(r"^'(\w+)' object is not iterable$", _not_a_list),
     row(r"^list object has no element (\d+)$", said("the list is shorter.", "Ask with {% if %} how long it is.")),
     row(r"division by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
+    row(r"^macro '(\w+)' was invoked with two values for the special caller", _no_caller),
     row(r"^macro '(\w+)' takes (.+)$", _macro),
     row(r"^(\w+)\(\) ((?:missing|takes|got).+)$", _arguments),
     row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),

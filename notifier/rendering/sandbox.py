@@ -30,7 +30,7 @@ LIBRARY_FILTERS: Final = frozenset(
 )  # fmt: skip
 FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | {"left", "right", "safe_url"}
 """What templates may use; their authors are told of these."""
-MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "format", "format_map", "join", "partition"})
+MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 OUTPUT_LIMIT = 1024 * 1024
