@@ -20,7 +20,7 @@ DEAD: Final = "#"
 LIVE: Final = ("https", "http", "mailto")
 SHOWN: Final = ("https", "http", "cid")
 """The same for images: `cid:` is one that the mail brings along."""
-_USUAL: Final = ("https://", "http://", "mailto:")
+_USUAL: Final = ("https://", "http://")
 _SCHEME = re.compile(r"([^/?#:]*):")
 _BARE = re.compile(r"[^A-Za-z0-9_.%-]")
 _STYLE = re.compile(r"[^;{}\\<>\"'()@]*|(?:rgb|hsl)a?\([\d\s.,%/]*\)", re.IGNORECASE)

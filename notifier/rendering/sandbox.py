@@ -28,7 +28,8 @@ LIBRARY_FILTERS: Final = frozenset(
         "urlencode", "wordwrap",
     }
 )  # fmt: skip
-FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | {"left", "right", "safe_url"}
+OWN_FILTERS: Final = {"left": left, "right": right, "safe_url": safe_url}
+FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | OWN_FILTERS.keys()
 """What templates may use; their authors are told of these."""
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
@@ -135,8 +136,7 @@ def environment(
     env.locale, env.strict = locale, strict
     env.globals = {"range": env.globals["range"]}
     env.filters = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
-    env.filters |= filters.FILTERS | {"safe_url": safe_url} | ACTING
-    env.filters |= {"left": left, "right": right}
+    env.filters |= filters.FILTERS | OWN_FILTERS | ACTING
     env.tests = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     return env
 

@@ -1,6 +1,7 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from jinja2 import Template, TemplateError, nodes
@@ -75,10 +76,13 @@ class CompiledVersion:
             }
         return self._parts[tag]
 
-    def _environment(self, tag: str | None, *, autoescape: bool) -> MailEnvironment:
+    def _environment(
+        self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
+    ) -> MailEnvironment:
         """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
         locale = tag or self.source.settings.locale
-        return environment(self.source.files, autoescape=autoescape, locale=locale, strict=self._strict)
+        files = self.source.files if files is None else files
+        return environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
@@ -114,7 +118,7 @@ class CompiledVersion:
             if version is None:
                 return None
             name = parts[HTML].name or HTML
-            return version, environment(version.files, autoescape=True, locale=values["locale"]).get_template(name)
+            return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
         except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
             return None
 

@@ -19,10 +19,10 @@ from notifier.rendering.source import PARTS
 from notifier.templating import files
 
 ALLOWED = {
-    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "length",
-    "list", "lower", "replace", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
-    "urlencode", "wordwrap", "date", "datetime", "money", "nl2br", "number", "percent", "plural", "safe_url", "time",
-    "left", "right",
+    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",
+    "length", "list", "lower", "replace", "reverse", "right", "round", "sort", "sum", "title", "trim", "truncate",
+    "unique", "upper", "urlencode", "wordwrap",
+    "date", "datetime", "money", "nl2br", "number", "percent", "plural", "safe_url", "time",
 }  # fmt: skip
 
 
