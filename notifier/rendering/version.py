@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateError
 from msgspec.structs import replace
 
-from notifier.rendering import variables as variable
 from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
@@ -16,6 +15,7 @@ from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.public import cleaned
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
+from notifier.rendering.usage import subject_paths
 
 MARKETING: Final = "marketing"
 UNSUBSCRIBE: Final = "List-Unsubscribe"
@@ -123,14 +123,5 @@ class CompiledVersion:
             return None
 
     def subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads; raises `PartError`."""
-        names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
-        env = self._environment(None, autoescape=False)
-        found = {tuple(path) for name in names for path in variable.paths_in(self._parsed(env, name))}
-        return [list(path) for path in sorted(found)]
-
-    def _parsed(self, env: MailEnvironment, name: str) -> nodes.Template:
-        try:
-            return env.parse(self.source.files[name], name)
-        except TemplateError as error:
-            raise PartError(fault_of(error, name, self.source)) from error
+        """The variables that any locale's subject reads."""
+        return subject_paths(self.source)
