@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from jinja2 import Template, TemplateError
@@ -28,6 +29,15 @@ NO_UNSUBSCRIBE: Final = RenderFault(
 _UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a template writes, before its styles are moved into the tags."""
+
+    subject: str
+    html: str
+    text: str | None  # None: the template has no text part
+
+
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
@@ -40,16 +50,30 @@ class CompiledVersion:
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
-        """The three parts in the closest locale; raises `PartError`."""
+        """The three parts in the closest locale, as they leave; raises `PartError`."""
+        tag, parts, values = self._begun(requested, values)
+        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
+        return Preview(subject=values["subject"], html=html, text=text)
+
+    def written(self, requested: str | None, values: dict[str, Any]) -> Written:
+        """The parts in the closest locale, as the template writes them; raises `PartError`."""
+        _, parts, values = self._begun(requested, values)
+        html = self._run(parts, HTML, values)
+        text = self._run(parts, TEXT, values) if TEXT in parts else None
+        return Written(subject=values["subject"], html=html, text=text)
+
+    def _begun(
+        self, requested: str | None, values: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Template], dict[str, Any]]:
+        """The locale, its parts, and the values with those that rendering itself provides."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
         if self._public:
             values = cleaned(values, self._public)
         values = {**values, "locale": tag or self.source.settings.locale}
-        subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
-        return Preview(subject=subject, html=html, text=text)
+        values["subject"] = self._run(parts, SUBJECT, values).strip()
+        return tag, parts, values
 
     def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
         """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
@@ -122,5 +146,5 @@ class CompiledVersion:
             return None
 
     def subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads."""
+        """The variables that any locale's subject reads; raises `PartError`."""
         return subject_paths(self.source)
