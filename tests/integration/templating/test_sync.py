@@ -90,7 +90,7 @@ async def test_all_unreadable_templates_are_told_together(push: Push, parts: wir
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello", "gone"])
     assert raised.value.slug == "hello, gone"
-    assert raised.value.problems == ("hello: sample.json must be an object", "gone: there is no gone/template.toml")
+    assert raised.value.problems == ("hello: sample.json, line 1: must be an object: { … }", "gone: there is no gone/template.toml")
     assert await numbers(parts) == {}
 
 
@@ -98,7 +98,7 @@ async def test_one_unreadable_template_is_told_as_it_is(push: Push, write: Write
     """A single problem keeps its own slug."""
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello"])
-    assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json must be an object",))
+    assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json, line 1: must be an object: { … }",))
 
 
 async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write) -> None:
