@@ -5,6 +5,7 @@ Texts are read octet for octet, so that a source has the same hash in a folder a
 
 import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from notifier import strict_json
 from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, TemplateSettings, TemplateSource
@@ -12,7 +13,7 @@ from notifier.templating import layout, settings_text
 from notifier.templating.problem import FileError, Problem
 from notifier.templating.settings_text import TAG, SettingsTextError, seconds
 
-__all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "seconds", "slugs", "text_of"]
+__all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "sample_of", "seconds", "slugs", "text_of"]
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 SAMPLE = "sample.json"
@@ -59,7 +60,7 @@ def read(root: Path, slug: str) -> TemplateSource:
     except (_TextError, SettingsTextError) as error:
         problems.append(error.problem)
     try:
-        sample = _sample(text_of(folder, SAMPLE))
+        sample = sample_of(text_of(folder, SAMPLE))
     except _TextError as error:
         problems.append(error.problem)
     files = _parts(folder, problems)
@@ -110,7 +111,8 @@ def text_of(folder: Path, name: str) -> str:
     return text
 
 
-def _sample(text: str) -> dict[str, object]:
+def sample_of(text: str) -> dict[str, Any]:
+    """The sample in the text of `sample.json`. Raises ValueError in words that name the file."""
     try:
         sample = strict_json.loads(text.encode())
     except strict_json.MalformedJsonError as error:

@@ -69,7 +69,9 @@ def _no_toml(text: str, said: str) -> Problem:
 def _wrong_kind(key: str, value: Any) -> str | None:
     if key not in _KEYS:
         close = difflib.get_close_matches(key, _KEYS, n=1)
-        return f"there is no key {key}" + (f": did you mean {close[0]}?" if close else f"; there are {', '.join(_KEYS)}")
+        return f"there is no key {key}" + (
+            f": did you mean {close[0]}?" if close else f"; there are {', '.join(_KEYS)}"
+        )
     if _is_list(key):
         good = isinstance(value, list) and all(isinstance(one, str) for one in value)
         return None if good else f'{key} must be a list of texts in quotes, such as ["name", "order.note"]'
@@ -82,7 +84,9 @@ def _is_list(key: str) -> bool:
 
 def line_of(text: str, key: str) -> int | None:
     """The line on which the key gets its value, from 1."""
-    found = re.search(rf"""^[ \t]*["']?{re.escape(key)}["']?[ \t]*[=.]|^[ \t]*\[+[ \t]*{re.escape(key)}\b""", text, re.M)
+    found = re.search(
+        rf"""^[ \t]*["']?{re.escape(key)}["']?[ \t]*[=.]|^[ \t]*\[+[ \t]*{re.escape(key)}\b""", text, re.MULTILINE
+    )
     return text.count("\n", 0, found.start()) + 1 if found else None
 
 
@@ -105,10 +109,9 @@ def faults_in(settings: TemplateSettings) -> list[tuple[str, str]]:
         seconds(settings.expires_after)
     except ValueError as error:
         found.append(("expires_after", f"expires_after: {error}"))
-    for key, mailbox in (("from", settings.from_), ("reply_to", settings.reply_to)):
-        if mailbox is not None and (said := _no_mailbox(mailbox)):
-            found.append((key, f"{key} is an address or Name <address>; {said}"))
-    return found
+    mailboxes = {"from": settings.from_, "reply_to": settings.reply_to}
+    said = {key: _no_mailbox(mailbox) for key, mailbox in mailboxes.items() if mailbox is not None}
+    return found + [(key, f"{key} is an address or Name <address>; {why}") for key, why in said.items() if why]
 
 
 def _no_mailbox(text: str) -> str | None:
@@ -128,8 +131,7 @@ def faults_in_paths(settings: TemplateSettings, sample: dict[str, Any]) -> list[
     found = []
     for key in ("optional", "public", "secret"):
         paths: tuple[str, ...] = getattr(settings, key)
-        for path in sorted({path for path in paths if paths.count(path) > 1}):
-            found.append((key, f"{key} names {path!r} twice"))
+        found += [(key, f"{key} names {path!r} twice") for path in sorted(set(paths)) if paths.count(path) > 1]
         for path in sorted(set(paths)):
             if not _PATH.fullmatch(path):
                 found.append((key, f"{key} has {path!r}: a variable is written name, or order.total with dots"))

@@ -122,17 +122,35 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
         ({"hello/template.toml": "name ="}, "template.toml, line 1: Invalid value. A line says key ="),
         ({"hello/template.toml": 'name = "a"\n\noptional = [\n'}, "template.toml, line 3: Invalid value."),
         ({"hello/template.toml": ""}, 'template.toml: name is missing: say what it is called: name = "…"'),
-        ({"hello/template.toml": 'name = "a"\nprioritty = 1'}, "line 2: there is no key prioritty: did you mean priority?"),
-        ({"hello/template.toml": 'name = "a"\n[colour]'}, "line 2: there is no key colour; there are name, description"),
+        (
+            {"hello/template.toml": 'name = "a"\nprioritty = 1'},
+            "line 2: there is no key prioritty: did you mean priority?",
+        ),
+        (
+            {"hello/template.toml": 'name = "a"\n[colour]'},
+            "line 2: there is no key colour; there are name, description",
+        ),
         ({"hello/template.toml": "name = 1"}, "template.toml, line 1: name must be a text in quotes"),
         ({"hello/template.toml": 'name = "a"\noptional = [1]'}, "line 2: optional must be a list of texts in quotes"),
         ({"hello/template.toml": 'name = "a"\npublic = "note"'}, "line 2: public must be a list of texts in quotes"),
-        ({"hello/template.toml": 'name = "a"\nsecret = ["nte"]'}, "line 2: secret names 'nte', which is not in sample.json"),
+        (
+            {"hello/template.toml": 'name = "a"\nsecret = ["nte"]'},
+            "line 2: secret names 'nte', which is not in sample.json",
+        ),
         ({"hello/template.toml": 'name = "a"\npublic = ["name", "name"]'}, "line 2: public names 'name' twice"),
-        ({"hello/template.toml": 'name = "a"\noptional = ["a b"]'}, "line 2: optional has 'a b': a variable is written"),
-        ({"hello/template.toml": 'name = "a"\n\nfrom = "Ada <ada@>"'}, "line 3: from is an address or Name <address>; "),
+        (
+            {"hello/template.toml": 'name = "a"\noptional = ["a b"]'},
+            "line 2: optional has 'a b': a variable is written",
+        ),
+        (
+            {"hello/template.toml": 'name = "a"\n\nfrom = "Ada <ada@>"'},
+            "line 3: from is an address or Name <address>; ",
+        ),
         ({"hello/template.toml": 'name = "a"\nreply_to = "A\\nB <a@b.org>"'}, "line 2: reply_to is an address or Name"),
-        ({"hello/template.toml": 'name = "a"\nlocale = "english language"'}, "line 2: locale is a language tag such as en"),
+        (
+            {"hello/template.toml": 'name = "a"\nlocale = "english language"'},
+            "line 2: locale is a language tag such as en",
+        ),
         ({"hello/template.toml": b"\xff"}, "template.toml, line 1: is not UTF-8: save it as UTF-8"),
         ({"hello/sample.json": None}, "sample.json: is missing"),
         ({"hello/sample.json": "[]"}, "sample.json, line 1: must be an object"),
@@ -140,7 +158,10 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
         ({"hello/sample.json": '{"name": 1, "name": 2}'}, "sample.json: is not JSON: an object has the same key twice"),
         ({"hello/subject.txt": b"\xef\xbb\xbfHello"}, "subject.txt, line 1: starts with a byte order mark"),
         ({"hello/body.txt": b"a\nb\0"}, "body.txt, line 2: has a NUL character in it"),
-        ({"hello/body.htm": "x"}, "body.htm: is no file of a template: the parts are subject.txt, body.html and body.txt"),
+        (
+            {"hello/body.htm": "x"},
+            "body.htm: is no file of a template: the parts are subject.txt, body.html and body.txt",
+        ),
         ({"hello/old/body.html": "x"}, "old/body.html: is no file of a template"),
         ({"hello/locales/fr_CA/subject.txt": "x"}, "locales/fr_CA/subject.txt: 'fr_CA' is not a language tag"),
         (
@@ -199,7 +220,10 @@ def test_what_cannot_be_stored_is_a_problem(write: Write, changes: dict[str, str
 def test_all_problems_are_said_at_once(write: Write) -> None:
     """Nobody has to mend one to learn of the next."""
     text = 'name = "a"\ncategory = "marketing"\npriority = "urgent"\nexpires_after = "soon"'
-    assert len(problems(write({"hello/template.toml": text, "hello/sample.json": '{"locale": 1}', "hello/body.htm": "x"}))) == 5
+    assert (
+        len(problems(write({"hello/template.toml": text, "hello/sample.json": '{"locale": 1}', "hello/body.htm": "x"})))
+        == 5
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def test_every_key_has_a_default_or_is_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("a = 1\nname = 2", 2), ('"name" = 2', 1), ("[name]", 1), ("  name.x = 1", 1), ("names = 1", None)]
+    ("text", "line"),
+    [("a = 1\nname = 2", 2), ('"name" = 2', 1), ("[name]", 1), ("  name.x = 1", 1), ("names = 1", None)],
 )
 def test_the_line_of_a_key(text: str, line: int | None) -> None:
     """Bare, quoted, dotted or a table; a longer key is another one."""
