@@ -83,7 +83,7 @@ class Pull:
             there = await standing.layouts(connection, stand.values())
             unsure = [slug for slug in stand if slug not in kept.templates and (root / slug).is_dir()]
             past = await standing.history(connection, unsure)
-        wanted = {slug: _wanted(one, draft=self.draft) for slug, one in stand.items()}
+        wanted = {slug: one.wanted(draft=self.draft) for slug, one in stand.items()}
         found = {slug: source for slug, source in wanted.items() if source is not None}
         names = there if slugs is None else _used(found, there)
         plan = [self._layout(root, there[name], kept.layouts.get(name)) for name in sorted(names)]
@@ -165,12 +165,6 @@ class Pull:
 
 def _known(there: Standing) -> bool:
     return bool(there.number or there.revision)
-
-
-def _wanted(there: Standing, *, draft: bool) -> TemplateSource | None:
-    if there.deleted_at:
-        return None
-    return there.draft if draft and there.draft is not None else there.source
 
 
 def _used(found: Mapping[str, TemplateSource], there: Mapping[str, LayoutView]) -> set[str]:

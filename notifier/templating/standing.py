@@ -61,6 +61,12 @@ class Standing:
         """Whether the current version's text has this hash; the images that it was published with do not count."""
         return self.source is not None and (hash_ == self.content_hash or hash_ == text_hash(self.source))
 
+    def wanted(self, *, draft: bool) -> TemplateSource | None:
+        """What somebody gets who asks for the template, or for its draft if there is one; None: nothing lives there."""
+        if self.deleted_at:
+            return None
+        return self.draft if draft and self.draft is not None else self.source
+
     @property
     def version(self) -> str:
         """The current version, with who published it and when, in words."""
