@@ -173,9 +173,7 @@ def _refusal(what: str, refused: "Iterable[Pushed | Pulled]") -> str:
     lines = [line for one in refused for line in _told(one, details=True)]
     advice = "Commit them, pull with --overwrite, and let git show both. To only look: `notifier templates diff`."
     if what.startswith("nothing was pushed"):
-        advice = (
-            "Look with `notifier templates diff`, take them over with `pull`; --overwrite replaces them all the same."
-        )
+        advice = "Look with `diff` (--draft), take them over with `pull` (--draft), or replace them with --overwrite."
     return "\n".join([f"{what}.", *(f"  {line}" for line in lines), advice])
 
 

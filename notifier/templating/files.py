@@ -172,8 +172,9 @@ def _layout_text(root: Path, name: str) -> str:
 
 
 def problems_of(source: TemplateSource) -> list[str]:
-    """What is wrong with the settings and the sample, before anything is rendered."""
-    return [str(problem) for problem in _problems(source, "")]
+    """What is wrong with the settings and the sample, before anything is rendered; each names its key or its file."""
+    found = _problems(source, "")
+    return [problem.message if problem.file == settings_text.FILE else str(problem) for problem in found]
 
 
 def _problems(source: TemplateSource, toml: str) -> list[Problem]:

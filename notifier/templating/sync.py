@@ -3,10 +3,11 @@
 What stands there is replaced only if these files came from it, if the same actor pushed it, or if the caller says so.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,8 +28,23 @@ from notifier.templating.store import Publication
 FROM_FILES = frozenset({"cli", "demo"})
 """Actors that have only ever published files of a release: the demo's start, and pushes of before they had a name."""
 
-Gate = Callable[[str, TemplateSource], Awaitable[Sequence[str]]]
-"""Asks the publish gate about a source that is to replace a version: what keeps it from that, in sentences."""
+
+class Finding(Protocol):
+    """What would become of those who use a template."""
+
+    @property
+    def blocks(self) -> bool:
+        """True if something that works today would not."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; `reasons` has a sentence for each service."""
+
+
+class Gate(Protocol):
+    """Tries a source on what callers really ask for."""
+
+    async def look(self, slug: str, source: TemplateSource, report: Checked, /) -> Finding:
+        """What publishing the source would do; `report` is of this very source."""
 
 
 class Change(StrEnum):
@@ -81,6 +97,7 @@ class Push:
     overwrite: bool = False  # replace newer edits and drafts as well
     dry_run: bool = False  # only say what would change
     gate: Gate | None = None
+    force_reason: str = ""  # publish though callers would break
     progress: Callable[[str, int], None] = field(default=lambda _slug, _of: None)  # told before each check
 
     async def run(self, root: Path, slugs: Sequence[str]) -> list[Pushed]:
@@ -178,9 +195,11 @@ class Push:
         for slug in [slug for slug in wanted if slug in sources]:
             self.progress(slug, len(wanted))
             reports[slug] = await checked(self.pool, slug, sources[slug])
-            asks = self.gate if not self.only_new and wanted[slug].change is not Change.CREATED else None
-            if asks and (blocks := await asks(slug, sources[slug])):
-                raise TemplateError(slug, blocks)
+            if self.gate and not self.only_new and wanted[slug].change is not Change.CREATED:
+                finding = await self.gate.look(slug, sources[slug], reports[slug])
+                if finding.blocks and not self.force_reason:
+                    reasons = finding.as_json().get("reasons") or ["callers would be refused"]
+                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in reasons])
         return reports
 
 
