@@ -7,44 +7,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import audit
+from notifier.audit import Action, Doer
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import NotifierError, TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import base, file_diff, files, layout, standing, store
+from notifier.templating import base, deed, file_diff, files, layout, standing, store
 from notifier.templating.base import Base, Origin
 from notifier.templating.file_diff import Difference
 from notifier.templating.layout import LayoutView
 from notifier.templating.problem import FileError
+from notifier.templating.publish import Gate
 from notifier.templating.standing import Standing
 from notifier.templating.store import Publication
 
 FROM_FILES = frozenset({"cli", "demo"})
 """Actors that have only ever published files of a release: the demo's start, and pushes of before they had a name."""
-
-
-class Finding(Protocol):
-    """What would become of those who use a template."""
-
-    @property
-    def blocks(self) -> bool:
-        """True if something that works today would not."""
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it; `reasons` has a sentence for each service."""
-
-
-class Gate(Protocol):
-    """Tries a source on what callers really ask for."""
-
-    async def look(self, slug: str, source: TemplateSource, report: Checked, /) -> Finding:
-        """What publishing the source would do; `report` is of this very source."""
 
 
 class Change(StrEnum):
@@ -120,19 +104,35 @@ class Push:
             if await _Stand.of(connection, sources, lock=True) != seen:
                 said = "it was changed while this push was running; try again"
                 raise PushRefusedError([Pushed(slug="a template", number=0, change=Change.REFUSED, why=said)])
-            publication = Publication(by=self.by, at=self.clock.now(), note=self.note)
-            for one in plan:
-                if one.change not in (Change.CREATED, Change.PUBLISHED):
-                    continue
-                if one.slug.startswith(LAYOUTS):
-                    text, before = _layouts(sources)[one.slug], one.number - 1
-                    await layout.save(connection, one.slug, text, seen=before, by=self.by, now=publication.at)
-                else:
-                    report = reports[one.slug]
-                    await store.publish(connection, one.slug, sources[one.slug], report, publication)
+            await self._write(connection, plan, sources, reports)
         if kept.kept and not self.only_new:
             base.write(root, _after(kept, sources, plan))
         return plan
+
+    async def _write(
+        self,
+        connection: AsyncConnection,
+        plan: Sequence[Pushed],
+        sources: Mapping[str, TemplateSource],
+        reports: Mapping[str, Checked],
+    ) -> None:
+        publication = Publication(by=self.by, at=self.clock.now(), note=self.note)
+        doer = Doer(actor=self.by, at=publication.at)
+        for one in plan:
+            if one.change not in (Change.CREATED, Change.PUBLISHED):
+                continue
+            if one.slug.startswith(LAYOUTS):
+                text, before = _layouts(sources)[one.slug], one.number - 1
+                saved = await layout.save(connection, one.slug, text, seen=before, by=self.by, now=publication.at)
+                done = deed.of_layout(Action.LAYOUT_SAVED, saved.name, revision=saved.revision)
+            else:
+                source, report = sources[one.slug], reports[one.slug]
+                version = await store.publish(connection, one.slug, source, report, publication)
+                told = {"number": version.number, "note": self.note}
+                told |= {"forced": self.force_reason} if self.force_reason else {}
+                done = deed.of_template(Action.TEMPLATE_PUBLISHED, version.template_id, one.slug, **told)
+            if not self.only_new:  # what a start does by itself is nobody's deed
+                await audit.record(connection, done, doer)
 
     def _plan(self, sources: Mapping[str, TemplateSource], seen: "_Stand", kept: Base) -> list[Pushed]:
         shared = [

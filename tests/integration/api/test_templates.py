@@ -183,4 +183,4 @@ async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClien
     pinned: dict[str, Any] = (await staff.get(back.headers["location"])).json()
     assert pinned["files"]["_layouts/frame.html"] == one
     assert outcome(await staff.delete(path, params={"revision": 2})) == (409, "layout_in_use")
-    assert [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]] == ["frame.html"]
+    assert "frame.html" in [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]]
