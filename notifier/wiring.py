@@ -45,6 +45,7 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
 from notifier.templating.store import Shelf
+from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
@@ -69,13 +70,15 @@ def api(parts: Base) -> FastAPI:
     parts.ending.push_async_callback(pool.close)
     usage = Usage(parts.database, parts.clock)
     parts.ending.push_async_callback(usage.close)
+    uses = Uses(parts.database, parts.clock)
+    parts.ending.push_async_callback(uses.close)
     forecast = Forecast(parts.database, parts.clock, parts.drain)
     parts.ending.push_async_callback(forecast.close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
-        shelf=Shelf(parts.database, parts.clock),
+        shelf=Shelf(parts.database, parts.clock, uses),
         terms=Terms(
             identity=identity(parts.settings),
             policy=policy,

@@ -1,0 +1,92 @@
+"""Mails of a draft beside those of what is published, made in the rendering pool; an overrun is somebody's fault.
+
+A batch that overruns is tried again one mail at a time, until one overruns by itself. Nothing is tried after that, so
+that a hostile draft costs no more than its batch and itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from notifier.rendering.job import Compare, Compared, Payload, RenderFault
+from notifier.rendering.link import ChildLostError, Loss
+from notifier.rendering.pool import OVERRAN, STARVED_WALL_SECONDS, WALL_SECONDS
+from notifier.rendering.source import TemplateSource
+
+
+class Comparer(Protocol):
+    """What makes mails of two versions, and compares them."""
+
+    async def compare(self, request: Compare, wall: float, /) -> list[Compared]:
+        """One result for each payload, in order; raises `ChildLostError`."""
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """Two versions that are tried on what was really asked for."""
+
+    pool: Comparer
+    before: str | None  # key of a source; None: nothing is published
+    after: str
+    sources: Mapping[str, TemplateSource]
+    is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
+
+    async def of(self, payloads: Sequence[Payload]) -> list[Compared | None]:
+        """How each mail differs; None: it was not tried, or this machine had no time for it."""
+        if self.is_over:
+            return [None] * len(payloads)
+        try:
+            return [*await self._ask(payloads)]
+        except ChildLostError:
+            return [await self._apart(payload) for payload in payloads]
+
+    async def diffs(self, payload: Payload) -> Compared | None:
+        """How a mail differs, with the texts; None: that takes too long to find out."""
+        try:
+            (found,) = await self._ask([payload], with_diffs=True)
+        except ChildLostError:
+            return None
+        return found
+
+    async def _apart(self, payload: Payload) -> Compared | None:
+        """A mail that may have made its batch overrun: of the draft alone, and then of both."""
+        if self.is_over:
+            return None
+        after = await self._fault(None, self.after, payload)
+        if after is None and self.before is not None:
+            try:
+                (found,) = await self._ask([payload])
+            except ChildLostError:
+                return await self._of_each(payload, None)
+            return found
+        return await self._of_each(payload, after)
+
+    async def _of_each(self, payload: Payload, after: RenderFault | None) -> Compared | None:
+        before = await self._fault(self.before, None, payload) if self.before is not None else None
+        self.is_over = OVERRAN in (before, after)
+        return Compared(before=before, after=after) if before or after or self.before is None else None
+
+    async def _fault(self, before: str | None, after: str | None, payload: Payload) -> RenderFault | None:
+        """Why the mail cannot be made of one version."""
+        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):  # a child that was lost once may have been another's victim
+            try:
+                (found,) = await self._ask([payload], (before, after), wall=wall)
+            except ChildLostError as lost:
+                if lost.how is Loss.OVERRAN:
+                    break
+            else:
+                return found.before or found.after
+        return OVERRAN
+
+    async def _ask(
+        self,
+        payloads: Sequence[Payload],
+        sides: tuple[str | None, str | None] | None = None,
+        *,
+        wall: float = WALL_SECONDS,
+        with_diffs: bool = False,
+    ) -> list[Compared]:
+        before, after = sides or (self.before, self.after)
+        needed = {key: self.sources[key] for key in (before, after) if key is not None}
+        request = Compare(before=before, after=after, payloads=[*payloads], sources=needed, with_diffs=with_diffs)
+        return await self.pool.compare(request, wall)
