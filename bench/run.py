@@ -13,7 +13,7 @@ from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import batch, compare, drain, growth, idle, latency, plans, rendering, search, submit
+from bench import batch, compare, drain, gate, growth, idle, latency, plans, rendering, search, submit
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
@@ -48,6 +48,7 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
         "search": (partial(search.measure, made, plan.search),),
+        "gate": (partial(gate.measure, made, plan.gate),),
         "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
         "peers": (partial(with_relay, compare.measure, plan.peers),),
     }
