@@ -41,9 +41,11 @@ from notifier.outbox.life import Life
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wake import LazyWake, Wake
 from notifier.outbox.worker import Worker
+from notifier.rendering.job import Mailbox
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
+from notifier.templating.publish import OpenGate, Publisher
 from notifier.templating.store import Shelf
 from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
@@ -66,7 +68,7 @@ def api(parts: Base) -> FastAPI:
         return await checks.database(parts.database)
 
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
-    pool = PoolOnDemand()
+    pool, own = PoolOnDemand(), identity(parts.settings)
     parts.ending.push_async_callback(pool.close)
     usage = Usage(parts.database, parts.clock)
     parts.ending.push_async_callback(usage.close)
@@ -80,7 +82,7 @@ def api(parts: Base) -> FastAPI:
         intake.submit,
         shelf=Shelf(parts.database, parts.clock, uses),
         terms=Terms(
-            identity=identity(parts.settings),
+            identity=own,
             policy=policy,
             key_lasts=timedelta(days=parts.settings.api.idempotency_days),
         ),
@@ -94,6 +96,9 @@ def api(parts: Base) -> FastAPI:
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),
+        renderer=pool,
+        publisher=Publisher(parts.database, pool, OpenGate()),
+        own_sender=Mailbox(own.address, own.name),
         policy=policy,
         clock=parts.clock,
         wake=parts.announce,

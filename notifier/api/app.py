@@ -14,12 +14,17 @@ from notifier.api import (
     documentation,
     event,
     keys,
+    layouts,
     notifications,
     problem_pages,
     problems,
     submit,
     suppressions,
     team,
+    template_draft,
+    template_publish,
+    template_versions,
+    templates,
     webhooks,
     whoami,
 )
@@ -70,6 +75,11 @@ def undressed() -> FastAPI:
     app.include_router(keys.router)
     app.include_router(team.router)
     app.include_router(whoami.router)
+    app.include_router(templates.router)
+    app.include_router(template_draft.router)
+    app.include_router(template_versions.router)
+    app.include_router(template_publish.router)
+    app.include_router(layouts.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)
     app.include_router(routes.router)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from notifier.rendering.job import Job, RenderFault, Shown
+from notifier.rendering.job import Checked, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
 
 class PoolOnDemand:
-    """Shows mails; whoever made it closes it."""
+    """Shows mails and checks sources; whoever made it closes it."""
 
     def __init__(self) -> None:
         self._pool: RenderingPool | None = None
@@ -19,11 +19,18 @@ class PoolOnDemand:
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
         """The mail that the job would be."""
-        async with self._starting:
-            if self._pool is None:
-                self._pool = await self._running.enter_async_context(RenderingPool())
-        return await self._pool.preview(job, sources)
+        return await (await self._started()).preview(job, sources)
+
+    async def check(self, source: TemplateSource) -> Checked:
+        """What is to be said about the source."""
+        return await (await self._started()).check(source)
 
     async def close(self) -> None:
         """End the child, if there is one."""
         await self._running.aclose()
+
+    async def _started(self) -> RenderingPool:
+        async with self._starting:
+            if self._pool is None:
+                self._pool = await self._running.enter_async_context(RenderingPool())
+        return self._pool
