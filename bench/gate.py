@@ -9,7 +9,8 @@ import asyncpg
 from msgspec.structs import replace
 
 from bench.filling import preload
-from bench.installation import ROOT, Installation, Installations
+from bench.installation import Installation, Installations
+from bench.process import ROOT
 from bench.table import Figure, Table, median_and_range
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
