@@ -10,7 +10,7 @@ from typing import Protocol
 
 from notifier.rendering.job import Compare, Compared, Payload, RenderFault
 from notifier.rendering.link import ChildLostError, Loss
-from notifier.rendering.pool import OVERRAN, STARVED_WALL_SECONDS, WALL_SECONDS
+from notifier.rendering.pool import OVERRAN, STARVED, STARVED_WALL_SECONDS, WALL_SECONDS
 from notifier.rendering.source import TemplateSource
 
 
@@ -30,6 +30,7 @@ class Comparison:
     after: str
     sources: Mapping[str, TemplateSource]
     is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
+    is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
 
     async def of(self, payloads: Sequence[Payload]) -> list[Compared | None]:
         """How each mail differs; None: it was not tried, or this machine had no time for it."""
@@ -42,9 +43,12 @@ class Comparison:
 
     async def diffs(self, payload: Payload) -> Compared | None:
         """How a mail differs, with the texts; None: that takes too long to find out."""
+        if self.is_slow:
+            return None
         try:
             (found,) = await self._ask([payload], with_diffs=True)
         except ChildLostError:
+            self.is_slow = True
             return None
         return found
 
@@ -63,20 +67,24 @@ class Comparison:
 
     async def _of_each(self, payload: Payload, after: RenderFault | None) -> Compared | None:
         before = await self._fault(self.before, None, payload) if self.before is not None else None
-        self.is_over = OVERRAN in (before, after)
-        return Compared(before=before, after=after) if before or after or self.before is None else None
+        self.is_over = OVERRAN in (before, after) or STARVED in (before, after)
+        if STARVED in (before, after) or (self.before is not None and before is None and after is None):
+            return None  # nobody's fault, or that of both together
+        return Compared(before=before, after=after)
 
     async def _fault(self, before: str | None, after: str | None, payload: Payload) -> RenderFault | None:
         """Why the mail cannot be made of one version."""
+        how = Loss.OVERRAN
         for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):  # a child that was lost once may have been another's victim
             try:
                 (found,) = await self._ask([payload], (before, after), wall=wall)
             except ChildLostError as lost:
-                if lost.how is Loss.OVERRAN:
+                how = lost.how
+                if how is Loss.OVERRAN:
                     break
             else:
                 return found.before or found.after
-        return OVERRAN
+        return STARVED if how is Loss.STARVED else OVERRAN
 
     async def _ask(
         self,

@@ -4,6 +4,7 @@ It says who would be refused, whose mails could not be made, and which mails cha
 and a draft that overruns costs no more than its batch and itself.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,7 +53,8 @@ class _Ground:
 
     template_id: UUID | None
     current: Published | None
-    sources: dict[UUID, TemplateSource]  # of the current version, and of those that were asked for
+    source: TemplateSource | None  # of the current version
+    settings: list[dict[str, Any]]  # of the versions that were asked for
     asked: list[tuple[CallingService, list[Asked]]]
     keys: list[Using]
 
@@ -136,33 +138,35 @@ class Gate:
             found = await connection.execute(select(_template.id).where(_template.slug == slug))
             id_: UUID | None = found.scalar_one_or_none()
             if id_ is None:
-                return _Ground(template_id=None, current=None, sources={}, asked=[], keys=[])
+                return _Ground(template_id=None, current=None, source=None, settings=[], asked=[], keys=[])
             current = await store.current(connection, slug)
             calling = await payloads.services(connection, id_)
             asked = [(service, await payloads.newest(connection, service.id, id_)) for service in calling]
             versions = {one.version_id for _, requests in asked for one in requests if one.version_id is not None}
+            sources = await store.sources(connection, [current.id]) if current else {}
             return _Ground(
                 template_id=id_,
                 current=current,
-                sources=await store.sources(connection, versions | ({current.id} if current else set())),
+                source=sources[current.id] if current else None,
+                settings=await payloads.settings(connection, versions),
                 asked=asked,
                 keys=await payloads.uses(connection, id_, self._clock.now() - USED_WITHIN),
             )
 
     def _draft(self, source: TemplateSource, report: Checked, ground: _Ground, *, masked: bool) -> _Draft:
-        known = [source, *ground.sources.values()]
-        # Whatever was secret when it was asked for stays so, whoever takes the mark away.
-        secret = {path for one in known for path in one.settings.secret} if masked else set()
         after, before = f"draft:{source.content_hash()}", str(ground.current.id) if ground.current else None
         sources = {after: source}
-        if ground.current is not None and before is not None:
-            sources[before] = ground.sources[ground.current.id]
-        defaults = (_address(one.settings.from_) for one in ground.sources.values())
+        if ground.source is not None and before is not None:
+            sources[before] = ground.source
+        # Whatever was secret when it was asked for stays so, whoever takes the mark away.
+        marked = [one.get("secret", ()) for one in ground.settings] + [one.settings.secret for one in sources.values()]
+        secret = {path for paths in marked for path in paths} if masked else set()
+        defaults = [one.get("from") for one in ground.settings] + [ground.current.sender if ground.current else None]
         return _Draft(
             source=source,
             report=report,
-            mask=payloads.mask_of(secret, [one.sample for one in known]),
-            senders=frozenset({self._sender, *filter(None, defaults)}),
+            mask=payloads.mask_of(secret, [one.sample for one in sources.values()]),
+            senders=frozenset({self._sender, *filter(None, map(_address, defaults))}),
             comparison=Comparison(pool=self._pool, before=before, after=after, sources=sources),
         )
 
@@ -176,6 +180,7 @@ class Gate:
         tally.counts["looked"] += len(there)
         taken = []
         for asked, text in there:
+            await asyncio.sleep(0)  # others have a turn; values may be large
             values = msgspec.json.decode(text)
             faults = self._refused(asked, values, draft, tally.service)
             if not faults:

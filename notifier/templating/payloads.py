@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Text, bindparam, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import ApiKey, Notification, NotificationContent, Service, TemplateUse, columns
+from notifier.db.tables import ApiKey, Notification, NotificationContent, Service, TemplateUse, TemplateVersion, columns
 from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
 from notifier.rendering.variables import at_path, escape_pointer, faults_in
@@ -28,7 +28,7 @@ HIDDEN = "•••"
 """Stands for a secret value, whatever it is and however long."""
 
 _notification, _content = columns(Notification), columns(NotificationContent)
-_service, _use, _key = columns(Service), columns(TemplateUse), columns(ApiKey)
+_service, _use, _key, _version = columns(Service), columns(TemplateUse), columns(ApiKey), columns(TemplateVersion)
 # Neither a join nor EXISTS, which a planner may take for a reason to read all notifications: one look into the index
 # for each service.
 _ANY = (
@@ -85,6 +85,12 @@ async def variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[
     query = select(_content.notification_id, cast(_content.variables, Text).label("text"))
     found = await connection.execute(query.where(_content.notification_id.in_(ids)))
     return {row.notification_id: row.text for row in found}
+
+
+async def settings(connection: AsyncConnection, versions: Collection[UUID]) -> list[dict[str, Any]]:
+    """What these versions were published with, in no order."""
+    found = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
+    return [*found.scalars()]
 
 
 async def uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[Using]:

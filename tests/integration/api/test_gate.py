@@ -13,7 +13,7 @@ from parts.installation import Installation
 from notifier import wiring
 from notifier.auth.keys import Scope
 
-SECRET = "740-112-963"
+SECRET = 740112963
 HTML = "<p>Hello {{ name }}: {{ order.id }}</p>"
 SETTINGS = {"name": "Greeting", "secret": ["order.id"]}
 
@@ -63,7 +63,7 @@ async def test_secret_values_are_shown_to_whom_may_see_them(installation: Instal
         await editor.saved(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
         masked = await staff.post(f"{PATH}/gate", json={})
         assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]
-        assert SECRET not in masked.text
+        assert str(SECRET) not in masked.text
         assert outcome(await staff.post(f"{PATH}/gate", json={"unmasked": True})) == (403, "insufficient_scope")
         async with installation.client(parts, seeing) as trusted:
             shown = await trusted.post(f"{PATH}/gate", json={"unmasked": True})
