@@ -36,10 +36,14 @@ class Comparison:
         """How each mail differs; None: it was not tried, or this machine had no time for it."""
         if self.is_over:
             return [None] * len(payloads)
-        try:
-            return [*await self._ask(payloads)]
-        except ChildLostError:
-            return [await self._apart(payload) for payload in payloads]
+        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):
+            try:
+                return [*await self._ask(payloads, wall=wall)]
+            except ChildLostError as lost:
+                if lost.how is not Loss.STARVED:
+                    return [await self._apart(payload) for payload in payloads]
+        self.is_over = True
+        return [None] * len(payloads)
 
     async def diffs(self, payload: Payload) -> Compared | None:
         """How a mail differs, with the texts; None: that takes too long to find out."""
