@@ -49,6 +49,7 @@ class Action(StrEnum):
     TEMPLATE_RESTORED = "template.restored"
     TEMPLATE_DELETED = "template.deleted"
     TEMPLATE_TESTED = "template.tested"
+    TEMPLATE_UNMASKED = "template.unmasked"  # secret values of what was asked for were looked at
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_DELETED = "webhook.deleted"

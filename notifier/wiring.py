@@ -45,8 +45,10 @@ from notifier.rendering.job import Mailbox
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
-from notifier.templating.publish import OpenGate, Publisher
+from notifier.templating.gate import Gate
+from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
+from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
@@ -68,16 +70,16 @@ def api(parts: Base) -> FastAPI:
 
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     pool, own = PoolOnDemand(), identity(parts.settings)
-    parts.ending.push_async_callback(pool.close)
-    usage = Usage(parts.database, parts.clock)
-    parts.ending.push_async_callback(usage.close)
+    gate = Gate(parts.database, pool, parts.clock, own.address)
+    usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
     forecast = Forecast(parts.database, parts.clock, parts.drain)
-    parts.ending.push_async_callback(forecast.close)
+    for close in (pool.close, usage.close, uses.close, forecast.close):
+        parts.ending.push_async_callback(close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
-        shelf=Shelf(parts.database, parts.clock),
+        shelf=Shelf(parts.database, parts.clock, uses),
         terms=Terms(
             identity=own,
             policy=policy,
@@ -94,7 +96,8 @@ def api(parts: Base) -> FastAPI:
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),
         renderer=pool,
-        publisher=Publisher(parts.database, pool, OpenGate()),
+        publisher=Publisher(parts.database, pool, gate),
+        gate=gate,
         own_sender=Mailbox(own.address, own.name),
         policy=policy,
         clock=parts.clock,

@@ -13,6 +13,7 @@ from notifier.api import (
     description,
     documentation,
     event,
+    gate,
     keys,
     layouts,
     notifications,
@@ -79,6 +80,7 @@ def undressed() -> FastAPI:
     app.include_router(template_draft.router)
     app.include_router(template_versions.router)
     app.include_router(template_publish.router)
+    app.include_router(gate.router)
     app.include_router(layouts.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)

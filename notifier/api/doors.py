@@ -16,6 +16,7 @@ from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
 from notifier.rendering.job import Mailbox
+from notifier.templating.gate import Gate
 from notifier.templating.look import Renderer
 from notifier.templating.publish import Publisher
 
@@ -32,6 +33,7 @@ class Doors:
     previewer: Previewer
     renderer: Renderer  # of those who edit templates
     publisher: Publisher
+    gate: Gate
     own_sender: Mailbox  # the instance's From
     policy: RecipientPolicy
     clock: Clock

@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -131,6 +131,11 @@ class Wish:
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     expires_at: datetime | None = None  # None: never
     rate_per_minute: int | None = None  # notifications; None: as the settings say
+
+
+def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
+    """True if a service with these domains may have the address in From; `default` is the instance's own."""
+    return sender == default or address.domain(sender) in domains
 
 
 async def create_service(

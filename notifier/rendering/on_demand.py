@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from notifier.rendering.job import Checked, Job, RenderFault, Shown
+from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
@@ -26,6 +26,10 @@ class PoolOnDemand:
     async def check(self, source: TemplateSource) -> Checked:
         """What is to be said about the source."""
         return await (await self._started()).check(source)
+
+    async def compare(self, request: Compare, wall: float) -> list[Compared]:
+        """How mails differ between two versions; raises `ChildLostError`."""
+        return await (await self._started()).compare(request, wall)
 
     async def close(self) -> None:
         """End the child, if there is one."""

@@ -19,6 +19,7 @@ from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.files import seconds
+from notifier.templating.use import Uses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ async def by_id(connection: AsyncConnection, id_: UUID) -> Published | None:
 class Shelf:
     """The published versions within reach of a submit: what was found is not read again for a second."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, uses: Uses | None = None) -> None:
+        self.uses = uses  # who takes what; None: nobody is told
         self._database = database
         self._versions: Recall[tuple[str, int | None], Published] = Recall(self._find, clock)
 
