@@ -41,24 +41,27 @@ def push(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace newer edits and drafts as well.")] = False,
     note: Annotated[str, typer.Option(help="Why; kept with the versions.")] = "",
     only_new: Annotated[bool, typer.Option("--only-new", help="Leave templates alone that exist already.")] = False,
+    force_reason: Annotated[str, typer.Option(help="Publish though callers would break, and why; audited.")] = "",
     as_json: Json = False,
 ) -> None:
     """Check the files, publish what differs; all or nothing, and nothing that would replace a newer edit."""
-    if len(note) > LONGEST_NOTE:
-        raise Failed(f"--note: at most {LONGEST_NOTE} characters", output.WRONG_USE)
+    for name, words in (("note", note), ("force-reason", force_reason)):
+        if len(words) > LONGEST_NOTE:
+            raise Failed(f"--{name}: at most {LONGEST_NOTE} characters", output.WRONG_USE)
     if overwrite and only_new:
         raise Failed("--overwrite and --only-new exclude each other", output.WRONG_USE)
     options = {"dry_run": dry_run, "overwrite": overwrite, "only_new": only_new}
-    output.run(_push(slugs, root, note, options, as_json=as_json))
+    output.run(_push(slugs, root, {"note": note, "force_reason": force_reason}, options, as_json=as_json))
 
 
 async def _push(
-    slugs: list[str] | None, root: Path | None, note: str, options: dict[str, bool], *, as_json: bool
+    slugs: list[str] | None, root: Path | None, words: dict[str, str], options: dict[str, bool], *, as_json: bool
 ) -> None:
     from notifier import installation
     from notifier.cli.change import operator
     from notifier.rendering.pool import RenderingPool
     from notifier.templating import files
+    from notifier.templating.gate import Gate
     from notifier.templating.sync import Change, Push, PushRefusedError
 
     async with reading() if options["dry_run"] else writing() as parts, RenderingPool() as pool:
@@ -69,7 +72,9 @@ async def _push(
                 pool=pool,
                 clock=parts.clock,
                 by=operator(),
-                note=note,
+                note=words["note"],
+                force_reason=words["force_reason"],
+                gate=Gate(parts.database, pool, parts.clock, installation.identity(parts.settings).address),
                 progress=progress,
                 dry_run=options["dry_run"],
                 overwrite=options["overwrite"],
