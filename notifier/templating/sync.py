@@ -60,6 +60,14 @@ class PushRefusedError(NotifierError):
         super().__init__("nothing was pushed: " + "; ".join(f"{one.slug}: {one.why}" for one in self.refused))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Report:
+    """What was found about a source that may be published."""
+
+    checked: Checked
+    blocked: bool  # the gate would have stopped it
+
+
 async def checked(pool: RenderingPool, slug: str, source: TemplateSource) -> Checked:
     """The report of a source that can be published. Raises `TemplateError` if it cannot."""
     report = await pool.check(source)
@@ -114,7 +122,7 @@ class Push:
         connection: AsyncConnection,
         plan: Sequence[Pushed],
         sources: Mapping[str, TemplateSource],
-        reports: Mapping[str, Checked],
+        reports: Mapping[str, _Report],
     ) -> None:
         publication = Publication(by=self.by, at=self.clock.now(), note=self.note)
         doer = Doer(actor=self.by, at=publication.at)
@@ -126,10 +134,10 @@ class Push:
                 saved = await layout.save(connection, one.slug, text, seen=before, by=self.by, now=publication.at)
                 done = deed.of_layout(Action.LAYOUT_SAVED, saved.name, revision=saved.revision)
             else:
-                source, report = sources[one.slug], reports[one.slug]
-                version = await store.publish(connection, one.slug, source, report, publication)
+                report = reports[one.slug]
+                version = await store.publish(connection, one.slug, sources[one.slug], report.checked, publication)
                 told = {"number": version.number, "note": self.note}
-                told |= {"forced": self.force_reason} if self.force_reason else {}
+                told |= {"forced": self.force_reason} if report.blocked else {}
                 done = deed.of_template(Action.TEMPLATE_PUBLISHED, version.template_id, one.slug, **told)
             if not self.only_new:  # what a start does by itself is nobody's deed
                 await audit.record(connection, done, doer)
@@ -188,18 +196,21 @@ class Push:
     def _ours(self, actor: str) -> bool:
         return actor == self.by or actor in FROM_FILES
 
-    async def _checked(self, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]) -> dict[str, Checked]:
+    async def _checked(self, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]) -> dict[str, _Report]:
         """The reports on all that is to be published, or was refused and might be."""
         wanted = {one.slug: one for one in plan if one.change not in (Change.UNCHANGED, Change.KEPT)}
         reports = {}
         for slug in [slug for slug in wanted if slug in sources]:
             self.progress(slug, len(wanted))
-            reports[slug] = await checked(self.pool, slug, sources[slug])
+            report = await checked(self.pool, slug, sources[slug])
+            blocked = False
             if self.gate and not self.only_new and wanted[slug].change is not Change.CREATED:
-                finding = await self.gate.look(slug, sources[slug], reports[slug])
-                if finding.blocks and not self.force_reason:
+                finding = await self.gate.look(slug, sources[slug], report)
+                blocked = finding.blocks
+                if blocked and not self.force_reason:
                     reasons = finding.as_json().get("reasons") or ["callers would be refused"]
                     raise TemplateError(slug, [f"callers would break: {reason}" for reason in reasons])
+            reports[slug] = _Report(checked=report, blocked=blocked)
         return reports
 
 

@@ -8,6 +8,7 @@ import pytest
 from parts.two_sides import NOW, Side
 from sqlalchemy import update
 
+from notifier import audit
 from notifier.db.tables import Template, columns
 from notifier.errors import TemplateError
 from notifier.rendering.job import Checked
@@ -164,3 +165,9 @@ async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: Side
     assert (await sqlite_side.stands()).number == 1
     await replace(guarded, force_reason="they know").run(root, ["hello"])
     assert (await sqlite_side.stands()).number == 2
+    async with sqlite_side.database.read() as connection:
+        wanted = audit.Filter(object_kind="template")
+        last, first = await audit.page(connection, None, wanted, before=None, limit=2)
+    assert (last.actor, last.action) == ("operator:ada", "template.published")
+    assert last.after == {"slug": "hello", "number": 2, "note": "", "forced": "they know"}
+    assert first.after == {"slug": "another", "number": 1, "note": ""}
