@@ -6,9 +6,11 @@ Run as `python -m bench.in_process`, with the environment of `notifier sender --
 import asyncio
 from typing import Self
 
+from msgspec.structs import replace
+
 from notifier import wiring
 from notifier.rendering.child import Child
-from notifier.rendering.job import Answer, Check, Render, Request, Show
+from notifier.rendering.job import Answer, Check, Request
 from notifier.rendering.pool import RenderingPool
 from notifier.settings import Settings
 
@@ -35,9 +37,7 @@ class InProcess(RenderingPool):
             return request
         new = {version: source for version, source in request.sources.items() if version not in self._has}
         self._has |= new.keys()
-        return (
-            Show(job=request.job, sources=new) if isinstance(request, Show) else Render(jobs=request.jobs, sources=new)
-        )
+        return replace(request, sources=new)
 
 
 async def run() -> None:

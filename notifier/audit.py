@@ -37,10 +37,19 @@ class Action(StrEnum):
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     KEY_ROTATED = "key.rotated"
+    LAYOUT_SAVED = "layout.saved"
+    LAYOUT_DELETED = "layout.deleted"
     SERVICE_CHANGED = "service.changed"
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_EXTENDED = "suppression.extended"
     SUPPRESSION_LIFTED = "suppression.lifted"
+    TEMPLATE_SAVED = "template.saved"
+    TEMPLATE_DISCARDED = "template.discarded"
+    TEMPLATE_PUBLISHED = "template.published"
+    TEMPLATE_RESTORED = "template.restored"
+    TEMPLATE_DELETED = "template.deleted"
+    TEMPLATE_TESTED = "template.tested"
+    TEMPLATE_UNMASKED = "template.unmasked"  # secret values of what was asked for were looked at
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_DELETED = "webhook.deleted"
@@ -54,9 +63,11 @@ class ObjectKind(StrEnum):
 
     BATCH = "batch"
     KEY = "key"
+    LAYOUT = "layout"
     NOTIFICATION = "notification"
     SERVICE = "service"
     SUPPRESSION = "suppression"
+    TEMPLATE = "template"
     WEBHOOK = "webhook"
 
 
@@ -132,9 +143,9 @@ async def record(connection: AsyncConnection, deed: Deed, doer: Doer) -> UUID:
 
 
 async def page(
-    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int
+    connection: AsyncConnection, service_id: UUID | None, wanted: Filter, *, before: UUID | None, limit: int
 ) -> list[EntryView]:
-    """What was done to a service's objects, newest first."""
+    """What was done to a service's objects, or to the instance's, newest first."""
     statement = select(*(_entry[name] for name in EntryView.__dataclass_fields__)).where(
         _entry.service_id == service_id
     )

@@ -41,10 +41,14 @@ from notifier.outbox.life import Life
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wake import LazyWake, Wake
 from notifier.outbox.worker import Worker
+from notifier.rendering.job import Mailbox
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.smtp.transport import Transport
+from notifier.templating.gate import Gate
+from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
+from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
@@ -65,19 +69,19 @@ def api(parts: Base) -> FastAPI:
         return await checks.database(parts.database)
 
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
-    pool = PoolOnDemand()
-    parts.ending.push_async_callback(pool.close)
-    usage = Usage(parts.database, parts.clock)
-    parts.ending.push_async_callback(usage.close)
+    pool, own = PoolOnDemand(), identity(parts.settings)
+    gate = Gate(parts.database, pool, parts.clock, own.address)
+    usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
     forecast = Forecast(parts.database, parts.clock, parts.drain)
-    parts.ending.push_async_callback(forecast.close)
+    for close in (pool.close, usage.close, uses.close, forecast.close):
+        parts.ending.push_async_callback(close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     submitter = Submitter(
         parts.database,
         intake.submit,
-        shelf=Shelf(parts.database, parts.clock),
+        shelf=Shelf(parts.database, parts.clock, uses),
         terms=Terms(
-            identity=identity(parts.settings),
+            identity=own,
             policy=policy,
             key_lasts=timedelta(days=parts.settings.api.idempotency_days),
         ),
@@ -91,6 +95,10 @@ def api(parts: Base) -> FastAPI:
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),
+        renderer=pool,
+        publisher=Publisher(parts.database, pool, gate),
+        gate=gate,
+        own_sender=Mailbox(own.address, own.name),
         policy=policy,
         clock=parts.clock,
         wake=parts.announce,

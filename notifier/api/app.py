@@ -13,13 +13,19 @@ from notifier.api import (
     description,
     documentation,
     event,
+    gate,
     keys,
+    layouts,
     notifications,
     problem_pages,
     problems,
     submit,
     suppressions,
     team,
+    template_draft,
+    template_publish,
+    template_versions,
+    templates,
     webhooks,
     whoami,
 )
@@ -70,6 +76,12 @@ def undressed() -> FastAPI:
     app.include_router(keys.router)
     app.include_router(team.router)
     app.include_router(whoami.router)
+    app.include_router(templates.router)
+    app.include_router(template_draft.router)
+    app.include_router(template_versions.router)
+    app.include_router(template_publish.router)
+    app.include_router(gate.router)
+    app.include_router(layouts.router)
     app.include_router(problem_pages.router)
     app.include_router(documentation.router)
     app.include_router(routes.router)

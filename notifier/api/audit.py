@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from notifier import audit
 from notifier.api import paging
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated
-from notifier.auth.keys import Scope
+from notifier.api.request import holder
+from notifier.auth.keys import Caller, Scope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -58,14 +58,15 @@ class AuditPageOut(BaseModel):
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
-    """What was done to the service's objects, by its own keys and by the operator."""
-    caller = await authenticated(request, doors, Scope.AUDIT)
+    """What was done to the service's objects, by its keys and by the operator; for an admin key, to the instance's."""
+    caller = await holder(request, doors, Scope.AUDIT)
     which = audit.Filter(
         object_kind=wanted.object_kind,
         object_id=str(wanted.object_id) if wanted.object_id else None,
         actor=wanted.actor,
     )
+    owner = caller.service_id if isinstance(caller, Caller) else None
     async with doors.database.read() as connection:
-        found = await audit.page(connection, caller.service_id, which, before=wanted.before, limit=wanted.limit + 1)
+        found = await audit.page(connection, owner, which, before=wanted.before, limit=wanted.limit + 1)
     page, cursor = paging.cut(request, response, found, wanted.limit)
     return {"entries": [vars(entry) for entry in page], "next": cursor}

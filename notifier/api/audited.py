@@ -15,7 +15,7 @@ from notifier import audit
 from notifier.api.doors import Doors, doors_of
 from notifier.api.problems import request_id
 from notifier.audit import Deed, Doer
-from notifier.auth.keys import Caller
+from notifier.auth.keys import Keyholder
 from notifier.db.unavailable import unavailable_as_such
 
 VIEW_SECONDS = 2.5
@@ -34,19 +34,19 @@ class Recorder:
         self._doors = doors
         self.told = False
 
-    async def __call__(self, connection: AsyncConnection, caller: Caller, deed: Deed) -> None:
+    async def __call__(self, connection: AsyncConnection, caller: Keyholder, deed: Deed) -> None:
         """Write down what the caller did, in the transaction in which it is done."""
         doer = Doer(actor=caller.actor, at=self._doors.clock.now(), request_id=self._request_id)
         await audit.record(connection, deed, doer)
         self.told = True
 
-    async def all(self, connection: AsyncConnection, caller: Caller, deeds: Iterable[Deed]) -> None:
+    async def all(self, connection: AsyncConnection, caller: Keyholder, deeds: Iterable[Deed]) -> None:
         """The same for all that one request has done, which may be nothing."""
         self.nothing()
         for deed in deeds:
             await self(connection, caller, deed)
 
-    async def seen(self, caller: Caller, deed: Deed) -> None:
+    async def seen(self, caller: Keyholder, deed: Deed) -> None:
         """The same for who only looks: in a transaction of its own, over before anything is shown."""
         with unavailable_as_such():
             async with asyncio.timeout(VIEW_SECONDS), self._doors.database.write() as connection:

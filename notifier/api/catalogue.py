@@ -115,6 +115,34 @@ _PROBLEMS = {
         409, "The API key has been rotated already", "Another key has taken its place.",
         "Use that one, or rotate it.", "rotate_key",
     ),
+    "stale_draft": _entry(
+        409, "Somebody else was faster", "The draft or the template has changed since what `seen` names.",
+        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the `seen` of theirs.",
+        "save_template_draft discard_template_draft publish_template restore_template",
+    ),
+    "template_deleted": _entry(
+        409, "The template is deleted", "A deleted template is not edited.", "Restore it first.",
+        "save_template_draft discard_template_draft publish_template restore_template",
+    ),
+    "nothing_to_publish": _entry(
+        409, "Nothing to publish", "The text, with its layouts, is that of the current version.",
+        "Change something, or discard the draft.", "publish_template restore_template",
+    ),
+    "gate_closed": _entry(
+        409, "Callers would break",
+        "What callers really ask for would be refused, or could not be made into mail; `report` says whose, and why.",
+        "Make the new variables optional, or talk to those callers; an admin key may publish with `force_reason`.",
+        "publish_template restore_template",
+    ),
+    "stale_layout": _entry(
+        409, "Somebody else was faster", "The layout has changed since this `revision`.",
+        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the new `revision`.",
+        "save_layout delete_layout",
+    ),
+    "layout_in_use": _entry(
+        409, "The layout is in use", "Templates use it, and could not be published without it.",
+        "Change those templates first; `detail` names them.", "delete_layout",
+    ),
     "request_too_large": _entry(
         413, "The request cannot be understood", "The body is larger than `detail` says.",
         "Send less at once: a smaller batch, smaller attachments.",
@@ -190,6 +218,21 @@ _FAULTS = {
     "template_failed": _fault(
         "The template cannot be rendered with these variables.", "Mend the variables or the template."
     ),
+    "template_blocked": _fault(
+        "The template renders, and is not fit to be sent.", "Do what `detail` says, and publish again."
+    ),
+    "template_forbidden": _fault(
+        "The template does something that templates may not do.", "Write it without; `detail` says what it was."
+    ),
+    "template_too_slow": _fault(
+        "Rendering the template takes too long, or too much memory.", "Make it shorter: fewer and smaller loops."
+    ),
+    "files_or_parts": _fault("There are files and parts.", "Send one of them."),
+    "invalid_setting": _fault("A setting or the sample cannot be as it is.", "`detail` says what it may be."),
+    "invalid_slug": _fault(
+        "This cannot be the name of a template or layout.", "Use lower-case letters, digits, - and _."
+    ),
+    "unknown_file": _fault("A template has no such file.", "`detail` says which it may have."),
     "template_or_content": _fault("There are a template and content.", "Send one of them."),
     "time_out_of_range": _fault("The time is too early or too late.", "`detail` says which times are possible."),
     "too_large": _fault(

@@ -6,7 +6,7 @@ Routes are known by their paths, methods and schemas only, so that a new one is 
 import json
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from notifier.api import answers, catalogue, example, links
 from notifier.api.batch import FaultOut
@@ -21,6 +21,7 @@ can be repeated with the same `Idempotency-Key`.
 TAGS = [
     {"name": "notifications", "description": "Submit mail, see what became of it, change your mind."},
     {"name": "batches", "description": "Up to a thousand notifications at once, and how far they have come."},
+    {"name": "templates", "description": "What mail says: drafts, versions, layouts. They are the instance's."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys: whose they are, and what they may do."},
@@ -37,8 +38,26 @@ _KEY = {
 }
 
 
+_REFUSAL: JsonValue = {
+    "type": "/problems/invalid_address",
+    "title": "The request has faults",
+    "status": 422,
+    "code": "invalid_address",
+    "detail": "/to: it has no @",
+    "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "it has no @"}],
+    "request_id": "9f2c4e1ab07d5536",
+}
+
+
+def _sometimes(description: str) -> Any:
+    """A member that not every problem has."""
+    return Field(default=None, description=description)
+
+
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_REFUSAL]})
 
     type: str = Field(description="Where the code is explained: `/problems/` and the code.")
     title: str
@@ -51,6 +70,10 @@ class Problem(BaseModel):
     detail: str
     errors: list[FaultOut] = Field(description="Each fault with a JSON pointer (RFC 6901) to it.")
     request_id: str = Field(description="By it the operator finds the request in the logs.")
+    theirs: dict[str, Any] | None = _sometimes("Of a conflict between two who edit: what stands there.")
+    yours: dict[str, Any] | None = _sometimes("And what you have sent.")
+    diff: list[dict[str, Any]] = _sometimes("What leads from theirs to yours: `file`, `change` and unified `diff`.")
+    report: dict[str, Any] = _sometimes("Of `gate_closed`: who would break, and how.")
 
 
 def text(document: dict[str, Any]) -> str:
@@ -99,8 +122,10 @@ def _add(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
 def _narrow(path: str, operation: dict[str, Any]) -> None:
     """The id that stands in a path has a form; the routes take any text, because another is of nothing."""
     for parameter in operation.get("parameters", ()):
-        if parameter["in"] == "path":
-            parameter["schema"] |= {"enum": sorted(catalogue.ENTRIES)} if path.startswith("/problems") else _AN_ID
+        if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+            parameter["schema"] |= _AN_ID
+        elif parameter["in"] == "path" and path.startswith("/problems"):
+            parameter["schema"] |= {"enum": sorted(catalogue.ENTRIES)}
 
 
 def _drop_unused(document: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -15,6 +15,10 @@ from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
+from notifier.rendering.job import Mailbox
+from notifier.templating.gate import Gate
+from notifier.templating.look import Renderer
+from notifier.templating.publish import Publisher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,10 @@ class Doors:
     submitter: Submitter
     batch_submitter: BatchSubmitter
     previewer: Previewer
+    renderer: Renderer  # of those who edit templates
+    publisher: Publisher
+    gate: Gate
+    own_sender: Mailbox  # the instance's From
     policy: RecipientPolicy
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due

@@ -15,7 +15,7 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
 from notifier.auth import care
 from notifier.auth.care import KeyView
-from notifier.auth.keys import DEFAULT_SCOPES, Scope, Wish
+from notifier.auth.keys import DEFAULT_SCOPES, SERVICE_SCOPES, Scope, Wish
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import KeyKind
 
@@ -23,7 +23,7 @@ LONGEST_LIFE = timedelta(days=36_500)
 """Who wants more leaves the end out."""
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
-_Scope = Annotated[Scope, Field(strict=False)]
+_Scope = Annotated[Scope, Field(strict=False, json_schema_extra={"enum": [one.value for one in SERVICE_SCOPES]})]
 
 
 class KeyIn(BaseModel):

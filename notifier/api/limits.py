@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from notifier.auth.keys import Caller
+from notifier.auth.keys import Caller, Keyholder
 from notifier.settings import ApiSettings
 from notifier.throttle import rate
 from notifier.throttle.rate import RateLimitedError, Rates
@@ -20,7 +20,7 @@ class Limits:
     rates: Rates
     settings: ApiSettings
 
-    def key_quota(self, caller: Caller) -> int:
+    def key_quota(self, caller: Keyholder) -> int:
         """How many notifications a minute the key may submit, and how many other requests it may make; 0: any."""
         return self.settings.rate_per_minute if caller.key_rate is None else caller.key_rate
 
@@ -37,7 +37,7 @@ class Limits:
             ("service", caller.service_id, self.service_quota(caller)),
         )
 
-    def asking(self, request: Request, caller: Caller) -> None:
+    def asking(self, request: Request, caller: Keyholder) -> None:
         """Count a request that submits nothing, apart from those that do. Raises `RateLimitedError`."""
         self._take(request, 1, ("requests", caller.key_id, self.key_quota(caller)))
 

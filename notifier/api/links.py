@@ -31,6 +31,10 @@ _NAMED = (
     _Source("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES),
     _Source("test_webhook", "202", "/id", _DELIVERIES),
     _Source("replay_webhook_delivery", "202", "/id", _DELIVERIES),
+    _Source("list_templates", "200", "/templates/0/slug", "/v1/templates"),
+    _Source("list_template_versions", "200", "/versions/0/number", "/v1/templates/{slug}/versions"),
+    _Source("publish_template", "201", "/number", "/v1/templates/{slug}/versions"),
+    _Source("list_layouts", "200", "/layouts/0/name", "/v1/layouts"),
     _Source("rotate_key", "201", "/id", "/v1/keys"),
 )
 

@@ -1,7 +1,7 @@
 """Errors on the wire: `application/problem+json` (RFC 9457) with a stable code; never a secret, SQL or stack trace."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
+from notifier.api import conflict
 from notifier.auth.care import KeyEndedError, KeyReplacedError, StrongerKindError
-from notifier.auth.keys import InsufficientScopeError, UnauthenticatedError
+from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, UnauthenticatedError
 from notifier.errors import (
     DatabaseUnavailableError,
     Fault,
@@ -35,6 +36,9 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.templating.draft import StaleDraftError, TemplateDeletedError
+from notifier.templating.layout import LayoutInUseError, StaleLayoutError
+from notifier.templating.publish import GateClosedError, NothingToPublishError
 from notifier.throttle.forecast import QueueTooLongError
 from notifier.throttle.rate import RateLimitedError
 from notifier.webhooks.endpoint import TooManyEndpointsError
@@ -66,6 +70,7 @@ class Kind:
 _KINDS: dict[type[NotifierError], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
+    NotOfServiceError: Kind(403, "insufficient_scope", "The API key may not do this"),
     StrongerKindError: Kind(403, "key_kind_not_allowed", "This key may not make such a key"),
     NotYoursError: Kind(403, "not_yours", "Not yours to change"),
     NotFoundError: Kind(404, "not_found", "Not found"),
@@ -81,6 +86,12 @@ _KINDS: dict[type[NotifierError], Kind] = {
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
     KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
     KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
+    StaleDraftError: Kind(409, "stale_draft", "Somebody else was faster"),
+    StaleLayoutError: Kind(409, "stale_layout", "Somebody else was faster"),
+    LayoutInUseError: Kind(409, "layout_in_use", "The layout is in use"),
+    TemplateDeletedError: Kind(409, "template_deleted", "The template is deleted"),
+    NothingToPublishError: Kind(409, "nothing_to_publish", "Nothing to publish"),
+    GateClosedError: Kind(409, "gate_closed", "Callers would break"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
@@ -110,7 +121,8 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
         return problem(request, Kind(error.status, error.code, "The request cannot be understood"), str(error))
     for kind in type(error).__mro__:
         if kind in _KINDS:
-            return problem(request, _hurried(_KINDS[kind], error), str(error))
+            told = await conflict.told(error)
+            return problem(request, _hurried(_KINDS[kind], error), str(error), also=told)
     return await _unexpected_error(request, error)
 
 
@@ -181,8 +193,10 @@ def _shown(fault: Fault) -> dict[str, str]:
     return {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
 
 
-def problem(request: Request, kind: Kind, detail: str, faults: Sequence[Fault] = ()) -> JSONResponse:
-    """One problem document."""
+def problem(
+    request: Request, kind: Kind, detail: str, faults: Sequence[Fault] = (), also: Mapping[str, Any] | None = None
+) -> JSONResponse:
+    """One problem document; `also` has members that not every one has."""
     metrics.REFUSED.labels(kind.code).inc()
     body = {
         "type": f"/problems/{kind.code}",
@@ -193,7 +207,7 @@ def problem(request: Request, kind: Kind, detail: str, faults: Sequence[Fault] =
         "errors": [_shown(fault) for fault in faults],
         "request_id": request_id(request),
     }
-    return JSONResponse(body, kind.status, dict(kind.headers), MEDIA_TYPE)
+    return JSONResponse(body | dict(also or {}), kind.status, dict(kind.headers), MEDIA_TYPE)
 
 
 def request_id(request: Request) -> str:

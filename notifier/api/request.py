@@ -10,7 +10,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from notifier import strict_json
 from notifier.api.doors import Doors
 from notifier.api.problems import BadRequestError
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller, Keyholder, Scope, of_service
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
 LARGEST_NOTIFICATION = 512 * 1024
@@ -39,12 +39,20 @@ register_url_convertor("notification", _Named())
 
 
 async def authenticated(request: Request, doors: Doors, scope: Scope | None) -> Caller:
-    """The caller, who has the scope, where one is needed, and may ask now."""
-    caller = await recognised(request, doors)
-    doors.limits.asking(request, caller)
+    """The service that calls, whose key has the scope, where one is needed, and may ask now."""
+    caller = of_service(await holder(request, doors, None))
     if scope is not None:
         caller.require(scope)
     return caller
+
+
+async def holder(request: Request, doors: Doors, scope: Scope | None) -> Keyholder:
+    """Who asks for what is the instance's: a service or an admin, with the scope, who may ask now."""
+    found = await doors.authenticator.holder_of(request.headers.get("authorization"))
+    doors.limits.asking(request, found)
+    if scope is not None:
+        found.require(scope)
+    return found
 
 
 async def recognised(request: Request, doors: Doors) -> Caller:

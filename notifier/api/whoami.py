@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated
+from notifier.api.request import holder
 from notifier.auth import care
+from notifier.auth.keys import Caller
 from notifier.states import KeyKind
 
 router = APIRouter(prefix="/v1/whoami", tags=["keys"])
@@ -36,7 +37,7 @@ class LimitsOut(BaseModel):
 class WhoamiOut(BaseModel):
     """The caller."""
 
-    service: str
+    service: str | None = Field(description="Null for an admin key, which belongs to none.")
     key: OwnKeyOut
     scopes: list[str] = Field(description="Those of the key.")
     limits: LimitsOut
@@ -49,17 +50,18 @@ class WhoamiOut(BaseModel):
 @router.get("", response_model=WhoamiOut, response_model_exclude_unset=True, operation_id="whoami")
 async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
     """Whose key this is, and what it may do. Any valid key may ask."""
-    caller = await authenticated(request, doors, None)
+    found = await holder(request, doors, None)
+    caller = found if isinstance(found, Caller) else None
     async with doors.database.read() as connection:
-        view = await care.one(connection, caller.service_id, caller.key_id)
+        view = await care.one(connection, caller.service_id if caller else None, found.key_id)
     told = {
-        "service": caller.service,
+        "service": caller.service if caller else None,
         "key": vars(view),
         "scopes": view.scopes,
         "limits": {
-            "key_per_minute": doors.limits.key_quota(caller) or None,
-            "service_per_minute": doors.limits.service_quota(caller) or None,
+            "key_per_minute": doors.limits.key_quota(found) or None,
+            "service_per_minute": (doors.limits.service_quota(caller) or None) if caller else None,
         },
-        "from_domains": caller.from_domains,
+        "from_domains": caller.from_domains if caller else [],
     }
-    return told | ({"team_recipients": sorted(caller.team)} if caller.kind is KeyKind.TEAM else {})
+    return told | ({"team_recipients": sorted(caller.team)} if caller and caller.kind is KeyKind.TEAM else {})

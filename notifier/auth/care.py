@@ -42,7 +42,7 @@ class KeyView:
     """A key as those see it who look after it."""
 
     id: UUID
-    service_id: UUID
+    service_id: UUID | None  # None: an admin key
     name: str
     prefix: str
     kind: KeyKind
@@ -67,7 +67,7 @@ def permit(caller: Caller, kind: KeyKind, scopes: tuple[Scope, ...]) -> None:
         raise StrongerKindError(f"a {caller.kind.value} key makes no {kind.value} key")
 
 
-async def make(connection: AsyncConnection, service_id: UUID, wish: Wish, now: datetime) -> tuple[KeyView, str]:
+async def make(connection: AsyncConnection, service_id: UUID | None, wish: Wish, now: datetime) -> tuple[KeyView, str]:
     """A new key as it stands, and the key itself, which cannot be read again."""
     id_, key = await keys.issue(connection, service_id, wish, now=now)
     return await one(connection, service_id, id_), key
@@ -144,8 +144,8 @@ def _told(view: KeyView) -> dict[str, Any]:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-async def one(connection: AsyncConnection, service_id: UUID, id_: UUID) -> KeyView:
-    """A key of the service. Raises `NotFoundError`."""
+async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> KeyView:
+    """A key of the service, or an admin key. Raises `NotFoundError`."""
     return await _one(connection, _views().where(_key.service_id == service_id, _key.id == id_))
 
 

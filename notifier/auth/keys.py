@@ -1,7 +1,7 @@
 """API keys: made, stored as a hash, and recognised in constant time.
 
-A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`), twelve characters that name it, and a 32-character secret of which
-only the SHA-256 is kept.
+A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`; `ntf_admin_` if it belongs to no service), twelve characters that
+name it, and a 32-character secret of which only the SHA-256 is kept.
 """
 
 import hashlib
@@ -9,13 +9,14 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,7 +32,7 @@ from notifier.states import KeyKind
 
 _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
-_KEY = re.compile(r"(ntf_(?:live|team|test)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+_KEY = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 _NOBODY = hashlib.sha256(b"nobody").digest()
 
 
@@ -45,9 +46,18 @@ class Scope(StrEnum):
     WEBHOOKS = "webhooks:manage"
     KEYS = "keys:manage"
     AUDIT = "audit:read"
+    TEMPLATES_READ = "templates:read"
+    TEMPLATES_EDIT = "templates:edit"
+    TEMPLATES_PUBLISH = "templates:publish"
+    UNMASKED = "content:unmasked"
+    ADMIN = "admin"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
+ADMIN_SCOPES = (Scope.TEMPLATES_READ, Scope.TEMPLATES_EDIT, Scope.TEMPLATES_PUBLISH, Scope.ADMIN)
+"""Of an admin key, unless its maker says otherwise."""
+SERVICE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
+"""What a key of a service can have."""
 
 
 class UnauthenticatedError(NotifierError):
@@ -62,25 +72,40 @@ class InsufficientScopeError(NotifierError):
         super().__init__(f"this key lacks the scope {scope.value}")
 
 
+class NotOfServiceError(NotifierError):
+    """This key belongs to no service, and this is a service's."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Whose request this is."""
+class Keyholder:
+    """Whose request this is, whether of a service or not."""
 
     key_id: UUID
-    service_id: UUID
-    service: str
     kind: KeyKind
-    from_domains: tuple[str, ...]  # empty: only the instance's own From address
-    team: frozenset[str]  # whom a team key may mail: addresses, and domains as "@example.org", as `address.key` does
     scopes: frozenset[str]
     expires_at: datetime | None
-    key_rate: int | None  # notifications a minute; None, as the next: as the settings say
-    service_rate: int | None
+    key_rate: int | None  # notifications a minute; None: as the settings say
 
     @property
     def actor(self) -> str:
-        """The caller as written into records."""
+        """The holder as written into records."""
         return f"key:{self.key_id}"
+
+    def require(self, scope: Scope) -> None:
+        """Raise `InsufficientScopeError` unless the key has the scope."""
+        if scope.value not in self.scopes:
+            raise InsufficientScopeError(scope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller(Keyholder):
+    """A service that asks for something."""
+
+    service_id: UUID
+    service: str
+    from_domains: tuple[str, ...]  # empty: only the instance's own From address
+    team: frozenset[str]  # whom a team key may mail: addresses, and domains as "@example.org", as `address.key` does
+    service_rate: int | None  # notifications a minute; None: as the settings say
 
     def may_mail(self, recipient: str) -> bool:
         """True unless this is a team key and the recipient is neither of the team nor simulated."""
@@ -89,10 +114,12 @@ class Caller:
             return True
         return key in self.team or f"@{address.domain(key)}" in self.team
 
-    def require(self, scope: Scope) -> None:
-        """Raise `InsufficientScopeError` unless the key has the scope."""
-        if scope.value not in self.scopes:
-            raise InsufficientScopeError(scope)
+
+def of_service(holder: Keyholder) -> Caller:
+    """The same as a service. Raises `NotOfServiceError`."""
+    if not isinstance(holder, Caller):
+        raise NotOfServiceError
+    return holder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +131,11 @@ class Wish:
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     expires_at: datetime | None = None  # None: never
     rate_per_minute: int | None = None  # notifications; None: as the settings say
+
+
+def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
+    """True if a service with these domains may have the address in From; `default` is the instance's own."""
+    return sender == default or address.domain(sender) in domains
 
 
 async def create_service(
@@ -147,9 +179,14 @@ async def create_key(
     return key
 
 
-async def issue(connection: AsyncConnection, service_id: UUID, wish: Wish, *, now: datetime) -> tuple[UUID, str]:
-    """A new key for the service: its id, and the key itself, of which only the hash is kept."""
-    prefix = f"ntf_{wish.kind.value}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+async def issue(connection: AsyncConnection, service_id: UUID | None, wish: Wish, *, now: datetime) -> tuple[UUID, str]:
+    """A new key for the service, or an admin key: its id, and the key itself, of which only the hash is kept.
+
+    What only an admin key can have is left out of a service's.
+    """
+    can = tuple(Scope) if service_id is None else SERVICE_SCOPES
+    kind = wish.kind.value if service_id else "admin"
+    prefix = f"ntf_{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
     id_ = new_id()
     values = {
@@ -159,7 +196,7 @@ async def issue(connection: AsyncConnection, service_id: UUID, wish: Wish, *, no
         "prefix": prefix,
         "secret_hash": _hashed(secret),
         "kind": wish.kind,
-        "scopes": [scope.value for scope in Scope if scope in wish.scopes],
+        "scopes": [scope.value for scope in can if scope in wish.scopes],
         "expires_at": wish.expires_at,
         "rate_per_minute": wish.rate_per_minute,
         "created_at": now,
@@ -181,49 +218,59 @@ class Authenticator:
         self._database = database
         self._clock = clock
         self._usage = usage  # None: nobody is told
-        self._known: Recall[str, tuple[bytes, Caller]] = Recall(self._find, clock)
+        self._known: Recall[str, tuple[bytes, Keyholder]] = Recall(self._find, clock)
 
     async def caller_of(self, authorization: str | None) -> Caller:
+        """The service that sent this Authorization header. Raises as `holder_of`, and `NotOfServiceError`."""
+        return of_service(await self.holder_of(authorization))
+
+    async def holder_of(self, authorization: str | None) -> Keyholder:
         """Who sent this Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
         scheme, _, token = (authorization or "").partition(" ")
         key = _KEY.fullmatch(token.strip())
         if scheme.lower() != "bearer" or key is None:
             raise UnauthenticatedError
         # For an unknown key a hash that nothing matches, so that it takes as long.
-        stored, caller = await self._known.look_up(key[1]) or (_NOBODY, None)
+        stored, holder = await self._known.look_up(key[1]) or (_NOBODY, None)
         genuine = hmac.compare_digest(stored, _hashed(key[2]))
-        if not genuine or caller is None or (caller.expires_at and caller.expires_at <= self._clock.now()):
+        if not genuine or holder is None or (holder.expires_at and holder.expires_at <= self._clock.now()):
             raise UnauthenticatedError
         if self._usage is not None:
-            self._usage.note(caller.key_id)
-        return caller
+            self._usage.note(holder.key_id)
+        return holder
 
-    async def _find(self, prefix: str) -> tuple[bytes, Caller] | None:
+    async def _find(self, prefix: str) -> tuple[bytes, Keyholder] | None:
         """What the database knows of the key."""
         statement = (
             select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind, _service.name)
             .add_columns(_service.id.label("service_id"), _service.from_domains, _service.team_recipients)
             .add_columns(_key.rate_per_minute.label("key_rate"), _service.rate_per_minute.label("service_rate"))
-            .join(Service, _service.id == _key.service_id)
+            .join(Service, _service.id == _key.service_id, isouter=True)
             .where(_key.prefix == prefix, _key.revoked_at.is_(None))
         )
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
         if row is None:
             return None
-        caller = Caller(
-            key_id=row.id,
-            service_id=row.service_id,
-            service=row.name,
-            kind=row.kind,
-            from_domains=tuple(row.from_domains),
-            team=frozenset(address.key(one) for one in row.team_recipients or ()),
-            scopes=frozenset(row.scopes),
-            expires_at=row.expires_at,
-            key_rate=row.key_rate,
-            service_rate=row.service_rate,
-        )
-        return row.secret_hash, caller
+        return row.secret_hash, _holder(row)
+
+
+def _holder(row: Row[Any]) -> Keyholder:
+    scopes = frozenset(row.scopes)
+    if row.service_id is None:
+        return Keyholder(key_id=row.id, kind=row.kind, scopes=scopes, expires_at=row.expires_at, key_rate=row.key_rate)
+    return Caller(
+        key_id=row.id,
+        service_id=row.service_id,
+        service=row.name,
+        kind=row.kind,
+        from_domains=tuple(row.from_domains),
+        team=frozenset(address.key(one) for one in row.team_recipients or ()),
+        scopes=scopes,
+        expires_at=row.expires_at,
+        key_rate=row.key_rate,
+        service_rate=row.service_rate,
+    )
 
 
 def _hashed(secret: str) -> bytes:

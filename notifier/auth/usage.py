@@ -4,9 +4,14 @@ A process writes at most once a minute for each key; what it cannot write is not
 """
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import bindparam, or_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -16,8 +21,9 @@ from notifier.errors import NotifierError
 from notifier.telemetry.logging import get_logger
 
 EXACT_SECONDS = 60.0
-"""How much later a key may have been used than its row says."""
+"""How much later something may have been used than its row says."""
 WRITE_SECONDS = 2.5
+Used = TypeVar("Used", bound=tuple[Any, ...] | UUID)
 _key = columns(ApiKey)
 _USED = (
     update(ApiKey)
@@ -26,23 +32,25 @@ _USED = (
 )
 
 
-class Usage:
-    """Remembers which keys were used and has that written down in a task of its own."""
+class LastUse(ABC, Generic[Used]):
+    """Remembers what was used and has that written down in a task of its own."""
+
+    failed: str  # the event that is logged when it could not be written
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._quiet_until: dict[UUID, float] = {}
-        self._waiting: set[UUID] = set()
+        self._quiet_until: dict[Used, float] = {}
+        self._waiting: set[Used] = set()
         self._writing: asyncio.Task[None] | None = None
 
-    def note(self, key: UUID) -> None:
-        """The key is used now."""
+    def note(self, used: Used) -> None:
+        """It is used now."""
         now = self._clock.monotonic()
-        if self._quiet_until.get(key, 0.0) > now:
+        if self._quiet_until.get(used, 0.0) > now:
             return
-        self._quiet_until[key] = now + EXACT_SECONDS
-        self._waiting.add(key)
+        self._quiet_until[used] = now + EXACT_SECONDS
+        self._waiting.add(used)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
@@ -51,12 +59,25 @@ class Usage:
         if self._writing is not None:
             await asyncio.wait({self._writing})
 
+    @abstractmethod
+    async def record(self, connection: AsyncConnection, used: Sequence[Used], at: datetime) -> None:
+        """Write that these were used."""
+
     async def _write(self) -> None:
         while self._waiting:
-            keys, self._waiting = sorted(self._waiting), set()  # sorted: two processes never wait for each other
-            rows = [{"key": key, "at": self._clock.now()} for key in keys]
+            used, self._waiting = sorted(self._waiting), set()  # sorted: two processes never wait for each other
             try:
                 async with asyncio.timeout(WRITE_SECONDS), self._database.write() as connection:
-                    await connection.execute(_USED, rows)
+                    await self.record(connection, used, self._clock.now())
             except (NotifierError, *NOTICED) as error:
-                get_logger().warning("key_usage_not_written", error=type(error).__name__)
+                get_logger().warning(self.failed, error=type(error).__name__)
+
+
+class Usage(LastUse[UUID]):
+    """Which keys are used."""
+
+    failed = "key_usage_not_written"
+
+    async def record(self, connection: AsyncConnection, used: Sequence[UUID], at: datetime) -> None:
+        """Write that these keys were used."""
+        await connection.execute(_USED, [{"key": key, "at": at} for key in used])

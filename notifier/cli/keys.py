@@ -36,9 +36,12 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")],
+    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")] = "",
+    admin: Annotated[bool, typer.Option("--admin", help="Of no service, for what all share.")] = False,
     kind: Annotated[KeyKind, typer.Option(help="Whom its mail reaches.")] = KeyKind.LIVE,
-    scope: Annotated[list[str], typer.Option(help="What it may do; default: send and read.")] = [],  # noqa: B006
+    scope: Annotated[
+        list[str], typer.Option(help="What it may do; default: send and read, or all about templates and admin.")
+    ] = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="By which you know it again.")] = "",
     expires_in: Annotated[str, typer.Option(help="Such as 90d or 12h; default: never.")] = "",
     rate_per_minute: Rate = None,
@@ -51,7 +54,14 @@ def create(
 
     if len(words) > care.LONGEST_NAME:
         raise Failed(f"--name: at most {care.LONGEST_NAME} characters", output.WRONG_USE)
-    wish = keys.Wish(kind=kind, name=words, scopes=_scopes(scope), rate_per_minute=rate_per_minute)
+    if bool(service) == admin:
+        raise Failed("either --service NAME or --admin", output.WRONG_USE)
+    if admin and kind is not KeyKind.LIVE:
+        raise Failed("--kind: an admin key sends no mail", output.WRONG_USE)
+    scopes = _scopes(scope) or (keys.ADMIN_SCOPES if admin else keys.DEFAULT_SCOPES)
+    if not admin and keys.Scope.ADMIN in scopes:
+        raise Failed("--scope: a service's key cannot have admin; make one with --admin", output.WRONG_USE)
+    wish = keys.Wish(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run(_create(service, wish, life, as_json=as_json))
 
 
@@ -64,7 +74,8 @@ async def _create(service: str, wish: "Wish", life: timedelta | None, *, as_json
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         wish = replace(wish, expires_at=doer.at + life if life else None)
-        view, key = await care.make(connection, await keys.find_service(connection, service), wish, doer.at)
+        owner = await keys.find_service(connection, service) if service else None
+        view, key = await care.make(connection, owner, wish, doer.at)
         await audit.record(connection, care.created(view), doer)
     _show_new(view, key, as_json=as_json)
 
@@ -134,7 +145,7 @@ def _scopes(texts: list[str]) -> "tuple[Scope, ...]":
     from notifier.auth import keys
 
     try:
-        return tuple(keys.Scope(scope) for scope in texts) or keys.DEFAULT_SCOPES
+        return tuple(keys.Scope(scope) for scope in texts)
     except ValueError as error:
         known = ", ".join(scope.value for scope in keys.Scope)
         raise Failed(f"{error}; scopes are {known}", output.WRONG_USE) from error

@@ -4,14 +4,14 @@ It promises that what it accepts can be rendered with the version it pinned; it 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from notifier import address
-from notifier.auth.keys import Caller
+from notifier.auth.keys import Caller, may_send_from
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import (
@@ -29,10 +29,14 @@ from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
 from notifier.states import Category, KeyKind, Priority, Role
 from notifier.templating.store import Published, Shelf
+from notifier.templating.use import Use
 from notifier.throttle.forecast import Forecast, QueueTooLongError
 
 AT_ONCE = 64 * 1024
 """Characters of attachments that are decoded without a thread."""
+_DEFAULT = (
+    "which whoever edits templates can change, as the operator can the domains of the service; or name another `from`"
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,16 @@ class Submitter:
             raise IdempotencyInProgressError from error
         if not isinstance(result, Submitted):
             raise result
+        self.note(caller, [draft])
         return result
+
+    def note(self, caller: Caller, drafts: Iterable[Draft]) -> None:
+        """The caller uses the templates of these."""
+        if self._shelf.uses is None:
+            return
+        for template_id in {draft.row["template_id"] for draft in drafts}:
+            if template_id is not None:
+                self._shelf.uses.note(Use(template_id, caller.key_id, caller.service_id))
 
     def foresee(self, draft: Draft) -> None:
         """Raise `QueueTooLongError` if what is due before it leaves it no time."""
@@ -133,15 +146,17 @@ class Submitter:
         faults += self._forbidden(caller, [("/to", recipient)] if recipient else [])
         faults += self._forbidden(caller, [(copy.pointer, copy.address) for copy in copies])
         sender = self._sender(caller, wanted.sender, faults)
-        reply_to = (
-            check.mailbox_of(wanted.reply_to, "/reply_to", faults) if wanted.reply_to is not None else (None, None)
-        )
+        reply_to = _reply_to(wanted.reply_to, faults)
         faults += check.faults_in_headers(wanted.headers)
         faults += check.faults_in_locale(wanted.locale)
         faults += check.faults_in_content(wanted.content)
         version = await check.version_of(self._shelf, wanted, faults)
         if version and wanted.variables is not None:
             faults += check.faults_in_variables(version, wanted.variables)
+        if version and version.sender and wanted.sender is None:
+            sender = self._sender(caller, version.sender, faults, f"; it is the default of {version.slug}, {_DEFAULT}")
+        if version and version.reply_to and wanted.reply_to is None:
+            reply_to = _reply_to(version.reply_to, faults)
         files = await _files(wanted, faults)
         now = self._clock.now()
         times = check.times_of(wanted, version, now, faults)
@@ -219,18 +234,24 @@ class Submitter:
             "meta": dict(wanted.metadata) or None,
         }
 
-    def _sender(self, caller: Caller, text: str | None, faults: list[Fault]) -> tuple[str | None, str]:
-        """Name and address of the From field, from the request or the instance."""
+    def _sender(
+        self, caller: Caller, text: str | None, faults: list[Fault], because: str = ""
+    ) -> tuple[str | None, str]:
+        """Name and address of the From field, from the request, its template (`because`) or the instance."""
         default = (self._terms.identity.name, self._terms.identity.address)
         if text is None:
             return default
         name, sender = check.mailbox_of(text, "/from", faults)
         if sender is None:
             return default
-        if sender != default[1] and address.domain(sender) not in caller.from_domains:
-            detail = f"the service {caller.service} may not send from {address.domain(sender)}"
+        if not may_send_from(sender, default[1], caller.from_domains):
+            detail = f"the service {caller.service} may not send from {address.domain(sender)}{because}"
             faults.append(Fault("/from", "from_not_allowed", detail))
         return name, sender
+
+
+def _reply_to(text: str | None, faults: list[Fault]) -> tuple[str | None, str | None]:
+    return check.mailbox_of(text, "/reply_to", faults) if text is not None else (None, None)
 
 
 async def _files(wanted: Wanted, faults: list[Fault]) -> list[CheckedAttachment]:

@@ -116,6 +116,7 @@ class BatchSubmitter:
         else:
             await self._begin(caller, batch_id, size=len(parsed))
         written = await self._written(drafts)
+        self._submitter.note(caller, drafts)
         return batch_id, [next(written) if isinstance(one, Draft) else one for one in answered]
 
     async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:

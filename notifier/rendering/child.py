@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 
 from notifier.rendering.check import check
+from notifier.rendering.compare import compared, fault_in_mail
 from notifier.rendering.faults import PartError
-from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import (
     Answer,
     Batch,
     Check,
+    Compare,
+    Comparison,
     Content,
     Gapped,
     Job,
@@ -32,7 +34,7 @@ from notifier.rendering.job import (
     Show,
     ShownParts,
 )
-from notifier.rendering.mime import NulInPartError, compose, compose_around
+from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.version import CompiledVersion
 
@@ -66,6 +68,8 @@ class Child:
             self._known[version] = CompiledVersion(source)
         if isinstance(request, Show):
             answer: Answer = self._shown(request.job)
+        elif isinstance(request, Compare):
+            answer = self._compared(request)
         else:
             answer = Batch(results=[self._mail(job) for job in request.jobs])
         while len(self._known) > KNOWN_LIMIT:
@@ -76,21 +80,28 @@ class Child:
         try:
             return _composed(job, *self._written(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
-            return _fault_in_mail(error)
+            return fault_in_mail(error)
 
     def _shown(self, job: Job) -> ShownParts | RenderFault:
         try:
             header, parts = self._written(job)
             return ShownParts(parts=parts, mail=_composed(job, header, parts))
         except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
-            return _fault_in_mail(error)
+            return fault_in_mail(error)
+
+    def _compared(self, request: Compare) -> Comparison:
+        before, after = (self._version(key) if key else None for key in (request.before, request.after))
+        results = [compared(before, after, one, with_diffs=request.with_diffs) for one in request.payloads]
+        return Comparison(results=results)
+
+    def _version(self, key: str) -> CompiledVersion:
+        self._known.move_to_end(key)
+        return self._known[key]
 
     def _written(self, job: Job) -> tuple[MailHeader, Parts]:
         if job.version is None:
             return job.header, _literal(CONTENT.decode(job.content or "{}"))
-        compiled = self._known[job.version]
-        self._known.move_to_end(job.version)
-        values = VARIABLES.decode(job.variables)
+        compiled, values = self._version(job.version), VARIABLES.decode(job.variables)
         return compiled.header(job.header, values), compiled.render(job.locale, values)
 
 
@@ -105,14 +116,6 @@ def _literal(content: Content) -> Parts:
 
 def _composed(job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:
     return compose_around(header, parts, job.attachments) if job.attachments else compose(header, parts)
-
-
-def _fault_in_mail(error: Exception) -> RenderFault:
-    if isinstance(error, PartError):
-        return error.fault
-    if isinstance(error, (HeaderValueError, NulInPartError, UnicodeEncodeError)):
-        return RenderFault(part="mail", line=None, message=str(error))
-    return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
 
 
 def serve(connection: socket.socket, nice: int = 0) -> None:

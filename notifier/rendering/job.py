@@ -76,7 +76,24 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     source: TemplateSource
 
 
-Request = Render | Show | Check
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of a mail that was asked for, and the language that it was wanted in."""
+
+    locale: str | None
+    variables: str  # the JSON text of an object; only the child reads it
+
+
+class Compare(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Values to render with two versions, with the sources that this child has not seen yet."""
+
+    before: str | None  # key of a source; None: there is nothing to compare with
+    after: str | None  # the same
+    payloads: list[Payload]
+    sources: dict[str, TemplateSource]
+    with_diffs: bool = False  # or only whether it differs, and in what
+
+
+Request = Render | Show | Check | Compare
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -192,10 +209,26 @@ class ShownParts(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     mail: Rendered | Gapped
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a mail differs between two versions."""
+
+    before: RenderFault | None = None  # why it cannot be made of that version
+    after: RenderFault | None = None
+    changed: list[str] = []  # of subject, html, text; empty unless it can be made of both
+    shape: list[int] = []  # the same for changes that are alike
+    diffs: dict[str, str] = {}  # part → unified diff of so much of it as is worth reading
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The answers to a `Compare`, in order."""
+
+    results: list[Compared]
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The answers to a `Render`, in order."""
 
     results: list[Rendered | Gapped | RenderFault]
 
 
-Answer = Batch | ShownParts | RenderFault | Checked
+Answer = Batch | ShownParts | RenderFault | Checked | Comparison

@@ -18,6 +18,9 @@ from notifier.rendering.job import (
     Batch,
     Check,
     Checked,
+    Compare,
+    Compared,
+    Comparison,
     FaultCode,
     Gapped,
     Job,
@@ -113,6 +116,13 @@ class RenderingPool:
         if not isinstance(answer, Checked):
             raise ChildLostError(Loss.DIED)
         return answer
+
+    async def compare(self, request: Compare, wall: float = WALL_SECONDS) -> list[Compared]:
+        """How each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
+        answer = await self._ask(request, wall)
+        if not isinstance(answer, Comparison) or len(answer.results) != len(request.payloads):
+            raise ChildLostError(Loss.DIED)
+        return answer.results
 
     async def _render_and_fill(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]

@@ -11,10 +11,11 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 
 import msgspec
+from msgspec.structs import replace
 
 from notifier.errors import NotifierError
 from notifier.rendering.child import KNOWN_LIMIT, serve
-from notifier.rendering.job import Answer, Check, Render, Request, Show
+from notifier.rendering.job import Answer, Check, Compare, Render, Request, Show
 from notifier.rendering.link import Link
 from notifier.telemetry import metrics
 
@@ -68,14 +69,11 @@ class ChildProcess:
         if isinstance(request, Check):
             return link.ask(_ENCODER.encode(request), wall)
         new = {version: source for version, source in request.sources.items() if version not in self._known}
-        asked = (
-            Show(job=request.job, sources=new) if isinstance(request, Show) else Render(jobs=request.jobs, sources=new)
-        )
-        answer = link.ask(_ENCODER.encode(asked), wall)
-        for job in [request.job] if isinstance(request, Show) else request.jobs:
-            if job.version is not None:
-                self._known[job.version] = None
-                self._known.move_to_end(job.version)
+        answer = link.ask(_ENCODER.encode(replace(request, sources=new)), wall)
+        for version in _versions(request):
+            if version is not None:
+                self._known[version] = None
+                self._known.move_to_end(version)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
         return answer
@@ -120,6 +118,13 @@ class ChildProcess:
             if self._process.is_alive():
                 self._process.kill()
                 await asyncio.to_thread(self._process.join, STOP_SECONDS)
+
+
+def _versions(request: Render | Show | Compare) -> list[str | None]:
+    """Those that the child will have used, in its order."""
+    if isinstance(request, Compare):
+        return [request.before, request.after]
+    return [job.version for job in ([request.job] if isinstance(request, Show) else request.jobs)]
 
 
 def _is_lost(link: asyncio.Task[Link]) -> bool:

@@ -4,13 +4,15 @@ A draft has the template's own parts; layouts and images are put to it when it i
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace as dataclass_replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
@@ -19,6 +21,7 @@ from notifier.ids import new_id
 from notifier.rendering.source import LAYOUTS, TemplateSource
 from notifier.templating import layout
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
 
 
@@ -34,24 +37,35 @@ class DraftView:
     base_number: int | None  # the version that the draft was made from
     updated_by: str | None
     updated_at: datetime | None
+    deleted_at: datetime | None = None
 
     @property
     def seen(self) -> str:
-        """What names this very state: any publish and any save changes it."""
-        return f"{self.number}.{self.revision}"
+        """What names this very state: any publish and any save changes it.
+
+        Its time tells a draft from the one with the same revision that was discarded before.
+        """
+        if not self.revision or self.updated_at is None:
+            return f"{self.number}.{self.revision}"
+        return f"{self.number}.{self.revision}.{(self.updated_at - _EPOCH) // timedelta(microseconds=1):x}"
 
 
 class StaleDraftError(NotifierError):
     """Somebody else has saved or published since you looked."""
 
-    def __init__(self, theirs: DraftView) -> None:
+    def __init__(self, theirs: DraftView, yours: TemplateSource | None = None) -> None:
         self.theirs = theirs
+        self.yours = yours  # None: nothing was to be saved
         super().__init__(f"{theirs.slug} was changed since: it stands at {theirs.seen}")
+
+
+class TemplateDeletedError(NotifierError):
+    """The template is deleted: restore it first."""
 
 
 async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) -> DraftView:
     """What stands under the slug; with `lock` for who is about to change it."""
-    query = select(_template.id, _template.current_number).where(_template.slug == slug)
+    query = select(_template.id, _template.current_number, _template.deleted_at).where(_template.slug == slug)
     found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if found is None:
         return _nothing(slug)
@@ -67,21 +81,38 @@ async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) ->
             base_number=row["base_number"],
             updated_by=row["updated_by"],
             updated_at=row["updated_at"],
+            deleted_at=found.deleted_at,
         )
-    return await _current(connection, slug, found.id, found.current_number)
+    current = await _current(connection, slug, found.id, found.current_number)
+    return dataclass_replace(current, deleted_at=found.deleted_at)
+
+
+def require(there: DraftView, seen: str, yours: TemplateSource | None = None) -> None:
+    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is what was seen; "" is as "0.0"."""
+    if there.deleted_at is not None:
+        raise TemplateDeletedError
+    if there.seen != (seen or "0.0"):
+        raise StaleDraftError(there, yours)
+
+
+def repeats(there: DraftView, source: TemplateSource, by: str) -> bool:
+    """True if the same editor has just saved the same: the answer to that may have been lost."""
+    return there.revision > 0 and there.updated_by == by and there.source == own(source)
 
 
 async def save(
     connection: AsyncConnection, slug: str, source: TemplateSource, *, seen: str, by: str, now: datetime
 ) -> DraftView:
-    """Keep the source as the draft if nothing has changed since `seen`. Raises `StaleDraftError`."""
+    """Keep the source as the draft if nothing has changed since `seen`.
+
+    Raises `StaleDraftError`, `TemplateDeletedError`.
+    """
     there = await look(connection, slug, lock=True)
-    if there.seen != seen:
-        raise StaleDraftError(there)
+    if there.template_id is None:
+        await _found(connection, slug, now)
+        there = await look(connection, slug, lock=True)  # another may have been first
+    require(there, seen, source)
     template_id = there.template_id
-    if template_id is None:
-        template_id = new_id()
-        await connection.execute(insert(Template).values({"id": template_id, "slug": slug, "created_at": now}))
     kept = own(source)
     values: dict[str, Any] = {
         "source": msgspec.to_builtins(kept),
@@ -98,14 +129,21 @@ async def save(
     return DraftView(**values | {"source": kept, "template_id": template_id, "slug": slug, "number": there.number})
 
 
-async def discard(connection: AsyncConnection, slug: str, *, seen: str) -> None:
-    """Forget the draft. Raises `NotFoundError`, `StaleDraftError`."""
+async def discard(connection: AsyncConnection, slug: str, *, seen: str) -> DraftView:
+    """Forget the draft, which is what is returned. Raises `NotFoundError`, `StaleDraftError`."""
     there = await look(connection, slug, lock=True)
     if not there.revision:
         raise NotFoundError(f"{slug} has no draft")
-    if there.seen != seen:
-        raise StaleDraftError(there)
+    require(there, seen)
     await connection.execute(delete(TemplateDraft).where(_draft.template_id == there.template_id))
+    return there
+
+
+async def _found(connection: AsyncConnection, slug: str, now: datetime) -> None:
+    """A slug without anything under it; two who do this at once have found one."""
+    inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Template)
+    row = {"id": new_id(), "slug": slug, "created_at": now}
+    await connection.execute(inserting.values(row).on_conflict_do_nothing())
 
 
 def own(source: TemplateSource) -> TemplateSource:
@@ -114,11 +152,27 @@ def own(source: TemplateSource) -> TemplateSource:
     return replace(source, files=parts, assets={})
 
 
-async def assembled(connection: AsyncConnection, source: TemplateSource) -> TemplateSource:
-    """The source with the layouts that it uses, as they stand now: what would be published."""
+async def assembled(connection: AsyncConnection, source: TemplateSource, slug: str | None = None) -> TemplateSource:
+    """The source with the layouts that it uses, as they stand now: what would be published.
+
+    One that is nowhere else is taken from the slug's current version: older releases kept layouts in versions only.
+    """
     shared = {one.name: one.text for one in await layout.every(connection)}
     parts = own(source)
-    return replace(parts, files=parts.files | layout.used(parts.files, shared.get))
+    found = layout.used(parts.files, shared.get)
+    if slug is not None and layout.named(parts.files | found) - found.keys():
+        pinned = await _pinned(connection, slug)
+        found = layout.used(parts.files, lambda name: shared.get(name, pinned.get(name)))
+    return replace(parts, files=parts.files | found)
+
+
+async def _pinned(connection: AsyncConnection, slug: str) -> dict[str, str]:
+    """The layouts in the current version."""
+    current = (_version.template_id == _template.id) & (_version.number == _template.current_number)
+    query = select(_version.source).join(Template, current).where(_template.slug == slug)
+    source = (await connection.execute(query)).scalar_one_or_none()
+    files = msgspec.convert(source, TemplateSource).files if source else {}
+    return {name: text for name, text in files.items() if name.startswith(LAYOUTS)}
 
 
 def _nothing(slug: str) -> DraftView:

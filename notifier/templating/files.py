@@ -1,20 +1,32 @@
-"""The file form of templates: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`."""
+"""The file form of templates: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
+
+Texts are read octet for octet, so that a source has the same hash in a folder and in the database.
+"""
 
 import re
-import tomllib
-from pathlib import Path
-
-import msgspec
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from notifier import strict_json
-from notifier.errors import TemplateError
-from notifier.rendering.source import LAYOUTS, PARTS, RESERVED, TemplateSettings, TemplateSource
-from notifier.states import Priority, WhenUncertain
-from notifier.templating import layout
+from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, TemplateSettings, TemplateSource
+from notifier.templating import layout, settings_text
+from notifier.templating.problem import FileError, Problem
+from notifier.templating.settings_text import TAG, SettingsTextError, seconds
+
+__all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "sample_of", "seconds", "slugs", "text_of"]
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_DURATION = re.compile(r"(\d{1,4})([mhd])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+SAMPLE = "sample.json"
+_BOM = "\ufeff"
+_PLACE = re.compile(r": line (\d+) column \d+ \(char \d+\)$")
+_NOTES = (".md", "~")
+"""How the names of files end that are for people: they are no part of the template."""
+
+
+class _TextError(ValueError):
+    def __init__(self, file: str, message: str, line: int | None = None) -> None:
+        self.problem = Problem(file=file, message=message, line=line)
+        super().__init__(message)
 
 
 def slugs(root: Path) -> list[str]:
@@ -22,69 +34,165 @@ def slugs(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
 
 
+def has_place(name: str) -> bool:
+    """Whether a template can have a part of this name."""
+    path = PurePosixPath(name)
+    if path.name not in PARTS or str(path) != name:
+        return False
+    return len(path.parts) == 1 or (
+        len(path.parts) == 3 and name.startswith(LOCALES) and bool(TAG.fullmatch(path.parts[1]))  # noqa: PLR2004
+    )
+
+
 def read(root: Path, slug: str) -> TemplateSource:
-    """One template with the layouts it uses. Raises `TemplateError` with all that is wrong with the files."""
+    """One template with the layouts it uses. Raises `FileError` with all that is wrong with the files."""
     folder = root / slug
     if not SLUG.fullmatch(slug):
-        raise TemplateError(slug, ["a slug has lower-case letters, digits, - and _, and starts with a letter"])
-    if not (folder / "template.toml").is_file():
-        raise TemplateError(slug, [f"there is no {slug}/template.toml"])
+        said = "a slug has lower-case letters, digits, - and _, and starts with a letter"
+        raise FileError(slug, [Problem(file="", message=said)])
+    if not (folder / settings_text.FILE).is_file():
+        raise FileError(slug, [Problem(file="", message=f"there is no {slug}/{settings_text.FILE}")])
+    problems: list[Problem] = []
+    toml = settings = sample = None
     try:
-        settings = msgspec.convert(tomllib.loads((folder / "template.toml").read_text("utf-8")), TemplateSettings)
-        sample = strict_json.loads((folder / "sample.json").read_bytes())
-        files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in _parts_of(folder)}
-        files |= _layouts_used(root, files)
-    except (OSError, ValueError, msgspec.ValidationError, strict_json.MalformedJsonError) as error:
-        raise TemplateError(slug, [str(error)]) from error
-    source = TemplateSource(files=files, sample=sample, settings=settings)
-    if problems := problems_of(source):
-        raise TemplateError(slug, problems)
-    return source
+        toml = text_of(folder, settings_text.FILE)
+        settings = settings_text.read(toml)
+    except (_TextError, SettingsTextError) as error:
+        problems.append(error.problem)
+    try:
+        sample = sample_of(text_of(folder, SAMPLE))
+    except _TextError as error:
+        problems.append(error.problem)
+    files = _parts(folder, problems)
+    files |= _layouts_used(root, files, problems)
+    if settings is not None and sample is not None:
+        problems += _problems(TemplateSource(files=files, sample=sample, settings=settings), toml or "")
+        if not problems:
+            return TemplateSource(files=files, sample=sample, settings=settings)
+    raise FileError(slug, problems)
 
 
-def seconds(duration: str | None) -> int | None:
-    """The seconds of a duration such as `30m`, `1h` or `3d`. Raises ValueError."""
-    if duration is None:
-        return None
-    found = _DURATION.fullmatch(duration)
-    if not found or not int(found[1]):
-        raise ValueError(f"{duration!r} is not a duration such as 30m, 1h or 3d")
-    return int(found[1]) * _SECONDS[found[2]]
+def layouts(root: Path) -> dict[str, str]:
+    """Every layout below the directory, used or not. Raises `FileError`."""
+    found, problems = {}, []
+    for path in sorted((root / LAYOUTS).rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
+            continue
+        try:
+            found[name] = _layout_text(root, name)
+        except _TextError as error:
+            problems.append(error.problem)
+    if problems:
+        raise FileError(LAYOUTS.rstrip("/"), problems)
+    return found
 
 
-def _parts_of(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name in PARTS]
+def text_of(folder: Path, name: str) -> str:
+    """The text of a file, exactly. Raises ValueError in words that name the file."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.parent.resolve()):
+        raise _TextError(name, "links to a file outside the templates")
+    try:
+        octets = path.read_bytes()
+    except FileNotFoundError:
+        raise _TextError(name, "is missing") from None
+    except OSError as error:
+        raise _TextError(name, f"cannot be read: {error.strerror}") from error
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise _TextError(name, "is not UTF-8: save it as UTF-8", line) from error
+    if text.startswith(_BOM):
+        raise _TextError(name, "starts with a byte order mark: save it as UTF-8 without one", 1)
+    if "\x00" in text:
+        raise _TextError(name, "has a NUL character in it", text.count("\n", 0, text.index("\x00")) + 1)
+    return text
 
 
-def _layouts_used(root: Path, files: dict[str, str]) -> dict[str, str]:
+def sample_of(text: str) -> dict[str, Any]:
+    """The sample in the text of `sample.json`. Raises ValueError in words that name the file."""
+    try:
+        sample = strict_json.loads(text.encode())
+    except strict_json.MalformedJsonError as error:
+        place = _PLACE.search(str(error))
+        words = _PLACE.sub("", str(error)).replace("the body", "it")
+        raise _TextError(SAMPLE, f"is not JSON: {words}", int(place[1]) if place else None) from error
+    if not isinstance(sample, dict):
+        raise _TextError(SAMPLE, "must be an object: { … }", 1)
+    return sample
+
+
+def _parts(folder: Path, problems: list[Problem]) -> dict[str, str]:
+    """The parts by name; a file that has no place is a problem, since it may be a part with a typing error."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
+            continue
+        if has_place(name):
+            try:
+                found[name] = text_of(folder, name)
+            except _TextError as error:
+                problems.append(error.problem)
+        elif name not in (settings_text.FILE, SAMPLE):
+            problems.append(Problem(file=name, message=_no_place(name)))
+    return found
+
+
+def _no_place(name: str) -> str:
+    path = PurePosixPath(name)
+    if name.startswith(LOCALES) and path.name in PARTS and len(path.parts) == 3:  # noqa: PLR2004
+        return f"{path.parts[1]!r} is not a language tag such as fr or pt-BR"
+    return "is no file of a template: the parts are subject.txt, body.html and body.txt, also below locales/<tag>/"
+
+
+def _layouts_used(root: Path, files: dict[str, str], problems: list[Problem]) -> dict[str, str]:
     """The layouts that the parts name, and those that these name in turn; nothing that is not used is pinned."""
 
     def read_layout(name: str) -> str | None:
-        path = root / name
-        inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
-        return path.read_text("utf-8") if inside and path.is_file() else None
+        try:
+            path = root / name
+            inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
+            return _layout_text(root, name) if inside and path.is_file() else None
+        except _TextError as error:
+            problems.append(error.problem)
+        except ValueError as error:  # a name that no file can have
+            problems.append(Problem(file=repr(name), message=str(error)))
+        return None
 
     return layout.used(files, read_layout)
 
 
+def _layout_text(root: Path, name: str) -> str:
+    if not layout.NAME.fullmatch(name):
+        raise _TextError(name, "a layout is called _layouts/name.html or _layouts/name.txt, in lower case")
+    return text_of(root / LAYOUTS.rstrip("/"), name.removeprefix(LAYOUTS))
+
+
 def problems_of(source: TemplateSource) -> list[str]:
-    """What is wrong with the settings and the sample, before anything is rendered."""
-    problems = []
-    settings = source.settings
+    """What is wrong with the settings and the sample, before anything is rendered; each names its key or its file."""
+    found = _problems(source, "")
+    return [problem.message if problem.file == settings_text.FILE else str(problem) for problem in found]
+
+
+def _problems(source: TemplateSource, toml: str) -> list[Problem]:
+    settings: TemplateSettings = source.settings
     if not isinstance(source.sample, dict):
-        return ["sample.json must be an object"]
+        return [Problem(file=SAMPLE, message="must be an object: { … }")]
+    problems = []
     if reserved := sorted(RESERVED & set(source.sample)):
-        problems.append(f"sample.json: {', '.join(reserved)} is provided by rendering and cannot be a variable")
-    if settings.category not in ("transactional", "marketing"):
-        problems.append(f"category is transactional or marketing, not {settings.category!r}")
-    if settings.priority not in set(Priority):
-        problems.append(f"priority is high, normal or bulk, not {settings.priority!r}")
-    if settings.category == "marketing" and settings.priority != Priority.BULK:
-        problems.append("marketing is always bulk: set priority to bulk")
-    if settings.when_uncertain not in set(WhenUncertain):
-        problems.append(f"when_uncertain is resend or hold, not {settings.when_uncertain!r}")
-    try:
-        seconds(settings.expires_after)
-    except ValueError as error:
-        problems.append(f"expires_after: {error}")
+        said = f"{', '.join(reserved)} is provided by rendering and cannot be a variable"
+        problems.append(Problem(file=SAMPLE, message=said))
+    faults = settings_text.faults_in(settings) + settings_text.faults_in_paths(settings, source.sample)
+    problems += [
+        Problem(file=settings_text.FILE, message=said, line=settings_text.line_of(toml, key)) for key, said in faults
+    ]
+    lower: dict[str, str] = {}
+    for tag in source.locales:
+        if tag.lower() in lower:
+            said = f"is the same language as locales/{lower[tag.lower()]}"
+            problems.append(Problem(file=f"{LOCALES}{tag}", message=said))
+        lower[tag.lower()] = tag
     return problems

@@ -5,15 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import TemplateLayout, columns
-from notifier.errors import NotifierError
+from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, columns
+from notifier.errors import NotFoundError, NotifierError
 
 NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = columns(TemplateLayout)
+_template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,14 @@ class LayoutView:
 class StaleLayoutError(NotifierError):
     """Somebody else has changed the layout since you looked."""
 
-    def __init__(self, theirs: LayoutView | None) -> None:
+    def __init__(self, theirs: LayoutView | None, yours: str | None = None) -> None:
         self.theirs = theirs  # None: it was deleted
+        self.yours = yours  # None: nothing was to be saved
         super().__init__()
+
+
+class LayoutInUseError(NotifierError):
+    """Templates use this layout."""
 
 
 def used(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[str, str]:
@@ -46,6 +53,11 @@ def used(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[st
                 found[name] = text
                 waiting.append(text)
     return found
+
+
+def named(files: Mapping[str, str]) -> set[str]:
+    """The layouts that the files name, whether there are such or not."""
+    return {name for text in files.values() for name in _USED.findall(text)}
 
 
 async def every(connection: AsyncConnection) -> list[LayoutView]:
@@ -62,16 +74,52 @@ async def one(connection: AsyncConnection, name: str) -> LayoutView | None:
 
 async def save(connection: AsyncConnection, name: str, text: str, *, seen: int, by: str, now: datetime) -> LayoutView:
     """Write the text if nobody has since the revision `seen`, 0 for a new one. Raises `StaleLayoutError`."""
+    row = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
+    if seen == 0:  # of two who make it, one is the first
+        inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TemplateLayout)
+        made = await connection.execute(inserting.values(row).on_conflict_do_nothing().returning(_layout.name))
+        written = made.first() is not None
+    else:
+        changing = update(TemplateLayout).where(_layout.name == name, _layout.revision == seen)
+        written = bool((await connection.execute(changing.values(row))).rowcount)
+    if not written:
+        raise StaleLayoutError(await one(connection, name), text)
+    return LayoutView(**row)  # type: ignore[arg-type]
+
+
+async def remove(connection: AsyncConnection, name: str, *, seen: int | None = None) -> LayoutView:
+    """Delete the layout, which versions that have it do not notice.
+
+    Raises `NotFoundError`, `LayoutInUseError`, and `StaleLayoutError` if it is not the revision `seen`.
+    """
     query = select(*_layout).where(_layout.name == name).with_for_update()
     row = (await connection.execute(query)).mappings().one_or_none()
-    if (row["revision"] if row else 0) != seen:
-        raise StaleLayoutError(LayoutView(**row) if row else None)
-    values = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
-    statement = update(TemplateLayout).where(_layout.name == name) if row else insert(TemplateLayout)
-    await connection.execute(statement.values(values))
-    return LayoutView(**values)  # type: ignore[arg-type]
+    if row is None:
+        raise NotFoundError("there is no such layout")
+    there = LayoutView(**row)
+    if seen is not None and there.revision != seen:
+        raise StaleLayoutError(there)
+    if users := await using(connection, name):
+        raise LayoutInUseError(f"it is used by {', '.join(users[:10])}{' and others' if len(users) > 10 else ''}")  # noqa: PLR2004 - enough to know
+    await connection.execute(delete(TemplateLayout).where(_layout.name == name))
+    return there
 
 
-async def remove(connection: AsyncConnection, name: str) -> bool:
-    """Delete the layout, which versions that have it do not notice; False: there is none."""
-    return bool((await connection.execute(delete(TemplateLayout).where(_layout.name == name))).rowcount)
+async def using(connection: AsyncConnection, name: str) -> list[str]:
+    """The slugs of the templates that have the layout in their draft or current version: another text changes them.
+
+    Of a draft, one that names it in a comment counts as well.
+    """
+    shared = {view.name: view.text for view in await every(connection)}
+    also = {one for one, text in shared.items() if name in used({one: text}, shared.get)} | {name}
+    texts = cast(_draft.source, String)
+    drafted: list[ColumnElement[bool]] = [texts.contains(one, autoescape=True) for one in sorted(also)]
+    pinned = _version.source["files"][name].as_string().is_not(None)
+    query = (
+        select(_template.slug)
+        .join(TemplateVersion, (_version.template_id == _template.id) & (_version.number == _template.current_number))
+        .where(pinned, _template.deleted_at.is_(None))
+    )
+    drafts = select(_template.slug).join(TemplateDraft, _draft.template_id == _template.id)
+    found = await connection.execute(query.union(drafts.where(or_(*drafted), _template.deleted_at.is_(None))))
+    return sorted(found.scalars())

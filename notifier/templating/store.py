@@ -19,6 +19,7 @@ from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.files import seconds
+from notifier.templating.use import Uses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Publication:
     by: str  # actor
     at: datetime
     note: str = ""
+    keeps_draft: bool = False  # an old version comes back: what is being edited is something else
 
 
 _template, _version, _draft = columns(Template), columns(TemplateVersion), columns(TemplateDraft)
@@ -94,7 +96,8 @@ async def by_id(connection: AsyncConnection, id_: UUID) -> Published | None:
 class Shelf:
     """The published versions within reach of a submit: what was found is not read again for a second."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, uses: Uses | None = None) -> None:
+        self.uses = uses  # who takes what; None: nobody is told
         self._database = database
         self._versions: Recall[tuple[str, int | None], Published] = Recall(self._find, clock)
 
@@ -126,7 +129,7 @@ async def sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UU
 async def publish(
     connection: AsyncConnection, slug: str, source: TemplateSource, report: Checked, publication: Publication
 ) -> Published:
-    """Write the source as the next version, make it current, and forget the draft; `report` is of this very source."""
+    """Write the source as the next version, make it current, forget the draft. `report` is of this very source."""
     template_id, number = await _next(connection, slug, publication.at)
     settings = source.settings
     version = Published(
@@ -148,7 +151,8 @@ async def publish(
     row = {name: value for name, value in vars(version).items() if name != "slug"}
     row |= {"source": msgspec.to_builtins(source), "published_by": publication.by, "note": publication.note}
     await connection.execute(insert(TemplateVersion).values(row))
-    await connection.execute(delete(TemplateDraft).where(_draft.template_id == template_id))
+    if not publication.keeps_draft:
+        await connection.execute(delete(TemplateDraft).where(_draft.template_id == template_id))
     return version
 
 

@@ -24,10 +24,11 @@ SHOWN = {
         "come and go",
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
+    "gate": ("(h) publishing", "gate over 10 payloads", "check and publish"),
 }
 
 
-@pytest.mark.parametrize("parts", [("submit", "drain", "latency"), ("idle", "growth", "search")], ids=" ".join)
+@pytest.mark.parametrize("parts", [("submit", "drain", "latency"), ("idle", "growth", "search", "gate")], ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
     kept = tmp_path / "results.json"

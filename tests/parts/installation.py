@@ -41,7 +41,8 @@ async def seed(url: str) -> Keys:
     await migrate.upgrade(database)
     root = Path("templates")
     async with RenderingPool() as pool:
-        await Push(database=database, pool=pool, clock=clock, by="test").run(root, files.slugs(root))
+        push = Push(database=database, pool=pool, clock=clock, by="test", only_new=True)
+        await push.run(root, files.slugs(root))
     async with database.write() as connection:
         now = clock.now()
         shop = await keys.create_service(connection, "shop", from_domains=["shop.example"], now=now)

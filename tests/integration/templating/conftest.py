@@ -1,9 +1,14 @@
 """Template files that a test may spoil."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+from parts.installation import Keys
+from parts.two_sides import Side
+
+from notifier import wiring
+from notifier.db.engine import Database
 
 GOOD = {
     "hello/template.toml": 'name = "Hello"\noptional = ["note"]\n',
@@ -35,3 +40,23 @@ def write(tmp_path: Path) -> Write:
         return root
 
     return written
+
+
+@pytest.fixture
+async def side(parts: wiring.Base, write: Write) -> Side:
+    """A folder with `hello` that was just published, in both databases."""
+    return await _published(parts.database, write)
+
+
+@pytest.fixture
+async def sqlite_side(sqlite_database: tuple[str, Keys], write: Write) -> AsyncIterator[Side]:
+    """The same in SQLite only."""
+    database = Database(sqlite_database[0])
+    yield await _published(database, write)
+    await database.close()
+
+
+async def _published(database: Database, write: Write) -> Side:
+    made = Side(database=database, write=write)
+    await made.push(overwrite=True).run(write({}), ["hello"])  # the seed has other layouts
+    return made

@@ -77,6 +77,28 @@ def test_a_layout_that_links_elsewhere_is_not_read(write: Write, tmp_path: Path)
     assert sorted(files.read(root, "hello").files) == ["body.html", "subject.txt"]
 
 
+def test_a_part_that_links_elsewhere_is_told(write: Write, tmp_path: Path) -> None:
+    """Nor does a part lead out of it."""
+    (tmp_path / "secret.txt").write_text("secret")
+    root = write({"hello/subject.txt": None})
+    (root / "hello/subject.txt").symlink_to(tmp_path / "secret.txt")
+    assert problems(root) == ["subject.txt: links to a file outside the templates"]
+
+
+def test_texts_are_read_octet_for_octet(write: Write) -> None:
+    """Line ends stay as they are, or the hash would be another one here than in the database."""
+    text = "a\r\nb\rc\u2028\n\n"
+    assert files.read(write({"hello/body.txt": text.encode()}), "hello").files["body.txt"] == text
+
+
+def test_all_layouts_are_found(write: Write) -> None:
+    """Used or not; one whose name no layout can have is told, notes for people are not."""
+    root = write({"_layouts/README.md": "x", "_layouts/.keep": ""})
+    assert sorted(files.layouts(root)) == ["_layouts/base.html", "_layouts/parts.html", "_layouts/unused.html"]
+    with pytest.raises(TemplateError, match=r"_layouts/a/b\.html: a layout is called"):
+        files.layouts(write({"_layouts/a/b.html": "x"}))
+
+
 def test_the_slugs_are_the_directories_with_a_template(write: Write) -> None:
     """Layouts and directories without template.toml are no templates."""
     root = write({"b/template.toml": "", "a/template.toml": "", "c/subject.txt": "", "_x/template.toml": ""})
@@ -97,22 +119,63 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"hello/template.toml": "name ="}, "Invalid value (at end of document)"),
-        ({"hello/template.toml": ""}, "Object missing required field `name`"),
-        ({"hello/template.toml": 'name = "a"\ncolour = 1'}, "Object contains unknown field `colour`"),
-        ({"hello/template.toml": "name = 1"}, "Expected `str`, got `int` - at `$.name`"),
-        ({"hello/template.toml": 'name = "a"\noptional = [1]'}, "Expected `str`, got `int` - at `$.optional[0]`"),
-        ({"hello/template.toml": b"\xff"}, "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-        ({"hello/sample.json": None}, "No such file or directory"),
-        ({"hello/sample.json": "[]"}, "sample.json must be an object"),
-        ({"hello/subject.txt": b"\xff"}, "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ({"hello/template.toml": "name ="}, "template.toml, line 1: Invalid value. A line says key ="),
+        ({"hello/template.toml": 'name = "a"\n\noptional = [\n'}, "template.toml, line 3: Invalid value."),
+        ({"hello/template.toml": ""}, 'template.toml: name is missing: say what it is called: name = "…"'),
         (
-            {"hello/sample.json": '{"subject": 1, "locale": 2}'},
+            {"hello/template.toml": 'name = "a"\nprioritty = 1'},
+            "line 2: there is no key prioritty: did you mean priority?",
+        ),
+        (
+            {"hello/template.toml": 'name = "a"\n[colour]'},
+            "line 2: there is no key colour; there are name, description",
+        ),
+        ({"hello/template.toml": "name = 1"}, "template.toml, line 1: name must be a text in quotes"),
+        ({"hello/template.toml": 'name = "a"\noptional = [1]'}, "line 2: optional must be a list of texts in quotes"),
+        ({"hello/template.toml": 'name = "a"\npublic = "note"'}, "line 2: public must be a list of texts in quotes"),
+        (
+            {"hello/template.toml": 'name = "a"\nsecret = ["nte"]'},
+            "line 2: secret names 'nte', which is not in sample.json",
+        ),
+        ({"hello/template.toml": 'name = "a"\npublic = ["name", "name"]'}, "line 2: public names 'name' twice"),
+        (
+            {"hello/template.toml": 'name = "a"\noptional = ["a b"]'},
+            "line 2: optional has 'a b': a variable is written",
+        ),
+        (
+            {"hello/template.toml": 'name = "a"\n\nfrom = "Ada <ada@>"'},
+            "line 3: from is an address or Name <address>; ",
+        ),
+        ({"hello/template.toml": 'name = "a"\nreply_to = "A\\nB <a@b.org>"'}, "line 2: reply_to is an address or Name"),
+        (
+            {"hello/template.toml": 'name = "a"\nlocale = "english language"'},
+            "line 2: locale is a language tag such as en",
+        ),
+        ({"hello/template.toml": b"\xff"}, "template.toml, line 1: is not UTF-8: save it as UTF-8"),
+        ({"hello/sample.json": None}, "sample.json: is missing"),
+        ({"hello/sample.json": "[]"}, "sample.json, line 1: must be an object"),
+        ({"hello/sample.json": '{\n"name": "Ada",\n}'}, "sample.json, line 3: is not JSON: Expecting property name"),
+        ({"hello/sample.json": '{"name": 1, "name": 2}'}, "sample.json: is not JSON: an object has the same key twice"),
+        ({"hello/subject.txt": b"\xef\xbb\xbfHello"}, "subject.txt, line 1: starts with a byte order mark"),
+        ({"hello/body.txt": b"a\nb\0"}, "body.txt, line 2: has a NUL character in it"),
+        (
+            {"hello/body.htm": "x"},
+            "body.htm: is no file of a template: the parts are subject.txt, body.html and body.txt",
+        ),
+        ({"hello/old/body.html": "x"}, "old/body.html: is no file of a template"),
+        ({"hello/locales/fr_CA/subject.txt": "x"}, "locales/fr_CA/subject.txt: 'fr_CA' is not a language tag"),
+        (
+            {"hello/locales/fr/subject.txt": "x", "hello/locales/FR/subject.txt": "x"},
+            "locales/fr: is the same language as locales/FR",
+        ),
+        ({"_layouts/Base.html": "x", "hello/body.html": '{% extends "_layouts/Base.html" %}'}, "a layout is called"),
+        (
+            {"hello/sample.json": '{"note": "x", "subject": 1, "locale": 2}'},
             "sample.json: locale, subject is provided by rendering and cannot be a variable",
         ),
         (
             {"hello/template.toml": 'name = "a"\ncategory = "news"'},
-            "category is transactional or marketing, not 'news'",
+            "template.toml, line 2: category is transactional or marketing, not 'news'",
         ),
         ({"hello/template.toml": 'name = "a"\npriority = "urgent"'}, "priority is high, normal or bulk, not 'urgent'"),
         (
@@ -122,6 +185,10 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
         (
             {"hello/template.toml": 'name = "a"\nexpires_after = "1w"'},
             "expires_after: '1w' is not a duration such as 30m, 1h or 3d",
+        ),
+        (
+            {"hello/template.toml": 'name = "a"\nwhen_uncertain = "wait"'},
+            "when_uncertain is resend or hold, not 'wait'",
         ),
     ],
 )
@@ -153,7 +220,10 @@ def test_what_cannot_be_stored_is_a_problem(write: Write, changes: dict[str, str
 def test_all_problems_are_said_at_once(write: Write) -> None:
     """Nobody has to mend one to learn of the next."""
     text = 'name = "a"\ncategory = "marketing"\npriority = "urgent"\nexpires_after = "soon"'
-    assert len(problems(write({"hello/template.toml": text, "hello/sample.json": '{"locale": 1}'}))) == 4
+    assert (
+        len(problems(write({"hello/template.toml": text, "hello/sample.json": '{"locale": 1}', "hello/body.htm": "x"})))
+        == 5
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ async def numbers(parts: wiring.Base) -> dict[str, int]:
 async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wiring.Base, write: Write) -> None:
     """New templates are created, equal ones left alone, changed ones published under the next number."""
     root = write(OTHER)
-    assert await push.run(root, ["hello", "other"]) == [
+    first = await push.run(root, ["hello", "other"])
+    assert [one.slug for one in first if one.slug.startswith("_")] == ["_layouts/base.html", "_layouts/parts.html"]
+    assert first[2:] == [
         Pushed(slug="hello", number=1, change=Change.CREATED),
         Pushed(slug="other", number=1, change=Change.CREATED),
     ]
@@ -74,7 +76,11 @@ async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: W
     root = write(OTHER)
     await push.run(root, ["hello", "other"])
     write({**OTHER, "_layouts/base.html": "<html><body>{% block content %}{% endblock %}</body></html>"})
-    assert [p.change for p in await push.run(root, ["hello", "other"])] == [Change.PUBLISHED, Change.UNCHANGED]
+    assert [(p.slug, p.number, p.change) for p in await push.run(root, ["hello", "other"])] == [
+        ("_layouts/base.html", 3, Change.PUBLISHED),
+        ("hello", 2, Change.PUBLISHED),
+        ("other", 1, Change.UNCHANGED),
+    ]
 
 
 async def test_one_bad_template_keeps_all_from_being_published(push: Push, parts: wiring.Base, write: Write) -> None:
@@ -92,7 +98,10 @@ async def test_all_unreadable_templates_are_told_together(push: Push, parts: wir
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello", "gone"])
     assert raised.value.slug == "hello, gone"
-    assert raised.value.problems == ("hello: sample.json must be an object", "gone: there is no gone/template.toml")
+    assert raised.value.problems == (
+        "hello: sample.json, line 1: must be an object: { … }",
+        "gone: there is no gone/template.toml",
+    )
     assert await numbers(parts) == {}
 
 
@@ -100,7 +109,7 @@ async def test_one_unreadable_template_is_told_as_it_is(push: Push, write: Write
     """A single problem keeps its own slug."""
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello"])
-    assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json must be an object",))
+    assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json, line 1: must be an object: { … }",))
 
 
 async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write) -> None:

@@ -1,0 +1,201 @@
+"""`/v1/templates/{slug}/gate`: what publishing would do to those who use the template, at once or as it is found out.
+
+Nothing is changed. Diffs show what was really asked for; secret values only to who may see them, which is recorded.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from notifier.api import schema, value
+from notifier.api.audited import Audited
+from notifier.api.change import with_body
+from notifier.api.doors import TheDoors
+from notifier.api.request import holder, json_body_if_any
+from notifier.api.template_draft import source_of
+from notifier.api.template_schema import PreviewIn, Slug
+from notifier.audit import Action
+from notifier.auth.keys import Scope
+from notifier.errors import NotifierError
+from notifier.rendering.job import Checked
+from notifier.rendering.source import TemplateSource
+from notifier.sse import event_stream
+from notifier.telemetry.logging import get_logger
+from notifier.templating import deed, find, form
+from notifier.templating.gate import Gate, Progress
+from notifier.templating.gate_report import GateReport
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"])
+STREAM = "text/event-stream"
+
+
+class GateIn(BaseModel):
+    """What is to be tried, and who looks."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: value.Whole | None = Field(
+        None, ge=1, le=2**31 - 1, description="An old version, as `restore` would publish it; default: the draft."
+    )
+    unmasked: bool = Field(
+        default=False, description="Show secret values; needs the scope `content:unmasked`, is recorded."
+    )
+
+
+class RefusalOut(BaseModel):
+    """Something for which requests would be answered 422."""
+
+    pointer: str = Field(description="JSON pointer; `*` stands for any place in a list.")
+    code: str
+    detail: str
+    requests: int = Field(description="How many of those that were looked at.")
+    keys: list[str] = Field(description="Ids of the keys that made them.")
+
+
+class FailureOut(BaseModel):
+    """A place where mails could not be made."""
+
+    part: str
+    line: int | None
+    message: str
+    requests: int
+    keys: list[str]
+
+
+class TriedOut(BaseModel):
+    """What becomes of one service's requests."""
+
+    service_id: UUID
+    service: str
+    looked: int = Field(description="Requests that were looked at: its newest ones, at most 200.")
+    refused: int = Field(description="Would be answered 422, and are not today.")
+    failing: int = Field(description="Could not be made into a mail, and can today.")
+    broken_already: int = Field(description="Are refused or fail today as well.")
+    changed: int = Field(description="Mails that differ.")
+    untried: int = Field(description="Were not rendered: another one overran, or this machine had no time.")
+    refusals: list[RefusalOut]
+    failures: list[FailureOut]
+
+
+class ExampleOut(BaseModel):
+    """A mail that changes, for one kind of change."""
+
+    service: str
+    locale: str | None
+    changed: list[str] = Field(description="Of `subject`, `html`, `text`.")
+    alike: int = Field(description="How many mails change like this.")
+    diffs: dict[str, str] = Field(description="A unified diff of each part.")
+    note: str = Field(description="Why there is none.")
+
+
+class VariableOut(BaseModel):
+    """A variable of a template."""
+
+    path: str = Field(description="Dotted; what is in a list has the list's path.")
+    required: bool
+    type: str = Field(description="Of JSON; empty: any.")
+
+
+class AlteredOut(BaseModel):
+    """A variable that is not what it was."""
+
+    before: VariableOut
+    after: VariableOut
+
+
+class UsingOut(BaseModel):
+    """A key that has used the template lately."""
+
+    key_id: UUID
+    key: str = Field(description="Its name.")
+    service: str
+    last_used_at: datetime = Field(description="To within a minute.")
+
+
+class GateOut(BaseModel):
+    """What publishing would do to those who use the template."""
+
+    slug: str
+    content_hash: str = Field(description="Of what was tried.")
+    number: int | None = Field(description="Of the version that it was compared with; null: nothing is published.")
+    blocks: bool = Field(description="Something that works today would not.")
+    reasons: list[str]
+    looked: int
+    changed: int
+    services: list[TriedOut]
+    examples: list[ExampleOut]
+    added: list[VariableOut]
+    removed: list[VariableOut]
+    altered: list[AlteredOut]
+    keys: list[UsingOut] = Field(description="That have used the template within thirty days.")
+    masked: bool = Field(description="Secret values are hidden in the diffs.")
+
+
+@router.post(
+    "/{slug}/gate",
+    response_model=GateOut,
+    operation_id="try_template",
+    openapi_extra=with_body(GateIn, required=False),
+    responses={
+        200: {
+            "content": {STREAM: {}},
+            "description": "The report; as events, if they are what you accept: `done` and `total`, then `report`.",
+        }
+    },
+)
+async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> Any:
+    """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
+    caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    wanted = schema.parse_strictly(GateIn, await json_body_if_any(request))
+    if wanted.unmasked:
+        caller.require(Scope.UNMASKED)
+    source = await source_of(doors, slug, PreviewIn(version=wanted.version))
+    checked = await doors.renderer.check(source)
+    form.require_sound(checked)
+    if wanted.unmasked:
+        async with doors.database.read() as connection:
+            id_ = (await find.template(connection, slug)).id
+        await audited.seen(caller, deed.of_template(Action.TEMPLATE_UNMASKED, id_, slug))
+    audited.nothing()
+    looking = _Looking(gate=doors.gate, slug=slug, source=source, checked=checked, masked=not wanted.unmasked)
+    if STREAM in request.headers.get("accept", ""):
+        return event_stream(looking.events())
+    return (await looking.report(None)).as_json()
+
+
+class _Looking:
+    """One look, at once or step by step."""
+
+    def __init__(self, *, gate: Gate, slug: str, source: TemplateSource, checked: Checked, masked: bool) -> None:
+        self._gate = gate
+        self._what = (slug, source, checked)
+        self._masked = masked
+
+    async def report(self, progress: Progress | None) -> GateReport:
+        """All of it."""
+        return await self._gate.look(*self._what, masked=self._masked, progress=progress)
+
+    async def events(self) -> AsyncIterator[str]:
+        """How far it is, again and again, and the report; ends with whoever reads."""
+        steps: asyncio.Queue[dict[str, int] | None] = asyncio.Queue()
+        task = asyncio.create_task(self.report(lambda done, total: steps.put_nowait({"done": done, "total": total})))
+        task.add_done_callback(lambda _: steps.put_nowait(None))
+        try:
+            while (step := await steps.get()) is not None:
+                yield _text(step)
+            yield _text({"report": (await task).as_json()})
+        except NotifierError as error:
+            get_logger().warning("gate_failed", error=type(error).__name__)
+            yield _text({"failed": str(error)})
+        finally:
+            task.cancel()
+
+
+def _text(event: dict[str, Any]) -> str:
+    return msgspec.json.encode(event).decode()

@@ -1,0 +1,184 @@
+"""`/v1/templates/{slug}/draft` and its looks: saved by who has seen what stands there, refused if it cannot render.
+
+Whatever is rendered here is rendered by child processes that are not the sender's.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+
+from notifier.api import conflict, schema
+from notifier.api.audited import Audited
+from notifier.api.change import changing, with_body
+from notifier.api.doors import Doors, TheDoors
+from notifier.api.request import holder, json_body, json_body_if_any
+from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
+from notifier.api.template_schema import LARGEST_REQUEST, DraftIn, PreviewIn, RenderIn, Slug
+from notifier.audit import Action
+from notifier.auth.keys import Scope
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.rendering.job import Shown
+from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource, choose_locale
+from notifier.templating import deed, draft, find, form, look
+
+router = APIRouter(prefix="/v1", tags=["templates"])
+RECIPIENT = "ada@example.com"
+"""Whom a preview is addressed to."""
+_Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="What you have seen of it.")]
+
+
+@router.get("/templates/{slug}/draft", response_model=DraftOut, operation_id="get_template_draft")
+async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, Any]:
+    """What is being edited; while there is no draft, what the current version says."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        view = await draft.look(connection, slug)
+    if view.source is None:
+        raise NotFoundError(f"there is no template {slug!r}")
+    return conflict.draft_of(view)
+
+
+@router.put(
+    "/templates/{slug}/draft",
+    response_model=SavedOut,
+    operation_id="save_template_draft",
+    openapi_extra=with_body(DraftIn, required=True),
+)
+async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
+    caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
+    wanted = schema.parse_strictly(DraftIn, await json_body(request, most=LARGEST_REQUEST))
+    source = wanted.source()
+    form.require(slug, source)
+    async with doors.database.read() as connection:
+        there = await draft.look(connection, slug)
+        is_repeated = draft.repeats(there, source, caller.actor)
+        if not is_repeated:
+            draft.require(there, wanted.seen, source)
+        whole = await draft.assembled(connection, source, slug)
+    checked = await doors.renderer.check(whole)
+    form.require_sound(checked)
+    told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
+    if is_repeated:
+        audited.nothing()
+        return conflict.draft_of(there) | told
+    async with changing(doors) as connection:
+        saved = await draft.save(connection, slug, source, seen=wanted.seen, by=caller.actor, now=doors.clock.now())
+        assert saved.template_id is not None
+        done = deed.of_template(Action.TEMPLATE_SAVED, saved.template_id, slug, revision=saved.revision)
+        await audited(connection, caller, done)
+    return conflict.draft_of(saved) | told
+
+
+@router.delete("/templates/{slug}/draft", status_code=204, operation_id="discard_template_draft")
+async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited, seen: _Seen = "") -> None:
+    """Forget the draft: what the current version says is what is edited next."""
+    caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
+    async with changing(doors) as connection:
+        gone = await draft.discard(connection, slug, seen=seen)
+        assert gone.template_id is not None
+        done = deed.of_template(Action.TEMPLATE_DISCARDED, gone.template_id, slug, revision=gone.revision)
+        await audited(connection, caller, done)
+
+
+@router.post(
+    "/templates/{slug}/preview",
+    response_model=PreviewOut,
+    operation_id="preview_template",
+    openapi_extra=with_body(PreviewIn, required=False),
+)
+async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """The draft, or a version, as a mail; with the sample, or with your variables."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    audited.nothing()
+    wanted = schema.parse_strictly(PreviewIn, await json_body_if_any(request))
+    mail = await shown(doors, await source_of(doors, slug, wanted), wanted, RECIPIENT)
+    told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
+    return told | {"source": mail.wire.decode("utf-8", "replace")}
+
+
+@router.post(
+    "/render",
+    response_model=RenderOut,
+    operation_id="render_source",
+    openapi_extra=with_body(RenderIn, required=True),
+)
+async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Text that is saved nowhere, with these variables: three parts and what could be better, or 422."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    audited.nothing()
+    wanted = schema.parse_strictly(RenderIn, await json_body(request, most=LARGEST_REQUEST))
+    source = _unsaved(wanted)
+    if faults := form.faults_in(source):
+        raise InvalidRequestError([_placed(fault, wanted) for fault in faults])
+    async with doors.database.read() as connection:
+        whole = await draft.assembled(connection, source)
+    checked = await doors.renderer.check(whole)
+    if checked.faults:
+        raise InvalidRequestError([_placed(form.fault_of(fault), wanted) for fault in checked.faults])
+    chosen = choose_locale({tag.lower(): tag for tag in source.locales}, wanted.locale)
+    parts = checked.previews[chosen or source.settings.locale]
+    told = {"warnings": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
+    return {"subject": parts.subject, "html": parts.html, "text": parts.text} | told
+
+
+async def source_of(doors: Doors, slug: str, wanted: PreviewIn) -> TemplateSource:
+    """What is to be looked at, with its layouts. Raises `NotFoundError`."""
+    async with doors.database.read() as connection:
+        if wanted.version is not None:
+            return (await find.version(connection, slug, wanted.version)).source
+        view = await draft.look(connection, slug)
+        if view.source is None:
+            raise NotFoundError(f"there is no template {slug!r}")
+        return await draft.assembled(connection, view.source, slug)
+
+
+async def shown(doors: Doors, source: TemplateSource, wanted: PreviewIn, recipient: str) -> Shown:
+    """The mail. Raises `InvalidRequestError`."""
+    if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > form.LARGEST_SAMPLE:
+        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {form.LARGEST_SAMPLE} octets as JSON")])
+    values = look.Values(
+        variables=wanted.variables,
+        locale=wanted.locale,
+        recipient=recipient,
+        sender=doors.own_sender,
+        at=doors.clock.now(),
+    )
+    return await look.shown(doors.renderer, source, values)
+
+
+_FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
+
+
+def _unsaved(wanted: RenderIn) -> TemplateSource:
+    """The source that the request comes to. Raises `InvalidRequestError`."""
+    given = {name: getattr(wanted, field) for name, field in _FIELDS.items()}
+    parts = {name: text for name, text in given.items() if text is not None}
+    if wanted.files is not None and parts:
+        raise InvalidRequestError([Fault("/files", "files_or_parts", "either files, or subject, html and text")])
+    if wanted.files is None:
+        missing = [
+            Fault(f"/{_FIELDS[name]}", "missing_field", "needed") for name in (SUBJECT, HTML) if name not in parts
+        ]
+        if missing:
+            raise InvalidRequestError(missing)
+    settings = wanted.settings
+    told = settings.model_dump(mode="json", by_alias=True) if settings else {"name": "unsaved"}
+    return TemplateSource(
+        files=wanted.files if wanted.files is not None else parts,
+        sample=wanted.variables,
+        settings=msgspec.convert(told, TemplateSettings),
+    )
+
+
+def _placed(fault: Fault, wanted: RenderIn) -> Fault:
+    """The fault with a pointer into the request as it was made."""
+    pointer = fault.pointer
+    if pointer.startswith("/sample"):
+        pointer = "/variables" + pointer.removeprefix("/sample")
+    elif wanted.files is None and pointer.startswith("/files"):
+        name = pointer.removeprefix("/files").removeprefix("/")
+        pointer = f"/{_FIELDS[name]}" if name in _FIELDS else ""
+    return replace(fault, pointer=pointer)

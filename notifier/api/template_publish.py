@@ -1,0 +1,121 @@
+"""`/v1/templates/{slug}/publish`, `/restore` and `/test-send`: what leaves the desk, to all or to one."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import JSONResponse
+
+from notifier.api import reply, schema
+from notifier.api.audited import Audited
+from notifier.api.change import changing, with_body
+from notifier.api.doors import Doors, TheDoors
+from notifier.api.request import holder, json_body, json_body_if_any, recognised
+from notifier.api.template_draft import shown, source_of
+from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, remarks_of
+from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
+from notifier.audit import Action
+from notifier.auth.keys import Keyholder, Scope
+from notifier.notification.check import Wanted as Mail
+from notifier.templating import archive, deed, find
+from notifier.templating.publish import Wanted
+from notifier.templating.store import Publication
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"])
+
+
+@router.post(
+    "/{slug}/publish",
+    status_code=201,
+    response_model=PublishedOut,
+    operation_id="publish_template",
+    openapi_extra=with_body(PublishIn, required=True),
+)
+async def publish(
+    request: Request, response: Response, slug: Slug, doors: TheDoors, audited: Audited
+) -> dict[str, Any]:
+    """Make the draft, with the layouts as they stand now, the version that new notifications get."""
+    caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    given = schema.parse_strictly(PublishIn, await json_body(request))
+    wanted = Wanted(slug=slug, seen=given.seen, force_reason=given.force_reason)
+    return await _published(response, doors, audited, caller, wanted, given.note)
+
+
+@router.post(
+    "/{slug}/restore",
+    status_code=201,
+    response_model=PublishedOut,
+    operation_id="restore_template",
+    openapi_extra=with_body(RestoreIn, required=False),
+    responses={200: {"model": TemplateOut, "description": "Without a version: it is there again."}},
+)
+async def restore(request: Request, response: Response, slug: Slug, doors: TheDoors, audited: Audited) -> Any:
+    """Publish an old version's very text as the next one, layouts as they were; or have a deleted template back."""
+    caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    given = schema.parse_strictly(RestoreIn, await json_body_if_any(request))
+    if given.version is not None:
+        wanted = Wanted(slug=slug, seen=given.seen, version=given.version, force_reason=given.force_reason)
+        return await _published(response, doors, audited, caller, wanted, given.note)
+    async with changing(doors) as connection:
+        id_, was_deleted = await archive.restore(connection, slug)
+        done = deed.of_template(Action.TEMPLATE_RESTORED, id_, slug, note=given.note)
+        await audited.all(connection, caller, [done] if was_deleted else [])
+        view = await find.template(connection, slug)
+    return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
+
+
+@router.post(
+    "/{slug}/test-send",
+    status_code=202,
+    response_model=reply.SubmittedOut,
+    operation_id="test_template",
+    openapi_extra=with_body(TestSendIn, required=True),
+)
+async def test_send(request: Request, response: Response, slug: Slug, doors: TheDoors, audited: Audited) -> Any:
+    """Send one mail that says what the preview says, as your service."""
+    caller = await recognised(request, doors)
+    doors.limits.submitting(request, caller, 1)
+    caller.require(Scope.TEMPLATES_EDIT)
+    caller.require(Scope.SEND)
+    wanted = schema.parse_strictly(TestSendIn, await json_body(request))
+    source = await source_of(doors, slug, wanted)
+    mail = await shown(doors, source, wanted, wanted.to)
+    content = {"subject": mail.subject, "html": mail.html, "text": mail.text}
+    settings = source.settings
+    submitted = await doors.submitter.submit(
+        caller, Mail(to=wanted.to, content=content, sender=settings.from_, reply_to=settings.reply_to), None
+    )
+    async with changing(doors) as connection:
+        id_ = (await find.template(connection, slug)).id
+        which = wanted.version if wanted.version is not None else "draft"
+        done = deed.of_template(Action.TEMPLATE_TESTED, id_, slug, version=which, notification=str(submitted.id))
+        await audited(connection, caller, done)
+    response.headers["Location"] = f"/v1/notifications/{submitted.id}"
+    status = reply.shown_status(submitted.status, submitted.send_at, doors.clock.now())
+    return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
+
+
+async def _published(
+    response: Response, doors: Doors, audited: Audited, caller: Keyholder, wanted: Wanted, note: str
+) -> dict[str, Any]:
+    """Check, pass the gate, write, and say so."""
+    if wanted.force_reason:
+        caller.require(Scope.ADMIN)
+    candidate = await doors.publisher.examine(wanted)
+    is_old = wanted.version is not None
+    publication = Publication(by=caller.actor, at=doors.clock.now(), note=note, keeps_draft=is_old)
+    async with changing(doors) as connection:
+        version = await doors.publisher.publish(connection, candidate, publication)
+        told: dict[str, Any] = {"number": version.number, "note": note}
+        if is_old:
+            told["restored"] = wanted.version
+        if candidate.finding.blocks:
+            told["forced"] = wanted.force_reason
+        action = Action.TEMPLATE_RESTORED if is_old else Action.TEMPLATE_PUBLISHED
+        await audited(connection, caller, deed.of_template(action, version.template_id, wanted.slug, **told))
+    response.headers["Location"] = f"{router.prefix}/{wanted.slug}/versions/{version.number}"
+    found = vars(version) | {"note": note, "published_by": caller.actor}
+    return _told(found) | {"remarks": remarks_of(candidate.checked.remarks), "report": candidate.finding.as_json()}
+
+
+def _told(version: dict[str, Any]) -> dict[str, Any]:
+    return {name: version[name] for name in VersionOut.model_fields}

@@ -1,0 +1,147 @@
+"""The shapes of what editors of templates send."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from notifier.api import value
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.states import Category, Priority, WhenUncertain
+from notifier.templating.form import MOST_FILES
+
+LARGEST_REQUEST = 2 * 1024 * 1024  # escapes in JSON take room
+LONGEST_NOTE = 500
+SLUG = "^[a-z][a-z0-9_-]{0,63}$"
+FILE = r"^(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)$"
+Slug = Annotated[
+    str, Path(description="The template's name in paths and requests.", json_schema_extra={"pattern": SLUG})
+]
+Number = Annotated[
+    str,
+    Path(
+        description="Of a version, from 1.", json_schema_extra={"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    ),
+]
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Mailbox = Annotated[str, StringConstraints(max_length=640), value.documented(pattern=value.MAILBOX)]
+FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
+_SETTINGS: JsonValue = {"name": "Greeting"}
+_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
+_NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": FILE}, "maxProperties": MOST_FILES}
+
+
+class SettingsIn(BaseModel):
+    """What `template.toml` says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
+
+    name: str = Field(min_length=1, max_length=200, description="For people.")
+    description: str = Field("", max_length=1000)
+    category: Category = Field(Category.TRANSACTIONAL, strict=False, description="Marketing is always `bulk`.")
+    priority: Priority = Field(Priority.NORMAL, strict=False)
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] = Field(
+        "en", description="Of the parts outside `locales/`."
+    )
+    expires_after: Annotated[str, value.documented(pattern="^[0-9]{0,3}[1-9][0-9]{0,3}[mhd]$")] | None = Field(
+        None, max_length=5, description="How long a mail is worth sending: `30m`, `1h`, `3d`."
+    )
+    when_uncertain: WhenUncertain = Field(
+        WhenUncertain.RESEND, strict=False, description="`hold`: if nobody knows whether a relay took it, you decide."
+    )
+    optional: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that may be left out."
+    )
+    from_: _Mailbox | None = Field(None, alias="from", description="Sender, unless a request says otherwise.")
+    reply_to: _Mailbox | None = Field(None, description="The same for answers.")
+    public: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that strangers have typed."
+    )
+    secret: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that editors must not see."
+    )
+
+
+class SourceIn(BaseModel):
+    """The text of a template, what it is shown with, and how it is sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    files: dict[str, str] = Field(
+        description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`.",
+        json_schema_extra=_NAMED | {"required": ["subject.txt", "body.html"]},
+    )
+    sample: dict[str, Any] = Field(default_factory=dict, description="Variables, as a caller would send them.")
+    settings: SettingsIn
+
+    def source(self) -> TemplateSource:
+        """The same in the words of rendering."""
+        told = self.settings.model_dump(mode="json", by_alias=True)
+        return TemplateSource(files=self.files, sample=self.sample, settings=msgspec.convert(told, TemplateSettings))
+
+
+class DraftIn(SourceIn):
+    """A draft to save."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+
+    seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
+
+
+class PublishIn(BaseModel):
+    """A draft to publish."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seen: str = Field(max_length=64, description="What you have seen, as for saving.")
+    note: str = Field("", max_length=LONGEST_NOTE, description="Why, for those who look at the versions.")
+    force_reason: str = Field(
+        "", max_length=LONGEST_NOTE, description="Publish though callers would break; needs the scope `admin`."
+    )
+
+
+class RestoreIn(BaseModel):
+    """An old version to publish again, or a deleted template to have back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: value.Whole | None = Field(
+        None, ge=1, le=2**31 - 1, description="Publish its very text again; without it: undo the deletion."
+    )
+    note: str = Field("", max_length=LONGEST_NOTE, description="Why.")
+    seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
+    force_reason: str = Field("", max_length=LONGEST_NOTE, description="As for publishing.")
+
+
+class PreviewIn(BaseModel):
+    """How a template is to be looked at."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    variables: dict[str, Any] | None = Field(None, description="Default: the sample.")
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None
+    version: value.Whole | None = Field(None, ge=1, le=2**31 - 1, description="Of this version; default: of the draft.")
+
+
+class TestSendIn(PreviewIn):
+    """A mail to send as the preview shows it."""
+
+    to: value.Address = Field(description="Exactly one bare address; who may be mailed is as for every notification.")
+
+
+_UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name }}</p>", "variables": {"name": "Ada"}}
+
+
+class RenderIn(BaseModel):
+    """Text that is saved nowhere: three parts, or all files of a template."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
+
+    subject: str | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
+    html: str | None = None
+    text: str | None = Field(None, description="Made from the HTML when missing.")
+    files: dict[str, str] | None = Field(None, description="As of a draft.", json_schema_extra=_NAMED)
+    settings: SettingsIn | None = None
+    variables: dict[str, Any] = Field(default_factory=dict)
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None

@@ -1,0 +1,88 @@
+"""How a mail differs between two versions of its template, found in a child: both may be anybody's text.
+
+It answers with what differs, never with a whole mail; diffs are made only where they were asked for, and are bounded.
+"""
+
+from datetime import UTC, datetime
+from difflib import unified_diff
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from notifier.rendering.faults import PartError
+from notifier.rendering.headers import HeaderValueError
+from notifier.rendering.job import Compared, Mailbox, MailHeader, Payload, Preview, RenderFault
+from notifier.rendering.mime import NulInPartError, compose
+from notifier.rendering.version import CompiledVersion
+
+PARTS = ("subject", "html", "text")
+MOST_LINES, LONGEST_LINE = 200, 400
+"""Of the diff of one part; the rest of it is not worth reading."""
+CONTEXT = 2  # lines around a change
+
+_HEADER = MailHeader(
+    message_id="<compare@example.org>",
+    date=datetime(2026, 1, 1, tzinfo=UTC),
+    sender=Mailbox("sender@example.org"),
+    recipient="to@example.org",
+)
+_VARIABLES = msgspec.json.Decoder(dict[str, Any])
+
+
+def compared(
+    before: CompiledVersion | None, after: CompiledVersion | None, payload: Payload, *, with_diffs: bool
+) -> Compared:
+    """One mail, made of both versions and taken apart."""
+    old, new = _made(before, payload), _made(after, payload)
+    if not isinstance(old, Preview) or not isinstance(new, Preview):
+        return Compared(
+            before=old if isinstance(old, RenderFault) else None, after=new if isinstance(new, RenderFault) else None
+        )
+    parts = {name: (getattr(old, name), getattr(new, name)) for name in PARTS}
+    differing = {name: texts for name, texts in parts.items() if texts[0] != texts[1]}
+    return Compared(
+        changed=list(differing),
+        shape=[count for texts in differing.values() for count in _shape(*texts)],
+        diffs={name: diff(*texts) for name, texts in differing.items()} if with_diffs else {},
+    )
+
+
+def _made(version: CompiledVersion | None, payload: Payload) -> Preview | RenderFault | None:
+    """The parts, if a whole mail can be made of them."""
+    if version is None:
+        return None
+    try:
+        values = _VARIABLES.decode(payload.variables)
+        parts = version.render(payload.locale, values)
+        compose(version.header(_HEADER, values), parts)
+    except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
+        return fault_in_mail(error)
+    return parts
+
+
+def fault_in_mail(error: Exception) -> RenderFault:
+    """What kept a mail from being made, in words for the people who edit templates."""
+    if isinstance(error, PartError):
+        return error.fault
+    if isinstance(error, (HeaderValueError, NulInPartError, UnicodeEncodeError)):
+        return RenderFault(part="mail", line=None, message=str(error))
+    return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
+
+
+def _shape(old: str, new: str) -> tuple[int, int]:
+    """How many lines of each lie between the first that differs and the last."""
+    mine, theirs = old.split("\n"), new.split("\n")
+    least = min(len(mine), len(theirs))
+    first = next((n for n in range(least) if mine[n] != theirs[n]), least)
+    last = next((n for n in range(least - first) if mine[-1 - n] != theirs[-1 - n]), least - first)
+    return len(mine) - first - last, len(theirs) - first - last
+
+
+def diff(old: str, new: str) -> str:
+    """A unified diff of two texts, cut where it becomes too long to read."""
+    lines = unified_diff(old.splitlines(), new.splitlines(), "published", "draft", lineterm="", n=CONTEXT)
+    kept = list(islice(lines, MOST_LINES + 1))
+    if len(kept) > MOST_LINES:
+        kept[MOST_LINES:] = ["…"]
+    return "\n".join(line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in kept)

@@ -1,0 +1,104 @@
+"""Mails of a draft beside those of what is published, made in the rendering pool; an overrun is somebody's fault.
+
+A batch that overruns is tried again one mail at a time, until one overruns by itself. Nothing is tried after that, so
+that a hostile draft costs no more than its batch and itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from notifier.rendering.job import Compare, Compared, Payload, RenderFault
+from notifier.rendering.link import ChildLostError, Loss
+from notifier.rendering.pool import OVERRAN, STARVED, STARVED_WALL_SECONDS, WALL_SECONDS
+from notifier.rendering.source import TemplateSource
+
+
+class Comparer(Protocol):
+    """What makes mails of two versions, and compares them."""
+
+    async def compare(self, request: Compare, wall: float, /) -> list[Compared]:
+        """One result for each payload, in order; raises `ChildLostError`."""
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """Two versions that are tried on what was really asked for."""
+
+    pool: Comparer
+    before: str | None  # key of a source; None: nothing is published
+    after: str
+    sources: Mapping[str, TemplateSource]
+    is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
+    is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
+
+    async def of(self, payloads: Sequence[Payload]) -> list[Compared | None]:
+        """How each mail differs; None: it was not tried, or this machine had no time for it."""
+        if self.is_over:
+            return [None] * len(payloads)
+        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):
+            try:
+                return [*await self._ask(payloads, wall=wall)]
+            except ChildLostError as lost:
+                if lost.how is not Loss.STARVED:
+                    return [await self._apart(payload) for payload in payloads]
+        self.is_over = True
+        return [None] * len(payloads)
+
+    async def diffs(self, payload: Payload) -> Compared | None:
+        """How a mail differs, with the texts; None: that takes too long to find out."""
+        if self.is_slow:
+            return None
+        try:
+            (found,) = await self._ask([payload], with_diffs=True)
+        except ChildLostError:
+            self.is_slow = True
+            return None
+        return found
+
+    async def _apart(self, payload: Payload) -> Compared | None:
+        """A mail that may have made its batch overrun: of the draft alone, and then of both."""
+        if self.is_over:
+            return None
+        after = await self._fault(None, self.after, payload)
+        if after is None and self.before is not None:
+            try:
+                (found,) = await self._ask([payload])
+            except ChildLostError:
+                return await self._of_each(payload, None)
+            return found
+        return await self._of_each(payload, after)
+
+    async def _of_each(self, payload: Payload, after: RenderFault | None) -> Compared | None:
+        before = await self._fault(self.before, None, payload) if self.before is not None else None
+        self.is_over = OVERRAN in (before, after) or STARVED in (before, after)
+        if STARVED in (before, after) or (self.before is not None and before is None and after is None):
+            return None  # nobody's fault, or that of both together
+        return Compared(before=before, after=after)
+
+    async def _fault(self, before: str | None, after: str | None, payload: Payload) -> RenderFault | None:
+        """Why the mail cannot be made of one version."""
+        how = Loss.OVERRAN
+        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):  # a child that was lost once may have been another's victim
+            try:
+                (found,) = await self._ask([payload], (before, after), wall=wall)
+            except ChildLostError as lost:
+                how = lost.how
+                if how is Loss.OVERRAN:
+                    break
+            else:
+                return found.before or found.after
+        return STARVED if how is Loss.STARVED else OVERRAN
+
+    async def _ask(
+        self,
+        payloads: Sequence[Payload],
+        sides: tuple[str | None, str | None] | None = None,
+        *,
+        wall: float = WALL_SECONDS,
+        with_diffs: bool = False,
+    ) -> list[Compared]:
+        before, after = sides or (self.before, self.after)
+        needed = {key: self.sources[key] for key in (before, after) if key is not None}
+        request = Compare(before=before, after=after, payloads=[*payloads], sources=needed, with_diffs=with_diffs)
+        return await self.pool.compare(request, wall)

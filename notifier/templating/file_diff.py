@@ -1,0 +1,120 @@
+"""What differs between two sources of a template: in a few words for a list, and line by line for a person."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from notifier.rendering.source import TemplateSource
+from notifier.templating import files, settings_text
+
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_NO_END = "\\ No newline at end of file\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What would change if `new` took the place of `old`."""
+
+    files: dict[str, str]  # name → "added", "removed" or how many lines come and go
+    settings: dict[str, tuple[Any, Any]]  # key → before, after
+    added: list[str]  # variables
+    removed: list[str]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """One sentence for each."""
+        return [
+            *(f"{name}: {what}" for name, what in self.files.items()),
+            *(f"{key}: {_shown(before)} becomes {_shown(after)}" for key, (before, after) in self.settings.items()),
+            *(f"variable {path} is new" for path in self.added),
+            *(f"variable {path} is gone" for path in self.removed),
+        ]
+
+
+def between(old: TemplateSource | None, new: TemplateSource) -> Difference:
+    """What differs; without an old one, everything is added."""
+    before, after = documents(old), documents(new)
+    for one in (before, after):
+        one.pop(settings_text.FILE, None)  # told key by key
+    then, now = (msgspec.to_builtins(one.settings) if one else {} for one in (old, new))
+    paths = (set(variables(old.sample)) if old else set()), set(variables(new.sample))
+    return Difference(
+        files=of_texts(before, after).files,
+        settings={key: (then[key], value) for key, value in now.items() if old and then[key] != value},
+        added=sorted(paths[1] - paths[0]),
+        removed=sorted(paths[0] - paths[1]),
+    )
+
+
+def of_texts(old: Mapping[str, str], new: Mapping[str, str]) -> Difference:
+    """What differs in texts that are no template's own."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changed = {name: _amount(old.get(name), new.get(name)) for name in names}
+    return Difference(files=changed, settings={}, added=[], removed=[])
+
+
+def _amount(before: str | None, after: str | None) -> str:
+    if before is None or after is None:
+        return "added" if before is None else "removed"
+    changed = list(difflib.unified_diff(_split(before), _split(after), n=0))[2:]
+    more, less = (sum(line.startswith(sign) for line in changed) for sign in "+-")
+    return f"+{more} -{less}"
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
+
+
+def variables(sample: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted paths of all that a sample has, once each; what stands in a list goes by the list's name."""
+    seen = set()
+    for key, value in sample.items():
+        for path in (f"{prefix}{key}", *_inner(value, f"{prefix}{key}.")):
+            if path not in seen:
+                seen.add(path)
+                yield path
+
+
+def _inner(value: Any, prefix: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from variables(value, prefix)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _inner(one, prefix)
+
+
+def documents(source: TemplateSource | None) -> dict[str, str]:
+    """Everything in the source as texts by name, settings and sample written in one way only, whatever their order."""
+    if source is None:
+        return {}
+    settings, sample = settings_text.write(source.settings), sample_text(source.sample, sort=True)
+    return {settings_text.FILE: settings, files.SAMPLE: sample, **source.files}
+
+
+def sample_text(sample: Mapping[str, Any], *, sort: bool = False) -> str:
+    """The sample as a file."""
+    return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
+
+
+def unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
+    """The lines, each with its end, by which the new texts differ from the old ones, file after file."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        labels = f"{old_name}/{name}" if name in old else "nothing", f"{new_name}/{name}" if name in new else "nothing"
+        for line in difflib.unified_diff(_split(before or ""), _split(after or ""), *labels):
+            yield line if line.endswith("\n") else f"{line}\n{_NO_END}"
+
+
+def _split(text: str) -> list[str]:
+    """The lines with their ends; only a line feed ends one, as in git."""
+    return _LINES.findall(text)

@@ -1,0 +1,71 @@
+"""Writing a template's files: octet for octet, and never outside the folder."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from notifier.errors import NotifierError
+from notifier.rendering.source import TemplateSource
+from notifier.templating import draft, file_diff, files, settings_text
+
+
+class OutsideError(NotifierError):
+    """A link leads out of the folder."""
+
+
+def write(root: Path, slug: str, source: TemplateSource) -> None:
+    """Write the template's own files so that `files.read` gives this source; what else is there stays."""
+    folder = root / slug
+    wanted = draft.own(source).files
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if files.has_place(name) and name not in wanted:
+            path.unlink()
+            with contextlib.suppress(OSError):  # of a language that has other files in it
+                path.parent.rmdir()
+    for name, text in wanted.items():
+        put(root, f"{slug}/{name}", text)
+    settings, sample = _kept(folder, source)
+    put(root, f"{slug}/{settings_text.FILE}", settings)
+    put(root, f"{slug}/{files.SAMPLE}", sample)
+
+
+def put(root: Path, name: str, text: str) -> None:
+    """Write a text octet for octet, and leave no half of it. Raises `OutsideError`."""
+    path, octets = root / name, text.encode()
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        raise OutsideError(f"{name} leads out of {root}: nothing is written there")
+    if not path.is_symlink() and path.is_file() and path.read_bytes() == octets:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(octets)
+    new.replace(path)  # of a link, the link itself
+
+
+def _kept(folder: Path, source: TemplateSource) -> tuple[str, str]:
+    """Settings and sample as texts: as they stand there if they say the same, for their comments and their order."""
+    settings, sample = settings_text.write(source.settings), file_diff.sample_text(source.sample)
+    with contextlib.suppress(ValueError, OSError):
+        text = files.text_of(folder, settings_text.FILE)
+        settings = text if settings_text.read(text) == source.settings else settings
+    with contextlib.suppress(ValueError, OSError):
+        text = files.text_of(folder, files.SAMPLE)
+        here = files.sample_of(text)
+        sample = text if _exactly(here) == _exactly(source.sample) else file_diff.sample_text(_as(source.sample, here))
+    return settings, sample
+
+
+def _exactly(sample: Any) -> str:
+    return json.dumps(sample, sort_keys=True)
+
+
+def _as(value: Any, model: Any) -> Any:
+    """The value with its keys in the model's order, which the database does not keep."""
+    if isinstance(value, dict) and isinstance(model, dict):
+        order = [*(key for key in model if key in value), *(key for key in value if key not in model)]
+        return {key: _as(value[key], model.get(key)) for key in order}
+    if isinstance(value, list) and isinstance(model, list):
+        return [_as(one, model[min(at, len(model) - 1)] if model else None) for at, one in enumerate(value)]
+    return value

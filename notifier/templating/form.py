@@ -1,0 +1,84 @@
+"""What somebody wants to save, before anything is rendered: which files there may be, how large, and what is set."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from notifier import address
+from notifier.errors import Fault, InvalidRequestError
+from notifier.rendering.job import Checked, RenderFault, Severity
+from notifier.rendering.source import TemplateSource
+from notifier.rendering.variables import escape_pointer
+from notifier.templating.files import SLUG, problems_of
+
+LARGEST_SOURCE = 512 * 1024  # octets of all files together
+LARGEST_SAMPLE = 256 * 1024  # octets as JSON, as of the variables of a notification
+MOST_FILES = 100
+PART = re.compile(r"(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)")
+_ABOUT = {"template.toml": "/settings", "sample.json": "/sample", "mail": "/files"}
+
+
+def require(slug: str, source: TemplateSource) -> None:
+    """Raise `InvalidRequestError` with all that is wrong with it."""
+    faults = []
+    if not SLUG.fullmatch(slug):
+        detail = "a slug has lower-case letters, digits, - and _, and starts with a letter"
+        faults.append(Fault("", "invalid_slug", detail))
+    if faults := faults + faults_in(source):
+        raise InvalidRequestError(faults)
+
+
+def faults_in(source: TemplateSource) -> list[Fault]:
+    """What is wrong with names, sizes, settings and the sample."""
+    faults = [
+        Fault(f"/files/{escape_pointer(name)}", "unknown_file", "subject.txt, body.html, body.txt; locales/<tag>/…")
+        for name in source.files
+        if not PART.fullmatch(name)
+    ]
+    if len(source.files) > MOST_FILES:
+        faults.append(Fault("/files", "too_many", f"a template has at most {MOST_FILES} files"))
+    if sum(len(text.encode()) for text in source.files.values()) > LARGEST_SOURCE:
+        faults.append(Fault("/files", "too_large", f"all files have at most {LARGEST_SOURCE} octets together"))
+    if len(msgspec.json.encode(source.sample)) > LARGEST_SAMPLE:
+        faults.append(Fault("/sample", "too_large", f"the sample has at most {LARGEST_SAMPLE} octets"))
+    for name, text in (("from", source.settings.from_), ("reply_to", source.settings.reply_to)):
+        faults += _faults_in_mailbox(f"/settings/{name}", text)
+    for problem in map(str, problems_of(source)):
+        pointer = "/sample" if problem.startswith("sample.json") else "/settings"
+        faults.append(Fault(pointer, "invalid_setting", problem))
+    return faults
+
+
+def require_sound(checked: Checked) -> None:
+    """Raise `InvalidRequestError` if it does not render."""
+    if checked.faults:
+        raise InvalidRequestError([fault_of(one) for one in checked.faults])
+
+
+def require_publishable(checked: Checked) -> None:
+    """Raise `InvalidRequestError` if it does not render, or is not fit to be sent."""
+    require_sound(checked)
+    errors = [one for one in checked.remarks if one.severity is Severity.ERROR]
+    if errors:
+        raise InvalidRequestError([Fault(_pointer(one.file), "template_blocked", str(one)) for one in errors])
+
+
+def fault_of(fault: RenderFault) -> Fault:
+    """What rendering says, as a fault of the request that has the source."""
+    code: Any = getattr(fault, "code", "") or "template_failed"
+    return Fault(_pointer(fault.part), str(code), str(fault))
+
+
+def _pointer(file: str) -> str:
+    return _ABOUT.get(file) or f"/files/{escape_pointer(file)}"
+
+
+def _faults_in_mailbox(pointer: str, text: str | None) -> list[Fault]:
+    if text is None:
+        return []
+    try:
+        address.with_name(text)
+    except address.InvalidAddressError as error:
+        return [Fault(pointer, "invalid_address", str(error))]
+    return []

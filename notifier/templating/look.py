@@ -1,0 +1,63 @@
+"""What a source looks like as a mail, whether it is published, saved or neither; rendered where all mail is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from notifier import address
+from notifier.errors import InvalidRequestError
+from notifier.rendering.job import Checked, Job, Mailbox, MailHeader, RenderFault, Shown
+from notifier.rendering.source import TemplateSource
+from notifier.templating.form import fault_of
+
+SPECIMEN_ID = "<preview@notifier.invalid>"
+
+
+class Renderer(Protocol):
+    """Child processes of their own, which are not the sender's."""
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
+        """The mail that the job would be."""
+
+    async def check(self, source: TemplateSource, /) -> Checked:
+        """What is to be said about the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What a mail is made with."""
+
+    variables: Mapping[str, Any] | None  # None: those of the sample
+    locale: str | None
+    recipient: str
+    sender: Mailbox  # unless the template has one of its own
+    at: datetime
+
+
+async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> Shown:
+    """The mail, as it would leave but for its Message-ID. Raises `InvalidRequestError` if it cannot be made."""
+    variables = source.sample if values.variables is None else values.variables
+    settings = source.settings
+    header = MailHeader(
+        message_id=SPECIMEN_ID,
+        date=values.at,
+        sender=_mailbox(settings.from_) or values.sender,
+        recipient=values.recipient,
+        reply_to=_mailbox(settings.reply_to),
+    )
+    version = f"look:{source.content_hash()}"
+    job = Job(version=version, locale=values.locale, variables=msgspec.json.encode(variables).decode(), header=header)
+    mail = await renderer.preview(job, {version: source})
+    if isinstance(mail, RenderFault):
+        raise InvalidRequestError([fault_of(mail)])
+    return mail
+
+
+def _mailbox(text: str | None) -> Mailbox | None:
+    if text is None:
+        return None
+    name, found = address.with_name(text)
+    return Mailbox(found, name)

@@ -1,0 +1,74 @@
+"""`/v1/templates/{slug}/gate`: what publishing would do, for those who may know; and a publish that it stops."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import outcome
+from parts import editor
+from parts.editor import PATH
+from parts.installation import Installation
+
+from notifier import wiring
+from notifier.auth.keys import Scope
+
+SECRET = 740112963
+HTML = "<p>Hello {{ name }}: {{ order.id }}</p>"
+SETTINGS = {"name": "Greeting", "secret": ["order.id"]}
+
+
+async def asked(client: httpx2.AsyncClient) -> None:
+    """A service has asked for the greeting, with a secret in it."""
+    values = {"name": "Ada", "order": {"id": SECRET}}
+    body = {"to": "ada@example.com", "template": "greeting", "variables": values}
+    reply = await client.post("/v1/notifications", json=body)
+    assert reply.status_code == 202, reply.text
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """What a stream says."""
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+
+async def test_a_draft_is_tried_before_it_is_published(installation: Installation, parts: wiring.Base) -> None:
+    """At once, or as events that end with the same report; publishing says the same, and refuses what would break."""
+    async with installation.client(parts, await editor.admin_key(parts)) as staff, installation.client(parts) as shop:
+        now = await editor.published(staff, files={"body.html": HTML}, settings=SETTINGS)
+        await asked(shop)
+        sample = editor.SAMPLE | {"reason": "x"}
+        kept = await editor.saved(
+            staff, now["seen"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
+        )
+        found = (await staff.post(f"{PATH}/gate")).json()
+        assert (found["blocks"], found["reasons"]) == (True, ["shop: 1 would be refused (422), of 1 requests."])
+        assert found["services"][0]["refusals"][0]["pointer"] == "/variables/reason"
+        assert [one["path"] for one in found["added"]] == ["reason"]
+        stream = await staff.post(f"{PATH}/gate", headers={"Accept": "text/event-stream"})
+        assert events(stream.text) == [{"done": 0, "total": 1}, {"done": 1, "total": 1}, {"report": found}]
+        refused = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"]})
+        assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
+        assert refused.json()["report"] == found
+        forced = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"], "force_reason": "they know"})
+        assert forced.status_code == 201, forced.text
+
+
+@pytest.mark.parametrize("installation", ["postgresql"], indirect=True)
+async def test_secret_values_are_shown_to_whom_may_see_them(installation: Installation, parts: wiring.Base) -> None:
+    """With a scope of its own, and into the audit; without it they stand nowhere."""
+    seeing = await editor.admin_key(parts, Scope.TEMPLATES_PUBLISH, Scope.UNMASKED, Scope.AUDIT, Scope.ADMIN)
+    async with installation.client(parts, await editor.admin_key(parts)) as staff, installation.client(parts) as shop:
+        now = await editor.published(staff, files={"body.html": HTML}, settings=SETTINGS)
+        await asked(shop)
+        await editor.saved(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
+        masked = await staff.post(f"{PATH}/gate", json={})
+        assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]
+        assert str(SECRET) not in masked.text
+        assert outcome(await staff.post(f"{PATH}/gate", json={"unmasked": True})) == (403, "insufficient_scope")
+        async with installation.client(parts, seeing) as trusted:
+            shown = await trusted.post(f"{PATH}/gate", json={"unmasked": True})
+            assert f"+<p>Hello Ada: {SECRET}</p>!" in shown.json()["examples"][0]["diffs"]["html"]
+        entry = (await staff.get("/v1/audit", params={"limit": 1})).json()["entries"][0]
+        assert (entry["action"], entry["after"]) == ("template.unmasked", {"slug": "greeting"})
+        assert outcome(await staff.post("/v1/templates/nothing/gate")) == (404, "not_found")
+        assert outcome(await shop.post(f"{PATH}/gate")) == (403, "insufficient_scope")

@@ -1,0 +1,186 @@
+"""`/v1/templates`: saved by one editor at a time, published, restored, deleted; with scopes, and into the audit."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.clock import ForwardClock
+from integration.api.refusal import outcome
+from parts import caller, editor
+from parts.editor import FILES, PATH
+from parts.installation import WELCOME, Installation
+
+from notifier import wiring
+from notifier.auth.keys import Scope
+
+MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": editor.SAMPLE}
+
+
+@pytest.fixture
+async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody with an admin key."""
+    async with installation.client(parts, await editor.admin_key(parts)) as client:
+        yield client
+
+
+async def _deeds(staff: httpx2.AsyncClient) -> list[str]:
+    entries = (await staff.get("/v1/audit", params={"limit": 200})).json()["entries"]
+    return [entry["action"] for entry in reversed(entries)]
+
+
+async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
+    """Saved, published, changed, published, restored: numbers, texts, notes and hashes are told, and all is audited."""
+    first = await editor.saved(staff)
+    assert (first["number"], first["revision"], first["variables_schema"]["required"]) == (0, 1, ["name", "order"])
+    listed = (await staff.get("/v1/templates")).json()["templates"]
+    assert (listed[0]["slug"], listed[0]["number"], listed[0]["has_draft"]) == ("greeting", 0, True)
+    made = await staff.post(f"{PATH}/publish", json={"seen": first["seen"], "note": "the first"})
+    assert (made.status_code, made.headers["location"]) == (201, f"{PATH}/versions/1"), made.text
+    whole = (await staff.get(made.headers["location"])).json()
+    assert (whole["files"], whole["note"], whole["content_hash"]) == (FILES, "the first", made.json()["content_hash"])
+    assert (await staff.get(f"{PATH}/draft")).json()["revision"] == 0
+
+    changed: dict[str, Any] = {"files": {"body.html": "<p>Bye {{ name }}: {{ order.id }}, {{ reason }}.</p>"}}
+    sample = editor.SAMPLE | {"reason": "sold out"}
+    now = await editor.published(staff, "1.0", **changed, sample=sample)
+    assert (now["number"], now["has_draft"], now["seen"]) == (2, False, "2.0")
+    diff = (await staff.get(f"{PATH}/diff", params={"from": "1", "to": "2"})).json()
+    assert [(one["file"], one["change"]) for one in diff["files"]] == [
+        ("body.html", "changed"),
+        ("sample.json", "changed"),
+    ]
+    assert "+<p>Bye" in diff["files"][0]["diff"]
+    assert diff["variables"] == {"added": ["reason"], "removed": []}
+    assert set((await staff.get(f"{PATH}/schema")).json()["properties"]) == {"name", "order", "reason"}
+    assert set((await staff.get(f"{PATH}/schema?version=1")).json()["properties"]) == {"name", "order"}
+
+    kept = await editor.saved(staff, "2.0", settings={"name": "Another"})
+    back = await staff.post(f"{PATH}/restore", json={"version": 1, "note": "too early"})
+    assert (back.status_code, back.json()["number"], back.json()["content_hash"]) == (201, 3, whole["content_hash"])
+    assert (await staff.get(f"{PATH}/draft")).json()["settings"]["name"] == "Another"
+    again = await staff.post(f"{PATH}/restore", json={"version": 1, "seen": kept["seen"]})
+    assert (again.status_code, again.json()["code"]) == (409, "stale_draft")
+    assert outcome(await staff.post(f"{PATH}/restore", json={"version": 3})) == (409, "nothing_to_publish")
+    numbers = [one["number"] for one in (await staff.get(f"{PATH}/versions")).json()["versions"]]
+    assert numbers == [3, 2, 1]
+    assert await _deeds(staff) == [
+        "template.saved", "template.published", "template.saved", "template.published", "template.saved",
+        "template.restored",
+    ]  # fmt: skip
+
+
+async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
+    """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
+    for seen in ("", "1.0"):
+        wishes = [editor.draft(seen, settings={"name": f"Editor {number}"}) for number in range(20)]
+        replies = await asyncio.gather(*(staff.put(f"{PATH}/draft", json=wish) for wish in wishes))
+        assert sorted(reply.status_code for reply in replies) == [200] + [409] * 19
+        winner = next(wish for wish, reply in zip(wishes, replies, strict=True) if reply.status_code == 200)
+        stands = (await staff.get(f"{PATH}/draft")).json()
+        assert stands["settings"]["name"] == winner["settings"]["name"]
+        published = await staff.post(f"{PATH}/publish", json={"seen": stands["seen"]})
+        assert published.status_code == 201, published.text
+
+
+async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
+    """409 has theirs, yours and the diff between; a draft that was discarded is not taken for the next one."""
+    first = await editor.saved(staff)
+    await editor.saved(staff, first["seen"], files={"subject.txt": "Good morning {{ name }}"})
+    late = await staff.put(
+        f"{PATH}/draft", json=editor.draft(first["seen"], files={"subject.txt": "Good evening {{ name }}"})
+    )
+    told = late.json()
+    assert (late.status_code, told["code"]) == (409, "stale_draft")
+    assert told["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
+    assert told["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
+    assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in told["diff"][0]["diff"]
+    merged = await editor.saved(staff, told["theirs"]["seen"], files=told["yours"]["files"])
+
+    published = await editor.published(staff, merged["seen"])
+    one = await editor.saved(staff, published["seen"], settings={"name": "One"})
+    gone = await staff.delete(f"{PATH}/draft", params={"seen": one["seen"]})
+    assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["revision"]) == (204, 0)
+    await editor.saved(staff, published["seen"], settings={"name": "Two"})
+    late = await staff.put(f"{PATH}/draft", json=editor.draft(one["seen"]))
+    assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
+
+
+async def test_a_deleted_template_sends_what_was_accepted(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """C9: after the deletion nothing new is taken, what was accepted leaves as it was, and restoring brings it back."""
+    parts, clock = forward
+    admin = await editor.admin_key(parts)
+    async with installation.client(parts, admin) as staff, installation.client(parts) as shop:
+        now = await editor.published(staff)
+        accepted = await caller.submit(shop, **MAIL)
+        await editor.published(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+        assert (await staff.delete(PATH)).status_code == 204
+        assert (await staff.delete(PATH)).status_code == 204
+        clock.seconds += 2
+        assert outcome(await shop.post("/v1/notifications", json=MAIL)) == (422, "unknown_template")
+        pinned = MAIL | {"template_version": 1}
+        assert outcome(await shop.post("/v1/notifications", json=pinned)) == (422, "unknown_template")
+        assert outcome(await staff.put(f"{PATH}/draft", json=editor.draft("2.0"))) == (409, "template_deleted")
+        assert [one["slug"] for one in (await staff.get("/v1/templates")).json()["templates"]].count("greeting") == 0
+        listed = (await staff.get("/v1/templates", params={"include_deleted": True})).json()["templates"]
+        assert listed[0]["deleted_at"] is not None
+        async with wiring.sender(parts):
+            await caller.until(shop, accepted, "sent")
+        back = await staff.post(f"{PATH}/restore")
+        assert (back.status_code, back.json()["deleted_at"]) == (200, None)
+        clock.seconds += 2
+        assert (await shop.post("/v1/notifications", json=MAIL)).status_code == 202
+        assert (await _deeds(staff))[-2:] == ["template.deleted", "template.restored"]
+
+
+async def test_keys_do_what_their_scopes_say(installation: Installation, parts: wiring.Base) -> None:
+    """An admin key has no service; a service's key needs the scopes; only an admin key forces the gate."""
+    reading = await editor.admin_key(parts, Scope.TEMPLATES_READ)
+    async with installation.client(parts, reading) as client:
+        assert (await client.get("/v1/templates/welcome")).status_code == 200
+        told = (await client.get("/v1/whoami")).json()
+        assert (told["service"], told["scopes"], told["from_domains"]) == (None, ["templates:read"], [])
+        for method, path, body in (
+            ("PUT", f"{PATH}/draft", editor.draft()),
+            ("POST", "/v1/templates/welcome/publish", {"seen": "1.0"}),
+            ("POST", "/v1/notifications", WELCOME),
+            ("GET", "/v1/notifications", None),
+            ("GET", "/v1/keys", None),
+            ("GET", "/v1/audit", None),
+        ):
+            reply = await client.request(method, path, json=body)
+            assert outcome(reply) == (403, "insufficient_scope"), path
+    async with installation.client(parts) as shop:
+        assert outcome(await shop.get("/v1/templates")) == (403, "insufficient_scope")
+    publishing = await editor.admin_key(parts, Scope.TEMPLATES_PUBLISH)
+    async with installation.client(parts, publishing) as client:
+        forced = {"seen": "1.0", "force_reason": "now"}
+        assert outcome(await client.post("/v1/templates/welcome/publish", json=forced)) == (403, "insufficient_scope")
+
+
+async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:
+    """Saved by revision, with both sides in a 409; used at the next publish, and not deleted while it is used."""
+    path = "/v1/layouts/frame.html"
+    one = "<div>{% block content %}{% endblock %}</div>"
+    both = await asyncio.gather(*(staff.put(path, json={"text": one, "revision": 0}) for _ in range(2)))
+    assert sorted(reply.status_code for reply in both) == [200, 409]
+    body = '{% extends "_layouts/frame.html" %}{% block content %}{{ name }} {{ order.id }}{% endblock %}'
+    now = await editor.published(staff, files={"body.html": body})
+    changed = await staff.put(path, json={"text": one.replace("div", "section"), "revision": 1})
+    assert (changed.json()["revision"], changed.json()["used_by"]) == (2, ["greeting"])
+    late = await staff.put(path, json={"text": "mine", "revision": 1})
+    assert (late.status_code, late.json()["theirs"]["revision"], late.json()["yours"]) == (409, 2, {"text": "mine"})
+    assert "-<section>" in late.json()["diff"][0]["diff"]
+    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == one
+    diff = (await staff.get(f"{PATH}/diff", params={"from": "1"})).json()
+    assert [file["file"] for file in diff["files"]] == ["_layouts/frame.html"]
+    again = await staff.post(f"{PATH}/publish", json={"seen": now["seen"]})
+    assert (again.status_code, again.json()["number"]) == (201, 2), again.text
+    back = await staff.post(f"{PATH}/restore", json={"version": 1})
+    pinned: dict[str, Any] = (await staff.get(back.headers["location"])).json()
+    assert pinned["files"]["_layouts/frame.html"] == one
+    assert outcome(await staff.delete(path, params={"revision": 2})) == (409, "layout_in_use")
+    assert "frame.html" in [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]]

@@ -1,0 +1,97 @@
+"""A template's own sender and reply-to, for requests that name none; and who uses which template."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.clock import ForwardClock
+from parts import published
+from parts.installation import WELCOME, Installation
+from sqlalchemy import select
+
+from notifier import wiring
+from notifier.db.tables import Notification, TemplateUse, columns
+from notifier.ids import new_id
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.templating.use import Use, Uses
+
+_notification, _use = columns(Notification), columns(TemplateUse)
+FILES = {"subject.txt": "Hello {{ name }}", "body.html": "<p>{{ name }}</p>"}
+REQUEST = {"to": "ada@example.com", "template": "hello", "variables": {"name": "Ada"}}
+
+
+@pytest.fixture
+async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, calling; `hello` has a sender of the shop's domain, `elsewhere` one of another."""
+    for slug, sender in (("hello", "Shop <orders@shop.example>"), ("elsewhere", "a@else.example")):
+        settings = TemplateSettings(name="A", from_=sender, reply_to="Help <help@shop.example>")
+        async with parts.database.write() as connection:
+            source = TemplateSource(files=FILES, sample={"name": "A"}, settings=settings)
+            await published.publish(connection, slug, source)
+    async with installation.client(parts) as client:
+        yield client
+
+
+async def _fields(parts: wiring.Base) -> list[tuple[Any, ...]]:
+    names = ("from_name", "from_address", "reply_to_name", "reply_to_address")
+    async with parts.database.read() as connection:
+        query = select(*(_notification[name] for name in names)).order_by(_notification.id)
+        return [tuple(row) for row in await connection.execute(query)]
+
+
+async def test_a_request_without_a_sender_gets_the_templates(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Field by field, one by one and in a batch; what the request names itself counts more."""
+    assert (await shop.post("/v1/notifications", json=REQUEST)).status_code == 202
+    own = {"from": "own@shop.example", "reply_to": "own@shop.example"}
+    items = [REQUEST, REQUEST | own, REQUEST | {"template": "elsewhere"} | own]
+    reply = await shop.post("/v1/notifications/batch", json={"notifications": items})
+    assert reply.status_code == 202, reply.text
+    defaults = ("Shop", "orders@shop.example", "Help", "help@shop.example")
+    mine = (None, "own@shop.example", None, "own@shop.example")
+    assert await _fields(parts) == [defaults, defaults, mine, mine]
+
+
+async def test_a_templates_sender_outside_of_the_services_domains_is_refused(shop: httpx2.AsyncClient) -> None:
+    """As a request's own is, and the detail says whose it is and who can change it."""
+    reply = await shop.post("/v1/notifications", json=REQUEST | {"template": "elsewhere"})
+    assert reply.status_code == 422
+    (error,) = reply.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/from", "from_not_allowed")
+    assert "shop may not send from else.example; it is the default of elsewhere" in error["detail"]
+    assert "whoever edits templates" in error["detail"]
+
+
+async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.Base) -> None:
+    """However often a key asks for a template; another key or template is written for itself."""
+    clock = ForwardClock()
+    uses, seen = Uses(parts.database, clock), []
+    use = Use(new_id(), new_id(), new_id())
+    for seconds in (0.0, 59.0, 61.0, 0.0):
+        clock.seconds = seconds
+        uses.note(use)
+        await uses.close()
+        async with parts.database.read() as connection:
+            seen.append((await connection.execute(select(*_use))).one())
+    assert seen[0][:3] == use
+    assert seen[1] == seen[0]
+    assert seen[2].last_used_at > seen[0].last_used_at
+    assert seen[3] == seen[2]
+    for other in (use._replace(key_id=new_id()), use._replace(template_id=new_id())):
+        uses.note(other)
+    await uses.close()
+    async with parts.database.read() as connection:
+        assert len((await connection.execute(select(*_use))).all()) == 3
+
+
+async def test_who_submits_is_noted_with_the_template(installation: Installation, parts: wiring.Base) -> None:
+    """By single requests and by batches, not by what is refused, and not for content of one's own."""
+    async with installation.base() as base, installation.client(base) as shop:
+        me = (await shop.get("/v1/whoami")).json()["key"]["id"]
+        await shop.post("/v1/notifications", json=WELCOME | {"variables": {}})
+        await shop.post("/v1/notifications", json={"to": "a@example.com", "content": {"subject": "S", "text": "T"}})
+        report = REQUEST | {"template": "welcome", "variables": WELCOME["variables"]}
+        await shop.post("/v1/notifications/batch", json={"notifications": [report]})
+    async with parts.database.read() as connection:
+        (row,) = (await connection.execute(select(*_use))).all()
+    assert str(row.key_id) == me

@@ -1,0 +1,40 @@
+"""Comparing in the pool: what a draft that never ends may cost, and whom it does not harm."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from notifier.rendering.job import Compared, Payload
+from notifier.rendering.pool import OVERRAN, RenderingPool
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.templating.compare import Comparison
+
+LOOPS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
+
+
+def source(html: str) -> TemplateSource:
+    """A source with this HTML."""
+    files = {"subject.txt": "Hi {{ x }}", "body.html": html}
+    return TemplateSource(files=files, sample={"x": "a"}, settings=TemplateSettings(name="A"))
+
+
+def payloads(*names: str) -> list[Payload]:
+    """One for each value of x."""
+    return [Payload(locale=None, variables=json.dumps({"x": name})) for name in names]
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool) -> None:
+    """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
+    sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{LOOPS}{{% endif %}}")}
+    comparison = Comparison(pool=pool, before="old", after="new", sources=sources)
+    found = await comparison.of(payloads(*"abcde"))
+    assert await comparison.of(payloads("a")) == [None]
+    changed = Compared(changed=["html"], shape=[1, 1])
+    assert found == [changed, changed, Compared(after=OVERRAN), None, None]

@@ -1,0 +1,142 @@
+"""The publish gate over real requests: whom a draft would break, what it changes, and what of it may be seen."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from parts import published
+from parts.installation import Installation
+
+from notifier import wiring
+from notifier.clock import SystemClock
+from notifier.rendering.pool import RenderingPool
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.templating.gate import Gate
+from notifier.templating.gate_report import GateReport
+
+SECRET = "740-112-963"
+HTML = '<html lang="en"><body>\n<p>Hello {{ name }}</p>\n<p>{{ code }}</p>\n</body></html>'
+INSTANCE = "notifier@instance.example"
+
+
+def source(html: str = HTML, subject: str = "Hello {{ name }}", **settings: Any) -> TemplateSource:
+    """A template of a name, a secret code and a note that may be left out."""
+    files = {"subject.txt": subject, "body.html": html}
+    known = TemplateSettings(name="Hello", **{"optional": ("note",), "secret": ("code",), **settings})
+    return TemplateSource(files=files, sample={"name": "Ada", "code": "1", "note": "n"}, settings=known)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+@pytest.fixture
+async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop, calling; `hello` is published."""
+    async with parts.database.write() as connection:
+        await published.publish(connection, "hello", source())
+    async with installation.client(parts) as client:
+        yield client
+
+
+async def ask(client: httpx2.AsyncClient, name: str, template: str = "hello", **request: Any) -> None:
+    """A request for the template."""
+    values = {"name": name} | ({"code": SECRET} if template == "hello" else {"product": "Larkspur"})
+    body = {"to": "ada@example.com", "template": template, "variables": values | request.pop("variables", {})} | request
+    answer = await client.post("/v1/notifications", json=body)
+    assert answer.status_code == 202, answer.text
+
+
+async def look(parts: wiring.Base, pool: RenderingPool, draft: TemplateSource, **how: Any) -> GateReport:
+    """What the gate finds."""
+    gate = Gate(parts.database, pool, SystemClock(), INSTANCE)
+    return await gate.look("hello", draft, published.report(draft, [["name"]]), **how)
+
+
+async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
+    installation: Installation, parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+) -> None:
+    """A variable that may be left out no more: who leaves it out is named with its key, who sends it is not."""
+    for name in ("Ada", "Bob"):
+        await ask(shop, name)
+    async with installation.client(parts, installation.keys.other) as other:
+        await ask(other, "Cy", variables={"note": "x"})
+    found = await look(parts, pool, source(optional=()))
+    other_tried, shop_tried = found.services
+    assert (shop_tried.service, shop_tried.looked, shop_tried.refused, shop_tried.changed) == ("shop", 2, 2, 0)
+    (refusal,) = shop_tried.refusals
+    assert (refusal.pointer, refusal.code, refusal.requests) == ("/variables/note", "missing_variable", 2)
+    key = (await shop.get("/v1/whoami")).json()["key"]["id"]
+    assert refusal.keys == (key,)
+    assert (other_tried.service, other_tried.refused, other_tried.refusals) == ("other", 0, ())
+    assert found.blocks
+    assert found.reasons == ("shop: 2 would be refused (422), of 2 requests.",)
+    assert [(one.before.required, one.after.required, one.after.path) for one in found.altered] == [
+        (False, True, "note")
+    ]
+    async with parts.database.write() as connection:
+        await published.publish(connection, "hello", source(optional=()))
+    assert not (await look(parts, pool, source("<p>{{ name }}", optional=()))).blocks  # they are refused today, too
+
+
+async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
+    parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+) -> None:
+    """Kinds of change with a diff of each part and how many are alike; requests for other templates do not count."""
+    for name in ("Ada", "Ada", "Bob"):
+        await ask(shop, name)
+    await ask(shop, "Ada", template="welcome")
+    told: list[tuple[int, int]] = []
+    draft = source(HTML.replace("Hello", "{% if name == 'Bob' %}Dear\n{% endif %}Good day,"))
+    found = await look(parts, pool, draft, progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 3), (3, 3)]
+    assert (found.blocks, found.looked, found.changed) == (False, 3, 3)
+    assert [(one.alike, one.changed) for one in found.examples] == [(2, ("html", "text")), (1, ("html", "text"))]
+    assert "-<p>Hello Ada</p>\n+<p>Good day, Ada</p>" in found.examples[0].diffs["html"]
+    assert [(one.service, one.key) for one in found.keys] == [("shop", "")]
+
+
+async def test_what_is_secret_is_nowhere_in_the_report(
+    parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+) -> None:
+    """Neither in a diff nor in a fault's message, even if the draft takes the mark away; unmasked it is there."""
+    await ask(shop, "Ada")
+    drafts = (
+        source(HTML.replace("{{ code }}", "Code: {{ code }}"), secret=()),
+        source(HTML + "{% include code %}"),
+        source(HTML.replace("{{ code }}", "{{ {}[code] }}")),
+        TemplateSource(files=source().files, sample={"name": "Ada", "code": {"a": 1}}, settings=source().settings),
+    )
+    reports = [await look(parts, pool, draft) for draft in drafts]
+    assert [one.blocks for one in reports] == [False, True, True, True]
+    assert all(SECRET not in json.dumps(one.as_json()) for one in reports)
+    assert "+<p>Code: •••</p>" in reports[0].examples[0].diffs["html"]
+    seen = await look(parts, pool, drafts[0], masked=False)
+    assert f"+<p>Code: {SECRET}</p>" in seen.examples[0].diffs["html"]
+
+
+async def test_a_sender_that_a_service_may_not_have_blocks_it(
+    installation: Installation, parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+) -> None:
+    """Whoever names no sender gets the template's; who names one of its own is not concerned."""
+    await ask(shop, "Ada")
+    async with installation.client(parts, installation.keys.other) as other:
+        await ask(other, "Bob")
+    await ask(shop, "Cy", **{"from": "own@shop.example"})
+    found = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
+    assert [(one.service, one.refused) for one in found.services] == [("other", 1), ("shop", 0)]
+    (refusal,) = found.services[0].refusals
+    assert (refusal.pointer, refusal.code) == ("/from", "from_not_allowed")
+    assert not (await look(parts, pool, source(from_=f"Us <{INSTANCE}>"))).blocks
+    assert [one.refused for one in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
+
+
+async def test_without_requests_there_is_nothing_against_a_draft(parts: wiring.Base, pool: RenderingPool) -> None:
+    """Of a template that nobody has used, or that is not there yet, only the variables are told."""
+    found = await look(parts, pool, source())
+    assert (found.blocks, found.looked, found.number) == (False, 0, None)
+    assert [one.path for one in found.added] == ["code", "name", "note"]

@@ -1,0 +1,163 @@
+"""From the database to files: exactly, and never over what was edited here."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integration.templating.conftest import GOOD, Write
+from parts.two_sides import NOW, Side
+from sqlalchemy import update
+
+from notifier.db.tables import Template, columns
+from notifier.errors import NotFoundError
+from notifier.rendering.check import check
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.templating import base, files, folder, store
+from notifier.templating.folder import OutsideError
+from notifier.templating.pull import Fetch, Pull, PullRefusedError
+from notifier.templating.store import Publication
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30).filter(
+    lambda text: not text.startswith("\ufeff") and "_layouts" not in text
+)
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["subject.txt", "body.html", "body.txt", "locales/pt-BR/body.html"]), TEXT),
+    st.dictionaries(TEXT.filter(lambda name: name not in ("locale", "subject")), JSON, max_size=3),
+    st.text(st.characters(categories=["L", "P"]), min_size=1, max_size=20),
+)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_written_has_the_same_hash(texts: dict[str, str], sample: dict[str, Any], name: str) -> None:
+    """Whatever is in it: line ends, quotes, numbers, characters beyond the first plane."""
+    source = TemplateSource(files=texts, sample=sample, settings=TemplateSettings(name=name))
+    with tempfile.TemporaryDirectory() as root:
+        folder.write(Path(root), "hello", source)
+        assert files.read(Path(root), "hello") == source
+        assert files.read(Path(root), "hello").content_hash() == source.content_hash()
+
+
+def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
+    """Comments in template.toml, the order of a sample, notes beside the parts; a part that is gone is deleted."""
+    toml = '# Ours\nname = "Hello"\n\noptional = ["note"] # for now\n'
+    root = write(
+        {
+            "hello/template.toml": toml,
+            "hello/sample.json": '{"note": "x", "name": "Ada"}',
+            "hello/notes.md": "Ask Bob",
+            "hello/locales/fr/subject.txt": "Bonjour",
+        }
+    )
+    source = files.read(root, "hello")
+    kept = {name: text for name, text in source.files.items() if not name.startswith("locales/")}
+    folder.write(root, "hello", TemplateSource(files=kept, sample=source.sample, settings=source.settings))
+    assert (root / "hello/template.toml").read_text() == toml
+    assert (root / "hello/sample.json").read_text() == '{"note": "x", "name": "Ada"}'
+    assert (root / "hello/notes.md").is_file()
+    assert not (root / "hello/locales/fr").exists()
+    more = {"added": 1, "name": "Bob", "note": "y"}
+    folder.write(root, "hello", TemplateSource(files=kept, sample=more, settings=source.settings))
+    assert list(json.loads((root / "hello/sample.json").read_text())) == ["note", "name", "added"]
+
+
+def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
+    """A link in the folder is replaced by a file, and a folder that is one is not followed."""
+    root = write({"hello/subject.txt": None})
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/theirs.txt").write_text("theirs")
+    (root / "hello/subject.txt").symlink_to(tmp_path / "outside/theirs.txt")
+    folder.put(root, "hello/subject.txt", "ours")
+    assert (root / "hello/subject.txt").read_text() == "ours"
+    (root / "linked").symlink_to(tmp_path / "outside")
+    with pytest.raises(OutsideError):
+        folder.put(root, "linked/subject.txt", "ours")
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["theirs.txt"]
+    assert (tmp_path / "outside/theirs.txt").read_text() == "theirs"
+
+
+async def pulled(side: Side, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, Fetch]]:
+    """What a pull did."""
+    found = await Pull(database=side.database, **options).run(root, [slug])
+    return [(one.slug, one.change) for one in found]
+
+
+async def test_a_new_folder_has_the_same_hashes(side: Side, tmp_path: Path) -> None:
+    """All that is published, with its layouts; what came from there goes back without a change."""
+    await side.edited("Hi\r\n{{ name }} 😀")
+    root = tmp_path / "fresh"
+    found = await Pull(database=side.database).run(root, None)
+    assert {one.change for one in found} == {Fetch.CREATED}
+    async with side.database.read() as connection:
+        hashes = {one.slug: one.content_hash for one in await store.all_current(connection)}
+    hello = files.read(root, "hello")
+    assert hello.content_hash() == hashes["hello"]
+    assert set(files.slugs(root)) == set(hashes)
+    assert base.read(root).templates["hello"].number == 2
+    assert await pulled(side, root) == [("hello", Fetch.UNCHANGED)]
+
+
+async def test_what_was_edited_here_is_kept(sqlite_side: Side) -> None:
+    """Ahead while nobody edits there; then a conflict, which names both and writes nothing, unless it is asked to."""
+    root = sqlite_side.write({})
+    await pulled(sqlite_side, root)
+    (root / "hello/body.txt").write_text("Ours {{ name }}")
+    assert await pulled(sqlite_side, root) == [("hello", Fetch.AHEAD)]
+    await sqlite_side.edited("Theirs {{ name }}")
+    with pytest.raises(PullRefusedError) as raised:
+        await pulled(sqlite_side, root)
+    version = "version 2, published by staff:bob on 2026-03-09 at 12:30 UTC, “Friendlier”"
+    assert [one.why for one in raised.value.refused] == [f"it was edited here, and there is {version}"]
+    assert (root / "hello/subject.txt").read_text() == GOOD["hello/subject.txt"]
+    assert await pulled(sqlite_side, root, dry_run=True) == [("hello", Fetch.REFUSED)]
+    assert await pulled(sqlite_side, root, overwrite=True) == [("hello", Fetch.UPDATED)]
+    assert (root / "hello/subject.txt").read_text() == "Theirs {{ name }}"
+    assert not (root / "hello/body.txt").exists()
+
+
+async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_side: Side) -> None:
+    """What was published once is safe there; what never was is safe nowhere else."""
+    await sqlite_side.edited("Theirs {{ name }}")
+    root = sqlite_side.write({"hello/subject.txt": "Never published"})
+    with pytest.raises(PullRefusedError):
+        await pulled(sqlite_side, root)
+    assert await pulled(sqlite_side, sqlite_side.write({})) == [("hello", Fetch.UPDATED)]
+    root = sqlite_side.write({"hello/template.toml": "name ="})
+    with pytest.raises(PullRefusedError, match=r"cannot be read, .* template\.toml, line 1"):
+        await pulled(sqlite_side, root)
+
+
+async def test_what_is_deleted_there_is_told(sqlite_side: Side) -> None:
+    """The files stay, and the record forgets them; a name that is nowhere is an error."""
+    root = sqlite_side.write({})
+    await pulled(sqlite_side, root)
+    async with sqlite_side.database.write() as connection:
+        slug = columns(Template).slug
+        await connection.execute(update(Template).where(slug == "hello").values(deleted_at=NOW))
+    (one,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
+    assert (one.change, one.why) == (
+        Fetch.GONE,
+        "it was deleted there on 2026-03-09 at 12:30 UTC; its files are still here",
+    )
+    assert (root / "hello/subject.txt").is_file()
+    assert "hello" not in base.read(root).templates
+    with pytest.raises(NotFoundError, match="there is no template nothing"):
+        await pulled(sqlite_side, root, "nothing")
+
+
+async def test_a_version_that_no_folder_can_have_is_refused(sqlite_side: Side, tmp_path: Path) -> None:
+    """Its names come from whoever wrote it, and could lead anywhere."""
+    odd = TemplateSource(files={"subject.txt": "x", "../../x": "x"}, sample={}, settings=TemplateSettings(name="Odd"))
+    async with sqlite_side.database.write() as connection:
+        await store.publish(connection, "odd", odd, check(odd), Publication(by="staff:bob", at=NOW))
+    with pytest.raises(PullRefusedError, match=r"odd: '\.\./\.\./x' has no place in a folder"):
+        await pulled(sqlite_side, tmp_path / "fresh", "odd")
+    assert not (tmp_path / "fresh").exists()

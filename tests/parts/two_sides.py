@@ -1,0 +1,65 @@
+"""Two who work on the same template: one in the database, as staff do, the other in a folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+from notifier.rendering.check import check
+from notifier.rendering.job import Checked
+from notifier.rendering.pool import RenderingPool
+from notifier.rendering.source import TemplateSource
+from notifier.templating import draft, standing, store
+from notifier.templating.store import Publication
+from notifier.templating.sync import Push
+
+NOW = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
+
+
+class InProcess(RenderingPool):
+    """Checks as a child would, but starts none: what is checked here is harmless."""
+
+    async def check(self, source: TemplateSource) -> Checked:
+        """The report."""
+        return check(source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """The database, as staff have it, and a folder with the template `hello`."""
+
+    database: Database
+    write: Callable[[Mapping[str, str | bytes | None]], Path]  # makes the folder, with changes
+
+    def push(self, **options: Any) -> Push:
+        """A push by somebody at a terminal."""
+        usual: dict[str, Any] = {"by": "operator:ada"}
+        return Push(database=self.database, pool=InProcess(), clock=SystemClock(), **usual | options)
+
+    async def edited(self, subject: str, by: str = "staff:bob") -> TemplateSource:
+        """Somebody has published another subject."""
+        async with self.database.write() as connection:
+            source = (await standing.look(connection, ["hello"]))["hello"].source
+            assert source is not None
+            source = replace(source, files=source.files | {"subject.txt": subject})
+            publication = Publication(by=by, at=NOW, note="Friendlier")
+            await store.publish(connection, "hello", source, check(source), publication)
+        return source
+
+    async def drafted(self, subject: str) -> None:
+        """Somebody has a draft."""
+        async with self.database.write() as connection:
+            there = await draft.look(connection, "hello")
+            assert there.source is not None
+            source = replace(there.source, files=there.source.files | {"subject.txt": subject})
+            await draft.save(connection, "hello", source, seen=there.seen, by="staff:bob", now=NOW)
+
+    async def stands(self, slug: str = "hello") -> standing.Standing:
+        """What there is."""
+        async with self.database.read() as connection:
+            return (await standing.look(connection, [slug]))[slug]

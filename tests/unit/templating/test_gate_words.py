@@ -1,0 +1,61 @@
+"""What the gate says without a database: masks, pointers, and how two schemas differ."""
+
+import json
+from typing import Any
+
+import pytest
+
+from notifier.rendering.variables import schema_of
+from notifier.templating.gate_schema import differing
+from notifier.templating.payloads import HIDDEN, mask_of
+
+MASK = mask_of(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
+
+
+def masked(values: Any) -> Any:
+    """The values as they may be seen."""
+    return json.loads(MASK.applied(json.dumps(values)))
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        ({"code": "1", "name": "Ada"}, {"code": HIDDEN, "name": "Ada"}),
+        ({"code": None}, {"code": HIDDEN}),
+        ({"items": [{"pin": 1, "name": "a"}, {"name": "b"}]}, {"items": [{"pin": HIDDEN, "name": "a"}, {"name": "b"}]}),
+        ({"card": {"number": [1, 2], "4929": "x"}}, {"card": {"number": [HIDDEN, HIDDEN]}}),
+        ({"a": {"code": "1"}}, {"a": {"code": "1"}}),
+    ],
+    ids=["text", "null", "in a list", "unknown keys may be values", "another path"],
+)
+def test_secret_values_are_replaced_and_the_shape_stays(values: Any, seen: Any) -> None:
+    """By one text of one length, whatever the value is."""
+    assert masked(values) == seen
+
+
+@pytest.mark.parametrize(
+    ("pointer", "seen"),
+    [
+        ("/variables/name", "/variables/name"),
+        ("/variables/items/3/name", "/variables/items/*/name"),
+        ("/variables/card/4929/x", "/variables/card"),
+        ("/variables/items/0/pin/1", "/variables/items/*/pin"),
+        ("/from", "/from"),
+    ],
+)
+def test_a_pointer_ends_where_what_is_secret_begins(pointer: str, seen: str) -> None:
+    """The keys of a secret object may be values; places in a list are all the same fault."""
+    assert MASK.pointer(pointer) == seen
+
+
+def test_two_schemas_differ_by_path() -> None:
+    """Added, removed, and those that became something else, inside objects and lists, too."""
+    before = schema_of({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
+    after = schema_of({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
+    added, removed, altered = differing(before, after)
+    assert [(one.path, one.required, one.type) for one in added] == [("order.items.price", True, "number")]
+    assert [one.path for one in removed] == ["a"]
+    assert [(one.after.path, one.before.type, one.after.type, one.after.required) for one in altered] == [
+        ("note", "string", "string", True),
+        ("order.id", "string", "integer", True),
+    ]

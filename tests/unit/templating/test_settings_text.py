@@ -1,0 +1,80 @@
+"""`template.toml`, written and read back."""
+
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.rendering.source import TemplateSettings
+from notifier.templating import settings_text
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+TEXTS = st.lists(TEXT, max_size=5).map(tuple)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One field with a value."""
+
+    settings: TemplateSettings
+    text: str
+
+
+@given(
+    st.builds(
+        TemplateSettings,
+        name=TEXT,
+        description=TEXT,
+        category=TEXT,
+        priority=TEXT,
+        locale=TEXT,
+        expires_after=st.none() | TEXT,
+        when_uncertain=TEXT,
+        optional=TEXTS,
+        from_=st.none() | TEXT,
+        reply_to=st.none() | TEXT,
+        public=TEXTS,
+        secret=TEXTS,
+    )
+)
+def test_what_is_written_reads_the_same(settings: TemplateSettings) -> None:
+    """Whatever characters are in it, quotes, line ends and DEL among them."""
+    assert settings_text.read(settings_text.write(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(TemplateSettings(name="A"), 'name = "A"\ncategory = "transactional"\npriority = "normal"\n'),
+        Case(
+            TemplateSettings(name='Say "hi"', from_="Ada <ada@example.org>", priority="bulk", optional=("a", "b.c")),
+            'name = "Say \\"hi\\""\ncategory = "transactional"\npriority = "bulk"\noptional = ["a", "b.c"]\n'
+            'from = "Ada <ada@example.org>"\n',
+        ),
+        Case(
+            TemplateSettings(name="A", secret=("x" * 70, "y" * 70)),
+            'name = "A"\ncategory = "transactional"\npriority = "normal"\n'
+            f'secret = [\n  "{"x" * 70}",\n  "{"y" * 70}",\n]\n',
+        ),
+    ],
+)
+def test_it_is_written_as_a_person_would(case: Case) -> None:
+    """One key a line, defaults left out but for the two that everybody wants to see, long lists one text a line."""
+    assert settings_text.write(case.settings) == case.text
+
+
+def test_every_key_has_a_default_or_is_the_name() -> None:
+    """Else a key without one would be written as something else than it is."""
+    fields = msgspec.structs.fields(TemplateSettings)
+    assert [one.name for one in fields if one.default is msgspec.NODEFAULT] == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a = 1\nname = 2", 2), ('"name" = 2', 1), ("[name]", 1), ("  name.x = 1", 1), ("names = 1", None)],
+)
+def test_the_line_of_a_key(text: str, line: int | None) -> None:
+    """Bare, quoted, dotted or a table; a longer key is another one."""
+    assert settings_text.line_of(text, "name") == line
