@@ -6,7 +6,7 @@ Routes are known by their paths, methods and schemas only, so that a new one is 
 import json
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from notifier.api import answers, catalogue, example, links
 from notifier.api.batch import FaultOut
@@ -38,6 +38,17 @@ _KEY = {
 }
 
 
+_REFUSAL: JsonValue = {
+    "type": "/problems/invalid_address",
+    "title": "The request has faults",
+    "status": 422,
+    "code": "invalid_address",
+    "detail": "/to: it has no @",
+    "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "it has no @"}],
+    "request_id": "9f2c4e1ab07d5536",
+}
+
+
 def _sometimes(description: str) -> Any:
     """A member that not every problem has."""
     return Field(default=None, description=description)
@@ -45,6 +56,8 @@ def _sometimes(description: str) -> Any:
 
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_REFUSAL]})
 
     type: str = Field(description="Where the code is explained: `/problems/` and the code.")
     title: str

@@ -107,9 +107,9 @@ async def save(request: Request, name: Name, doors: TheDoors, audited: Audited) 
 async def delete(
     request: Request,
     name: Name,
-    revision: Annotated[int, Query(ge=1, le=2**31 - 1, description="The one that you have seen.")],
     doors: TheDoors,
     audited: Audited,
+    revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have seen.")] = 0,
 ) -> None:
     """Delete one that no template uses; versions that were published with it keep it."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)

@@ -14,18 +14,8 @@ from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import holder, json_body, json_body_if_any
-from notifier.api.template_schema import (
-    LARGEST_REQUEST,
-    DraftIn,
-    DraftOut,
-    PreviewIn,
-    PreviewOut,
-    RenderIn,
-    RenderOut,
-    SavedOut,
-    Slug,
-    remarks_of,
-)
+from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
+from notifier.api.template_schema import LARGEST_REQUEST, DraftIn, PreviewIn, RenderIn, Slug
 from notifier.audit import Action
 from notifier.auth.keys import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -63,21 +53,27 @@ async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Aud
     source = wanted.source()
     form.require(slug, source)
     async with doors.database.read() as connection:
-        draft.require(await draft.look(connection, slug), wanted.seen, source)
+        there = await draft.look(connection, slug)
+        is_repeated = draft.repeats(there, source, caller.actor)
+        if not is_repeated:
+            draft.require(there, wanted.seen, source)
         whole = await draft.assembled(connection, source, slug)
     checked = await doors.renderer.check(whole)
     form.require_sound(checked)
+    told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
+    if is_repeated:
+        audited.nothing()
+        return conflict.draft_of(there) | told
     async with changing(doors) as connection:
         saved = await draft.save(connection, slug, source, seen=wanted.seen, by=caller.actor, now=doors.clock.now())
         assert saved.template_id is not None
         done = deed.of_template(Action.TEMPLATE_SAVED, saved.template_id, slug, revision=saved.revision)
         await audited(connection, caller, done)
-    told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict.draft_of(saved) | told
 
 
 @router.delete("/templates/{slug}/draft", status_code=204, operation_id="discard_template_draft")
-async def discard_draft(request: Request, slug: Slug, seen: _Seen, doors: TheDoors, audited: Audited) -> None:
+async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited, seen: _Seen = "") -> None:
     """Forget the draft: what the current version says is what is edited next."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     async with changing(doors) as connection:

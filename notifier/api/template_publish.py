@@ -11,16 +11,8 @@ from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import holder, json_body, json_body_if_any, recognised
 from notifier.api.template_draft import shown, source_of
-from notifier.api.template_schema import (
-    PublishedOut,
-    PublishIn,
-    RestoreIn,
-    Slug,
-    TemplateOut,
-    TestSendIn,
-    VersionOut,
-    remarks_of,
-)
+from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, remarks_of
+from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.audit import Action
 from notifier.auth.keys import Keyholder, Scope
 from notifier.notification.check import Wanted as Mail

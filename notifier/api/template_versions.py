@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.api import conflict, paging
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder
-from notifier.api.template_schema import DiffOut, Number, Slug, VersionPageOut, WholeVersionOut
+from notifier.api.template_reply import DiffOut, VersionPageOut, WholeVersionOut
+from notifier.api.template_schema import Number, Slug
 from notifier.api.templates import WantedVersions
 from notifier.auth.keys import Scope
 from notifier.errors import NotFoundError
@@ -62,17 +63,20 @@ async def get_diff(
     request: Request,
     slug: Slug,
     doors: TheDoors,
-    from_: Annotated[str, Query(alias="from", pattern=_EITHER, description="`draft`, or the number of a version.")],
+    from_: Annotated[
+        str | None, Query(alias="from", pattern=_EITHER, description="The same. Default: the current version.")
+    ] = None,
     to: _State = "draft",
 ) -> dict[str, Any]:
     """What differs between two versions, or a version and the draft as it would be published."""
     await holder(request, doors, Scope.TEMPLATES_READ)
     async with doors.database.read() as connection:
-        old, before = await _state(connection, slug, from_)
+        begin = from_ or str((await find.template(connection, slug)).number)
+        old, before = (None, {}) if begin == "0" else await _state(connection, slug, begin)
         new, after = await _state(connection, slug, to)
     files = await asyncio.to_thread(delta.files, old, new)
     changed = delta.variables(before, after)
-    return {"from": from_, "to": to, "files": [vars(one) for one in files], "variables": vars(changed)}
+    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": vars(changed)}
 
 
 def numbered(text: str) -> int:

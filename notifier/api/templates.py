@@ -11,7 +11,8 @@ from notifier.api.change import changing
 from notifier.api.conflict import source_of
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder
-from notifier.api.template_schema import CurrentOut, Slug, TemplatePageOut
+from notifier.api.template_reply import CurrentOut, TemplatePageOut
+from notifier.api.template_schema import Slug
 from notifier.audit import Action
 from notifier.auth.keys import Scope
 from notifier.errors import NotFoundError

@@ -45,7 +45,7 @@ class NewApiKey(ApiKey):
 class Caller(Reply):
     """Whose key this is, and what it may do."""
 
-    service: str
+    service: str | None  # None: an admin key, which belongs to none
     key: ApiKey
     scopes: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)

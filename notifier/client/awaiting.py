@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from notifier.client import account_calls, notification_calls
+from notifier.client import account_calls, notification_calls, template_calls
 from notifier.client.call import Answer, Call, Lost, PageCall, following
 from notifier.client.configuration import Configuration, timeouts
 from notifier.client.exchange import answer_of, lost_by, presented
@@ -113,6 +113,36 @@ class AsyncKeys(_Part):
     set_team = _answered(account_calls.set_team)
 
 
+class AsyncTemplates(_Part):
+    """What mail says: drafts and versions."""
+
+    list = _walked(template_calls.templates)
+    get = _answered(template_calls.template)
+    delete = _answered(template_calls.delete_template)
+    undelete = _answered(template_calls.undelete)
+    draft = _answered(template_calls.draft)
+    save = _answered(template_calls.save_draft)
+    discard = _answered(template_calls.discard_draft)
+    preview = _answered(template_calls.preview)
+    publish = _answered(template_calls.publish)
+    restore = _answered(template_calls.restore)
+    versions = _walked(template_calls.versions)
+    version = _answered(template_calls.version)
+    schema = _answered(template_calls.schema)
+    diff = _answered(template_calls.diff)
+    test_send = _answered(template_calls.test_send)
+    render = _answered(template_calls.render)
+
+
+class AsyncLayouts(_Part):
+    """Texts that templates share."""
+
+    list = _walked(template_calls.layouts)
+    get = _answered(template_calls.layout)
+    save = _answered(template_calls.save_layout)
+    delete = _answered(template_calls.delete_layout)
+
+
 class AsyncNotifier(AsyncPerformer):
     """Notifier, called over HTTP: `async with AsyncNotifier() as notifier: await notifier.send(to=…, template=…)`."""
 
@@ -133,6 +163,8 @@ class AsyncNotifier(AsyncPerformer):
         self.suppressions = AsyncSuppressions(self)
         self.webhooks = AsyncWebhooks(self)
         self.keys = AsyncKeys(self)
+        self.templates = AsyncTemplates(self)
+        self.layouts = AsyncLayouts(self)
 
     send = _answered(notification_calls.send)
     send_batch = _answered(notification_calls.send_batch)

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from notifier.client import account_calls, notification_calls
+from notifier.client import account_calls, notification_calls, template_calls
 from notifier.client.call import Answer, Call, Lost, PageCall, following
 from notifier.client.configuration import Configuration, timeouts
 from notifier.client.exchange import answer_of, lost_by, presented
@@ -111,6 +111,36 @@ class Keys(_Part):
     set_team = _answered(account_calls.set_team)
 
 
+class Templates(_Part):
+    """What mail says: drafts and versions."""
+
+    list = _walked(template_calls.templates)
+    get = _answered(template_calls.template)
+    delete = _answered(template_calls.delete_template)
+    undelete = _answered(template_calls.undelete)
+    draft = _answered(template_calls.draft)
+    save = _answered(template_calls.save_draft)
+    discard = _answered(template_calls.discard_draft)
+    preview = _answered(template_calls.preview)
+    publish = _answered(template_calls.publish)
+    restore = _answered(template_calls.restore)
+    versions = _walked(template_calls.versions)
+    version = _answered(template_calls.version)
+    schema = _answered(template_calls.schema)
+    diff = _answered(template_calls.diff)
+    test_send = _answered(template_calls.test_send)
+    render = _answered(template_calls.render)
+
+
+class Layouts(_Part):
+    """Texts that templates share."""
+
+    list = _walked(template_calls.layouts)
+    get = _answered(template_calls.layout)
+    save = _answered(template_calls.save_layout)
+    delete = _answered(template_calls.delete_layout)
+
+
 class Notifier(Performer):
     """Notifier, called over HTTP: `with Notifier() as notifier: notifier.send(to=…, template=…)`."""
 
@@ -131,6 +161,8 @@ class Notifier(Performer):
         self.suppressions = Suppressions(self)
         self.webhooks = Webhooks(self)
         self.keys = Keys(self)
+        self.templates = Templates(self)
+        self.layouts = Layouts(self)
 
     send = _answered(notification_calls.send)
     send_batch = _answered(notification_calls.send_batch)

@@ -124,6 +124,7 @@ def _problem(answer: Answer, told: Any) -> Problem:
         errors=tuple(_fault(fault) for fault in told.get("errors") or ()),
         request_id=told.get("request_id"),
         retry_after=retry_after(answer),
+        raw=told,
     )
 
 

@@ -1,7 +1,8 @@
 """What can go wrong when Notifier is called: one root, and a family for each thing a caller can do about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class NotifierClientError(Exception):
@@ -60,6 +61,7 @@ class Problem:
     errors: tuple[Fault, ...] = ()
     request_id: str | None = None  # ties the reply to a line of Notifier's log
     retry_after: float | None = None  # seconds
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # all of it, as JSON
 
 
 class ApiError(NotifierClientError):

@@ -95,6 +95,11 @@ def require(there: DraftView, seen: str, yours: TemplateSource | None = None) ->
         raise StaleDraftError(there, yours)
 
 
+def repeats(there: DraftView, source: TemplateSource, by: str) -> bool:
+    """True if the same editor has just saved the same: the answer to that may have been lost."""
+    return there.revision > 0 and there.updated_by == by and there.source == own(source)
+
+
 async def save(
     connection: AsyncConnection, slug: str, source: TemplateSource, *, seen: str, by: str, now: datetime
 ) -> DraftView:

@@ -19,7 +19,7 @@ from notifier.auth.usage import Usage
 from notifier.states import KeyKind
 
 PATH = "/v1/keys"
-ALL = [scope.value for scope in Scope]
+ALL = [scope.value for scope in keys.SERVICE_SCOPES]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from integration.client.both import QUICK
 from integration.client.noting import NotingClient, offered
-from parts import caller, marketing
+from parts import caller, editor, marketing
 from parts import receiver as receivers
 from parts.installation import Installation
 from parts.receiver import Receiver, reply
@@ -130,7 +130,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.Base, receiver: Receiver) 
 
 async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     me = await shop("whoami")
-    assert (me.service, me.scopes, me.from_domains) == ("shop", tuple(keys.Scope), ("shop.example",))
+    assert (me.service, me.scopes, me.from_domains) == ("shop", keys.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
     ends = datetime.now(UTC) + HOUR
     made = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)
@@ -160,6 +160,42 @@ async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
 
+async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
+    text: dict[str, Any] = {"files": editor.FILES, "sample": editor.SAMPLE, "settings": editor.SETTINGS}
+    shown = await shop("templates.render", files=editor.FILES, variables=editor.SAMPLE)
+    first = await shop("templates.save", "greeting", **text)
+    seen = await shop("templates.preview", "greeting")
+    assert (first.revision, seen.subject, seen.html) == (1, shown.subject, shown.html)
+    with pytest.raises(ConflictError) as caught:
+        await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}})
+    assert caught.value.problem.raw["theirs"]["seen"] == first.seen
+    made = await shop("templates.publish", "greeting", seen=first.seen, note="first")
+    assert [(one.number, one.note) for one in await shop("templates.versions", "greeting")] == [(1, "first")]
+    second = await shop("templates.save", "greeting", **text | {"sample": {**editor.SAMPLE, "more": 1}}, seen="1.0")
+    changed = await shop("templates.diff", "greeting")
+    assert ([one.file for one in changed.files], changed.variables.added) == (["sample.json"], ("more",))
+    assert (changed.from_, changed.to) == ("1", "draft")
+    await shop("templates.publish", "greeting", seen=second.seen)
+    again = await shop("templates.restore", "greeting", 1, note="back")
+    assert (again.number, again.content_hash) == (3, made.content_hash)
+    whole = await shop("templates.version", "greeting", 1)
+    assert (whole.files, whole.content_hash) == (editor.FILES, made.content_hash)
+    assert set(await shop("templates.schema", "greeting", version=2)) == set(whole.variables_schema)
+    third = await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}}, seen="3.0")
+    assert await shop("templates.discard", "greeting", seen=third.seen) is None
+    assert (await shop("templates.draft", "greeting")).settings["name"] == "Greeting"
+    sent = await shop("templates.test_send", "greeting", to="ada@example.com")
+    assert (await shop("content", sent.id)).html == shown.html
+    assert await shop("templates.delete", "greeting") is None
+    assert (await shop("templates.undelete", "greeting")).deleted_at is None
+    assert (await shop("templates.get", "greeting")).slug == (await shop("templates.list", limit=3))[0].slug
+
+    saved = await shop("layouts.save", "frame.html", text="<html></html>")
+    assert await shop("layouts.get", "frame.html") == saved
+    assert [one.name for one in await shop("layouts.list")] == ["frame.html"]
+    assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
+
+
 Walk = Callable[[NotingClient, wiring.Base, Receiver], Awaitable[None]]
 WALKS: dict[Walk, set[str]] = {
     _notifications: {
@@ -173,6 +209,15 @@ WALKS: dict[Walk, set[str]] = {
         for name in (
             "list", "get", "create", "update", "delete", "rotate_secret", "test", "deliveries", "delivery", "replay",
             "replay_failed",
+        )
+    },
+    _templates: {"content"}
+    | {f"layouts.{name}" for name in ("list", "get", "save", "delete")}
+    | {
+        f"templates.{name}"
+        for name in (
+            "list", "get", "delete", "undelete", "draft", "save", "discard", "preview", "publish", "restore",
+            "versions", "version", "schema", "diff", "test_send", "render",
         )
     },
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},

@@ -15,6 +15,7 @@ import pytest
 from notifier.client import Attachment, UnsendableError
 from notifier.client import account_calls as account
 from notifier.client import notification_calls as calls
+from notifier.client import template_calls as templates
 from notifier.client.call import Call
 
 ID = UUID("0197c0de-0000-7000-8000-000000000001")
@@ -116,7 +117,17 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("id_", ["", "..", "a/b", "a?b", "a%2fb", "ä", "a b", "x\n"])
 def test_an_id_leads_nowhere_else(id_: str) -> None:
     """What is no id is refused, instead of becoming another path."""
-    for build in (calls.get, calls.events, calls.cancel, calls.retry, calls.batch, account.webhook, account.lift):
+    for build in (
+        calls.get,
+        calls.events,
+        calls.cancel,
+        calls.retry,
+        calls.batch,
+        account.webhook,
+        account.lift,
+        templates.template,
+        templates.layout,
+    ):
         with pytest.raises(UnsendableError):
             build(id_)
 
@@ -175,6 +186,25 @@ EACH: tuple[Call[Any], ...] = (
     account.webhook_delivery(ID, ID),
     account.replay_webhook_delivery(ID, ID),
     account.replay_failed_webhook_deliveries(ID, since=datetime(2026, 1, 31, tzinfo=UTC)),
+    templates.templates(),
+    templates.template(str(ID)),
+    templates.delete_template(str(ID)),
+    templates.draft(str(ID)),
+    templates.save_draft(str(ID), files={}, settings={}),
+    templates.discard_draft(str(ID), seen="1.1"),
+    templates.preview(str(ID)),
+    templates.publish(str(ID), seen="1.1"),
+    templates.restore(str(ID), 1),
+    templates.versions(str(ID)),
+    templates.version(str(ID), str(ID)),
+    templates.schema(str(ID)),
+    templates.diff(str(ID)),
+    templates.test_send(str(ID), to="a@x.org"),
+    templates.render(),
+    templates.layouts(),
+    templates.layout(ID),
+    templates.save_layout(ID, text=""),
+    templates.delete_layout(ID, revision=1),
 )
 """One for each operation of the API."""
 WITHOUT: dict[str, str] = {}

@@ -1,0 +1,120 @@
+"""What editors look at: previews, unsaved text, test mails; and what hostile text comes to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from email import message_from_bytes, policy
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import faults, outcome
+from parts import caller, editor
+from parts.editor import PATH
+from parts.installation import Installation
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.auth import keys
+
+HOSTILE = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "power": "{{ (10**(2*10**7)) % 7 }}",
+    "class": "{{ ''.__class__.__mro__ }}",
+    "recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+}
+
+
+@pytest.fixture
+def installation(postgres_installation: Installation) -> Installation:
+    """On PostgreSQL only: what is rendered has nothing to do with the database."""
+    return postgres_installation
+
+
+@pytest.fixture
+async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody of the shop who edits templates."""
+    async with parts.database.write() as connection:
+        shop = await keys.find_service(connection, "shop")
+        key = await keys.create_key(connection, shop, scopes=keys.SERVICE_SCOPES, now=parts.clock.now())
+    async with installation.client(parts, key) as client:
+        yield client
+
+
+async def test_a_test_mail_says_what_the_preview_shows(
+    staff: httpx2.AsyncClient, parts: wiring.Base, relay: Relay
+) -> None:
+    """Draft and version, with variables and locale: the mail that arrives has the very parts of the preview."""
+    now = await editor.published(staff)
+    german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
+    await editor.saved(staff, now["seen"], files=german)
+    wanted: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
+    for choice in (wanted, {"version": 1}):
+        shown = (await staff.post(f"{PATH}/preview", json=choice)).json()
+        source = message_from_bytes(shown["source"].encode(), policy=policy.default)
+        assert (source["subject"], source["to"]) == (shown["subject"], "ada@example.com")
+        sent = await staff.post(f"{PATH}/test-send", json=choice | {"to": "eve@example.com"})
+        assert sent.status_code == 202, sent.text
+        async with wiring.sender(parts):
+            await caller.until(staff, sent.headers["location"], "sent")
+        mail = message_from_bytes(relay.received[-1].data, policy=policy.default)
+        assert (mail["subject"], mail["to"]) == (shown["subject"], "eve@example.com")
+        for kind in ("html", "plain"):
+            real, seen = (one.get_body((kind,)) for one in (mail, source))
+            assert real is not None
+            assert seen is not None
+            assert real.get_content() == seen.get_content()
+    assert shown["subject"] == "Hello Ada"
+    entry = (await staff.get("/v1/audit")).json()["entries"]
+    assert entry == []  # templates are the instance's, and a service sees its own
+
+
+async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: httpx2.AsyncClient) -> None:
+    """Three parts, or all files in a locale; a fault has a pointer into the request."""
+    parts = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "variables": {"name": "<Ada>"}}
+    told = (await staff.post("/v1/render", json=parts)).json()
+    assert (told["subject"], told["html"], told["text"].strip()) == ("Hi <Ada>", "<p>&lt;Ada&gt;</p>", "<Ada>")
+    files = editor.FILES | {"locales/fr/subject.txt": "Salut", "locales/fr/body.html": "<p>Salut {{ name }}</p>"}
+    french = {"files": files, "variables": editor.SAMPLE, "locale": "fr-CA"}
+    assert (await staff.post("/v1/render", json=french)).json()["subject"] == "Salut"
+    wrong = await staff.post("/v1/render", json=parts | {"html": "<p>{{ name }</p>"})
+    assert {pointer for pointer, _ in faults(wrong)} == {"/html"}
+    for body, expected in (
+        ({"subject": "x"}, {("/html", "missing_field")}),
+        (parts | {"files": files}, {("/files", "files_or_parts")}),
+        ({"files": {"../body.html": "x"}}, {("/files/..~1body.html", "unknown_file")}),
+        (parts | {"variables": {"subject": "x"}}, {("/variables", "invalid_setting")}),
+    ):
+        assert faults(await staff.post("/v1/render", json=body)) == expected
+    draft = editor.draft(settings={"name": "x", "category": "marketing", "from": "nobody"})
+    assert faults(await staff.put(f"{PATH}/draft", json=draft)) == {
+        ("/settings", "invalid_setting"),
+        ("/settings/from", "invalid_address"),
+    }
+    large = editor.draft(files={"body.html": "x" * 600_000})
+    assert faults(await staff.put(f"{PATH}/draft", json=large)) == {("/files", "too_large")}
+    assert outcome(await staff.put("/v1/templates/Großes/draft", json=editor.draft())) == (422, "invalid_slug")
+
+
+async def test_hostile_text_is_refused_while_others_are_answered(staff: httpx2.AsyncClient) -> None:
+    """B16, B17: saved or rendered, each is 422 of its own, and who asks for something else is not kept waiting."""
+    answered = 0
+
+    async def others() -> None:
+        nonlocal answered
+        while True:
+            assert (await staff.get("/v1/notifications", params={"limit": 1})).status_code == 200
+            answered += 1
+
+    asking = asyncio.create_task(others())
+    for text in HOSTILE.values():
+        reply = await staff.put(f"{PATH}/draft", json=editor.draft(files={"body.html": text}))
+        assert reply.status_code == 422, reply.text
+        assert answered > 0, "nobody else was answered meanwhile"
+        answered = 0
+        assert {error["code"] for error in reply.json()["errors"]} <= {
+            "template_failed", "template_forbidden", "template_too_slow",
+        }  # fmt: skip
+    render = {"subject": "x", "html": HOSTILE["power"]}
+    assert (await staff.post("/v1/render", json=render)).status_code == 422
+    asking.cancel()
+    assert outcome(await staff.get(PATH)) == (404, "not_found")
