@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import ApiKey, Notification, NotificationContent, Service, TemplateUse, TemplateVersion, columns
 from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
-from notifier.rendering.variables import at_path, escape_pointer, faults_in
+from notifier.rendering.variables import at_path, faults_in
 from notifier.states import Role
 from notifier.templating.gate_report import Using
 
@@ -115,9 +115,9 @@ async def uses(connection: AsyncConnection, template_id: UUID, since: datetime) 
 
 def faults_of(schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]) -> list[Fault]:
     """What submit would say about these values, less their size, of which it has said so already."""
-    shown = [("/".join(map(escape_pointer, path)), at_path(values, path)) for path in subject_paths]
+    shown = [found for path in subject_paths for found in at_path(values, path, "/variables")]
     return faults_in(schema, values) + [
-        Fault(f"/variables/{pointer}", "invalid_header_value", "it stands in the subject, and cannot stand in one")
+        Fault(pointer, "invalid_header_value", "it stands in the subject, and cannot stand in one")
         for pointer, value in shown
         if isinstance(value, str) and (FORBIDDEN.search(value) or len(value) > LONGEST_SUBJECT)
     ]
