@@ -8,6 +8,8 @@ from notifier.rendering.job import Checked, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
+NICE = 15
+
 
 class PoolOnDemand:
     """Shows mails and checks sources; whoever made it closes it."""
@@ -32,5 +34,5 @@ class PoolOnDemand:
     async def _started(self) -> RenderingPool:
         async with self._starting:
             if self._pool is None:
-                self._pool = await self._running.enter_async_context(RenderingPool())
+                self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE))
         return self._pool

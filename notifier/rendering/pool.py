@@ -56,10 +56,13 @@ STARVED = RenderFault(part="mail", line=None, message="this host gave rendering 
 
 
 class RenderingPool:
-    """Renders mails in child processes, as many as the processors suggest if `children` is 0; a context manager."""
+    """Renders mails in child processes, as many as the processors suggest if `children` is 0; a context manager.
 
-    def __init__(self, *, children: int = 1) -> None:
-        self._children = [ChildProcess() for _ in range(children or suggested(_processors()))]
+    A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
+    """
+
+    def __init__(self, *, children: int = 1, nice: int = 0) -> None:
+        self._children = [ChildProcess(nice=nice) for _ in range(children or suggested(_processors()))]
         self._places = asyncio.Semaphore(len(self._children) * UNDER_WAY)
         self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
         self._log = get_logger()

@@ -5,12 +5,13 @@ from typing import Any
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
-from notifier.rendering import variables as variable
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview, RenderFault
 from notifier.rendering.plaintext import text_of
+from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
+from notifier.rendering.usage import subject_paths
 
 
 class PartError(Exception):
@@ -30,6 +31,7 @@ class CompiledVersion:
         self._plain = environment(source.files, autoescape=False)
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
+        self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
         """The three parts in the closest locale; raises `PartError`."""
@@ -37,7 +39,7 @@ class CompiledVersion:
         parts = self._compiled(tag)
         values = {**values, "locale": tag or self.source.settings.locale}
         subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = inline_css(self._run(parts, HTML, values))
+        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
         return Preview(subject=subject, html=html, text=text)
 
@@ -60,11 +62,35 @@ class CompiledVersion:
         except Exception as error:
             raise PartError(_fault_of(part, error)) from error
 
+    def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
+        """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
+        if tag not in self._styled:
+            self._styled[tag] = self._prestyle(tag)
+        styled = self._styled[tag]
+        if styled is None:
+            return None
+        version, template = styled
+        try:
+            return version.finish(render_limited(template, values))
+        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
+            return None
+
+    def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
+        """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
+        parts = self._parts[tag]
+        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        try:
+            version = prestyled(self.source.files, render_limited(parts[HTML], values))
+            if version is None:
+                return None
+            name = parts[HTML].name or HTML
+            return version, environment(version.files, autoescape=True).get_template(name)
+        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
+            return None
+
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads."""
-        names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
-        found = {tuple(p) for name in names for p in variable.paths_in(self._plain.parse(self.source.files[name]))}
-        return [list(path) for path in sorted(found)]
+        return subject_paths(self.source)
 
 
 def _fault_of(part: str, error: BaseException) -> RenderFault:
