@@ -79,7 +79,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
 async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
     """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
     for seen in ("", "1.0"):
-        wishes = [editor.draft(seen, settings={"name": f"Editor {number}"}) for number in range(20)]
+        wishes = [editor.draft(seen, settings={"name": f"Editor {number} of {seen}"}) for number in range(20)]
         replies = await asyncio.gather(*(staff.put(f"{PATH}/draft", json=wish) for wish in wishes))
         assert sorted(reply.status_code for reply in replies) == [200] + [409] * 19
         winner = next(wish for wish, reply in zip(wishes, replies, strict=True) if reply.status_code == 200)
