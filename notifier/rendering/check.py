@@ -1,36 +1,43 @@
 """What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
-from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault, Severity
+from notifier.rendering.faults import PartError
+from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault
+from notifier.rendering.lint.promise import Whole
+from notifier.rendering.lint.report import remarks_on
+from notifier.rendering.lint.rule import Mail
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
-from notifier.rendering.usage import variables_of
-from notifier.rendering.version import CompiledVersion, PartError
-
-GMAIL_CLIP = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
+from notifier.rendering.usage import Variables, variables_of
+from notifier.rendering.version import CompiledVersion, Written
 
 
 def check(source: TemplateSource) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables."""
-    faults, previews = _static_faults(source), {}
+    faults = _static_faults(source)
+    previews: dict[str, Preview] = {}
+    mails: list[Mail] = []
     remarks: list[Remark] = []
     paths: list[list[str]] = []
-    optional, schema = _variables(source)
+    known = _variables(source)
     if not faults:
         try:
-            version = CompiledVersion(source)
+            version = CompiledVersion(source, strict=True)
             for tag in (None, *source.locales):
-                preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
-                version.render(tag, variable.without(source.sample, optional))
-                compose(_specimen(), preview)
-                remarks += _remarks(tag, preview)
+                for values in _samples(source, known.optional):
+                    written = version.written(tag, dict(values))
+                    preview = version.render(tag, dict(values))
+                    compose(_specimen(), preview)
+                    mails.append(_mail(source, tag, values, written, preview))
+                    previews.setdefault(tag or source.settings.locale, preview)
             paths = version.subject_paths()
+            remarks = remarks_on(Whole(source=source, variables=known), mails)
         except PartError as error:
             faults.append(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
@@ -38,19 +45,20 @@ def check(source: TemplateSource) -> Checked:
     return Checked(
         faults=faults,
         remarks=remarks,
-        variables_schema=schema,
+        variables_schema=known.schema,
         subject_paths=paths,
         previews=previews,
     )
 
 
-def _variables(source: TemplateSource) -> tuple[Sequence[str], dict[str, Any]]:
-    """What may be left out, and the schema; of a version that cannot be parsed, which is told elsewhere, a guess."""
+def _variables(source: TemplateSource) -> Variables:
+    """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
     try:
-        found = variables_of(source)
+        return variables_of(source)
     except (TemplateError, RecursionError):
-        return source.settings.optional, variable.schema_of(source.sample, source.settings.optional)
-    return found.optional, found.schema
+        optional = [*source.settings.optional]
+        schema = variable.schema_of(source.sample, optional)
+        return Variables(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:
@@ -66,32 +74,22 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
     return faults
 
 
-def _remarks(tag: str | None, preview: Preview) -> list[Remark]:
-    found = []
-    prefix = f"{LOCALES}{tag}/" if tag else ""
-    if len(preview.subject) > 78:  # noqa: PLR2004 - RFC 5322 §2.1.1, and what phones show
-        remark = Remark(
-            severity=Severity.WARNING,
-            code="long_subject",
-            file=f"{prefix}{SUBJECT}",
-            line=None,
-            message=f"the subject has {len(preview.subject)} characters; many clients cut after 78.",
-            advice="Say the most important thing first, and less.",
-            locale=tag,
-        )
-        found.append(remark)
-    if (size := len(preview.html.encode())) > GMAIL_CLIP:
-        remark = Remark(
-            severity=Severity.WARNING,
-            code="large_html",
-            file=f"{prefix}{HTML}",
-            line=None,
-            message=f"the HTML has {size // 1024} KB; Gmail hides what follows the first 102.",
-            advice="Shorten it, or say less in styles.",
-            locale=tag,
-        )
-        found.append(remark)
-    return found
+def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
+    """The sample, and what is left of it in the shortest allowed request."""
+    shortest = variable.without(source.sample, optional)
+    return [source.sample] if shortest == source.sample else [source.sample, shortest]
+
+
+def _mail(source: TemplateSource, tag: str | None, values: dict[str, Any], written: Written, sent: Preview) -> Mail:
+    return Mail(
+        source=source,
+        tag=tag,
+        values=values,
+        subject=written.subject,
+        html=written.html,
+        text=written.text,
+        sent_html=sent.html,
+    )
 
 
 def _specimen() -> MailHeader:

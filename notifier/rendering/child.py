@@ -16,6 +16,7 @@ import msgspec
 
 from notifier.rendering.check import check
 from notifier.rendering.compare import compared, fault_in_mail
+from notifier.rendering.faults import PartError
 from notifier.rendering.job import (
     Answer,
     Batch,
@@ -25,6 +26,7 @@ from notifier.rendering.job import (
     Content,
     Gapped,
     Job,
+    MailHeader,
     Parts,
     Rendered,
     RenderFault,
@@ -34,7 +36,7 @@ from notifier.rendering.job import (
 )
 from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext import text_of
-from notifier.rendering.version import CompiledVersion, PartError
+from notifier.rendering.version import CompiledVersion
 
 FRAME = struct.Struct("!I")
 HELLO = FRAME.pack(0)
@@ -76,14 +78,14 @@ class Child:
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
-            return _composed(job, self._parts(job))
+            return _composed(job, *self._written(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
             return fault_in_mail(error)
 
     def _shown(self, job: Job) -> ShownParts | RenderFault:
         try:
-            parts = self._parts(job)
-            return ShownParts(parts=parts, mail=_composed(job, parts))
+            header, parts = self._written(job)
+            return ShownParts(parts=parts, mail=_composed(job, header, parts))
         except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
             return fault_in_mail(error)
 
@@ -96,11 +98,12 @@ class Child:
         self._known.move_to_end(key)
         return self._known[key]
 
-    def _parts(self, job: Job) -> Parts:
+    def _written(self, job: Job) -> tuple[MailHeader, Parts]:
         if job.version is None:
-            return _literal(CONTENT.decode(job.content or "{}"))
+            return job.header, _literal(CONTENT.decode(job.content or "{}"))
         compiled = self._version(job.version)
-        return compiled.render(job.locale, VARIABLES.decode(job.variables))
+        values = VARIABLES.decode(job.variables)
+        return compiled.header(job.header, values), compiled.render(job.locale, values)
 
 
 def _literal(content: Content) -> Parts:
@@ -112,8 +115,8 @@ def _literal(content: Content) -> Parts:
     return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
 
 
-def _composed(job: Job, parts: Parts) -> Rendered | Gapped:
-    return compose_around(job.header, parts, job.attachments) if job.attachments else compose(job.header, parts)
+def _composed(job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:
+    return compose_around(header, parts, job.attachments) if job.attachments else compose(header, parts)
 
 
 def serve(connection: socket.socket, nice: int = 0) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from notifier.rendering.faults import PartError
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import Compared, Mailbox, MailHeader, Payload, Preview, RenderFault
 from notifier.rendering.mime import NulInPartError, compose
-from notifier.rendering.version import CompiledVersion, PartError
+from notifier.rendering.version import CompiledVersion
 
 PARTS = ("subject", "html", "text")
 MOST_LINES, LONGEST_LINE = 200, 400
@@ -52,8 +53,9 @@ def _made(version: CompiledVersion | None, payload: Payload) -> Preview | Render
     if version is None:
         return None
     try:
-        parts = version.render(payload.locale, _VARIABLES.decode(payload.variables))
-        compose(_HEADER, parts)
+        values = _VARIABLES.decode(payload.variables)
+        parts = version.render(payload.locale, values)
+        compose(version.header(_HEADER, values), parts)
     except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
         return fault_in_mail(error)
     return parts

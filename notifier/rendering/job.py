@@ -109,6 +109,15 @@ class Gapped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pieces: list[bytes | int]  # octets as they stand; a number is the place of that attachment, in base64
 
 
+class FaultCode(StrEnum):
+    """What kind of fault keeps a mail from being rendered; published, hence stable."""
+
+    FAILED = "template_failed"
+    FORBIDDEN = "template_forbidden"  # it reaches for what templates may not have
+    TOO_SLOW = "template_too_slow"
+    TOO_LARGE = "template_too_large"
+
+
 class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Why a mail could not be rendered, in words for the people who edit templates."""
 
@@ -117,6 +126,7 @@ class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     message: str
     column: int | None = None  # from 1
     advice: str = ""  # what to do about it
+    code: FaultCode = FaultCode.FAILED
 
     def __str__(self) -> str:
         place = self.part

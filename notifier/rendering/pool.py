@@ -21,6 +21,7 @@ from notifier.rendering.job import (
     Compare,
     Compared,
     Comparison,
+    FaultCode,
     Gapped,
     Job,
     Render,
@@ -52,7 +53,11 @@ UNDER_WAY = 2
 """Requests that a child may have: one that it works at, and the next, so that it never waits for one."""
 
 OVERRAN = RenderFault(
-    part="mail", line=None, message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory"
+    part="mail",
+    line=None,
+    message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory",
+    advice="Look for a loop inside a loop, or a list that grows, and show less.",
+    code=FaultCode.TOO_SLOW,
 )
 STARVED = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
 """No fault of the mail: to be rendered again later."""

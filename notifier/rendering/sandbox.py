@@ -3,27 +3,36 @@
 HTML is escaped; subject and text are not. Operators that can turn a few characters into gigabytes are refused.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Final
 
-from jinja2 import DictLoader, StrictUndefined, Template
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes
 from jinja2.compiler import CodeGenerator
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from markupsafe import Markup
 
+from notifier.rendering import filters
+from notifier.rendering.acting import ACTING, safe_url
 from notifier.rendering.columns import left, right
+from notifier.rendering.contexts import guard, refuse_unknown
 from notifier.rendering.generator import MailCodeGenerator
 
-FILTERS: Final = frozenset(
+LIBRARY_FILTERS: Final = frozenset(
     {
         "abs", "capitalize", "default", "d", "e", "escape", "first", "float", "int", "join", "last", "length", "count",
-        "list", "lower", "replace", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
+        "list", "lower", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
         "urlencode", "wordwrap",
     }
 )  # fmt: skip
+OWN_FILTERS: Final = {"left": left, "right": right, "safe_url": safe_url}
+FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | OWN_FILTERS.keys()
+"""What templates may use; their authors are told of these."""
+MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
+"""Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 OUTPUT_LIMIT = 1024 * 1024
 """Characters that one part may render to."""
@@ -35,11 +44,30 @@ class OutputTooLargeError(Exception):
     """The part renders to more than 1 MiB of text."""
 
 
+class FileLoader(BaseLoader):
+    """The version's files, which also name the places in a traceback."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def get_source(
+        self,
+        environment: Environment,  # noqa: ARG002 - the library's own signature
+        template: str,
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        """The text, with its name; a version never changes."""
+        if template not in self._files:
+            raise TemplateNotFound(template)
+        return self._files[template], template, None
+
+
 class MailEnvironment(ImmutableSandboxedEnvironment):
     """Jinja as far as mail needs it."""
 
     intercepted_binops = frozenset({"**", "*", "%"})
     code_generator_class: type[CodeGenerator] = MailCodeGenerator
+    locale = "en"  # of the mail; macros have no variables, and filters ask here
+    strict = False  # a value that must not live where it stands is an error, as it is for those who check a template
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
@@ -47,6 +75,25 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         What the chain is for, seeing later changes of the environment's, is not needed: they are set once.
         """
         return {**self.globals, **(d or {})}
+
+    def _generate(
+        self,
+        source: nodes.Template,
+        name: str | None,
+        filename: str | None,
+        defer_init: bool = False,  # noqa: FBT001, FBT002 - the library's own signature
+    ) -> str:
+        """The Python code of a template, with what is not allowed refused and acting values guarded."""
+        refuse_unknown(source, self, name)
+        if self.autoescape:
+            guard(source, name)
+        return super()._generate(source, name, filename, defer_init)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Neither what reaches behind values, nor a way to turn what was escaped into markup."""
+        if isinstance(obj, Markup) and attr in MARKUP_METHODS_REFUSED:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
         """Refuse the intercepted operators; none of them is needed to write a mail."""
@@ -69,10 +116,15 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 
 
-def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironment:
-    """An environment over a version's files; with `autoescape` for HTML, without for subject and text."""
+def environment(
+    files: Mapping[str, str], *, autoescape: bool, locale: str = "en", strict: bool = False
+) -> MailEnvironment:
+    """An environment over a version's files; with `autoescape` for HTML, without for subject and text.
+
+    The locale is that of the mails; with `strict`, a value that a mail would defuse is an error.
+    """
     env = MailEnvironment(
-        loader=DictLoader(files),
+        loader=FileLoader(files),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -81,9 +133,10 @@ def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironmen
         auto_reload=False,
         cache_size=-1,
     )
+    env.locale, env.strict = locale, strict
     env.globals = {"range": env.globals["range"]}
-    env.filters = {name: function for name, function in env.filters.items() if name in FILTERS}
-    env.filters |= {"left": left, "right": right}
+    env.filters = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
+    env.filters |= filters.FILTERS | OWN_FILTERS | ACTING
     env.tests = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     return env
 

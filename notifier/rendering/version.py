@@ -1,66 +1,124 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.exceptions import SecurityError
+from jinja2 import Template, TemplateError
+from msgspec.structs import replace
 
+from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
-from notifier.rendering.job import Preview, RenderFault
+from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.public import cleaned
+from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import subject_paths
 
+MARKETING: Final = "marketing"
+UNSUBSCRIBE: Final = "List-Unsubscribe"
+UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
+NO_UNSUBSCRIBE: Final = RenderFault(
+    part="mail",
+    line=None,
+    message=f"marketing needs “{UNSUBSCRIBE_VARIABLE}”, an https:// address where its reader unsubscribes.",
+    advice="Let the caller send it as a variable.",
+)
+_UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
 
-class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
 
-    def __init__(self, fault: RenderFault) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a template writes, before its styles are moved into the tags."""
+
+    subject: str
+    html: str
+    text: str | None  # None: the template has no text part
 
 
 class CompiledVersion:
-    """A version's parts, compiled once per locale and kept."""
+    """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
-    def __init__(self, source: TemplateSource) -> None:
+    def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
         self.source = source
-        self._html = environment(source.files, autoescape=True)
-        self._plain = environment(source.files, autoescape=False)
+        self._strict = strict
+        self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
-        """The three parts in the closest locale; raises `PartError`."""
-        tag = choose_locale(self._available, requested)
-        parts = self._compiled(tag)
-        values = {**values, "locale": tag or self.source.settings.locale}
-        subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
+        """The three parts in the closest locale, as they leave; raises `PartError`."""
+        tag, parts, values = self._begun(requested, values)
         html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
-        return Preview(subject=subject, html=html, text=text)
+        return Preview(subject=values["subject"], html=html, text=text)
+
+    def written(self, requested: str | None, values: dict[str, Any]) -> Written:
+        """The parts in the closest locale, as the template writes them; raises `PartError`."""
+        _, parts, values = self._begun(requested, values)
+        html = self._run(parts, HTML, values)
+        text = self._run(parts, TEXT, values) if TEXT in parts else None
+        return Written(subject=values["subject"], html=html, text=text)
+
+    def _begun(
+        self, requested: str | None, values: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Template], dict[str, Any]]:
+        """The locale, its parts, and the values with those that rendering itself provides."""
+        tag = choose_locale(self._available, requested)
+        parts = self._compiled(tag)
+        if self._public:
+            values = cleaned(values, self._public)
+        values = {**values, "locale": tag or self.source.settings.locale}
+        values["subject"] = self._run(parts, SUBJECT, values).strip()
+        return tag, parts, values
+
+    def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
+        """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
+
+        Never with List-Unsubscribe-Post (RFC 8058): the caller's page need not take a POST. Raises `PartError`.
+        """
+        if self.source.settings.category != MARKETING or any(
+            name.lower() == UNSUBSCRIBE.lower() for name in asked.extra
+        ):
+            return asked
+        address = values.get(UNSUBSCRIBE_VARIABLE)
+        if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
+            raise PartError(NO_UNSUBSCRIBE)
+        return replace(asked, extra={**asked.extra, UNSUBSCRIBE: f"<{address}>"})
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
             prefix = f"{LOCALES}{tag}/" if tag else ""
             names = {part: f"{prefix}{part}" for part in PARTS if f"{prefix}{part}" in self.source.files}
-            self._parts[tag] = {part: self._compile(part, name) for part, name in names.items()}
+            rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
+            self._parts[tag] = {
+                part: self._compile(rich if part == HTML else plain, name) for part, name in names.items()
+            }
         return self._parts[tag]
 
-    def _compile(self, part: str, name: str) -> Template:
+    def _environment(
+        self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
+    ) -> MailEnvironment:
+        """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
+        locale = tag or self.source.settings.locale
+        files = self.source.files if files is None else files
+        return environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
+
+    def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
-            return (self._html if part == HTML else self._plain).get_template(name)
-        except TemplateError as error:
-            raise PartError(_fault_of(part, error)) from error
+            return env.get_template(name)
+        except (TemplateError, RecursionError) as error:
+            raise PartError(fault_of(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
         try:
             return render_limited(parts[part], values)
         except Exception as error:
-            raise PartError(_fault_of(part, error)) from error
+            raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
 
     def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
         """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
@@ -84,26 +142,10 @@ class CompiledVersion:
             if version is None:
                 return None
             name = parts[HTML].name or HTML
-            return version, environment(version.files, autoescape=True).get_template(name)
+            return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
         except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
             return None
 
     def subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads."""
+        """The variables that any locale's subject reads; raises `PartError`."""
         return subject_paths(self.source)
-
-
-def _fault_of(part: str, error: BaseException) -> RenderFault:
-    """The error in words, with the template's line where Jinja knows it."""
-    if isinstance(error, TemplateSyntaxError):
-        return RenderFault(part=error.name or part, line=error.lineno, message=error.message or "syntax error")
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":  # Jinja rewrites the traceback to template lines
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, (UndefinedError, SecurityError)):
-        return RenderFault(part=part, line=line, message=error.message or str(error))
-    message = str(error) or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
-    return RenderFault(part=part, line=line, message=message)

@@ -68,7 +68,7 @@ def test_keys_belong_to_services(env: dict[str, str]) -> None:
 
 def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
     """Templates go from files to versions once, and lint names the file and line of a mistake."""
-    (block,) = blocks("docs/templates.md")
+    (block,) = blocks("docs/templates.md", "sh")
     told = [line.split() for line in process.typed(block.text, env).splitlines()]
     subject = next(line for line in told if line[0] == "Bienvenue")
     pushed, listed = (number for number, line in enumerate(told) if line[0] == "SLUG")
@@ -85,7 +85,7 @@ def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) ->
     (broken / "body.html").write_text("<p>\n{% for x in %}\n</p>")
     lint = process.run("templates", "lint", "--dir", str(broken.parent), env=env, check=False)
     assert lint.returncode == 1
-    assert lint.stdout.startswith("broken: error: body.html, line 2: ")
+    assert lint.stdout.startswith("broken: error: body.html, line 2, column 1: ")
 
 
 def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:

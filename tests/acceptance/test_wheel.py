@@ -39,7 +39,7 @@ def test_upgrade_and_push_work_outside_the_checkout(unpacked: Path, tmp_path: Pa
     assert where.strip()
     assert _notifier(unpacked, tmp_path, "db", "upgrade").startswith("at ")
     pushed = _notifier(unpacked, tmp_path, "templates", "push")
-    for slug in ("welcome", "password_reset", "order_shipped", "daily_report"):
+    for slug in ("welcome", "password_reset", "order_shipped", "daily_report", "newsletter"):
         assert slug in pushed
     assert (tmp_path / "var" / "notifier.sqlite3").is_file()
 

@@ -21,7 +21,8 @@ _BLOCK = re.compile(
 WEBHOOK = "POST "
 """How a block begins that shows a webhook."""
 _ACTS = frozenset({"sh", "python"})
-_SHOWS = frozenset({"json", "http", "text"})
+_SHOWS = frozenset({"json", "http", "text", "html"})
+_TEMPLATE = "jinja"
 
 
 class Fate(StrEnum):
@@ -31,6 +32,8 @@ class Fate(StrEnum):
     SHOWN = "shown"  # compared with what was answered last, or with the webhook that came
     POSTED = "posted"  # `<!-- posted: PATH STATUS -->`: sent as a body, and answered so
     ANSWER = "answer to"  # `<!-- answer to: PATH BODY -->`: compared with what that body is answered
+    VALUES = "values"  # `<!-- values: REMARK -->`: what the snippets of templates below are rendered with
+    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE PUBLIC -->`: a snippet, of an English text part if none is said
     ELSEWHERE = "run by"  # `<!-- run by: FILE -->`: a test of its own
     NEVER = "not run"  # `<!-- not run: REASON -->`
     FORGOTTEN = "forgotten"
@@ -75,6 +78,8 @@ def _usual(language: str, text: str, before: list[Block]) -> Fate:
     """Without a comment: code is run, what stands right behind it is its answer, and a POST is a webhook that came."""
     if language in _ACTS:
         return Fate.RUN
-    is_answer = language in _SHOWS and bool(before) and before[-1].fate in {Fate.RUN, Fate.POSTED}
+    if language == _TEMPLATE:
+        return Fate.RENDERED
+    is_answer = language in _SHOWS and bool(before) and before[-1].fate in {Fate.RUN, Fate.POSTED, Fate.RENDERED}
     is_webhook = language == "http" and text.startswith(WEBHOOK)
     return Fate.SHOWN if is_answer or is_webhook else Fate.FORGOTTEN

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2
 
-from parts import likeness, process
+from parts import likeness, process, snippet
 from parts.document import ROOT, WEBHOOK, Block, Fate
 from parts.likeness import Ids
 
@@ -49,6 +49,7 @@ class Reader:
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.ids = Ids()
         self.said = ""
+        self._values = "{}"
         for name in ("templates", "examples"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
@@ -83,6 +84,12 @@ class Reader:
             path, _, body = block.rest.partition(" ")
             self._post(path, body, None)
             assert not self._unlike(block), self._unlike(block)
+        elif block.fate is Fate.VALUES:
+            self._values = block.text
+        elif block.fate is Fate.RENDERED:
+            self.said = snippet.rendered(block.text, self._values, *block.rest.split())
+            assert answer, f"{block} shows nothing"
+            assert not self._unlike(answer), f"{self._unlike(answer)}\n{self.said}"
         elif block.text.startswith(WEBHOOK):  # webhooks of earlier mails may come before
             self.said = self._heard()
             while (unlike := self._unlike(block)) and (another := self._heard()):
@@ -160,7 +167,7 @@ def _compare(language: str, shown: str, said: str, ids: Ids) -> list[str]:
     """Where one text in this language is not like the other."""
     if language == "json":
         return likeness.differences(likeness.parse(shown), _json(said), ids)
-    if language == "text":
+    if language in {"text", "html"}:
         return likeness.differences(shown.splitlines(), said.splitlines(), ids)
     first, fields, body = likeness.headers(shown)
     real_first, real_fields, real_body = likeness.headers(said)

@@ -10,7 +10,7 @@ from parts.document import DOCUMENTS, Fate, blocks
 from parts.installation import Keys
 from parts.reader import Reader
 
-FOLLOWED = {Fate.RUN, Fate.POSTED, Fate.ANSWER, Fate.SHOWN}
+FOLLOWED = {Fate.RUN, Fate.POSTED, Fate.ANSWER, Fate.VALUES, Fate.RENDERED, Fate.SHOWN}
 TOLD = "docs/webhooks.md"  # whose reader has somebody listen at the port; the README brings its own receiver
 BESIDE_THE_SERVER = "docs/operations.md"  # whose commands look at what the demo has; all others have a stopped one
 

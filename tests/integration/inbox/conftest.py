@@ -1,7 +1,6 @@
 """What the inbox's tests share: a running inbox, a way to send mail to it, its HTTP side, and a browser on its page."""
 
 import os
-import shutil
 import smtplib
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from parts import browser
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -26,19 +26,6 @@ BUILT_IN = "built-in"
 REAL = "real"
 REAL_URL = os.environ.get("NOTIFIER_TEST_MAILHOG_URL", "")
 REAL_SMTP = os.environ.get("NOTIFIER_TEST_MAILHOG_SMTP", "127.0.0.1:1025")
-
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,800",
-)
 
 
 @pytest.fixture
@@ -133,14 +120,7 @@ def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """One browser for all tests."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("Chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = browser.started(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 

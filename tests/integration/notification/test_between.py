@@ -188,7 +188,10 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
         await published.publish(connection, "welcome", brittle)
     async with installation.client(parts) as client, wiring.sender(parts):
         found = await caller.until(client, await caller.submit(client), "failed")
-    assert (found["reason"], found["detail"]) == ("template", "subject.txt, line 1: division by zero")
+    assert (found["reason"], found["detail"]) == (
+        "template",
+        "subject.txt, line 1, column 32: this divides by zero. Ask with {% if %} first.",
+    )
     assert relay.received == []
 
 

@@ -40,7 +40,7 @@ def names_read(source: TemplateSource, prefix: str) -> set[str]:
 
 def test_there_are_shipped_templates() -> None:
     """The tests below have something to look at."""
-    assert SLUGS == ["daily_report", "order_shipped", "password_reset", "welcome"]
+    assert SLUGS == ["daily_report", "newsletter", "order_shipped", "password_reset", "welcome"]
 
 
 @pytest.mark.parametrize("slug", SLUGS)

@@ -122,7 +122,8 @@ async def test_all_current_versions_by_slug(parts: wiring.Base) -> None:
     async with parts.database.read() as connection:
         found = [(one.slug, one.number) for one in await store.all_current(connection)]
     assert found == [
-        ("aa", 1), ("daily_report", 1), ("hi", 2), ("order_shipped", 1), ("password_reset", 1), ("welcome", 1)
+        ("aa", 1), ("daily_report", 1), ("hi", 2), ("newsletter", 1), ("order_shipped", 1), ("password_reset", 1),
+        ("welcome", 1),
     ]  # fmt: skip
 
 

@@ -106,27 +106,27 @@ def test_styles_are_inlined_after_rendering() -> None:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"html": "<p>\n{{ nothing }}</p>"}, "body.html, line 2: 'nothing' is undefined"),
+        ({"html": "<p>\n{{ nothing }}</p>"}, "body.html, line 2, column 4: there is no variable “nothing”."),
         (
             {"html": "\n\n{{ x.__class__ }}"},
-            "body.html, line 3: access to attribute '__class__' of 'str' object is unsafe.",
+            "body.html, line 3, column 6: “__class__” is not available in templates.",
         ),
-        ({"html": "{% if %}"}, "body.html, line 1: Expected an expression, got 'end of statement block'"),
-        ({"html": "{{ x|attr('y') }}"}, "body.html, line 1: No filter named 'attr'."),
-        ({"html": "{{ x * 2 }}"}, "body.html, line 1: the operator * is not available in templates"),
-        ({"html": "{% include 'gone.html' %}"}, "body.html, line 1: gone.html"),
-        ({"html": "{{ 1 / 0 }}"}, "body.html, line 1: division by zero"),
-        ({"subject": "{{ nothing }}"}, "subject.txt, line 1: 'nothing' is undefined"),
+        ({"html": "{% if %}"}, "body.html, line 1, column 1: this tag ends too early"),
+        ({"html": "{{ x|attr('y') }}"}, "body.html, line 1, column 6: “attr” is not available."),
+        ({"html": "{{ x * 2 }}"}, "body.html, line 1, column 6: the operator * is not available in templates"),
+        ({"html": "{% include 'gone.html' %}"}, "body.html, line 1, column 13: there is no file “gone.html”."),
+        ({"html": "{{ 1 / 0 }}"}, "body.html, line 1, column 6: this divides by zero."),
+        ({"subject": "{{ nothing }}"}, "subject.txt, line 1, column 4: there is no variable “nothing”."),
         ({"subject": "a\n{{ x }}"}, "mail: U+000A at position 1 is not allowed in a header"),
-        ({"text": "{{ x.y }}"}, "body.txt, line 1: 'str object' has no attribute 'y'"),
+        ({"text": "{{ x.y }}"}, "body.txt, line 1, column 4: “x” is text, and has no “y”."),
         ({"html": "{{ '\\ud800' }}", "text": "t"}, "mail: 'utf-8' codec can't encode"),
         (
             {"html": "{% for a in range(99999) %}{{ x }}aaaaaaaaaaaaaaa{% endfor %}"},
-            "body.html: The part renders to more than 1 MiB of text.",
+            "body.html: this part renders to more than 1 MiB of text.",
         ),
         (
             {"html": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
-            "body.html, line 1: maximum recursion depth exceeded",
+            "body.html, line 1: a macro, block or file uses itself again and again",
         ),
     ],
 )

@@ -13,7 +13,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from notifier.rendering import sandbox
-from notifier.rendering.sandbox import MailEnvironment, OutputTooLargeError, environment, render_limited
+from notifier.rendering.acting import ACTING
+from notifier.rendering.sandbox import FILTERS, MailEnvironment, OutputTooLargeError, environment, render_limited
 from notifier.rendering.source import PARTS
 from notifier.templating import files
 
@@ -21,6 +22,7 @@ ALLOWED = {
     "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",
     "length", "list", "lower", "replace", "reverse", "right", "round", "sort", "sum", "title", "trim", "truncate",
     "unique", "upper", "urlencode", "wordwrap",
+    "date", "datetime", "money", "nl2br", "number", "percent", "plural", "safe_url", "time",
 }  # fmt: skip
 
 
@@ -64,7 +66,9 @@ def rendered(text: str, *, autoescape: bool = False, **values: Any) -> str:
 def test_the_filters_are_an_allow_list() -> None:
     """Exactly the named filters exist, in either environment."""
     for autoescape in (True, False):
-        assert set(environment({}, autoescape=autoescape).filters) == ALLOWED
+        known = set(environment({}, autoescape=autoescape).filters)
+        assert {name for name in known if name.isidentifier()} == ALLOWED == FILTERS
+        assert known - ALLOWED == ACTING.keys()  # no template can write these
 
 
 @pytest.mark.parametrize("name", ["attr", "map", "format", "pprint", "tojson", "xmlattr", "safe", "groupby", "select"])
@@ -206,7 +210,7 @@ def test_lines_with_tags_only_leave_no_trace() -> None:
         "{% import 'ui' as ui %}{{ ui._body_stream }}",
         "{% import 'ui' as ui %}{{ ui.__class__ }}",
         "{% import 'ui' as ui %}{{ ui.m._func }}",
-        "{% macro n(a) %}{{ a }}{% endmacro %}{{ n('<') }}{% autoescape false %}{{ n('<') }}{% endautoescape %}",
+        "{% macro n(a) %}{{ a }}{% endmacro %}{{ n('<') }}<a href='{{ x.a }}' style='{{ x.a }}' title={{ x.a }}>",
         "{{ range(3)|list }}{{ range(1, 7, 2)|list }}{% for i in [1] %}{{ range(i)|list }}{% endfor %}",
         "{{ range() }}",
         "{{ range(stop=3) }}",
@@ -221,9 +225,6 @@ def test_lines_with_tags_only_leave_no_trace() -> None:
         "{{ x.a if x.b else x.gone }}{{ x.a ~ x.n ~ '<' }}{{ x.n }}{{ x.t }}{{ x.f }}{{ x.z }}{{ x.l }}{{ x.b }}",
         "{% set v %}<{{ x.a }}>{% endset %}{{ v }}{{ v|e }}{{ v|upper }}{{ v|length }}",
         "{% filter upper %}{{ x.a }}{% endfilter %}",
-        "{% autoescape x.f %}{{ x.a }}{{ x.n }}{% endautoescape %}",
-        "{% autoescape x.t %}{{ x.a }}{{ x.n }}{% endautoescape %}",
-        "{% autoescape false %}{{ x.a }}{% autoescape true %}{{ x.a }}{% endautoescape %}{% endautoescape %}",
         "{% macro n(a, b=x.a) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call n(x.b.c) %}{{ x.a }}{% endcall %}",
         "{% for y in x.l if y.c %}{{ loop.index }}{{ y.c }}{% else %}none{% endfor %}",
         "{% for y in [x.b] recursive %}{{ y.c }}{% if y.b %}{{ loop(y.b) }}{% endif %}{% endfor %}",
@@ -254,8 +255,7 @@ def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> Non
     """Values of every JSON type, marked text and keys that are there or not come out as the library writes them."""
     text = (
         "{{ x }} {{ x.a|default('<') }} {{ (x.b|default({})).c|default(x) }} {{ x|e }} {{ x|upper }} {{ [x] }} "
-        "{{ x ~ '<' }}{% import 'ui' as ui %}{{ ui.m(x) }}{{ ui.m(ui.m(x)) }}"
-        "{% autoescape false %}{{ x }}{% endautoescape %}"
+        "{{ x ~ '<' }}{% import 'ui' as ui %}{{ ui.m(x) }}{{ ui.m(ui.m(x)) }}<a href='{{ x }}'>"
     )
     made = told(MailEnvironment, text, x=value)
     assert made == told(Slow, text, x=value)

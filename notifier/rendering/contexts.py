@@ -1,0 +1,130 @@
+"""Where in the HTML each value of a template stands, found once, when the template is compiled.
+
+Text and quoted attributes need no more than escaping, and cost nothing. Links, styles and attributes without quotes
+get what `acting` does around the value. A value inside a tag, a script or an event handler is refused.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from jinja2 import Environment, nodes
+from jinja2.exceptions import TemplateAssertionError, TemplateSyntaxError
+
+from notifier.rendering.acting import SCHEME, START, WHOLE
+from notifier.rendering.markup import Position, Where
+
+_FRESH = (nodes.Macro, nodes.AssignBlock)
+"""What is written somewhere else than it stands, as markup of its own."""
+
+
+class ForbiddenError(TemplateSyntaxError):
+    """A template writes what is not allowed; the advice is part of it."""
+
+    def __init__(self, message: str, advice: str, lineno: int, name: str | None = None) -> None:
+        super().__init__(message, lineno, name)
+        self.advice = advice
+
+
+def refuse_unknown(template: nodes.Template, environment: Environment, name: str | None) -> None:
+    """Find filters and tests that do not exist, in branches that no sample takes too, and switches of escaping."""
+    for node in template.find_all((nodes.Filter, nodes.Test, nodes.ScopedEvalContextModifier)):
+        if isinstance(node, nodes.ScopedEvalContextModifier):
+            advice = "Take it out: variables are always escaped in HTML, and never in text."
+            raise ForbiddenError("{% autoescape %} is not available.", advice, node.lineno, name)
+        if isinstance(node, nodes.Filter) and node.name not in environment.filters:
+            raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno, name)
+        if isinstance(node, nodes.Test) and node.name not in environment.tests:
+            raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno, name)
+
+
+def guard(template: nodes.Template, name: str | None) -> None:
+    """Put around each value what its place asks for; raises `ForbiddenError` where none may stand."""
+    _Guard(name).walk(template.body, Position())
+
+
+class _Guard:
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+
+    def walk(self, body: Sequence[nodes.Node], position: Position) -> Position:
+        """Go through a body in the order in which it is written; returns where it ends."""
+        for node in body:
+            position = self._node(node, position)
+        return position
+
+    def _node(self, node: nodes.Node, position: Position) -> Position:
+        if isinstance(node, nodes.Output):
+            return self._output(node, position)
+        if isinstance(node, nodes.If):
+            others = [self.walk(branch.body, position) for branch in node.elif_]
+            return self._met([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
+        if isinstance(node, nodes.For):
+            return self._met([self.walk(node.body, position), position, self.walk(node.else_, position)], node)
+        if isinstance(node, (*_FRESH, nodes.CallBlock)):
+            self.walk(node.body, Position())
+        if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock)) and position.acts:
+            self._refuse(node, "a block, a file or a call cannot stand in this attribute or tag.")
+        if isinstance(node, (nodes.Block, nodes.FilterBlock, nodes.With, nodes.Scope)):
+            return self.walk(node.body, position)
+        return position
+
+    def _met(self, ends: Sequence[Position], node: nodes.Node) -> Position:
+        """Where the branches of an {% if %} meet; they have to, or nobody could say what follows."""
+        settled = [end.settled() for end in ends]
+        if any(not end.meets(settled[0]) for end in settled):
+            advice = "Close in each branch the tags' quotes and brackets that it opens."
+            raise ForbiddenError("the branches end in different places of the HTML.", advice, node.lineno, self._name)
+        return replace(settled[0], decided=all(end.decided for end in settled))
+
+    def _output(self, node: nodes.Output, position: Position) -> Position:
+        guarded: list[nodes.Expr] = []
+        for child, following in _with_next(node.nodes):
+            if isinstance(child, nodes.TemplateData):
+                position = position.after(child.data)
+                if position.runs_code:
+                    advice = "A link begins with https://, http://, mailto: or tel:."
+                    raise ForbiddenError("this link would run code.", advice, child.lineno, self._name)
+                guarded.append(child)
+            else:
+                guarded.append(self._guarded(child, position, following))
+                position = position.after_value()
+        node.nodes = guarded
+        return position
+
+    def _guarded(self, value: nodes.Expr, position: Position, following: str) -> nodes.Expr:
+        if position.where in (Where.TAG, Where.NAME):
+            self._refuse(value, "a value cannot stand here in a tag.")
+        if position.is_code:
+            self._refuse(value, "a value cannot stand in a script.")
+        if position.is_style:
+            value = _around(value, "style in place")
+        elif position.is_link and not position.decided:
+            follows = _follows(following, position.quote)
+            value = _around(value, "link in place", nodes.Const(follows), nodes.Const(position.is_image))
+        if position.is_bare:
+            value = _around(value, "bare in place")
+        return value
+
+    def _refuse(self, node: nodes.Node, message: str) -> None:
+        advice = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
+        raise ForbiddenError(message, advice, node.lineno, self._name)
+
+
+def _with_next(children: Sequence[nodes.Expr]) -> Iterator[tuple[nodes.Expr, str]]:
+    """Each piece with the text right behind it, empty if that is not known."""
+    for number, child in enumerate(children):
+        behind = children[number + 1] if number + 1 < len(children) else None
+        yield child, behind.data if isinstance(behind, nodes.TemplateData) else ""
+
+
+def _follows(following: str, quote: str) -> str:
+    if following.startswith(":"):
+        return SCHEME
+    ends = following[:1] == quote if quote else following[:1].isspace() or following[:1] == ">"
+    return WHOLE if following and (ends or following[0] in "/?#") else START
+
+
+def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
+    made = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
+    made.set_environment(value.environment)  # type: ignore[arg-type]
+    return made

@@ -1,0 +1,156 @@
+"""What goes wrong in a template, told to people who do not program: the file, the line, and what to do about it.
+
+Never shows a value: the words may be read by people who may not see what a caller sent.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from jinja2 import TemplateNotFound, TemplateSyntaxError
+from jinja2.exceptions import SecurityError
+
+from notifier.rendering.contexts import ForbiddenError
+from notifier.rendering.filters import ValueRefusedError
+from notifier.rendering.job import FaultCode, RenderFault
+from notifier.rendering.mistakes import OWN_WORDS, READING, Mistake, Place
+from notifier.rendering.sandbox import FILTERS, OutputTooLargeError
+from notifier.rendering.source import TemplateSource
+from notifier.rendering.writing import WRITING
+
+
+class PartError(Exception):
+    """A part of a template failed, with the place in words for the people who edit it."""
+
+    def __init__(self, fault: RenderFault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderFault:
+    """The error as a fault of the file, line and column where it came up; `name` is the file that was begun with."""
+    file, line = _place_of(error, name, source.files)
+    text = source.files.get(file, "")
+    known = sorted(set(_names(source.sample)))
+    place = Place(text=text, line=line, names=known, filters=FILTERS, files=source.files)
+    mistake = _mistake_of(error, place)
+    line = mistake.line or line
+    return RenderFault(
+        part=file,
+        line=line,
+        column=_column(text, line, mistake.near),
+        message=mistake.message,
+        advice=mistake.advice,
+        code=_code_of(error),
+    )
+
+
+def _place_of(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
+    """The file that is at fault, with the line: the innermost template that was running, or would not compile."""
+    if isinstance(error, TemplateSyntaxError):
+        return error.name or name, error.lineno
+    file, line, trace = name, None, error.__traceback__
+    while trace is not None:
+        called = trace.tb_frame.f_code.co_filename  # Jinja rewrites the traceback to files and lines of templates
+        if called in files:
+            file, line = called, trace.tb_lineno
+        trace = trace.tb_next
+    return file, line
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Every name that a template might read from the values."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
+
+
+def _mistake_of(error: BaseException, place: Place) -> Mistake:
+    """The words for an error: of its kind, of its message, or the message itself."""
+    for kind, tell in _KINDS:
+        if isinstance(error, kind):
+            return tell(error, place)
+    said = getattr(error, "message", None) or str(error)
+    for pattern, words in WRITING + READING:
+        if found := pattern.search(said):
+            return words(found, place)
+    message = said or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
+    return Mistake(message=message[:1].lower() + message[1:] if isinstance(error, TemplateSyntaxError) else message)
+
+
+def _not_found(error: BaseException, place: Place) -> Mistake:
+    wanted = getattr(error, "name", None) or str(error)
+    near = get_close_matches(wanted, list(place.files), n=1)
+    meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
+    return Mistake(message=f"there is no file “{wanted}”.", advice=meant, near=wanted)
+
+
+def _refused(error: BaseException, place: Place) -> Mistake:
+    said = getattr(error, "message", None) or str(error)
+    for pattern, words in OWN_WORDS:
+        if found := pattern.search(said):
+            return words(found, place)
+    return Mistake(
+        message="this reaches for something that templates may not have.",
+        advice="Use variables, filters and macros only.",
+    )
+
+
+def _too_much(error: BaseException, _: Place) -> Mistake:
+    if isinstance(error, OutputTooLargeError):
+        return Mistake(message="this part renders to more than 1 MiB of text.", advice="Show less, or loop over less.")
+    return Mistake(message="this takes more memory than a mail may use.", advice="Show less, or loop over less.")
+
+
+def _for_ever(_: BaseException, __: Place) -> Mistake:
+    return Mistake(
+        message="a macro, block or file uses itself again and again, without an end.",
+        advice="Take it out of itself.",
+    )
+
+
+def _told(error: BaseException, _: Place) -> Mistake:
+    """An error that has words of its own."""
+    near = error.name if isinstance(error, ValueRefusedError) else ""
+    return Mistake(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
+
+
+_KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistake]], ...] = (
+    (TemplateNotFound, _not_found),
+    (ForbiddenError, _told),
+    (ValueRefusedError, _told),
+    (SecurityError, _refused),
+    (OutputTooLargeError, _too_much),
+    (MemoryError, _too_much),
+    (RecursionError, _for_ever),
+)
+_CODES: tuple[tuple[type[BaseException], FaultCode], ...] = (
+    (SecurityError, FaultCode.FORBIDDEN),
+    (ForbiddenError, FaultCode.FORBIDDEN),
+    (OutputTooLargeError, FaultCode.TOO_LARGE),
+    (MemoryError, FaultCode.TOO_LARGE),
+    (RecursionError, FaultCode.TOO_LARGE),
+    (OverflowError, FaultCode.TOO_LARGE),
+)
+
+
+def _code_of(error: BaseException) -> FaultCode:
+    if re.match(r"No (?:filter|test) named '(?:attr|safe|format|map|tojson|xmlattr|pprint|filter|test)'", str(error)):
+        return FaultCode.FORBIDDEN
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FaultCode.FAILED)
+
+
+def _column(text: str, line: int | None, near: str) -> int | None:
+    """Where on its line the thing stands that is at fault, if it is there once or first."""
+    if not line or not near:
+        return None
+    lines = text.split("\n")  # as the library counts them
+    if line > len(lines):
+        return None
+    position = lines[line - 1].find(near)
+    return position + 1 if position >= 0 else None

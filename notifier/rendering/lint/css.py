@@ -1,0 +1,128 @@
+"""The CSS of a part as rules with their places: those of `<style>` elements, and those of `style` attributes.
+
+What stands in `@media` and `@supports` is an enhancement for the clients that know it, and is left out.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final
+
+import tinycss2
+
+from notifier.rendering.lint.document import Document, Element
+
+_TOKENS_WITH_CONTENT: Final = frozenset({"function", "() block", "[] block", "{} block"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Declaration:
+    """One property with its value."""
+
+    name: str  # in lower case
+    value: str  # as written
+    tokens: tuple[Any, ...]  # of the value, inner ones too
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """A selector and its declarations."""
+
+    selector: str  # empty for a `style` attribute
+    declarations: tuple[Declaration, ...]
+    offset: int
+    element: Element | None = None  # whose attribute it is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtRule:
+    """A rule such as `@import`."""
+
+    keyword: str  # in lower case, without the @
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """All the CSS of a part, with places in the part."""
+
+    blocks: tuple[Block, ...]
+    at_rules: tuple[AtRule, ...]
+
+
+def sheet_of(document: Document) -> Sheet:
+    """The CSS of a document's style elements and attributes."""
+    blocks: list[Block] = []
+    at_rules: list[AtRule] = []
+    for text in document.texts:
+        if text.parent and text.parent.name == "style":
+            found, at = _stylesheet(text.raw)
+            blocks += [_moved(block, text.offset) for block in found]
+            at_rules += [AtRule(keyword=rule.keyword, offset=rule.offset + text.offset) for rule in at]
+    for element in document.elements:
+        style = element.attribute("style")
+        if style and style.raw:
+            declarations = _attribute(style.value)
+            block = Block(selector="", declarations=declarations, offset=0, element=element)
+            blocks.append(_moved(block, style.value_offset, inside=style.raw == style.value))
+    return Sheet(blocks=tuple(blocks), at_rules=tuple(at_rules))
+
+
+def _moved(block: Block, by: int, *, inside: bool = True) -> Block:
+    """The block with its places in the part; all at `by` if those inside are not known."""
+    declarations = tuple(
+        Declaration(name=one.name, value=one.value, tokens=one.tokens, offset=by + (one.offset if inside else 0))
+        for one in block.declarations
+    )
+    offset = by + block.offset
+    return Block(selector=block.selector, declarations=declarations, offset=offset, element=block.element)
+
+
+@lru_cache(maxsize=64)
+def _stylesheet(css: str) -> tuple[tuple[Block, ...], tuple[AtRule, ...]]:
+    starts = _line_starts(css)
+    blocks, at_rules = [], []
+    for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
+        if node.type == "at-rule":
+            at_rules.append(AtRule(keyword=node.lower_at_keyword, offset=_offset(starts, node)))
+        elif node.type == "qualified-rule":
+            declarations = _declarations(tinycss2.parse_blocks_contents(node.content), starts)
+            selector = tinycss2.serialize(node.prelude).strip()
+            blocks.append(Block(selector=selector, declarations=declarations, offset=_offset(starts, node)))
+    return tuple(blocks), tuple(at_rules)
+
+
+@lru_cache(maxsize=1024)
+def _attribute(css: str) -> tuple[Declaration, ...]:
+    return _declarations(tinycss2.parse_blocks_contents(css), _line_starts(css))
+
+
+def _declarations(nodes: list[Any], starts: list[int]) -> tuple[Declaration, ...]:
+    return tuple(
+        Declaration(
+            name=node.lower_name,
+            value=tinycss2.serialize(node.value).strip(),
+            tokens=tuple(_flat(node.value)),
+            offset=_offset(starts, node),
+        )
+        for node in nodes
+        if node.type == "declaration"
+    )
+
+
+def _flat(tokens: list[Any]) -> list[Any]:
+    found = [*tokens]
+    for token in found:  # which grows meanwhile
+        if token.type in _TOKENS_WITH_CONTENT:
+            found += token.arguments if token.type == "function" else token.content
+    return [token for token in found if token.type not in ("whitespace", "comment")]
+
+
+def _line_starts(text: str) -> list[int]:
+    return [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+
+
+def _offset(starts: list[int], node: Any) -> int:
+    line, column = int(node.source_line), int(node.source_column)
+    return starts[line - 1] + column - 1

@@ -1,0 +1,85 @@
+"""Rules about the HTML part as a whole: what mail clients refuse, what screen readers need, what an inbox shows."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from notifier.rendering.lint.document import Text
+from notifier.rendering.lint.rule import Found, Mail, error, warning
+
+GMAIL_CLIP: Final = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
+FORBIDDEN: Final = ("script", "form", "iframe", "frame", "frameset", "object", "embed", "applet")
+_BLANKS: Final = "\u00a0\u034f\u00ad\u200b\u200c\u200d\u2007\ufeff"
+"""What fills a preheader up, so that nothing else is shown after it."""
+
+
+@error("Take it out: link to a page that does this instead.")
+def forbidden_element(mail: Mail) -> Iterator[Found]:
+    """The mail has a script, form, frame or plug-in; clients take it out, or the whole mail for dangerous."""
+    for element in mail.document.named(*FORBIDDEN):
+        message = f"<{element.name}> does not work in mail, and makes it look dangerous."
+        yield Found(message=message, offset=element.offset, about=element.name)
+
+
+@error("Remove the attribute.")
+def event_attribute(mail: Mail) -> Iterator[Found]:
+    """A tag has an attribute such as `onclick` that runs a script."""
+    for element in mail.document.elements:
+        for attribute in element.attributes:
+            if attribute.name.startswith("on"):
+                message = f"{attribute.name} runs a script, which no mail may."
+                yield Found(message=message, offset=attribute.offset, about=attribute.name)
+
+
+@warning('Write <html lang="{{ locale }}">, or extend the layout, which does.')
+def missing_lang(mail: Mail) -> Iterator[Found]:
+    """`<html>` has no `lang`: a screen reader then guesses how to speak the mail."""
+    roots = mail.document.named("html")
+    if not any(root.value("lang").strip() for root in roots):
+        offset = roots[0].offset if roots else None
+        yield Found(message="The mail does not say which language it is in.", offset=offset)
+
+
+@warning("Write <title>{{ subject }}</title> in <head>, or extend the layout, which does.")
+def missing_title(mail: Mail) -> Iterator[Found]:
+    """There is no `<title>` with text; it names the mail in a browser, and to screen readers."""
+    texts = mail.document.texts
+    if not any(text.parent and text.parent.name == "title" and text.shown.strip() for text in texts):
+        heads = mail.document.named("head")
+        yield Found(message="The mail has no title.", offset=heads[0].offset if heads else None)
+
+
+@warning("Begin <body> with a hidden line of text, or fill the layout's block preheader.")
+def missing_preheader(mail: Mail) -> Iterator[Found]:
+    """The first text in `<body>` is not a hidden one; an inbox shows it after the subject."""
+    hiding = {
+        block.selector.strip()
+        for block in mail.sheet.blocks
+        if any((one.name, one.value.lower()) == ("display", "none") for one in block.declarations)
+    }
+    words = (text for text in mail.document.texts if _is_content(text) and text.shown.strip(_BLANKS + " \n\t\r"))
+    first = next(words, None)
+    if first is None or not _is_hidden(first, hiding):
+        bodies = mail.document.named("body")
+        offset = bodies[0].offset if bodies else None
+        yield Found(message="There is no preheader: the line that an inbox shows after the subject.", offset=offset)
+
+
+def _is_content(text: Text) -> bool:
+    outside = ("head", "style", "title", "script")
+    return not any(element.name in outside for element in (text.parent.around() if text.parent else ()))
+
+
+def _is_hidden(text: Text, hiding: set[str]) -> bool:
+    for element in text.parent.around() if text.parent else ():
+        style = element.value("style").lower().replace(" ", "")
+        selectors = {f".{name}" for name in element.value("class").split()} | {f"#{element.value('id')}"}
+        if "display:none" in style or selectors & hiding:
+            return True
+    return False
+
+
+@warning("Shorten it, or say less in styles.")
+def large_html(mail: Mail) -> Iterator[Found]:
+    """The HTML has more than 90 KB once its styles are in the tags; Gmail hides what follows the first 102."""
+    if (size := len(mail.sent_html.encode())) > GMAIL_CLIP:
+        yield Found(message=f"The HTML has {size // 1024} KB; Gmail hides what follows the first 102.")

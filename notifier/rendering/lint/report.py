@@ -1,0 +1,148 @@
+"""All the rules, and what they have to say about a source: each remark once, with its place in the source."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from notifier.rendering.job import Remark, Severity
+from notifier.rendering.lint import link, page, promise, structure, style, wording
+from notifier.rendering.lint.origin import Origin, Origins
+from notifier.rendering.lint.promise import SAMPLE, Whole
+from notifier.rendering.lint.rule import Found, Mail, Only, Rule
+from notifier.rendering.source import LOCALES, TemplateSource
+
+SOURCE_RULES: Final[tuple[Rule[Whole], ...]] = (
+    promise.undefined_variable,
+    promise.unused_variable,
+    promise.unmatched_path,
+    promise.wrong_mailbox,
+    promise.unsubscribe_not_asked,
+)
+MAIL_RULES: Final[tuple[Rule[Mail], ...]] = (
+    promise.unsubscribe_not_shown,
+    structure.unclosed_tag,
+    structure.stray_closing_tag,
+    structure.wrong_nesting,
+    structure.broken_tag,
+    structure.duplicate_attribute,
+    structure.unquoted_variable,
+    page.forbidden_element,
+    page.event_attribute,
+    page.missing_lang,
+    page.missing_title,
+    page.missing_preheader,
+    page.large_html,
+    link.dangerous_link,
+    link.relative_link,
+    link.empty_link,
+    link.insecure_link,
+    link.vague_link,
+    link.image_without_alt,
+    link.image_without_width,
+    link.data_image,
+    style.external_stylesheet,
+    style.css_import,
+    style.web_font,
+    style.ignored_css,
+    style.lost_rule,
+    style.background_without_colour,
+    wording.long_subject,
+    wording.empty_subject,
+    wording.braces_left,
+    wording.long_text_line,
+    wording.markup_in_text,
+)
+RULES: Final[tuple[Rule[Any], ...]] = (*SOURCE_RULES, *MAIL_RULES)
+
+MOST_FOUND: Final = 200
+"""Places that one rule looks at in one mail; a list of a thousand items is one remark, and not a thousand."""
+MOST_REMARKS: Final = 100
+"""Remarks of one source; errors come first."""
+
+
+def remarks_on(whole: Whole, mails: Iterable[Mail]) -> list[Remark]:
+    """What the rules find in a source and in its sample mails: errors first, then file by file, line by line."""
+    found = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
+    found.sort(key=lambda one: (one.severity is not Severity.ERROR, one.file, one.line or 0, one.code))
+    return found[:MOST_REMARKS]
+
+
+def _in_source(whole: Whole) -> Iterator[Remark]:
+    seen = set()
+    for rule in SOURCE_RULES:
+        for found in islice(rule.find(whole), MOST_FOUND):
+            file = found.file or SAMPLE
+            key = (rule.code, file, found.line, found.about)
+            if key not in seen:
+                yield _remark(rule, found, file, found.line, locale=_locale_of(file))
+            seen.add(key)
+
+
+def _in_mails(source: TemplateSource, mails: list[Mail]) -> list[Remark]:
+    """One remark for what is found in several mails at the same place of the source."""
+    origins = Origins(source)
+    tags = {mail.tag for mail in mails}
+    seen: dict[tuple[Any, ...], tuple[Rule[Mail], Found, str, int | None, set[str | None]]] = {}
+    for mail in mails:
+        values = _leaves(mail.values)
+        for rule in MAIL_RULES:
+            for found in islice(rule.find(mail), MOST_FOUND):
+                place = _place(origins, mail, found, values)
+                if place is not None:
+                    file, line = place
+                    key = (rule.code, file, line, found.about if line else found.message)
+                    seen.setdefault(key, (rule, found, file, line, set()))[-1].add(mail.tag)
+    return [
+        _remark(rule, found, file, line, locale=_locale_of(file) or _locale_in(found_in, tags, source))
+        for rule, found, file, line, found_in in seen.values()
+    ]
+
+
+def _place(origins: Origins, mail: Mail, found: Found, values: frozenset[str]) -> tuple[str, int | None] | None:
+    """File and line of what was found, or None if it does not count after all."""
+    origin: Origin | None = None
+    if found.offset is not None:
+        origin = origins.of(mail, found.part, found.offset)
+    is_value = origin is not None and origin.is_value
+    if (found.only is Only.VALUE and not is_value) or (found.only is Only.TEXT and is_value):
+        return None
+    if is_value and found.value in values:
+        return SAMPLE, None
+    return (origin.file, origin.line) if origin else (f"{mail.prefix}{found.part}", None)
+
+
+def _leaves(values: Any) -> frozenset[str]:
+    """All the texts in a sample."""
+    left, found = [values], set()
+    for value in left:  # which grows meanwhile
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str):
+            found.add(value.strip())
+    return frozenset(found)
+
+
+def _locale_of(file: str) -> str | None:
+    """The locale that a file belongs to."""
+    return file.split("/")[1] if file.startswith(LOCALES) else None
+
+
+def _locale_in(found_in: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
+    """The one to name for a file that all use, if it was not found in all of them."""
+    if found_in == tags:
+        return None
+    return min(tag or source.settings.locale for tag in found_in)
+
+
+def _remark(rule: Rule[Any], found: Found, file: str, line: int | None, *, locale: str | None) -> Remark:
+    return Remark(
+        severity=rule.severity,
+        code=rule.code,
+        file=file,
+        line=line,
+        message=found.message,
+        advice=rule.advice,
+        locale=locale,
+    )
