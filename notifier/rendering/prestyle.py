@@ -77,6 +77,8 @@ class Prestyled:
 
 def prestyled(files: Mapping[str, str], sample: str) -> Prestyled | None:
     """The HTML files with their styles written in, as a mail of theirs (not yet inlined) shows them; None: in doubt."""
+    if any(_is_open(text) for text in (sample, *files.values())):
+        return None
     elements = [found[1] for found in _ELEMENT.finditer(sample) if found[1]]
     if len(elements) != 1 or not _is_plain(elements[0]):
         return None
@@ -90,6 +92,11 @@ def prestyled(files: Mapping[str, str], sample: str) -> Prestyled | None:
     except _UnsureError:
         return None
     return Prestyled(files={**files, **written}, element=elements[0], elements=sample.count("<style"), left=left)
+
+
+def _is_open(text: str) -> bool:
+    """Whether something begins that does not end: looking for its end from every beginning would take for ever."""
+    return any(text.rfind(begin) > text.rfind(end) for begin, end in (("<!--", "-->"), ("<style", "</style")))
 
 
 def _is_plain(element: str) -> bool:

@@ -16,15 +16,14 @@ from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.public import cleaned
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
-from notifier.rendering.usage import subject_paths
+from notifier.rendering.usage import UNSUBSCRIBE_URL, subject_paths
 
 MARKETING: Final = "marketing"
 UNSUBSCRIBE: Final = "List-Unsubscribe"
-UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
 NO_UNSUBSCRIBE: Final = RenderFault(
     part="mail",
     line=None,
-    message=f"marketing needs “{UNSUBSCRIBE_VARIABLE}”, an https:// address where its reader unsubscribes.",
+    message=f"marketing needs “{UNSUBSCRIBE_URL}”, an https:// address where its reader unsubscribes.",
     advice="Let the caller send it as a variable.",
 )
 _UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
@@ -85,7 +84,7 @@ class CompiledVersion:
             name.lower() == UNSUBSCRIBE.lower() for name in asked.extra
         ):
             return asked
-        address = values.get(UNSUBSCRIBE_VARIABLE)
+        address = values.get(UNSUBSCRIBE_URL)
         if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
             raise PartError(NO_UNSUBSCRIBE)
         return replace(asked, extra={**asked.extra, UNSUBSCRIBE: f"<{address}>"})

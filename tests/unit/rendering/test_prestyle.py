@@ -91,6 +91,7 @@ def test_every_shipped_template_is_styled_once(slug: str) -> None:
         ("p { color: red }", "{% set b %}<p>x</p>{% endset %}{{ b }}"),
         ("p { color: red }", "{% raw %}<p>x</p>{% endraw %}"),
         ("p { color: red }", "<style>p { margin: 0 }</style><p>x</p>"),
+        ("p { color: red }", "<p>x</p>" + "<!--" * 100_000),
     ],
 )
 def test_what_is_not_certain_is_left_alone(css: str, body: str) -> None:
