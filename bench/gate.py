@@ -1,4 +1,4 @@
-"""(h) How long the publish gate and a publish take, among many templates with many versions each."""
+"""(i) How long the publish gate and a publish take, among many templates with many versions each."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ from bench.process import ROOT
 from bench.table import Figure, Table, median_and_range
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
-from notifier.rendering.pool import RenderingPool
+from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.source import HTML, TemplateSource
 from notifier.templating import files, store
 from notifier.templating.gate import Gate
@@ -54,17 +54,17 @@ async def measure(made: Installations, plan: Plan) -> Table:
     installation = await made.postgresql()
     await preload(installation, SLUG, plan.payloads)
     await _fill(installation, plan)
-    database, clock = Database(installation.url), SystemClock()
+    database, clock, pool = Database(installation.url), SystemClock(), PoolOnDemand()
     try:
-        async with RenderingPool() as pool:
-            looks, publishes, told = await _times(database, pool, clock, plan)
+        looks, publishes, told = await _times(database, pool, clock, plan)
     finally:
+        await pool.close()
         await database.close()
     await made.remove(installation)
     results = {"gate.look": statistics.median(looks), "gate.publish": statistics.median(publishes)}
     shown = f"{plan.templates:,} templates of {plan.versions} versions"
     return Table(
-        title=f"(h) publishing: {SLUG}, among {shown}, {plan.rounds} rounds",
+        title=f"(i) publishing: {SLUG}, among {shown}, {plan.rounds} rounds",
         figures=[
             Figure(
                 f"gate over {plan.payloads} payloads (≤ {GATE_GOAL} ms)",
@@ -106,7 +106,7 @@ async def _fill(installation: Installation, plan: Plan) -> None:
 
 
 async def _times(
-    database: Database, pool: RenderingPool, clock: SystemClock, plan: Plan
+    database: Database, pool: PoolOnDemand, clock: SystemClock, plan: Plan
 ) -> tuple[list[float], list[float], int]:
     """Milliseconds of each look and of each publish, and how often the first told how far it is."""
     gate, source = Gate(database, pool, clock, "notifier@instance.example"), files.read(ROOT / "templates", SLUG)

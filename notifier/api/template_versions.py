@@ -8,14 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import conflict, paging
-from notifier.api.doors import TheDoors
+from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import holder
 from notifier.api.template_reply import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.template_schema import Number, Slug
 from notifier.api.templates import WantedVersions
 from notifier.auth.keys import Scope
 from notifier.errors import NotFoundError
-from notifier.rendering import variables
 from notifier.rendering.source import TemplateSource
 from notifier.templating import delta, draft, find
 
@@ -75,7 +74,10 @@ async def get_diff(
         old, before = (None, {}) if begin == "0" else await _state(connection, slug, begin)
         new, after = await _state(connection, slug, to)
     files = await asyncio.to_thread(delta.files, old, new)
-    changed = delta.variables(before, after)
+    schemas = [
+        one if one is not None else await _schema(doors, source) for source, one in ((old, before), (new, after))
+    ]
+    changed = delta.variables(*schemas)
     return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": vars(changed)}
 
 
@@ -86,13 +88,17 @@ def numbered(text: str) -> int:
     return int(text)
 
 
-async def _state(connection: AsyncConnection, slug: str, which: str) -> tuple[TemplateSource, dict[str, Any]]:
-    """A source, and the schema of its variables."""
+async def _state(connection: AsyncConnection, slug: str, which: str) -> tuple[TemplateSource, dict[str, Any] | None]:
+    """A source, and the schema of its variables if it is published."""
     if which != "draft":
         view = await find.version(connection, slug, int(which))
         return view.source, view.variables_schema
     edited = (await draft.look(connection, slug)).source
     if edited is None:
         raise NotFoundError(f"there is no template {slug!r}")
-    source = await draft.assembled(connection, edited, slug)
-    return source, variables.schema_of(source.sample, source.settings.optional)
+    return await draft.assembled(connection, edited, slug), None
+
+
+async def _schema(doors: Doors, source: TemplateSource | None) -> dict[str, Any]:
+    """The schema of a draft's variables, as it would be published."""
+    return (await doors.renderer.check(source)).variables_schema if source is not None else {}

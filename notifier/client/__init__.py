@@ -69,6 +69,7 @@ from notifier.client.request import (
 )
 from notifier.client.template_reply import (
     FileDifference,
+    GateReport,
     Layout,
     PublishedVersion,
     Remark,
@@ -116,6 +117,7 @@ __all__ = [
     "File",
     "FileDifference",
     "Filter",
+    "GateReport",
     "InvalidRequestError",
     "KeyWish",
     "Layout",

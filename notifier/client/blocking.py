@@ -122,6 +122,7 @@ class Templates(_Part):
     save = _answered(template_calls.save_draft)
     discard = _answered(template_calls.discard_draft)
     preview = _answered(template_calls.preview)
+    gate = _answered(template_calls.gate)
     publish = _answered(template_calls.publish)
     restore = _answered(template_calls.restore)
     versions = _walked(template_calls.versions)

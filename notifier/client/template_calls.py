@@ -12,6 +12,7 @@ from notifier.client.reading import decode, read
 from notifier.client.reply import Submitted
 from notifier.client.request import body_of, query_of
 from notifier.client.template_reply import (
+    GateReport,
     Layout,
     PublishedVersion,
     RenderedSource,
@@ -109,6 +110,17 @@ def preview(slug: str, /, **wanted: Unpack[Look]) -> Call[TemplatePreview]:
         body=body_of(wanted),
         same_twice=True,
         read=_as(TemplatePreview),
+    )
+
+
+def gate(slug: str, /, *, version: int | None = None, unmasked: bool = False) -> Call[GateReport]:
+    """Try the draft, or an old version, on what services have asked for: whom publishing it would break, and how."""
+    return Call(
+        method=HTTPMethod.POST,
+        path=_path(slug, "gate"),
+        body=body_of({"version": version, "unmasked": unmasked}),
+        same_twice=True,
+        read=_as(GateReport),
     )
 
 

@@ -122,6 +122,23 @@ class PublishedVersion(TemplateVersion):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateReport(Reply):
+    """What publishing would do to those who use the template."""
+
+    blocks: bool  # something that works today would not
+    reasons: tuple[str, ...] = ()
+    looked: int = 0  # requests that it was tried on
+    changed: int = 0  # mails that differ
+    services: tuple[Mapping[str, Any], ...] = ()  # who would be refused, and for what
+    examples: tuple[Mapping[str, Any], ...] = ()  # of mails that change, with diffs
+    added: tuple[Mapping[str, Any], ...] = ()  # variables
+    removed: tuple[Mapping[str, Any], ...] = ()
+    altered: tuple[Mapping[str, Any], ...] = ()
+    keys: tuple[Mapping[str, Any], ...] = ()  # that have used it within thirty days
+    masked: bool = True  # what is secret is hidden
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileDifference(Reply):
     """A file that is not the same."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Text, bindparam, cast, select
+from sqlalchemy import Text, bindparam, cast, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import ApiKey, Notification, NotificationContent, Service, TemplateUse, TemplateVersion, columns
@@ -30,15 +30,17 @@ HIDDEN = "•••"
 _notification, _content = columns(Notification), columns(NotificationContent)
 _service, _use, _key, _version = columns(Service), columns(TemplateUse), columns(ApiKey), columns(TemplateVersion)
 # Neither a join nor EXISTS, which a planner may take for a reason to read all notifications: one look into the index
-# for each service.
+# for each service, in no order, or it might walk through those of all services.
 _ANY = (
     select(_notification.id)
     .where(_notification.service_id == _service.id, _notification.template_id == bindparam("template"))
-    .order_by(_notification.id.desc())
     .limit(1)
     .scalar_subquery()
 )
 _SERVICES = select(_service.id, _service.name, _service.from_domains).where(_ANY.is_not(None)).order_by(_service.name)
+
+
+_FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +71,21 @@ async def services(connection: AsyncConnection, template_id: UUID) -> list[Calli
 
 async def newest(connection: AsyncConnection, service_id: UUID, template_id: UUID) -> list[Asked]:
     """What the service has asked the template for, newest first; copies of a mail say nothing new."""
+    names = (_notification.service_id, _notification.template_id, _notification.id)
+    first, last = (_bound(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
+    # One row compared with another, and an order by all of it, which only one index can do: see decisions/status-index.
     query = (
         select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
         .add_columns(_notification.template_version_id.label("version_id"))
-        .where(_notification.service_id == service_id, _notification.template_id == template_id)
-        .where(_notification.role == Role.TO)
-        .order_by(_notification.id.desc())
+        .where(tuple_(*names) >= first, tuple_(*names) <= last, _notification.role == Role.TO)
+        .order_by(*(name.desc() for name in names))
         .limit(PAYLOADS)
     )
     return [Asked(**row) for row in (await connection.execute(query)).mappings()]
+
+
+def _bound(*values: UUID) -> Any:
+    return tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in values))
 
 
 async def variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -48,25 +48,6 @@ class Gate(Protocol):
         """What publishing the source would do; `report` is of this very source."""
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """Nobody minds."""
-
-    blocks: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """There is nothing to say."""
-        return {}
-
-
-class OpenGate:
-    """Lets everything pass."""
-
-    async def look(self, _slug: str, _source: TemplateSource, _report: Checked, /) -> Finding:
-        """Nobody minds."""
-        return Nothing()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What is to be published."""

@@ -24,7 +24,7 @@ SHOWN = {
         "come and go",
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
-    "gate": ("(h) publishing", "gate over 10 payloads", "check and publish"),
+    "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),
 }
 
 

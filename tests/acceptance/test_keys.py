@@ -46,3 +46,9 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     assert [one["id"] for one in rows("list", "--include-ended")] == [new["id"], made["id"]]
     for words, code in ((("revoke", "17"), 2), (("rotate", new["id"]), 1), (("revoke", "ntf_live_AAAAAAAAAAAA"), 1)):
         assert process.run("keys", *words, env=env, check=False).returncode == code, words
+    admin = process.run("keys", "create", "--admin", env=env).stdout.strip()
+    assert admin.startswith("ntf_admin_")
+    (shown,) = [one for one in rows("list") if admin.startswith(one["prefix"])]
+    assert shown["scopes"] == "templates:read,templates:edit,templates:publish,admin"
+    for wrongly in ((), ("--service", "shop", "--admin"), ("--service", "shop", "--scope", "admin")):
+        assert process.run("keys", "create", *wrongly, env=env, check=False).returncode == 2

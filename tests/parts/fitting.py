@@ -12,6 +12,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, HookContext
 
+from parts import editor
 from parts.installation import WELCOME
 
 OWN_KEYS = frozenset(os.environ.get("FITTING_OWN_KEYS", "").split())
@@ -36,6 +37,8 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
     operation = case.operation.definition.raw.get("operationId")
     if case.path_parameters and case.path_parameters.get("key_id") in OWN_KEYS and case.method != "GET":
         case.path_parameters["key_id"] = str(uuid.uuid4())
+    if case.path_parameters and case.path_parameters.get("slug") == WELCOME["template"] and case.method != "GET":
+        case.path_parameters["slug"] = "daily_report"  # notifications need the other
     if case.meta is None or not isinstance(case.body, dict):
         return
     if case.meta.generation.mode.is_negative:
@@ -122,7 +125,34 @@ def _team(body: dict[str, Any]) -> None:
     body["recipients"] = [f"ada-{number}@example.com" for number in range(len(body["recipients"]))]
 
 
+def _source(body: dict[str, Any]) -> None:
+    """Text that renders, and settings that go together."""
+    body |= {"files": editor.FILES, "sample": editor.SAMPLE}
+    body["settings"] = editor.SETTINGS | {"description": body["settings"].get("description", "")}
+
+
+def _unsaved(body: dict[str, Any]) -> None:
+    """Either parts or files, with the variables that they need."""
+    body["variables"] = editor.SAMPLE
+    body["settings"] = None
+    if body.get("files") is not None:
+        body |= {"files": editor.FILES, "subject": None, "html": None, "text": None}
+    else:
+        body |= {"subject": "Hello {{ name }}", "html": "<p>Hello</p>"}
+
+
+def _look(body: dict[str, Any]) -> None:
+    """Variables are of a template, as for patches."""
+    body["variables"] = None
+    if "to" in body:
+        body["to"] = "ada@example.com"
+
+
 _FITS = {
+    "save_template_draft": _source,
+    "render_source": _unsaved,
+    "preview_template": _look,
+    "test_template": _look,
     "set_team_recipients": _team,
     "add_suppression": _address,
     "create_key": _key,

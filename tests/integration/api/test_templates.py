@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -9,11 +10,15 @@ import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import outcome
 from parts import caller, editor
+from parts.described import DescribedTransport
 from parts.editor import FILES, PATH
 from parts.installation import WELCOME, Installation
 
 from notifier import wiring
 from notifier.auth.keys import Scope
+from notifier.rendering.job import Checked
+from notifier.rendering.source import TemplateSource
+from notifier.templating.publish import Publisher
 
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": editor.SAMPLE}
 
@@ -74,7 +79,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
 async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
     """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
     for seen in ("", "1.0"):
-        wishes = [editor.draft(seen, settings={"name": f"Editor {number}"}) for number in range(20)]
+        wishes = [editor.draft(seen, settings={"name": f"Editor {number} of {seen}"}) for number in range(20)]
         replies = await asyncio.gather(*(staff.put(f"{PATH}/draft", json=wish) for wish in wishes))
         assert sorted(reply.status_code for reply in replies) == [200] + [409] * 19
         winner = next(wish for wish, reply in zip(wishes, replies, strict=True) if reply.status_code == 200)
@@ -159,6 +164,45 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
     async with installation.client(parts, publishing) as client:
         forced = {"seen": "1.0", "force_reason": "now"}
         assert outcome(await client.post("/v1/templates/welcome/publish", json=forced)) == (403, "insufficient_scope")
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """What a gate says whose callers would break."""
+
+    blocks: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """For a person."""
+        return {"services": [{"service": "shop", "refused": 3}]}
+
+
+class _ClosedGate:
+    """Lets nothing pass."""
+
+    async def look(self, _slug: str, _source: TemplateSource, _report: Checked, /) -> _Broken:
+        """Somebody would break."""
+        return _Broken()
+
+
+async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.Base) -> None:
+    """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
+    app = wiring.api(parts)
+    doors = app.state.doors
+    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.renderer, _ClosedGate()))
+    by = {"Authorization": f"Bearer {await editor.admin_key(parts)}"}
+    async with httpx2.AsyncClient(
+        transport=DescribedTransport(app=app), base_url="http://notifier", headers=by
+    ) as staff:
+        seen = (await editor.saved(staff))["seen"]
+        refused = await staff.post(f"{PATH}/publish", json={"seen": seen})
+        assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
+        assert refused.json()["report"] == _Broken().as_json()
+        assert (await staff.get(PATH)).json()["number"] == 0
+        forced = await staff.post(f"{PATH}/publish", json={"seen": seen, "force_reason": "the shop knows"})
+        assert (forced.status_code, forced.json()["report"]) == (201, _Broken().as_json())
+        entry = (await staff.get("/v1/audit")).json()["entries"][0]
+        assert (entry["action"], entry["after"]["forced"]) == ("template.published", "the shop knows")
 
 
 async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:

@@ -172,6 +172,7 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     made = await shop("templates.publish", "greeting", seen=first.seen, note="first")
     assert [(one.number, one.note) for one in await shop("templates.versions", "greeting")] == [(1, "first")]
     second = await shop("templates.save", "greeting", **text | {"sample": {**editor.SAMPLE, "more": 1}}, seen="1.0")
+    assert not (await shop("templates.gate", "greeting")).blocks
     changed = await shop("templates.diff", "greeting")
     assert ([one.file for one in changed.files], changed.variables.added) == (["sample.json"], ("more",))
     assert (changed.from_, changed.to) == ("1", "draft")
@@ -216,7 +217,7 @@ WALKS: dict[Walk, set[str]] = {
     | {
         f"templates.{name}"
         for name in (
-            "list", "get", "delete", "undelete", "draft", "save", "discard", "preview", "publish", "restore",
+            "list", "get", "delete", "undelete", "draft", "save", "discard", "preview", "publish", "restore", "gate",
             "versions", "version", "schema", "diff", "test_send", "render",
         )
     },

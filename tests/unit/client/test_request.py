@@ -193,6 +193,7 @@ EACH: tuple[Call[Any], ...] = (
     templates.save_draft(str(ID), files={}, settings={}),
     templates.discard_draft(str(ID), seen="1.1"),
     templates.preview(str(ID)),
+    templates.gate(str(ID)),
     templates.publish(str(ID), seen="1.1"),
     templates.restore(str(ID), 1),
     templates.versions(str(ID)),

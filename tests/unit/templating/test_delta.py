@@ -1,0 +1,48 @@
+"""What differs between two sources: files, settings, sample and variables."""
+
+from typing import Any
+
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.variables import schema_of
+from notifier.templating import delta
+from notifier.templating.delta import FileChange
+
+
+def _source(sample: dict[str, Any] | None = None, name: str = "Hello", **files: str) -> TemplateSource:
+    texts = {name.replace("_", "."): text for name, text in files.items()}
+    return TemplateSource(files=texts, sample=sample or {}, settings=TemplateSettings(name=name))
+
+
+def test_each_file_that_differs_is_named() -> None:
+    """Added, removed and changed, with settings and sample as files; what is equal is left out."""
+    old = _source({"a": 1}, body_html="one\ntwo\nthree\n", subject_txt="Hi")
+    new = _source({"a": 1}, "Bye", body_html="one\n2\nthree\n", body_txt="x")
+    found = {one.file: one for one in delta.files(old, new)}
+    assert {name: one.change for name, one in found.items()} == {
+        "body.html": FileChange.CHANGED,
+        "body.txt": FileChange.ADDED,
+        "subject.txt": FileChange.REMOVED,
+        "template.toml": FileChange.CHANGED,
+    }
+    assert found["body.html"].diff == "--- body.html\n+++ body.html\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
+    assert [one.change for one in delta.files(None, _source(subject_txt="x"))] == [FileChange.ADDED] * 3
+
+
+def test_a_long_file_is_compared_in_one_piece() -> None:
+    """Beyond a thousand lines there is one hunk from the first difference to the last, at no more than linear cost."""
+    lines = [f"{number % 97}" for number in range(200_000)]
+    changed = [*lines[:100_000], "new", *reversed(lines[100_050:100_100]), *lines[100_100:]]
+    diff = delta.text("body.html", "\n".join(lines), "\n".join(changed)).splitlines()
+    assert diff[2].startswith("@@ -100001,")
+    assert len(diff) < 200
+    removed, added = ([line[1:] for line in diff[3:] if line[0] == sign] for sign in "-+")
+    first = 100_000
+    assert lines[:first] + added + lines[first + len(removed) :] == changed
+
+
+def test_variables_are_named_by_their_paths() -> None:
+    """Those within others, and within items of a list, too."""
+    old = schema_of({"name": "Ada", "order": {"id": 1}, "items": [{"title": "x"}]})
+    new = schema_of({"name": "Ada", "order": {"number": 1}, "items": [{"title": "x", "price": 1}], "more": 1})
+    found = delta.variables(old, new)
+    assert (found.added, found.removed) == (["items[].price", "more", "order.number"], ["order.id"])

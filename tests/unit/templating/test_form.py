@@ -1,0 +1,43 @@
+"""What a check says, as faults of a request; and settings that the API has as rendering has them."""
+
+import msgspec
+import pytest
+
+from notifier.api.template_schema import SettingsIn
+from notifier.errors import InvalidRequestError
+from notifier.rendering.job import Checked, Remark, RenderFault, Severity
+from notifier.rendering.source import TemplateSettings
+from notifier.templating import form
+
+
+def _checked(*, faults: list[RenderFault], remarks: list[Remark]) -> Checked:
+    return Checked(faults=faults, remarks=remarks, variables_schema={}, subject_paths=[], previews={})
+
+
+def _remark(severity: Severity) -> Remark:
+    return Remark(severity=severity, code="no_title", file="locales/de/body.html", line=3, message="No.", advice="Do.")
+
+
+def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None:
+    """Faults come first, each with a pointer to its file; an error has its own code."""
+    warned = _checked(faults=[], remarks=[_remark(Severity.WARNING)])
+    form.require_publishable(warned)
+    blocked = _checked(faults=[], remarks=[_remark(Severity.WARNING), _remark(Severity.ERROR)])
+    form.require_sound(blocked)
+    with pytest.raises(InvalidRequestError) as caught:
+        form.require_publishable(blocked)
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.code) == ("/files/locales~1de~1body.html", "template_blocked")
+    assert "line 3: No. Do." in fault.detail
+    broken = _checked(faults=[RenderFault(part="body.html", line=2, message="no")], remarks=[_remark(Severity.ERROR)])
+    with pytest.raises(InvalidRequestError) as caught:
+        form.require_publishable(broken)
+    assert [(one.pointer, one.code) for one in caught.value.faults] == [("/files/body.html", "template_failed")]
+
+
+def test_the_api_knows_every_setting() -> None:
+    """The names and defaults of `template.toml`, and no others."""
+    told = SettingsIn(name="x").model_dump(mode="json", by_alias=True)
+    assert told == msgspec.to_builtins(TemplateSettings(name="x"), builtin_types=()) | {
+        name: list(told[name]) for name in ("optional", "public", "secret")
+    }
