@@ -11,16 +11,17 @@ from notifier.rendering.version import CompiledVersion, PartError
 GMAIL_CLIP = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
 
 
-def check(source: TemplateSource) -> Checked:
+def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables."""
     faults, previews = _static_faults(source), {}
     remarks: list[Remark] = []
     paths: list[list[str]] = []
     if not faults:
         try:
-            version = CompiledVersion(source)
+            version = CompiledVersion(source, public_url)
+            faults += version.image_faults()
             paths = version.subject_paths()
-            for tag in (None, *source.locales):
+            for tag in () if faults else (None, *source.locales):
                 preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
                 version.render(tag, variable.without(source.sample, source.settings.optional))
                 compose(_specimen(), preview)

@@ -12,7 +12,9 @@ from collections import OrderedDict
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from notifier.rendering import images
 from notifier.rendering.check import check
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import (
@@ -52,15 +54,16 @@ CONTENT = msgspec.json.Decoder(Content)
 class Child:
     """Answers requests one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_url: str | None = None) -> None:
+        self._public_url = public_url  # where linked images are
         self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
 
     def answer(self, request: Request) -> Answer:
         """What the request asks for; never raises for what a template does wrong."""
         if isinstance(request, Check):
-            return check(request.source)
+            return check(request.source, self._public_url)
         for version, source in request.sources.items():
-            self._known[version] = CompiledVersion(source)
+            self._known[version] = CompiledVersion(source, self._public_url)
         if isinstance(request, Show):
             answer: Answer = self._shown(request.job)
         else:
@@ -71,14 +74,14 @@ class Child:
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
-            return _composed(job, self._parts(job))
+            return self._composed(job, self._parts(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
             return _fault_in_mail(error)
 
     def _shown(self, job: Job) -> ShownParts | RenderFault:
         try:
             parts = self._parts(job)
-            return ShownParts(parts=parts, mail=_composed(job, parts))
+            return ShownParts(parts=parts, mail=self._composed(job, parts))
         except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
             return _fault_in_mail(error)
 
@@ -88,6 +91,14 @@ class Child:
         compiled = self._known[job.version]
         self._known.move_to_end(job.version)
         return compiled.render(job.locale, VARIABLES.decode(job.variables))
+
+    def _composed(self, job: Job, parts: Parts) -> Rendered | Gapped:
+        """The mail, with the images that it shows."""
+        assets = self._known[job.version].source.assets if job.version is not None else {}
+        if assets and (names := images.shown(assets, parts.html)):
+            gapped = compose_around(job.header, parts, [*job.attachments, *images.attached(assets, names)])
+            return replace(gapped, images=names)
+        return compose_around(job.header, parts, job.attachments) if job.attachments else compose(job.header, parts)
 
 
 def _literal(content: Content) -> Parts:
@@ -99,10 +110,6 @@ def _literal(content: Content) -> Parts:
     return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
 
 
-def _composed(job: Job, parts: Parts) -> Rendered | Gapped:
-    return compose_around(job.header, parts, job.attachments) if job.attachments else compose(job.header, parts)
-
-
 def _fault_in_mail(error: Exception) -> RenderFault:
     if isinstance(error, PartError):
         return error.fault
@@ -111,15 +118,15 @@ def _fault_in_mail(error: Exception) -> RenderFault:
     return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
 
 
-def serve(connection: socket.socket) -> None:
-    """Answer requests from the socket until the parent closes it."""
+def serve(connection: socket.socket, public_url: str | None = None) -> None:
+    """Answer requests from the socket until the parent closes it; linked images are below `public_url`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     bytes(KEPT_FREE)  # never touched, hence free of charge
-    child = Child()
+    child = Child(public_url)
     decoder = msgspec.msgpack.Decoder(Request)
     encoder = msgspec.msgpack.Encoder()
     frame = bytearray(FRAME.size)  # used again and again: it keeps the size of the last answer

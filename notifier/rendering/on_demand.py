@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from notifier.rendering.images import Images
 from notifier.rendering.job import Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
@@ -12,7 +13,8 @@ from notifier.rendering.source import TemplateSource
 class PoolOnDemand:
     """Shows mails; whoever made it closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: Images | None = None) -> None:
+        self._images = images
         self._pool: RenderingPool | None = None
         self._starting = asyncio.Lock()
         self._running = AsyncExitStack()
@@ -21,7 +23,7 @@ class PoolOnDemand:
         """The mail that the job would be."""
         async with self._starting:
             if self._pool is None:
-                self._pool = await self._running.enter_async_context(RenderingPool())
+                self._pool = await self._running.enter_async_context(RenderingPool(images=self._images))
         return await self._pool.preview(job, sources)
 
     async def close(self) -> None:

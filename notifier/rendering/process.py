@@ -8,7 +8,7 @@ import sys
 import time
 from collections import OrderedDict
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 import msgspec
 
@@ -29,7 +29,8 @@ _ENCODER = msgspec.msgpack.Encoder()
 class ChildProcess:
     """One child; when its process is lost, the next request starts another."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_url: str | None = None) -> None:
+        self._public_url = public_url
         self.asked = 0  # requests under way
         self._link: asyncio.Task[Link] | None = None  # shared by all who wait for the start
         self._process: ForkServerProcess | None = None
@@ -71,7 +72,7 @@ class ChildProcess:
         return answer
 
     async def _started(self) -> Link:
-        process, connection = await asyncio.to_thread(_spawn)
+        process, connection = await asyncio.to_thread(_spawn, self._public_url)
         self._process = process
         self._known.clear()
         loop = asyncio.get_running_loop()
@@ -103,14 +104,20 @@ def _is_lost(link: asyncio.Task[Link]) -> bool:
     return link.cancelled() or link.exception() is not None or link.result().is_lost
 
 
-def _spawn() -> tuple[ForkServerProcess, socket.socket]:
-    """Fork a child from a server process that has the libraries loaded: about 20 ms instead of 150."""
+def forkserver() -> ForkServerContext:
+    """What forks children: one server process, whoever asks first, with the libraries of rendering loaded."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["notifier.rendering.child"])
+    return context
+
+
+def _spawn(public_url: str | None) -> tuple[ForkServerProcess, socket.socket]:
+    """Fork a child from a server process that has the libraries loaded: about 20 ms instead of 150."""
+    context = forkserver()
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_ROOM)
-    process = context.Process(target=serve, args=(theirs,), daemon=True, name="notifier-rendering")
+    process = context.Process(target=serve, args=(theirs, public_url), daemon=True, name="notifier-rendering")
     process.start()
     theirs.close()
     ours.setblocking(False)  # noqa: FBT003 - the library's own signature

@@ -1,10 +1,12 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
+import contextlib
 from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
+from notifier.rendering import images
 from notifier.rendering import variables as variable
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview, RenderFault
@@ -24,10 +26,12 @@ class PartError(Exception):
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept."""
 
-    def __init__(self, source: TemplateSource) -> None:
+    def __init__(self, source: TemplateSource, public_url: str | None = None) -> None:
         self.source = source
         self._html = environment(source.files, autoescape=True)
         self._plain = environment(source.files, autoescape=False)
+        self._html.globals |= images.functions(source.assets, public_url, html=True)
+        self._plain.globals |= images.functions(source.assets, public_url, html=False)
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
 
@@ -59,6 +63,17 @@ class CompiledVersion:
             return render_limited(parts[part], values)
         except Exception as error:
             raise PartError(_fault_of(part, error)) from error
+
+    def image_faults(self) -> list[RenderFault]:
+        """The images that the parts name and the version has not; a part that cannot be parsed is told elsewhere."""
+        found = []
+        if len(self.source.assets) > images.MOST_IMAGES:
+            message = f"there are more than {images.MOST_IMAGES} images in it."
+            found.append(RenderFault(part=HTML, line=None, message=message))
+        for name, text in self.source.files.items():
+            with contextlib.suppress(TemplateSyntaxError):
+                found += images.faults_in(name, self._html.parse(text), self.source.assets)
+        return found
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads."""

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
+from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import layout
+from notifier.templating import asset, layout
 
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
 
@@ -115,10 +116,14 @@ def own(source: TemplateSource) -> TemplateSource:
 
 
 async def assembled(connection: AsyncConnection, source: TemplateSource) -> TemplateSource:
-    """The source with the layouts that it uses, as they stand now: what would be published."""
+    """The source with the layouts and the images that it uses, as they stand now: what would be published.
+
+    An image that is not ready is left out; the check names it, and where.
+    """
     shared = {one.name: one.text for one in await layout.every(connection)}
     parts = own(source)
-    return replace(parts, files=parts.files | layout.used(parts.files, shared.get))
+    files = parts.files | layout.used(parts.files, shared.get)
+    return replace(parts, files=files, assets=await asset.pinned(connection, images.named(files.values())))
 
 
 def _nothing(slug: str) -> DraftView:
