@@ -21,6 +21,7 @@ can be repeated with the same `Idempotency-Key`.
 TAGS = [
     {"name": "notifications", "description": "Submit mail, see what became of it, change your mind."},
     {"name": "batches", "description": "Up to a thousand notifications at once, and how far they have come."},
+    {"name": "assets", "description": "Images for templates. They are the instance's."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys: whose they are, and what they may do."},
@@ -99,8 +100,10 @@ def _add(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
 def _narrow(path: str, operation: dict[str, Any]) -> None:
     """The id that stands in a path has a form; the routes take any text, because another is of nothing."""
     for parameter in operation.get("parameters", ()):
-        if parameter["in"] == "path":
-            parameter["schema"] |= {"enum": sorted(catalogue.ENTRIES)} if path.startswith("/problems") else _AN_ID
+        if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+            parameter["schema"] |= _AN_ID
+        elif parameter["in"] == "path" and path.startswith("/problems"):
+            parameter["schema"] |= {"enum": sorted(catalogue.ENTRIES)}
 
 
 def _drop_unused(document: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -45,6 +45,9 @@ class Scope(StrEnum):
     WEBHOOKS = "webhooks:manage"
     KEYS = "keys:manage"
     AUDIT = "audit:read"
+    TEMPLATES_READ = "templates:read"
+    TEMPLATES_EDIT = "templates:edit"
+    TEMPLATES_PUBLISH = "templates:publish"
 
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.direct import Connection
-from notifier.db.tables import Asset, AssetFile, Attachment, columns
+from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.outbox import store
@@ -30,6 +30,7 @@ from notifier.templating.image import Made, Wish
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 WIDEST = 1200  # CSS pixels that may be asked for
+NO_FILE = "there is no such file"
 _asset, _file, _attachment = columns(Asset), columns(AssetFile), columns(Attachment)
 
 
@@ -68,10 +69,9 @@ class AssetView:
 
 @dataclass(frozen=True, kw_only=True)
 class Uploader:
-    """Who uploads, for which service's turn in the queue, and when."""
+    """Who uploads, and when."""
 
     actor: str
-    service_id: UUID
     at: datetime
 
 
@@ -82,6 +82,13 @@ class StaleAssetError(NotifierError):
         self.theirs = theirs  # None: it is not there
         stands = f"it stands at revision {theirs.revision}" if theirs else "there is none"
         super().__init__(f"{name} was changed since: {stands}")
+
+
+class AssetNotReadyError(NotifierError):
+    """The image has no files: it is still worked at, or has failed."""
+
+    def __init__(self, found: AssetView) -> None:
+        super().__init__(f"{found.name} is {found.status}" + (f": {found.detail}" if found.detail else ""))
 
 
 async def upload(
@@ -121,7 +128,7 @@ async def upload(
         id=new_id(),
         kind=EntryKind.ASSET,
         subject_id=id_,
-        service_id=by.service_id,
+        service_id=INSTANCE,
         priority=Priority.NORMAL,
         due_at=by.at,
     )
@@ -182,6 +189,14 @@ async def keep_files(connection: AsyncConnection, made: Made, now: datetime) -> 
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.octets, "created_at": now}
         await _keep(connection, AssetFile, row)
+
+
+async def file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
+    """The content type and the octets of a file that an image has become. Raises `NotFoundError`."""
+    found = await octets(connection, [digest])
+    if digest not in found:
+        raise NotFoundError(NO_FILE)
+    return found[digest]
 
 
 async def octets(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, tuple[str, bytes]]:
