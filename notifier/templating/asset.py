@@ -101,21 +101,8 @@ async def upload(
     there = await _find(connection, name, lock=True)
     if (there.revision if there else 0) != seen:
         raise StaleAssetError(name, there)
-    digest = hashlib.sha256(data).digest()
-    await _keep(connection, Attachment, {"sha256": digest, "octets": data, "created_at": by.at})
-    values: dict[str, Any] = {
-        "status": AssetStatus.PENDING,
-        "detail": "",
-        "progress": 0,
-        "original": digest,
-        "mode": wish.mode,
-        "width": wish.width,
-        "height": wish.height,
-        "files": None,
-        "revision": seen + 1,
-        "updated_by": by.actor,
-        "updated_at": by.at,
-    }
+    original = await keep_original(connection, data, by.at)
+    values = new_row(original, wish, revision=seen + 1, by=by)
     id_ = there.id if there else new_id()
     try:
         if there:
@@ -134,6 +121,23 @@ async def upload(
     )
     await store.enqueue(connection, [entry])
     return _view({**values, "id": id_, "name": name})
+
+
+def new_row(original: bytes, wish: Wish, *, revision: int, by: Uploader) -> dict[str, Any]:
+    """The columns of an image of which nothing is made yet, but for its id and its name."""
+    return {
+        "status": AssetStatus.PENDING,
+        "detail": "",
+        "progress": 0,
+        "original": original,
+        "mode": wish.mode,
+        "width": wish.width,
+        "height": wish.height,
+        "files": None,
+        "revision": revision,
+        "updated_by": by.actor,
+        "updated_at": by.at,
+    }
 
 
 async def every(connection: AsyncConnection) -> list[AssetView]:
@@ -181,6 +185,13 @@ def described(made: Made) -> dict[str, AssetFileView]:
         )
         for name, file in made.files.items()
     }
+
+
+async def keep_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
+    """Write the octets of an upload; their SHA-256."""
+    digest = hashlib.sha256(data).digest()
+    await _keep(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
+    return digest
 
 
 async def keep_files(connection: AsyncConnection, made: Made, now: datetime) -> None:

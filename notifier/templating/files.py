@@ -8,9 +8,10 @@ import msgspec
 
 from notifier import strict_json
 from notifier.errors import TemplateError
+from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, PARTS, RESERVED, TemplateSettings, TemplateSource
 from notifier.states import Priority, WhenUncertain
-from notifier.templating import layout
+from notifier.templating import asset_files, layout
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DURATION = re.compile(r"(\d{1,4})([mhd])")
@@ -34,9 +35,10 @@ def read(root: Path, slug: str) -> TemplateSource:
         sample = strict_json.loads((folder / "sample.json").read_bytes())
         files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in _parts_of(folder)}
         files |= _layouts_used(root, files)
+        assets = asset_files.pinned(root, images.named(files.values()))
     except (OSError, ValueError, msgspec.ValidationError, strict_json.MalformedJsonError) as error:
         raise TemplateError(slug, [str(error)]) from error
-    source = TemplateSource(files=files, sample=sample, settings=settings)
+    source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
     if problems := problems_of(source):
         raise TemplateError(slug, problems)
     return source

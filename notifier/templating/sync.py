@@ -11,7 +11,7 @@ from notifier.errors import TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
-from notifier.templating import files, store
+from notifier.templating import asset_files, files, store
 from notifier.templating.store import Publication
 
 
@@ -62,6 +62,7 @@ class Push:
                     change = Change.UNCHANGED if there.content_hash == source.content_hash() else Change.KEPT
                     pushed.append(Pushed(slug=slug, number=there.number, change=change))
                     continue
+                await asset_files.push(connection, root, source.assets, by=self.by, now=self.clock.now())
                 publication = Publication(by=self.by, at=self.clock.now())
                 version = await store.publish(connection, slug, source, report, publication)
                 change = Change.PUBLISHED if there else Change.CREATED

@@ -24,7 +24,7 @@ from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.states import Priority
 from notifier.templating import draft, image_process
 from notifier.templating.asset_work import AssetMaker
-from notifier.templating.image import Refused, Wish
+from notifier.templating.image import LARGEST_UPLOAD, Refused, Wish
 
 _asset, _audit = columns(Asset), columns(AuditEntry)
 PUBLIC = "https://mail.shop.example"
@@ -71,7 +71,7 @@ class Staff:
 
     async def mail(self) -> tuple[Message, str]:
         """A mail as the relay got it, and the path of its notification."""
-        wanted = {"template": "hello", "variables": {}, "template_version": 1}
+        wanted: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
         path = await caller.submit(self.client, **wanted)
         await caller.until(self.client, path, "sent")
         return self.relay.received[-1].message, path
@@ -104,7 +104,7 @@ async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) 
         assert octets == (await staff.client.get("/v1/assets/logo/file")).content
         assert not picture.decoded(octets).getexif()
         html = next(part for part in first.walk() if part.get_content_type() == "text/html")
-        assert f'src="cid:{name[1:-1]}" width="300"'.encode() in html.get_payload(decode=True)  # type: ignore[operator]
+        assert f'src="cid:{name[1:-1]}" width="300"'.encode() in html.get_payload(decode=True)
         content = (await staff.client.get(f"{path}/content")).json()
         assert content["identical"] is True
         assert (await picture.upload(staff.client, "logo", picture.encoded(picture.drawing()))).status_code == 409
@@ -127,7 +127,7 @@ async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, install
         message, _ = await staff.mail()
     digest = made["files"]["2x"]["sha256"]
     assert _images(message) == {}
-    assert f"{PUBLIC}/assets/{digest}.png".encode() in message.get_payload()[1].get_payload(decode=True)  # type: ignore[index, union-attr, operator]
+    assert f"{PUBLIC}/assets/{digest}.png".encode() in message.get_payload()[1].get_payload(decode=True)  # type: ignore[index, union-attr]
     async with staff.parts.database.read() as connection:
         original = (await connection.execute(select(_asset.original))).scalar_one().hex()
     async with installation.client(staff.parts, key="none") as world:
@@ -200,5 +200,5 @@ async def test_a_child_that_is_killed_is_a_reason() -> None:
 
     assert await asyncio.to_thread(image_process.run, data, Wish(), progress=kill) == image_process.DIED
     assert await asyncio.to_thread(image_process.run, data, Wish(), wanted=lambda: False) is None
-    too_long = bytes(image_process.LARGEST_UPLOAD + 1)
+    too_long = bytes(LARGEST_UPLOAD + 1)
     assert isinstance(image_process.run(too_long, Wish()), Refused)
