@@ -3,11 +3,11 @@
 import argparse
 from dataclasses import dataclass
 
-from bench import batch, compare, drain, growth, idle, latency, search, submit
+from bench import batch, compare, drain, growth, idle, isolation, latency, search, submit
 from bench.sender import Setup
 
-PARTS = ("submit", "drain", "latency", "idle", "growth", "search", "rendering", "peers")
-QUICK_PARTS = PARTS[:-2]  # rendering knows no tiny counts, and the peers may have to be installed first
+PARTS = ("submit", "drain", "latency", "idle", "growth", "search", "rendering", "isolation", "peers")
+QUICK_PARTS = PARTS[:-3]  # rendering knows no tiny counts, isolation is a drain, the peers may have to be installed
 _MANY = 1_000_000
 _LONGEST_PAUSE = 1.4
 
@@ -19,6 +19,7 @@ class Plans:
     submit: submit.Plan
     batch: batch.Plan
     drain: drain.Plan
+    isolation: isolation.Plan
     latency: latency.Plan
     idle: idle.Plan
     growth: growth.Plan
@@ -39,6 +40,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
         ),
         batch=batch.Plan(rounds=given.rounds, seconds=given.seconds, most=_MANY, template=given.template),
         drain=drain.Plan(rounds=given.rounds, mails=given.mails, limit_mails=40_000, setup=setup),
+        isolation=isolation.Plan(rounds=given.rounds, mails=given.mails // 3, setup=setup),
         latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=_LONGEST_PAUSE),
         idle=idle.Plan(seconds=30.0),
         growth=growth.Plan(
@@ -67,6 +69,7 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
         submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
         batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=given.template),
         drain=drain.Plan(rounds=1, mails=30, limit_mails=300, setup=setup),
+        isolation=isolation.Plan(rounds=1, mails=30, setup=setup),
         latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
         idle=idle.Plan(seconds=10.0),
         growth=growth.Plan(

@@ -28,7 +28,12 @@ from notifier.rendering.version import CompiledVersion
 from notifier.templating import files
 
 ROOT = Path(__file__).resolve().parent.parent
-SHOWN = (("bench/templates", "receipt_inline"), ("bench/templates", "receipt"), ("templates", "order_shipped"))
+SHIPPED = ("welcome", "password_reset", "order_shipped", "daily_report")
+SHOWN = (
+    ("bench/templates", "receipt_inline"),
+    ("bench/templates", "receipt"),
+    *(("templates", slug) for slug in SHIPPED),
+)
 STEP_RUNS, STEP_ROUNDS = 50, 5
 POOL_MAILS, POOL_ROUNDS = 50 * LARGEST_BATCH, 3
 CALLERS = 4  # batches asked for at the same time

@@ -13,7 +13,7 @@ from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import batch, compare, drain, growth, idle, latency, plans, rendering, search, submit
+from bench import batch, compare, drain, growth, idle, isolation, latency, plans, rendering, search, submit
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
@@ -22,6 +22,7 @@ from bench.table import Figure, Table
 Measurement = Callable[[], Awaitable[Table]]
 Measure = Callable[..., Awaitable[Table]]
 DRAINED = ("receipt_inline", "receipt")
+ISOLATED = ("receipt_inline", "order_shipped")
 
 
 def measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
@@ -48,6 +49,7 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
         "search": (partial(search.measure, made, plan.search),),
+        "isolation": [partial(with_relay, isolation.measure, template, plan.isolation) for template in ISOLATED],
         "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
         "peers": (partial(with_relay, compare.measure, plan.peers),),
     }

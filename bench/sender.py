@@ -1,6 +1,7 @@
 """One `notifier sender --drain`: from its first claim to its last settle, and what it cost."""
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass
 
@@ -26,11 +27,17 @@ class Setup:
     mails: int = 2  # under way on each: with more than one, the next is announced
     processes: int = 1
     children: int | None = None  # that render, in each; None: as the sender sees fit
+    in_process: bool = False  # render without children, as only the benchmark does
 
     @property
     def words(self) -> list[str]:
         """The command line after `notifier`."""
         return ["sender", *(["--processes", str(self.processes)] if self.processes > 1 else [])]
+
+    @property
+    def command(self) -> list[str]:
+        """What is started; it ends when nothing is due."""
+        return [sys.executable, "-m", "bench.in_process"] if self.in_process else [NOTIFIER, *self.words, "--drain"]
 
     def settings(self, installation: Installation, port: int) -> dict[str, str]:
         """The sender's environment."""
@@ -77,7 +84,7 @@ async def drain(installation: Installation, port: int, mails: int, setup: Setup)
     connection = await asyncpg.connect(installation.url)
     claiming = asyncio.create_task(first_claim(connection))
     try:
-        async with running([NOTIFIER, *setup.words, "--drain"], setup.settings(installation, port)) as sender:
+        async with running(setup.command, setup.settings(installation, port)) as sender:
             cpu = await _until_drained(sender)
         started, peeks = await claiming
         ended = (await connection.fetchval("SELECT max(updated_at) FROM notification")).timestamp()

@@ -140,18 +140,18 @@ def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
 
 
 @asynccontextmanager
-async def sender(parts: Base) -> AsyncIterator[Sender]:
+async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> AsyncIterator[Sender]:
     """Claim and deliver until the block ends; then finish what is in flight within the grace, give the rest back."""
     settings = parts.settings
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
     images = AssetOctets(parts.database, settings.public_url)
     with _holder(parts, journals) as holder, side_work(parts) as side:
-        async with RenderingPool(children=settings.sender.render_children, images=images) as pool:
+        async with pool(children=settings.sender.render_children, images=images) as rendering:
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
-                pool,
+                rendering,
                 transport,
                 policy=RecipientPolicy.of(settings.recipients, settings.smtp),
                 settings=settings.sender,

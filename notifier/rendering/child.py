@@ -4,6 +4,7 @@ The parent kills it when it overruns. It ignores the terminal's signals and ends
 """
 
 import contextlib
+import os
 import resource
 import signal
 import socket
@@ -118,8 +119,12 @@ def _fault_in_mail(error: Exception) -> RenderFault:
     return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
 
 
-def serve(connection: socket.socket, public_url: str | None = None) -> None:
-    """Answer requests from the socket until the parent closes it; linked images are below `public_url`."""
+def serve(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:
+    """Answer requests from the socket until the parent closes it.
+
+    `nice`: how far it lets others go first; linked images are below `public_url`.
+    """
+    os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -29,6 +29,11 @@ def inline_css(html: str) -> str:
     """The same document with its styles inlined; nothing is ever fetched."""
     if all(_stays(html[found.end() : html.find("</style", found.end())]) for found in _OPENING.finditer(html)):
         return html
+    return inlined(html)
+
+
+def inlined(html: str) -> str:
+    """The same, whether it is worth the time or not."""
     return _INLINER.inline(html)
 
 

@@ -9,6 +9,8 @@ from notifier.rendering.job import Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
+NICE = 15
+
 
 class PoolOnDemand:
     """Shows mails; whoever made it closes it."""
@@ -23,7 +25,7 @@ class PoolOnDemand:
         """The mail that the job would be."""
         async with self._starting:
             if self._pool is None:
-                self._pool = await self._running.enter_async_context(RenderingPool(images=self._images))
+                self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE, images=self._images))
         return await self._pool.preview(job, sources)
 
     async def close(self) -> None:

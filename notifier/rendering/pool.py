@@ -58,12 +58,16 @@ IMAGE_GONE = RenderFault(part="mail", line=None, message="an image that it shows
 
 
 class RenderingPool:
-    """Renders mails in child processes, as many as the processors suggest if `children` is 0; a context manager."""
+    """Renders mails in child processes, as many as the processors suggest if `children` is 0; a context manager.
 
-    def __init__(self, *, children: int = 1, images: Images | None = None) -> None:
+    A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
+    """
+
+    def __init__(self, *, children: int = 1, nice: int = 0, images: Images | None = None) -> None:
         self._images = images  # None: there are none
         public_url = images.public_url if images is not None else None
-        self._children = [ChildProcess(public_url) for _ in range(children or suggested(_processors()))]
+        count = children or suggested(_processors())
+        self._children = [ChildProcess(nice=nice, public_url=public_url) for _ in range(count)]
         self._places = asyncio.Semaphore(len(self._children) * UNDER_WAY)
         self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
         self._log = get_logger()

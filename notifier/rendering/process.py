@@ -1,4 +1,4 @@
-"""A rendering child as a process: started from a forkserver, asked over its link, started again when it was lost."""
+"""A rendering child as a process: started from a forkserver, asked over its link, replaced as soon as it is lost."""
 
 import asyncio
 import contextlib
@@ -23,15 +23,23 @@ STOP_SECONDS = 1.0
 SOCKET_ROOM = 1024 * 1024
 """Bytes that the socket should hold each way: a whole batch, so that the child need not wait until it is read."""
 
+PRELOADED = ["notifier.rendering.child", "notifier.cli.main"]
+"""What the forkserver has at hand; the latter because a child runs the script again that its parent was started with,
+which imports the command line: 100 ms for each child, if it is not there."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 class ChildProcess:
-    """One child; when its process is lost, the next request starts another."""
+    """One child; when its process is lost, another takes its place."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(self, *, nice: int = 0, public_url: str | None = None) -> None:
         self._public_url = public_url
         self.asked = 0  # requests under way
+        self._nice = nice  # how much less than ours its claim to the processor is
+        self._answered = False  # the present process has been of use
+        self._stopping = False
+        self._replacing: asyncio.Task[None] | None = None
         self._link: asyncio.Task[Link] | None = None  # shared by all who wait for the start
         self._process: ForkServerProcess | None = None
         self._known: OrderedDict[str, None] = OrderedDict()  # mirrors the child's cache of compiled versions
@@ -50,7 +58,9 @@ class ChildProcess:
         self.asked += 1
         try:
             link = await self.start()
-            return await self._send(link, request, wall)
+            answer = await self._send(link, request, wall)
+            self._answered = True
+            return answer
         finally:
             self.asked -= 1
 
@@ -72,13 +82,14 @@ class ChildProcess:
         return answer
 
     async def _started(self) -> Link:
-        process, connection = await asyncio.to_thread(_spawn, self._public_url)
+        process, connection = await asyncio.to_thread(_spawn, self._nice, self._public_url)
         self._process = process
+        self._answered = False
         self._known.clear()
         loop = asyncio.get_running_loop()
         pid = process.pid
         _, link = await loop.create_unix_connection(
-            lambda: Link(lambda: processor_seconds(pid), lambda: _kill(process)), sock=connection
+            lambda: Link(lambda: processor_seconds(pid), lambda: self._lost(process)), sock=connection
         )
         try:
             await link.ready(START_SECONDS)
@@ -88,8 +99,20 @@ class ChildProcess:
             raise
         return link
 
+    def _lost(self, process: ForkServerProcess) -> None:
+        """Let no work wait for the next one to start; but one that was of no use at all is not replaced unasked."""
+        _kill(process)
+        if not self._stopping and (self._answered or self.asked):
+            self._replacing = asyncio.get_running_loop().create_task(self._replace())
+
+    async def _replace(self) -> None:
+        if not self._stopping:
+            with contextlib.suppress(NotifierError, OSError):  # whoever asks next is told
+                await self.start()
+
     async def stop(self) -> None:
         """Hang up, on which the child ends by itself; kill it if it does not."""
+        self._stopping = True
         if self._link is not None:
             with contextlib.suppress(NotifierError, OSError):  # it was lost before, or could not be started
                 await (await self._link).close()
@@ -107,17 +130,17 @@ def _is_lost(link: asyncio.Task[Link]) -> bool:
 def forkserver() -> ForkServerContext:
     """What forks children: one server process, whoever asks first, with the libraries of rendering loaded."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["notifier.rendering.child"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 
-def _spawn(public_url: str | None) -> tuple[ForkServerProcess, socket.socket]:
+def _spawn(nice: int, public_url: str | None) -> tuple[ForkServerProcess, socket.socket]:
     """Fork a child from a server process that has the libraries loaded: about 20 ms instead of 150."""
     context = forkserver()
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_ROOM)
-    process = context.Process(target=serve, args=(theirs, public_url), daemon=True, name="notifier-rendering")
+    process = context.Process(target=serve, args=(theirs, nice, public_url), daemon=True, name="notifier-rendering")
     process.start()
     theirs.close()
     ours.setblocking(False)  # noqa: FBT003 - the library's own signature

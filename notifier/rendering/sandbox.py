@@ -14,6 +14,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
+from notifier.rendering.columns import left, right
 from notifier.rendering.generator import MailCodeGenerator
 
 FILTERS: Final = frozenset(
@@ -82,6 +83,7 @@ def environment(files: Mapping[str, str], *, autoescape: bool) -> MailEnvironmen
     )
     env.globals = {"range": env.globals["range"]}
     env.filters = {name: function for name, function in env.filters.items() if name in FILTERS}
+    env.filters |= {"left": left, "right": right}
     env.tests = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     return env
 

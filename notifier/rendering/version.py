@@ -1,6 +1,7 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
@@ -11,7 +12,8 @@ from notifier.rendering import variables as variable
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview, RenderFault
 from notifier.rendering.plaintext import text_of
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.prestyle import Prestyled, prestyled
+from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 
 
@@ -28,12 +30,12 @@ class CompiledVersion:
 
     def __init__(self, source: TemplateSource, public_url: str | None = None) -> None:
         self.source = source
-        self._html = environment(source.files, autoescape=True)
-        self._plain = environment(source.files, autoescape=False)
-        self._html.globals |= images.functions(source.assets, public_url, html=True)
-        self._plain.globals |= images.functions(source.assets, public_url, html=False)
+        self._public_url = public_url  # where linked images are
+        self._html = self._environment(source.files, html=True)
+        self._plain = self._environment(source.files, html=False)
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
+        self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
         """The three parts in the closest locale; raises `PartError`."""
@@ -41,7 +43,7 @@ class CompiledVersion:
         parts = self._compiled(tag)
         values = {**values, "locale": tag or self.source.settings.locale}
         subject = values["subject"] = self._run(parts, SUBJECT, values).strip()
-        html = inline_css(self._run(parts, HTML, values))
+        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
         return Preview(subject=subject, html=html, text=text)
 
@@ -64,6 +66,11 @@ class CompiledVersion:
         except Exception as error:
             raise PartError(_fault_of(part, error)) from error
 
+    def _environment(self, files: Mapping[str, str], *, html: bool) -> MailEnvironment:
+        made = environment(files, autoescape=html)
+        made.globals |= images.functions(self.source.assets, self._public_url, html=html)
+        return made
+
     def image_faults(self) -> list[RenderFault]:
         """The images that the parts name and the version has not; a part that cannot be parsed is told elsewhere."""
         found = []
@@ -74,6 +81,32 @@ class CompiledVersion:
             with contextlib.suppress(TemplateSyntaxError):
                 found += images.faults_in(name, self._html.parse(text), self.source.assets)
         return found
+
+    def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
+        """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
+        if tag not in self._styled:
+            self._styled[tag] = self._prestyle(tag)
+        styled = self._styled[tag]
+        if styled is None:
+            return None
+        version, template = styled
+        try:
+            return version.finish(render_limited(template, values))
+        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
+            return None
+
+    def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
+        """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
+        parts = self._parts[tag]
+        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        try:
+            version = prestyled(self.source.files, render_limited(parts[HTML], values))
+            if version is None:
+                return None
+            name = parts[HTML].name or HTML
+            return version, self._environment(version.files, html=True).get_template(name)
+        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
+            return None
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads."""

@@ -7,44 +7,25 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parts.example_mail import GOOD, HEADER, job, source
 
 from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
-from notifier.rendering.job import Job, Mailbox, MailHeader, Rendered, RenderFault
+from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, MOST_CHILDREN, OVERRAN, RenderingPool, suggested
-from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.templating import files
 
-HEADER = MailHeader(
-    message_id="<1@shop.example>",
-    date=datetime(2026, 3, 9, tzinfo=UTC),
-    sender=Mailbox("shop@shop.example"),
-    recipient="ada@example.com",
-)
 ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 LINES = "{% for line in filling %}{{ line ~ '\n' }}{% endfor %}"
 HOG = "{% set s = x %}" + "{% set s = s ~ s %}" * 64 + "{{ s|length }}"
 
 
-def source(html: str, text: str = "x") -> TemplateSource:
-    """A source with these parts."""
-    parts = {"subject.txt": "Hi {{ x }}", "body.html": html, "body.txt": text}
-    return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A"))
-
-
-GOOD = source("<p>{{ x }}</p>")
 SOURCES = {"good": GOOD, "endless": source(ENDLESS), "hog": source("<p>", HOG), "large": source("<p>", LINES)}
-
-
-def job(version: str = "good", **variables: Any) -> Job:
-    """A job with these variables."""
-    return Job(version=version, locale=None, variables=json.dumps({"x": "a", **variables}), header=HEADER)
 
 
 def kinds(results: Sequence[object]) -> list[type]:

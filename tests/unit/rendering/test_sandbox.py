@@ -18,9 +18,9 @@ from notifier.rendering.source import PARTS
 from notifier.templating import files
 
 ALLOWED = {
-    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "length",
-    "list", "lower", "replace", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
-    "urlencode", "wordwrap",
+    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",
+    "length", "list", "lower", "replace", "reverse", "right", "round", "sort", "sum", "title", "trim", "truncate",
+    "unique", "upper", "urlencode", "wordwrap",
 }  # fmt: skip
 
 
