@@ -32,7 +32,7 @@ async def test_a_kill_in_the_middle_of_an_image_loses_nothing(
     postgres_installation: Installation, tmp_path: Path
 ) -> None:
     """Killed while its child decodes: the next process makes the image ready, as if nothing had been."""
-    large = picture.encoded(picture.photograph(4500, 4500), "JPEG")
+    large = picture.encoded(picture.photograph(4000, 4000), "JPEG")
     async with postgres_installation.base() as parts:
         key = await marketing.key(parts, "shop")
         async with postgres_installation.client(parts, key) as client:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
+from parts.document import blocks
 
 from notifier.rendering import images
 from notifier.rendering.attachments import filled
@@ -23,7 +24,9 @@ def source(html: str, **changes: str) -> TemplateSource:
     """A template that shows what `html` says."""
     files = {"subject.txt": "Hello", "body.html": f"<html><body>{html}</body></html>", **changes}
     settings = TemplateSettings(name="Hello")
-    return TemplateSource(files=files, sample={"name": "Ada"}, settings=settings, assets={"logo": LOGO, "hero": HERO})
+    return TemplateSource(
+        files=files, sample={"name": "Ada"}, settings=settings, assets={"logo": LOGO, "hero": HERO, "stripes": LOGO}
+    )
 
 
 def rendered(html: str, public_url: str | None = None, **changes: str) -> str:
@@ -48,6 +51,13 @@ def test_linked_is_where_the_world_sees_it() -> None:
     assert f'href="{PUBLIC}/assets/{"ab" * 32}.png"' in found
     with pytest.raises(PartError, match="NOTIFIER_PUBLIC_URL"):
         rendered(html)
+
+
+def test_the_document_shows_how() -> None:
+    """The template in docs/assets.md, as it stands there."""
+    (shown,) = [block.text for block in blocks("docs/assets.md") if block.language == "jinja"]
+    found = re.findall(r'(?:src|background)="([^"]+)"', rendered(shown, PUBLIC))
+    assert [one.partition(":")[0] for one in found] == ["cid", "https", "https"]
 
 
 def test_text_has_words_instead() -> None:
