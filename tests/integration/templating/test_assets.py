@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
 from uuid import UUID
@@ -19,11 +20,11 @@ from sqlalchemy import func, select
 from notifier import wiring
 from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, columns
 from notifier.ids import new_id
-from notifier.outbox.handler import Claimed, Lost
+from notifier.outbox.handler import Claimed, Finish, Lost, Settlement
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.states import Priority
+from notifier.states import AssetStatus, Priority
 from notifier.templating import draft, image_process
-from notifier.templating.asset_work import AssetMaker
+from notifier.templating.asset_work import AssetMaker, Ended
 from notifier.templating.image import LARGEST_UPLOAD, Refused, Wish
 
 _asset, _audit = columns(Asset), columns(AuditEntry)
@@ -168,18 +169,7 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
 async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
     """An entry whose holders died again and again ends, and the row says why; one that was replaced is left alone."""
     assert (await picture.upload(staff.client, "logo", picture.HTML)).status_code == 202
-    entry = Claimed(
-        id=new_id(),
-        lease_no=7,
-        subject_id=UUID((await staff.found())["id"]),
-        service_id=INSTANCE,
-        priority=Priority.NORMAL,
-        due_at=staff.parts.clock.now(),
-        attempts=0,
-        lost=4,
-        faults=0,
-        fault=None,
-    )
+    entry = _lost(UUID((await staff.found())["id"]))
     maker = AssetMaker(staff.parts.database, staff.parts.clock)
     for _twice in range(2):
         async with staff.parts.database.several() as connection:
@@ -187,6 +177,34 @@ async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
             await maker.record(connection, [end])
         found = await staff.found()
         assert (found["status"], found["detail"][:15]) == ("failed", "the sender died")
+
+
+async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
+    """What was made of the first upload is not said of the second."""
+    for revision in range(2):
+        await picture.upload(staff.client, "logo", picture.HTML, revision=revision)
+    maker, id_ = AssetMaker(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
+    end = Ended(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
+    async with staff.parts.database.several() as connection:
+        await maker.record(connection, [Settlement(entry=_lost(id_), action=Finish(), record=end)])
+    found = await staff.found()
+    assert (found["status"], found["revision"], found["detail"]) == ("pending", 2, "")
+
+
+def _lost(subject_id: UUID) -> Claimed:
+    """An entry of the image that was lost too often."""
+    return Claimed(
+        id=new_id(),
+        lease_no=7,
+        subject_id=subject_id,
+        service_id=INSTANCE,
+        priority=Priority.NORMAL,
+        due_at=datetime(2026, 1, 1, tzinfo=UTC),
+        attempts=0,
+        lost=4,
+        faults=0,
+        fault=None,
+    )
 
 
 async def test_a_child_that_is_killed_is_a_reason() -> None:

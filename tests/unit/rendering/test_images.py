@@ -24,9 +24,8 @@ def source(html: str, **changes: str) -> TemplateSource:
     """A template that shows what `html` says."""
     files = {"subject.txt": "Hello", "body.html": f"<html><body>{html}</body></html>", **changes}
     settings = TemplateSettings(name="Hello")
-    return TemplateSource(
-        files=files, sample={"name": "Ada"}, settings=settings, assets={"logo": LOGO, "hero": HERO, "stripes": LOGO}
-    )
+    assets = {"logo": LOGO, "hero": HERO, "stripes": LOGO}
+    return TemplateSource(files=files, sample={"name": "Ada"}, settings=settings, assets=assets)
 
 
 def rendered(html: str, public_url: str | None = None, **changes: str) -> str:
