@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from notifier.api import schema, value
 from notifier.api.audited import Audited
@@ -38,17 +38,26 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
 _Side = value.Whole
 
 
+_EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
+_FIT: JsonValue = {"properties": {"mode": {"const": "fit"}}}
+_PIXELS: JsonValue = {"type": "integer", "minimum": 1, "maximum": asset.WIDEST}
+_CROP: JsonValue = {
+    "required": ["mode", "width", "height"],
+    "properties": {"mode": {"const": "crop"}, "width": _PIXELS, "height": _PIXELS},
+}
+
+
 class AssetIn(BaseModel):
     """An image to upload."""
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}]},
+        json_schema_extra={"examples": [_EXAMPLE], "anyOf": [_FIT, _CROP]},
     )
 
     name: Annotated[str, value.documented(pattern=_NAME)] = Field(max_length=64, description="As templates name it.")
-    content: Annotated[str, value.documented(pattern=value.BASE64, contentEncoding="base64")] = Field(
+    content: Annotated[str, value.documented(pattern=value.BASE64, minLength=4, contentEncoding="base64")] = Field(
         description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels."
     )
     mode: AssetMode = Field(
