@@ -215,7 +215,7 @@ _FAULTS = {
     "unknown_template": _fault("There is no such template.", "Mend the slug, or publish the template first."),
     "unknown_template_version": _fault("The template has no such version.", "Name another, or leave it out."),
     "unknown_variable": _fault("The template has no such variable.", "Leave it out, or mend its name."),
-    "wrong_variable_type": _fault("The variable has the wrong type.", "Send the type that `detail` names."),
+    "wrong_variable_type": _fault("The variable has the wrong type or form.", "Send what `detail` asks for."),
 }
 ENTRIES = MappingProxyType(_PROBLEMS | _FAULTS)
 

@@ -182,15 +182,14 @@ def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> lis
         return [Fault("/variables", "too_large", f"at most {LARGEST_VARIABLES} bytes")]
     faults = faults_in(version.variables_schema, variables)
     for path in version.subject_variables:
-        value = at_path(variables, path)
-        pointer = "/variables/" + "/".join(escape_pointer(key) for key in path)
-        if not isinstance(value, str):
-            continue
-        if fault := _forbidden(value, pointer):
-            faults.append(fault)
-        elif len(value) > LONGEST_SUBJECT:
-            detail = f"it stands in the subject, which has at most {LONGEST_SUBJECT} characters"
-            faults.append(Fault(pointer, "too_long", detail))
+        for pointer, value in at_path(variables, path, "/variables"):
+            if not isinstance(value, str):
+                continue
+            if fault := _forbidden(value, pointer):
+                faults.append(fault)
+            elif len(value) > LONGEST_SUBJECT:
+                detail = f"it stands in the subject, which has at most {LONGEST_SUBJECT} characters"
+                faults.append(Fault(pointer, "too_long", detail))
     return faults
 
 

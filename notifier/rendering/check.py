@@ -1,11 +1,16 @@
 """What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
+from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
 from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault, Severity
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
+from notifier.rendering.usage import variables_of
 from notifier.rendering.version import CompiledVersion, PartError
 
 GMAIL_CLIP = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
@@ -16,16 +21,17 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     faults, previews = _static_faults(source), {}
     remarks: list[Remark] = []
     paths: list[list[str]] = []
+    optional, schema = _variables(source)
     if not faults:
         try:
             version = CompiledVersion(source, public_url)
             faults += version.image_faults()
-            paths = version.subject_paths()
             for tag in () if faults else (None, *source.locales):
                 preview = previews[tag or source.settings.locale] = version.render(tag, dict(source.sample))
-                version.render(tag, variable.without(source.sample, source.settings.optional))
+                version.render(tag, variable.without(source.sample, optional))
                 compose(_specimen(), preview)
                 remarks += _remarks(tag, preview)
+            paths = version.subject_paths()
         except PartError as error:
             faults.append(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
@@ -33,10 +39,19 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     return Checked(
         faults=faults,
         remarks=remarks,
-        variables_schema=variable.schema_of(source.sample, source.settings.optional),
+        variables_schema=schema,
         subject_paths=paths,
         previews=previews,
     )
+
+
+def _variables(source: TemplateSource) -> tuple[Sequence[str], dict[str, Any]]:
+    """What may be left out, and the schema; of a version that cannot be parsed, which is told elsewhere, a guess."""
+    try:
+        found = variables_of(source)
+    except (TemplateError, RecursionError):
+        return source.settings.optional, variable.schema_of(source.sample, source.settings.optional)
+    return found.optional, found.schema
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:

@@ -1,15 +1,31 @@
 """The variables of a template: their JSON Schema, derived from the sample, and what is wrong with a caller's values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
-from jinja2 import nodes
 
 from notifier.errors import Fault
 
+ITEM: Final = "[]"
+"""In a path: an item of a list, whichever."""
+HTTPS_LINK: Final = r"^https://[!-;=?-~]+$"
+"""A link that can stand in a mail's header too."""
+MOST_SUGGESTIONS = 5
+LONGEST_SUGGESTED = 64
+"""Characters of a name that others are compared with: looking for likeness takes time."""
+_WORDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 _SCALARS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -56,10 +72,10 @@ def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict
 
 def faults_in(schema: Mapping[str, Any], variables: Any) -> list[Fault]:
     """Everything wrong with the values, each with a pointer below `/variables`."""
-    found = []
+    found: list[Fault] = []
     for error in _validator(msgspec.json.encode(schema)).iter_errors(variables):
         base = "/variables" + "".join(f"/{escape_pointer(str(part))}" for part in error.instance_path)
-        found.extend(_faults_of(error, base))
+        found.extend(_faults_of(error, base, schema if len(found) < MOST_SUGGESTIONS else {}))
     return sorted(found, key=lambda fault: fault.pointer)
 
 
@@ -68,18 +84,45 @@ def _validator(schema: bytes) -> Any:
     return jsonschema_rs.validator_for(msgspec.json.decode(schema))
 
 
-def _faults_of(error: Any, base: str) -> list[Fault]:
+def _faults_of(error: Any, base: str, schema: Mapping[str, Any]) -> list[Fault]:
     kind = error.kind
     if kind.name == "required":
         name = escape_pointer(kind.property)
         return [Fault(f"{base}/{name}", "missing_variable", "the template needs this variable")]
     if kind.name == "additionalProperties":
+        known = _names_at(schema, error.schema_path[:-1])
+        nearest = {name: _nearest(name, known - set(error.instance)) for name in kind.unexpected[:MOST_SUGGESTIONS]}
+        detail = "the template has no such variable"
         return [
-            Fault(f"{base}/{escape_pointer(name)}", "unknown_variable", "the template has no such variable")
+            Fault(f"{base}/{escape_pointer(name)}", "unknown_variable", f"{detail}{nearest.get(name, '')}")
             for name in kind.unexpected
         ]
-    expected = " or ".join(kind.types) if kind.name == "type" else "another value"
-    return [Fault(base, "wrong_variable_type", f"expected {expected}")]
+    return [Fault(base, "wrong_variable_type", _expected(error))]
+
+
+def _names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
+    """The names that an object may have whose schema stands at this path within one."""
+    for step in path:
+        schema = schema.get(str(step), {})
+    return set(schema.get("properties", ()))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A question after the name that was meant, if there is one like it that was not sent."""
+    found = get_close_matches(name, sorted(known), 1) if len(name) <= LONGEST_SUGGESTED else []
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _expected(error: Any) -> str:
+    """What a value should have been, and what it is; never the value itself."""
+    kind = error.kind
+    if kind.name == "type":
+        return f"expected {' or '.join(kind.types)}, but this is {_WORDS.get(type(error.instance), 'a number')}"
+    if kind.name == "pattern" and kind.pattern == HTTPS_LINK:
+        return "expected a link that begins with https:// and has neither spaces nor letters beyond ASCII"
+    if kind.name == "maxLength":
+        return f"expected at most {kind.limit} characters"
+    return "expected another value"
 
 
 def escape_pointer(name: str) -> str:
@@ -87,43 +130,15 @@ def escape_pointer(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def paths_in(template: nodes.Template) -> list[list[str]]:
-    """The variable paths that a parsed template reads, such as ["order", "id"]; loop and set names are left out."""
-    assigned = {name.name for name in template.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    assigned |= {macro.name for macro in template.find_all(nodes.Macro)}
-    assigned |= {imported.target for imported in template.find_all(nodes.Import)}
-    for imported in template.find_all(nodes.FromImport):
-        assigned |= {name if isinstance(name, str) else name[1] for name in imported.names}
-    reads = list(template.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)))
-    inner = {id(node.node) for node in reads if isinstance(node, nodes.Getattr | nodes.Getitem)}
-    found = set()
-    for node in reads:
-        if id(node) not in inner and (path := _path(node)) and path[0] not in assigned:
-            found.add(path)
-    return [list(path) for path in sorted(found)]
-
-
-def _path(node: nodes.Node) -> tuple[str, ...]:
-    """The constant path that an expression reads, empty if it does not start at a name."""
-    if isinstance(node, nodes.Name):
-        return (node.name,) if node.ctx == "load" else ()
-    if isinstance(node, nodes.Getattr):
-        base = _path(node.node)
-        return (*base, node.attr) if base else ()
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-        base = _path(node.node)
-        return (*base, node.arg.value) if base else ()
-    return _path(node.node) if isinstance(node, nodes.Getitem) else ()
-
-
-def at_path(variables: Mapping[str, Any], path: Iterable[str]) -> Any:
-    """The value at a path, or None where it leads nowhere."""
-    value: Any = variables
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
+def at_path(variables: Any, path: Sequence[str], pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """The values at a path with their JSON pointers: one, those of all items where it says "[]", or none."""
+    if not path:
+        yield pointer, variables
+    elif path[0] == ITEM:
+        for index, item in enumerate(variables if isinstance(variables, list) else ()):
+            yield from at_path(item, path[1:], f"{pointer}/{index}")
+    elif isinstance(variables, Mapping) and path[0] in variables:
+        yield from at_path(variables[path[0]], path[1:], f"{pointer}/{escape_pointer(path[0])}")
 
 
 def without(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:

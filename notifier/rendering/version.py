@@ -8,13 +8,13 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from notifier.rendering import images
-from notifier.rendering import variables as variable
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Preview, RenderFault
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
+from notifier.rendering.usage import subject_paths
 
 
 class PartError(Exception):
@@ -110,9 +110,7 @@ class CompiledVersion:
 
     def subject_paths(self) -> list[list[str]]:
         """The variables that any locale's subject reads."""
-        names = [name for name in self.source.files if name.rpartition("/")[2] == SUBJECT]
-        found = {tuple(p) for name in names for p in variable.paths_in(self._plain.parse(self.source.files[name]))}
-        return [list(path) for path in sorted(found)]
+        return subject_paths(self.source)
 
 
 def _fault_of(part: str, error: BaseException) -> RenderFault:

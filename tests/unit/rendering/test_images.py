@@ -109,6 +109,12 @@ def test_a_macro_of_the_template_is_its_own() -> None:
     assert check(source("{% macro image(x) %}{{ x }}{% endmacro %}{{ image(name) }}")).faults == []
 
 
+def test_the_functions_are_no_variables() -> None:
+    """Callers are asked for what a template says about them, and for nothing else."""
+    schema = check(source('{{ image("logo", alt=name) }}{{ asset("hero") }}')).variables_schema
+    assert list(schema["properties"]) == ["name"]
+
+
 def test_too_many_are_a_fault() -> None:
     """Nobody's mail is an album."""
     many = {f"a{number}": LOGO for number in range(images.MOST_IMAGES + 1)}

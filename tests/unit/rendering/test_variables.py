@@ -6,7 +6,6 @@ import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import Environment
 
 from notifier.rendering import variables as variable
 
@@ -114,10 +113,43 @@ def test_every_missing_variable_is_named() -> None:
     ]
 
 
-def test_a_wrong_type_says_which_is_expected() -> None:
-    """The sentence names the type that the template wants."""
-    (fault,) = variable.faults_in(variable.schema_of({"a": 1}), {"a": "x"})
-    assert fault.detail == "expected integer"
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        ("x", "expected integer, but this is a string"),
+        (2.5, "expected integer, but this is a number"),
+        (None, "expected integer, but this is null"),
+        (True, "expected integer, but this is a boolean"),
+        ([1], "expected integer, but this is an array"),
+        ({}, "expected integer, but this is an object"),
+    ],
+)
+def test_a_wrong_type_says_which_is_expected_and_which_was_sent(sent: Any, detail: str) -> None:
+    """The sentence names both types, and never the value, which may be a secret."""
+    (fault,) = variable.faults_in(variable.schema_of({"a": 1}), {"a": sent})
+    assert fault.detail == detail
+
+
+def test_an_unknown_name_is_asked_about() -> None:
+    """What is nearest among the names that were not sent, at the same place; what is like nothing is just unknown."""
+    schema = variable.schema_of(
+        {"name": "", "surname": "", "order": [{"total": 1}]}, ["name", "surname", "order.total"]
+    )
+    sent = {"nmae": 1, "surnam": 1, "surname": "", "order": [{"totl": 1}, {"zip": 1}], "n" * 65: 1}
+    faults = {fault.pointer: fault.detail.partition("; ")[2] for fault in variable.faults_in(schema, sent)}
+    assert faults == {
+        "/variables/nmae": "did you mean name?",
+        "/variables/surnam": "did you mean name?",
+        "/variables/order/0/totl": "did you mean total?",
+        "/variables/order/1/zip": "",
+        "/variables/" + "n" * 65: "",
+    }
+
+
+def test_only_some_unknown_names_are_asked_about() -> None:
+    """Looking for likeness takes time, and a request may have thousands of names."""
+    found = variable.faults_in(variable.schema_of({"name": ""}, ["name"]), {f"name{n}": 1 for n in range(9)})
+    assert sum("did you mean name?" in fault.detail for fault in found) == variable.MOST_SUGGESTIONS
 
 
 def test_values_that_are_no_object_are_one_fault() -> None:
@@ -137,46 +169,20 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "paths"),
+    ("path", "found"),
     [
-        ("no variables", []),
-        ("{{ name }}", [["name"]]),
-        ("{{ order.id }} {{ order.id }}", [["order", "id"]]),
-        ("{{ order['id'] }}", [["order", "id"]]),
-        ("{{ order.lines[0].sku }}", [["order", "lines", "sku"]]),
-        ("{{ order.lines[i] }}", [["i"], ["order", "lines"]]),
-        ("{{ name|upper }} {% if vip %}{{ note|default('x') }}{% endif %}", [["name"], ["note"], ["vip"]]),
-        ("{% for line in lines %}{{ line.sku }}{% endfor %}", [["lines"]]),
-        ("{% set x = name %}{{ x }}", [["name"]]),
-        ("{% macro m(a) %}{{ a }}{% endmacro %}{{ name }}", [["name"]]),
-        ("{{ 'a'.b }}", []),
-        ("{{ ('x' ~ y).z }}", [["y"]]),
+        (["order", "id"], [("/order/id", "A-1")]),
+        (["order", "lines", "[]", "sku"], [("/order/lines/0/sku", "a"), ("/order/lines/1/sku", "b")]),
+        (["order", "lines", "[]", "size"], [("/order/lines/0/size", "M")]),
+        (["order", "nothing"], []),
+        (["name", "first"], []),
+        (["name", "[]"], []),
+        ([], [("", SAMPLE)]),
     ],
 )
-def test_the_paths_that_a_template_reads(text: str, paths: list[list[str]]) -> None:
-    """Each variable is found with its whole path; loop and set names are not variables."""
-    assert variable.paths_in(Environment(autoescape=True).parse(text)) == paths
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(name) }}",
-        "{% import 'x' as ui %}{{ ui.button(name) }}",
-        "{% from 'x' import button, link as a %}{{ button(name) }}{{ a(name) }}",
-    ],
-)
-def test_macros_are_no_variables(text: str) -> None:
-    """A name that the template itself gives is not asked of a caller."""
-    assert variable.paths_in(Environment(autoescape=True).parse(text)) == [["name"]]
-
-
-def test_a_value_is_found_by_its_path() -> None:
-    """A path leads to a value, or to None where a step is missing or is no object."""
-    assert variable.at_path(SAMPLE, ["order", "id"]) == "A-1"
-    assert variable.at_path(SAMPLE, ["order", "nothing"]) is None
-    assert variable.at_path(SAMPLE, ["name", "first"]) is None
-    assert variable.at_path(SAMPLE, []) == SAMPLE
+def test_values_are_found_by_their_path(path: list[str], found: list[tuple[str, Any]]) -> None:
+    """A path leads to a value, to one in each item of a list, or nowhere."""
+    assert list(variable.at_path(SAMPLE, path)) == found
 
 
 def test_without_drops_the_optional_paths_everywhere() -> None:

@@ -1,0 +1,118 @@
+"""Whatever is edited, published or deleted between submit and send: the mail is that of its pinned version.
+
+Each mail is looked at when it has been accepted, then templates and layouts are changed at random, then it is sent.
+"""
+
+import random
+from pathlib import Path
+
+import httpx2
+import pytest
+from chaos.size import size
+from msgspec.structs import replace
+from parts import caller, published
+from parts.installation import Installation
+from parts.relay import Relay
+from sqlalchemy import update
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.auth.keys import Scope
+from notifier.clock import SystemClock
+from notifier.db.tables import Template, columns
+from notifier.rendering.source import TemplateSource
+from notifier.templating import draft, files, layout
+
+ROOT = Path("templates")
+SLUGS = ("welcome", "order_shipped", "password_reset")
+MAILS = size(8, 200)
+_template = columns(Template)
+
+
+def changed(source: TemplateSource, word: str) -> TemplateSource:
+    """The source with a word more in each part, and in the layouts that it brings along."""
+    marked = {name: text.replace("</p>", f" {word}</p>", 1) for name, text in source.files.items()}
+    marked["subject.txt"] = f"{word} {source.files['subject.txt']}"
+    return replace(source, files=marked)
+
+
+class Editors:
+    """People who change templates, one deed at a time."""
+
+    def __init__(self, parts: wiring.Base, chance: random.Random) -> None:
+        self._parts = parts
+        self._chance = chance
+        self._deeds = (self._save, self._publish, self._delete, self._change_layout, self._take_layout_away)
+
+    async def do_something(self) -> None:
+        """One deed."""
+        await self._chance.choice(self._deeds)(self._chance.choice(SLUGS))
+
+    def _source(self, slug: str) -> TemplateSource:
+        return changed(files.read(ROOT, slug), f"W{self._chance.randrange(10**6)}")
+
+    async def _save(self, slug: str) -> None:
+        async with self._parts.database.write() as connection:
+            seen = (await draft.look(connection, slug)).seen
+            now = SystemClock().now()
+            await draft.save(connection, slug, self._source(slug), seen=seen, by="staff:1", now=now)
+
+    async def _publish(self, slug: str) -> None:
+        async with self._parts.database.write() as connection:
+            await published.publish(connection, slug, self._source(slug))
+
+    async def _delete(self, slug: str) -> None:
+        async with self._parts.database.write() as connection:
+            gone = update(Template).where(_template.slug == slug).values(deleted_at=SystemClock().now())
+            await connection.execute(gone)
+
+    async def _change_layout(self, _: str) -> None:
+        async with self._parts.database.write() as connection:
+            there = await layout.one(connection, "_layouts/base.html")
+            text, seen = f"<p>{self._chance.random()}</p>", there.revision if there else 0
+            await layout.save(connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now())
+
+    async def _take_layout_away(self, _: str) -> None:
+        async with self._parts.database.write() as connection:
+            await layout.remove(connection, "_layouts/base.html")
+
+
+async def _revive(parts: wiring.Base) -> None:
+    """Let the next mails be accepted."""
+    async with parts.database.write() as connection:
+        await connection.execute(update(Template).values(deleted_at=None))
+
+
+@pytest.mark.parametrize("seed", range(size(1, 10)))
+async def test_the_mail_is_that_of_its_version(
+    installation: Installation, parts: wiring.Base, relay: Relay, seed: int
+) -> None:
+    """The octets at the relay are those that were shown right after the submit, and are known to be identical."""
+    chance = random.Random(seed)
+    editors = Editors(parts, chance)
+    async with parts.database.write() as connection:
+        shop = await keys.find_service(connection, "shop")
+        scopes = [Scope.SEND, Scope.READ, Scope.CONTENT]
+        key = await keys.create_key(connection, shop, scopes=scopes, now=SystemClock().now())
+    shown: dict[str, bytes] = {}
+    async with installation.client(parts, key) as client:
+        for number in range(MAILS):
+            path = await _submitted(client, chance.choice(SLUGS), f"p{number}@example.com")
+            shown[path] = (await client.get(f"{path}/content", params={"format": "eml"})).content
+            await editors.do_something()
+            await _revive(parts)
+        for _ in range(MAILS):
+            await editors.do_something()
+        async with wiring.sender(parts):
+            await relay.wait_for(MAILS)
+            for path in shown:
+                await caller.until(client, path, "sent")
+        arrived = {mail.recipient: mail.data for mail in relay.received}
+        for number, (path, source) in enumerate(shown.items()):
+            assert arrived[f"p{number}@example.com"] == source
+            assert (await client.get(f"{path}/content")).json()["identical"] is True
+
+
+async def _submitted(client: httpx2.AsyncClient, slug: str, to: str) -> str:
+    sample = files.read(ROOT, slug).sample
+    return await caller.submit(client, to, template=slug, variables=sample, locale="fr")
