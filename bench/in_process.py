@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from notifier import wiring
 from notifier.rendering.child import Child
+from notifier.rendering.images import Images
 from notifier.rendering.job import Answer, Check, Request
 from notifier.rendering.pool import RenderingPool
 from notifier.settings import Settings
@@ -18,8 +19,8 @@ from notifier.settings import Settings
 class InProcess(RenderingPool):
     """A pool without children, limits and protection."""
 
-    def __init__(self, *, children: int = 1, nice: int = 0) -> None:
-        super().__init__(children=children, nice=nice)
+    def __init__(self, *, children: int = 1, nice: int = 0, images: Images | None = None) -> None:
+        super().__init__(children=children, nice=nice, images=images)
         self._renderer = Child()
         self._has: set[str] = set()
 

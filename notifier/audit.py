@@ -28,6 +28,8 @@ _NEVER = re.compile(r"secret|password|token|variables|content|html|text|body|has
 class Action(StrEnum):
     """What was done; the part before the dot is the kind of object."""
 
+    ASSET_UPLOADED = "asset.uploaded"
+    ASSET_DELETED = "asset.deleted"
     BATCH_CANCELLED = "batch.cancelled"
     NOTIFICATION_CHANGED = "notification.changed"
     NOTIFICATION_CANCELLED = "notification.cancelled"
@@ -61,6 +63,7 @@ class Action(StrEnum):
 class ObjectKind(StrEnum):
     """What it was done to."""
 
+    ASSET = "asset"
     BATCH = "batch"
     KEY = "key"
     LAYOUT = "layout"

@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         description="Sender used when a notification names none.",
     )
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s\"'<>?#]+$",
+        description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
+    )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level logged.")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,12 +39,13 @@ from notifier.outbox.intake import Intake
 from notifier.outbox.journal import Journal
 from notifier.outbox.life import Life
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.wake import LazyWake, Wake
 from notifier.outbox.worker import Worker
 from notifier.rendering.job import Mailbox
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
+from notifier.side_work import side_work
 from notifier.smtp.transport import Transport
+from notifier.templating.asset_octets import AssetOctets
 from notifier.templating.gate import Gate
 from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
@@ -52,12 +53,8 @@ from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
-from notifier.webhooks.call import Caller
-from notifier.webhooks.deliver import Teller
-from notifier.webhooks.resolve import Resolver
 
 STOP_SECONDS = 5
-RESOLVING_THREADS = 8
 
 __all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "sender", "sender_app"]
 
@@ -69,7 +66,8 @@ def api(parts: Base) -> FastAPI:
         return await checks.database(parts.database)
 
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
-    pool, own = PoolOnDemand(), identity(parts.settings)
+    pool = PoolOnDemand(AssetOctets(parts.database, parts.settings.public_url))
+    own = identity(parts.settings)
     gate = Gate(parts.database, pool, parts.clock, own.address)
     usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
     forecast = Forecast(parts.database, parts.clock, parts.drain)
@@ -115,12 +113,13 @@ class Sender:
     worker: Worker
     deliverer: Deliverer
     holder: Holder
-    telling: Worker  # of webhooks, with slots of its own
+    beside: Sequence[Worker]  # of webhooks and images, with slots of their own
 
     async def drain(self) -> None:
-        """Return once nothing is due: no mail, and no webhook about one."""
+        """Return once nothing is due: no mail, no webhook about one, and no image."""
         await self.worker.drain()
-        await self.telling.drain()
+        for one in self.beside:
+            await one.drain()
 
     async def readiness(self, database: Database) -> list[Finding]:
         """The database answers, the journal can be written, and the relay takes mail."""
@@ -155,8 +154,9 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
     settings = parts.settings
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
-    with _holder(parts, journals) as holder, _teller(parts) as (teller, wake):
-        async with pool(children=settings.sender.render_children) as rendering:
+    images = AssetOctets(parts.database, settings.public_url)
+    with _holder(parts, journals) as holder, side_work(parts) as side:
+        async with pool(children=settings.sender.render_children, images=images) as rendering:
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
@@ -169,7 +169,7 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
             deliverer.circuits.tell = _telling(parts, report)
             rescuer = Rescuer(
                 parts.database,
-                [deliverer, teller],
+                [deliverer, *(one.handler for one in side)],
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
@@ -177,20 +177,22 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
             )
             same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wake, **same)
-            telling = Worker(parts.database, teller, wake=wake, **same)
-            working, also = (asyncio.create_task(one.run()) for one in (worker, telling))
+            beside = [Worker(parts.database, one.handler, wake=one.wake, **same) for one in side]
+            working, *also = (asyncio.create_task(one.run()) for one in (worker, *beside))
             hearing = _hearing(parts, holder)
             try:
-                yield Sender(worker=worker, telling=telling, deliverer=deliverer, holder=holder)
+                yield Sender(worker=worker, beside=beside, deliverer=deliverer, holder=holder)
             finally:
-                for tell in (worker.stop, telling.stop, deliverer.close, teller.close):
+                for tell in (worker.stop, *(one.stop for one in beside)):
                     tell()
+                for handler in (deliverer, *(one.handler for one in side)):
+                    handler.close()
                 hearing.cancel()
                 _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
                 await working
-                await also  # a try at telling has its own, shorter limit
+                await asyncio.gather(*also)  # a try at telling has its own, shorter limit; an image is given back
                 await asyncio.wait({hearing})
                 await transport.close()
                 await report.close()
@@ -212,23 +214,6 @@ class _Same(TypedDict):
     holder: Holder
     rescuer: Rescuer
     clock: Clock
-
-
-@contextlib.contextmanager
-def _teller(parts: Base) -> Iterator[tuple[Teller, Wake]]:
-    """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
-    settings, wake = parts.settings.webhooks, LazyWake()
-    resolver = Resolver(min(settings.concurrency, RESOLVING_THREADS))
-    try:
-        caller = Caller(resolver, clock=parts.clock, settings=settings)
-    except OSError as error:
-        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE: {error}") from error
-    parts.wake.others.append(wake)
-    try:
-        yield Teller(parts.database, caller, settings=settings, clock=parts.clock), wake
-    finally:
-        parts.wake.others.remove(wake)
-        resolver.close()
 
 
 def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:

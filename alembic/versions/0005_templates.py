@@ -23,7 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("asset", "template_use", "template_layout", "template_draft"):
+    for table in ("asset_file", "asset", "template_use", "template_layout", "template_draft"):
         op.drop_table(table)
     op.execute("DELETE FROM outbox_entry WHERE kind = 'asset'")
     _set_kinds("email", "webhook")
@@ -91,6 +91,14 @@ def _create_tables() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_asset")),
         sa.UniqueConstraint("name", name=op.f("uq_asset_name")),
+    )
+    op.create_table(
+        "asset_file",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("content_type", sa.String(64), nullable=False),
+        sa.Column("octets", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_asset_file")),
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 import notifier
 from notifier.api import (
+    assets,
     audit,
     batches,
     change,
@@ -73,6 +74,8 @@ def undressed() -> FastAPI:
     app.include_router(suppressions.router)
     app.include_router(audit.router)
     app.include_router(webhooks.router)
+    app.include_router(assets.router)
+    app.include_router(assets.public)
     app.include_router(keys.router)
     app.include_router(team.router)
     app.include_router(whoami.router)

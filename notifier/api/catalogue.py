@@ -108,6 +108,15 @@ _PROBLEMS = {
         409, "Too many endpoints", "The service has as many webhook endpoints as it may have.", "Delete one first.",
         "create_webhook",
     ),
+    "stale_asset": _entry(
+        409, "Somebody else was faster", "The image was uploaded or deleted since you looked.",
+        "Look with `GET` at how it stands, and name its `revision` (0: there is none) if you still want yours.",
+        "upload_asset",
+    ),
+    "asset_not_ready": _entry(
+        409, "The image is not ready", "It is still worked at, or it has failed; `detail` says why.",
+        "Wait until its `status` is `ready`, or upload one that can be used.", "get_asset_file",
+    ),
     "key_ended": _entry(
         409, "The API key has ended", "It was revoked, or has expired.", "Make a new one.", "rotate_key",
     ),
@@ -183,6 +192,9 @@ _PROBLEMS = {
     ),
 }  # fmt: skip
 _FAULTS = {
+    "asset_rejected": _fault(
+        "An image has a bad name, base64 or size.", "`detail` says what is wrong; 10 MiB is the most."
+    ),
     "attachment_rejected": _fault(
         "An attachment has a bad name, base64, type or size.", "`detail` says what is wrong; 10 MiB is the most."
     ),

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "notifications", "description": "Submit mail, see what became of it, change your mind."},
     {"name": "batches", "description": "Up to a thousand notifications at once, and how far they have come."},
     {"name": "templates", "description": "What mail says: drafts, versions, layouts. They are the instance's."},
+    {"name": "assets", "description": "Images for templates. They are the instance's."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys: whose they are, and what they may do."},

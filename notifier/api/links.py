@@ -28,6 +28,8 @@ _NAMED = (
     _Source("list_suppressions", "200", "/suppressions/0/id", "/v1/suppressions"),
     _Source("list_webhooks", "200", "/webhooks/0/id", "/v1/webhooks"),
     _Source("list_keys", "200", "/keys/0/id", "/v1/keys"),
+    _Source("list_assets", "200", "/assets/0/name", "/v1/assets"),
+    _Source("upload_asset", "202", "/name", "/v1/assets"),
     _Source("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES),
     _Source("test_webhook", "202", "/id", _DELIVERIES),
     _Source("replay_webhook_delivery", "202", "/id", _DELIVERIES),

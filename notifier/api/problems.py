@@ -36,6 +36,7 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.templating.asset import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft import StaleDraftError, TemplateDeletedError
 from notifier.templating.layout import LayoutInUseError, StaleLayoutError
 from notifier.templating.publish import GateClosedError, NothingToPublishError
@@ -84,6 +85,8 @@ _KINDS: dict[type[NotifierError], Kind] = {
     UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
     EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
+    StaleAssetError: Kind(409, "stale_asset", "Somebody else was faster"),
+    AssetNotReadyError: Kind(409, "asset_not_ready", "The image is not ready"),
     KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
     KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
     StaleDraftError: Kind(409, "stale_draft", "Somebody else was faster"),

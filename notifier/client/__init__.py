@@ -15,6 +15,7 @@ from notifier.client.account_reply import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from notifier.client.asset_reply import Asset
 from notifier.client.awaiting import AsyncNotifier
 from notifier.client.blocking import Notifier
 from notifier.client.errors import (
@@ -91,6 +92,7 @@ __all__ = [
     "AcceptedResult",
     "ApiError",
     "ApiKey",
+    "Asset",
     "AsyncNotifier",
     "Attachment",
     "Attempt",

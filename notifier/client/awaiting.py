@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from notifier.client import account_calls, notification_calls, template_calls
+from notifier.client import account_calls, asset_calls, notification_calls, template_calls
 from notifier.client.call import Answer, Call, Lost, PageCall, following
 from notifier.client.configuration import Configuration, timeouts
 from notifier.client.exchange import answer_of, lost_by, presented
@@ -102,6 +102,16 @@ class AsyncWebhooks(_Part):
     replay_failed = _answered(account_calls.replay_failed_webhook_deliveries)
 
 
+class AsyncAssets(_Part):
+    """Images for templates."""
+
+    list = _walked(asset_calls.assets)
+    get = _answered(asset_calls.asset)
+    upload = _answered(asset_calls.upload_asset)
+    delete = _answered(asset_calls.delete_asset)
+    file = _answered(asset_calls.asset_file)
+
+
 class AsyncKeys(_Part):
     """Your service's API keys."""
 
@@ -166,6 +176,7 @@ class AsyncNotifier(AsyncPerformer):
         self.keys = AsyncKeys(self)
         self.templates = AsyncTemplates(self)
         self.layouts = AsyncLayouts(self)
+        self.assets = AsyncAssets(self)
 
     send = _answered(notification_calls.send)
     send_batch = _answered(notification_calls.send_batch)

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from notifier.client import account_calls, notification_calls, template_calls
+from notifier.client import account_calls, asset_calls, notification_calls, template_calls
 from notifier.client.call import Answer, Call, Lost, PageCall, following
 from notifier.client.configuration import Configuration, timeouts
 from notifier.client.exchange import answer_of, lost_by, presented
@@ -100,6 +100,16 @@ class Webhooks(_Part):
     replay_failed = _answered(account_calls.replay_failed_webhook_deliveries)
 
 
+class Assets(_Part):
+    """Images for templates."""
+
+    list = _walked(asset_calls.assets)
+    get = _answered(asset_calls.asset)
+    upload = _answered(asset_calls.upload_asset)
+    delete = _answered(asset_calls.delete_asset)
+    file = _answered(asset_calls.asset_file)
+
+
 class Keys(_Part):
     """Your service's API keys."""
 
@@ -164,6 +174,7 @@ class Notifier(Performer):
         self.keys = Keys(self)
         self.templates = Templates(self)
         self.layouts = Layouts(self)
+        self.assets = Assets(self)
 
     send = _answered(notification_calls.send)
     send_batch = _answered(notification_calls.send_batch)

@@ -143,3 +143,8 @@ def _problem_in_id(content_id: str, kind: FileType | None, *, shared: bool) -> s
     if kind is not None and not kind.declared.startswith("image/"):
         return "only images are shown in the HTML"
     return "another attachment has the same content_id" if shared else None
+
+
+def octets_of(content: str) -> tuple[bytes | None, str | None]:
+    """The octets that base64 stands for, or what is wrong with it, for others who are sent files."""
+    return _decoded(content)

@@ -102,13 +102,10 @@ class Deliverer:
         prepared = self._prepare(await self._load(batch, desk), desk)
         light = [one for one in prepared if not one.delivery.attachments]
         parts = [light[start : start + LARGEST_BATCH] for start in range(0, len(light), LARGEST_BATCH)]
+        parts += [[one] for one in prepared if one.delivery.attachments]
         # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
         # after its dot would be sent again. (A task group would cancel.)
-        ends = await asyncio.gather(
-            *(self._render_and_send(part, desk) for part in parts),
-            *(self._send_heavy(one, desk) for one in prepared if one.delivery.attachments),
-            return_exceptions=True,
-        )
+        ends = await asyncio.gather(*(self._send_part(part, desk) for part in parts), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
@@ -174,14 +171,18 @@ class Deliverer:
         obstacle = self.circuits.obstacle(delivery.from_address)
         return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
 
-    async def _send_heavy(self, one: Work, desk: Desk) -> None:
-        """A mail with attachments: few at a time, because each of them may be megabytes."""
+    async def _send_part(self, part: list[Work], desk: Desk) -> None:
+        """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
+        names = part[0].delivery.attachments  # a mail that has any is alone
+        if not names and not await self._sources.have_images([one.delivery.template_version_id for one in part]):
+            await self._render_and_send(part, desk)
+            return
         async with self._carrying:
-            files = await octets.attachments(self._database, one.delivery.attachments)
+            files = await octets.attachments(self._database, names)
             if files is None:
-                self._settle(one, unrenderable(ATTACHMENT_GONE), desk)
+                self._settle(part[0], unrenderable(ATTACHMENT_GONE), desk)
             else:
-                await self._render_and_send([one], desk, files)
+                await self._render_and_send(part, desk, files)
 
     async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
         """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
@@ -190,8 +191,7 @@ class Deliverer:
 
     async def _render(self, work: list[Work], desk: Desk, files: Sequence[Attachment]) -> list[tuple[Work, Rendered]]:
         """The bytes of each mail, from the version pinned at submit or from its own content."""
-        pinned = [one.delivery.template_version_id for one in work]
-        sources = await self._sources.of([version for version in pinned if version is not None])
+        sources = await self._sources.of([one.delivery.template_version_id for one in work])
         jobs = list(self._jobs(work, desk, files))
         renderable = [(one, job) for one, job in jobs if job.version is None or job.version in sources]
         results: dict[Work, Rendered | RenderFault] = {one: VERSION_GONE for one, _ in jobs}

@@ -153,8 +153,9 @@ class Sources:
         self._database = database
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
-    async def of(self, wanted: Collection[UUID]) -> dict[str, TemplateSource]:
+    async def of(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
         """The sources of these versions, by the text of their id; one that is gone is left out."""
+        wanted = [version for version in versions if version is not None]
         if missing := {version for version in wanted if version not in self._known}:
             async with self._database.read() as connection:
                 self._known |= await templates.sources(connection, missing)
@@ -165,3 +166,7 @@ class Sources:
         while len(self._known) > REMEMBERED_SOURCES:
             self._known.popitem(last=False)
         return found
+
+    async def have_images(self, versions: Collection[UUID | None]) -> bool:
+        """Whether mails of one of these versions may carry images."""
+        return any(source.assets for source in (await self.of(versions)).values())

@@ -42,12 +42,17 @@ def fields(attachment: Attachment, *, inline: bool) -> bytes:
     return b"\r\n".join((*lines, b"", b""))
 
 
-def filled(mail: Gapped, attachments: Sequence[Attachment]) -> Rendered:
-    """The mail with its attachments; raises `IndexError` if it asks for one that there is not."""
+def filled(mail: Gapped, attachments: Sequence[Attachment], images: Sequence[bytes] = ()) -> Rendered:
+    """The mail with its attachments, and the images, which are base64 already, behind them.
+
+    Raises `IndexError` if it asks for one that there is not.
+    """
     pieces: list[bytes] = []
     for piece in mail.pieces:
         if isinstance(piece, bytes):
             pieces.append(piece)
+        elif piece >= len(attachments):
+            pieces.append(images[piece - len(attachments)])
         else:
             pieces += base64_lines(attachments[piece].data)
     wire = b"".join(pieces)

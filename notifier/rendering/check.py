@@ -18,7 +18,7 @@ from notifier.rendering.usage import Variables, variables_of
 from notifier.rendering.version import CompiledVersion, Written
 
 
-def check(source: TemplateSource) -> Checked:
+def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables."""
     faults = _static_faults(source)
     previews: dict[str, Preview] = {}
@@ -28,8 +28,9 @@ def check(source: TemplateSource) -> Checked:
     known = _variables(source)
     if not faults:
         try:
-            version = CompiledVersion(source, strict=True)
-            for tag in (None, *source.locales):
+            version = CompiledVersion(source, public_url, strict=True)
+            faults += version.image_faults()
+            for tag in () if faults else (None, *source.locales):
                 for values in _samples(source, known.optional):
                     written = version.written(tag, dict(values))
                     preview = version.render(tag, dict(values))

@@ -13,7 +13,9 @@ from collections import OrderedDict
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from notifier.rendering import images
 from notifier.rendering.check import check
 from notifier.rendering.compare import compared, fault_in_mail
 from notifier.rendering.faults import PartError
@@ -57,15 +59,16 @@ CONTENT = msgspec.json.Decoder(Content)
 class Child:
     """Answers requests one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_url: str | None = None) -> None:
+        self._public_url = public_url  # where linked images are
         self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
 
     def answer(self, request: Request) -> Answer:
         """What the request asks for; never raises for what a template does wrong."""
         if isinstance(request, Check):
-            return check(request.source)
+            return check(request.source, self._public_url)
         for version, source in request.sources.items():
-            self._known[version] = CompiledVersion(source)
+            self._known[version] = CompiledVersion(source, self._public_url)
         if isinstance(request, Show):
             answer: Answer = self._shown(request.job)
         elif isinstance(request, Compare):
@@ -78,14 +81,14 @@ class Child:
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
-            return _composed(job, *self._written(job))
+            return self._composed(job, *self._written(job))
         except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
             return fault_in_mail(error)
 
     def _shown(self, job: Job) -> ShownParts | RenderFault:
         try:
             header, parts = self._written(job)
-            return ShownParts(parts=parts, mail=_composed(job, header, parts))
+            return ShownParts(parts=parts, mail=self._composed(job, header, parts))
         except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
             return fault_in_mail(error)
 
@@ -104,6 +107,14 @@ class Child:
         compiled, values = self._version(job.version), VARIABLES.decode(job.variables)
         return compiled.header(job.header, values), compiled.render(job.locale, values)
 
+    def _composed(self, job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:
+        """The mail, with the images that it shows."""
+        assets = self._known[job.version].source.assets if job.version is not None else {}
+        if assets and (names := images.shown(assets, parts.html)):
+            gapped = compose_around(header, parts, [*job.attachments, *images.attached(assets, names)])
+            return replace(gapped, images=names)
+        return compose_around(header, parts, job.attachments) if job.attachments else compose(header, parts)
+
 
 def _literal(content: Content) -> Parts:
     """Content as its caller wrote it; only a text part that is missing is made."""
@@ -114,12 +125,11 @@ def _literal(content: Content) -> Parts:
     return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
 
 
-def _composed(job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:
-    return compose_around(header, parts, job.attachments) if job.attachments else compose(header, parts)
+def serve(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:
+    """Answer requests from the socket until the parent closes it.
 
-
-def serve(connection: socket.socket, nice: int = 0) -> None:
-    """Answer requests from the socket until the parent closes it; `nice`: how far it lets others go first."""
+    `nice`: how far it lets others go first; linked images are below `public_url`.
+    """
     os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -127,7 +137,7 @@ def serve(connection: socket.socket, nice: int = 0) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     bytes(KEPT_FREE)  # never touched, hence free of charge
-    child = Child()
+    child = Child(public_url)
     decoder = msgspec.msgpack.Decoder(Request)
     encoder = msgspec.msgpack.Encoder()
     frame = bytearray(FRAME.size)  # used again and again: it keeps the size of the last answer

@@ -107,6 +107,7 @@ class Gapped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A mail whose attachments are still to be put in."""
 
     pieces: list[bytes | int]  # octets as they stand; a number is the place of that attachment, in base64
+    images: list[str] = []  # names in the version's assets; they are numbered behind the attachments
 
 
 class FaultCode(StrEnum):

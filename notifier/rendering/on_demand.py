@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from notifier.rendering.images import Images
 from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
@@ -14,7 +15,8 @@ NICE = 15
 class PoolOnDemand:
     """Shows mails and checks sources; whoever made it closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: Images | None = None) -> None:
+        self._images = images
         self._pool: RenderingPool | None = None
         self._starting = asyncio.Lock()
         self._running = AsyncExitStack()
@@ -38,5 +40,5 @@ class PoolOnDemand:
     async def _started(self) -> RenderingPool:
         async with self._starting:
             if self._pool is None:
-                self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE))
+                self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE, images=self._images))
         return self._pool

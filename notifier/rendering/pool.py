@@ -13,6 +13,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from notifier.rendering.attachments import filled
+from notifier.rendering.images import Images
 from notifier.rendering.job import (
     Answer,
     Batch,
@@ -34,7 +35,7 @@ from notifier.rendering.job import (
 )
 from notifier.rendering.link import ChildLostError, Loss
 from notifier.rendering.process import ChildProcess
-from notifier.rendering.source import TemplateSource
+from notifier.rendering.source import PinnedAsset, TemplateSource
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -61,6 +62,7 @@ OVERRAN = RenderFault(
 )
 STARVED = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
 """No fault of the mail: to be rendered again later."""
+IMAGE_GONE = RenderFault(part="mail", line=None, message="an image that it shows is not in the database any more")
 
 
 class RenderingPool:
@@ -69,8 +71,11 @@ class RenderingPool:
     A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
     """
 
-    def __init__(self, *, children: int = 1, nice: int = 0) -> None:
-        self._children = [ChildProcess(nice=nice) for _ in range(children or suggested(_processors()))]
+    def __init__(self, *, children: int = 1, nice: int = 0, images: Images | None = None) -> None:
+        self._images = images  # None: there are none
+        public_url = images.public_url if images is not None else None
+        count = children or suggested(_processors())
+        self._children = [ChildProcess(nice=nice, public_url=public_url) for _ in range(count)]
         self._places = asyncio.Semaphore(len(self._children) * UNDER_WAY)
         self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
         self._log = get_logger()
@@ -103,7 +108,9 @@ class RenderingPool:
                     return answer
                 if not isinstance(answer, ShownParts):
                     raise ChildLostError(Loss.DIED)
-                parts, mail = answer.parts, await self._filled(answer.mail, job)
+                parts, mail = answer.parts, await self._filled(answer.mail, job, sources)
+                if isinstance(mail, RenderFault):
+                    return mail
                 return Shown(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
         return fault
 
@@ -129,20 +136,34 @@ class RenderingPool:
     ) -> list[Rendered | RenderFault]:
         results = await self._render_batch(jobs, sources)
         return [
-            await self._filled(result, job) if isinstance(result, Gapped) else result
+            await self._filled(result, job, sources) if isinstance(result, Gapped) else result
             for result, job in zip(results, jobs, strict=True)
         ]
 
-    async def _filled(self, mail: Rendered | Gapped, job: Job) -> Rendered:
+    async def _filled(
+        self, mail: Rendered | Gapped, job: Job, sources: Mapping[str, TemplateSource]
+    ) -> Rendered | RenderFault:
         """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
         if isinstance(mail, Rendered):
             return mail
-        if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(len(job.attachments))]:
+        gaps = len(job.attachments) + len(mail.images)
+        if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
             raise ChildLostError(Loss.DIED)
-        if sum(len(attachment.data) for attachment in job.attachments) <= AT_ONCE:
-            return filled(mail, job.attachments)
+        images = await self._shown(mail.images, sources[job.version].assets) if job.version and mail.images else []
+        if images is None:
+            return IMAGE_GONE
+        if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= AT_ONCE:
+            return filled(mail, job.attachments, images)
         async with self._filling:
-            return await asyncio.to_thread(filled, mail, job.attachments)
+            return await asyncio.to_thread(filled, mail, job.attachments, images)
+
+    async def _shown(self, names: Sequence[str], assets: Mapping[str, PinnedAsset]) -> list[bytes] | None:
+        """The images that the child says are shown, as the version has pinned them; None if one is gone."""
+        if not assets.keys() >= set(names):
+            raise ChildLostError(Loss.DIED)
+        hashes = [assets[name].sha256 for name in names]
+        found = await self._images.base64(set(hashes)) if self._images is not None else {}
+        return [found[one] for one in hashes] if found.keys() >= set(hashes) else None
 
     async def _render_batch(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None

@@ -1,13 +1,15 @@
 """A version's parts, compiled in a child process and rendered with one mail's values."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import Template, TemplateError
+from jinja2 import Template, TemplateError, TemplateSyntaxError
 from msgspec.structs import replace
 
+from notifier.rendering import images
 from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
@@ -41,8 +43,9 @@ class Written:
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
 
-    def __init__(self, source: TemplateSource, *, strict: bool = False) -> None:
+    def __init__(self, source: TemplateSource, public_url: str | None = None, *, strict: bool = False) -> None:
         self.source = source
+        self._public_url = public_url  # where linked images are
         self._strict = strict
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
@@ -105,7 +108,9 @@ class CompiledVersion:
         """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
         locale = tag or self.source.settings.locale
         files = self.source.files if files is None else files
-        return environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
+        made = environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
+        made.globals |= images.functions(self.source.assets, self._public_url, html=autoescape)
+        return made
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
@@ -118,6 +123,18 @@ class CompiledVersion:
             return render_limited(parts[part], values)
         except Exception as error:
             raise PartError(fault_of(error, parts[part].name or part, self.source)) from error
+
+    def image_faults(self) -> list[RenderFault]:
+        """The images that the parts name and the version has not; a part that cannot be parsed is told elsewhere."""
+        found = []
+        if len(self.source.assets) > images.MOST_IMAGES:
+            message = f"there are more than {images.MOST_IMAGES} images in it."
+            found.append(RenderFault(part=HTML, line=None, message=message))
+        parser = self._environment(None, autoescape=False)
+        for name, text in self.source.files.items():
+            with contextlib.suppress(TemplateSyntaxError):
+                found += images.faults_in(name, parser.parse(text), self.source.assets)
+        return found
 
     def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
         """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
+from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import layout
+from notifier.templating import asset, layout
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
@@ -153,9 +154,10 @@ def own(source: TemplateSource) -> TemplateSource:
 
 
 async def assembled(connection: AsyncConnection, source: TemplateSource, slug: str | None = None) -> TemplateSource:
-    """The source with the layouts that it uses, as they stand now: what would be published.
+    """The source with the layouts and the images that it uses, as they stand now: what would be published.
 
-    One that is nowhere else is taken from the slug's current version: older releases kept layouts in versions only.
+    An image that is not ready is left out; the check names it, and where. A layout that is nowhere else is taken from
+    the slug's current version: older releases kept layouts in versions only.
     """
     shared = {one.name: one.text for one in await layout.every(connection)}
     parts = own(source)
@@ -163,7 +165,8 @@ async def assembled(connection: AsyncConnection, source: TemplateSource, slug: s
     if slug is not None and layout.named(parts.files | found) - found.keys():
         pinned = await _pinned(connection, slug)
         found = layout.used(parts.files, lambda name: shared.get(name, pinned.get(name)))
-    return replace(parts, files=parts.files | found)
+    files = parts.files | found
+    return replace(parts, files=files, assets=await asset.pinned(connection, images.named(files.values())))
 
 
 async def _pinned(connection: AsyncConnection, slug: str) -> dict[str, str]:

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, TemplateSettings, TemplateSource
-from notifier.templating import layout, settings_text
+from notifier.rendering import images
+from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, PinnedAsset, TemplateSettings, TemplateSource
+from notifier.templating import asset_files, layout, settings_text
 from notifier.templating.problem import FileError, Problem
 from notifier.templating.settings_text import TAG, SettingsTextError, seconds
 
@@ -65,10 +66,12 @@ def read(root: Path, slug: str) -> TemplateSource:
         problems.append(error.problem)
     files = _parts(folder, problems)
     files |= _layouts_used(root, files, problems)
+    assets = _images_used(root, files, problems)
     if settings is not None and sample is not None:
-        problems += _problems(TemplateSource(files=files, sample=sample, settings=settings), toml or "")
+        source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
+        problems += _problems(source, toml or "")
         if not problems:
-            return TemplateSource(files=files, sample=sample, settings=settings)
+            return source
     raise FileError(slug, problems)
 
 
@@ -163,6 +166,15 @@ def _layouts_used(root: Path, files: dict[str, str], problems: list[Problem]) ->
         return None
 
     return layout.used(files, read_layout)
+
+
+def _images_used(root: Path, files: dict[str, str], problems: list[Problem]) -> dict[str, PinnedAsset]:
+    """The images that the parts name and the folder has, as a version would show them."""
+    try:
+        return asset_files.pinned(root, images.named(files.values()))
+    except (OSError, ValueError) as error:
+        problems.append(Problem(file="", message=str(error)))
+        return {}
 
 
 def _layout_text(root: Path, name: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
+from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import base, draft, file_diff, files, folder, layout, standing
+from notifier.templating import asset_files, base, draft, file_diff, files, folder, layout, standing
 from notifier.templating.base import Base, Origin
 from notifier.templating.file_diff import Difference
 from notifier.templating.layout import LayoutView
@@ -30,6 +31,9 @@ class Fetch(StrEnum):
     AHEAD = "ahead"  # edited here, and not there
     GONE = "gone"  # there is nothing any more that these files came from
     REFUSED = "refused"  # edited here and there
+
+
+WRITTEN = (Fetch.CREATED, Fetch.UPDATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,8 @@ class Pull:
         if refused:
             raise PullRefusedError(refused)
         self._write(root, plan, found, {name: there[name] for name in names})
+        async with self.database.read() as connection:
+            await asset_files.pull(connection, root, self._images(root, plan, found))
         base.write(root, _after(kept, plan, stand, found, {name: there[name] for name in names}))
         return plan
 
@@ -155,12 +161,18 @@ class Pull:
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         for one in plan:
-            if one.change not in (Fetch.CREATED, Fetch.UPDATED):
+            if one.change not in WRITTEN:
                 continue
             if one.slug in layouts:
                 folder.put(root, one.slug, layouts[one.slug].text)
             else:
                 folder.write(root, one.slug, found[one.slug])
+
+    def _images(self, root: Path, plan: Sequence[Pulled], found: Mapping[str, TemplateSource]) -> set[str]:
+        """The images that the written templates name, less those that the folder has."""
+        written = [found[one.slug] for one in plan if one.change in WRITTEN and one.slug in found]
+        names = {name for source in written for name in images.named(source.files.values())}
+        return names if self.overwrite else asset_files.missing(root, names)
 
 
 def _known(there: Standing) -> bool:

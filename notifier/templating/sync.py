@@ -18,7 +18,7 @@ from notifier.errors import NotifierError, TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import base, deed, file_diff, files, layout, standing, store
+from notifier.templating import asset_files, base, deed, file_diff, files, layout, standing, store
 from notifier.templating.base import Base, Origin
 from notifier.templating.file_diff import Difference
 from notifier.templating.layout import LayoutView
@@ -113,6 +113,7 @@ class Push:
                 said = "it was changed while this push was running; try again"
                 raise PushRefusedError([Pushed(slug="a template", number=0, change=Change.REFUSED, why=said)])
             await self._write(connection, plan, sources, reports)
+            await self._write_images(connection, root, plan, sources)
         if kept.kept and not self.only_new:
             base.write(root, _after(kept, sources, plan))
         return plan
@@ -141,6 +142,14 @@ class Push:
                 done = deed.of_template(Action.TEMPLATE_PUBLISHED, version.template_id, one.slug, **told)
             if not self.only_new:  # what a start does by itself is nobody's deed
                 await audit.record(connection, done, doer)
+
+    async def _write_images(
+        self, connection: AsyncConnection, root: Path, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]
+    ) -> None:
+        for one in plan:
+            if one.change in (Change.CREATED, Change.PUBLISHED) and one.slug in sources:
+                assets = sources[one.slug].assets
+                await asset_files.push(connection, root, assets, by=self.by, now=self.clock.now())
 
     def _plan(self, sources: Mapping[str, TemplateSource], seen: "_Stand", kept: Base) -> list[Pushed]:
         shared = [

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from notifier import wiring
 
 OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
-ABOUT = {"/docs/{name}", "/problems/{code}"}
+ABOUT = {"/docs/{name}", "/problems/{code}", "/assets/{name}"}
 """Open as well; the name that is asked for here is not there."""
 
 

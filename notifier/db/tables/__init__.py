@@ -16,6 +16,7 @@ from notifier.db.tables.service import ApiKey, Service
 from notifier.db.tables.suppression import INSTANCE, Suppression
 from notifier.db.tables.template import (
     Asset,
+    AssetFile,
     Template,
     TemplateDraft,
     TemplateLayout,
@@ -28,6 +29,7 @@ __all__ = [
     "INSTANCE",
     "ApiKey",
     "Asset",
+    "AssetFile",
     "Attachment",
     "Attempt",
     "AuditEntry",

@@ -102,3 +102,17 @@ class Asset(Table, table=True):
     revision: int  # goes up with every upload
     updated_by: str = Field(max_length=128)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AssetFile(Table, table=True):
+    """The octets that an image has become, once for each SHA-256; kept when it changes, for versions show them still.
+
+    Apart from what mails carry: anybody may see these.
+    """
+
+    __tablename__ = "asset_file"
+
+    sha256: bytes = Field(primary_key=True)
+    content_type: str = Field(max_length=64)
+    octets: bytes
+    created_at: datetime = Field(sa_type=UtcDateTime)

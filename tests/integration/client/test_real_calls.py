@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from integration.client.both import QUICK
 from integration.client.noting import NotingClient, offered
-from parts import caller, editor, marketing
+from parts import caller, editor, marketing, picture
 from parts import receiver as receivers
 from parts.installation import Installation
 from parts.receiver import Receiver, reply
@@ -197,6 +197,22 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 
+async def _assets(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
+    made = await shop("assets.upload", "logo", picture.encoded(picture.drawing()), width=150)
+    assert (made.status, made.revision, made.progress) == ("pending", 1, 0)
+    async with wiring.sender(parts) as running:
+        await running.drain()
+    found = await shop("assets.get", "logo")
+    assert (found.status, found.progress, found.files["2x"]["width"]) == ("ready", 100, 300)
+    assert await shop("assets.list") == [found]
+    assert picture.decoded(await shop("assets.file", "logo", scale=1)).size == (150, 50)
+    with pytest.raises(ConflictError):
+        await shop("assets.upload", "logo", b"x")
+    assert await shop("assets.delete", "logo") is None
+    with pytest.raises(NotFoundError):
+        await shop("assets.get", "logo")
+
+
 Walk = Callable[[NotingClient, wiring.Base, Receiver], Awaitable[None]]
 WALKS: dict[Walk, set[str]] = {
     _notifications: {
@@ -221,6 +237,7 @@ WALKS: dict[Walk, set[str]] = {
             "versions", "version", "schema", "diff", "test_send", "render",
         )
     },
+    _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file")},
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
 """Which methods each walk calls."""

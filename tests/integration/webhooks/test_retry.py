@@ -150,7 +150,7 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
     async with wiring.sender(shop.parts) as running:
         await caller.submit(shop.client)
         found = await _until(shop, endpoint, tries=1)
-        teller = running.telling._handler
+        teller = running.beside[0]._handler
         entry = Claimed(
             id=new_id(),
             lease_no=7,

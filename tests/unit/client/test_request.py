@@ -14,6 +14,7 @@ import pytest
 
 from notifier.client import Attachment, UnsendableError
 from notifier.client import account_calls as account
+from notifier.client import asset_calls as assets
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
 from notifier.client.call import Call
@@ -175,6 +176,11 @@ EACH: tuple[Call[Any], ...] = (
     account.suppression(ID),
     account.suppress("a@x.org", scope="all"),
     account.lift(ID),
+    assets.assets(),
+    assets.asset(str(ID)),
+    assets.upload_asset("logo", b"", revision=0),
+    assets.delete_asset(str(ID)),
+    assets.asset_file(str(ID), scale=2),
     account.webhooks(),
     account.webhook(ID),
     account.create_webhook(url="https://shop.example/hook"),

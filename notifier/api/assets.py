@@ -1,0 +1,224 @@
+"""`/v1/assets`: images for templates; and, open to the world, the files that mails link to."""
+
+import asyncio
+import re
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from notifier.api import schema, value
+from notifier.api.audited import Audited
+from notifier.api.change import changing, with_body
+from notifier.api.doors import TheDoors
+from notifier.api.request import LARGEST_REQUEST, holder, json_body
+from notifier.audit import Action, Deed, ObjectKind
+from notifier.auth.keys import Scope
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.notification.attachment import octets_of
+from notifier.rendering.images import EXTENSIONS
+from notifier.states import AssetMode, AssetStatus
+from notifier.templating import asset
+from notifier.templating.asset import AssetView, Uploader
+from notifier.templating.image import LARGEST_UPLOAD, TOO_LONG, Wish
+
+router = APIRouter(prefix="/v1/assets", tags=["assets"])
+public = APIRouter(include_in_schema=False)
+_CODE = "asset_rejected"
+_FILE = re.compile(r"([0-9a-f]{64})\.(png|jpg)")
+_AT_ANY_TIME = {  # what has this name never changes; and whatever it were, a browser is to see an image in it
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'",
+}
+_NAME = f"^{asset.NAME.pattern}$"
+Name = Annotated[str, Path(description="As templates name it.", json_schema_extra={"pattern": _NAME})]
+_Side = value.Whole
+
+
+_EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
+_FIT: JsonValue = {"properties": {"mode": {"const": "fit"}}}
+_PIXELS: JsonValue = {"type": "integer", "minimum": 1, "maximum": asset.WIDEST}
+_CROP: JsonValue = {
+    "required": ["mode", "width", "height"],
+    "properties": {"mode": {"const": "crop"}, "width": _PIXELS, "height": _PIXELS},
+}
+
+
+class AssetIn(BaseModel):
+    """An image to upload."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [_EXAMPLE], "anyOf": [_FIT, _CROP]},
+    )
+
+    name: Annotated[str, value.documented(pattern=_NAME)] = Field(max_length=64, description="As templates name it.")
+    content: Annotated[str, value.documented(pattern=value.BASE64, minLength=4, contentEncoding="base64")] = Field(
+        description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels."
+    )
+    mode: AssetMode = Field(
+        AssetMode.FIT,
+        strict=False,
+        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges.",
+    )
+    width: _Side | None = Field(
+        None, ge=1, le=asset.WIDEST, description="CSS pixels. Null: as it is, and at most 600 with `fit`."
+    )
+    height: _Side | None = Field(None, ge=1, le=asset.WIDEST, description="CSS pixels; `crop` needs both.")
+    revision: value.Whole = Field(0, ge=0, le=2**31 - 2, description="The one that you have seen; 0 for a new name.")
+
+
+class AssetFileOut(BaseModel):
+    """A file that an image has become."""
+
+    sha256: str
+    content_type: str
+    width: int = Field(description="In its own pixels.")
+    height: int
+    size: int = Field(description="Octets.")
+
+
+class AssetOut(BaseModel):
+    """An image as it stands."""
+
+    id: UUID
+    name: str
+    status: AssetStatus
+    detail: str = Field(description="Why it failed, or what was left out.")
+    progress: int = Field(description="Per cent.")
+    mode: AssetMode
+    width: int | None
+    height: int | None
+    files: dict[str, AssetFileOut] = Field(description="`1x`, and `2x` if the image has the pixels; none until ready.")
+    revision: int
+    updated_by: str
+    updated_at: datetime
+
+
+class AssetsOut(BaseModel):
+    """All images, by name."""
+
+    assets: list[AssetOut]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=AssetOut,
+    operation_id="upload_asset",
+    openapi_extra=with_body(AssetIn, required=True),
+)
+async def upload(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
+    """Upload an image, or another one under the same name. Look at `status`: it is ready a moment later, or says why.
+
+    What is published already shows what it was published with.
+    """
+    caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
+    wanted = schema.parse_strictly(AssetIn, await json_body(request, most=LARGEST_REQUEST))
+    data = await asyncio.to_thread(_checked, wanted)
+    wish = Wish(mode=wanted.mode, width=wanted.width, height=wanted.height)
+    by = Uploader(actor=caller.actor, at=doors.clock.now())
+    async with changing(doors) as connection:
+        made = await asset.upload(connection, wanted.name, data, wish, seen=wanted.revision, by=by)
+        await audited(connection, caller, _deed(Action.ASSET_UPLOADED, made))
+    response.headers["location"] = f"{router.prefix}/{made.name}"
+    return _shown(made)
+
+
+@router.get("", response_model=AssetsOut, operation_id="list_assets")
+async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
+    """All images of the instance."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        return {"assets": [_shown(one) for one in await asset.every(connection)]}
+
+
+@router.get("/{name}", response_model=AssetOut, operation_id="get_asset")
+async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, Any]:
+    """How far it is, what it has become, or why it failed."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        return _shown(await asset.one(connection, name))
+
+
+@router.delete("/{name}", status_code=204, operation_id="delete_asset")
+async def remove(request: Request, name: Name, doors: TheDoors, audited: Audited) -> None:
+    """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
+    caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
+    async with changing(doors) as connection:
+        gone = await asset.remove(connection, name)
+        await audited(connection, caller, _deed(Action.ASSET_DELETED, gone))
+
+
+@router.get(
+    "/{name}/file",
+    response_class=Response,
+    operation_id="get_asset_file",
+    responses={200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The file."}},
+)
+async def get_file(
+    request: Request,
+    name: Name,
+    doors: TheDoors,
+    scale: Annotated[int, Query(ge=1, le=2, description="2: for sharp screens; if there is none, the other.")] = 2,
+) -> Response:
+    """The image as mails show it."""
+    await holder(request, doors, Scope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        found = await asset.one(connection, name)
+        if found.status is not AssetStatus.READY:
+            raise asset.AssetNotReadyError(found)
+        file = found.files.get(f"{scale}x", found.files["1x"])
+        content_type, octets = await asset.file(connection, bytes.fromhex(file.sha256))
+    return Response(octets, media_type=content_type)
+
+
+@public.get("/assets/{name}")
+async def get_public(name: str, doors: TheDoors) -> Response:
+    """A file that images have become, to whoever has its SHA-256 from a mail; never anything else that mails carry."""
+    named = _FILE.fullmatch(name)
+    if named is None:
+        raise NotFoundError(asset.NO_FILE)
+    async with doors.database.read() as connection:
+        content_type, octets = await asset.file(connection, bytes.fromhex(named[1]))
+    if EXTENSIONS[content_type] != named[2]:
+        raise NotFoundError(asset.NO_FILE)
+    return Response(octets, media_type=content_type, headers=_AT_ANY_TIME)
+
+
+def _checked(wanted: AssetIn) -> bytes:
+    """The octets; raises `InvalidRequestError` with all that can be said before the image is looked at."""
+    data, problem = octets_of(wanted.content)
+    if data is not None and len(data) > LARGEST_UPLOAD:
+        problem = TOO_LONG
+    faults = [Fault("/content", _CODE, problem)] if problem is not None else []
+    if not asset.NAME.fullmatch(wanted.name):
+        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
+        faults.append(Fault("/name", _CODE, detail))
+    if wanted.mode is AssetMode.CROP and (wanted.width is None or wanted.height is None):
+        faults.append(Fault("/mode", _CODE, "crop needs a width and a height"))
+    if faults or data is None:
+        raise InvalidRequestError(faults)
+    return data
+
+
+def _deed(action: Action, one: AssetView) -> Deed:
+    kept = {name: getattr(one, name) for name in ("name", "revision", "mode", "width", "height")}
+    is_gone = action is Action.ASSET_DELETED
+    return Deed(
+        action=action,
+        object_kind=ObjectKind.ASSET,
+        object_id=one.id,
+        service_id=None,
+        before=kept if is_gone else None,
+        after=None if is_gone else kept,
+    )
+
+
+def _shown(one: AssetView) -> dict[str, Any]:
+    files = {name: {part: getattr(file, part) for part in file.__struct_fields__} for name, file in one.files.items()}
+    return vars(one) | {"files": files}

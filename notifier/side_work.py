@@ -1,0 +1,53 @@
+"""What a sender does beside mail: telling services by webhooks, and making images ready. Each with its own worker.
+
+Their slots are not those of mail, and no mail waits for them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from notifier.errors import ConfigurationError
+from notifier.installation import Base
+from notifier.outbox.wake import LazyWake, Wake
+from notifier.templating.asset_work import AssetMaker
+from notifier.webhooks.call import Caller
+from notifier.webhooks.deliver import Teller
+from notifier.webhooks.resolve import Resolver
+
+RESOLVING_THREADS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """The handler of one kind of work, and the wake of its worker."""
+
+    handler: Teller | AssetMaker
+    wake: Wake
+
+
+@contextlib.contextmanager
+def side_work(parts: Base) -> Iterator[tuple[Beside, ...]]:
+    """All of it, for as long as the block lasts."""
+    with _teller(parts) as telling:
+        # What wakes the mails' worker does not wake this one: an image may wait a second for the next look.
+        seldom = Wake()
+        seldom.hinted = True
+        yield telling, Beside(handler=AssetMaker(parts.database, parts.clock), wake=seldom)
+
+
+@contextlib.contextmanager
+def _teller(parts: Base) -> Iterator[Beside]:
+    """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
+    settings, wake = parts.settings.webhooks, LazyWake()
+    resolver = Resolver(min(settings.concurrency, RESOLVING_THREADS))
+    try:
+        caller = Caller(resolver, clock=parts.clock, settings=settings)
+    except OSError as error:
+        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE: {error}") from error
+    parts.wake.others.append(wake)
+    try:
+        yield Beside(handler=Teller(parts.database, caller, settings=settings, clock=parts.clock), wake=wake)
+    finally:
+        parts.wake.others.remove(wake)
+        resolver.close()

@@ -1,0 +1,127 @@
+"""The file form of images: `_assets/<name>.png` (or jpg, gif, webp), and what it shall be in `_assets/<name>.toml`.
+
+Files are made by the same code as uploads, so that a version has the same hash here and on the server.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Asset, Attachment, columns
+from notifier.ids import new_id
+from notifier.rendering.source import PinnedAsset
+from notifier.states import AssetMode, AssetStatus
+from notifier.templating import asset, image_process
+from notifier.templating.image import Made, Refused, Wish, kind_of
+
+FOLDER: Final = "_assets"
+_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+_ALLOWED = (*_EXTENSIONS.values(), "jpeg")
+_asset, _attachment = columns(Asset), columns(Attachment)
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as it lies in the folder."""
+
+    data: bytes
+    wish: Wish
+
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=asset.WIDEST)]
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The keys of the file beside it."""
+
+    mode: AssetMode = AssetMode.FIT
+    width: _Side | None = None
+    height: _Side | None = None
+
+
+def pinned(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
+    """Those of the images that are in the folder, as a version shows them. Raises `ValueError`."""
+    return {name: asset.pin(asset.described(_made(name, file))) for name, file in _files(root, names).items()}
+
+
+async def push(
+    connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, by: str, now: datetime
+) -> None:
+    """Keep what a version from files shows. A name that is on the server already stays what staff have made of it."""
+    for name, file in sorted(_files(root, assets).items()):
+        made = _made(name, file)
+        await asset.keep_files(connection, made, now)
+        there = await connection.execute(select(_asset.id).where(_asset.name == name))
+        if there.first() is None:
+            original = await asset.keep_original(connection, file.data, now)
+            row = asset.new_row(original, file.wish, revision=1, by=asset.Uploader(actor=by, at=now))
+            row |= {"id": new_id(), "name": name, "status": AssetStatus.READY, "progress": 100, "detail": made.note}
+            await connection.execute(insert(Asset).values(row | {"files": msgspec.to_builtins(asset.described(made))}))
+
+
+def missing(root: Path, names: Collection[str]) -> set[str]:
+    """Those of the names that the folder has no image of. Raises `ValueError`."""
+    return set(names) - _files(root, names).keys()
+
+
+async def pull(connection: AsyncConnection, root: Path, names: Collection[str]) -> list[Path]:
+    """Write the uploads of these names into the folder; the files that were written."""
+    query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _attachment.octets)
+    query = query.join(Attachment, _attachment.sha256 == _asset.original).where(
+        _asset.name.in_(names), _asset.status == AssetStatus.READY
+    )
+    written = []
+    for row in await connection.execute(query.order_by(_asset.name)):
+        folder = root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        data = bytes(row.octets)
+        said = msgspec.to_builtins(_Said(mode=row.mode, width=row.width, height=row.height))
+        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
+        for extension, octets in ((_EXTENSIONS[kind_of(data)], data), ("toml", toml.encode())):
+            path = folder / f"{row.name}.{extension}"
+            path.write_bytes(octets)
+            written.append(path)
+    return written
+
+
+def _files(root: Path, names: Collection[str]) -> dict[str, _File]:
+    """The images of these names that are in the folder."""
+    found = {}
+    for name in names:
+        paths = [path for extension in _ALLOWED if (path := root / FOLDER / f"{name}.{extension}").is_file()]
+        if len(paths) > 1:
+            raise ValueError(f"{FOLDER}: {' and '.join(path.name for path in paths)} are one name")
+        if paths:
+            found[name] = _File(data=paths[0].read_bytes(), wish=_wish(paths[0].with_suffix(".toml")))
+    return found
+
+
+def _wish(path: Path) -> Wish:
+    if not path.is_file():
+        return Wish()
+    try:
+        said = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _Said)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ValueError(f"{FOLDER}/{path.name}: {error}") from error
+    return Wish(mode=said.mode, width=said.width, height=said.height)
+
+
+def _made(name: str, file: _File) -> Made:
+    found = _run(hashlib.sha256(file.data).digest(), file.data, file.wish)
+    if isinstance(found, Made):
+        return found
+    raise ValueError(f"{FOLDER}/{name}: {found.reason}")
+
+
+@lru_cache(maxsize=32)
+def _run(_digest: bytes, data: bytes, wish: Wish) -> Made | Refused:
+    """The same picture is made once in a process, however many templates show it."""
+    return image_process.run(data, wish) or image_process.DIED

@@ -1,0 +1,222 @@
+"""An image on its whole way: uploaded by staff, made ready by a job, pinned by a version, shown by mails."""
+
+import asyncio
+import multiprocessing
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import Message
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from msgspec.structs import replace
+from parts import caller, marketing, picture, published
+from parts.installation import Installation
+from parts.relay import Relay
+from sqlalchemy import func, select
+
+from notifier import wiring
+from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, columns
+from notifier.ids import new_id
+from notifier.outbox.handler import Claimed, Finish, Lost, Settlement
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.states import AssetStatus, Priority
+from notifier.templating import draft, image_process
+from notifier.templating.asset_work import AssetMaker, Ended
+from notifier.templating.image import LARGEST_UPLOAD, Refused, Wish
+
+_asset, _audit = columns(Asset), columns(AuditEntry)
+PUBLIC = "https://mail.shop.example"
+SOURCE = TemplateSource(
+    files={"subject.txt": "Hello", "body.html": '<html><body>{{ image("logo", alt="Shop") }}</body></html>'},
+    sample={},
+    settings=TemplateSettings(name="Hello"),
+)
+
+
+@pytest.fixture
+def installation(installation: Installation) -> Installation:
+    """The world reaches it at `PUBLIC`."""
+    return installation.with_settings(public_url=PUBLIC + "/")
+
+
+@dataclass
+class Staff:
+    """Somebody who may do everything, and what runs."""
+
+    parts: wiring.Base
+    client: httpx2.AsyncClient
+    relay: Relay
+
+    async def upload(self, data: bytes, name: str = "logo", **fields: Any) -> dict[str, Any]:
+        """Upload, and wait until nothing is to be done any more."""
+        reply = await picture.upload(self.client, name, data, **fields)
+        assert reply.status_code == 202, reply.text
+        assert reply.headers["location"] == f"/v1/assets/{name}"
+        await caller.until_drained(self.parts.database)
+        return await self.found(name)
+
+    async def found(self, name: str = "logo") -> dict[str, Any]:
+        """The image as it stands."""
+        shown: dict[str, Any] = (await self.client.get(f"/v1/assets/{name}")).json()
+        return shown
+
+    async def publish(self, source: TemplateSource = SOURCE) -> TemplateSource:
+        """What stands in the draft, with the images of this moment."""
+        async with self.parts.database.write() as connection:
+            whole = await draft.assembled(connection, source)
+            await published.publish(connection, "hello", whole)
+        return whole
+
+    async def mail(self) -> tuple[Message, str]:
+        """A mail as the relay got it, and the path of its notification."""
+        wanted: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
+        path = await caller.submit(self.client, **wanted)
+        await caller.until(self.client, path, "sent")
+        return self.relay.received[-1].message, path
+
+
+@pytest.fixture
+async def staff(installation: Installation, parts: wiring.Base, relay: Relay) -> AsyncIterator[Staff]:
+    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+        yield Staff(parts, client, relay)
+
+
+def _images(message: Message) -> dict[str, bytes]:
+    return {
+        str(part["content-id"]): part.get_payload(decode=True)  # type: ignore[misc]
+        for part in message.walk()
+        if part["content-id"]
+    }
+
+
+async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) -> None:
+    """Inline and without metadata; a new upload, and a deletion, change no version that is published."""
+    async with wiring.sender(staff.parts):
+        made = await staff.upload(picture.from_a_camera(picture.photograph()), width=300)
+        assert (made["status"], made["progress"], list(made["files"])) == ("ready", 100, ["1x", "2x"])
+        whole = await staff.publish()
+        assert whole.assets["logo"].sha256 == made["files"]["2x"]["sha256"]
+        first, path = await staff.mail()
+        (name, octets), *others = _images(first).items()
+        assert (name, others) == (f"<logo.{made['files']['2x']['sha256'][:8]}@assets>", [])
+        assert octets == (await staff.client.get("/v1/assets/logo/file")).content
+        assert not picture.decoded(octets).getexif()
+        html = next(part for part in first.walk() if part.get_content_type() == "text/html")
+        assert f'src="cid:{name[1:-1]}" width="300"'.encode() in html.get_payload(decode=True)
+        content = (await staff.client.get(f"{path}/content")).json()
+        assert content["identical"] is True
+        assert (await picture.upload(staff.client, "logo", picture.encoded(picture.drawing()))).status_code == 409
+        other = await staff.upload(picture.encoded(picture.drawing()), revision=1)
+        assert (other["revision"], other["files"]["1x"]["content_type"]) == (2, "image/png")
+        assert _images((await staff.mail())[0]) == {name: octets}
+        assert (await staff.client.delete("/v1/assets/logo")).status_code == 204
+    async with wiring.sender(staff.parts):  # which has not seen the image before
+        assert _images((await staff.mail())[0]) == {name: octets}
+    assert (await staff.publish()).assets == {}
+
+
+async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, installation: Installation) -> None:
+    """By its SHA-256 and extension, for ever, without a key; not the upload, and not what mails carry."""
+    data = picture.encoded(picture.drawing())
+    async with wiring.sender(staff.parts):
+        made = await staff.upload(data, width=150)
+        body = '<html><body>{{ image("logo", alt="Shop", linked=true) }}</body></html>'
+        await staff.publish(replace(SOURCE, files=SOURCE.files | {"body.html": body}))
+        message, _ = await staff.mail()
+    digest = made["files"]["2x"]["sha256"]
+    assert _images(message) == {}
+    assert f"{PUBLIC}/assets/{digest}.png".encode() in message.get_payload()[1].get_payload(decode=True)  # type: ignore[index, union-attr]
+    async with staff.parts.database.read() as connection:
+        original = (await connection.execute(select(_asset.original))).scalar_one().hex()
+    async with installation.client(staff.parts, key="none") as world:
+        seen = await world.get(f"/assets/{digest}.png")
+        assert picture.decoded(seen.content).size == (300, 100)
+        assert (seen.headers["content-type"], "immutable" in seen.headers["cache-control"]) == ("image/png", True)
+        for name in (f"{digest}.jpg", f"{original}.png", f"{'0' * 64}.png", digest):
+            assert (await world.get(f"/assets/{name}")).status_code == 404
+
+
+async def test_what_cannot_be_shown_fails_with_a_reason(staff: Staff) -> None:
+    """The next one is made ready all the same; what failed is not pinned, and its file is not there."""
+    async with wiring.sender(staff.parts):
+        bad = await staff.upload(picture.HTML)
+        good = await staff.upload(picture.encoded(picture.drawing()), "other")
+    assert (bad["status"], bad["files"]) == ("failed", {})
+    assert "neither PNG" in bad["detail"]
+    assert good["status"] == "ready"
+    assert (await staff.client.get("/v1/assets/logo/file")).json()["code"] == "asset_not_ready"
+    assert (await staff.publish()).assets == {}
+    listed = (await staff.client.get("/v1/assets")).json()["assets"]
+    assert [one["name"] for one in listed] == ["logo", "other"]
+    async with staff.parts.database.read() as connection:
+        done = await connection.execute(select(_audit.action).where(_audit.object_kind == "asset"))
+        assert [row.action for row in done] == ["asset.uploaded"] * 2
+
+
+async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
+    """All faults together, and nothing is written."""
+    body = {"name": "No", "content": "?", "mode": "crop", "width": 10}
+    reply = await staff.client.post("/v1/assets", json=body)
+    assert (reply.status_code, reply.json()["code"]) == (422, "asset_rejected")
+    assert [one["pointer"] for one in reply.json()["errors"]] == ["/content", "/name", "/mode"]
+    async with staff.parts.database.read() as connection:
+        assert (await connection.execute(select(func.count()).select_from(OutboxEntry))).scalar_one() == 0
+
+
+async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
+    """An entry whose holders died again and again ends, and the row says why; one that was replaced is left alone."""
+    assert (await picture.upload(staff.client, "logo", picture.HTML)).status_code == 202
+    entry = _lost(UUID((await staff.found())["id"]))
+    maker = AssetMaker(staff.parts.database, staff.parts.clock)
+    for _twice in range(2):
+        async with staff.parts.database.several() as connection:
+            (end,) = await maker.mourn(connection, [Lost(entry=entry, marked_at=None)])
+            await maker.record(connection, [end])
+        found = await staff.found()
+        assert (found["status"], found["detail"][:15]) == ("failed", "the sender died")
+
+
+async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
+    """What was made of the first upload is not said of the second."""
+    for revision in range(2):
+        await picture.upload(staff.client, "logo", picture.HTML, revision=revision)
+    maker, id_ = AssetMaker(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
+    end = Ended(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
+    async with staff.parts.database.several() as connection:
+        await maker.record(connection, [Settlement(entry=_lost(id_), action=Finish(), record=end)])
+    found = await staff.found()
+    assert (found["status"], found["revision"], found["detail"]) == ("pending", 2, "")
+
+
+def _lost(subject_id: UUID) -> Claimed:
+    """An entry of the image that was lost too often."""
+    return Claimed(
+        id=new_id(),
+        lease_no=7,
+        subject_id=subject_id,
+        service_id=INSTANCE,
+        priority=Priority.NORMAL,
+        due_at=datetime(2026, 1, 1, tzinfo=UTC),
+        attempts=0,
+        lost=4,
+        faults=0,
+        fault=None,
+    )
+
+
+async def test_a_child_that_is_killed_is_a_reason() -> None:
+    """Killed in the middle of a picture it is neither waited for nor missed; one that is not wanted is stopped."""
+    data = picture.encoded(picture.photograph())
+
+    def kill(_percent: int) -> None:
+        for child in multiprocessing.active_children():
+            if child.name == "notifier-image":
+                child.kill()
+
+    assert await asyncio.to_thread(image_process.run, data, Wish(), progress=kill) == image_process.DIED
+    assert await asyncio.to_thread(image_process.run, data, Wish(), wanted=lambda: False) is None
+    too_long = bytes(LARGEST_UPLOAD + 1)
+    assert isinstance(image_process.run(too_long, Wish()), Refused)
