@@ -28,14 +28,14 @@ SHORTER = """
 [phases.coverage]
 unexpected-methods = ["OPTIONS"]
 
-# What is in a batch is what a single POST takes, and endpoints are looked after as keys are.
+# What is in a batch is what a single POST takes; endpoints and templates are looked after as keys are.
 [[operations]]
 include-operation-id = "submit_batch"
 [operations.phases.coverage]
 enabled = false
 
 [[operations]]
-include-tag = ["webhooks", "audit"]
+include-tag = ["webhooks", "audit", "templates"]
 [operations.phases.coverage]
 enabled = false
 """
