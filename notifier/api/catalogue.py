@@ -236,6 +236,7 @@ _FAULTS = {
     "template_forbidden": _fault(
         "The template does something that templates may not do.", "Write it without; `detail` says what it was."
     ),
+    "template_too_large": _fault("The template, or a mail of it, is too large.", "Shorten it; `detail` says what."),
     "template_too_slow": _fault(
         "Rendering the template takes too long, or too much memory.", "Make it shorter: fewer and smaller loops."
     ),

@@ -1,7 +1,6 @@
 """What somebody wants to save, before anything is rendered: which files there may be, how large, and what is set."""
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -66,8 +65,7 @@ def require_publishable(checked: Checked) -> None:
 
 def fault_of(fault: RenderFault) -> Fault:
     """What rendering says, as a fault of the request that has the source."""
-    code: Any = getattr(fault, "code", "") or "template_failed"
-    return Fault(_pointer(fault.part), str(code), str(fault))
+    return Fault(_pointer(fault.part), fault.code.value, str(fault))
 
 
 def _pointer(file: str) -> str:

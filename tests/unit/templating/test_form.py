@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from notifier.api.catalogue import ENTRIES
 from notifier.api.template_schema import SettingsIn
 from notifier.errors import InvalidRequestError
-from notifier.rendering.job import Checked, Remark, RenderFault, Severity
+from notifier.rendering.job import Checked, FaultCode, Remark, RenderFault, Severity
 from notifier.rendering.source import TemplateSettings
 from notifier.templating import form
 
@@ -33,6 +34,11 @@ def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None
     with pytest.raises(InvalidRequestError) as caught:
         form.require_publishable(broken)
     assert [(one.pointer, one.code) for one in caught.value.faults] == [("/files/body.html", "template_failed")]
+
+
+def test_every_kind_of_fault_is_explained() -> None:
+    """Whatever rendering finds has an entry in the catalogue."""
+    assert set(FaultCode) <= set(ENTRIES)
 
 
 def test_the_api_knows_every_setting() -> None:
