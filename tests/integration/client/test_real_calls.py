@@ -193,7 +193,7 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
 
     saved = await shop("layouts.save", "frame.html", text="<html></html>")
     assert await shop("layouts.get", "frame.html") == saved
-    assert [one.name for one in await shop("layouts.list")] == ["frame.html"]
+    assert "frame.html" in [one.name for one in await shop("layouts.list")]
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 
