@@ -15,6 +15,25 @@ from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings
 ENGINES = ("sqlite", "postgresql")
 
 
+REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks"}
+"""Rooms of the integration tests whose tests run on both engines to find differences, not to reach more of the code."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out of the coverage what runs once more, or in other processes: measuring takes a third of the time."""
+    for item in items:
+        if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
+            item.add_marker("no_cover")
+
+
+def _is_repetition(place: tuple[str, ...], name: str) -> bool:
+    if place[0] in {"acceptance", "chaos", "guards", "sabotage"}:
+        return True
+    if place[:2] == ("integration", "smtp"):
+        return "uvloop" in name
+    return place[0] == "integration" and place[1] in REPEATED_ON_POSTGRES and "[postgresql" in name
+
+
 @pytest.fixture(autouse=True)
 def _plain_tracebacks() -> None:
     """Unconfigured, structlog draws each traceback with all its locals, and the event loop stands for a second."""

@@ -96,30 +96,21 @@ class RenderingPool:
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
         """The mail that the job would be, part by part and as a whole; nobody is blamed for a child that was lost."""
-        for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):
-            try:
-                answer = await self._ask(Show(job=_told(job), sources=_needed([job], sources)), wall)
-            except ChildLostError as lost:
-                fault = STARVED if lost.how is Loss.STARVED else OVERRAN
-                if lost.how is Loss.OVERRAN:
-                    break
-            else:
-                if isinstance(answer, RenderFault):
-                    return answer
-                if not isinstance(answer, ShownParts):
-                    raise ChildLostError(Loss.DIED)
-                parts, mail = answer.parts, await self._filled(answer.mail, job, sources)
-                if isinstance(mail, RenderFault):
-                    return mail
-                return Shown(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
-        return fault
+        answer = await self._patiently(Show(job=_told(job), sources=_needed([job], sources)), WALL_SECONDS)
+        if isinstance(answer, RenderFault):
+            return answer
+        if not isinstance(answer, ShownParts):
+            raise ChildLostError(Loss.DIED)
+        parts, mail = answer.parts, await self._filled(answer.mail, job, sources)
+        if isinstance(mail, RenderFault):
+            return mail
+        return Shown(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
 
     async def check(self, source: TemplateSource) -> Checked:
         """Compile the source and render its sample; an overrun is a fault like any other."""
-        try:
-            answer = await self._ask(Check(source=source), CHECK_SECONDS)
-        except ChildLostError:
-            return Checked(faults=[OVERRAN], remarks=[], variables_schema={}, subject_paths=[], previews={})
+        answer = await self._patiently(Check(source=source), CHECK_SECONDS)
+        if isinstance(answer, RenderFault):
+            return Checked(faults=[answer], remarks=[], variables_schema={}, subject_paths=[], previews={})
         if not isinstance(answer, Checked):
             raise ChildLostError(Loss.DIED)
         return answer
@@ -185,6 +176,18 @@ class RenderingPool:
         if not isinstance(answer, Batch) or len(answer.results) != len(jobs):
             raise ChildLostError(Loss.DIED)
         return answer.results
+
+    async def _patiently(self, request: Request, wall: float) -> Answer:
+        """The answer, or a fault in place of one; a child that was not let to run, or died, is asked once more."""
+        try:
+            return await self._ask(request, wall)
+        except ChildLostError as lost:
+            if lost.how is Loss.OVERRAN:
+                return OVERRAN
+        try:
+            return await self._ask(request, STARVED_WALL_SECONDS)
+        except ChildLostError as lost:
+            return STARVED if lost.how is Loss.STARVED else OVERRAN
 
     async def _ask(self, request: Request, wall: float) -> Answer:
         """Ask the child with the fewest requests; again, if one was lost by what another request did to it."""

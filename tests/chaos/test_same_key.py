@@ -47,7 +47,7 @@ WRITTEN = {  # by one POST
     "outbox_entry": 2,
 }
 # A batch is begun before its notifications are looked for, and each life of `serve` is written down.
-OTHERS = {"batch", "sender_process"}
+OTHERS = {"batch", "sender_process", "template_use"}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Each mail is looked at when it has been accepted, then templates and layouts are changed at random, then it is sent.
 """
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from notifier.auth import keys
 from notifier.auth.keys import Scope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, columns
+from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
 from notifier.templating import draft, files, layout
+from notifier.templating.layout import LayoutInUseError
 
 ROOT = Path("templates")
 SLUGS = ("welcome", "order_shipped", "password_reset")
@@ -73,8 +76,9 @@ class Editors:
             await layout.save(connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now())
 
     async def _take_layout_away(self, _: str) -> None:
-        async with self._parts.database.write() as connection:
-            await layout.remove(connection, "_layouts/base.html")
+        with contextlib.suppress(NotFoundError, LayoutInUseError):
+            async with self._parts.database.write() as connection:
+                await layout.remove(connection, "_layouts/base.html")
 
 
 async def _revive(parts: wiring.Base) -> None:

@@ -68,7 +68,7 @@ def test_lint_is_strict_about_warnings_if_asked(typed: Typed, write: Write) -> N
     done = typed("lint", "hello")
     assert done.exit_code == 0
     (line,) = [line for line in done.stdout.splitlines() if line.endswith("[long_subject]")]
-    assert line.startswith(f"{root}/hello/subject.txt: warning: the subject has ")
+    assert line.startswith(f"{root}/hello/subject.txt: warning: The subject has ")
     assert done.stdout.splitlines()[-1] == "hello: ok (en)"
     assert typed("lint", "hello", "--strict").exit_code == 1
 
