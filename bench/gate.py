@@ -16,8 +16,9 @@ from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.source import HTML, TemplateSource
-from notifier.templating import files, store
-from notifier.templating.gate import Gate
+from notifier.templating import store
+from notifier.templating.folder import files
+from notifier.templating.gate.gate import Gate
 from notifier.templating.store import Publication
 
 SLUG = "order_shipped"  # with ten items

@@ -22,8 +22,8 @@ from notifier.clock import SystemClock
 from notifier.db import migrate
 from notifier.db.engine import Database
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import files
-from notifier.templating.sync import Push
+from notifier.templating.folder import files
+from notifier.templating.folder.push import Push
 
 TEMPLATES = (ROOT / "templates", ROOT / "bench" / "templates")
 

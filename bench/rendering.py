@@ -19,13 +19,13 @@ from bench.table import Figure, Table
 from notifier.rendering.child import Child
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import Batch, Job, Mailbox, MailHeader, Render, Rendered
+from notifier.rendering.language.sandbox import environment, render_limited
 from notifier.rendering.mime import compose
 from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
 from notifier.rendering.process import processor_seconds
-from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSource
 from notifier.rendering.version import CompiledVersion
-from notifier.templating import files
+from notifier.templating.folder import files
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("welcome", "password_reset", "order_shipped", "daily_report")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from notifier.errors import ConfigurationError
 from notifier.installation import Base
 from notifier.outbox.wake import LazyWake, Wake
-from notifier.templating.asset_work import AssetMaker
+from notifier.templating.assets.work import AssetMaker
 from notifier.webhooks.call import Caller
 from notifier.webhooks.deliver import Teller
 from notifier.webhooks.resolve import Resolver

@@ -45,8 +45,8 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.side_work import side_work
 from notifier.smtp.transport import Transport
-from notifier.templating.asset_octets import AssetOctets
-from notifier.templating.gate import Gate
+from notifier.templating.assets.octets import AssetOctets
+from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
 from notifier.templating.use import Uses

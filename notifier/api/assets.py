@@ -20,9 +20,9 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.notification.attachment import octets_of
 from notifier.rendering.images import EXTENSIONS
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating import asset
-from notifier.templating.asset import AssetView, Uploader
-from notifier.templating.image import LARGEST_UPLOAD, TOO_LONG, Wish
+from notifier.templating.assets import asset
+from notifier.templating.assets.asset import AssetView, Uploader
+from notifier.templating.assets.image import LARGEST_UPLOAD, TOO_LONG, Wish
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 public = APIRouter(include_in_schema=False)

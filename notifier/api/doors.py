@@ -16,7 +16,7 @@ from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
 from notifier.rendering.job import Mailbox
-from notifier.templating.gate import Gate
+from notifier.templating.gate.gate import Gate
 from notifier.templating.look import Renderer
 from notifier.templating.publish import Publisher
 

@@ -28,8 +28,8 @@ from notifier.rendering.source import TemplateSource
 from notifier.sse import event_stream
 from notifier.telemetry.logging import get_logger
 from notifier.templating import deed, find, form
-from notifier.templating.gate import Gate, Progress
-from notifier.templating.gate_report import GateReport
+from notifier.templating.gate.gate import Gate, Progress
+from notifier.templating.gate.report import GateReport
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 STREAM = "text/event-stream"

@@ -36,7 +36,7 @@ from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.templating.asset import AssetNotReadyError, StaleAssetError
+from notifier.templating.assets.asset import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft import StaleDraftError, TemplateDeletedError
 from notifier.templating.layout import LayoutInUseError, StaleLayoutError
 from notifier.templating.publish import GateClosedError, NothingToPublishError

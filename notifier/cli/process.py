@@ -81,8 +81,8 @@ async def _seed(parts: Any) -> None:
     """Publish the shipped templates that are not there yet; what staff edited stays."""
     from notifier import installation
     from notifier.rendering.pool import RenderingPool
-    from notifier.templating import files
-    from notifier.templating.sync import Push
+    from notifier.templating.folder import files
+    from notifier.templating.folder.push import Push
 
     root = installation.templates_dir(parts.settings)
     async with RenderingPool() as pool:

@@ -26,7 +26,7 @@ def list_(as_json: Json = False) -> None:
 async def _list(*, as_json: bool) -> None:
     from notifier import installation
     from notifier.cli.change import text
-    from notifier.templating import standing
+    from notifier.templating.folder import standing
 
     async with installation.base(output.settings()) as parts, parts.database.read() as connection:
         found = await standing.look(connection)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from notifier.rendering.job import Checked, MailHeader, Shown
     from notifier.rendering.pool import RenderingPool
     from notifier.rendering.source import TemplateSource
-    from notifier.templating.problem import Problem
+    from notifier.templating.folder.problem import Problem
 
 PARTS = ("subject", "html", "text")
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -65,8 +65,8 @@ async def _linted(
     pool: "RenderingPool", root: Path, slugs: list[str] | None
 ) -> AsyncIterator[tuple[str, list[dict[str, Any]], list[str]]]:
     """What there is to say about each template, and the locales in which it was rendered."""
-    from notifier.templating import files
-    from notifier.templating.problem import FileError
+    from notifier.templating.folder import files
+    from notifier.templating.folder.problem import FileError
 
     if not slugs:
         try:
@@ -147,7 +147,7 @@ async def _render(
     slug: str, root: Path | None, locale: str | None, part: str, variables: Path | None, out: Path | None
 ) -> None:
     from notifier.rendering.pool import RenderingPool
-    from notifier.templating import files
+    from notifier.templating.folder import files
 
     source = files.read(_folder(root), slug)
     values = _values(source, variables)
@@ -239,7 +239,7 @@ async def _preview(slug: str, root: Path | None, variables: Path | None, out: Pa
 
     from notifier.cli import template_page
     from notifier.rendering.pool import RenderingPool
-    from notifier.templating import files
+    from notifier.templating.folder import files
 
     source = files.read(_folder(root), slug)
     values = _values(source, variables)

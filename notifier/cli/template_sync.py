@@ -14,8 +14,8 @@ from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
     from notifier.installation import Base
-    from notifier.templating.pull import Pulled
-    from notifier.templating.sync import Pushed
+    from notifier.templating.folder.pull import Pulled
+    from notifier.templating.folder.push import Pushed
 
 LONGEST_NOTE = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -60,9 +60,9 @@ async def _push(
     from notifier import installation
     from notifier.cli.change import operator
     from notifier.rendering.pool import RenderingPool
-    from notifier.templating import files
-    from notifier.templating.gate import Gate
-    from notifier.templating.sync import Change, Push, PushRefusedError
+    from notifier.templating.folder import files
+    from notifier.templating.folder.push import Change, Push, PushRefusedError
+    from notifier.templating.gate.gate import Gate
 
     async with reading() if options["dry_run"] else writing() as parts, RenderingPool() as pool:
         folder = root or installation.templates_dir(parts.settings)
@@ -113,7 +113,7 @@ def pull(
 
 
 async def _pull(slugs: list[str] | None, root: Path | None, options: dict[str, bool], *, as_json: bool) -> None:
-    from notifier.templating.pull import Fetch, Pull, PullRefusedError
+    from notifier.templating.folder.pull import Fetch, Pull, PullRefusedError
 
     async with reading() as parts:
         folder = root or parts.settings.templates_dir or Path("templates")
@@ -142,11 +142,11 @@ def diff(
 async def _diff(slugs: list[str] | None, root: Path | None, *, draft: bool, exit_code: bool) -> None:
     from notifier import installation
     from notifier.cli.change import plain
-    from notifier.templating import folder_diff
+    from notifier.templating.folder import overview
 
     async with reading() as parts, parts.database.read() as connection:
         folder = root or installation.templates_dir(parts.settings)
-        apart = await folder_diff.between(connection, folder, slugs or None, drafts=draft)
+        apart = await overview.between(connection, folder, slugs or None, drafts=draft)
     for_person = sys.stdout.isatty()
     for line in apart.lines():
         print(_coloured(plain(line.rstrip("\n").expandtabs())) if for_person else line, end="\n" if for_person else "")

@@ -7,8 +7,8 @@ import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
-from notifier.rendering.faults import PartError
 from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault
+from notifier.rendering.language.faults import PartError
 from notifier.rendering.lint.promise import Whole
 from notifier.rendering.lint.report import remarks_on
 from notifier.rendering.lint.rule import Mail

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from notifier.rendering import images
 from notifier.rendering.check import check
 from notifier.rendering.compare import compared, fault_in_mail
-from notifier.rendering.faults import PartError
 from notifier.rendering.job import (
     Answer,
     Batch,
@@ -36,6 +35,7 @@ from notifier.rendering.job import (
     Show,
     ShownParts,
 )
+from notifier.rendering.language.faults import PartError
 from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.version import CompiledVersion

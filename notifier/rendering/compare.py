@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from notifier.rendering.faults import PartError
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import Compared, Mailbox, MailHeader, Payload, Preview, RenderFault
+from notifier.rendering.language.faults import PartError
 from notifier.rendering.mime import NulInPartError, compose
 from notifier.rendering.version import CompiledVersion
 

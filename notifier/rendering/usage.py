@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from notifier.rendering.place import Read
 from notifier.rendering.source import SUBJECT, TemplateSource
 from notifier.rendering.variables import HTTPS_LINK, ITEM, schema_of
-from notifier.rendering.walk import walked
+from notifier.rendering.walk.place import Read
+from notifier.rendering.walk.statement import walked
 
 __all__ = ["Read", "Variables", "reads_of", "subject_paths", "variables_of"]
 

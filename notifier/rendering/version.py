@@ -10,13 +10,13 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError
 from msgspec.structs import replace
 
 from notifier.rendering import images
-from notifier.rendering.faults import PartError, fault_of
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
+from notifier.rendering.language.faults import PartError, fault_of
+from notifier.rendering.language.public import cleaned
+from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
-from notifier.rendering.public import cleaned
-from notifier.rendering.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import UNSUBSCRIBE_URL, subject_paths
 

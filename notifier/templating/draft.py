@@ -20,7 +20,8 @@ from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import asset, layout
+from notifier.templating import layout
+from notifier.templating.assets import asset
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)

@@ -9,7 +9,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering.job import Checked, RenderFault, Severity
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import escape_pointer
-from notifier.templating.files import SLUG, problems_of
+from notifier.templating.folder.files import SLUG, problems_of
 
 LARGEST_SOURCE = 512 * 1024  # octets of all files together
 LARGEST_SAMPLE = 256 * 1024  # octets as JSON, as of the variables of a notification

@@ -17,8 +17,8 @@ from notifier.db import migrate
 from notifier.db.engine import Database
 from notifier.rendering.pool import RenderingPool
 from notifier.settings import Settings
-from notifier.templating import files
-from notifier.templating.sync import Push
+from notifier.templating.folder import files
+from notifier.templating.folder.push import Push
 from parts import postgres
 from parts.described import DescribedTransport
 

@@ -8,7 +8,7 @@ from notifier import wiring
 from notifier.auth import keys
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority
-from notifier.templating import files
+from notifier.templating.folder import files
 from parts import published
 
 NEWS = {"template": "news"}

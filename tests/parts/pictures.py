@@ -14,7 +14,7 @@ from PIL import Image
 from selenium import webdriver
 
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import files
+from notifier.templating.folder import files
 from parts import browser
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,10 @@ from notifier.rendering.check import check
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
-from notifier.templating import draft, standing, store
+from notifier.templating import draft, store
+from notifier.templating.folder import standing
+from notifier.templating.folder.push import Push
 from notifier.templating.store import Publication
-from notifier.templating.sync import Push
 
 NOW = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from notifier.db.tables import Event, Notification, OutboxEntry, columns
 from notifier.outbox.store import withdraw as take_back
 from notifier.rendering.source import TemplateSource
 from notifier.states import EntryState
-from notifier.templating import files
+from notifier.templating.folder import files
 from parts import caller, published
 from parts.dead import DeadSender
 from parts.installation import Installation

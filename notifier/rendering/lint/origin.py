@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Template, nodes
 from jinja2.compiler import Frame
 
-from notifier.rendering.faults import PartError
-from notifier.rendering.generator import MailCodeGenerator
+from notifier.rendering.language.faults import PartError
+from notifier.rendering.language.generator import MailCodeGenerator
+from notifier.rendering.language.sandbox import MailEnvironment
 from notifier.rendering.lint.rule import Mail
-from notifier.rendering.sandbox import MailEnvironment
 from notifier.rendering.source import HTML, SUBJECT, TemplateSource
 from notifier.rendering.version import CompiledVersion
 

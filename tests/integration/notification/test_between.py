@@ -19,7 +19,7 @@ from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 from notifier.settings import RecipientsMode
 from notifier.states import Reason, Status, SuppressionReason
-from notifier.templating import files
+from notifier.templating.folder import files
 
 
 async def _publish_changed_welcome(parts: wiring.Base) -> int:

@@ -23,7 +23,8 @@ from notifier.clock import SystemClock
 from notifier.db.tables import Template, columns
 from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
-from notifier.templating import draft, files, layout
+from notifier.templating import draft, layout
+from notifier.templating.folder import files
 from notifier.templating.layout import LayoutInUseError
 
 ROOT = Path("templates")

@@ -17,8 +17,8 @@ from notifier.clock import SystemClock
 from notifier.outbox import store
 from notifier.rendering.pool import RenderingPool
 from notifier.states import EntryState
-from notifier.templating import files
-from notifier.templating.sync import Push
+from notifier.templating.folder import files
+from notifier.templating.folder.push import Push
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from parts.example_mail import GOOD, HEADER, job, source
 from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
 from notifier.rendering.job import Job, Rendered, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, MOST_CHILDREN, OVERRAN, RenderingPool, suggested
-from notifier.templating import files
+from notifier.templating.folder import files
 
 ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 LINES = "{% for line in filling %}{{ line ~ '\n' }}{% endfor %}"

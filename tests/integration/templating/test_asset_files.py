@@ -12,9 +12,12 @@ from notifier import wiring
 from notifier.db.tables import Asset, columns
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import asset, asset_files, files, store
-from notifier.templating.image import Wish
-from notifier.templating.sync import Push
+from notifier.templating import store
+from notifier.templating.assets import asset
+from notifier.templating.assets import files as asset_files
+from notifier.templating.assets.image import Wish
+from notifier.templating.folder import files
+from notifier.templating.folder.push import Push
 
 _asset = columns(Asset)
 BODY = '<html><body>{{ image("logo", alt="Shop") }} {{ name }}</body></html>'

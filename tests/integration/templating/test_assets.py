@@ -23,9 +23,10 @@ from notifier.ids import new_id
 from notifier.outbox.handler import Claimed, Finish, Lost, Settlement
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.states import AssetStatus, Priority
-from notifier.templating import draft, image_process
-from notifier.templating.asset_work import AssetMaker, Ended
-from notifier.templating.image import LARGEST_UPLOAD, Refused, Wish
+from notifier.templating import draft
+from notifier.templating.assets import process as image_process
+from notifier.templating.assets.image import LARGEST_UPLOAD, Refused, Wish
+from notifier.templating.assets.work import AssetMaker, Ended
 
 _asset, _audit = columns(Asset), columns(AuditEntry)
 PUBLIC = "https://mail.shop.example"

@@ -8,7 +8,7 @@ import pytest
 from notifier.rendering.job import Compared, Payload
 from notifier.rendering.pool import OVERRAN, RenderingPool
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating.compare import Comparison
+from notifier.templating.gate.compare import Comparison
 
 LOOPS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 

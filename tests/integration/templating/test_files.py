@@ -7,7 +7,7 @@ import pytest
 
 from notifier.errors import TemplateError
 from notifier.rendering.source import TemplateSettings
-from notifier.templating import files
+from notifier.templating.folder import files
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 

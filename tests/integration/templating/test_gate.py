@@ -13,8 +13,8 @@ from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating.gate import Gate
-from notifier.templating.gate_report import GateReport
+from notifier.templating.gate.gate import Gate
+from notifier.templating.gate.report import GateReport
 
 SECRET = "740-112-963"
 HTML = '<html lang="en"><body>\n<p>Hello {{ name }}</p>\n<p>{{ code }}</p>\n</body></html>'

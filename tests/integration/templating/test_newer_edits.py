@@ -13,9 +13,10 @@ from notifier.db.tables import Template, columns
 from notifier.errors import TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
-from notifier.templating import base, draft, files, layout
-from notifier.templating.pull import Pull
-from notifier.templating.sync import Change, Push, PushRefusedError
+from notifier.templating import draft, layout
+from notifier.templating.folder import base, files
+from notifier.templating.folder.pull import Pull
+from notifier.templating.folder.push import Change, Push, PushRefusedError
 
 NEW = {
     "another/template.toml": 'name = "Another"\n',

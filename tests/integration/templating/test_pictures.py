@@ -6,7 +6,7 @@ import pytest
 from parts import browser, pictures
 from selenium import webdriver
 
-from notifier.templating import files
+from notifier.templating.folder import files
 
 VIEWS = [(width, scheme) for width in pictures.WIDTHS for scheme in pictures.SCHEMES]
 UNSOUND = """<!DOCTYPE html><body style="margin: 0; color: #111">

@@ -16,9 +16,11 @@ from notifier.db.tables import Template, columns
 from notifier.errors import NotFoundError
 from notifier.rendering.check import check
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating import base, files, folder, store
-from notifier.templating.folder import OutsideError
-from notifier.templating.pull import Fetch, Pull, PullRefusedError
+from notifier.templating import store
+from notifier.templating.folder import base, files
+from notifier.templating.folder import write as folder
+from notifier.templating.folder.pull import Fetch, Pull, PullRefusedError
+from notifier.templating.folder.write import OutsideError
 from notifier.templating.store import Publication
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30).filter(

@@ -8,9 +8,9 @@ from jinja2 import nodes
 
 from notifier.rendering import variables as variable
 from notifier.rendering.check import check
-from notifier.rendering.sandbox import environment
+from notifier.rendering.language.sandbox import environment
 from notifier.rendering.source import TemplateSource
-from notifier.templating import files
+from notifier.templating.folder import files
 
 ROOT = Path("templates")
 SLUGS = files.slugs(ROOT)

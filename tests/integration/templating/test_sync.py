@@ -9,8 +9,9 @@ from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import files, store
-from notifier.templating.sync import Change, Push, Pushed, checked
+from notifier.templating import store
+from notifier.templating.folder import files
+from notifier.templating.folder.push import Change, Push, Pushed, checked
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 OTHER = {

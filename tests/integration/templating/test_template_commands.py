@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from notifier.cli.main import app
 from notifier.cli.output import Failed
-from notifier.templating import files
+from notifier.templating.folder import files
 
 Typed = Callable[..., Result]
 CLEAN = (

@@ -3,7 +3,7 @@
 import pytest
 from jinja2.exceptions import FilterArgumentError, SecurityError
 
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.language.sandbox import environment, render_limited
 
 
 def _rendered(text: str, **values: object) -> str:

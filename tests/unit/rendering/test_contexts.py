@@ -2,9 +2,9 @@
 
 import pytest
 
-from notifier.rendering.contexts import ForbiddenError
-from notifier.rendering.filters import ValueRefusedError
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.language.contexts import ForbiddenError
+from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.sandbox import environment, render_limited
 
 SCRIPT = "javascript:alert(1)"
 

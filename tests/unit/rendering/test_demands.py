@@ -13,7 +13,7 @@ from parts.one_text import SAMPLE, source
 
 from notifier.rendering import variables as variable
 from notifier.rendering.check import check
-from notifier.rendering.sandbox import environment
+from notifier.rendering.language.sandbox import environment
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.rendering.usage import subject_paths, variables_of
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.filters import ValueRefusedError
-from notifier.rendering.sandbox import environment, render_limited
+from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.sandbox import environment, render_limited
 
 
 def shown(text: str, locale: str = "en", *, html: bool = False, **values: Any) -> str:

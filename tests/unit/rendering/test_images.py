@@ -11,8 +11,8 @@ from notifier.rendering import images
 from notifier.rendering.attachments import filled
 from notifier.rendering.check import check
 from notifier.rendering.child import Child
-from notifier.rendering.faults import PartError
 from notifier.rendering.job import Batch, Gapped, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
+from notifier.rendering.language.faults import PartError
 from notifier.rendering.source import PinnedAsset, TemplateSettings, TemplateSource
 from notifier.rendering.version import CompiledVersion
 

@@ -11,7 +11,7 @@ from notifier.rendering.lint.origin import FIRST_MARK, Marked, Origin, Origins
 from notifier.rendering.lint.rule import Mail
 from notifier.rendering.source import HTML, PARTS, TEXT, TemplateSettings, TemplateSource
 from notifier.rendering.version import CompiledVersion
-from notifier.templating import files
+from notifier.templating.folder import files
 
 SHIPPED = Path("templates")
 

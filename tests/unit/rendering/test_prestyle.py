@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.rendering.inline import inline_css, inlined
+from notifier.rendering.language.sandbox import environment, render_limited
 from notifier.rendering.prestyle import Prestyled, prestyled
-from notifier.rendering.sandbox import environment, render_limited
 from notifier.rendering.source import HTML
-from notifier.templating import files
+from notifier.templating.folder import files
 
 PAGE = "<html><head><style>{css}</style><title>x</title></head><body>{body}</body></html>"
 

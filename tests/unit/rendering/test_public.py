@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.rendering.public import cleaned, plain
+from notifier.rendering.language.public import cleaned, plain
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.rendering.version import CompiledVersion
 

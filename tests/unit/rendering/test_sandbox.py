@@ -12,11 +12,17 @@ from jinja2.exceptions import SecurityError, TemplateAssertionError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from notifier.rendering import sandbox
-from notifier.rendering.acting import ACTING
-from notifier.rendering.sandbox import FILTERS, MailEnvironment, OutputTooLargeError, environment, render_limited
+from notifier.rendering.language import sandbox
+from notifier.rendering.language.acting import ACTING
+from notifier.rendering.language.sandbox import (
+    FILTERS,
+    MailEnvironment,
+    OutputTooLargeError,
+    environment,
+    render_limited,
+)
 from notifier.rendering.source import PARTS
-from notifier.templating import files
+from notifier.templating.folder import files
 
 ALLOWED = {
     "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",

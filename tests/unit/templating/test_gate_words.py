@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from notifier.rendering.variables import schema_of
-from notifier.templating.gate_schema import differing
-from notifier.templating.payloads import HIDDEN, mask_of
+from notifier.templating.gate.payloads import HIDDEN, mask_of
+from notifier.templating.gate.schema import differing
 
 MASK = mask_of(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
 

@@ -8,8 +8,8 @@ from parts.picture import HTML, decoded, drawing, encoded, from_a_camera, photog
 from PIL import Image, ImageCms
 
 from notifier.states import AssetMode
-from notifier.templating import image
-from notifier.templating.image import Made, Refused, Wish, make
+from notifier.templating.assets import image
+from notifier.templating.assets.image import Made, Refused, Wish, make
 
 CROP = AssetMode.CROP
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.rendering.source import TemplateSettings
-from notifier.templating import settings_text
+from notifier.templating.folder import settings_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 TEXTS = st.lists(TEXT, max_size=5).map(tuple)

@@ -10,9 +10,11 @@ from typing import Any
 from notifier import strict_json
 from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, PinnedAsset, TemplateSettings, TemplateSource
-from notifier.templating import asset_files, layout, settings_text
-from notifier.templating.problem import FileError, Problem
-from notifier.templating.settings_text import TAG, SettingsTextError, seconds
+from notifier.templating import layout
+from notifier.templating.assets import files as asset_files
+from notifier.templating.folder import settings_text
+from notifier.templating.folder.problem import FileError, Problem
+from notifier.templating.folder.settings_text import TAG, SettingsTextError, seconds
 
 __all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "sample_of", "seconds", "slugs", "text_of"]
 

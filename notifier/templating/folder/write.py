@@ -7,7 +7,8 @@ from typing import Any
 
 from notifier.errors import NotifierError
 from notifier.rendering.source import TemplateSource
-from notifier.templating import draft, file_diff, files, settings_text
+from notifier.templating import draft
+from notifier.templating.folder import file_diff, files, settings_text
 
 
 class OutsideError(NotifierError):

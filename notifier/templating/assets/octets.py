@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from notifier.db.engine import Database
 from notifier.rendering.attachments import base64_lines
-from notifier.templating import asset
+from notifier.templating.assets import asset
 
 MOST_KEPT = 64 * 1024 * 1024
 """Octets of base64 that are kept in memory."""

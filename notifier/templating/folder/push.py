@@ -18,13 +18,15 @@ from notifier.errors import NotifierError, TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import asset_files, base, deed, file_diff, files, layout, standing, store
-from notifier.templating.base import Base, Origin
-from notifier.templating.file_diff import Difference
+from notifier.templating import deed, layout, store
+from notifier.templating.assets import files as asset_files
+from notifier.templating.folder import base, file_diff, files, standing
+from notifier.templating.folder.base import Base, Origin
+from notifier.templating.folder.file_diff import Difference
+from notifier.templating.folder.problem import FileError
+from notifier.templating.folder.standing import Standing
 from notifier.templating.layout import LayoutView
-from notifier.templating.problem import FileError
 from notifier.templating.publish import Gate
-from notifier.templating.standing import Standing
 from notifier.templating.store import Publication
 
 FROM_FILES = frozenset({"cli", "demo"})

@@ -9,7 +9,10 @@ from typing import Any
 from jinja2 import Environment, nodes
 
 from notifier.rendering.images import FUNCTIONS
-from notifier.rendering.place import (
+from notifier.rendering.language.sandbox import environment
+from notifier.rendering.source import LOCALES, PARTS, RESERVED, TemplateSource
+from notifier.rendering.variables import schema_of
+from notifier.rendering.walk.place import (
     BlockBody,
     Blocks,
     LostError,
@@ -22,10 +25,7 @@ from notifier.rendering.place import (
     Value,
     either,
 )
-from notifier.rendering.reading import Reading
-from notifier.rendering.sandbox import environment
-from notifier.rendering.source import LOCALES, PARTS, RESERVED, TemplateSource
-from notifier.rendering.variables import schema_of
+from notifier.rendering.walk.reading import Reading
 
 
 @dataclass

@@ -20,8 +20,9 @@ from notifier.db.tables import Asset, Attachment, columns
 from notifier.ids import new_id
 from notifier.rendering.source import PinnedAsset
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating import asset, image_process
-from notifier.templating.image import Made, Refused, Wish, kind_of
+from notifier.templating.assets import asset
+from notifier.templating.assets import process as image_process
+from notifier.templating.assets.image import Made, Refused, Wish, kind_of
 
 FOLDER: Final = "_assets"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}

@@ -13,7 +13,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from notifier.rendering.filters import ValueRefusedError
+from notifier.rendering.language.filters import ValueRefusedError
 
 DEAD: Final = "#"
 """What stands in place of a link that must not live."""

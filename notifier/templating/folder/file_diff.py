@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from notifier.rendering.source import TemplateSource
-from notifier.templating import files, settings_text
+from notifier.templating.folder import files, settings_text
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_END = "\\ No newline at end of file\n"

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.errors import NotFoundError
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import draft, file_diff, files, standing
+from notifier.templating import draft
+from notifier.templating.folder import file_diff, files, standing
 
 THERE, HERE = "database", "files"
 

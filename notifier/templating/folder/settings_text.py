@@ -11,7 +11,7 @@ import msgspec
 from notifier import address
 from notifier.rendering.source import TemplateSettings
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.templating.problem import Problem
+from notifier.templating.folder.problem import Problem
 
 FILE = "template.toml"
 TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from notifier.rendering.process import forkserver
-from notifier.templating.image import LARGEST_FILE, LARGEST_UPLOAD, TOO_LONG, Made, Refused, Wish, make
+from notifier.templating.assets.image import LARGEST_FILE, LARGEST_UPLOAD, TOO_LONG, Made, Refused, Wish, make
 
 WALL_SECONDS = 30.0
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space

@@ -24,12 +24,14 @@ from notifier.errors import Fault
 from notifier.rendering.job import Checked, Payload, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, OVERRAN
 from notifier.rendering.source import TemplateSource
-from notifier.templating import gate_report, payloads, store
-from notifier.templating.compare import Comparer, Comparison
-from notifier.templating.gate_report import Example, GateReport, Using
-from notifier.templating.gate_schema import differing
-from notifier.templating.gate_tally import Counted, Kind, Place, Specimen, Tally, frequent
-from notifier.templating.payloads import Asked, CallingService, Mask
+from notifier.templating import store
+from notifier.templating.gate import payloads
+from notifier.templating.gate import report as gate_report
+from notifier.templating.gate.compare import Comparer, Comparison
+from notifier.templating.gate.payloads import Asked, CallingService, Mask
+from notifier.templating.gate.report import Example, GateReport, Using
+from notifier.templating.gate.schema import differing
+from notifier.templating.gate.tally import Counted, Kind, Place, Specimen, Tally, frequent
 from notifier.templating.store import Published
 
 USED_WITHIN = timedelta(days=30)

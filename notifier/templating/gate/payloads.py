@@ -18,7 +18,7 @@ from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
 from notifier.rendering.variables import at_path, faults_in
 from notifier.states import Role
-from notifier.templating.gate_report import Using
+from notifier.templating.gate.report import Using
 
 PAYLOADS = 200
 """Of each service, newest first: as far back as a change is tried on what was really asked for."""

@@ -26,7 +26,7 @@ from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.rendering.source import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
-from notifier.templating.image import Made, Wish
+from notifier.templating.assets.image import Made, Wish
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 WIDEST = 1200  # CSS pixels that may be asked for

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notifier.templating.gate_report import Altered, Variable
+from notifier.templating.gate.report import Altered, Variable
 
 Differing = tuple[tuple[Variable, ...], tuple[Variable, ...], tuple[Altered, ...]]
 

@@ -2,7 +2,7 @@
 
 import re
 
-from notifier.rendering.mistakes import Mistake, Place, row, said
+from notifier.rendering.language.mistakes import Mistake, Place, row, said
 
 _TAG = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw|\{%[-+]?\s*(\w+)([^%]*)", re.DOTALL)
 _PRINT = re.compile(r"\{#.*?#\}|\{\{(?P<inner>(?:(?!\}\}|\{\{|\{%).)*)(?P<end>\}\})?", re.DOTALL)

@@ -21,8 +21,9 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Release, Settlement
 from notifier.states import AssetStatus, EntryKind
 from notifier.telemetry.logging import get_logger
-from notifier.templating import asset, image_process
-from notifier.templating.image import Made, Refused, Wish
+from notifier.templating.assets import asset
+from notifier.templating.assets import process as image_process
+from notifier.templating.assets.image import Made, Refused, Wish
 
 LEASE = timedelta(minutes=5)
 PATIENCE = 5.0

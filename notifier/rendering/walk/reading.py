@@ -11,8 +11,9 @@ from typing import Any
 
 from jinja2 import nodes
 
-from notifier.rendering.generator import DICT_NAMES
-from notifier.rendering.place import (
+from notifier.rendering.language.generator import DICT_NAMES
+from notifier.rendering.variables import ITEM
+from notifier.rendering.walk.place import (
     ELSE,
     MINDS,
     Instead,
@@ -30,7 +31,6 @@ from notifier.rendering.place import (
     replaced,
     sure_of,
 )
-from notifier.rendering.variables import ITEM
 
 MOST_STEPS = 30_000  # expressions looked at: macros that call macros would otherwise take for ever
 _SAME = frozenset({"list", "reverse", "sort", "unique"})

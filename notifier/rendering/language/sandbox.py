@@ -15,11 +15,11 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
-from notifier.rendering import filters
-from notifier.rendering.acting import ACTING, safe_url
-from notifier.rendering.columns import left, right
-from notifier.rendering.contexts import guard, refuse_unknown
-from notifier.rendering.generator import MailCodeGenerator
+from notifier.rendering.language import filters
+from notifier.rendering.language.acting import ACTING, safe_url
+from notifier.rendering.language.columns import left, right
+from notifier.rendering.language.contexts import guard, refuse_unknown
+from notifier.rendering.language.generator import MailCodeGenerator
 
 LIBRARY_FILTERS: Final = frozenset(
     {

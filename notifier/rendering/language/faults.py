@@ -11,13 +11,13 @@ from typing import Any
 from jinja2 import TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
-from notifier.rendering.contexts import ForbiddenError
-from notifier.rendering.filters import ValueRefusedError
 from notifier.rendering.job import FaultCode, RenderFault
-from notifier.rendering.mistakes import OWN_WORDS, READING, Mistake, Place
-from notifier.rendering.sandbox import FILTERS, OutputTooLargeError
+from notifier.rendering.language.contexts import ForbiddenError
+from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.mistakes import OWN_WORDS, READING, Mistake, Place
+from notifier.rendering.language.sandbox import FILTERS, OutputTooLargeError
+from notifier.rendering.language.writing import WRITING
 from notifier.rendering.source import TemplateSource
-from notifier.rendering.writing import WRITING
 
 
 class PartError(Exception):

@@ -10,8 +10,8 @@ from dataclasses import replace
 from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateAssertionError, TemplateSyntaxError
 
-from notifier.rendering.acting import SCHEME, START, WHOLE
-from notifier.rendering.markup import Position, Where
+from notifier.rendering.language.acting import SCHEME, START, WHOLE
+from notifier.rendering.language.markup import Position, Where
 
 _FRESH = (nodes.Macro, nodes.AssignBlock)
 """What is written somewhere else than it stands, as markup of its own."""

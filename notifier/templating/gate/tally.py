@@ -8,8 +8,8 @@ from uuid import UUID
 
 from notifier.errors import Fault
 from notifier.rendering.job import Compared, RenderFault
-from notifier.templating.gate_report import Failure, Refusal, Tried
-from notifier.templating.payloads import Asked, CallingService, Mask
+from notifier.templating.gate.payloads import Asked, CallingService, Mask
+from notifier.templating.gate.report import Failure, Refusal, Tried
 
 MOST_REASONS = 20
 """Refusals and failures of one service that are told apart; the rarer ones are left out."""

@@ -14,12 +14,15 @@ from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
 from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import asset_files, base, draft, file_diff, files, folder, layout, standing
-from notifier.templating.base import Base, Origin
-from notifier.templating.file_diff import Difference
+from notifier.templating import draft, layout
+from notifier.templating.assets import files as asset_files
+from notifier.templating.folder import base, file_diff, files, standing
+from notifier.templating.folder import write as folder
+from notifier.templating.folder.base import Base, Origin
+from notifier.templating.folder.file_diff import Difference
+from notifier.templating.folder.problem import FileError
+from notifier.templating.folder.standing import Standing
 from notifier.templating.layout import LayoutView
-from notifier.templating.problem import FileError
-from notifier.templating.standing import Standing
 
 
 class Fetch(StrEnum):

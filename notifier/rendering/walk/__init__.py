@@ -1,0 +1,1 @@
+"""Walking through a template to find what it reads: values, expressions, statements."""

@@ -1,0 +1,1 @@
+"""Templates as files: read, written, and kept in step with the database, both ways."""
