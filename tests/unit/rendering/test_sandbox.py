@@ -14,13 +14,7 @@ from markupsafe import Markup
 
 from notifier.rendering.language import sandbox
 from notifier.rendering.language.acting import ACTING
-from notifier.rendering.language.sandbox import (
-    FILTERS,
-    MailEnvironment,
-    OutputTooLargeError,
-    environment,
-    render_limited,
-)
+from notifier.rendering.language.sandbox import MailEnvironment, OutputTooLargeError, environment, render_limited
 from notifier.rendering.source import PARTS
 from notifier.templating.folder import files
 
@@ -73,7 +67,7 @@ def test_the_filters_are_an_allow_list() -> None:
     """Exactly the named filters exist, in either environment."""
     for autoescape in (True, False):
         known = set(environment({}, autoescape=autoescape).filters)
-        assert {name for name in known if name.isidentifier()} == ALLOWED == FILTERS
+        assert {name for name in known if name.isidentifier()} == ALLOWED == sandbox.FILTERS
         assert known - ALLOWED == ACTING.keys()  # no template can write these
 
 
