@@ -9,8 +9,9 @@ from notifier.api.value import Address, Time, Whole
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.attachment import MOST_ATTACHMENTS
 from notifier.notification.change import LONGEST_COMMENT
-from notifier.notification.check import LONGEST_SUBJECT, MOST_COPIES, MOST_HEADERS, Wanted
+from notifier.notification.check import MOST_COPIES, MOST_HEADERS, Wanted
 from notifier.notification.patch import Changes
+from notifier.rendering import subject
 from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
 
@@ -52,7 +53,7 @@ class ContentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_HTML_OR_TEXT | {"examples": [_WORDS]})
 
-    subject: value.Line = Field(min_length=1, max_length=LONGEST_SUBJECT)
+    subject: value.Line = Field(min_length=1, max_length=subject.LONGEST)
     html: str | None = Field(None, description="HTML part.")
     text: str | None = Field(None, description="Text part; made from the HTML when missing.")
 

@@ -11,8 +11,8 @@ import msgspec
 from notifier import address
 from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
-from notifier.rendering.headers import FORBIDDEN
-from notifier.rendering.variables import at_path, escape_pointer, faults_in
+from notifier.rendering import subject
+from notifier.rendering.variables import escape_pointer, faults_in
 from notifier.states import Priority, Role
 from notifier.templating.store import Published, Shelf
 
@@ -22,7 +22,6 @@ LONGEST_FUTURE = timedelta(days=365)
 MOST_HEADERS = 10
 MOST_COPIES = 50
 LONGEST_NAME = 256
-LONGEST_SUBJECT = 998
 LARGEST_VARIABLES = 256 * 1024  # octets as JSON
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_ALLOWED = frozenset(
@@ -123,13 +122,13 @@ def copies_of(wanted: Wanted, recipient: str | None, faults: list[Fault]) -> lis
 
 def faults_in_content(content: Mapping[str, str | None] | None) -> list[Fault]:
     """The subject stands in a header field."""
-    fault = _forbidden(content["subject"] or "", "/content/subject") if content else None
+    fault = subject.unfit(content["subject"] or "", "/content/subject") if content else None
     return [fault] if fault else []
 
 
 def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None, str | None]:
     """Display name and address of a sender or reply-to field."""
-    if fault := _forbidden(text, pointer):
+    if fault := subject.unfit(text, pointer):
         faults.append(fault)
         return None, None
     try:
@@ -145,13 +144,6 @@ def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None
     return name, found
 
 
-def _forbidden(value: str, pointer: str) -> Fault | None:
-    found = FORBIDDEN.search(value)
-    if found is None:
-        return None
-    return Fault(pointer, "invalid_header_value", f"U+{ord(found[0]):04X} cannot stand in a mail header")
-
-
 def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
     """Custom headers: an allow-list plus `X-…`, so that no caller can forge what relays and clients act upon."""
     faults = []
@@ -162,7 +154,7 @@ def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
         allowed = name.lower() in _HEADERS_ALLOWED or name.lower().startswith("x-")
         if not _HEADER_NAME.fullmatch(name) or not allowed or name.lower().startswith("x-notifier-"):
             faults.append(Fault(pointer, "header_not_allowed", "this header cannot be set"))
-        elif fault := _forbidden(value, pointer):
+        elif fault := subject.unfit(value, pointer):
             faults.append(fault)
         elif len(value) > 900 or (name.lower() in _HEADERS_ALLOWED and not value.isascii()):  # noqa: PLR2004
             faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
@@ -180,17 +172,7 @@ def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> lis
     """What the template cannot take, and what the subject, where it would be shown, could not hold."""
     if len(msgspec.json.encode(variables)) > LARGEST_VARIABLES:
         return [Fault("/variables", "too_large", f"at most {LARGEST_VARIABLES} bytes")]
-    faults = faults_in(version.variables_schema, variables)
-    for path in version.subject_variables:
-        for pointer, value in at_path(variables, path, "/variables"):
-            if not isinstance(value, str):
-                continue
-            if fault := _forbidden(value, pointer):
-                faults.append(fault)
-            elif len(value) > LONGEST_SUBJECT:
-                detail = f"it stands in the subject, which has at most {LONGEST_SUBJECT} characters"
-                faults.append(Fault(pointer, "too_long", detail))
-    return faults
+    return faults_in(version.variables_schema, variables) + subject.faults_in(version.subject_variables, variables)
 
 
 def times_of(wanted: Wanted, version: Published | None, now: datetime, faults: list[Fault]) -> Times:

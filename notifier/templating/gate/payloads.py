@@ -15,15 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import ApiKey, Notification, NotificationContent, Service, TemplateUse, TemplateVersion, columns
 from notifier.errors import Fault
-from notifier.rendering.headers import FORBIDDEN
-from notifier.rendering.variables import at_path, faults_in
+from notifier.rendering import subject
+from notifier.rendering.variables import faults_in
 from notifier.states import Role
 from notifier.templating.gate.report import Using
 
 PAYLOADS = 200
 """Of each service, newest first: as far back as a change is tried on what was really asked for."""
-LONGEST_SUBJECT = 998
-"""Characters; submit takes no longer ones."""
 HIDDEN = "•••"
 """Stands for a secret value, whatever it is and however long."""
 
@@ -115,12 +113,7 @@ async def uses(connection: AsyncConnection, template_id: UUID, since: datetime) 
 
 def faults_of(schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]) -> list[Fault]:
     """What submit would say about these values, less their size, of which it has said so already."""
-    shown = [found for path in subject_paths for found in at_path(values, path, "/variables")]
-    return faults_in(schema, values) + [
-        Fault(pointer, "invalid_header_value", "it stands in the subject, and cannot stand in one")
-        for pointer, value in shown
-        if isinstance(value, str) and (FORBIDDEN.search(value) or len(value) > LONGEST_SUBJECT)
-    ]
+    return faults_in(schema, values) + subject.faults_in(subject_paths, values)
 
 
 @dataclass(frozen=True, kw_only=True)
