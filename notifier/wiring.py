@@ -66,7 +66,8 @@ def api(parts: Base) -> FastAPI:
         return await checks.database(parts.database)
 
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
-    pool = PoolOnDemand(AssetOctets(parts.database, parts.settings.public_url))
+    images = AssetOctets(parts.database, parts.settings.public_url)
+    pool = PoolOnDemand(images)
     own = identity(parts.settings)
     gate = Gate(parts.database, pool, parts.clock, own.address)
     usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
@@ -93,6 +94,7 @@ def api(parts: Base) -> FastAPI:
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),
+        images=images,
         renderer=pool,
         publisher=Publisher(parts.database, pool, gate),
         gate=gate,

@@ -15,6 +15,7 @@ from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
+from notifier.rendering.images import Images
 from notifier.rendering.job import Mailbox
 from notifier.templating.gate.gate import Gate
 from notifier.templating.look import Renderer
@@ -31,6 +32,7 @@ class Doors:
     submitter: Submitter
     batch_submitter: BatchSubmitter
     previewer: Previewer
+    images: Images  # those that mails show
     renderer: Renderer  # of those who edit templates
     publisher: Publisher
     gate: Gate

@@ -94,7 +94,7 @@ async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audite
     await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
     wanted = schema.parse_strictly(PreviewIn, await json_body_if_any(request))
-    mail = await shown(doors, await source_of(doors, slug, wanted), wanted, RECIPIENT)
+    mail = await shown(doors, await source_of(doors, slug, wanted), wanted)
     told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
     return told | {"source": mail.wire.decode("utf-8", "replace")}
 
@@ -135,14 +135,14 @@ async def source_of(doors: Doors, slug: str, wanted: PreviewIn) -> TemplateSourc
         return await draft.assembled(connection, view.source, slug)
 
 
-async def shown(doors: Doors, source: TemplateSource, wanted: PreviewIn, recipient: str) -> Shown:
+async def shown(doors: Doors, source: TemplateSource, wanted: PreviewIn) -> Shown:
     """The mail. Raises `InvalidRequestError`."""
     if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > form.LARGEST_SAMPLE:
         raise InvalidRequestError([Fault("/variables", "too_large", f"at most {form.LARGEST_SAMPLE} octets as JSON")])
     values = look.Values(
         variables=wanted.variables,
         locale=wanted.locale,
-        recipient=recipient,
+        recipient=wanted.to or RECIPIENT,
         sender=doors.own_sender,
         at=doors.clock.now(),
     )

@@ -16,7 +16,10 @@ from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.audit import Action
 from notifier.auth.keys import Keyholder, Scope
 from notifier.notification.check import Wanted as Mail
-from notifier.templating import archive, deed, find
+from notifier.rendering import images
+from notifier.rendering.job import Shown
+from notifier.rendering.source import TemplateSource
+from notifier.templating import archive, deed, find, look
 from notifier.templating.publish import Wanted
 from notifier.templating.store import Publication
 
@@ -78,12 +81,16 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     caller.require(Scope.SEND)
     wanted = schema.parse_strictly(TestSendIn, await json_body(request))
     source = await source_of(doors, slug, wanted)
-    mail = await shown(doors, source, wanted, wanted.to)
-    content = {"subject": mail.subject, "html": mail.html, "text": mail.text}
-    settings = source.settings
-    submitted = await doors.submitter.submit(
-        caller, Mail(to=wanted.to, content=content, sender=settings.from_, reply_to=settings.reply_to), None
+    mail = await shown(doors, source, wanted)
+    literal = Mail(
+        to=wanted.to,
+        content={"subject": mail.subject, "html": mail.html, "text": mail.text},
+        attachments=await _images(doors, source, mail),
+        headers=look.way_out(source, wanted.variables),
+        sender=source.settings.from_,
+        reply_to=source.settings.reply_to,
     )
+    submitted = await doors.submitter.submit(caller, literal, None)
     async with changing(doors) as connection:
         id_ = (await find.template(connection, slug)).id
         which = wanted.version if wanted.version is not None else "draft"
@@ -92,6 +99,21 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = reply.shown_status(submitted.status, submitted.send_at, doors.clock.now())
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
+
+
+async def _images(doors: Doors, source: TemplateSource, mail: Shown) -> list[dict[str, str]]:
+    """The images that the mail shows, as a caller would attach them."""
+    names = images.shown(source.assets, mail.html)
+    lines = await doors.images.base64([source.assets[name].sha256 for name in names])
+    return [
+        {
+            "filename": file.filename,
+            "content": lines[source.assets[name].sha256].replace(b"\r\n", b"").decode(),
+            "content_type": file.content_type,
+            "content_id": file.content_id or "",
+        }
+        for name, file in zip(names, images.attached(source.assets, names), strict=True)
+    ]
 
 
 async def _published(

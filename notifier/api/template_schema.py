@@ -122,6 +122,7 @@ class PreviewIn(BaseModel):
     variables: dict[str, Any] | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None
     version: value.Whole | None = Field(None, ge=1, le=2**31 - 1, description="Of this version; default: of the draft.")
+    to: value.Address | None = Field(None, description="Whom the mail names; nothing is sent. Default: somebody.")
 
 
 class TestSendIn(PreviewIn):

@@ -102,12 +102,12 @@ def discard_draft(slug: str, /, *, seen: str) -> Call[None]:
     return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"seen": seen}, read=_nothing)
 
 
-def preview(slug: str, /, **wanted: Unpack[Look]) -> Call[TemplatePreview]:
-    """The draft, or a version, as a mail."""
+def preview(slug: str, /, *, to: str | None = None, **wanted: Unpack[Look]) -> Call[TemplatePreview]:
+    """The draft, or a version, as a mail to that address, which nobody sends."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "preview"),
-        body=body_of(wanted),
+        body=body_of({"to": to, **wanted}),
         same_twice=True,
         read=_as(TemplatePreview),
     )

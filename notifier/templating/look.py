@@ -11,6 +11,8 @@ from notifier import address
 from notifier.errors import InvalidRequestError
 from notifier.rendering.job import Checked, Job, Mailbox, MailHeader, RenderFault, Shown
 from notifier.rendering.source import TemplateSource
+from notifier.rendering.usage import UNSUBSCRIBE_URL
+from notifier.rendering.version import MARKETING, UNSUBSCRIBE
 from notifier.templating.form import fault_of
 
 SPECIMEN_ID = "<preview@notifier.invalid>"
@@ -54,6 +56,14 @@ async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> S
     if isinstance(mail, RenderFault):
         raise InvalidRequestError([fault_of(mail)])
     return mail
+
+
+def way_out(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict[str, str]:
+    """The header field by which readers of marketing unsubscribe, for a mail that was rendered before."""
+    values = source.sample if variables is None else variables
+    if source.settings.category != MARKETING:
+        return {}
+    return {UNSUBSCRIBE: f"<{values[UNSUBSCRIBE_URL]}>"}
 
 
 def _mailbox(text: str | None) -> Mailbox | None:

@@ -1,6 +1,7 @@
 """What editors look at: previews, unsaved text, test mails; and what hostile text comes to."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import faults, outcome
-from parts import caller, editor
+from parts import caller, editor, picture
 from parts.editor import PATH
 from parts.installation import Installation
 from parts.relay import Relay
@@ -67,6 +68,37 @@ async def test_a_test_mail_says_what_the_preview_shows(
     assert shown["subject"] == "Hello Ada"
     entry = (await staff.get("/v1/audit")).json()["entries"]
     assert entry == []  # templates are the instance's, and a service sees its own
+
+
+async def test_a_preview_is_the_mail(staff: httpx2.AsyncClient, parts: wiring.Base, relay: Relay) -> None:
+    """But for Date and Message-ID: marketing with an image, of a draft by a test mail, of a version by a request."""
+    assert (await picture.upload(staff, "logo", picture.encoded(picture.drawing()))).status_code == 202
+    sample = {"name": "Ada", "unsubscribe_url": "https://shop.example/stop"}
+    page = '<p>{{ name }} {{ image("logo", "Logo") }} <a href="{{ unsubscribe_url }}">Stop</a></p>'
+    files = {"subject.txt": "News", "body.html": page, "body.txt": "{{ name }}: {{ unsubscribe_url }}"}
+    settings = {"name": "News", "category": "marketing", "priority": "bulk", "from": "Shop <news@shop.example>"}
+    to = "eve@example.com"
+    async with wiring.sender(parts) as running:
+        await running.drain()
+        saved = await editor.saved(staff, files=files, sample=sample, settings=settings)
+        drafted = (await staff.post(f"{PATH}/preview", json={"to": to})).json()["source"]
+        tested = await staff.post(f"{PATH}/test-send", json={"to": to})
+        await caller.until(staff, tested.headers["location"], "sent")
+        published = await staff.post(f"{PATH}/publish", json={"seen": saved["seen"]})
+        assert published.status_code == 201, published.text
+        shown = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
+        path = await caller.submit(staff, to, template="greeting", variables=sample)
+        await caller.until(staff, path, "sent")
+    by_test, by_request = (_without_moment(mail.data.decode()) for mail in relay.received)
+    assert "List-Unsubscribe: <https://shop.example/stop>" in by_request
+    assert "Content-ID: <logo." in by_request
+    assert (by_test, by_request) == (_without_moment(drafted), _without_moment(shown))
+
+
+def _without_moment(source: str) -> str:
+    """The mail without its Date and Message-ID, and with a boundary that does not depend on them."""
+    plain = re.sub(r"(?m)^(Date|Message-ID): .*\r\n", "", source)
+    return re.sub(r"=_[0-9a-f]{32}", "=_", plain)
 
 
 async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: httpx2.AsyncClient) -> None:
