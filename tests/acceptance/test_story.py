@@ -32,8 +32,9 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: Shop) -> None:
-    """The story of the README."""
-    with shop.notifier(), shop.client() as client:
+    """The story of the README, and of staff who find better words while the relay is away."""
+    key = shop.admin_key()
+    with shop.notifier(), shop.client() as client, shop.client(key) as staff:
         with shop.relay() as relay, shop.inbox() as inbox:
             # A customer orders. The shop asks for the mail, and has a durable answer.
             reply = client.post("/v1/notifications", json=_shipped("ada@example.com"))
@@ -54,12 +55,43 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: Shop) -> None:
         waiting = client.get(reply.headers["location"]).json()
         assert (waiting["status"], waiting["attempts"]) == ("queued", [])
 
-        # The relay comes back. The mail arrives, once, and no attempt was burnt on the outage.
+        # Staff publish another subject. The gate has tried it on the mails that the shop has asked for.
+        report = _published(staff, "{{ store }}: order {{ order.number }} has left us")
+        assert (report["looked"], report["changed"], report["blocks"]) == (2, 2, False)
+        later = _once_it_says(client, "has left us", _shipped("joan@example.com"))
+
+        # The relay comes back. The mails arrive, once, and no attempt was burnt on the outage.
         with shop.relay(), shop.inbox() as inbox:
-            inbox.wait_for(to="grace@example.com", timeout=30)
-            sent = _until(client, reply, "sent")
-            assert [attempt["outcome"] for attempt in sent["attempts"]] == ["accepted"]
-            assert len(inbox.messages()) == 1
+            # What was accepted before keeps its words; the next has the new ones.
+            mail = inbox.wait_for(to="grace@example.com", timeout=30)
+            assert mail.subject == "Your Fold & Grain order FG-20418 is on its way"
+            assert inbox.wait_for(to="joan@example.com").subject == "Fold & Grain: order FG-20418 has left us"
+            for accepted in (reply, later):
+                sent = _until(client, accepted, "sent")
+                assert [attempt["outcome"] for attempt in sent["attempts"]] == ["accepted"]
+            assert len(inbox.messages()) == 2
+
+
+def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
+    """What the gate says of the order's template with another subject, which is published."""
+    path = "/v1/templates/order_shipped"
+    there = staff.get(f"{path}/draft").json()
+    draft = {name: there[name] for name in ("files", "sample", "settings", "seen")}
+    saved = staff.put(f"{path}/draft", json=draft | {"files": there["files"] | {"subject.txt": subject}})
+    assert saved.status_code == 200, saved.text
+    reply = staff.post(f"{path}/publish", json={"seen": saved.json()["seen"], "note": "shorter"}, timeout=30)
+    assert reply.status_code == 201, reply.text
+    found: dict[str, Any] = reply.json()["report"]
+    return found
+
+
+def _once_it_says(client: httpx2.Client, words: str, wanted: dict[str, Any]) -> httpx2.Response:
+    """The next mail; a version is felt within a second, so ask how it would be made until then."""
+    for _ in range(5000):
+        dry = client.post("/v1/notifications", params={"dry_run": "true"}, json=wanted)
+        if words in dry.json()["subject"]:
+            break
+    return client.post("/v1/notifications", json=wanted)
 
 
 async def test_a_sender_killed_after_the_dot_says_so(relay: Relay, tmp_path: Path) -> None:

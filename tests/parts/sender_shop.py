@@ -35,10 +35,14 @@ class Shop:
         started.ready()
         return started
 
-    def client(self) -> httpx2.Client:
-        """The shop's way to Notifier."""
+    def client(self, key: str = "") -> httpx2.Client:
+        """The shop's way to Notifier, or that of whoever has another key."""
         url = f"http://127.0.0.1:{self.port}"
-        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {self.key}"})
+        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"})
+
+    def admin_key(self) -> str:
+        """A key for those who edit templates; made while Notifier does not run."""
+        return process.run("keys", "create", "--admin", env=self.env).stdout.splitlines()[-1]
 
     def inbox(self) -> MailHogClient:
         """What has arrived."""
