@@ -13,7 +13,21 @@ from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import batch, compare, drain, gate, growth, idle, isolation, latency, plans, rendering, search, submit
+from bench import (
+    batch,
+    compare,
+    drain,
+    gate,
+    growth,
+    hostile,
+    idle,
+    isolation,
+    latency,
+    plans,
+    rendering,
+    search,
+    submit,
+)
 from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
 from bench.relay import SESSIONS, relay
@@ -49,6 +63,7 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
         "search": (partial(search.measure, made, plan.search),),
+        "hostile": (partial(hostile.measure, made, plan.hostile),),
         "gate": (partial(gate.measure, made, plan.gate),),
         "isolation": [partial(with_relay, isolation.measure, template, plan.isolation) for template in ISOLATED],
         "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
