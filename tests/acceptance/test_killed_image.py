@@ -11,9 +11,8 @@ from parts.process import Process
 
 
 async def _sender(installation: Installation, folder: Path) -> Process:
-    started = Process(
-        "sender", env=process.environment(folder, DATABASE_URL=installation.settings.effective_database_url)
-    )
+    env = process.environment(folder, DATABASE_URL=installation.settings.effective_database_url)
+    started = Process("sender", env=process.unmeasured(env))
     await asyncio.to_thread(started.ready)
     return started
 

@@ -24,7 +24,7 @@ async def parts(postgres_installation: Installation) -> AsyncIterator[wiring.Bas
 async def _sender(installation: Installation, folder: Path, **settings: str) -> Process:
     database, relay = installation.settings.effective_database_url, installation.settings.smtp
     given = {"DATABASE_URL": database, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
-    started = Process("sender", env=process.environment(folder, **given | settings))
+    started = Process("sender", env=process.unmeasured(process.environment(folder, **given | settings)))
     await asyncio.to_thread(started.ready)
     return started
 

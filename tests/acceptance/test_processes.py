@@ -17,7 +17,9 @@ from notifier.db.engine import Database
 @pytest.fixture
 def env(tmp_path: Path, postgres_database: tuple[str, Keys], relay: Relay) -> dict[str, str]:
     """The environment of a sender on PostgreSQL."""
-    return process.environment(tmp_path, DATABASE_URL=postgres_database[0], SMTP__PORT=str(relay.port))
+    return process.unmeasured(
+        process.environment(tmp_path, DATABASE_URL=postgres_database[0], SMTP__PORT=str(relay.port))
+    )
 
 
 def children(pid: int) -> list[int]:

@@ -29,7 +29,7 @@ async def test_four_variables_and_doctor(protected_relay: Relay, tmp_path: Path)
     script = script.replace("PASSWORD=…", "PASSWORD='correct horse'")
     assert len(re.findall(r"NOTIFIER_SMTP__\w+=", script)) == 4
     extra = {"SMTP__CA_FILE": str(tmp_path / "ca.pem"), "SMTP__SECURITY": "starttls"}  # as 127.0.0.1 is no real relay
-    env = process.environment(tmp_path, **extra)
+    env = process.unmeasured(process.environment(tmp_path, **extra))
     process.run("db", "upgrade", env=env)
     told = await asyncio.to_thread(process.typed, script, env)
     assert re.search(r"^ok +relay +127\.0\.0\.1:\d+ answers, STARTTLS, logged in as apikey$", told, re.MULTILINE)

@@ -45,7 +45,12 @@ class Reader:
             "9000": str(port),
         }
         path = f"{process.NOTIFIER.parent}{os.pathsep}{os.environ['PATH']}"
-        self.env = process.environment(folder, **env) | {"PATH": path, "ROOT": str(ROOT), "PWD": str(folder)}
+        ours = process.unmeasured(process.environment(folder, **env))
+        self.env = ours | {
+            "PATH": path,
+            "ROOT": str(ROOT),
+            "PWD": str(folder),
+        }
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.ids = Ids()
         self.said = ""

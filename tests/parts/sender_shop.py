@@ -16,7 +16,7 @@ class Shop:
         self.smtp_port, self.http_port, self.port = (process.free_port() for _ in range(3))
         self.smtp_port = smtp_port or self.smtp_port
         settings = {"SMTP__PORT": str(self.smtp_port), "SENDER__RESEND_AFTER": "2"} | more
-        self.env = process.environment(folder, **settings, FROM="Shop <orders@shop.example>")
+        self.env = process.unmeasured(process.environment(folder, **settings, FROM="Shop <orders@shop.example>"))
         for command in ("db upgrade", "services create shop", "templates push"):
             process.run(*command.split(), env=self.env)
         asked = [word for scope in scopes for word in ("--scope", scope)]
