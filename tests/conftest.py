@@ -1,11 +1,12 @@
 """Fixtures that every tier may ask for: databases of one's own, on both engines, and a scripted relay."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
-from parts import postgres
+from parts import postgres, setting
 from parts.installation import Installation, Keys, PostgresSeed, SqliteSeed
 from parts.relay import Relay
 
@@ -15,15 +16,21 @@ from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings
 ENGINES = ("sqlite", "postgresql")
 
 
+EVERYTHING = bool(os.environ.get("NOTIFIER_TEST_EVERYTHING"))
+"""Set by `make coverage`."""
 REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks"}
 """Rooms of the integration tests whose tests run on both engines to find differences, not to reach more of the code."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out of the coverage what runs once more, or in other processes: measuring takes a third of the time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run each value in one setting, and leave repetitions out of the coverage; what is asked for by name is run."""
     for item in items:
         if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
             item.add_marker("no_cover")
+    if not EVERYTHING and not any("::" in argument for argument in config.args):
+        turns = setting.left_out([item.nodeid for item in items])
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in turns])
+        items[:] = [item for item in items if item.nodeid not in turns]
 
 
 def _is_repetition(place: tuple[str, ...], name: str) -> bool:
