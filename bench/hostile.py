@@ -39,6 +39,7 @@ HOSTILE = (
 )
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
 SLUG = "bench_endless"
+CONNECTIONS = 8
 PATIENCE = 60.0
 
 
@@ -102,7 +103,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
                 template="welcome",
                 variables=sample("welcome"),
             )
-            await http.load(target, seconds=plan.seconds, most=min(plan.most, 200), connections=1)
+            await http.load(target, seconds=plan.seconds, most=min(plan.most, 200), connections=CONNECTIONS)
             for _ in range(plan.rounds):
                 quiet.append(await _p99(target, plan))
                 async with _enemies(port, admin, installation.key) as enemy:
@@ -122,7 +123,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 
 async def _p99(target: Target, plan: Plan) -> float:
-    done = await http.load(target, seconds=plan.seconds, most=plan.most, connections=1)
+    done = await http.load(target, seconds=plan.seconds, most=plan.most, connections=CONNECTIONS)
     return percentile(done.latencies, 99)
 
 

@@ -55,6 +55,7 @@ from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 
 STOP_SECONDS = 5
+NICE = 5  # of the children that render: what they do is never as urgent as a reply
 
 __all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "sender", "sender_app"]
 
@@ -158,7 +159,7 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
     journals = settings.data_dir / "journal"
     images = AssetOctets(parts.database, settings.public_url)
     with _holder(parts, journals) as holder, side_work(parts) as side:
-        async with pool(children=settings.sender.render_children, images=images) as rendering:
+        async with pool(children=settings.sender.render_children, nice=NICE, images=images) as rendering:
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
