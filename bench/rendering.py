@@ -93,7 +93,7 @@ def table(subject: Subject) -> Table:
         extra = (pooled.parent + pooled.child) * 1e6 - together
         cost = f"{pooled.child * 1e6:.0f} µs in the child, {pooled.parent * 1e6:.0f} µs in the parent"
         figures.append(Figure(f"pool of {children}", f"{cost}, {pooled.rate:,.0f} mails/s; isolation {extra:+.0f} µs"))
-    return Table(title=f"(g) rendering {subject.slug}: a mail of {len(rendered.wire):,} octets", figures=figures)
+    return Table(title=f"(k) rendering {subject.slug}: a mail of {len(rendered.wire):,} octets", figures=figures)
 
 
 def _render(child: Child, subject: Subject, mails: int) -> Sequence[object]:
