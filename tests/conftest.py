@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from parts import postgres, setting
+from parts import order, postgres, setting
 from parts.installation import Installation, Keys, PostgresSeed, SqliteSeed
 from parts.relay import Relay
 
@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         turns = setting.left_out([item.nodeid for item in items])
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in turns])
         items[:] = [item for item in items if item.nodeid not in turns]
+    items[:] = order.spread(items, Path(__file__).parent)
 
 
 def _is_repetition(place: tuple[str, ...], name: str) -> bool:

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from chaos.size import size
 from parts.process import unmeasured
 
 ROOT = Path(__file__).parents[2]
 ENV = unmeasured(dict(os.environ))
+SOME = ("submit", "drain", "gate")
+OTHERS = ("latency", "idle", "growth", "search", "hostile")
 
 SHOWN = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
@@ -24,11 +27,12 @@ SHOWN = {
         "come and go",
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
+    "hostile": ("(j) hostile", "p99, hostile"),
     "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),
 }
 
 
-@pytest.mark.parametrize("parts", [("submit", "drain", "latency"), ("idle", "growth", "search", "gate")], ids=" ".join)
+@pytest.mark.parametrize("parts", size([SOME], [SOME, OTHERS]), ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
     kept = tmp_path / "results.json"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from notifier.rendering.inline import inline_css
 
-SEARCH = settings(max_examples=400, deadline=None, derandomize=True, database=None)
+SEARCH = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 FRAGMENTS = st.sampled_from(
     [
         *("p{color:red}", "p{color:red", "color:red}", "p", "{", "}", ";", " ", "\n", "(", ")", "[", "]", "a:after"),

@@ -27,7 +27,7 @@ ALLOWED = {
 
 
 TEMPLATES = Path("templates")
-SEARCH = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 class Slow(MailEnvironment):
