@@ -8,7 +8,7 @@ from chaos.producer import shop
 from chaos.producer.shop import Notifier, Orders
 from chaos.size import SEED, size
 from parts.producer.api import Api, Reply
-from parts.producer.caller import MAIL, Caller
+from parts.producer.caller import DRIVERS, MAIL, Caller
 
 KILLS = size(4, 50)
 EACH_OTHER = 4  # so many kills of the forwarder for one of the API, and for one of the caller
@@ -68,6 +68,7 @@ async def test_a_forwarder_killed_before_the_api_had_anything(caller: Caller) ->
         assert set(api.accepted) == ids
 
 
+@pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_killed_at_random_moments_the_sums_are_right(caller: Caller, notifier: Notifier) -> None:
     """Orders come all the while; forwarders, at times the API and the caller, are killed; each mail is there once."""
     chance = random.Random(SEED)
