@@ -79,7 +79,7 @@ async def test_kills_while_mails_are_announced(postgres_scene: Scene) -> None:
     """A killed sender leaves two mails of each connection that nobody knows about, and no more."""
     fleet = await postgres_scene.begin(PACE, ANNOUNCED)
     await fleet.start_all("first", "second")
-    await _survive(postgres_scene, Storm(kills=size(4, 100), pause=(0.3, 2.0), least_unknown=size(0, 25)))
+    await _survive(postgres_scene, Storm(kills=size(2, 100), pause=(0.3, 2.0), least_unknown=size(0, 25)))
 
 
 @pytest.mark.timeout(size(300, 600))

@@ -1,12 +1,14 @@
 """Which tests are left out of a short run: a test with many values runs with each in one setting, and in all settings.
 
-The settings are the two databases and the two event loops. A test without values of its own runs in both.
+The settings are the two databases and the two event loops. A test without values of its own runs in both, but for those
+that start processes: they take turns within their file.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+PROCESSES = "tests/acceptance/"
 PAIRS = (("sqlite", "postgresql"), ("asyncio", "uvloop"))
 
 
@@ -22,7 +24,10 @@ def _left_out(names: Sequence[str], pair: tuple[str, str]) -> set[str]:
         test, _, rest = name.partition("[")
         where = token.search(f"[{rest}")
         if where is not None:
-            found[test][token.sub("*", f"[{rest}", count=1)][where[0]] = name
+            values = token.sub("*", f"[{rest}", count=1)
+            file, _, function = test.partition("::")
+            one, value = (file, function + values) if file.startswith(PROCESSES) else (test, values)
+            found[one][value][where[0]] = name
     out = set()
     for by_values in found.values():
         if len(by_values) > 1:

@@ -39,6 +39,7 @@ async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: Caller,
         assert {item["to"] for items in api.requests for item in items} <= {"order-0@example.com"}
 
 
+@pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_a_forwarder_killed_before_it_heard_the_202(caller: Caller) -> None:
     """The API has the mails and the caller's table too: the next forwarder asks under the same keys."""
     ids = {str(id_) for id_ in await caller.several(10)}
@@ -104,6 +105,7 @@ def _taking(url: str) -> Orders:
     return started
 
 
+@pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_two_forwarders_one_of_them_killed(caller: Caller) -> None:
     """Two share the table; one dies holding rows, and the other takes them over when the lease is up."""
     async with Api() as api:
