@@ -11,6 +11,7 @@ import pytest
 from parts import caller
 from parts.dead import DeadSender
 from parts.installation import Installation
+from parts.permit import permit
 from parts.relay import Relay
 from sqlalchemy import text
 
@@ -20,14 +21,12 @@ from notifier.outbox import store
 from notifier.outbox.handler import Claimed, Finish, Note, Permit, Reschedule, Settlement
 from notifier.states import EntryState, Status
 
-PERMIT = Permit(first_byte_by=time.monotonic() + 600, ends=time.monotonic() + 600, may_go_on=lambda: True)
-
 
 @dataclass
 class Counter:
     """A desk that fails as it is told to."""
 
-    permit: Permit = PERMIT
+    permit: Permit = field(default_factory=permit)
     on_note: Callable[[], object] = str
     settled: list[Settlement] = field(default_factory=list)
 
