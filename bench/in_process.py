@@ -14,6 +14,7 @@ from notifier.rendering.images import Images
 from notifier.rendering.job import Answer, Check, Request
 from notifier.rendering.pool import RenderingPool
 from notifier.settings import Settings
+from notifier.telemetry import logging
 
 
 class InProcess(RenderingPool):
@@ -43,7 +44,9 @@ class InProcess(RenderingPool):
 
 async def run() -> None:
     """Send until nothing is due."""
-    async with wiring.base(Settings()) as parts, wiring.sender(parts, pool=InProcess) as running:
+    settings = Settings()
+    logging.configure(json=True, level=settings.log_level)  # what nobody reads would fill the pipe
+    async with wiring.base(settings) as parts, wiring.sender(parts, pool=InProcess) as running:
         print("sender ready", flush=True)
         await running.drain()
 
