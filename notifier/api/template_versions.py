@@ -17,6 +17,7 @@ from notifier.auth.keys import Scope
 from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
 from notifier.templating import delta, draft, find
+from notifier.templating.variable import differing
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -77,8 +78,9 @@ async def get_diff(
     schemas = [
         one if one is not None else await _schema(doors, source) for source, one in ((old, before), (new, after))
     ]
-    changed = delta.variables(*schemas)
-    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": vars(changed)}
+    changed = differing(*schemas)
+    variables = {name: [one.path for one in getattr(changed, name)] for name in ("added", "removed")}
+    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": variables}
 
 
 def numbered(text: str) -> int:

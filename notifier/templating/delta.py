@@ -1,16 +1,17 @@
-"""What differs between two sources, file by file and variable by variable."""
+"""What differs between two sources, file by file, at a cost that is bounded whatever they say."""
 
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from notifier.rendering.source import TemplateSource
+from notifier.templating.folder.file_diff import documents
 
-SETTINGS, SAMPLE, ASSETS = "template.toml", "sample.json", "assets.json"
+ASSETS = "assets.json"
+"""What pins the images, which no folder has."""
 MOST_LINES = 1000
 """Lines of a file that are compared one with each other; with more of them somebody could keep us busy for minutes."""
 
@@ -32,14 +33,6 @@ class FileDifference:
     diff: str  # unified
 
 
-@dataclass(frozen=True, kw_only=True)
-class VariableDifference:
-    """Variables, as dotted paths; those of items have `[]` behind the list's."""
-
-    added: list[str]
-    removed: list[str]
-
-
 def files(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDifference]:
     """The files that differ; None is as an empty template."""
     before, after = _texts(old), _texts(new)
@@ -50,12 +43,6 @@ def files(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDi
     ]
 
 
-def variables(old: Mapping[str, Any], new: Mapping[str, Any]) -> VariableDifference:
-    """What one JSON Schema of variables has and the other has not."""
-    before, after = set(_paths(old, "")), set(_paths(new, ""))
-    return VariableDifference(added=sorted(after - before), removed=sorted(before - after))
-
-
 def text(name: str, old: str, new: str) -> str:
     """The unified diff of one text."""
     return _unified({name: old}, {name: new}, name)
@@ -63,14 +50,11 @@ def text(name: str, old: str, new: str) -> str:
 
 def _texts(source: TemplateSource | None) -> dict[str, str]:
     """All that a source says, as files."""
-    if source is None:
-        return {}
-    told = source.files | {SETTINGS: _lines(source.settings), SAMPLE: _lines(source.sample)}
-    return told | ({ASSETS: _lines(source.assets)} if source.assets else {})
-
-
-def _lines(value: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2).decode() + "\n"
+    told = documents(source)
+    if source is None or not source.assets:
+        return told
+    assets = msgspec.json.encode(source.assets, order="sorted")
+    return told | {ASSETS: msgspec.json.format(assets, indent=2).decode() + "\n"}
 
 
 def _change(before: Mapping[str, str], after: Mapping[str, str], name: str) -> FileChange:
@@ -96,14 +80,3 @@ def _in_one(old: list[str], new: list[str], fromfile: str, tofile: str, *, linet
     yield f"@@ -{first + 1},{len(gone)} +{first + 1},{len(come)} @@{lineterm}"
     yield from (f"-{line}" for line in gone)
     yield from (f"+{line}" for line in come)
-
-
-def _paths(schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    """The variables of a schema, those within others too."""
-    for name, inner in schema.get("properties", {}).items():
-        yield f"{path}{name}"
-        if isinstance(inner, Mapping):
-            yield from _paths(inner, f"{path}{name}.")
-            items = inner.get("items")
-            if isinstance(items, Mapping):
-                yield from _paths(items, f"{path}{name}[].")

@@ -1,20 +1,18 @@
 """What somebody wants to save, before anything is rendered: which files there may be, how large, and what is set."""
 
-import re
-
 import msgspec
 
-from notifier import address
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering.job import Checked, RenderFault, Severity
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import escape_pointer
-from notifier.templating.folder.files import SLUG, problems_of
+from notifier.templating.folder.files import SLUG, has_place, problems_of
+from notifier.templating.folder.problem import Problem
 
 LARGEST_SOURCE = 512 * 1024  # octets of all files together
 LARGEST_SAMPLE = 256 * 1024  # octets as JSON, as of the variables of a notification
 MOST_FILES = 100
-PART = re.compile(r"(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)")
+_MAILBOXES = frozenset({"from", "reply_to"})
 _ABOUT = {"template.toml": "/settings", "sample.json": "/sample", "mail": "/files"}
 
 
@@ -33,7 +31,7 @@ def faults_in(source: TemplateSource) -> list[Fault]:
     faults = [
         Fault(f"/files/{escape_pointer(name)}", "unknown_file", "subject.txt, body.html, body.txt; locales/<tag>/…")
         for name in source.files
-        if not PART.fullmatch(name)
+        if not has_place(name)
     ]
     if len(source.files) > MOST_FILES:
         faults.append(Fault("/files", "too_many", f"a template has at most {MOST_FILES} files"))
@@ -41,12 +39,12 @@ def faults_in(source: TemplateSource) -> list[Fault]:
         faults.append(Fault("/files", "too_large", f"all files have at most {LARGEST_SOURCE} octets together"))
     if len(msgspec.json.encode(source.sample)) > LARGEST_SAMPLE:
         faults.append(Fault("/sample", "too_large", f"the sample has at most {LARGEST_SAMPLE} octets"))
-    for name, text in (("from", source.settings.from_), ("reply_to", source.settings.reply_to)):
-        faults += _faults_in_mailbox(f"/settings/{name}", text)
-    for problem in map(str, problems_of(source)):
-        pointer = "/sample" if problem.startswith("sample.json") else "/settings"
-        faults.append(Fault(pointer, "invalid_setting", problem))
-    return faults
+    return faults + [_fault_in(problem) for problem in problems_of(source)]
+
+
+def _fault_in(problem: Problem) -> Fault:
+    code = "invalid_address" if problem.key in _MAILBOXES else "invalid_setting"
+    return Fault(_pointer(problem.file) + (f"/{problem.key}" if problem.key else ""), code, problem.message)
 
 
 def require_sound(checked: Checked) -> None:
@@ -70,13 +68,3 @@ def fault_of(fault: RenderFault) -> Fault:
 
 def _pointer(file: str) -> str:
     return _ABOUT.get(file) or f"/files/{escape_pointer(file)}"
-
-
-def _faults_in_mailbox(pointer: str, text: str | None) -> list[Fault]:
-    if text is None:
-        return []
-    try:
-        address.with_name(text)
-    except address.InvalidAddressError as error:
-        return [Fault(pointer, "invalid_address", str(error))]
-    return []

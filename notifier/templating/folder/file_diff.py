@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from notifier.rendering.source import TemplateSource
+from notifier.rendering.variables import schema_of
 from notifier.templating.folder import files, settings_text
+from notifier.templating.variable import differing
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_END = "\\ No newline at end of file\n"
@@ -45,12 +47,12 @@ def between(old: TemplateSource | None, new: TemplateSource) -> Difference:
     for one in (before, after):
         one.pop(settings_text.FILE, None)  # told key by key
     then, now = (msgspec.to_builtins(one.settings) if one else {} for one in (old, new))
-    paths = (set(variables(old.sample)) if old else set()), set(variables(new.sample))
+    variables = differing(schema_of(old.sample) if old else {}, schema_of(new.sample))
     return Difference(
         files=of_texts(before, after).files,
         settings={key: (then[key], value) for key, value in now.items() if old and then[key] != value},
-        added=sorted(paths[1] - paths[0]),
-        removed=sorted(paths[0] - paths[1]),
+        added=[one.path for one in variables.added],
+        removed=[one.path for one in variables.removed],
     )
 
 
@@ -71,24 +73,6 @@ def _amount(before: str | None, after: str | None) -> str:
 
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
-
-
-def variables(sample: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted paths of all that a sample has, once each; what stands in a list goes by the list's name."""
-    seen = set()
-    for key, value in sample.items():
-        for path in (f"{prefix}{key}", *_inner(value, f"{prefix}{key}.")):
-            if path not in seen:
-                seen.add(path)
-                yield path
-
-
-def _inner(value: Any, prefix: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from variables(value, prefix)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _inner(one, prefix)
 
 
 def documents(source: TemplateSource | None) -> dict[str, str]:

@@ -71,7 +71,7 @@ def read(root: Path, slug: str) -> TemplateSource:
     assets = _images_used(root, files, problems)
     if settings is not None and sample is not None:
         source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
-        problems += _problems(source, toml or "")
+        problems += problems_of(source, toml or "")
         if not problems:
             return source
     raise FileError(slug, problems)
@@ -185,13 +185,8 @@ def _layout_text(root: Path, name: str) -> str:
     return text_of(root / LAYOUTS.rstrip("/"), name.removeprefix(LAYOUTS))
 
 
-def problems_of(source: TemplateSource) -> list[str]:
-    """What is wrong with the settings and the sample, before anything is rendered; each names its key or its file."""
-    found = _problems(source, "")
-    return [problem.message if problem.file == settings_text.FILE else str(problem) for problem in found]
-
-
-def _problems(source: TemplateSource, toml: str) -> list[Problem]:
+def problems_of(source: TemplateSource, toml: str = "") -> list[Problem]:
+    """What is wrong with settings, sample and locales, before anything is rendered; `toml`: where the lines are."""
     settings: TemplateSettings = source.settings
     if not isinstance(source.sample, dict):
         return [Problem(file=SAMPLE, message="must be an object: { … }")]
@@ -201,7 +196,8 @@ def _problems(source: TemplateSource, toml: str) -> list[Problem]:
         problems.append(Problem(file=SAMPLE, message=said))
     faults = settings_text.faults_in(settings) + settings_text.faults_in_paths(settings, source.sample)
     problems += [
-        Problem(file=settings_text.FILE, message=said, line=settings_text.line_of(toml, key)) for key, said in faults
+        Problem(file=settings_text.FILE, message=said, line=settings_text.line_of(toml, key), key=key)
+        for key, said in faults
     ]
     lower: dict[str, str] = {}
     for tag in source.locales:

@@ -13,6 +13,7 @@ class Problem:
     file: str  # within the template, or `_layouts/…`; empty: the template as a whole
     message: str
     line: int | None = None  # from 1
+    key: str = ""  # of the settings
 
     def __str__(self) -> str:
         place = f"{self.file}, line {self.line}" if self.line else self.file

@@ -30,9 +30,9 @@ from notifier.templating.gate import report as gate_report
 from notifier.templating.gate.compare import Comparer, Comparison
 from notifier.templating.gate.payloads import Asked, CallingService, Mask
 from notifier.templating.gate.report import Example, GateReport, Using
-from notifier.templating.gate.schema import differing
 from notifier.templating.gate.tally import Counted, Kind, Place, Specimen, Tally, frequent
 from notifier.templating.store import Published
+from notifier.templating.variable import differing
 
 USED_WITHIN = timedelta(days=30)
 MOST_EXAMPLES = 4
@@ -115,7 +115,7 @@ class Gate:
         if progress is not None:
             progress(done, ground.total)
         current = ground.current
-        added, removed, altered = differing(current.variables_schema if current else {}, report.variables_schema)
+        variables = differing(current.variables_schema if current else {}, report.variables_schema)
         return GateReport(
             slug=slug,
             content_hash=source.content_hash(),
@@ -126,9 +126,9 @@ class Gate:
             changed=sum(one.changed for one in tried),
             services=tried,
             examples=tuple(examples),
-            added=added,
-            removed=removed,
-            altered=altered,
+            added=variables.added,
+            removed=variables.removed,
+            altered=variables.altered,
             keys=tuple(ground.keys),
             masked=masked,
         )

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from notifier.templating.variable import Altered, Variable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
@@ -64,23 +66,6 @@ class Example:
     alike: int  # how many mails change like this
     diffs: dict[str, str]  # part → unified diff
     note: str = ""  # why there is none
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A variable as a schema has it."""
-
-    path: str  # dotted; what is in a list has the list's path
-    required: bool
-    type: str  # of JSON; empty: any
-
-
-@dataclass(frozen=True, kw_only=True)
-class Altered:
-    """A variable that is in both schemas, and not the same in them."""
-
-    before: Variable
-    after: Variable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: http
         assert faults(await staff.post("/v1/render", json=body)) == expected
     draft = editor.draft(settings={"name": "x", "category": "marketing", "from": "nobody"})
     assert faults(await staff.put(f"{PATH}/draft", json=draft)) == {
-        ("/settings", "invalid_setting"),
+        ("/settings/priority", "invalid_setting"),
         ("/settings/from", "invalid_address"),
     }
     large = editor.draft(files={"body.html": "x" * 600_000})

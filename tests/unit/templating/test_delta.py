@@ -1,9 +1,8 @@
-"""What differs between two sources: files, settings, sample and variables."""
+"""What differs between two sources: files, settings and sample."""
 
 from typing import Any
 
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.rendering.variables import schema_of
 from notifier.templating import delta
 from notifier.templating.delta import FileChange
 
@@ -24,6 +23,7 @@ def test_each_file_that_differs_is_named() -> None:
         "subject.txt": FileChange.REMOVED,
         "template.toml": FileChange.CHANGED,
     }
+    assert '-name = "Hello"\n+name = "Bye"\n' in found["template.toml"].diff
     assert found["body.html"].diff == "--- body.html\n+++ body.html\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
     assert [one.change for one in delta.files(None, _source(subject_txt="x"))] == [FileChange.ADDED] * 3
 
@@ -38,11 +38,3 @@ def test_a_long_file_is_compared_in_one_piece() -> None:
     removed, added = ([line[1:] for line in diff[3:] if line[0] == sign] for sign in "-+")
     first = 100_000
     assert lines[:first] + added + lines[first + len(removed) :] == changed
-
-
-def test_variables_are_named_by_their_paths() -> None:
-    """Those within others, and within items of a list, too."""
-    old = schema_of({"name": "Ada", "order": {"id": 1}, "items": [{"title": "x"}]})
-    new = schema_of({"name": "Ada", "order": {"number": 1}, "items": [{"title": "x", "price": 1}], "more": 1})
-    found = delta.variables(old, new)
-    assert (found.added, found.removed) == (["items[].price", "more", "order.number"], ["order.id"])

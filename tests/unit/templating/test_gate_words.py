@@ -7,7 +7,7 @@ import pytest
 
 from notifier.rendering.variables import schema_of
 from notifier.templating.gate.payloads import HIDDEN, mask_of
-from notifier.templating.gate.schema import differing
+from notifier.templating.variable import differing
 
 MASK = mask_of(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
 
@@ -52,10 +52,10 @@ def test_two_schemas_differ_by_path() -> None:
     """Added, removed, and those that became something else, inside objects and lists, too."""
     before = schema_of({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
     after = schema_of({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
-    added, removed, altered = differing(before, after)
-    assert [(one.path, one.required, one.type) for one in added] == [("order.items.price", True, "number")]
-    assert [one.path for one in removed] == ["a"]
-    assert [(one.after.path, one.before.type, one.after.type, one.after.required) for one in altered] == [
+    found = differing(before, after)
+    assert [(one.path, one.required, one.type) for one in found.added] == [("order.items.price", True, "number")]
+    assert [one.path for one in found.removed] == ["a"]
+    assert [(one.after.path, one.before.type, one.after.type, one.after.required) for one in found.altered] == [
         ("note", "string", "string", True),
         ("order.id", "string", "integer", True),
     ]

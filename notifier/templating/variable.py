@@ -1,20 +1,44 @@
-"""How the variables of a template differ between two schemas."""
+"""The variables of a template as its schema has them, and how those of two schemas differ."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from notifier.templating.gate.report import Altered, Variable
 
-Differing = tuple[tuple[Variable, ...], tuple[Variable, ...], tuple[Altered, ...]]
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A variable as a schema has it."""
+
+    path: str  # dotted, as settings write it; what is in a list has the list's path
+    required: bool
+    type: str  # of JSON; empty: any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Altered:
+    """A variable that is in both schemas, and not the same in them."""
+
+    before: Variable
+    after: Variable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differing:
+    """How the variables of two schemas differ, by path."""
+
+    added: tuple[Variable, ...]
+    removed: tuple[Variable, ...]
+    altered: tuple[Altered, ...]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differing:
     """The variables that were added, those that were removed, and those that are not what they were."""
     old, new = ({one.path: one for one in _variables(schema, "")} for schema in (before, after))
-    return (
-        tuple(new[path] for path in sorted(new.keys() - old.keys())),
-        tuple(old[path] for path in sorted(old.keys() - new.keys())),
-        tuple(Altered(before=old[p], after=new[p]) for p in sorted(old.keys() & new.keys()) if old[p] != new[p]),
+    common = sorted(old.keys() & new.keys())
+    return Differing(
+        added=tuple(new[path] for path in sorted(new.keys() - old.keys())),
+        removed=tuple(old[path] for path in sorted(old.keys() - new.keys())),
+        altered=tuple(Altered(before=old[path], after=new[path]) for path in common if old[path] != new[path]),
     )
 
 
