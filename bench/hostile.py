@@ -40,6 +40,7 @@ HOSTILE = (
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
 SLUG = "bench_endless"
 CONNECTIONS = 8
+PAUSE_SECONDS = 0.1
 PATIENCE = 60.0
 
 
@@ -123,7 +124,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 
 async def _p99(target: Target, plan: Plan) -> float:
-    done = await http.load(target, seconds=plan.seconds, most=plan.most, connections=CONNECTIONS)
+    done = await http.load(target, seconds=plan.seconds, most=plan.most, connections=CONNECTIONS, pause=PAUSE_SECONDS)
     return percentile(done.latencies, 99)
 
 

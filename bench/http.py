@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,9 +81,14 @@ class Load:
         return len(self.latencies) / self.cpu_seconds if self.cpu_seconds else float("inf")
 
 
-async def load(target: Target, *, seconds: float, most: int, connections: int = CONNECTIONS) -> Load:
-    """Send as fast as answers come, for so long or so many; raises `RefusedError` on an answer other than 202."""
-    run = _Run(target, seconds=seconds, most=most)
+async def load(
+    target: Target, *, seconds: float, most: int, connections: int = CONNECTIONS, pause: float = 0.0
+) -> Load:
+    """Send for so long or so many; raises `RefusedError` on an answer other than 202.
+
+    Each connection sends its next request `pause` seconds after an answer (half of it to one and a half times).
+    """
+    run = _Run(target, seconds=seconds, most=most, pause=pause)
     loop = asyncio.get_running_loop()
     opened = [
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", target.port) for _ in range(connections)
@@ -108,7 +114,8 @@ async def load(target: Target, *, seconds: float, most: int, connections: int = 
 class _Run:
     """What the connections of a run share."""
 
-    def __init__(self, target: Target, *, seconds: float, most: int) -> None:
+    def __init__(self, target: Target, *, seconds: float, most: int, pause: float) -> None:
+        self.pause = pause
         self.request = target.requests()
         self.deadline = time.perf_counter() + seconds
         self.left = most
@@ -148,7 +155,11 @@ class _Connection(asyncio.Protocol):
             self._run.fail(RefusedError(answer.decode(errors="replace")))
             return
         self._run.latencies.append(time.perf_counter() - self._sent)
-        self._next()
+        if self._run.pause:
+            pause = self._run.pause * random.uniform(0.5, 1.5)
+            asyncio.get_running_loop().call_later(pause, self._next)
+        else:
+            self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.fail(exc or ConnectionError("the server closed the connection"))

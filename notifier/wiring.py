@@ -96,7 +96,7 @@ def api(parts: Base) -> FastAPI:
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, pool, policy),
         images=images,
-        renderer=pool,
+        renderers=pool,
         publisher=Publisher(parts.database, pool, gate),
         gate=gate,
         own_sender=Mailbox(own.address, own.name),

@@ -17,8 +17,8 @@ from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
 from notifier.rendering.images import Images
 from notifier.rendering.job import Mailbox
+from notifier.rendering.on_demand import PoolOnDemand
 from notifier.templating.gate.gate import Gate
-from notifier.templating.look import Renderer
 from notifier.templating.publish import Publisher
 
 
@@ -33,7 +33,7 @@ class Doors:
     batch_submitter: BatchSubmitter
     previewer: Previewer
     images: Images  # those that mails show
-    renderer: Renderer  # of those who edit templates
+    renderers: PoolOnDemand  # of those who edit templates
     publisher: Publisher
     gate: Gate
     own_sender: Mailbox  # the instance's From

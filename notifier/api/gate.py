@@ -5,6 +5,7 @@ Nothing is changed. Diffs show what was really asked for; secret values only to 
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from notifier.auth.keys import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
+from notifier.rendering.turns import Turn
 from notifier.sse import event_stream
 from notifier.telemetry.logging import get_logger
 from notifier.templating import deed, find, form
@@ -156,14 +158,16 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     if wanted.unmasked:
         caller.require(Scope.UNMASKED)
     source = await source_of(doors, slug, PreviewIn(version=wanted.version))
-    checked = await doors.renderer.check(source)
+    checked = await doors.renderers.of(caller.actor).check(source)
     form.require_sound(checked)
     if wanted.unmasked:
         async with doors.database.read() as connection:
             id_ = (await find.template(connection, slug)).id
         await audited.seen(caller, deed.of_template(Action.TEMPLATE_UNMASKED, id_, slug))
     audited.nothing()
-    looking = _Looking(gate=doors.gate, slug=slug, source=source, checked=checked, masked=not wanted.unmasked)
+    turn = doors.renderers.turn(caller.actor)
+    what = (slug, source, checked)
+    looking = _Looking(gate=doors.gate, turn=turn, what=what, masked=not wanted.unmasked)
     if STREAM in request.headers.get("accept", ""):
         return event_stream(looking.events())
     return (await looking.report(None)).as_json()
@@ -172,14 +176,24 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
 class _Looking:
     """One look, at once or step by step."""
 
-    def __init__(self, *, gate: Gate, slug: str, source: TemplateSource, checked: Checked, masked: bool) -> None:
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        turn: AbstractAsyncContextManager[Turn],
+        what: tuple[str, TemplateSource, Checked],
+        masked: bool,
+    ) -> None:
         self._gate = gate
-        self._what = (slug, source, checked)
+        self._turn = turn
+        self._what = what
         self._masked = masked
 
     async def report(self, progress: Progress | None) -> GateReport:
         """All of it."""
-        return await self._gate.look(*self._what, masked=self._masked, progress=progress)
+        async with self._turn as turn:
+            turn.begin()
+            return await self._gate.look(*self._what, masked=self._masked, progress=progress)
 
     async def events(self) -> AsyncIterator[str]:
         """How far it is, again and again, and the report; ends with whoever reads."""

@@ -17,7 +17,7 @@ from notifier.api.request import holder, json_body, json_body_if_any
 from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
 from notifier.api.template_schema import LARGEST_REQUEST, DraftIn, PreviewIn, RenderIn, Slug
 from notifier.audit import Action
-from notifier.auth.keys import Scope
+from notifier.auth.keys import Keyholder, Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.job import Shown
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource, choose_locale
@@ -58,7 +58,7 @@ async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Aud
         if not is_repeated:
             draft.require(there, wanted.seen, source)
         whole = await draft.assembled(connection, source, slug)
-    checked = await doors.renderer.check(whole)
+    checked = await doors.renderers.of(caller.actor).check(whole)
     form.require_sound(checked)
     told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
     if is_repeated:
@@ -91,10 +91,10 @@ async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: 
 )
 async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """The draft, or a version, as a mail; with the sample, or with your variables."""
-    await holder(request, doors, Scope.TEMPLATES_READ)
+    caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
     wanted = schema.parse_strictly(PreviewIn, await json_body_if_any(request))
-    mail = await shown(doors, await source_of(doors, slug, wanted), wanted)
+    mail = await shown(doors, caller, await source_of(doors, slug, wanted), wanted)
     told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
     return told | {"source": mail.wire.decode("utf-8", "replace")}
 
@@ -107,7 +107,7 @@ async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audite
 )
 async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Text that is saved nowhere, with these variables: three parts and what could be better, or 422."""
-    await holder(request, doors, Scope.TEMPLATES_READ)
+    caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
     wanted = schema.parse_strictly(RenderIn, await json_body(request, most=LARGEST_REQUEST))
     source = _unsaved(wanted)
@@ -115,7 +115,7 @@ async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[st
         raise InvalidRequestError([_placed(fault, wanted) for fault in faults])
     async with doors.database.read() as connection:
         whole = await draft.assembled(connection, source)
-    checked = await doors.renderer.check(whole)
+    checked = await doors.renderers.of(caller.actor).check(whole)
     if checked.faults:
         raise InvalidRequestError([_placed(form.fault_of(fault), wanted) for fault in checked.faults])
     chosen = choose_locale({tag.lower(): tag for tag in source.locales}, wanted.locale)
@@ -135,7 +135,7 @@ async def source_of(doors: Doors, slug: str, wanted: PreviewIn) -> TemplateSourc
         return await draft.assembled(connection, view.source, slug)
 
 
-async def shown(doors: Doors, source: TemplateSource, wanted: PreviewIn) -> Shown:
+async def shown(doors: Doors, caller: Keyholder, source: TemplateSource, wanted: PreviewIn) -> Shown:
     """The mail. Raises `InvalidRequestError`."""
     if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > form.LARGEST_SAMPLE:
         raise InvalidRequestError([Fault("/variables", "too_large", f"at most {form.LARGEST_SAMPLE} octets as JSON")])
@@ -146,7 +146,7 @@ async def shown(doors: Doors, source: TemplateSource, wanted: PreviewIn) -> Show
         sender=doors.own_sender,
         at=doors.clock.now(),
     )
-    return await look.shown(doors.renderer, source, values)
+    return await look.shown(doors.renderers.of(caller.actor), source, values)
 
 
 _FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}

@@ -81,7 +81,7 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     caller.require(Scope.SEND)
     wanted = schema.parse_strictly(TestSendIn, await json_body(request))
     source = await source_of(doors, slug, wanted)
-    mail = await shown(doors, source, wanted)
+    mail = await shown(doors, caller, source, wanted)
     literal = Mail(
         to=wanted.to,
         content={"subject": mail.subject, "html": mail.html, "text": mail.text},
@@ -122,7 +122,9 @@ async def _published(
     """Check, pass the gate, write, and say so."""
     if wanted.force_reason:
         caller.require(Scope.ADMIN)
-    candidate = await doors.publisher.examine(wanted)
+    async with doors.renderers.turn(caller.actor) as turn:
+        turn.begin()
+        candidate = await doors.publisher.examine(wanted)
     is_old = wanted.version is not None
     publication = Publication(by=caller.actor, at=doors.clock.now(), note=note, keeps_draft=is_old)
     async with changing(doors) as connection:

@@ -13,7 +13,7 @@ from notifier.api.request import holder
 from notifier.api.template_reply import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.template_schema import Number, Slug
 from notifier.api.templates import WantedVersions
-from notifier.auth.keys import Scope
+from notifier.auth.keys import Keyholder, Scope
 from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
 from notifier.templating import delta, draft, find
@@ -69,14 +69,15 @@ async def get_diff(
     to: _State = "draft",
 ) -> dict[str, Any]:
     """What differs between two versions, or a version and the draft as it would be published."""
-    await holder(request, doors, Scope.TEMPLATES_READ)
+    caller = await holder(request, doors, Scope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         begin = from_ or str((await find.template(connection, slug)).number)
         old, before = (None, {}) if begin == "0" else await _state(connection, slug, begin)
         new, after = await _state(connection, slug, to)
     files = await asyncio.to_thread(delta.files, old, new)
     schemas = [
-        one if one is not None else await _schema(doors, source) for source, one in ((old, before), (new, after))
+        one if one is not None else await _schema(doors, caller, source)
+        for source, one in ((old, before), (new, after))
     ]
     changed = differing(*schemas)
     variables = {name: [one.path for one in getattr(changed, name)] for name in ("added", "removed")}
@@ -101,6 +102,6 @@ async def _state(connection: AsyncConnection, slug: str, which: str) -> tuple[Te
     return await draft.assembled(connection, edited, slug), None
 
 
-async def _schema(doors: Doors, source: TemplateSource | None) -> dict[str, Any]:
+async def _schema(doors: Doors, caller: Keyholder, source: TemplateSource | None) -> dict[str, Any]:
     """The schema of a draft's variables, as it would be published."""
-    return (await doors.renderer.check(source)).variables_schema if source is not None else {}
+    return (await doors.renderers.of(caller.actor).check(source)).variables_schema if source is not None else {}

@@ -6,7 +6,7 @@ No database connection is held while a relay is spoken to, and whatever happens 
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,11 +14,12 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
-from notifier.notification import aftermath, compose, load, octets, settle, simulator
+from notifier.notification import aftermath, load, octets, settle, simulator
 from notifier.notification.circuits import Circuits
-from notifier.notification.compose import ATTACHMENT_GONE, VERSION_GONE
+from notifier.notification.compose import ATTACHMENT_GONE
 from notifier.notification.gate import Gate
 from notifier.notification.load import Delivery
+from notifier.notification.make import MailMaker
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import (
@@ -33,13 +34,12 @@ from notifier.notification.verdict import (
 )
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
 from notifier.outcomes import Accepted, Outcome, Uncertain
-from notifier.rendering.job import Attachment, Job, Rendered, RenderFault
-from notifier.rendering.pool import LARGEST_BATCH, STARVED, RenderingPool
+from notifier.rendering.job import Attachment, Rendered
+from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
 from notifier.settings import SenderSettings
 from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 from notifier.states import WAITING, EntryKind, Reason, Status
-from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
 LEASE_MARGIN = 0.1
@@ -76,8 +76,7 @@ class Deliverer:
         self.circuits = Circuits(transport.relay, clock)
         self.relay = self.circuits.relay
         self._database = database
-        self._sources = load.Sources(database)
-        self._pool = pool
+        self._maker = MailMaker(database, pool, policy, clock)
         self._transport = transport
         self._policy = policy
         self._resend_after = timedelta(seconds=settings.resend_after)
@@ -174,7 +173,7 @@ class Deliverer:
     async def _send_part(self, part: list[Work], desk: Desk) -> None:
         """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
         names = part[0].delivery.attachments  # a mail that has any is alone
-        if not names and not await self._sources.have_images([one.delivery.template_version_id for one in part]):
+        if not names and not await self._maker.have_images([one.delivery.template_version_id for one in part]):
             await self._render_and_send(part, desk)
             return
         async with self._carrying:
@@ -186,35 +185,14 @@ class Deliverer:
 
     async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
         """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
-        ready = await self._render(work, desk, files)
-        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
-
-    async def _render(self, work: list[Work], desk: Desk, files: Sequence[Attachment]) -> list[tuple[Work, Rendered]]:
-        """The bytes of each mail, from the version pinned at submit or from its own content."""
-        sources = await self._sources.of([one.delivery.template_version_id for one in work])
-        jobs = list(self._jobs(work, desk, files))
-        renderable = [(one, job) for one, job in jobs if job.version is None or job.version in sources]
-        results: dict[Work, Rendered | RenderFault] = {one: VERSION_GONE for one, _ in jobs}
-        rendered = await self._pool.render([job for _, job in renderable], sources)
-        results |= {one: result for (one, _), result in zip(renderable, rendered, strict=True)}
         ready = []
-        for one, result in results.items():
-            if isinstance(result, Rendered):
-                ready.append((one, result))
-            elif result is STARVED:
-                self._settle(one, GivenBack(), desk)
+        made = await self._maker.made([one.delivery for one in work], files)
+        for one, mail in zip(work, made, strict=True):
+            if isinstance(mail, Rendered):
+                ready.append((one, mail))
             else:
-                metrics.RENDER_FAILURES.inc()
-                self._settle(one, unrenderable(result), desk)
-        return ready
-
-    def _jobs(self, work: list[Work], desk: Desk, files: Sequence[Attachment]) -> Iterator[tuple[Work, Job]]:
-        for one in work:
-            try:
-                yield one, compose.job(one.delivery, self._policy, files)
-            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
-                self._log.exception("composing_failed", notification_id=str(one.delivery.id))
-                self._settle(one, faulted(error), desk)
+                self._settle(one, mail, desk)
+        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
 
     async def _send(self, one: Work, rendered: Rendered, desk: Desk) -> None:
         """One transaction with the relay, and its settlement, whatever it raises."""

@@ -26,6 +26,13 @@ class UnrenderableError(NotifierError):
     """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
 
 
+class Renderers(Protocol):
+    """Child processes for those who look; of each, one thing is done at a time."""
+
+    def of(self, who: str, /) -> "Renderer":
+        """What makes mails for one of them."""
+
+
 class Renderer(Protocol):
     """What makes a mail of a job."""
 
@@ -49,9 +56,9 @@ class ContentView:
 class Previewer:
     """Makes mails that nobody sends."""
 
-    def __init__(self, database: Database, renderer: Renderer, policy: RecipientPolicy) -> None:
+    def __init__(self, database: Database, renderers: Renderers, policy: RecipientPolicy) -> None:
         self._database = database
-        self._renderer = renderer
+        self._renderers = renderers
         self._policy = policy
         self._sources = load.Sources(database)
 
@@ -70,7 +77,7 @@ class Previewer:
         files = await octets.attachments(self._database, delivery.attachments)
         if files is None:
             raise UnrenderableError(str(compose.ATTACHMENT_GONE))
-        shown = await self._made(delivery, files)
+        shown = await self._made(service_id, delivery, files)
         if isinstance(shown, RenderFault):
             raise UnrenderableError(str(shown))
         return _view(shown, delivery.attachments, digest)
@@ -82,18 +89,18 @@ class Previewer:
             for f in draft.files
         ]
         delivery = load.drafted(draft)
-        shown = await self._made(delivery, files)
+        shown = await self._made(draft.row["service_id"], delivery, files)
         if isinstance(shown, RenderFault):
             raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
         return _view(shown, delivery.attachments, None)
 
-    async def _made(self, delivery: Delivery, files: Sequence[Attachment]) -> Shown | RenderFault:
+    async def _made(self, service_id: UUID, delivery: Delivery, files: Sequence[Attachment]) -> Shown | RenderFault:
         job = compose.job(delivery, self._policy, files)
         pinned = delivery.template_version_id
         sources = await self._sources.of([pinned]) if pinned is not None else {}
         if job.version is not None and job.version not in sources:
             return compose.VERSION_GONE
-        return await self._renderer.preview(job, sources)
+        return await self._renderers.of(f"service:{service_id}").preview(job, sources)
 
 
 def _view(shown: Shown, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:

@@ -20,6 +20,7 @@ from notifier.notification.verdict import (
     Circumstances,
     Faulted,
     GivenBack,
+    Paced,
     Stopped,
     Tried,
     Unwritable,
@@ -74,6 +75,8 @@ def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumst
         case Stopped():
             step = _step(delivery, given, verdict.status, verdict.reason, verdict.detail)
             return Settlement(entry=entry, action=Finish(), record=Record(move=step))
+        case Paced(wait=wait):
+            return Settlement(entry=entry, action=_paced(entry, delivery, wait, given))
         case Faulted():
             return _after_fault(entry, delivery, verdict, given)
         case Tried(outcome=NotTried() as outcome):
@@ -86,6 +89,13 @@ def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumst
             detail = "how it ended cannot be written down: see the log of the sender"
             step = _step(delivery, given, Status.UNKNOWN, Reason.INTERNAL, detail)
             return Settlement(entry=entry, action=Hold(delay=delivery.expires_at - given.now), record=Record(move=step))
+
+
+def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, given: Circumstances) -> Reschedule:
+    """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy."""
+    age = given.now - delivery.message_date
+    delay = max(wait, age / 2) * (1 + given.spread)
+    return Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
 
 
 def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, given: Circumstances) -> Settlement:

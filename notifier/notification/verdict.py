@@ -50,6 +50,13 @@ class GivenBack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paced:
+    """Not rendered now: mails of its template's version take too long, and others are to be sent in between."""
+
+    wait: timedelta  # until the next of them may be tried
+
+
+@dataclass(frozen=True, kw_only=True)
 class Faulted:
     """Our own code raised."""
 
@@ -57,7 +64,7 @@ class Faulted:
     detail: str
 
 
-Verdict = Tried | Abandoned | Unwritable | Stopped | GivenBack | Faulted
+Verdict = Tried | Abandoned | Unwritable | Stopped | GivenBack | Paced | Faulted
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):

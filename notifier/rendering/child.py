@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,8 +24,10 @@ from notifier.rendering.job import (
     Batch,
     Check,
     Compare,
+    Compared,
     Comparison,
     Content,
+    FaultCode,
     Gapped,
     Job,
     MailHeader,
@@ -34,8 +37,10 @@ from notifier.rendering.job import (
     Request,
     Show,
     ShownParts,
+    Untried,
 )
 from notifier.rendering.language.faults import PartError
+from notifier.rendering.language.time_limit import TIME_LIMIT
 from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.version import CompiledVersion
@@ -74,10 +79,19 @@ class Child:
         elif isinstance(request, Compare):
             answer = self._compared(request)
         else:
-            answer = Batch(results=[self._mail(job) for job in request.jobs])
+            answer = Batch(results=list(self._mails(request.jobs)))
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
         return answer
+
+    def _mails(self, jobs: Iterable[Job]) -> Iterator[Rendered | Gapped | RenderFault | Untried]:
+        """Each mail; of a version of which one takes too long, none after it."""
+        slow: set[str | None] = set()
+        for job in jobs:
+            mail = Untried() if job.version in slow else self._mail(job)
+            if isinstance(mail, RenderFault) and mail.code is FaultCode.TOO_SLOW:
+                slow.add(job.version)
+            yield mail
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
@@ -94,8 +108,12 @@ class Child:
 
     def _compared(self, request: Compare) -> Comparison:
         before, after = (self._version(key) if key else None for key in (request.before, request.after))
-        results = [compared(before, after, one, with_diffs=request.with_diffs) for one in request.payloads]
-        return Comparison(results=results)
+        results: list[Compared | None] = []
+        for payload in request.payloads:
+            results.append(compared(before, after, payload, with_diffs=request.with_diffs))
+            if results[-1] is not None and results[-1].is_slow:
+                break
+        return Comparison(results=results + [None] * (len(request.payloads) - len(results)))
 
     def _version(self, key: str) -> CompiledVersion:
         self._known.move_to_end(key)
@@ -137,6 +155,7 @@ def serve(connection: socket.socket, nice: int = 0, public_url: str | None = Non
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     bytes(KEPT_FREE)  # never touched, hence free of charge
+    TIME_LIMIT.set_up()
     child = Child(public_url)
     decoder = msgspec.msgpack.Decoder(Request)
     encoder = msgspec.msgpack.Encoder()
@@ -145,7 +164,9 @@ def serve(connection: socket.socket, nice: int = 0, public_url: str | None = Non
         connection.sendall(HELLO)
         while (payload := _read_frame(connection)) is not None:
             signal.setitimer(signal.ITIMER_REAL, LONGEST_LIFE)
-            encoder.encode_into(child.answer(decoder.decode(payload)), frame, FRAME.size)
+            answer = child.answer(decoder.decode(payload))
+            TIME_LIMIT.stop()
+            encoder.encode_into(answer, frame, FRAME.size)
             FRAME.pack_into(frame, 0, len(frame) - FRAME.size)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.sendall(frame)

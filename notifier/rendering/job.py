@@ -136,6 +136,10 @@ class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")
 
 
+class Untried(msgspec.Struct, frozen=True, tag=True):
+    """A mail that was left out, because one of its version, in the same batch, took too long; no fault of its own."""
+
+
 class Severity(StrEnum):
     """Whether a remark keeps a draft from being published."""
 
@@ -219,17 +223,23 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shape: list[int] = []  # the same for changes that are alike
     diffs: dict[str, str] = {}  # part → unified diff of so much of it as is worth reading
 
+    @property
+    def is_slow(self) -> bool:
+        """True if making it took too long."""
+        faults = [fault for fault in (self.before, self.after) if fault is not None]
+        return any(fault.code is FaultCode.TOO_SLOW for fault in faults)
+
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The answers to a `Compare`, in order."""
 
-    results: list[Compared]
+    results: list[Compared | None]  # None: not tried, because one before it took too long
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The answers to a `Render`, in order."""
 
-    results: list[Rendered | Gapped | RenderFault]
+    results: list[Rendered | Gapped | RenderFault | Untried]
 
 
 Answer = Batch | ShownParts | RenderFault | Checked | Comparison

@@ -1,13 +1,18 @@
-"""A rendering pool for those who rarely need one: its child is started when first asked, and is not the sender's."""
+"""A rendering pool for those who edit: its child is started when first asked, and is not the sender's.
+
+One thing is done at a time, in the order in which it was asked for, and of each person one thing at a time, so that
+nobody waits long for somebody who tries much.
+"""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from notifier.rendering.images import Images
 from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
+from notifier.rendering.turns import Turn, Turns
 
 NICE = 15
 
@@ -18,27 +23,65 @@ class PoolOnDemand:
     def __init__(self, images: Images | None = None) -> None:
         self._images = images
         self._pool: RenderingPool | None = None
-        self._starting = asyncio.Lock()
+        self._one = asyncio.Lock()
+        self._turns = Turns()
         self._running = AsyncExitStack()
+
+    def of(self, who: str) -> "Editor":
+        """The pool as one person sees it."""
+        return Editor(self, who)
+
+    def turn(self, who: str) -> AbstractAsyncContextManager[Turn]:
+        """One person's turn, for what is more than one step; within it, the pool itself is asked."""
+        return self._turns.of(who)
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
         """The mail that the job would be."""
-        return await (await self._started()).preview(job, sources)
+        async with self.child() as pool:
+            return await pool.preview(job, sources)
 
     async def check(self, source: TemplateSource) -> Checked:
         """What is to be said about the source."""
-        return await (await self._started()).check(source)
+        async with self.child() as pool:
+            return await pool.check(source)
 
-    async def compare(self, request: Compare, wall: float) -> list[Compared]:
+    async def compare(self, request: Compare, wall: float) -> list[Compared | None]:
         """How mails differ between two versions; raises `ChildLostError`."""
-        return await (await self._started()).compare(request, wall)
+        async with self.child() as pool:
+            return await pool.compare(request, wall)
 
     async def close(self) -> None:
         """End the child, if there is one."""
         await self._running.aclose()
 
-    async def _started(self) -> RenderingPool:
-        async with self._starting:
+    @asynccontextmanager
+    async def child(self) -> AsyncIterator[RenderingPool]:
+        """The one child, as long as the block; it is started if there is none yet."""
+        async with self._one:
             if self._pool is None:
                 self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE, images=self._images))
-        return self._pool
+            yield self._pool
+
+
+class Editor:
+    """Somebody who edits, and waits for their turn."""
+
+    def __init__(self, pool: PoolOnDemand, who: str) -> None:
+        self._pool = pool
+        self._who = who
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
+        """The mail that the job would be."""
+        async with self._pool.turn(self._who) as turn, self._pool.child() as child:
+            turn.begin()
+            shown = await child.preview(job, sources)
+            turn.refused = isinstance(shown, RenderFault)
+        return shown
+
+    async def check(self, source: TemplateSource) -> Checked:
+        """What is to be said about the source."""
+        async with self._pool.turn(self._who) as turn, self._pool.child() as child:
+            turn.begin()
+            checked = await child.check(source)
+            turn.refused = bool(checked.faults)
+        return checked

@@ -32,6 +32,7 @@ from notifier.rendering.job import (
     Show,
     Shown,
     ShownParts,
+    Untried,
 )
 from notifier.rendering.link import ChildLostError, Loss
 from notifier.rendering.process import ChildProcess
@@ -89,7 +90,9 @@ class RenderingPool:
         for child in self._children:
             await child.stop()
 
-    async def render(self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]) -> list[Rendered | RenderFault]:
+    async def render(
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+    ) -> list[Rendered | RenderFault | Untried]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order."""
         rendered = await asyncio.gather(*(self._render_and_fill(batch, sources) for batch in _batches(jobs)))
         return [result for results in rendered for result in results]
@@ -115,7 +118,7 @@ class RenderingPool:
             raise ChildLostError(Loss.DIED)
         return answer
 
-    async def compare(self, request: Compare, wall: float = WALL_SECONDS) -> list[Compared]:
+    async def compare(self, request: Compare, wall: float = WALL_SECONDS) -> list[Compared | None]:
         """How each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
         answer = await self._ask(request, wall)
         if not isinstance(answer, Comparison) or len(answer.results) != len(request.payloads):
@@ -124,7 +127,7 @@ class RenderingPool:
 
     async def _render_and_fill(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
-    ) -> list[Rendered | RenderFault]:
+    ) -> list[Rendered | RenderFault | Untried]:
         results = await self._render_batch(jobs, sources)
         return [
             await self._filled(result, job, sources) if isinstance(result, Gapped) else result
@@ -158,7 +161,7 @@ class RenderingPool:
 
     async def _render_batch(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None
-    ) -> list[Rendered | Gapped | RenderFault]:
+    ) -> list[Rendered | Gapped | RenderFault | Untried]:
         started = time.perf_counter()
         wall = STARVED_WALL_SECONDS if before is Loss.STARVED else WALL_SECONDS
         try:
@@ -166,7 +169,7 @@ class RenderingPool:
             answer = await self._ask(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
-                return [result for job in jobs for result in await self._render_batch([job], sources)]
+                return await self._one_by_one(jobs, sources)
             if lost.how is not Loss.OVERRAN and before is None:  # something else may be to blame, and not the mail
                 return await self._render_batch(jobs, sources, before=lost.how)
             self._log.warning("render_overran", version=jobs[0].version, reason=lost.how)
@@ -176,6 +179,18 @@ class RenderingPool:
         if not isinstance(answer, Batch) or len(answer.results) != len(jobs):
             raise ChildLostError(Loss.DIED)
         return answer.results
+
+    async def _one_by_one(
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+    ) -> list[Rendered | Gapped | RenderFault | Untried]:
+        """Which one of them was it? Of its version, none is tried after it."""
+        results: list[Rendered | Gapped | RenderFault | Untried] = []
+        slow: set[str | None] = set()
+        for job in jobs:
+            results += [Untried()] if job.version in slow else await self._render_batch([job], sources)
+            if results[-1] is OVERRAN and job.version is not None:
+                slow.add(job.version)
+        return results
 
     async def _patiently(self, request: Request, wall: float) -> Answer:
         """The answer, or a fault in place of one; a child that was not let to run, or died, is asked once more."""

@@ -15,6 +15,7 @@ from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.language.faults import PartError, fault_of
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
+from notifier.rendering.language.time_limit import TooSlowError
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -146,6 +147,8 @@ class CompiledVersion:
         version, template = styled
         try:
             return version.finish(render_limited(template, values))
+        except TooSlowError as error:  # the long way would be as long again
+            raise PartError(fault_of(error, template.name or HTML, self.source)) from error
         except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
             return None
 

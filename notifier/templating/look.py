@@ -19,7 +19,7 @@ SPECIMEN_ID = "<preview@notifier.invalid>"
 
 
 class Renderer(Protocol):
-    """Child processes of their own, which are not the sender's."""
+    """Somebody's way to child processes of their own, which are not the sender's."""
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
         """The mail that the job would be."""

@@ -15,7 +15,9 @@ from notifier.rendering.job import FaultCode, RenderFault
 from notifier.rendering.language.contexts import ForbiddenError
 from notifier.rendering.language.filters import ValueRefusedError
 from notifier.rendering.language.mistakes import OWN_WORDS, READING, Mistake, Place
-from notifier.rendering.language.sandbox import FILTERS, OutputTooLargeError
+from notifier.rendering.language.sandbox import FILTERS
+from notifier.rendering.language.size_limit import OutputTooLargeError
+from notifier.rendering.language.time_limit import PART_SECONDS, TooSlowError
 from notifier.rendering.language.writing import WRITING
 from notifier.rendering.source import TemplateSource
 
@@ -103,8 +105,15 @@ def _refused(error: BaseException, place: Place) -> Mistake:
 
 def _too_much(error: BaseException, _: Place) -> Mistake:
     if isinstance(error, OutputTooLargeError):
-        return Mistake(message="this part renders to more than 1 MiB of text.", advice="Show less, or loop over less.")
+        return Mistake(message="this becomes more than 1 MiB of text.", advice="Show less, or loop over less.")
     return Mistake(message="this takes more memory than a mail may use.", advice="Show less, or loop over less.")
+
+
+def _too_slow(_: BaseException, __: Place) -> Mistake:
+    return Mistake(
+        message=f"the mail was still being written here after {PART_SECONDS:g} s.",
+        advice="Look for a loop inside a loop, or a list that grows, and show less.",
+    )
 
 
 def _for_ever(_: BaseException, __: Place) -> Mistake:
@@ -128,6 +137,7 @@ _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistak
     (OutputTooLargeError, _too_much),
     (MemoryError, _too_much),
     (RecursionError, _for_ever),
+    (TooSlowError, _too_slow),
 )
 _CODES: tuple[tuple[type[BaseException], FaultCode], ...] = (
     (SecurityError, FaultCode.FORBIDDEN),
@@ -136,6 +146,7 @@ _CODES: tuple[tuple[type[BaseException], FaultCode], ...] = (
     (MemoryError, FaultCode.TOO_LARGE),
     (RecursionError, FaultCode.TOO_LARGE),
     (OverflowError, FaultCode.TOO_LARGE),
+    (TooSlowError, FaultCode.TOO_SLOW),
 )
 
 

@@ -17,8 +17,9 @@ class MailCodeGenerator(CodeGenerator):
     """Renders the benchmark's HTML in a third of the time; the environment must not be asynchronous."""
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja's name
-        """Have at hand what escapes text, without the object that marks it as escaped: it is only put out."""
+        """Have at hand what escapes text without marking it as escaped (it is only put out), and the limit of texts."""
         self.writeline("from markupsafe import _escape_inner as escape_text")
+        self.writeline("from notifier.rendering.language.size_limit import within_limit")
         super().visit_Template(node, frame)
 
     @optimizeconst
@@ -30,6 +31,12 @@ class MailCodeGenerator(CodeGenerator):
         self.write(f"(owner[{node.attr!r}] if type(owner := ")
         self.visit(node.node, frame)
         self.write(f") is dict and {node.attr!r} in owner else environment.getattr(owner, {node.attr!r}))")
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """`a ~ b`, which doubles a text in one step if both are the same."""
+        self.write("within_limit(")
+        super().visit_Concat(node, frame)
+        self.write(")")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
         if _is_html(frame):

@@ -20,6 +20,8 @@ from notifier.rendering.language.acting import ACTING, safe_url
 from notifier.rendering.language.columns import left, right
 from notifier.rendering.language.contexts import guard, refuse_unknown
 from notifier.rendering.language.generator import MailCodeGenerator
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError, joined
+from notifier.rendering.language.time_limit import TIME_LIMIT
 
 LIBRARY_FILTERS: Final = frozenset(
     {
@@ -34,14 +36,8 @@ FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | OWN_FILTERS.keys()
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
-OUTPUT_LIMIT = 1024 * 1024
-"""Characters that one part may render to."""
 PIECES_AT_ONCE = 128
 """Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
-
-
-class OutputTooLargeError(Exception):
-    """The part renders to more than 1 MiB of text."""
 
 
 class FileLoader(BaseLoader):
@@ -66,6 +62,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"**", "*", "%"})
     code_generator_class: type[CodeGenerator] = MailCodeGenerator
+    concat = staticmethod(joined)
     locale = "en"  # of the mail; macros have no variables, and filters ask here
     strict = False  # a value that must not live where it stands is an error, as it is for those who check a template
 
@@ -147,10 +144,14 @@ def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
     The same as the library's `generate`, less a generator around the template's and two copies of the variables.
     """
     context = template.new_context({**template.globals, **variables}, shared=True)
+    TIME_LIMIT.begin()
     try:
         return _joined(template.root_render_func(context))
     except Exception:  # noqa: BLE001 - raised again, with the template's lines in its traceback
+        TIME_LIMIT.end()
         template.environment.handle_exception()
+    finally:
+        TIME_LIMIT.end()
 
 
 def _joined(pieces: Iterator[str]) -> str:

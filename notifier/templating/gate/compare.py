@@ -17,7 +17,7 @@ from notifier.rendering.source import TemplateSource
 class Comparer(Protocol):
     """What makes mails of two versions, and compares them."""
 
-    async def compare(self, request: Compare, wall: float, /) -> list[Compared]:
+    async def compare(self, request: Compare, wall: float, /) -> list[Compared | None]:
         """One result for each payload, in order; raises `ChildLostError`."""
 
 
@@ -38,10 +38,13 @@ class Comparison:
             return [None] * len(payloads)
         for wall in (WALL_SECONDS, STARVED_WALL_SECONDS):
             try:
-                return [*await self._ask(payloads, wall=wall)]
+                found = await self._ask(payloads, wall=wall)
             except ChildLostError as lost:
                 if lost.how is not Loss.STARVED:
                     return [await self._apart(payload) for payload in payloads]
+            else:
+                self.is_over = any(one.is_slow for one in found if one is not None)
+                return found
         self.is_over = True
         return [None] * len(payloads)
 
@@ -71,10 +74,11 @@ class Comparison:
 
     async def _of_each(self, payload: Payload, after: RenderFault | None) -> Compared | None:
         before = await self._fault(self.before, None, payload) if self.before is not None else None
-        self.is_over = OVERRAN in (before, after) or STARVED in (before, after)
+        sides = Compared(before=before, after=after)
+        self.is_over = sides.is_slow or STARVED in (before, after)
         if STARVED in (before, after) or (self.before is not None and before is None and after is None):
             return None  # nobody's fault, or that of both together
-        return Compared(before=before, after=after)
+        return sides
 
     async def _fault(self, before: str | None, after: str | None, payload: Payload) -> RenderFault | None:
         """Why the mail cannot be made of one version."""
@@ -87,7 +91,7 @@ class Comparison:
                 if how is Loss.OVERRAN:
                     break
             else:
-                return found.before or found.after
+                return (found.before or found.after) if found is not None else None
         return STARVED if how is Loss.STARVED else OVERRAN
 
     async def _ask(
@@ -97,7 +101,7 @@ class Comparison:
         *,
         wall: float = WALL_SECONDS,
         with_diffs: bool = False,
-    ) -> list[Compared]:
+    ) -> list[Compared | None]:
         before, after = sides or (self.before, self.after)
         needed = {key: self.sources[key] for key in (before, after) if key is not None}
         request = Compare(before=before, after=after, payloads=[*payloads], sources=needed, with_diffs=with_diffs)

@@ -189,7 +189,7 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.renderer, _ClosedGate()))
+    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.renderers, _ClosedGate()))
     by = {"Authorization": f"Bearer {await editor.admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DescribedTransport(app=app), base_url="http://notifier", headers=by

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from unit.rendering.hostile import STUBBORN
 
 from notifier.rendering.child import KNOWN_LIMIT
 from notifier.rendering.job import Attachment, Job, Mailbox, MailHeader, Rendered, RenderFault, Shown
@@ -25,14 +26,13 @@ HEADER = MailHeader(
     sender=Mailbox("shop@shop.example"),
     recipient="ada@example.com",
 )
-ENDLESS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 SOURCES = {
     name: TemplateSource(
         files={"subject.txt": "Hi {{ x }}", "body.html": html, "body.txt": "Text {{ x }}"},
         sample={"x": "a"},
         settings=TemplateSettings(name="A"),
     )
-    for name, html in {"good": "<p>{{ x }}</p>", "endless": ENDLESS}.items()
+    for name, html in {"good": "<p>{{ x }}</p>", "endless": STUBBORN}.items()
 }
 TEN_MEBIBYTES = 10 * 1024 * 1024
 

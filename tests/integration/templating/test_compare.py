@@ -4,13 +4,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from unit.rendering.hostile import STUBBORN
 
 from notifier.rendering.job import Compared, Payload
 from notifier.rendering.pool import OVERRAN, RenderingPool
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.templating.gate.compare import Comparison
-
-LOOPS = "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 
 
 def source(html: str) -> TemplateSource:
@@ -32,7 +31,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool) -> None:
     """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
-    sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{LOOPS}{{% endif %}}")}
+    sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{STUBBORN}{{% endif %}}")}
     comparison = Comparison(pool=pool, before="old", after="new", sources=sources)
     found = await comparison.of(payloads(*"abcde"))
     assert await comparison.of(payloads("a")) == [None]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 BOMB = "{% for a in range(99999) %}"
+STUBBORN = "{% set a, b = [1], [1] %}" + "{% set a, b = [a, a], [b, b] %}" * 40 + "{{ a == b }}"
+"""Native code for days, in one step of the interpreter: no signal is heard before it ends."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,14 @@ FAULTY = [
 ]
 
 ENDLESS = [
-    # what uses up its time: the child is killed, and another goes on
+    # what uses up its time: it is stopped where it is, or the child is killed, and another goes on
     Hostile("loops in loops", BOMB * 4 + "{% endfor %}" * 4),
     Hostile("a recursive loop", "{% for a in [[1]] recursive %}" + BOMB + BOMB + "{% endfor %}" * 3),
+    Hostile(
+        "macros in macros", "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(40) }}"
+    ),
+    Hostile("a sum in a loop", BOMB + "{% set s = range(99999) | sum %}{% endfor %}"),
+    Hostile("nested lists are compared", STUBBORN),
 ]
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"

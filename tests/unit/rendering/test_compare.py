@@ -22,6 +22,7 @@ def compared(old: TemplateSource, new: TemplateSource, locale: str | None = None
     answer = Child().answer(request)
     assert isinstance(answer, Comparison)
     (found,) = answer.results
+    assert found is not None
     return found
 
 

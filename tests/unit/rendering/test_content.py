@@ -28,6 +28,7 @@ from notifier.rendering.job import (
     RenderFault,
     Show,
     ShownParts,
+    Untried,
 )
 from notifier.rendering.mime import compose
 
@@ -55,6 +56,7 @@ def answered(asked: Job) -> Rendered | Gapped | RenderFault:
     """What the child makes of it."""
     answer = Child().answer(Render(jobs=[asked], sources={}))
     assert isinstance(answer, Batch)
+    assert not isinstance(answer.results[0], Untried)
     return answer.results[0]
 
 

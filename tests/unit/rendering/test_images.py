@@ -11,7 +11,7 @@ from notifier.rendering import images
 from notifier.rendering.attachments import filled
 from notifier.rendering.check import check
 from notifier.rendering.child import Child
-from notifier.rendering.job import Batch, Gapped, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
+from notifier.rendering.job import Batch, Gapped, Job, Mailbox, MailHeader, Render, Rendered, RenderFault, Untried
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.source import PinnedAsset, TemplateSettings, TemplateSource
 from notifier.rendering.version import CompiledVersion
@@ -75,6 +75,7 @@ def _mail(html: str) -> Rendered | Gapped | RenderFault:
     job = Job(version="v", locale=None, variables="{}", header=header)
     answer = Child().answer(Render(jobs=[job], sources={"v": source(html)}))
     assert isinstance(answer, Batch)
+    assert not isinstance(answer.results[0], Untried)
     return answer.results[0]
 
 

@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 from notifier.rendering.language import sandbox
 from notifier.rendering.language.acting import ACTING
-from notifier.rendering.language.sandbox import MailEnvironment, OutputTooLargeError, environment, render_limited
+from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
 from notifier.rendering.source import PARTS
 from notifier.templating.folder import files
 
@@ -174,7 +175,7 @@ def test_text_is_not_escaped() -> None:
 
 def test_the_output_may_be_as_long_as_the_limit() -> None:
     """Exactly the limit is rendered."""
-    assert len(rendered("{{ x }}", x="a" * sandbox.OUTPUT_LIMIT)) == sandbox.OUTPUT_LIMIT
+    assert len(rendered("{{ x }}", x="a" * OUTPUT_LIMIT)) == OUTPUT_LIMIT
 
 
 def test_output_beyond_the_limit_is_stopped() -> None:
