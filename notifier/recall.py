@@ -31,15 +31,29 @@ class Recall(Generic[Key, Value]):
             return known[1]
         if key not in self._asking:
             self._asking[key] = asyncio.create_task(self._learn(key))
-            self._asking[key].add_done_callback(lambda _: self._asking.pop(key))
         return await asyncio.shield(self._asking[key])
+
+    def forget(self, has_changed: Callable[[Key], bool]) -> None:
+        """Whoever asks from now on gets the new answer to these, even if the old one is just being read."""
+        for kept in (self._remembered, self._asking):
+            for key in [key for key in kept if has_changed(key)]:
+                kept.pop(key)
 
     async def _learn(self, key: Key) -> Value | None:
         until = self._clock.monotonic() + REMEMBERED_SECONDS
-        found = await self._ask(key)
+        try:
+            found = await self._ask(key)
+        finally:
+            is_wanted = self._asking.get(key) is asyncio.current_task()
+            if is_wanted:
+                del self._asking[key]
+        if is_wanted:
+            self._remember(key, until, found)
+        return found
+
+    def _remember(self, key: Key, until: float, found: Value | None) -> None:
         self._remembered.pop(key, None)
         if found is not None:
             self._remembered[key] = (until, found)
             if len(self._remembered) > REMEMBERED_ANSWERS:
                 self._remembered.popitem(last=False)
-        return found

@@ -46,6 +46,7 @@ from notifier.rendering.pool import RenderingPool
 from notifier.side_work import side_work
 from notifier.smtp.transport import Transport
 from notifier.templating.assets.octets import AssetOctets
+from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
@@ -69,6 +70,7 @@ def api(parts: Base) -> FastAPI:
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     images = AssetOctets(parts.database, parts.settings.public_url)
     pool = PoolOnDemand(images)
+    editors = Editors(pool, parts.clock)
     own = identity(parts.settings)
     gate = Gate(parts.database, pool, parts.clock, own.address)
     usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
@@ -76,10 +78,11 @@ def api(parts: Base) -> FastAPI:
     for close in (pool.close, usage.close, uses.close, forecast.close):
         parts.ending.push_async_callback(close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
+    shelf = Shelf(parts.database, parts.clock, uses)
     submitter = Submitter(
         parts.database,
         intake.submit,
-        shelf=Shelf(parts.database, parts.clock, uses),
+        shelf=shelf,
         terms=Terms(
             identity=own,
             policy=policy,
@@ -94,10 +97,11 @@ def api(parts: Base) -> FastAPI:
         limits=Limits(rates=Rates(parts.clock), settings=parts.settings.api),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
-        previewer=Previewer(parts.database, pool, policy),
+        previewer=Previewer(parts.database, editors, policy),
         images=images,
-        renderers=pool,
+        editors=editors,
         publisher=Publisher(parts.database, pool, gate),
+        shelf=shelf,
         gate=gate,
         own_sender=Mailbox(own.address, own.name),
         policy=policy,

@@ -172,6 +172,11 @@ _PROBLEMS = {
         429, "Too many requests", "The service has asked more often than its limit allows.",
         "Wait as long as `Retry-After` says. Send many notifications as a batch.",
     ),
+    "too_much_refused": _entry(
+        429, "Too much was refused",
+        "Templates that this key tried before were refused again and again, or took very long; nothing was tried now.",
+        "Wait as long as `Retry-After` says.",
+    ),
     "internal_error": _entry(
         500, "Something went wrong on our side", "A fault of the server; it has been logged with the request id.",
         "Repeat it with the same `Idempotency-Key`. If it stays, give the operator the `request_id`.",

@@ -17,9 +17,10 @@ from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
 from notifier.rendering.images import Images
 from notifier.rendering.job import Mailbox
-from notifier.rendering.on_demand import PoolOnDemand
+from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
+from notifier.templating.store import Shelf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,9 @@ class Doors:
     batch_submitter: BatchSubmitter
     previewer: Previewer
     images: Images  # those that mails show
-    renderers: PoolOnDemand  # of those who edit templates
+    editors: Editors
     publisher: Publisher
+    shelf: Shelf  # what a submit finds
     gate: Gate
     own_sender: Mailbox  # the instance's From
     policy: RecipientPolicy

@@ -26,12 +26,12 @@ from notifier.auth.keys import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
-from notifier.rendering.turns import Turn
 from notifier.sse import event_stream
 from notifier.telemetry.logging import get_logger
 from notifier.templating import deed, find, form
 from notifier.templating.gate.gate import Gate, Progress
 from notifier.templating.gate.report import GateReport
+from notifier.throttle.turns import Turn
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 STREAM = "text/event-stream"
@@ -158,14 +158,14 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     if wanted.unmasked:
         caller.require(Scope.UNMASKED)
     source = await source_of(doors, slug, PreviewIn(version=wanted.version))
-    checked = await doors.renderers.of(caller.actor).check(source)
+    checked = await doors.editors.of(caller.actor).check(source)
     form.require_sound(checked)
     if wanted.unmasked:
         async with doors.database.read() as connection:
             id_ = (await find.template(connection, slug)).id
         await audited.seen(caller, deed.of_template(Action.TEMPLATE_UNMASKED, id_, slug))
     audited.nothing()
-    turn = doors.renderers.turn(caller.actor)
+    turn = doors.editors.turn(caller.actor)
     what = (slug, source, checked)
     looking = _Looking(gate=doors.gate, turn=turn, what=what, masked=not wanted.unmasked)
     if STREAM in request.headers.get("accept", ""):

@@ -42,6 +42,7 @@ from notifier.templating.layout import LayoutInUseError, StaleLayoutError
 from notifier.templating.publish import GateClosedError, NothingToPublishError
 from notifier.throttle.forecast import QueueTooLongError
 from notifier.throttle.rate import RateLimitedError
+from notifier.throttle.turns import TooMuchRefusedError
 from notifier.webhooks.endpoint import TooManyEndpointsError
 from notifier.webhooks.history import EndpointDisabledError
 
@@ -98,6 +99,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
+    TooMuchRefusedError: Kind(429, "too_much_refused", "Too much was refused"),
     QueueTooLongError: Kind(503, "queue_too_long", "It would expire in the queue"),
     DatabaseUnavailableError: Kind(
         503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)

@@ -58,7 +58,7 @@ async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Aud
         if not is_repeated:
             draft.require(there, wanted.seen, source)
         whole = await draft.assembled(connection, source, slug)
-    checked = await doors.renderers.of(caller.actor).check(whole)
+    checked = await doors.editors.of(caller.actor).check(whole)
     form.require_sound(checked)
     told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
     if is_repeated:
@@ -115,7 +115,7 @@ async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[st
         raise InvalidRequestError([_placed(fault, wanted) for fault in faults])
     async with doors.database.read() as connection:
         whole = await draft.assembled(connection, source)
-    checked = await doors.renderers.of(caller.actor).check(whole)
+    checked = await doors.editors.of(caller.actor).check(whole)
     if checked.faults:
         raise InvalidRequestError([_placed(form.fault_of(fault), wanted) for fault in checked.faults])
     chosen = choose_locale({tag.lower(): tag for tag in source.locales}, wanted.locale)
@@ -146,7 +146,7 @@ async def shown(doors: Doors, caller: Keyholder, source: TemplateSource, wanted:
         sender=doors.own_sender,
         at=doors.clock.now(),
     )
-    return await look.shown(doors.renderers.of(caller.actor), source, values)
+    return await look.shown(doors.editors.of(caller.actor), source, values)
 
 
 _FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}

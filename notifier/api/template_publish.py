@@ -63,6 +63,7 @@ async def restore(request: Request, response: Response, slug: Slug, doors: TheDo
         done = deed.of_template(Action.TEMPLATE_RESTORED, id_, slug, note=given.note)
         await audited.all(connection, caller, [done] if was_deleted else [])
         view = await find.template(connection, slug)
+    doors.shelf.changed(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
 
 
@@ -122,7 +123,7 @@ async def _published(
     """Check, pass the gate, write, and say so."""
     if wanted.force_reason:
         caller.require(Scope.ADMIN)
-    async with doors.renderers.turn(caller.actor) as turn:
+    async with doors.editors.turn(caller.actor) as turn:
         turn.begin()
         candidate = await doors.publisher.examine(wanted)
     is_old = wanted.version is not None
@@ -136,6 +137,7 @@ async def _published(
             told["forced"] = wanted.force_reason
         action = Action.TEMPLATE_RESTORED if is_old else Action.TEMPLATE_PUBLISHED
         await audited(connection, caller, deed.of_template(action, version.template_id, wanted.slug, **told))
+    doors.shelf.changed(wanted.slug)
     response.headers["Location"] = f"{router.prefix}/{wanted.slug}/versions/{version.number}"
     found = vars(version) | {"note": note, "published_by": caller.actor}
     return _told(found) | {"remarks": remarks_of(candidate.checked.remarks), "report": candidate.finding.as_json()}

@@ -104,4 +104,4 @@ async def _state(connection: AsyncConnection, slug: str, which: str) -> tuple[Te
 
 async def _schema(doors: Doors, caller: Keyholder, source: TemplateSource | None) -> dict[str, Any]:
     """The schema of a draft's variables, as it would be published."""
-    return (await doors.renderers.of(caller.actor).check(source)).variables_schema if source is not None else {}
+    return (await doors.editors.of(caller.actor).check(source)).variables_schema if source is not None else {}

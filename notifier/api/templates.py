@@ -80,3 +80,4 @@ async def delete(request: Request, slug: Slug, doors: TheDoors, audited: Audited
         id_, was_there = await archive.delete(connection, slug, doors.clock.now())
         deeds = [deed.of_template(Action.TEMPLATE_DELETED, id_, slug)] if was_there else []
         await audited.all(connection, caller, deeds)
+    doors.shelf.changed(slug)

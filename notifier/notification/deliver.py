@@ -19,7 +19,7 @@ from notifier.notification.circuits import Circuits
 from notifier.notification.compose import ATTACHMENT_GONE
 from notifier.notification.gate import Gate
 from notifier.notification.load import Delivery
-from notifier.notification.make import MailMaker
+from notifier.notification.make import MailMaker, Work
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import (
@@ -46,13 +46,6 @@ LEASE_MARGIN = 0.1
 """The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
 MOST_CARRIED = 4
 """Mails with attachments that are in memory at the same time."""
-
-
-class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
-    """One claimed notification on its way through the steps."""
-
-    entry: Claimed
-    delivery: Delivery
 
 
 class Deliverer:
@@ -186,7 +179,7 @@ class Deliverer:
     async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
         """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
         ready = []
-        made = await self._maker.made([one.delivery for one in work], files)
+        made = await self._maker.made(work, files)
         for one, mail in zip(work, made, strict=True):
             if isinstance(mail, Rendered):
                 ready.append((one, mail))

@@ -1,13 +1,13 @@
 """What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
-from notifier.rendering.job import Checked, Mailbox, MailHeader, Preview, Remark, RenderFault
+from notifier.rendering.job import Checked, FaultCode, Mailbox, MailHeader, Preview, Remark, RenderFault
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.lint.promise import Whole
 from notifier.rendering.lint.report import remarks_on
@@ -15,41 +15,88 @@ from notifier.rendering.lint.rule import Mail
 from notifier.rendering.mime import compose
 from notifier.rendering.source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.rendering.usage import Variables, variables_of
-from notifier.rendering.version import CompiledVersion, Written
+from notifier.rendering.version import CompiledVersion
+
+ENOUGH = 20
+"""Faults after which no more are looked for."""
 
 
 def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables."""
-    faults = _static_faults(source)
-    previews: dict[str, Preview] = {}
-    mails: list[Mail] = []
+    trial = _Trial(source, _static_faults(source))
     remarks: list[Remark] = []
     paths: list[list[str]] = []
     known = _variables(source)
-    if not faults:
-        try:
+    try:
+        if not trial.faults:
             version = CompiledVersion(source, public_url, strict=True)
-            faults += version.image_faults()
-            for tag in () if faults else (None, *source.locales):
-                for values in _samples(source, known.optional):
-                    written = version.written(tag, dict(values))
-                    preview = version.render(tag, dict(values))
-                    compose(_specimen(), preview)
-                    mails.append(_mail(source, tag, values, written, preview))
-                    previews.setdefault(tag or source.settings.locale, preview)
+            trial.faults += version.image_faults()
+        if not trial.faults:
+            trial.run(version, _samples(source, known.optional))
+        if not trial.faults:
             paths = version.subject_paths()
-            remarks = remarks_on(Whole(source=source, variables=known), mails)
-        except PartError as error:
-            faults.append(error.fault)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
-            faults.append(RenderFault(part="mail", line=None, message=str(error)))
+            remarks = remarks_on(Whole(source=source, variables=known), trial.mails)
+    except PartError as error:
+        trial.tell(error.fault)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
+        trial.tell(RenderFault(part="mail", line=None, message=str(error)))
     return Checked(
-        faults=faults,
+        faults=trial.faults,
         remarks=remarks,
         variables_schema=known.schema,
         subject_paths=paths,
-        previews=previews,
+        previews=trial.previews,
     )
+
+
+class _Trial:
+    """The sample's mails in every locale, and what is wrong with them."""
+
+    def __init__(self, source: TemplateSource, faults: list[RenderFault]) -> None:
+        self.faults = faults
+        self.mails: list[Mail] = []
+        self.previews: dict[str, Preview] = {}
+        self._source = source
+
+    def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
+        """Make all of them, up to the locale with which enough is known to be wrong."""
+        for tag in (None, *self._source.locales):
+            for values in samples:
+                try:
+                    self._try(version, tag, values)
+                except PartError as error:
+                    self.tell(error.fault)
+                    if not self._is_enough():
+                        self.tell(*version.faults(tag, values))
+                    break
+            if self._is_enough():
+                break
+
+    def tell(self, *faults: RenderFault) -> None:
+        """Each thing once: what is shared is wrong in every part and locale that has it."""
+        for fault in faults:
+            if fault not in self.faults:
+                self.faults.append(fault)
+
+    def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
+        written = version.written(tag, dict(values))
+        sent = version.render(tag, dict(values))
+        compose(_specimen(), sent)
+        self.mails.append(
+            Mail(
+                source=self._source,
+                tag=tag,
+                values=values,
+                subject=written.subject,
+                html=written.html,
+                text=written.text,
+                sent_html=sent.html,
+            )
+        )
+        self.previews.setdefault(tag or self._source.settings.locale, sent)
+
+    def _is_enough(self) -> bool:
+        return len(self.faults) >= ENOUGH or any(one.code is FaultCode.TOO_SLOW for one in self.faults)
 
 
 def _variables(source: TemplateSource) -> Variables:
@@ -79,18 +126,6 @@ def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, 
     """The sample, and what is left of it in the shortest allowed request."""
     shortest = variable.without(source.sample, optional)
     return [source.sample] if shortest == source.sample else [source.sample, shortest]
-
-
-def _mail(source: TemplateSource, tag: str | None, values: dict[str, Any], written: Written, sent: Preview) -> Mail:
-    return Mail(
-        source=source,
-        tag=tag,
-        values=values,
-        subject=written.subject,
-        html=written.html,
-        text=written.text,
-        sent_html=sent.html,
-    )
 
 
 def _specimen() -> MailHeader:

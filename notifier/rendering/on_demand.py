@@ -1,18 +1,16 @@
 """A rendering pool for those who edit: its child is started when first asked, and is not the sender's.
 
-One thing is done at a time, in the order in which it was asked for, and of each person one thing at a time, so that
-nobody waits long for somebody who tries much.
+One thing is done at a time, in the order in which it was asked for.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from notifier.rendering.images import Images
 from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault, Shown
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
-from notifier.rendering.turns import Turn, Turns
 
 NICE = 15
 
@@ -24,16 +22,7 @@ class PoolOnDemand:
         self._images = images
         self._pool: RenderingPool | None = None
         self._one = asyncio.Lock()
-        self._turns = Turns()
         self._running = AsyncExitStack()
-
-    def of(self, who: str) -> "Editor":
-        """The pool as one person sees it."""
-        return Editor(self, who)
-
-    def turn(self, who: str) -> AbstractAsyncContextManager[Turn]:
-        """One person's turn, for what is more than one step; within it, the pool itself is asked."""
-        return self._turns.of(who)
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
         """The mail that the job would be."""
@@ -61,27 +50,3 @@ class PoolOnDemand:
             if self._pool is None:
                 self._pool = await self._running.enter_async_context(RenderingPool(nice=NICE, images=self._images))
             yield self._pool
-
-
-class Editor:
-    """Somebody who edits, and waits for their turn."""
-
-    def __init__(self, pool: PoolOnDemand, who: str) -> None:
-        self._pool = pool
-        self._who = who
-
-    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
-        """The mail that the job would be."""
-        async with self._pool.turn(self._who) as turn, self._pool.child() as child:
-            turn.begin()
-            shown = await child.preview(job, sources)
-            turn.refused = isinstance(shown, RenderFault)
-        return shown
-
-    async def check(self, source: TemplateSource) -> Checked:
-        """What is to be said about the source."""
-        async with self._pool.turn(self._who) as turn, self._pool.child() as child:
-            turn.begin()
-            checked = await child.check(source)
-            turn.refused = bool(checked.faults)
-        return checked

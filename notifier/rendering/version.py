@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,6 +79,15 @@ class CompiledVersion:
         values["subject"] = self._run(parts, SUBJECT, values).strip()
         return tag, parts, values
 
+    def faults(self, tag: str | None, values: dict[str, Any]) -> Iterator[RenderFault]:
+        """What is wrong with each part of a locale, where `render` raises the first."""
+        values = cleaned(values, self._public) | {"locale": tag or self.source.settings.locale, "subject": ""}
+        for part, name, env in self._uncompiled(tag):
+            try:
+                self._run({part: self._compile(env, name)}, part, values)
+            except PartError as error:
+                yield error.fault
+
     def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
         """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
 
@@ -95,13 +104,16 @@ class CompiledVersion:
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
-            prefix = f"{LOCALES}{tag}/" if tag else ""
-            names = {part: f"{prefix}{part}" for part in PARTS if f"{prefix}{part}" in self.source.files}
-            rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
-            self._parts[tag] = {
-                part: self._compile(rich if part == HTML else plain, name) for part, name in names.items()
-            }
+            self._parts[tag] = {part: self._compile(env, name) for part, name, env in self._uncompiled(tag)}
         return self._parts[tag]
+
+    def _uncompiled(self, tag: str | None) -> Iterator[tuple[str, str, MailEnvironment]]:
+        """Each part of a locale with its file and its environment."""
+        prefix = f"{LOCALES}{tag}/" if tag else ""
+        rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
+        for part in PARTS:
+            if f"{prefix}{part}" in self.source.files:
+                yield part, f"{prefix}{part}", rich if part == HTML else plain
 
     def _environment(
         self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None

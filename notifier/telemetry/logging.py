@@ -17,7 +17,7 @@ FIELDS = frozenset(
     {
         "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
         "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "reason", "relay",
-        "request_id", "timestamp", "version",
+        "request_id", "service_id", "timestamp", "version",
     }
 )  # fmt: skip
 

@@ -105,6 +105,10 @@ class Shelf:
         """The version with this number, or the current one."""
         return await self._versions.look_up((slug, number))
 
+    def changed(self, slug: str) -> None:
+        """Something else may be sent: whoever asks this process hears it at once, and the others within a second."""
+        self._versions.forget(lambda wanted: wanted[0] == slug)
+
     async def _find(self, wanted: tuple[str, int | None]) -> Published | None:
         slug, number = wanted
         async with self._database.read() as connection:

@@ -84,3 +84,20 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many() -> None:
     source.asked.clear()
     await source.recall.look_up(1)
     assert source.asked == [1]
+
+
+async def test_what_was_forgotten_is_asked_for_again() -> None:
+    """At once, by whoever asks from now on; those who asked before hear what they asked for, and that is not kept."""
+    source = Source()
+    assert await source.recall.look_up(1) == "1 at 0"
+    source.clock.second = 0.5
+    source.recall.forget((1).__eq__)
+    assert await source.recall.look_up(1) == "1 at 0.5"
+    early = asyncio.create_task(source.recall.look_up(2))
+    await asyncio.sleep(0)
+    source.recall.forget((2).__eq__)
+    late = asyncio.create_task(source.recall.look_up(2))
+    assert [await early, await late] == ["2 at 0.5"] * 2
+    assert source.asked == [1, 1, 2, 2]
+    assert await source.recall.look_up(2) == "2 at 0.5"
+    assert source.asked == [1, 1, 2, 2]

@@ -4,11 +4,12 @@ Text and quoted attributes need no more than escaping, and cost nothing. Links, 
 get what `acting` does around the value. A value inside a tag, a script or an event handler is refused.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from jinja2 import Environment, nodes
-from jinja2.exceptions import TemplateAssertionError, TemplateSyntaxError
+from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyntaxError
 
 from notifier.rendering.language.acting import SCHEME, START, WHOLE
 from notifier.rendering.language.markup import Position, Where
@@ -37,14 +38,33 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
             raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno, name)
 
 
-def guard(template: nodes.Template, name: str | None) -> None:
+def guard(template: nodes.Template, environment: Environment, name: str | None) -> None:
     """Put around each value what its place asks for; raises `ForbiddenError` where none may stand."""
-    _Guard(name).walk(template.body, Position())
+    _Guard(name, _blocks_of_layout(template, environment, {name})).walk(template.body, Position())
+
+
+def _blocks_of_layout(
+    template: nodes.Template, environment: Environment, seen: AbstractSet[str | None]
+) -> Mapping[str, Position]:
+    """Where each block stands in what the template extends: there it is written, and not where it is defined."""
+    for node in template.find_all(nodes.Extends):
+        named = node.template
+        if not isinstance(named, nodes.Const) or named.value in seen or environment.loader is None:
+            return {}
+        try:
+            layout = environment.parse(environment.loader.get_source(environment, named.value)[0])
+            walked = _Guard(named.value, _blocks_of_layout(layout, environment, seen | {named.value}))
+            walked.walk(layout.body, Position())
+        except TemplateError:  # told when the layout itself is compiled
+            return {}
+        return walked.blocks
+    return {}
 
 
 class _Guard:
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, name: str | None, blocks: Mapping[str, Position]) -> None:
         self._name = name
+        self.blocks = dict(blocks)  # where each begins in the mail
 
     def walk(self, body: Sequence[nodes.Node], position: Position) -> Position:
         """Go through a body in the order in which it is written; returns where it ends."""
@@ -64,7 +84,9 @@ class _Guard:
             self.walk(node.body, Position())
         if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock)) and position.acts:
             self._refuse(node, "a block, a file or a call cannot stand in this attribute or tag.")
-        if isinstance(node, (nodes.Block, nodes.FilterBlock, nodes.With, nodes.Scope)):
+        if isinstance(node, nodes.Block):
+            return self.walk(node.body, self.blocks.setdefault(node.name, position))
+        if isinstance(node, (nodes.FilterBlock, nodes.With, nodes.Scope)):
             return self.walk(node.body, position)
         return position
 

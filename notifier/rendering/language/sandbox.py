@@ -83,7 +83,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         """The Python code of a template, with what is not allowed refused and acting values guarded."""
         refuse_unknown(source, self, name)
         if self.autoescape:
-            guard(source, name)
+            guard(source, self, name)
         return super()._generate(source, name, filename, defer_init)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:

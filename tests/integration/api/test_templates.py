@@ -112,6 +112,30 @@ async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
     assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
 
 
+async def test_a_change_counts_at_once_for_who_asks_the_same_process(
+    installation: Installation, staff: httpx2.AsyncClient
+) -> None:
+    """Published, deleted, back again: the next POST knows, also of the version that it pins."""
+    shop = {"Authorization": f"Bearer {installation.keys.shop}"}
+
+    async def posted(**fields: Any) -> int | str:
+        """The version that a mail gets, or why there is none."""
+        reply = await staff.post("/v1/notifications", json=MAIL | fields, headers=shop)
+        if reply.status_code != 202:
+            return str(reply.json()["errors"][0]["code"])
+        found = await staff.get(reply.headers["location"], headers=shop)
+        return int(found.json()["template_version"])
+
+    now = await editor.published(staff)
+    assert [await posted(), await posted(template_version=1)] == [1, 1]
+    await editor.published(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+    assert [await posted(), await posted(template_version=1)] == [2, 1]
+    assert (await staff.delete(PATH)).status_code == 204
+    assert [await posted(), await posted(template_version=1)] == ["unknown_template"] * 2
+    assert (await staff.post(f"{PATH}/restore")).status_code == 200
+    assert await posted() == 2
+
+
 async def test_a_deleted_template_sends_what_was_accepted(
     installation: Installation, forward: tuple[wiring.Base, ForwardClock]
 ) -> None:
@@ -124,7 +148,7 @@ async def test_a_deleted_template_sends_what_was_accepted(
         await editor.published(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
         assert (await staff.delete(PATH)).status_code == 204
         assert (await staff.delete(PATH)).status_code == 204
-        clock.seconds += 2
+        clock.seconds += 2  # the shop asks another process
         assert outcome(await shop.post("/v1/notifications", json=MAIL)) == (422, "unknown_template")
         pinned = MAIL | {"template_version": 1}
         assert outcome(await shop.post("/v1/notifications", json=pinned)) == (422, "unknown_template")
@@ -189,7 +213,7 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.renderers, _ClosedGate()))
+    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), _ClosedGate()))
     by = {"Authorization": f"Bearer {await editor.admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DescribedTransport(app=app), base_url="http://notifier", headers=by

@@ -85,17 +85,6 @@ async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
     assert subjects(results) == [f"Hi {number}" for number in range(len(jobs))]
 
 
-async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -> None:
-    """The fault has the line, its neighbours are rendered, and the child has not even been replaced."""
-    before = children()
-    results = await pool.render([job(), job("endless"), job()], SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, Rendered]
-    fault = results[1]
-    assert isinstance(fault, RenderFault)
-    assert (fault.part, fault.line, fault.code) == ("body.html", 2, FaultCode.TOO_SLOW)
-    assert children() == before
-
-
 async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: RenderingPool) -> None:
     """It is killed within its wall limit, its neighbours are rendered, and the pool goes on with another child."""
     before = children()

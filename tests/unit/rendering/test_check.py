@@ -64,10 +64,26 @@ def test_missing_parts_are_named() -> None:
 
 
 def test_a_missing_variable_is_a_fault() -> None:
-    """A part that reads what the sample does not have cannot be published."""
+    """A part that reads what the sample does not have cannot be published; each one that does is told."""
     assert [fault.partition(". ")[0] for fault in faults(GOOD, a=1, b={})] == [
-        "body.html, line 1, column 89: “b” has no “c”"
+        "body.html, line 1, column 89: “b” has no “c”",
+        "body.txt, line 1, column 4: “b” has no “c”",
     ]
+
+
+def test_what_is_wrong_is_told_at_once() -> None:
+    """Every part and locale that fails, each with its own place, and what they share only once."""
+    broken = {
+        "subject.txt": "{{ a",
+        "body.html": "{% include '_layouts/a.html' %}",
+        "body.txt": "{% if a %}",
+        "_layouts/a.html": "{{ a | nothing }}",
+        "locales/fr/subject.txt": "{{ d }}",
+        "locales/fr/body.html": "{% include '_layouts/a.html' %}",
+        "locales/fr/body.txt": "{{ b.c }}",
+    }
+    places = [fault.partition(",")[0] for fault in faults(broken, a=1, b={"c": 2})]
+    assert places == ["subject.txt", "_layouts/a.html", "body.txt", "locales/fr/subject.txt"]
 
 
 def test_a_fault_in_a_locale_is_found() -> None:

@@ -110,3 +110,23 @@ def test_some_places_are_refused(text: str) -> None:
     """A value in a tag, a script or a handler, and what hides where a value stands, cannot be compiled."""
     with pytest.raises(ForbiddenError):
         shown(text)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_block_is_guarded_where_its_layout_has_it(depth: int) -> None:
+    """A value in the styles of a layout is one value of CSS, however far up the layout is that writes `<style>`."""
+    layout = "<style>{% block styles %}{% endblock %}</style><p>{% block text %}{% endblock %}"
+    middle = '{% extends "layout" %}{% block text %}{{ super() }}{% endblock %}'
+    above = {"layout": layout, "middle": middle}
+    child = "{% block styles %}p { color: {{ u }} }{% endblock %}{% block text %}{{ u }}{% endblock %}"
+    files = above | {"child": f'{{% extends "{["layout", "middle"][depth - 1]}" %}}{child}'}
+    for value, styled in (("#a1b2c3", "#a1b2c3"), ("red}body{display:none", "")):
+        made = render_limited(environment(files, autoescape=True).get_template("child"), {"u": value})
+        assert made == f"<style>p {{ color: {styled} }}</style><p>{value}"
+
+
+def test_what_extends_itself_is_told_by_whoever_renders_it() -> None:
+    """Looking for the places of blocks ends."""
+    files = {"a": '{% extends "b" %}{% block x %}{{ u }}{% endblock %}', "b": '{% extends "a" %}'}
+    with pytest.raises(RecursionError):
+        render_limited(environment(files, autoescape=True).get_template("a"), {"u": "x"})

@@ -1,0 +1,92 @@
+"""Whose turn it is with the child of those who edit: one thing at a time for each, and a wait after much that failed.
+
+Whoever makes a mistake is told at once, and may try the next thing at once. Somebody whose templates are refused again
+and again is slowed down, however often and from however many places they try; their colleagues are not.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from notifier.clock import Clock
+from notifier.errors import NotifierError
+from notifier.throttle.pace import Pace
+
+FREE_SECONDS = 0.25
+"""That something may take and count for nothing, unless it is refused."""
+PATIENCE_SECONDS = 10.0
+"""That a request waits, before it is told how long it would have to."""
+
+
+class TooMuchRefusedError(NotifierError):
+    """What this person has tried before has used up their time with the child; nothing was tried."""
+
+    def __init__(self, seconds: float) -> None:
+        self.retry_after = math.ceil(seconds)
+        super().__init__(
+            f"what you tried before was refused too often, or took too long: try again in {self.retry_after} s"
+        )
+
+
+@dataclass(eq=False)
+class Turn:
+    """What somebody does, while it is their turn."""
+
+    clock: Clock
+    began: float | None = None  # monotonic seconds; None: nothing has been done yet
+    refused: bool = False
+
+    def begin(self) -> None:
+        """From now on others are kept from the child."""
+        self.began = self.clock.monotonic()
+
+    def burnt(self) -> float:
+        """Seconds that were for nothing, if it ends now."""
+        seconds = self.clock.monotonic() - self.began if self.began is not None else 0.0
+        return seconds if self.refused else max(0.0, seconds - FREE_SECONDS)
+
+
+@dataclass(eq=False)
+class _Seat:
+    """One person's, while anything of theirs is under way."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0  # by so many, the one who has it too
+
+
+class Turns:
+    """Hands out turns, to each in the order in which they came."""
+
+    def __init__(self, clock: Clock, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._pace = Pace(clock)
+        self._seats: dict[str, _Seat] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many people have something under way."""
+        return len(self._seats)
+
+    @asynccontextmanager
+    async def of(self, who: str) -> AsyncIterator[Turn]:
+        """Wait until it is theirs. Raises `TooMuchRefusedError`, not sooner than that could be waited for."""
+        seat = self._seats.setdefault(who, _Seat())
+        seat.wanted += 1
+        try:
+            async with seat.lock:
+                wait = self._pace.wait(who)
+                await self._sleep(min(wait, PATIENCE_SECONDS))
+                if wait > PATIENCE_SECONDS:
+                    raise TooMuchRefusedError(wait - PATIENCE_SECONDS)
+                turn = Turn(self._clock)
+                try:
+                    yield turn
+                finally:
+                    self._pace.burnt(who, turn.burnt())
+        finally:
+            seat.wanted -= 1
+            if not seat.wanted:
+                del self._seats[who]

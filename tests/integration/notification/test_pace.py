@@ -1,0 +1,69 @@
+"""A service whose values make a template endless: its mails fail one by one, and nobody else's wait for them."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+from integration.api.clock import ForwardClock
+from parts import caller, published
+from parts.installation import WELCOME, Installation
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.throttle.pace import BURST_SECONDS, SHARE
+
+ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
+OVER = int(BURST_SECONDS / 0.25) + 1
+"""Mails that take too long, until the version has burnt what it may at once."""
+BEHIND = 30
+REQUEST = {"to": "ada@example.com", "template": "report", "variables": {"n": 1}}
+
+
+async def _accepted(client: httpx2.AsyncClient, *requests: Mapping[str, object]) -> list[str]:
+    reply = await client.post("/v1/notifications/batch", json={"notifications": requests})
+    assert reply.status_code == 202, reply.text
+    return [f"/v1/notifications/{result['id']}" for result in reply.json()["results"]]
+
+
+async def test_a_version_whose_mails_take_too_long_has_to_wait(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
+    clock = ForwardClock()
+    parts = replace(parts, clock=clock)
+    source = TemplateSource(
+        files={"subject.txt": "Report", "body.html": ENDLESS}, sample={"n": 1}, settings=TemplateSettings(name="A")
+    )
+    async with parts.database.write() as connection:
+        await published.publish(connection, "report", source)
+    async with installation.client(parts) as client, wiring.sender(parts):
+        bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
+        failed = await _until_failed(client, OVER)
+        assert {(one["reason"], len(one["attempts"])) for one in failed} == {("template", 0)}
+        assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
+        (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
+        for path in others:
+            await caller.until(client, path, "sent")
+        waiting = [found for path in (late, *bad) if (found := (await client.get(path)).json())["status"] == "queued"]
+        assert len(waiting) > BEHIND // 2
+        assert waiting[0]["id"] in late
+        assert {len(one["attempts"]) for one in waiting} == {0}
+        assert len(relay.received) == len(others)
+        for path in bad:
+            await client.post(f"{path}/cancel")
+        clock.seconds = 10 * BURST_SECONDS / SHARE  # by then the version has rested
+        await caller.make_due(parts.database)
+        assert (await caller.until(client, late, "sent", "failed"))["status"] == "sent"
+
+
+async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
+    """So many that have failed, whichever they are."""
+    async with asyncio.timeout(30):
+        while True:
+            page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
+            if len(found := page["notifications"]) >= count:
+                return [(await client.get(f"/v1/notifications/{one['id']}")).json() for one in found]
+            await asyncio.sleep(0.05)

@@ -1,0 +1,45 @@
+"""The time that a part may use, with real child processes: it is stopped where it is, and nothing else is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from integration.rendering.test_pool import SOURCES, children, kinds
+from parts.example_mail import job
+
+from notifier.rendering.job import FaultCode, Rendered, RenderFault, Untried
+from notifier.rendering.pool import RenderingPool
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[RenderingPool]:
+    async with RenderingPool() as started:
+        yield started
+
+
+async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -> None:
+    """The fault has the line, its neighbours are rendered, and the child has not even been replaced."""
+    before = children()
+    results = await pool.render([job(), job("endless"), job()], SOURCES)
+    assert kinds(results) == [Rendered, RenderFault, Rendered]
+    fault = results[1]
+    assert isinstance(fault, RenderFault)
+    assert (fault.part, fault.line, fault.code) == ("body.html", 2, FaultCode.TOO_SLOW)
+    assert children() == before
+
+
+@pytest.mark.parametrize("name", ["endless", "stubborn"])
+async def test_of_a_slow_version_one_mail_in_a_batch_is_tried(pool: RenderingPool, name: str) -> None:
+    """The others of it are left out, to be rendered another time; mails of other versions are not."""
+    async with asyncio.timeout(30):
+        results = await pool.render([job(), job(name), job(), job(name), job(name)], SOURCES)
+    assert kinds(results) == [Rendered, RenderFault, Rendered, Untried, Untried]
+
+
+async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> None:
+    """The clock that has stopped it stops nothing after it, though those take as long together."""
+    assert kinds(await pool.render([job("endless")], SOURCES)) == [RenderFault]
+    (before,) = children()
+    large = [job("large", filling=["a" * 70] * 9000) for _ in range(100)]
+    assert kinds(await pool.render(large, SOURCES)) == [Rendered] * 100
+    assert children() == [before]

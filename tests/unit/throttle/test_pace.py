@@ -1,0 +1,67 @@
+"""What a template version may burn with mails that take too long, with a clock that the test turns by hand."""
+
+import pytest
+from parts.time import HandClock
+
+from notifier.throttle.pace import BURST_SECONDS, SHARE, Pace
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def pace(clock: HandClock) -> Pace:
+    return Pace(clock)
+
+
+def test_a_few_slow_mails_hold_up_nobody(pace: Pace) -> None:
+    """Up to the burst, the next mail may be tried at once."""
+    assert pace.wait("v") == 0
+    for _ in range(int(BURST_SECONDS / 0.25)):
+        pace.burnt("v", 0.25)
+    assert pace.wait("v") == 0
+
+
+def test_more_of_them_have_a_share_of_a_processor(pace: Pace, clock: HandClock) -> None:
+    """Each further second is followed by eighty: not one moment less, and then not one more."""
+    pace.burnt("v", BURST_SECONDS)
+    for _ in range(5):
+        pace.burnt("v", 1.0)
+        assert pace.wait("v") == pytest.approx(1.0 / SHARE, abs=0.1)
+        clock.later(1.0 / SHARE - 0.01)
+        assert pace.wait("v") > 0
+        clock.later(0.011)
+        assert pace.wait("v") == 0
+
+
+def test_other_versions_do_not_wait(pace: Pace) -> None:
+    """Whatever one of them burns."""
+    pace.burnt("v", 100.0)
+    assert pace.wait("w") == 0
+
+
+def test_a_version_that_has_rested_is_as_good_as_new(pace: Pace, clock: HandClock) -> None:
+    """It may burn the whole burst again, however long ago, and no more than that."""
+    pace.burnt("v", BURST_SECONDS)
+    clock.later(1000 * BURST_SECONDS / SHARE)
+    pace.burnt("v", BURST_SECONDS)
+    assert pace.wait("v") == 0
+    pace.burnt("v", 0.5)
+    assert pace.wait("v") == pytest.approx(0.5 / SHARE)
+
+
+def test_rare_slow_mails_never_hold_up_the_others(pace: Pace, clock: HandClock) -> None:
+    """One in twenty seconds, for an hour: each is no more than what grows back meanwhile."""
+    for _ in range(180):
+        assert not pace.burnt("v", 0.25)
+        assert pace.wait("v") == 0
+        clock.later(20)
+
+
+def test_it_is_told_once_when_they_must_begin_to_wait(pace: Pace, clock: HandClock) -> None:
+    """Not with each that follows; again, after they have rested."""
+    told = [pace.burnt("v", 0.75) for _ in range(4)]
+    clock.later(1000)
+    assert [*told, pace.burnt("v", 3.0)] == [False, False, True, False, True]
