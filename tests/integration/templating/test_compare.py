@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from unit.rendering.hostile import STUBBORN
+from unit.rendering.hostile import BOMB, STUBBORN
 
 from notifier.rendering.job import Compared, Payload
 from notifier.rendering.pool import OVERRAN, RenderingPool
@@ -29,11 +29,15 @@ async def pool() -> AsyncIterator[RenderingPool]:
         yield started
 
 
-async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool) -> None:
+@pytest.mark.parametrize("text", [STUBBORN, BOMB * 3 + "{% endfor %}" * 3])
+async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool, text: str) -> None:
     """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
-    sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{STUBBORN}{{% endif %}}")}
+    sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{text}{{% endif %}}")}
     comparison = Comparison(pool=pool, before="old", after="new", sources=sources)
     found = await comparison.of(payloads(*"abcde"))
     assert await comparison.of(payloads("a")) == [None]
     changed = Compared(changed=["html"], shape=[1, 1])
-    assert found == [changed, changed, Compared(after=OVERRAN), None, None]
+    assert [found[0], found[1], *found[3:]] == [changed, changed, None, None]
+    assert found[2] is not None
+    assert found[2].before is None
+    assert found[2].after == OVERRAN if text is STUBBORN else found[2].is_slow
