@@ -57,7 +57,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
             setup=Setup(sessions=given.sessions),
         ),
         search=search.Plan(rows=given.search_rows, requests=40),
-        hostile=hostile.Plan(rounds=max(5, given.rounds), seconds=given.seconds, most=_MANY),
+        hostile=hostile.Plan(rounds=max(8, given.rounds), seconds=max(12.0, given.seconds), most=_MANY),
         gate=gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
         peers=compare.Plan(
             rounds=given.rounds,
