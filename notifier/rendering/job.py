@@ -224,10 +224,14 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     diffs: dict[str, str] = {}  # part → unified diff of so much of it as is worth reading
 
     @property
+    def was_slow(self) -> bool:
+        """True if making it of the old version takes too long."""
+        return self.before is not None and self.before.code is FaultCode.TOO_SLOW
+
+    @property
     def is_slow(self) -> bool:
-        """True if making it took too long."""
-        faults = [fault for fault in (self.before, self.after) if fault is not None]
-        return any(fault.code is FaultCode.TOO_SLOW for fault in faults)
+        """True if making it of the new version takes too long."""
+        return self.after is not None and self.after.code is FaultCode.TOO_SLOW
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag=True):

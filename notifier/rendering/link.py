@@ -53,8 +53,11 @@ class _Asked:
 class Link(asyncio.BufferedProtocol):
     """One child's requests and answers, until the child is lost."""
 
-    def __init__(self, processor_seconds: Callable[[], float], kill: Callable[[], None]) -> None:
+    def __init__(
+        self, processor_seconds: Callable[[], float], kill: Callable[[], None], worked: Callable[[float], None]
+    ) -> None:
         self._processor_seconds = processor_seconds
+        self._worked = worked  # told how many of these each request took
         self._kill = kill
         self._loop = asyncio.get_running_loop()
         self._hello = self._loop.create_future()
@@ -136,6 +139,13 @@ class Link(asyncio.BufferedProtocol):
         self._used = self._processor_seconds()
         self._timer = self._loop.call_later(self._asked[0].wall, self._overrun)
 
+    def _end(self) -> None:
+        """The front request is over, however it ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._worked(self._processor_seconds() - self._used)
+
     def _overrun(self) -> None:
         starved = self._processor_seconds() - self._used < min(self._asked[0].wall, GUILTY_CPU_SECONDS)
         self._lose(Loss.STARVED if starved else Loss.OVERRAN)
@@ -150,8 +160,7 @@ class Link(asyncio.BufferedProtocol):
         except (msgspec.MsgspecError, IndexError):  # not what a child of ours says: it is not to be trusted any more
             self._lose(Loss.DIED)
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end()
         if self._asked:
             self._begin()
         if not asked.answer.done():  # whoever asked may have given up; the answer is then nobody's
@@ -166,8 +175,7 @@ class Link(asyncio.BufferedProtocol):
 
     def _give_up(self, how: Loss) -> None:
         self.is_lost = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end()
         if not self._hello.done():
             self._hello.set_exception(ChildLostError(how))
         for asked in self._asked:

@@ -24,6 +24,11 @@ class PoolOnDemand:
         self._one = asyncio.Lock()
         self._running = AsyncExitStack()
 
+    @property
+    def worked(self) -> float:
+        """Processor seconds that all that was asked has taken so far."""
+        return self._pool.worked if self._pool is not None else 0.0
+
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
         """The mail that the job would be."""
         async with self.child() as pool:

@@ -90,6 +90,11 @@ class RenderingPool:
         for child in self._children:
             await child.stop()
 
+    @property
+    def worked(self) -> float:
+        """Processor seconds that all requests have taken so far; where the system does not tell, 0."""
+        return sum(child.worked for child in self._children)
+
     async def render(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
     ) -> list[Rendered | RenderFault | Untried]:

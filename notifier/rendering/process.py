@@ -37,6 +37,7 @@ class ChildProcess:
     def __init__(self, *, nice: int = 0, public_url: str | None = None) -> None:
         self._public_url = public_url
         self.asked = 0  # requests under way
+        self.worked = 0.0  # processor seconds that requests have taken, as far as the system tells
         self._nice = nice  # how much less than ours its claim to the processor is
         self._answered = False  # the present process has been of use
         self._stopping = False
@@ -87,7 +88,7 @@ class ChildProcess:
         loop = asyncio.get_running_loop()
         pid = process.pid
         _, link = await loop.create_unix_connection(
-            lambda: Link(lambda: processor_seconds(pid), lambda: self._lost(process)), sock=connection
+            lambda: Link(lambda: processor_seconds(pid), lambda: self._lost(process), self._count), sock=connection
         )
         try:
             await link.ready(START_SECONDS)
@@ -102,6 +103,10 @@ class ChildProcess:
         _kill(process)
         if not self._stopping and (self._answered or self.asked):
             self._replacing = asyncio.get_running_loop().create_task(self._replace())
+
+    def _count(self, seconds: float) -> None:
+        if math.isfinite(seconds):
+            self.worked += max(0.0, seconds)
 
     async def _replace(self) -> None:
         if not self._stopping:

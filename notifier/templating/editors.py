@@ -15,7 +15,7 @@ class Editors:
 
     def __init__(self, pool: PoolOnDemand, clock: Clock) -> None:
         self._pool = pool
-        self._turns = Turns(clock)
+        self._turns = Turns(clock, lambda: pool.worked)
 
     def of(self, who: str) -> "Editor":
         """One of them."""

@@ -15,7 +15,7 @@ from notifier.errors import NotifierError
 from notifier.throttle.pace import Pace
 
 FREE_SECONDS = 0.25
-"""That something may take and count for nothing, unless it is refused."""
+"""Of a processor, that something may take and count for nothing, unless it is refused."""
 PATIENCE_SECONDS = 10.0
 """That a request waits, before it is told how long it would have to."""
 
@@ -34,17 +34,17 @@ class TooMuchRefusedError(NotifierError):
 class Turn:
     """What somebody does, while it is their turn."""
 
-    clock: Clock
-    began: float | None = None  # monotonic seconds; None: nothing has been done yet
+    worked: Callable[[], float]  # processor seconds of the child, so far
+    began: float | None = None  # how many it were then; None: nothing has been done yet
     refused: bool = False
 
     def begin(self) -> None:
         """From now on others are kept from the child."""
-        self.began = self.clock.monotonic()
+        self.began = self.worked()
 
     def burnt(self) -> float:
-        """Seconds that were for nothing, if it ends now."""
-        seconds = self.clock.monotonic() - self.began if self.began is not None else 0.0
+        """Processor seconds that were for nothing, if it ends now."""
+        seconds = self.worked() - self.began if self.began is not None else 0.0
         return seconds if self.refused else max(0.0, seconds - FREE_SECONDS)
 
 
@@ -59,8 +59,13 @@ class _Seat:
 class Turns:
     """Hands out turns, to each in the order in which they came."""
 
-    def __init__(self, clock: Clock, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Clock,
+        worked: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._worked = worked
         self._sleep = sleep
         self._pace = Pace(clock)
         self._seats: dict[str, _Seat] = {}
@@ -81,7 +86,7 @@ class Turns:
                 await self._sleep(min(wait, PATIENCE_SECONDS))
                 if wait > PATIENCE_SECONDS:
                     raise TooMuchRefusedError(wait - PATIENCE_SECONDS)
-                turn = Turn(self._clock)
+                turn = Turn(self._worked)
                 try:
                     yield turn
                 finally:

@@ -13,6 +13,9 @@ from notifier.rendering.link import ChildLostError, Loss
 from notifier.rendering.pool import OVERRAN, STARVED, STARVED_WALL_SECONDS, WALL_SECONDS
 from notifier.rendering.source import TemplateSource
 
+MOST_SLOW = 8
+"""Mails of what is published that may take too long."""
+
 
 class Comparer(Protocol):
     """What makes mails of two versions, and compares them."""
@@ -30,6 +33,7 @@ class Comparison:
     after: str
     sources: Mapping[str, TemplateSource]
     is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
+    _slow_before: int = field(default=0, init=False)  # mails of what is published that took too long
     is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
 
     async def of(self, payloads: Sequence[Payload]) -> list[Compared | None]:
@@ -43,7 +47,7 @@ class Comparison:
                 if lost.how is not Loss.STARVED:
                     return [await self._apart(payload) for payload in payloads]
             else:
-                self.is_over = any(one.is_slow for one in found if one is not None)
+                self._note(*found)
                 return found
         self.is_over = True
         return [None] * len(payloads)
@@ -69,16 +73,23 @@ class Comparison:
                 (found,) = await self._ask([payload])
             except ChildLostError:
                 return await self._of_each(payload, None)
+            self._note(found)
             return found
         return await self._of_each(payload, after)
 
     async def _of_each(self, payload: Payload, after: RenderFault | None) -> Compared | None:
         before = await self._fault(self.before, None, payload) if self.before is not None else None
         sides = Compared(before=before, after=after)
-        self.is_over = sides.is_slow or STARVED in (before, after)
+        self._note(sides)
+        self.is_over |= STARVED in (before, after)
         if STARVED in (before, after) or (self.before is not None and before is None and after is None):
             return None  # nobody's fault, or that of both together
         return sides
+
+    def _note(self, *found: Compared | None) -> None:
+        """A draft that takes too long is tried no more; what is published may, a few times: it may be cured by it."""
+        self._slow_before += sum(one.was_slow for one in found if one is not None)
+        self.is_over |= self._slow_before > MOST_SLOW or any(one.is_slow for one in found if one is not None)
 
     async def _fault(self, before: str | None, after: str | None, payload: Payload) -> RenderFault | None:
         """Why the mail cannot be made of one version."""

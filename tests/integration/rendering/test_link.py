@@ -23,6 +23,7 @@ class Scripted:
         self.connection = connection
         self.used = 0.0
         self.killed = asyncio.Event()
+        self.worked: list[float] = []
 
     async def say(self, *frames: bytes) -> None:
         """Send these frames in one go."""
@@ -55,7 +56,7 @@ async def linked() -> AsyncIterator[tuple[Link, Scripted]]:
     with theirs:
         child = Scripted(theirs)
         _, link = await asyncio.get_running_loop().create_connection(
-            lambda: Link(lambda: child.used, child.killed.set), sock=ours
+            lambda: Link(lambda: child.used, child.killed.set, child.worked.append), sock=ours
         )
         await asyncio.get_running_loop().sock_sendall(theirs, HELLO)
         await link.ready(SOON)
@@ -165,11 +166,26 @@ async def test_an_answer_before_the_end_counts() -> None:
         assert await loss(second) is Loss.DIED
 
 
+async def test_it_is_told_what_each_request_took() -> None:
+    """Each from the answer before to its own, and one that overran until then; not what comes after."""
+    async with linked() as (link, child):
+        first, second = link.ask(b"x", SOON), link.ask(b"y", 0.05)
+        child.used = 0.5
+        await child.say(batch("first"))
+        await first
+        child.used = 0.75
+        await loss(second)
+        child.used = 9.0
+    assert child.worked == [0.5, 0.25]
+
+
 async def test_a_child_that_never_says_hello() -> None:
     """A child that ends before it is ready is an error of its own, not a wait for ever."""
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
-    _, link = await asyncio.get_running_loop().create_connection(lambda: Link(lambda: 0.0, lambda: None), sock=ours)
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: Link(lambda: 0.0, lambda: None, lambda _: None), sock=ours
+    )
     theirs.close()
     with pytest.raises(NotifierError):
         await link.ready(SOON)

@@ -8,6 +8,7 @@ from integration.rendering.test_pool import SOURCES, children, kinds
 from parts.example_mail import job
 
 from notifier.rendering.job import FaultCode, Rendered, RenderFault, Untried
+from notifier.rendering.language.time_limit import PART_SECONDS
 from notifier.rendering.pool import RenderingPool
 
 
@@ -43,3 +44,13 @@ async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> No
     large = [job("large", filling=["a" * 70] * 9000) for _ in range(100)]
     assert kinds(await pool.render(large, SOURCES)) == [Rendered] * 100
     assert children() == [before]
+
+
+async def test_the_pool_counts_what_its_children_work(pool: RenderingPool) -> None:
+    """Of a mail that is stopped, its quarter of a second, wherever it waited; of a good one next to nothing."""
+    await pool.render([job()], SOURCES)
+    before = pool.worked
+    await pool.render([job()], SOURCES)
+    between = pool.worked
+    await pool.render([job("endless")], SOURCES)
+    assert between - before < PART_SECONDS / 2 < pool.worked - between

@@ -41,3 +41,14 @@ async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPo
     assert found[2] is not None
     assert found[2].before is None
     assert found[2].after == OVERRAN if text is STUBBORN else found[2].is_slow
+
+
+async def test_a_draft_may_cure_what_is_published(pool: RenderingPool) -> None:
+    """Mails of the published version that take too long are told, and the draft is tried on others too."""
+    cured = {"old": source(f"{BOMB * 3}{'{% endfor %}' * 3}{{{{ x }}}}"), "new": source("<b>{{ x }}")}
+    comparison = Comparison(pool=pool, before="old", after="new", sources=cured)
+    for name in "abc":
+        (found,) = await comparison.of(payloads(name))
+        assert found is not None
+        assert (found.was_slow, found.after) == (True, None)
+    assert not comparison.is_over

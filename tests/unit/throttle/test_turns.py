@@ -25,7 +25,7 @@ def turns(clock: HandClock, naps: list[float]) -> Turns:
     async def sleep(seconds: float) -> None:
         naps.append(seconds)
 
-    return Turns(clock, sleep)
+    return Turns(clock, clock.monotonic, sleep)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def turns(clock: HandClock, naps: list[float]) -> Turns:
 )
 def test_what_counts_as_burnt(clock: HandClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
     """What is sound is free for a quarter of a second; what is refused is not."""
-    turn = Turn(clock)
+    turn = Turn(clock.monotonic)
     turn.begin()
     clock.later(seconds)
     turn.refused = refused
@@ -49,7 +49,7 @@ def test_what_counts_as_burnt(clock: HandClock, seconds: float, refused: bool, b
 
 def test_nothing_is_burnt_by_waiting(clock: HandClock) -> None:
     """Whoever gave up before their turn has kept nobody from anything."""
-    turn = Turn(clock, refused=True)
+    turn = Turn(clock.monotonic, refused=True)
     clock.later(100)
     assert turn.burnt() == 0
 
