@@ -46,7 +46,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
-            await caller.until(client, path, "sent")
+            await caller.until(client, path, "sent", seconds=60)
         waiting = [found for path in (late, *bad) if (found := (await client.get(path)).json())["status"] == "queued"]
         assert len(waiting) > BEHIND // 2
         assert waiting[0]["id"] in late
@@ -56,12 +56,12 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
             await client.post(f"{path}/cancel")
         clock.seconds = 10 * BURST_SECONDS / SHARE  # by then the version has rested
         await caller.make_due(parts.database)
-        assert (await caller.until(client, late, "sent", "failed"))["status"] == "sent"
+        assert (await caller.until(client, late, "sent", "failed", seconds=60))["status"] == "sent"
 
 
 async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
     """So many that have failed, whichever they are."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
             if len(found := page["notifications"]) >= count:
