@@ -12,7 +12,7 @@ from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault,
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
-NICE = 10
+NICE = 15
 
 
 class PoolOnDemand:

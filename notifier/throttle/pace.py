@@ -1,7 +1,7 @@
 """How much of a processor somebody may burn with what comes to nothing, because it was refused or took too long.
 
 The first seconds are nobody's loss, and grow back for whoever makes mistakes at the pace of people. If it does not end,
-it gets an eightieth of a processor, and waits in between: neither a caller's values nor a mistake in a template, nor
+it gets a hundredth of a processor, and waits in between: neither a caller's values nor a mistake in a template, nor
 somebody who tries to break out of one, keep everybody else waiting.
 """
 
@@ -11,7 +11,7 @@ from notifier.clock import Clock
 
 BURST_SECONDS = 2.0
 """That may be burnt at once; as much as eight mails that are stopped by their time limit."""
-SHARE = 0.0125
+SHARE = 0.01
 """Of a processor: so many seconds a second grow back."""
 
 

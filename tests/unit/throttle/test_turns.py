@@ -75,10 +75,10 @@ async def test_nobody_waits_for_somebody_elses_turn(turns: Turns) -> None:
 
 
 async def test_who_makes_mistakes_like_people_never_waits(turns: Turns, clock: HandClock, naps: list[float]) -> None:
-    """Somebody who is refused every five seconds, for an hour."""
-    for _ in range(720):
+    """Somebody who is refused every seven seconds, for an hour."""
+    for _ in range(500):
         await _burn(turns, clock, "ada", 0.06)
-        clock.later(5)
+        clock.later(7)
     assert set(naps) == {0}
 
 
