@@ -1,5 +1,6 @@
 """Making the mails of deliveries, from the version pinned at submit or from their own content, at a bearable pace."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -37,6 +38,7 @@ class MailMaker:
         self._pool = pool
         self._policy = policy
         self._pace = Pace(clock)  # of a service with a version: what it sends may be what is slow
+        self._one_by_one = asyncio.Lock()
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
@@ -45,6 +47,12 @@ class MailMaker:
 
     async def made(self, work: Sequence[Work], files: Sequence[Attachment] = ()) -> list[Rendered | Verdict]:
         """The bytes of each mail, or how its claim ends; in order. `files` go with a mail that is made alone."""
+        if not any(self._pace.suspects(_whose(one)) for one in work):
+            return await self._made(work, files)
+        async with self._one_by_one:  # what one batch burns is known before the next begins
+            return await self._made(work, files)
+
+    async def _made(self, work: Sequence[Work], files: Sequence[Attachment]) -> list[Rendered | Verdict]:
         sources = await self._sources.of([one.delivery.template_version_id for one in work])
         begun = [self._begun(one, sources, files) for one in work]
         jobs = [(one, job) for one, job in zip(work, begun, strict=True) if isinstance(job, Job)]

@@ -30,6 +30,10 @@ class Pace:
         self._left[who] = before - seconds
         return before >= 0 > before - seconds
 
+    def suspects(self, who: Hashable) -> bool:
+        """True if they have burnt something that has not grown back yet."""
+        return who in self._left
+
     def wait(self, who: Hashable) -> float:
         """Seconds until they may go on; 0: now."""
         if not self._left:

@@ -178,24 +178,6 @@ def test_the_output_may_be_as_long_as_the_limit() -> None:
     assert len(rendered("{{ x }}", x="a" * OUTPUT_LIMIT)) == OUTPUT_LIMIT
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{% set s = x %}" + "{% set s = s ~ s %}" * 22 + "{{ s | length }}",
-        "{% set s %}{{ x }}{% endset %}" + "{% set s %}{{ s }}{{ s }}{% endset %}" * 22 + "{{ s | length }}",
-        "{% macro twice(s) %}{{ s }}{{ s }}{% endmacro %}{% set s = x %}"
-        + "{% set s = twice(s) %}" * 22
-        + "{{ s | length }}",
-    ],
-)
-def test_a_text_is_stopped_while_it_grows(text: str) -> None:
-    """However it doubles itself, and though it is never shown."""
-    for autoescape in (True, False):
-        template = environment({"a": text}, autoescape=autoescape).get_template("a")
-        with pytest.raises(OutputTooLargeError):
-            render_limited(template, {"x": "ab"})
-
-
 def test_output_beyond_the_limit_is_stopped() -> None:
     """Rendering stops at the limit rather than after it."""
     with pytest.raises(OutputTooLargeError):

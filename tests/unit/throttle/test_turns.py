@@ -97,9 +97,9 @@ async def test_who_burns_more_is_told_when_to_come_again(turns: Turns, clock: Ha
 
 async def test_a_short_wait_is_waited_for(turns: Turns, clock: HandClock, naps: list[float]) -> None:
     """Nobody is refused for a few seconds."""
-    await _burn(turns, clock, "ada", BURST_SECONDS + 0.1)
+    await _burn(turns, clock, "ada", BURST_SECONDS + 0.05)
     await _take(turns, "ada")
-    assert naps == [0, pytest.approx(0.1 / SHARE)]
+    assert naps == [0, pytest.approx(0.05 / SHARE)]
 
 
 async def test_who_gives_up_waiting_blocks_nobody(turns: Turns) -> None:
