@@ -1,9 +1,9 @@
 """Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,28 +16,14 @@ from notifier.notification.load import Delivery
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft
 from notifier.outcomes import OutcomeName
-from notifier.rendering.job import Attachment, Job, RenderFault, Shown
-from notifier.rendering.source import TemplateSource
+from notifier.rendering.job import Attachment, RenderFault, Shown
+from notifier.templating.editors import Editors
 
 _attempt = columns(Attempt)
 
 
 class UnrenderableError(NotifierError):
     """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
-
-
-class Renderers(Protocol):
-    """Child processes for those who look; of each, one thing is done at a time."""
-
-    def of(self, who: str, /) -> "Renderer":
-        """What makes mails for one of them."""
-
-
-class Renderer(Protocol):
-    """What makes a mail of a job."""
-
-    async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
-        """The mail that the job would be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +42,9 @@ class ContentView:
 class Previewer:
     """Makes mails that nobody sends."""
 
-    def __init__(self, database: Database, renderers: Renderers, policy: RecipientPolicy) -> None:
+    def __init__(self, database: Database, editors: Editors, policy: RecipientPolicy) -> None:
         self._database = database
-        self._renderers = renderers
+        self._editors = editors
         self._policy = policy
         self._sources = load.Sources(database)
 
@@ -100,7 +86,7 @@ class Previewer:
         sources = await self._sources.of([pinned]) if pinned is not None else {}
         if job.version is not None and job.version not in sources:
             return compose.VERSION_GONE
-        return await self._renderers.of(f"service:{service_id}").preview(job, sources)
+        return await self._editors.of(f"service:{service_id}").preview(job, sources)
 
 
 def _view(shown: Shown, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:

@@ -4,11 +4,11 @@ One thing is done at a time, in the order in which it was asked for.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from notifier.rendering.images import Images
-from notifier.rendering.job import Checked, Compare, Compared, Job, RenderFault, Shown
+from notifier.rendering.job import Checked, Compare, Compared
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import TemplateSource
 
@@ -16,7 +16,7 @@ NICE = 15
 
 
 class PoolOnDemand:
-    """Shows mails and checks sources; whoever made it closes it."""
+    """Checks and compares, and lends its child; whoever made it closes it."""
 
     def __init__(self, images: Images | None = None) -> None:
         self._images = images
@@ -28,11 +28,6 @@ class PoolOnDemand:
     def worked(self) -> float:
         """Processor seconds that all that was asked has taken so far."""
         return self._pool.worked if self._pool is not None else 0.0
-
-    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
-        """The mail that the job would be."""
-        async with self.child() as pool:
-            return await pool.preview(job, sources)
 
     async def check(self, source: TemplateSource) -> Checked:
         """What is to be said about the source."""

@@ -18,14 +18,18 @@ from notifier.templating.form import fault_of
 SPECIMEN_ID = "<preview@notifier.invalid>"
 
 
-class Renderer(Protocol):
-    """Somebody's way to child processes of their own, which are not the sender's."""
-
-    async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
-        """The mail that the job would be."""
+class Checker(Protocol):
+    """A way to child processes which are not the sender's."""
 
     async def check(self, source: TemplateSource, /) -> Checked:
         """What is to be said about the source."""
+
+
+class Renderer(Checker, Protocol):
+    """One that shows mails as well."""
+
+    async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
+        """The mail that the job would be."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from notifier.errors import NotFoundError, NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.templating import draft, find, form, store
-from notifier.templating.look import Renderer
+from notifier.templating.look import Checker
 from notifier.templating.store import Publication, Published
 
 
@@ -71,9 +71,9 @@ class Candidate:
 class Publisher:
     """Makes versions."""
 
-    def __init__(self, database: Database, renderer: Renderer, gate: Gate) -> None:
+    def __init__(self, database: Database, checker: Checker, gate: Gate) -> None:
         self._database = database
-        self._renderer = renderer
+        self._checker = checker
         self._gate = gate
 
     async def examine(self, wanted: Wanted) -> Candidate:
@@ -88,7 +88,7 @@ class Publisher:
             current = await store.current(connection, wanted.slug)
         if current is not None and current.content_hash == source.content_hash():
             raise NothingToPublishError(f"it is the same as version {current.number}, which is current")
-        checked = await self._renderer.check(source)
+        checked = await self._checker.check(source)
         form.require_publishable(checked)
         finding = await self._gate.look(wanted.slug, source, checked)
         if finding.blocks and not wanted.force_reason:

@@ -148,7 +148,7 @@ def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
     try:
         return _joined(template.root_render_func(context))
     except Exception:  # noqa: BLE001 - raised again, with the template's lines in its traceback
-        TIME_LIMIT.end()
+        TIME_LIMIT.end()  # writing the traceback anew is not the template's time
         template.environment.handle_exception()
     finally:
         TIME_LIMIT.end()
