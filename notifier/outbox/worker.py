@@ -56,7 +56,7 @@ class Worker:
         self._marker = Marker(
             database, handler, holder=holder, clock=clock, granted=self._granted, inside=lambda: len(self._inside)
         )
-        self._settler = Settler(database, handler, written=self._left)
+        self._settler = Settler(database, handler, written=self._left, busy=self._is_full)
         self._rescuer = rescuer  # one for all workers of the process; that of the leading handler runs it
         self._leads = rescuer.leading is handler
         self._suspicion = Suspicion(clock)
@@ -190,6 +190,9 @@ class Worker:
         claimed = await self._claimer.claim_suspect(self._inside, self._unwritten())
         self._suspicion.claimed([entry.id for entry in claimed])
         return claimed
+
+    def _is_full(self) -> bool:
+        return len(self._inside) >= self._handler.slots
 
     def _unwritten(self) -> list[UUID]:
         return [id_ for id_, _ in self._settler.unwritten]

