@@ -82,7 +82,8 @@ class PostgresSeed:
     def create(self) -> str:
         """The name of a database of one's own."""
         name = postgres.fresh_name()
-        postgres.execute(self._server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {self._name} STRATEGY file_copy")
+        copied = f"TEMPLATE {self._name} STRATEGY file_copy"
+        postgres.execute(self._server.url("postgres"), f"CREATE DATABASE {name} {copied}")
         return name
 
     def drop(self, name: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 """For tests that do not pull the plug: durability costs time and proves nothing here."""
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
+_MEMORY = Path("/dev/shm")
 _ROOMY = 4 * 1024**3
 
 
@@ -107,7 +107,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def _memory() -> Path | None:
-    """A file system in memory with room: a database of one's own is hundreds of files, 0.3 s on a disk in a bad mood."""
+    """A file system in memory, if it has room: each database is hundreds of files, up to 0.3 s on a disk."""
     return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOMY else None
 
 
