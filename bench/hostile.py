@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from sqlalchemy import text
+
 from bench import enemy, http
 from bench.http import Target
 from bench.installation import Installation, Installations, sample
@@ -28,8 +30,7 @@ from notifier.templating.store import Publication
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
 CONNECTIONS = 8
 PAUSE_SECONDS = 0.1
-SETTLING_SECONDS = 2.5
-"""After which nothing that the enemies have asked for is being worked at any more."""
+_PUT_OFF = text("UPDATE outbox_entry SET due_at = due_at + interval '1 day' WHERE state = 'ready'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Plan:
 
     rounds: int
     seconds: float  # of each run
+    settling: float  # seconds, after which nothing that the enemies have asked for is worked at
     most: int  # requests in each
 
 
@@ -61,6 +63,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
             await http.load(target, seconds=plan.seconds, most=min(plan.most, 200), connections=CONNECTIONS)
             async with _enemies(port, admin, installation.key) as enemies:
                 for _ in range(plan.rounds):
+                    await _peace(installation, plan)
                     quiet.append(await _latencies(target, plan))
                     hostile.append(await _attacked(enemies, target, plan))
                 deeds = await _count(enemies)
@@ -113,7 +116,17 @@ async def _attacked(enemies: Child, target: Target, plan: Plan) -> list[float]:
         return await _latencies(target, plan)
     finally:
         os.kill(enemies.pid, signal.SIGSTOP)
-        await asyncio.sleep(SETTLING_SECONDS)
+
+
+async def _peace(installation: Installation, plan: Plan) -> None:
+    """Wait for what has begun, and put off the mails that wait: they would be tried again and again."""
+    await asyncio.sleep(plan.settling)
+    database = Database(installation.url)
+    try:
+        async with database.write() as connection:
+            await connection.execute(_PUT_OFF)
+    finally:
+        await database.close()
 
 
 async def _count(enemies: Child) -> int:

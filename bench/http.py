@@ -86,7 +86,8 @@ async def load(
 ) -> Load:
     """Send for so long or so many; raises `RefusedError` on an answer other than 202.
 
-    Each connection sends its next request `pause` seconds after an answer (half of it to one and a half times).
+    Each connection sends its next request `pause` seconds after an answer (half of it to one and a half times). They
+    do not begin at the same moment: a herd of first requests would be the slowest hundredth of a short run.
     """
     run = _Run(target, seconds=seconds, most=most, pause=pause)
     loop = asyncio.get_running_loop()
@@ -142,9 +143,9 @@ class _Connection(asyncio.Protocol):
         self._open = transport
 
     def begin(self) -> None:
-        """Send the first request."""
+        """Send the first request, within the first pause."""
         self._run.busy += 1
-        self._next()
+        asyncio.get_running_loop().call_later(self._run.pause * random.random(), self._next)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data

@@ -57,7 +57,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
             setup=Setup(sessions=given.sessions),
         ),
         search=search.Plan(rows=given.search_rows, requests=40),
-        hostile=hostile.Plan(rounds=max(8, given.rounds), seconds=max(12.0, given.seconds), most=_MANY),
+        hostile=hostile.Plan(rounds=max(5, given.rounds), seconds=max(24.0, given.seconds), settling=12.0, most=_MANY),
         gate=gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
         peers=compare.Plan(
             rounds=given.rounds,
@@ -88,7 +88,7 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
             setup=Setup(sessions=given.sessions),
         ),
         search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
-        hostile=hostile.Plan(rounds=1, seconds=2.0, most=20),
+        hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         gate=gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
         peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
     )

@@ -22,6 +22,9 @@ from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.pace import Pace
 
+BURST_SECONDS = 0.5
+"""That a version's mails may burn at once: as much as two that are stopped by their time limit."""
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """One claimed notification on its way through the steps."""
@@ -37,7 +40,7 @@ class MailMaker:
         self._sources = Sources(database)
         self._pool = pool
         self._policy = policy
-        self._pace = Pace(clock)  # of a service with a version: what it sends may be what is slow
+        self._pace = Pace(clock, BURST_SECONDS)  # of a service with a version: what it sends may be what is slow
         self._one_by_one = asyncio.Lock()
         self._log = get_logger()
 

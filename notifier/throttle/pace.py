@@ -9,24 +9,23 @@ from collections.abc import Hashable
 
 from notifier.clock import Clock
 
-BURST_SECONDS = 2.0
-"""That may be burnt at once; as much as eight mails that are stopped by their time limit."""
 SHARE = 0.01
 """Of a processor: so many seconds a second grow back."""
 
 
 class Pace:
-    """What those who have burnt something have left."""
+    """What those who have burnt something have left of their `burst`: so many seconds may be burnt at once."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, burst: float) -> None:
         self._clock = clock
+        self._burst = burst
         self._left: dict[Hashable, float] = {}  # seconds, of those that have not all of them
         self._at = clock.monotonic()
 
     def burnt(self, who: Hashable, seconds: float) -> bool:
         """So long was for nothing; True if it is now that they must wait, and did not have to before."""
         self._grow()
-        before = self._left.get(who, BURST_SECONDS)
+        before = self._left.get(who, self._burst)
         self._left[who] = before - seconds
         return before >= 0 > before - seconds
 
@@ -39,10 +38,10 @@ class Pace:
         if not self._left:
             return 0.0
         self._grow()
-        return max(0.0, -self._left.get(who, BURST_SECONDS)) / SHARE
+        return max(0.0, -self._left.get(who, self._burst)) / SHARE
 
     def _grow(self) -> None:
         now = self._clock.monotonic()
         grown = (now - self._at) * SHARE
-        self._left = {who: left + grown for who, left in self._left.items() if left + grown < BURST_SECONDS}
+        self._left = {who: left + grown for who, left in self._left.items() if left + grown < self._burst}
         self._at = now

@@ -14,6 +14,8 @@ from notifier.clock import Clock
 from notifier.errors import NotifierError
 from notifier.throttle.pace import Pace
 
+BURST_SECONDS = 2.0
+"""Of a processor, that somebody may spend on what is refused before they wait: eight loops that never end."""
 FREE_SECONDS = 0.25
 """Of a processor, that something may take and count for nothing, unless it is refused."""
 PATIENCE_SECONDS = 10.0
@@ -67,7 +69,7 @@ class Turns:
     ) -> None:
         self._worked = worked
         self._sleep = sleep
-        self._pace = Pace(clock)
+        self._pace = Pace(clock, BURST_SECONDS)
         self._seats: dict[str, _Seat] = {}
 
     @property

@@ -12,8 +12,9 @@ from parts.installation import WELCOME, Installation
 from parts.relay import Relay
 
 from notifier import wiring
+from notifier.notification.make import BURST_SECONDS
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.throttle.pace import BURST_SECONDS, SHARE
+from notifier.throttle.pace import SHARE
 
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
 OVER = int(BURST_SECONDS / 0.25) + 1

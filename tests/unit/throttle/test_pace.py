@@ -3,7 +3,9 @@
 import pytest
 from parts.time import HandClock
 
-from notifier.throttle.pace import BURST_SECONDS, SHARE, Pace
+from notifier.throttle.pace import SHARE, Pace
+
+BURST_SECONDS = 2.0
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def pace(clock: HandClock) -> Pace:
-    return Pace(clock)
+    return Pace(clock, BURST_SECONDS)
 
 
 def test_a_few_slow_mails_hold_up_nobody(pace: Pace) -> None:
