@@ -38,7 +38,7 @@ class Plan:
     """How much to do."""
 
     rounds: int
-    seconds: float  # of each run
+    seconds: float  # of each quiet run; a hostile one is twice as long
     settling: float  # seconds, after which nothing that the enemies have asked for is worked at
     most: int  # requests in each
 
@@ -64,7 +64,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
             async with _enemies(port, admin, installation.key) as enemies:
                 for _ in range(plan.rounds):
                     await _peace(installation, plan)
-                    quiet.append(await _latencies(target, plan))
+                    quiet.append(await _latencies(target, plan, plan.seconds))
                     hostile.append(await _attacked(enemies, target, plan))
                 deeds = await _count(enemies)
     figures = {name: _in_ms(runs) for name, runs in (("quiet", quiet), ("hostile", hostile))}
@@ -84,8 +84,8 @@ async def measure(made: Installations, plan: Plan) -> Table:
     )
 
 
-async def _latencies(target: Target, plan: Plan) -> list[float]:
-    done = await http.load(target, seconds=plan.seconds, most=plan.most, connections=CONNECTIONS, pause=PAUSE_SECONDS)
+async def _latencies(target: Target, plan: Plan, seconds: float) -> list[float]:
+    done = await http.load(target, seconds=seconds, most=plan.most, connections=CONNECTIONS, pause=PAUSE_SECONDS)
     return done.latencies
 
 
@@ -113,7 +113,7 @@ async def _enemies(port: int, admin: str, service: str) -> AsyncIterator[Child]:
 async def _attacked(enemies: Child, target: Target, plan: Plan) -> list[float]:
     os.kill(enemies.pid, signal.SIGCONT)
     try:
-        return await _latencies(target, plan)
+        return await _latencies(target, plan, 2 * plan.seconds)
     finally:
         os.kill(enemies.pid, signal.SIGSTOP)
 

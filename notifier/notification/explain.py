@@ -39,6 +39,7 @@ class Because(StrEnum):
     SCHEDULED = "scheduled"
     BACK_OFF = "back_off"
     SENDER_REFUSED = "sender_refused"
+    TEMPLATE_SLOW = "template_slow"
     UNCERTAIN = "uncertain"
     HELD = "held"
     IN_HAND = "in_hand"
@@ -107,6 +108,8 @@ def _of_the_mail(view: NotificationView, now: datetime) -> Iterator[Cause]:
     elif view.reason is Reason.SENDER_REFUSED:
         detail = f"the relay refuses this sender: {view.detail}"
         yield Cause(code=Because.SENDER_REFUSED, detail=detail, until=view.due_at)
+    elif view.reason is Reason.TEMPLATE:
+        yield Cause(code=Because.TEMPLATE_SLOW, detail=view.detail or "", until=view.due_at)
     else:
         yield Cause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no words'}", until=view.due_at)
 

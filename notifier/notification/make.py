@@ -24,6 +24,8 @@ from notifier.throttle.pace import Pace
 
 BURST_SECONDS = 0.5
 """That a version's mails may burn at once: as much as two that are stopped by their time limit."""
+SHARE = 0.01
+"""Of a processor, that they have from then on: one such mail every 25 seconds."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
@@ -40,7 +42,9 @@ class MailMaker:
         self._sources = Sources(database)
         self._pool = pool
         self._policy = policy
-        self._pace = Pace(clock, BURST_SECONDS)  # of a service with a version: what it sends may be what is slow
+        self._pace = Pace(
+            clock, burst=BURST_SECONDS, share=SHARE
+        )  # of a service with a version: what it sends may be what is slow
         self._one_by_one = asyncio.Lock()
         self._log = get_logger()
 

@@ -44,6 +44,7 @@ from notifier.states import WAITING, Cause, Reason, Status, SuppressionReason, W
 
 MOST_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
+PACED = "mails of this version of its template took too long to make: the others are tried one by one, with pauses"
 _NAMES = {
     Accepted: OutcomeName.ACCEPTED,
     Deferred: OutcomeName.DEFERRED,
@@ -76,7 +77,7 @@ def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumst
             step = _step(delivery, given, verdict.status, verdict.reason, verdict.detail)
             return Settlement(entry=entry, action=Finish(), record=Record(move=step))
         case Paced(wait=wait):
-            return Settlement(entry=entry, action=_paced(entry, delivery, wait, given))
+            return _paced(entry, delivery, wait, given)
         case Faulted():
             return _after_fault(entry, delivery, verdict, given)
         case Tried(outcome=NotTried() as outcome):
@@ -91,11 +92,18 @@ def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumst
             return Settlement(entry=entry, action=Hold(delay=delivery.expires_at - given.now), record=Record(move=step))
 
 
-def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, given: Circumstances) -> Reschedule:
-    """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy."""
+def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, given: Circumstances) -> Settlement:
+    """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy.
+
+    Why it waits is told once, and does not displace the words about a mail that may have been sent.
+    """
     age = given.now - delivery.message_date
     delay = max(wait, age / 2) * (1 + given.spread)
-    return Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
+    again = Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
+    if delivery.status is Status.UNKNOWN or delivery.reason is Reason.TEMPLATE:
+        return Settlement(entry=entry, action=again)
+    step = _step(delivery, given, delivery.status, Reason.TEMPLATE, PACED)
+    return Settlement(entry=entry, action=again, record=Record(move=step))
 
 
 def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, given: Circumstances) -> Settlement:

@@ -86,7 +86,8 @@ def expired(delivery: Delivery, entry: Claimed) -> Stopped:
         return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
     if entry.attempts:
         return Stopped(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
-    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="expired before it could be tried")
+    why = f": {delivery.detail}" if delivery.reason is Reason.TEMPLATE and delivery.detail else ""
+    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail=f"expired before it could be tried{why}")
 
 
 def unrenderable(fault: RenderFault) -> Stopped:

@@ -16,6 +16,8 @@ from notifier.throttle.pace import Pace
 
 BURST_SECONDS = 2.0
 """Of a processor, that somebody may spend on what is refused before they wait: eight loops that never end."""
+SHARE = 0.01
+"""Of a processor, that they have from then on: a loop that never ends every 25 seconds."""
 FREE_SECONDS = 0.25
 """Of a processor, that something may take and count for nothing, unless it is refused."""
 PATIENCE_SECONDS = 10.0
@@ -69,7 +71,7 @@ class Turns:
     ) -> None:
         self._worked = worked
         self._sleep = sleep
-        self._pace = Pace(clock, BURST_SECONDS)
+        self._pace = Pace(clock, burst=BURST_SECONDS, share=SHARE)
         self._seats: dict[str, _Seat] = {}
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -12,11 +13,13 @@ from parts.installation import WELCOME, Installation
 from parts.relay import Relay
 
 from notifier import wiring
-from notifier.notification.make import BURST_SECONDS
+from notifier.notification.make import BURST_SECONDS, SHARE
 from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.throttle.pace import SHARE
 
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
+ENDLESS_REPORT = TemplateSource(
+    files={"subject.txt": "Report", "body.html": ENDLESS}, sample={"n": 1}, settings=TemplateSettings(name="A")
+)
 OVER = int(BURST_SECONDS / 0.25) + 1
 """Mails that take too long, until the version has burnt what it may at once."""
 BEHIND = 30
@@ -35,11 +38,8 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
     """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
     clock = ForwardClock()
     parts = replace(parts, clock=clock)
-    source = TemplateSource(
-        files={"subject.txt": "Report", "body.html": ENDLESS}, sample={"n": 1}, settings=TemplateSettings(name="A")
-    )
     async with parts.database.write() as connection:
-        await published.publish(connection, "report", source)
+        await published.publish(connection, "report", ENDLESS_REPORT)
     async with installation.client(parts) as client, wiring.sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
         failed = await _until_failed(client, OVER)
@@ -53,11 +53,45 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         assert waiting[0]["id"] in late
         assert {len(one["attempts"]) for one in waiting} == {0}
         assert len(relay.received) == len(others)
+        told = await _until_told(client, f"/v1/notifications/{waiting[-1]['id']}")
+        assert told["because"][0]["detail"].startswith("mails of this version of its template took too long")
+        assert told["next_attempt_at"] == told["because"][0]["until"]
         for path in bad:
             await client.post(f"{path}/cancel")
         clock.seconds = 10 * BURST_SECONDS / SHARE  # by then the version has rested
         await caller.make_due(parts.database)
         assert (await caller.until(client, late, "sent", "failed", seconds=60))["status"] == "sent"
+
+
+async def test_one_that_expires_meanwhile_says_what_it_waited_for(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """It is `expired`, untried, and tells that others of its version were in its way."""
+    clock = ForwardClock()
+    parts = replace(parts, clock=clock)
+    async with parts.database.write() as connection:
+        await published.publish(connection, "report", ENDLESS_REPORT)
+    async with installation.client(parts) as client, wiring.sender(parts):
+        bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * OVER)
+        await _until_failed(client, OVER)
+        ends = datetime.now(UTC) + timedelta(hours=1)
+        (late,) = await _accepted(client, REQUEST | {"expires_at": ends.isoformat()})
+        await _until_told(client, late)
+        clock.seconds = 3601
+        await caller.make_due(parts.database)
+        ended = await caller.until(client, late, "expired", "sent", "failed", seconds=60)
+    assert (ended["status"], len(ended["attempts"]), len(bad)) == ("expired", 0, OVER)
+    assert ended["detail"].startswith("expired before it could be tried: mails of this version of its template took")
+
+
+async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
+    """What explains why it waits, once that is that its version is slow."""
+    async with asyncio.timeout(60):
+        while True:
+            found: dict[str, Any] = (await client.get(f"{path}/explain")).json()
+            if found["because"] and found["because"][0]["code"] == "template_slow":
+                return found
+            await asyncio.sleep(0.05)
 
 
 async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:

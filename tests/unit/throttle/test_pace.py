@@ -3,9 +3,10 @@
 import pytest
 from parts.time import HandClock
 
-from notifier.throttle.pace import SHARE, Pace
+from notifier.throttle.pace import Pace
 
 BURST_SECONDS = 2.0
+SHARE = 0.01
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def pace(clock: HandClock) -> Pace:
-    return Pace(clock, BURST_SECONDS)
+    return Pace(clock, burst=BURST_SECONDS, share=SHARE)
 
 
 def test_a_few_slow_mails_hold_up_nobody(pace: Pace) -> None:

@@ -5,8 +5,15 @@ import asyncio
 import pytest
 from parts.time import HandClock
 
-from notifier.throttle.pace import SHARE
-from notifier.throttle.turns import BURST_SECONDS, FREE_SECONDS, PATIENCE_SECONDS, TooMuchRefusedError, Turn, Turns
+from notifier.throttle.turns import (
+    BURST_SECONDS,
+    FREE_SECONDS,
+    PATIENCE_SECONDS,
+    SHARE,
+    TooMuchRefusedError,
+    Turn,
+    Turns,
+)
 
 
 @pytest.fixture
