@@ -14,8 +14,10 @@ from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyn
 from notifier.rendering.language.acting import SCHEME, START, WHOLE
 from notifier.rendering.language.markup import Position, Where
 
+_ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
 _FRESH = (nodes.Macro, nodes.AssignBlock)
 """What is written somewhere else than it stands, as markup of its own."""
+_ELSEWHERE = (nodes.Extends, nodes.Include, nodes.CallBlock)
 
 
 class ForbiddenError(TemplateSyntaxError):
@@ -40,7 +42,7 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
 
 def guard(template: nodes.Template, environment: Environment, name: str | None) -> None:
     """Put around each value what its place asks for; raises `ForbiddenError` where none may stand."""
-    _Guard(name, _blocks_of_layout(template, environment, {name})).walk(template.body, Position())
+    _Guard(environment, name, _blocks_of_layout(template, environment, {name})).walk(template.body, Position())
 
 
 def _blocks_of_layout(
@@ -53,7 +55,7 @@ def _blocks_of_layout(
             return {}
         try:
             layout = environment.parse(environment.loader.get_source(environment, named.value)[0])
-            walked = _Guard(named.value, _blocks_of_layout(layout, environment, seen | {named.value}))
+            walked = _Guard(environment, named.value, _blocks_of_layout(layout, environment, seen | {named.value}))
             walked.walk(layout.body, Position())
         except TemplateError:  # told when the layout itself is compiled
             return {}
@@ -61,8 +63,22 @@ def _blocks_of_layout(
     return {}
 
 
+def _is_plain(included: nodes.Include, environment: Environment) -> bool:
+    """Whether an included file, which is guarded by itself, shows nothing but its own text."""
+    named = included.template
+    if not isinstance(named, nodes.Const) or environment.loader is None:
+        return False
+    try:
+        file = environment.parse(environment.loader.get_source(environment, named.value)[0])
+    except TemplateError:  # told when the file itself is compiled
+        return True
+    shown = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
+    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and file.find(_ELSEWHERE) is None
+
+
 class _Guard:
-    def __init__(self, name: str | None, blocks: Mapping[str, Position]) -> None:
+    def __init__(self, environment: Environment, name: str | None, blocks: Mapping[str, Position]) -> None:
+        self._environment = environment
         self._name = name
         self.blocks = dict(blocks)  # where each begins in the mail
 
@@ -84,6 +100,9 @@ class _Guard:
             self.walk(node.body, Position())
         if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock)) and position.acts:
             self._refuse(node, "a block, a file or a call cannot stand in this attribute or tag.")
+        if isinstance(node, nodes.Include) and position.is_style and not _is_plain(node, self._environment):
+            advice = "Write the values in a <style> of this file, and leave only what is fixed in the other."
+            self._refuse(node, "a file with values cannot be included in a style.", advice)
         if isinstance(node, nodes.Block):
             return self.walk(node.body, self.blocks.setdefault(node.name, position))
         if isinstance(node, (nodes.FilterBlock, nodes.With, nodes.Scope)):
@@ -127,8 +146,7 @@ class _Guard:
             value = _around(value, "bare in place")
         return value
 
-    def _refuse(self, node: nodes.Node, message: str) -> None:
-        advice = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
+    def _refuse(self, node: nodes.Node, message: str, advice: str = _ADVICE) -> None:
         raise ForbiddenError(message, advice, node.lineno, self._name)
 
 

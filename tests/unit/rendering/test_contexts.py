@@ -125,6 +125,20 @@ def test_a_block_is_guarded_where_its_layout_has_it(depth: int) -> None:
         assert made == f"<style>p {{ color: {styled} }}</style><p>{value}"
 
 
+@pytest.mark.parametrize(
+    "text", ["p { color: {{ u }} }", '{% include "plain" %}', "{% set k %}{{ u }}{% endset %}{{ k }}"]
+)
+def test_a_file_with_values_is_not_included_in_a_style(text: str) -> None:
+    """It would be guarded as a text of its own; one that is only text is welcome."""
+    files = {"looks": text, "plain": "p { color: red }"}
+    page = "<style>{{% include {} %}}</style>"
+    for name in ('"looks"', '["looks", "plain"]', "u"):
+        with pytest.raises(ForbiddenError):
+            environment(files | {"part": page.format(name)}, autoescape=True).get_template("part")
+    part = environment(files | {"part": page.format('"plain"')}, autoescape=True).get_template("part")
+    assert render_limited(part, {}) == "<style>p { color: red }</style>"
+
+
 def test_what_extends_itself_is_told_by_whoever_renders_it() -> None:
     """Looking for the places of blocks ends."""
     files = {"a": '{% extends "b" %}{% block x %}{{ u }}{% endblock %}', "b": '{% extends "a" %}'}
