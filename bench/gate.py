@@ -59,7 +59,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
     try:
         looks, publishes, told = await _times(database, pool, clock, plan)
     finally:
-        await pool.close()
+        await pool.aclose()
         await database.close()
     await made.remove(installation)
     results = {"gate.look": statistics.median(looks), "gate.publish": statistics.median(publishes)}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from notifier.ids import new_id
 from notifier.installation import Base, base, identity
 from notifier.notification.circuits import Listener
 from notifier.notification.deliver import Deliverer
+from notifier.notification.make import MailMaker
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter, Terms
@@ -75,7 +76,7 @@ def api(parts: Base) -> FastAPI:
     gate = Gate(parts.database, pool, parts.clock, own.address)
     usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
     forecast = Forecast(parts.database, parts.clock, parts.drain)
-    for close in (pool.close, usage.close, uses.close, forecast.close):
+    for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.ending.push_async_callback(close)
     intake = Intake(parts.database, WRITER, committed=parts.announce)
     shelf = Shelf(parts.database, parts.clock, uses)
@@ -162,14 +163,18 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
     images = AssetOctets(parts.database, settings.public_url)
+    policy = RecipientPolicy.of(settings.recipients, settings.smtp)
     with _holder(parts, journals) as holder, side_work(parts) as side:
-        async with pool(children=settings.sender.render_children, nice=NICE, images=images) as rendering:
+        async with (
+            pool(children=settings.sender.render_children, nice=NICE, images=images) as rendering,
+            aclosing(PoolOnDemand(images)) as apart,
+        ):
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = Deliverer(
                 parts.database,
-                rendering,
+                MailMaker(parts.database, rendering, apart, policy, parts.clock),
                 transport,
-                policy=RecipientPolicy.of(settings.recipients, settings.smtp),
+                policy=policy,
                 settings=settings.sender,
                 clock=parts.clock,
             )

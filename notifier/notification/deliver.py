@@ -35,7 +35,7 @@ from notifier.notification.verdict import (
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
 from notifier.outcomes import Accepted, Outcome, Uncertain
 from notifier.rendering.job import Attachment, Rendered
-from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
+from notifier.rendering.pool import LARGEST_BATCH
 from notifier.settings import SenderSettings
 from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
@@ -57,7 +57,7 @@ class Deliverer:
     def __init__(
         self,
         database: Database,
-        pool: RenderingPool,
+        maker: MailMaker,
         transport: Transport,
         *,
         policy: RecipientPolicy,
@@ -69,7 +69,7 @@ class Deliverer:
         self.circuits = Circuits(transport.relay, clock)
         self.relay = self.circuits.relay
         self._database = database
-        self._maker = MailMaker(database, pool, policy, clock)
+        self._maker = maker
         self._transport = transport
         self._policy = policy
         self._resend_after = timedelta(seconds=settings.resend_after)

@@ -17,6 +17,7 @@ from notifier.notification.verdict import GivenBack, Paced, Verdict, faulted, un
 from notifier.outbox.handler import Claimed
 from notifier.rendering.job import Attachment, FaultCode, Job, Rendered, RenderFault, Untried
 from notifier.rendering.language.time_limit import PART_SECONDS
+from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import OVERRAN, STARVED, WALL_SECONDS, RenderingPool
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -38,14 +39,16 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
 class MailMaker:
     """Makes mails, or says how their claims end instead."""
 
-    def __init__(self, database: Database, pool: RenderingPool, policy: RecipientPolicy, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, pool: RenderingPool, apart: PoolOnDemand, policy: RecipientPolicy, clock: Clock
+    ) -> None:
         self._sources = Sources(database)
         self._pool = pool
+        self._apart = apart  # for versions that have been slow: one batch at a time, behind everybody else
         self._policy = policy
         self._pace = Pace(
             clock, burst=BURST_SECONDS, share=SHARE
         )  # of a service with a version: what it sends may be what is slow
-        self._one_by_one = asyncio.Lock()
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
@@ -54,16 +57,26 @@ class MailMaker:
 
     async def made(self, work: Sequence[Work], files: Sequence[Attachment] = ()) -> list[Rendered | Verdict]:
         """The bytes of each mail, or how its claim ends; in order. `files` go with a mail that is made alone."""
-        if not any(self._pace.suspects(_whose(one)) for one in work):
-            return await self._made(work, files)
-        async with self._one_by_one:  # what one batch burns is known before the next begins
-            return await self._made(work, files)
+        suspect = [self._pace.suspects(_whose(one)) for one in work]
+        if not any(suspect):
+            return await self._made(work, files, self._pool)
+        others = [one for one, is_suspect in zip(work, suspect, strict=True) if not is_suspect]
+        slow = [one for one, is_suspect in zip(work, suspect, strict=True) if is_suspect]
+        made = await asyncio.gather(self._made(others, files, self._pool), self._made_apart(slow, files))
+        ends = [iter(results) for results in made]
+        return [next(ends[is_suspect]) for is_suspect in suspect]
 
-    async def _made(self, work: Sequence[Work], files: Sequence[Attachment]) -> list[Rendered | Verdict]:
+    async def _made_apart(self, work: Sequence[Work], files: Sequence[Attachment]) -> list[Rendered | Verdict]:
+        async with self._apart.child() as pool:  # what one batch burns is known before the next begins
+            return await self._made(work, files, pool)
+
+    async def _made(
+        self, work: Sequence[Work], files: Sequence[Attachment], pool: RenderingPool
+    ) -> list[Rendered | Verdict]:
         sources = await self._sources.of([one.delivery.template_version_id for one in work])
         begun = [self._begun(one, sources, files) for one in work]
         jobs = [(one, job) for one, job in zip(work, begun, strict=True) if isinstance(job, Job)]
-        rendered = await self._pool.render([job for _, job in jobs], sources)
+        rendered = await pool.render([job for _, job in jobs], sources)
         for (one, _), result in zip(jobs, rendered, strict=True):
             self._learn(one, result)  # of all of them, before it is said when the others of a version may be tried
         ends = (self._end(one, result) for (one, _), result in zip(jobs, rendered, strict=True))

@@ -1,6 +1,6 @@
-"""A rendering pool for those who edit: its child is started when first asked, and is not the sender's.
+"""A rendering pool that lets everybody else go first: for those who edit, and for mails that have been slow.
 
-One thing is done at a time, in the order in which it was asked for.
+Its one child is started when first asked. One thing is done at a time, in the order in which it was asked for.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class PoolOnDemand:
         async with self.child() as pool:
             return await pool.compare(request, wall)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """End the child, if there is one."""
         await self._running.aclose()
 

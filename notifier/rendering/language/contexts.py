@@ -73,7 +73,7 @@ def _is_plain(included: nodes.Include, environment: Environment) -> bool:
     except TemplateError:  # told when the file itself is compiled
         return True
     shown = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
-    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and file.find(_ELSEWHERE) is None
+    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and not any(file.find_all(_ELSEWHERE))
 
 
 class _Guard:
