@@ -1,6 +1,8 @@
 """A service whose values make a template endless: its mails fail one by one, and nobody else's wait for them."""
 
 import asyncio
+import multiprocessing
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from parts.relay import Relay
 
 from notifier import wiring
 from notifier.notification.make import BURST_SECONDS, SHARE
+from notifier.rendering.on_demand import NICE
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
@@ -45,6 +48,9 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         failed = await _until_failed(client, OVER)
         assert {(one["reason"], len(one["attempts"])) for one in failed} == {("template", 0)}
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
+        assert (
+            os.getpriority(os.PRIO_PROCESS, 0) + NICE in _priorities()
+        )  # the last of them were tried behind the others
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
             await caller.until(client, path, "sent", seconds=60)
@@ -82,6 +88,12 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
         ended = await caller.until(client, late, "expired", "sent", "failed", seconds=60)
     assert (ended["status"], len(ended["attempts"]), len(bad)) == ("expired", 0, OVER)
     assert ended["detail"].startswith("expired before it could be tried: mails of this version of its template took")
+
+
+def _priorities() -> set[int]:
+    """Of the children that render."""
+    found = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
+    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in found if pid is not None}
 
 
 async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
