@@ -48,9 +48,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         failed = await _until_failed(client, OVER)
         assert {(one["reason"], len(one["attempts"])) for one in failed} == {("template", 0)}
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
-        assert (
-            os.getpriority(os.PRIO_PROCESS, 0) + NICE in _priorities()
-        )  # tried behind the others
+        assert os.getpriority(os.PRIO_PROCESS, 0) + NICE in _priorities()  # tried behind the others
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
             await caller.until(client, path, "sent", seconds=60)
