@@ -46,9 +46,8 @@ class MailMaker:
         self._pool = pool
         self._apart = apart  # for versions that have been slow: one batch at a time, behind everybody else
         self._policy = policy
-        self._pace = Pace(
-            clock, burst=BURST_SECONDS, share=SHARE
-        )  # of a service with a version: what it sends may be what is slow
+        # Of a service with a version: what it sends may be what is slow.
+        self._pace = Pace(clock, burst=BURST_SECONDS, share=SHARE)
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
