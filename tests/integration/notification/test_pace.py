@@ -29,6 +29,14 @@ BEHIND = 30
 REQUEST = {"to": "ada@example.com", "template": "report", "variables": {"n": 1}}
 
 
+async def _with_the_report(parts: wiring.Base) -> tuple[ForwardClock, wiring.Base]:
+    """It is published, and time can be turned."""
+    async with parts.database.write() as connection:
+        await published.publish(connection, "report", ENDLESS_REPORT)
+    clock = ForwardClock()
+    return clock, replace(parts, clock=clock)
+
+
 async def _accepted(client: httpx2.AsyncClient, *requests: Mapping[str, object]) -> list[str]:
     reply = await client.post("/v1/notifications/batch", json={"notifications": requests})
     assert reply.status_code == 202, reply.text
@@ -39,10 +47,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
     installation: Installation, parts: wiring.Base, relay: Relay
 ) -> None:
     """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
-    clock = ForwardClock()
-    parts = replace(parts, clock=clock)
-    async with parts.database.write() as connection:
-        await published.publish(connection, "report", ENDLESS_REPORT)
+    clock, parts = await _with_the_report(parts)
     async with installation.client(parts) as client, wiring.sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
         failed = await _until_failed(client, OVER)
@@ -71,10 +76,7 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
     installation: Installation, parts: wiring.Base, relay: Relay
 ) -> None:
     """It is `expired`, untried, and tells that others of its version were in its way."""
-    clock = ForwardClock()
-    parts = replace(parts, clock=clock)
-    async with parts.database.write() as connection:
-        await published.publish(connection, "report", ENDLESS_REPORT)
+    clock, parts = await _with_the_report(parts)
     async with installation.client(parts) as client, wiring.sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * OVER)
         await _until_failed(client, OVER)
