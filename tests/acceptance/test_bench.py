@@ -12,8 +12,8 @@ from parts.process import unmeasured
 
 ROOT = Path(__file__).parents[2]
 ENV = unmeasured(dict(os.environ))
-SOME = ("submit", "drain")
-ALONE = ("gate",)  # its child lets all others go first, and beside a drain on two cores it may never run
+SUBMIT, DRAIN = ("submit",), ("drain",)
+GATE = ("gate",)  # alone: its child lets all others go first, and beside a drain on two cores it may never run
 OTHERS = ("latency", "idle", "growth", "search", "hostile")
 
 SHOWN = {
@@ -33,7 +33,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("parts", size([SOME, ALONE], [SOME, ALONE, OTHERS]), ids=" ".join)
+@pytest.mark.parametrize("parts", size([SUBMIT, DRAIN, GATE], [SUBMIT, DRAIN, GATE, OTHERS]), ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
     kept = tmp_path / "results.json"
