@@ -33,12 +33,12 @@ def page_faults() -> int:
 
 
 async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
-    """The page faults of eight batches of mails with so many lines, after four that may need more memory."""
+    """The page faults of eight batches of mails with so many lines, after eight that may need more memory."""
     variables = json.dumps({"lines": ["€" * 30] * lines})
     jobs = [Job(version="long", locale=None, variables=variables, header=HEADER)] * LARGEST_BATCH
     before = 0
-    for number in range(12):
-        if number == 4:
+    for number in range(16):
+        if number == 8:
             before = page_faults()
         results = await pool.render(jobs, {"long": SOURCE})
         assert [type(result) for result in results] == [Rendered] * LARGEST_BATCH
