@@ -56,7 +56,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         assert os.getpriority(os.PRIO_PROCESS, 0) + NICE in _priorities()  # tried behind the others
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
-            await caller.until(client, path, "sent", seconds=60)
+            await caller.until(client, path, "sent")
         waiting = [found for path in (late, *bad) if (found := (await client.get(path)).json())["status"] == "queued"]
         assert len(waiting) > BEHIND // 2
         assert waiting[0]["id"] in late
@@ -69,7 +69,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
             await client.post(f"{path}/cancel")
         clock.seconds = 10 * BURST_SECONDS / SHARE  # by then the version has rested
         await caller.make_due(parts.database)
-        assert (await caller.until(client, late, "sent", "failed", seconds=60))["status"] == "sent"
+        assert (await caller.until(client, late, "sent", "failed"))["status"] == "sent"
 
 
 async def test_one_that_expires_meanwhile_says_what_it_waited_for(
@@ -85,7 +85,7 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
         await _until_told(client, late)
         clock.seconds = 3601
         await caller.make_due(parts.database)
-        ended = await caller.until(client, late, "expired", "sent", "failed", seconds=60)
+        ended = await caller.until(client, late, "expired", "sent", "failed")
     assert (ended["status"], len(ended["attempts"]), len(bad)) == ("expired", 0, OVER)
     assert ended["detail"].startswith("expired before it could be tried: mails of this version of its template took")
 
@@ -98,7 +98,7 @@ def _priorities() -> set[int]:
 
 async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """What explains why it waits, once that is that its version is slow."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         while True:
             found: dict[str, Any] = (await client.get(f"{path}/explain")).json()
             if found["because"] and found["because"][0]["code"] == "template_slow":
@@ -108,7 +108,7 @@ async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
 
 async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
     """So many that have failed, whichever they are."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         while True:
             page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
             if len(found := page["notifications"]) >= count:

@@ -33,11 +33,11 @@ def page_faults() -> int:
 
 
 async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
-    """The page faults of eight batches of mails with so many lines, after eight that may need more memory."""
+    """The page faults of 24 batches of mails with so many lines, after eight that may need more memory."""
     variables = json.dumps({"lines": ["€" * 30] * lines})
     jobs = [Job(version="long", locale=None, variables=variables, header=HEADER)] * LARGEST_BATCH
     before = 0
-    for number in range(16):
+    for number in range(32):
         if number == 8:
             before = page_faults()
         results = await pool.render(jobs, {"long": SOURCE})
@@ -50,4 +50,4 @@ async def test_a_child_that_is_warm_needs_no_new_memory() -> None:
     """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
     async with RenderingPool(children=1) as pool:
         faults = [await faults_of_warm_batches(pool, lines) for lines in (60, 100, 140)]
-    assert max(faults) < LARGEST_BATCH  # else about a hundred in each of the eight, or none at all if it is lucky
+    assert max(faults) < LARGEST_BATCH  # else about a hundred in each of them, or none at all if it is lucky
