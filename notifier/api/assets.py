@@ -110,6 +110,7 @@ class AssetsOut(BaseModel):
     status_code=202,
     response_model=AssetOut,
     operation_id="upload_asset",
+    summary="Upload an asset",
     openapi_extra=with_body(AssetIn, required=True),
 )
 async def upload(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -129,7 +130,7 @@ async def upload(request: Request, response: Response, doors: TheDoors, audited:
     return _shown(made)
 
 
-@router.get("", response_model=AssetsOut, operation_id="list_assets")
+@router.get("", response_model=AssetsOut, operation_id="list_assets", summary="List assets")
 async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
     """All images of the instance."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -137,7 +138,7 @@ async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
         return {"assets": [_shown(one) for one in await asset.every(connection)]}
 
 
-@router.get("/{name}", response_model=AssetOut, operation_id="get_asset")
+@router.get("/{name}", response_model=AssetOut, operation_id="get_asset", summary="Get an asset")
 async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, Any]:
     """How far it is, what it has become, or why it failed."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -145,7 +146,7 @@ async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, An
         return _shown(await asset.one(connection, name))
 
 
-@router.delete("/{name}", status_code=204, operation_id="delete_asset")
+@router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
 async def remove(request: Request, name: Name, doors: TheDoors, audited: Audited) -> None:
     """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
@@ -158,6 +159,7 @@ async def remove(request: Request, name: Name, doors: TheDoors, audited: Audited
     "/{name}/file",
     response_class=Response,
     operation_id="get_asset_file",
+    summary="Download the file of an asset",
     responses={200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The file."}},
 )
 async def get_file(

@@ -54,7 +54,7 @@ class AuditPageOut(BaseModel):
     next: UUID | None
 
 
-@router.get("", response_model=AuditPageOut, operation_id="list_audit")
+@router.get("", response_model=AuditPageOut, operation_id="list_audit", summary="List audit entries")
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:

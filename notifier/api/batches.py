@@ -47,7 +47,9 @@ class BatchCancelledOut(BatchProgressOut):
     cancelled: int = Field(description="How many mails, copies counted, this request stopped.")
 
 
-@router.get("/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch")
+@router.get(
+    "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
+)
 async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str, Any]:
     """How far a batch has come."""
     caller = await authenticated(request, doors, Scope.READ)
@@ -58,6 +60,7 @@ async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str,
     "/{batch_id}/progress",
     response_class=StreamingResponse,
     operation_id="watch_batch",
+    summary="Stream the progress of a batch",
     responses={200: {"content": {"text/event-stream": {}}, "description": "Each change, as `get_batch` shows it."}},
 )
 async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingResponse:
@@ -71,6 +74,7 @@ async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingRe
     "/{batch_id}/cancel",
     response_model=BatchCancelledOut,
     operation_id="cancel_batch",
+    summary="Cancel a batch",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:

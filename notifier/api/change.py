@@ -35,6 +35,7 @@ def with_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
     "/{notification_id}/cancel",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="cancel_notification",
+    summary="Cancel a notification",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def cancel(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -51,6 +52,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors, audite
     "/{notification_id:notification}",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="update_notification",
+    summary="Change a notification before its first attempt",
     openapi_extra=with_body(schema.NotificationPatchIn, required=True),
 )
 async def patch_one(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -67,6 +69,7 @@ async def patch_one(request: Request, notification_id: str, doors: TheDoors, aud
     "/{notification_id}/retry",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="retry_notification",
+    summary="Retry a notification that failed or expired",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def retry(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -83,6 +86,7 @@ async def retry(request: Request, notification_id: str, doors: TheDoors, audited
     "/{notification_id}/resolve",
     response_model=reply.NotificationWithAttemptsOut,
     operation_id="resolve_notification",
+    summary="Resolve a notification whose outcome is unknown",
     openapi_extra=with_body(schema.ResolveIn, required=True),
 )
 async def resolve(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:

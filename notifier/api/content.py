@@ -66,7 +66,12 @@ class ExplanationOut(BaseModel):
     because: list[CauseOut] = Field(description="Every reason; empty for one that is due and has nobody before it.")
 
 
-@router.get("/{notification_id}/explain", response_model=ExplanationOut, operation_id="explain_notification")
+@router.get(
+    "/{notification_id}/explain",
+    response_model=ExplanationOut,
+    operation_id="explain_notification",
+    summary="Explain why a notification waits",
+)
 async def get_explanation(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """Why it is not sent yet, and when it is tried next."""
     caller = await authenticated(request, doors, Scope.READ)
@@ -88,6 +93,7 @@ async def get_explanation(request: Request, notification_id: str, doors: TheDoor
     "/{notification_id}/content",
     response_model=ContentOut,
     operation_id="get_notification_content",
+    summary="Get the mail of a notification",
     responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it leaves."}},
 )
 async def get_content(

@@ -143,6 +143,7 @@ class GateOut(BaseModel):
     "/{slug}/gate",
     response_model=GateOut,
     operation_id="try_template",
+    summary="Try a template on recent requests",
     openapi_extra=with_body(GateIn, required=False),
     responses={
         200: {

@@ -109,7 +109,7 @@ class KeyPageOut(BaseModel):
     next: UUID | None
 
 
-@router.get("", response_model=KeyPageOut, operation_id="list_keys")
+@router.get("", response_model=KeyPageOut, operation_id="list_keys", summary="List API keys")
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
@@ -127,7 +127,7 @@ async def get_page(
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{key_id}", response_model=KeyOut, operation_id="get_key")
+@router.get("/{key_id}", response_model=KeyOut, operation_id="get_key", summary="Get an API key")
 async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, Any]:
     """One of them."""
     caller = await authenticated(request, doors, Scope.KEYS)
@@ -140,6 +140,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
     status_code=201,
     response_model=NewKeyOut,
     operation_id="create_key",
+    summary="Create an API key",
     openapi_extra=with_body(KeyIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -161,6 +162,7 @@ async def create(request: Request, response: Response, doors: TheDoors, audited:
     status_code=201,
     response_model=RotatedOut,
     operation_id="rotate_key",
+    summary="Rotate an API key",
     openapi_extra=with_body(RotateIn, required=False),
 )
 async def rotate(
@@ -181,7 +183,7 @@ async def rotate(
     return vars(new) | {"key": key, "replaces": vars(old)}
 
 
-@router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key")
+@router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key", summary="Revoke an API key")
 async def revoke(request: Request, key_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """End a key for good, felt everywhere within a second; twice is no error."""
     caller = await authenticated(request, doors, Scope.KEYS)

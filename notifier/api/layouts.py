@@ -58,7 +58,7 @@ class LayoutOut(LayoutLineOut):
     used_by: list[str] = Field(description="Templates that change with it when they are published next.")
 
 
-@router.get("", response_model=LayoutsOut, operation_id="list_layouts")
+@router.get("", response_model=LayoutsOut, operation_id="list_layouts", summary="List layouts")
 async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
     """All layouts of the instance."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -66,7 +66,7 @@ async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
         return {"layouts": [layout_of(view) for view in await layout.every(connection)]}
 
 
-@router.get("/{name}", response_model=LayoutOut, operation_id="get_layout")
+@router.get("/{name}", response_model=LayoutOut, operation_id="get_layout", summary="Get a layout")
 async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, Any]:
     """One of them, and who uses it."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -81,6 +81,7 @@ async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, An
     "/{name}",
     response_model=LayoutOut,
     operation_id="save_layout",
+    summary="Save a layout",
     openapi_extra=with_body(LayoutIn, required=True),
 )
 async def save(request: Request, name: Name, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -103,7 +104,7 @@ async def save(request: Request, name: Name, doors: TheDoors, audited: Audited) 
         return layout_of(saved) | {"used_by": await layout.using(connection, saved.name)}
 
 
-@router.delete("/{name}", status_code=204, operation_id="delete_layout")
+@router.delete("/{name}", status_code=204, operation_id="delete_layout", summary="Delete a layout")
 async def delete(
     request: Request,
     name: Name,

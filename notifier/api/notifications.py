@@ -57,7 +57,10 @@ def _normalised(to: str | None) -> str | None:
 
 
 @router.get(
-    "/{notification_id:notification}", response_model=reply.NotificationWithAttemptsOut, operation_id="get_notification"
+    "/{notification_id:notification}",
+    response_model=reply.NotificationWithAttemptsOut,
+    operation_id="get_notification",
+    summary="Get a notification",
 )
 async def get_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """A notification with every try at delivering it."""
@@ -67,7 +70,12 @@ async def get_one(request: Request, notification_id: str, doors: TheDoors) -> di
     return reply.show(view, doors.clock.now())
 
 
-@router.get("/{notification_id}/events", response_model=reply.TimelineOut, operation_id="get_notification_events")
+@router.get(
+    "/{notification_id}/events",
+    response_model=reply.TimelineOut,
+    operation_id="get_notification_events",
+    summary="List the events of a notification",
+)
 async def get_events(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
     """What happened to a notification, oldest first: every try, and what people and callers did."""
     caller = await authenticated(request, doors, Scope.READ)
@@ -76,7 +84,7 @@ async def get_events(request: Request, notification_id: str, doors: TheDoors) ->
     return {"events": [reply.show_item(item) for item in items]}
 
 
-@router.get("", response_model=reply.PageOut, operation_id="list_notifications")
+@router.get("", response_model=reply.PageOut, operation_id="list_notifications", summary="List notifications")
 async def get_page(
     request: Request,
     response: Response,

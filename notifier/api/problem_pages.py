@@ -40,6 +40,7 @@ class ProblemPageOut(BaseModel):
     "/{code}",
     response_model=ProblemPageOut,
     operation_id="explain_problem",
+    summary="Explain an error code",
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."}},
 )
 async def explain(request: Request, code: str) -> Response:

@@ -84,6 +84,7 @@ def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str,
     status_code=202,
     response_model=reply.SubmittedOut,
     operation_id="submit_notification",
+    summary="Submit a notification",
     openapi_extra=_with_body(schema.NotificationIn, _key_parameter(), _DRY_PARAMETER),
     responses={200: {"model": RehearsalOut, "description": "Of a dry run: what would be sent."}},
 )
@@ -112,6 +113,7 @@ async def submit(request: Request) -> Response:
     status_code=202,
     response_model=batch.BatchOut,
     operation_id="submit_batch",
+    summary="Submit a batch of notifications",
     openapi_extra=_with_body(batch.BatchShownIn, _key_parameter(batch.KEY_ROOM)),
 )
 async def submit_batch(request: Request) -> Response:

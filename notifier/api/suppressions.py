@@ -87,7 +87,7 @@ class SuppressionPageOut(BaseModel):
     next: UUID | None
 
 
-@router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions")
+@router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
@@ -112,6 +112,7 @@ async def get_page(
     status_code=201,
     response_model=SuppressionOut,
     operation_id="add_suppression",
+    summary="Add a suppression",
     openapi_extra=with_body(SuppressionIn, required=True),
     responses={200: {"model": SuppressionOut, "description": "There was one already; it may hold for longer now."}},
 )
@@ -131,7 +132,9 @@ async def add(request: Request, response: Response, doors: TheDoors, audited: Au
     return _shown(view)
 
 
-@router.get("/{suppression_id}", response_model=SuppressionOut, operation_id="get_suppression")
+@router.get(
+    "/{suppression_id}", response_model=SuppressionOut, operation_id="get_suppression", summary="Get a suppression"
+)
 async def get_one(request: Request, suppression_id: str, doors: TheDoors) -> dict[str, Any]:
     """A suppression of the service's own, or of the instance."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
@@ -144,6 +147,7 @@ async def get_one(request: Request, suppression_id: str, doors: TheDoors) -> dic
     "/{suppression_id}",
     status_code=204,
     operation_id="lift_suppression",
+    summary="Lift a suppression",
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def lift(request: Request, suppression_id: str, doors: TheDoors, audited: Audited) -> None:

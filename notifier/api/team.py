@@ -38,7 +38,11 @@ class TeamOut(BaseModel):
 
 
 @router.put(
-    "", response_model=TeamOut, operation_id="set_team_recipients", openapi_extra=with_body(TeamIn, required=True)
+    "",
+    response_model=TeamOut,
+    operation_id="set_team_recipients",
+    summary="Set the recipients of team keys",
+    openapi_extra=with_body(TeamIn, required=True),
 )
 async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Say whom all team keys of this service may mail, instead of whoever it was. Only a live key may."""

@@ -29,7 +29,12 @@ RECIPIENT = "ada@example.com"
 _Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="What you have seen of it.")]
 
 
-@router.get("/templates/{slug}/draft", response_model=DraftOut, operation_id="get_template_draft")
+@router.get(
+    "/templates/{slug}/draft",
+    response_model=DraftOut,
+    operation_id="get_template_draft",
+    summary="Get the draft of a template",
+)
 async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, Any]:
     """What is being edited; while there is no draft, what the current version says."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -44,6 +49,7 @@ async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, 
     "/templates/{slug}/draft",
     response_model=SavedOut,
     operation_id="save_template_draft",
+    summary="Save the draft of a template",
     openapi_extra=with_body(DraftIn, required=True),
 )
 async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -72,7 +78,12 @@ async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Aud
     return conflict.draft_of(saved) | told
 
 
-@router.delete("/templates/{slug}/draft", status_code=204, operation_id="discard_template_draft")
+@router.delete(
+    "/templates/{slug}/draft",
+    status_code=204,
+    operation_id="discard_template_draft",
+    summary="Discard the draft of a template",
+)
 async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited, seen: _Seen = "") -> None:
     """Forget the draft: what the current version says is what is edited next."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
@@ -87,6 +98,7 @@ async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: 
     "/templates/{slug}/preview",
     response_model=PreviewOut,
     operation_id="preview_template",
+    summary="Preview a template",
     openapi_extra=with_body(PreviewIn, required=False),
 )
 async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -103,6 +115,7 @@ async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audite
     "/render",
     response_model=RenderOut,
     operation_id="render_source",
+    summary="Render a template without saving it",
     openapi_extra=with_body(RenderIn, required=True),
 )
 async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:

@@ -31,6 +31,7 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
     status_code=201,
     response_model=PublishedOut,
     operation_id="publish_template",
+    summary="Publish a template",
     openapi_extra=with_body(PublishIn, required=True),
 )
 async def publish(
@@ -48,6 +49,7 @@ async def publish(
     status_code=201,
     response_model=PublishedOut,
     operation_id="restore_template",
+    summary="Restore a template",
     openapi_extra=with_body(RestoreIn, required=False),
     responses={200: {"model": TemplateOut, "description": "Without a version: it is there again."}},
 )
@@ -72,6 +74,7 @@ async def restore(request: Request, response: Response, slug: Slug, doors: TheDo
     status_code=202,
     response_model=reply.SubmittedOut,
     operation_id="test_template",
+    summary="Send a test mail of a template",
     openapi_extra=with_body(TestSendIn, required=True),
 )
 async def test_send(request: Request, response: Response, slug: Slug, doors: TheDoors, audited: Audited) -> Any:

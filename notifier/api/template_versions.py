@@ -27,7 +27,12 @@ _State = Annotated[str, Query(pattern=_EITHER, description="`draft`, or the numb
 _Which = Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER, description="Default: the current one.")]
 
 
-@router.get("/{slug}/versions", response_model=VersionPageOut, operation_id="list_template_versions")
+@router.get(
+    "/{slug}/versions",
+    response_model=VersionPageOut,
+    operation_id="list_template_versions",
+    summary="List the versions of a template",
+)
 async def get_page(
     request: Request, response: Response, slug: Slug, doors: TheDoors, wanted: Annotated[WantedVersions, Query()]
 ) -> dict[str, Any]:
@@ -40,7 +45,12 @@ async def get_page(
     return {"versions": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{slug}/versions/{number}", response_model=WholeVersionOut, operation_id="get_template_version")
+@router.get(
+    "/{slug}/versions/{number}",
+    response_model=WholeVersionOut,
+    operation_id="get_template_version",
+    summary="Get a version of a template",
+)
 async def get_one(request: Request, slug: Slug, number: Number, doors: TheDoors) -> dict[str, Any]:
     """One of them, with all that was pinned; it never changes."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -49,7 +59,7 @@ async def get_one(request: Request, slug: Slug, number: Number, doors: TheDoors)
     return vars(view) | conflict.source_of(view.source)
 
 
-@router.get("/{slug}/schema", operation_id="get_template_schema")
+@router.get("/{slug}/schema", operation_id="get_template_schema", summary="Get the variables schema of a template")
 async def get_schema(request: Request, slug: Slug, doors: TheDoors, version: _Which = None) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -58,7 +68,9 @@ async def get_schema(request: Request, slug: Slug, doors: TheDoors, version: _Wh
         return (await find.version(connection, slug, number)).variables_schema
 
 
-@router.get("/{slug}/diff", response_model=DiffOut, operation_id="diff_template")
+@router.get(
+    "/{slug}/diff", response_model=DiffOut, operation_id="diff_template", summary="Compare two versions of a template"
+)
 async def get_diff(
     request: Request,
     slug: Slug,

@@ -40,7 +40,7 @@ class WantedVersions(BaseModel):
     before: paging.Before = None
 
 
-@router.get("", response_model=TemplatePageOut, operation_id="list_templates")
+@router.get("", response_model=TemplatePageOut, operation_id="list_templates", summary="List templates")
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
@@ -54,7 +54,7 @@ async def get_page(
     return {"templates": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{slug}", response_model=CurrentOut, operation_id="get_template")
+@router.get("/{slug}", response_model=CurrentOut, operation_id="get_template", summary="Get a template")
 async def get_one(request: Request, slug: Slug, doors: TheDoors) -> dict[str, Any]:
     """How a template stands; what it says is in its draft and its versions."""
     await holder(request, doors, Scope.TEMPLATES_READ)
@@ -72,7 +72,7 @@ async def get_one(request: Request, slug: Slug, doors: TheDoors) -> dict[str, An
     }
 
 
-@router.delete("/{slug}", status_code=204, operation_id="delete_template")
+@router.delete("/{slug}", status_code=204, operation_id="delete_template", summary="Delete a template")
 async def delete(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> None:
     """No new notifications from now on; what was accepted is sent as it was. `restore` has it back."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)

@@ -28,6 +28,7 @@ WithSecret = webhook_schema.EndpointWithSecretOut
     status_code=201,
     response_model=WithSecret,
     operation_id="create_webhook",
+    summary="Create a webhook endpoint",
     openapi_extra=webhook_schema.body_of(webhook_schema.EndpointIn),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -41,7 +42,9 @@ async def create(request: Request, response: Response, doors: TheDoors, audited:
     return made.model_dump()
 
 
-@router.get("", response_model=webhook_schema.EndpointsOut, operation_id="list_webhooks")
+@router.get(
+    "", response_model=webhook_schema.EndpointsOut, operation_id="list_webhooks", summary="List webhook endpoints"
+)
 async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
     """The service's endpoints, oldest first."""
     caller = await _caller(request, doors)
@@ -49,7 +52,7 @@ async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
         return {"webhooks": [one.model_dump() for one in await endpoint.listed(connection, caller.service_id)]}
 
 
-@router.get("/{webhook_id}", response_model=OneEndpoint, operation_id="get_webhook")
+@router.get("/{webhook_id}", response_model=OneEndpoint, operation_id="get_webhook", summary="Get a webhook endpoint")
 async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
     """An endpoint, without its secret."""
     caller = await _caller(request, doors)
@@ -61,6 +64,7 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
     "/{webhook_id}",
     response_model=OneEndpoint,
     operation_id="update_webhook",
+    summary="Change a webhook endpoint",
     openapi_extra=webhook_schema.body_of(webhook_schema.EndpointPatchIn),
 )
 async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -77,7 +81,7 @@ async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Au
         return after.model_dump()
 
 
-@router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook")
+@router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
 async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> None:
     """Delete an endpoint; what it has not been told yet is not told any more."""
     caller = await _caller(request, doors)
@@ -91,6 +95,7 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     "/{webhook_id}/rotate-secret",
     response_model=WithSecret,
     operation_id="rotate_webhook_secret",
+    summary="Rotate the secret of a webhook endpoint",
     openapi_extra=webhook_schema.body_of(webhook_schema.RotateSecretIn, required=False),
 )
 async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
@@ -106,7 +111,11 @@ async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Au
 
 
 @router.post(
-    "/{webhook_id}/test", status_code=202, response_model=webhook_schema.DeliveryDetailOut, operation_id="test_webhook"
+    "/{webhook_id}/test",
+    status_code=202,
+    response_model=webhook_schema.DeliveryDetailOut,
+    operation_id="test_webhook",
+    summary="Send a test event to a webhook endpoint",
 )
 async def test(
     request: Request, response: Response, webhook_id: str, doors: TheDoors, audited: Audited
@@ -120,7 +129,10 @@ async def test(
 
 
 @router.get(
-    "/{webhook_id}/deliveries", response_model=webhook_schema.DeliveriesOut, operation_id="list_webhook_deliveries"
+    "/{webhook_id}/deliveries",
+    response_model=webhook_schema.DeliveriesOut,
+    operation_id="list_webhook_deliveries",
+    summary="List the deliveries of a webhook endpoint",
 )
 async def get_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
     request: Request,
@@ -144,6 +156,7 @@ async def get_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of 
     "/{webhook_id}/deliveries/{delivery_id}",
     response_model=webhook_schema.DeliveryDetailOut,
     operation_id="get_webhook_delivery",
+    summary="Get a webhook delivery",
 )
 async def get_delivery(request: Request, webhook_id: str, delivery_id: str, doors: TheDoors) -> dict[str, Any]:
     """One delivery: what was sent, and every try."""
@@ -158,6 +171,7 @@ async def get_delivery(request: Request, webhook_id: str, delivery_id: str, door
     status_code=202,
     response_model=webhook_schema.DeliveryDetailOut,
     operation_id="replay_webhook_delivery",
+    summary="Replay a webhook delivery",
 )
 async def replay(
     request: Request, response: Response, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
@@ -176,6 +190,7 @@ async def replay(
     status_code=202,
     response_model=webhook_schema.ReplayedOut,
     operation_id="replay_failed_webhook_deliveries",
+    summary="Replay failed webhook deliveries",
     openapi_extra=webhook_schema.body_of(webhook_schema.ReplayIn),
 )
 async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:

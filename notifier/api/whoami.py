@@ -47,7 +47,13 @@ class WhoamiOut(BaseModel):
     )
 
 
-@router.get("", response_model=WhoamiOut, response_model_exclude_unset=True, operation_id="whoami")
+@router.get(
+    "",
+    response_model=WhoamiOut,
+    response_model_exclude_unset=True,
+    operation_id="whoami",
+    summary="Get the API key of this request",
+)
 async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
     """Whose key this is, and what it may do. Any valid key may ask."""
     found = await holder(request, doors, None)

@@ -50,7 +50,7 @@ class ReadyOut(BaseModel):
     checks: list[CheckOut]
 
 
-@router.get("/livez", operation_id="livez")
+@router.get("/livez", operation_id="livez", summary="Check that the process runs")
 async def livez() -> LiveOut:
     """The process runs."""
     return LiveOut()
@@ -60,6 +60,7 @@ async def livez() -> LiveOut:
     "/readyz",
     response_model=ReadyOut,
     operation_id="readyz",
+    summary="Check that the process is ready",
     responses={503: {"model": ReadyOut, "description": "A check has failed."}},
 )
 async def readyz(request: Request) -> Response:
@@ -77,6 +78,7 @@ async def readyz(request: Request) -> Response:
     "/metrics",
     response_class=PlainTextResponse,
     operation_id="metrics",
+    summary="Get Prometheus metrics",
 )
 async def exposition(request: Request) -> Response:
     """Prometheus' text format; how far behind the queue is, is read at this moment."""
