@@ -68,7 +68,10 @@ def components() -> dict[str, dict[str, Any]]:
         _word(name): {"description": why, "schema": form, "required": always}
         for name, (why, form, always) in FIELDS.items()
     }
-    return {"headers": headers, "responses": {f"Problem{status}": _problem(status, ()) for status in _MEANINGS}}
+    return {
+        "headers": headers,
+        "responses": {f"Problem{status}": _problem(status, ()) for status in _MEANINGS if status != "409"},
+    }
 
 
 def declare(path: str, operation: dict[str, Any]) -> None:

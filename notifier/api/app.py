@@ -60,6 +60,8 @@ def undressed() -> FastAPI:
         version=notifier.__version__,
         description=description.ABOUT,
         openapi_tags=description.TAGS,
+        servers=description.SERVERS,
+        license_info=description.LICENSE,
         docs_url=None,
         redoc_url=None,
     )

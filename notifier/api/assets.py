@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from notifier.api import schema, value
 from notifier.api.audited import Audited
@@ -35,16 +35,10 @@ _AT_ANY_TIME = {  # what has this name never changes; and whatever it were, a br
 }
 _NAME = f"^{asset.NAME.pattern}$"
 Name = Annotated[str, Path(description="As templates name it.", json_schema_extra={"pattern": _NAME})]
-_Side = value.Whole
+_Side = Annotated[int, Field(ge=1, le=asset.WIDEST), BeforeValidator(value.convert_whole_number)]
 
 
 _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
-_FIT: JsonValue = {"properties": {"mode": {"const": "fit"}}}
-_PIXELS: JsonValue = {"type": "integer", "minimum": 1, "maximum": asset.WIDEST}
-_CROP: JsonValue = {
-    "required": ["mode", "width", "height"],
-    "properties": {"mode": {"const": "crop"}, "width": _PIXELS, "height": _PIXELS},
-}
 
 
 class AssetIn(BaseModel):
@@ -53,7 +47,7 @@ class AssetIn(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [_EXAMPLE], "anyOf": [_FIT, _CROP]},
+        json_schema_extra={"examples": [_EXAMPLE]},
     )
 
     name: Annotated[str, value.documented(pattern=_NAME)] = Field(max_length=64, description="As templates name it.")
@@ -63,12 +57,10 @@ class AssetIn(BaseModel):
     mode: AssetMode = Field(
         AssetMode.FIT,
         strict=False,
-        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges.",
+        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges; needs both.",
     )
-    width: _Side | None = Field(
-        None, ge=1, le=asset.WIDEST, description="CSS pixels. Null: as it is, and at most 600 with `fit`."
-    )
-    height: _Side | None = Field(None, ge=1, le=asset.WIDEST, description="CSS pixels; `crop` needs both.")
+    width: _Side | None = Field(None, description="CSS pixels. Null: as it is, and at most 600 with `fit`.")
+    height: _Side | None = Field(None, description="CSS pixels; `crop` needs both.")
     revision: value.Whole = Field(0, ge=0, le=2**31 - 2, description="The one that you have seen; 0 for a new name.")
 
 

@@ -30,8 +30,18 @@ TAGS = [
     {"name": "problems", "description": "What each error code means and what to do."},
     {"name": "operation", "description": "For load balancers and monitoring: open to all, nothing secret."},
 ]
+SERVERS = [
+    {
+        "url": "/",
+        "description": "The server that this document comes from. A generated client is told the URL of yours.",
+    }
+]
+LICENSE = {"name": "MIT", "identifier": "MIT"}
 _SCHEMA = "#/components/schemas/"
 _AN_ID = {"format": "uuid"}
+_LIMITS = {"minimum", "maximum"}
+_VALUES = {"example", "examples", "default", "enum", "const"}
+"""Keywords below which values stand, and no schemas."""
 _KEY = {
     "type": "http",
     "scheme": "bearer",
@@ -92,15 +102,31 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for path, operation in links.operations(document["paths"]):
         _hoist(schemas, operation)
         _narrow(path, operation)
-        if path.startswith("/v1"):
-            operation["security"] = [{"key": []}]
+        operation["security"] = [{"key": []}] if path.startswith("/v1") else []
         answers.declare(path, operation)
     for _, operation in links.operations(document.get("webhooks", {})):
+        operation["security"] = []  # not a key but a signature, which OpenAPI has no word for
         operation["responses"] = {"2XX": {"description": "Received."}, "default": {"description": "Tell me again."}}
     links.add(document["paths"])
     _drop_unused(document, schemas)
     example.add_all(schemas)
+    simplify(document)
     return document
+
+
+def simplify(value: Any) -> None:
+    """Drop a default of null, which says nothing and is invalid beside a type, and write limits as whole numbers."""
+    if isinstance(value, list):
+        for inner in value:
+            simplify(inner)
+    elif isinstance(value, dict):
+        if value.get("default", ...) is None:
+            del value["default"]
+        for name, inner in value.items():
+            if name in _LIMITS and isinstance(inner, float) and inner.is_integer():
+                value[name] = int(inner)
+            elif name not in _VALUES:
+                simplify(inner)
 
 
 def _hoist(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
@@ -121,8 +147,14 @@ def _add(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
 
 
 def _narrow(path: str, operation: dict[str, Any]) -> None:
-    """The id that stands in a path has a form; the routes take any text, because another is of nothing."""
+    """The id that stands in a path has a form; the routes take any text, because another is of nothing.
+
+    A parameter that may be left out is not null: a URL and a header field have no way to say it.
+    """
     for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        choices = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
+        schema |= choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {}
         if parameter["in"] == "path" and parameter["name"].endswith("_id"):
             parameter["schema"] |= _AN_ID
         elif parameter["in"] == "path" and path.startswith("/problems"):

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
 
 from notifier.states import Reason, Role, Status
 
@@ -20,11 +19,7 @@ _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status
 
 def _may_lack(description: str) -> Any:
     """A field that is left out where there is nothing to say, and is never null."""
-    return Field(None, description=description, json_schema_extra=_without_default)
-
-
-def _without_default(shown: JsonDict) -> None:
-    shown.pop("default", None)
+    return Field(None, description=description)
 
 
 class LastTryOut(BaseModel):

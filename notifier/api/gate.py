@@ -42,8 +42,8 @@ class GateIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    version: value.Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="An old version, as `restore` would publish it; default: the draft."
+    version: value.PositiveWhole | None = Field(
+        None, description="An old version, as `restore` would publish it; default: the draft."
     )
     unmasked: bool = Field(
         default=False, description="Show secret values; needs the scope `content:unmasked`, is recorded."

@@ -46,9 +46,7 @@ class KeyIn(BaseModel):
         description="From then on it is not valid; in the next hundred years. Default: for ever.",
         examples=["2099-12-31T23:59:59Z"],
     )
-    rate_per_minute: value.Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="Notifications; default: the setting."
-    )
+    rate_per_minute: value.PositiveWhole | None = Field(None, description="Notifications; default: the setting.")
 
 
 class RotateIn(BaseModel):
@@ -90,13 +88,13 @@ class KeyOut(BaseModel):
     rate_per_minute: int | None
 
 
-class NewKeyOut(KeyOut):
+class CreatedKeyOut(KeyOut):
     """A key that was just made."""
 
     key: str = Field(description="The key itself, which is shown here and never again.")
 
 
-class RotatedOut(NewKeyOut):
+class RotatedOut(CreatedKeyOut):
     """The new key, and when the old one ends."""
 
     replaces: KeyOut
@@ -138,7 +136,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
 @router.post(
     "",
     status_code=201,
-    response_model=NewKeyOut,
+    response_model=CreatedKeyOut,
     operation_id="create_key",
     summary="Create an API key",
     openapi_extra=with_body(KeyIn, required=True),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from notifier.api import value
-from notifier.api.value import Address, Time, Whole
+from notifier.api.value import Address, PositiveWhole, Time
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.attachment import MOST_ATTACHMENTS
 from notifier.notification.change import LONGEST_COMMENT
@@ -21,37 +21,23 @@ _Word = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-def _with(*own: str, but: tuple[str, ...], **words: JsonValue) -> JsonValue:
-    """The documentation of one of two ways: these fields with a value, and those without."""
-    return {"required": list(own), "properties": words | {name: {"type": "null"} for name in but}}
-
-
 def _may_lack(description: str, *, strict: bool | None = None) -> Any:
     """A field that may be left out, which is not the same as null."""
     return Field(None, strict=strict, description=description)
 
 
-_SAID: JsonValue = {"type": "string", "minLength": 1}
 _WORDS: JsonValue = {"subject": "Welcome to Larkspur", "html": "<p>Welcome, Ada.</p>"}
-_HTML_OR_TEXT: dict[str, JsonValue] = {"anyOf": [_with(name, but=(), **{name: _SAID}) for name in ("html", "text")]}
-_OF_TEMPLATES = ("template", "template_version", "locale")
 EXAMPLE: JsonValue = {
     "to": "ada@example.com",
     "template": "welcome",
     "variables": {"name": "Ada", "product": "Larkspur"},
 }
-_TEMPLATE_OR_CONTENT: dict[str, JsonValue] = {
-    "anyOf": [
-        _with("template", but=("content",), template={"type": "string"}),
-        _with("content", but=_OF_TEMPLATES, content={"type": "object"}, variables={"maxProperties": 0}),
-    ]
-}
 
 
 class ContentIn(BaseModel):
-    """A mail in the caller's own words: it leaves as it is, nothing is filled in."""
+    """A mail in the caller's own words, with `html`, `text` or both: it leaves as it is, nothing is filled in."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_HTML_OR_TEXT | {"examples": [_WORDS]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_WORDS]})
 
     subject: value.Line = Field(min_length=1, max_length=subject.LONGEST)
     html: str | None = Field(None, description="HTML part.")
@@ -82,13 +68,9 @@ class AttachmentIn(BaseModel):
 
 
 class NotificationIn(BaseModel):
-    """A notification to send."""
+    """A notification to send: with a `template`, or with `content` of its own, never both."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra=_TEMPLATE_OR_CONTENT | {"examples": [EXAMPLE]},
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [EXAMPLE]})
 
     to: Address = Field(description="The recipient: exactly one bare address.")
     cc: list[Address] = Field(
@@ -102,10 +84,11 @@ class NotificationIn(BaseModel):
         json_schema_extra={"maxItems": MOST_COPIES},
     )
     template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
-    template_version: Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="A version other than the current one."
+    template_version: PositiveWhole | None = Field(None, description="A version other than the current one.")
+    content: ContentIn | None = Field(
+        None,
+        description="The mail itself, instead of `template`; without `template_version`, `variables` and `locale`.",
     )
-    content: ContentIn | None = Field(None, description="The mail itself, instead of a template.")
     variables: dict[str, Any] = Field(
         default_factory=dict, description="Values for the template's variables: those that it has, in its types."
     )

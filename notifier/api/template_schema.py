@@ -70,7 +70,7 @@ class SourceIn(BaseModel):
 
     files: dict[str, str] = Field(
         description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`.",
-        json_schema_extra=_NAMED | {"required": ["subject.txt", "body.html"]},
+        json_schema_extra=_NAMED,
     )
     sample: dict[str, Any] = Field(default_factory=dict, description="Variables, as a caller would send them.")
     settings: SettingsIn
@@ -106,8 +106,8 @@ class RestoreIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    version: value.Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="Publish its very text again; without it: undo the deletion."
+    version: value.PositiveWhole | None = Field(
+        None, description="Publish its very text again; without it: undo the deletion."
     )
     note: str = Field("", max_length=LONGEST_NOTE, description="Why.")
     seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
@@ -121,7 +121,7 @@ class PreviewIn(BaseModel):
 
     variables: dict[str, Any] | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None
-    version: value.Whole | None = Field(None, ge=1, le=2**31 - 1, description="Of this version; default: of the draft.")
+    version: value.PositiveWhole | None = Field(None, description="Of this version; default: of the draft.")
     to: value.Address | None = Field(None, description="Whom the mail names; nothing is sent. Default: somebody.")
 
 

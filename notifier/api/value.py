@@ -43,15 +43,17 @@ def _moment(value: Any) -> Any:
     return value
 
 
-def _whole(value: Any) -> Any:
-    """In JSON, 3.0 is the number 3 (JSON Schema, validation §6.1.1)."""
+def convert_whole_number(value: Any) -> Any:
+    """Convert 3.0 to 3: in JSON they are the same number (JSON Schema, validation §6.1.1)."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Time = Annotated[datetime, BeforeValidator(_moment), Field(strict=False)]
 """One without an offset passes, and is refused by name later."""
 AwareTime = Annotated[AwareDatetime, BeforeValidator(_moment), Field(strict=False)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(convert_whole_number)]
+PositiveWhole = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
+"""Limits of a field that may be null stand here: `Whole | None` with `Field(ge=1)` is checked and not documented."""
 Address = Annotated[str, StringConstraints(max_length=320), documented(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=998)]
 Line = Annotated[str, documented(pattern=_LINE)]
