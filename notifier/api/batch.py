@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from notifier import strict_json
 from notifier.api import reply, schema, value
@@ -116,11 +117,14 @@ class BatchRefusedOut(BaseModel):
     error: ErrorOut
 
 
+BatchResultOut = TypeAliasType("BatchResultOut", BatchAcceptedOut | BatchRefusedOut)
+
+
 class BatchOut(BaseModel):
     """One result for each notification, in their order."""
 
     batch_id: UUID
-    results: list[BatchAcceptedOut | BatchRefusedOut]
+    results: list[BatchResultOut]
 
 
 def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:

@@ -27,6 +27,7 @@ TAGS = [
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys: whose they are, and what they may do."},
     {"name": "webhooks", "description": "Be told of each change instead of asking."},
+    {"name": "events", "description": "What is sent to webhook endpoints."},
     {"name": "problems", "description": "What each error code means and what to do."},
     {"name": "operation", "description": "For load balancers and monitoring: open to all, nothing secret."},
 ]
@@ -101,6 +102,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     components |= answers.components()
     for path, operation in links.operations(document["paths"]):
         _hoist(schemas, operation)
+        _add_body_types(operation)
         _narrow(path, operation)
         operation["security"] = [{"key": []}] if path.startswith("/v1") else []
         answers.declare(path, operation)
@@ -115,13 +117,20 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def simplify(value: Any) -> None:
-    """Drop a default of null, which says nothing and is invalid beside a type, and write limits as whole numbers."""
+    """Rewrite what is right and what tools stumble over.
+
+    A default of null says nothing, and is invalid beside a type. Limits are whole numbers. An enum beside a reference
+    narrows it, which generators do not see.
+    """
     if isinstance(value, list):
         for inner in value:
             simplify(inner)
     elif isinstance(value, dict):
         if value.get("default", ...) is None:
             del value["default"]
+        if "$ref" in value and "enum" in value:
+            del value["$ref"]
+            value["type"] = "string"
         for name, inner in value.items():
             if name in _LIMITS and isinstance(inner, float) and inner.is_integer():
                 value[name] = int(inner)
@@ -136,6 +145,14 @@ def _hoist(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
         if "$ref" not in schema and "title" in schema:
             _add(schemas, schema["title"], schema)
             content["schema"] = {"$ref": _SCHEMA + schema["title"]}
+
+
+def _add_body_types(operation: dict[str, Any]) -> None:
+    """An answer that is no JSON is text, or bytes; without a schema generated clients have nothing to return."""
+    for answer in operation["responses"].values():
+        for media_type, content in answer.get("content", {}).items():
+            binary = {"format": "binary"} if media_type.startswith("image/") else {}
+            content.setdefault("schema", {"type": "string"} | binary)
 
 
 def _add(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:

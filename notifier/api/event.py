@@ -90,14 +90,14 @@ class TestEventOut(BaseModel):
     "notification.<status>",
     operation_id="notification_event",
     summary="Receive a change of a notification's status",
-    tags=["webhooks"],
+    tags=["events"],
 )
 async def changed(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it is what the caller's server does
     """Sent to your endpoints, signed as Standard Webhooks say; any 2xx answer is taken as received."""
     return "ok"
 
 
-@router.post("webhook.test", operation_id="test_event", summary="Receive a test event", tags=["webhooks"])
+@router.post("webhook.test", operation_id="test_event", summary="Receive a test event", tags=["events"])
 async def tested(body: TestEventOut) -> Literal["ok"]:  # noqa: ARG001 - never called
     """Sent to the endpoint that you test, whatever it asked for, and signed in the same way."""
     return "ok"

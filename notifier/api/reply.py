@@ -5,6 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from notifier.notification.find import CopyView, NotificationView
 from notifier.notification.timeline import Item
@@ -14,10 +15,10 @@ SCHEDULED = "scheduled"
 """How `queued` is shown while `send_at` is ahead."""
 
 
-ShownStatus = Literal[
+ShownStatus = TypeAliasType("ShownStatus", Literal[
     "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
     "cancelled", "unknown",
-]  # fmt: skip
+])  # fmt: skip
 """As `Status`, with `scheduled` for what is queued and not due yet."""
 
 

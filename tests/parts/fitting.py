@@ -66,6 +66,8 @@ def _notification(body: dict[str, Any]) -> None:
         body["template_version"] = None
     else:
         body |= {"template": None, "template_version": None, "locale": None, "variables": {}}
+        if not (body["content"].get("html") or body["content"].get("text")):
+            body["content"]["text"] = "Hello"
     body["to"] = f"ada@{'example.com'}"
     for name in ("cc", "bcc"):
         if name in body:
@@ -113,6 +115,13 @@ def _address(body: dict[str, Any]) -> None:
     _times(body)
 
 
+def _asset(body: dict[str, Any]) -> None:
+    """`crop` has both sides."""
+    if body.get("mode") == "crop":
+        body["width"] = body.get("width") or 10
+        body["height"] = body.get("height") or 10
+
+
 def _key(body: dict[str, Any]) -> None:
     """What schemathesis takes out of earlier answers and requests, such as other times, is not what this needs."""
     if body.get("rate_per_minute") is not None:
@@ -155,6 +164,7 @@ _FITS = {
     "test_template": _look,
     "set_team_recipients": _team,
     "add_suppression": _address,
+    "upload_asset": _asset,
     "create_key": _key,
     "submit_notification": _notification,
     "submit_batch": _batch,
