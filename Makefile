@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+OPENAPI := .venv/openapi
+WITH_NODE := PATH="$(CURDIR)/$(OPENAPI)/bin:$$PATH"
+NPM_FLAGS := --ignore-scripts --no-audit --no-fund --loglevel=error
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
@@ -18,17 +21,25 @@ FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/o
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch .venv
 
+# What checks openapi.json and generates clients from it, all pinned: Python packages, Node among them, and npm packages.
+$(OPENAPI)/installed: requirements-openapi.lock tests/generated/package-lock.json | .venv
+	$(PYTHON) -m venv --clear --without-pip $(OPENAPI)
+	$(BIN)/python -m pip --python $(OPENAPI) install --quiet --no-compile --require-hashes -r requirements-openapi.lock
+	cp tests/generated/package.json tests/generated/package-lock.json $(OPENAPI)
+	$(WITH_NODE) npm ci --prefix $(OPENAPI) $(NPM_FLAGS)
+	touch $@
+
 # API, sender and inbox in one process on SQLite; prints URLs, a key and a curl line. DEMO="--port 9000" to pass flags.
 demo: .venv
 	$(BIN)/notifier demo $(DEMO)
 
 # Everything that must hold, on real SQLite and PostgreSQL. TESTS=tests/unit for a part.
 # Three at once on two cores, because many tests wait for a deadline.
-test: .venv
+test: .venv $(OPENAPI)/installed
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 # Each value in every setting, with branch coverage of the package: half as long again.
-coverage: .venv
+coverage: .venv $(OPENAPI)/installed
 	NOTIFIER_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 # The fault tests in their long form, one after the other; the oracle's reports are printed at the end.
@@ -39,24 +50,29 @@ chaos: .venv
 bench: .venv
 	$(BIN)/python -m bench $(BENCH)
 
-# Style, types and layers.
-check: .venv
+# Style, types, layers, and that openapi.json is what its standard and its readers demand.
+check: .venv $(OPENAPI)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(OPENAPI)/bin/openapi-spec-validator openapi.json
+	$(OPENAPI)/bin/node $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
 
 format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Needs uv; run after changing dependencies in pyproject.toml.
-lock:
+# Needs uv; run after changing dependencies in pyproject.toml or tests/generated/package.json.
+lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra dev \
 	  -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \
 	  -o requirements-bench.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \
+	  -o requirements-openapi.lock
+	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -110,9 +110,9 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = []  # not a key but a signature, which OpenAPI has no word for
         operation["responses"] = {"2XX": {"description": "Received."}, "default": {"description": "Tell me again."}}
     links.add(document["paths"])
+    simplify(document)
     _drop_unused(document, schemas)
     example.add_all(schemas)
-    simplify(document)
     return document
 
 
@@ -179,7 +179,7 @@ def _narrow(path: str, operation: dict[str, Any]) -> None:
 
 
 def _drop_unused(document: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """FastAPI's own shape of a refusal, which nothing refers to any more."""
-    for name in ("HTTPValidationError", "ValidationError"):
-        if f'"{_SCHEMA}{name}"' not in json.dumps(document):
-            schemas.pop(name, None)
+    """Drop what nothing refers to, such as FastAPI's own shape of a refusal."""
+    while unused := [name for name in schemas if f'"{_SCHEMA}{name}"' not in json.dumps(document)]:
+        for name in unused:
+            del schemas[name]
