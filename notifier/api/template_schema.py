@@ -29,7 +29,7 @@ _Mailbox = Annotated[str, StringConstraints(max_length=640), value.documented(pa
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
 _EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
-_NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": FILE}, "maxProperties": MOST_FILES}
+_Files = Annotated[dict[str, str], value.documented(propertyNames={"pattern": FILE}, maxProperties=MOST_FILES)]
 
 
 class SettingsIn(BaseModel):
@@ -68,9 +68,8 @@ class SourceIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    files: dict[str, str] = Field(
-        description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`.",
-        json_schema_extra=_NAMED,
+    files: _Files = Field(
+        description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`."
     )
     sample: dict[str, Any] = Field(default_factory=dict, description="Variables, as a caller would send them.")
     settings: SettingsIn
@@ -142,7 +141,7 @@ class RenderIn(BaseModel):
     subject: str | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
     html: str | None = None
     text: str | None = Field(None, description="Made from the HTML when missing.")
-    files: dict[str, str] | None = Field(None, description="As of a draft.", json_schema_extra=_NAMED)
+    files: _Files | None = Field(None, description="As of a draft.")
     settings: SettingsIn | None = None
     variables: dict[str, Any] = Field(default_factory=dict)
     locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None

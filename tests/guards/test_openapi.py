@@ -1,0 +1,244 @@
+"""openapi.json can be read by machines: generators of clients, validators, and whatever draws it."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from parts.described import DOCUMENT, validator
+from pydantic import BaseModel, StringConstraints
+from pydantic.fields import FieldInfo
+
+from notifier.api import batch, schema
+from notifier.api.app import undressed
+from notifier.errors import InvalidRequestError
+
+ROOT = Path(__file__).parents[2]
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+VERBS = {
+    "Add", "Cancel", "Change", "Check", "Compare", "Create", "Delete", "Discard", "Download", "Explain", "Get", "Lift",
+    "List", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve", "Restore", "Retry", "Revoke", "Rotate",
+    "Save", "Send", "Set", "Stream", "Submit", "Try", "Upload",
+}  # fmt: skip
+ANY_TYPE = {"title", "description", "examples", "default", "enum", "const", "type", "$ref", "anyOf"}
+OF_TYPE = {
+    "string": {"minLength", "maxLength", "pattern", "format", "contentEncoding"},
+    "integer": {"minimum", "maximum"},
+    "number": {"minimum", "maximum"},
+    "boolean": set[str](),
+    "null": set[str](),
+    "array": {"items", "minItems", "maxItems"},
+    "object": {"properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"},
+}
+LIMITS = {
+    Ge: ("ge", {"minimum"}),
+    Gt: ("gt", {"exclusiveMinimum"}),
+    Le: ("le", {"maximum"}),
+    Lt: ("lt", {"exclusiveMaximum"}),
+    MinLen: ("min_length", {"minLength", "minItems", "minProperties"}),
+    MaxLen: ("max_length", {"maxLength", "maxItems", "maxProperties"}),
+}
+"""The attribute of a limit, and the keywords that can stand for it."""
+
+
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for group in ("paths", "webhooks"):
+        for path, methods in DOCUMENT[group].items():
+            for operation in methods.values():
+                yield path, operation
+
+
+def _schemas(value: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """This schema and all schemas in it, with their places."""
+    if not isinstance(value, dict):
+        return
+    yield place, value
+    for name, inner in value.get("properties", {}).items():
+        yield from _schemas(inner, f"{place}/{name}")
+    for keyword in ("items", "additionalProperties", "propertyNames"):
+        yield from _schemas(value.get(keyword), f"{place}/{keyword}")
+    for number, inner in enumerate(value.get("anyOf", ())):
+        yield from _schemas(inner, f"{place}/anyOf/{number}")
+
+
+@cache
+def _every_schema() -> list[tuple[str, dict[str, Any]]]:
+    """Every schema of the document: components, parameters, header fields and bodies."""
+    found = [*SCHEMAS.items()]
+    found += [(name, header["schema"]) for name, header in DOCUMENT["components"]["headers"].items()]
+    for _, operation in _operations():
+        name = operation["operationId"]
+        found += [(f"{name}?{one['name']}", one["schema"]) for one in operation.get("parameters", ())]
+        for answer in [operation.get("requestBody", {}), *operation["responses"].values()]:
+            found += [(f"{name} {kind}", content["schema"]) for kind, content in answer.get("content", {}).items()]
+    return [each for name, one in found for each in _schemas(one, name)]
+
+
+def test_summaries_are_sentences() -> None:
+    """Each operation is summed up by a short sentence of its own that begins with a verb, without a full stop."""
+    summaries = [operation["summary"] for _, operation in _operations()]
+    assert len(summaries) > 60
+    assert [one for one in summaries if summaries.count(one) > 1] == []
+    assert [one for one in summaries if one.split()[0] not in VERBS] == []
+    assert [one for one in summaries if not 3 <= len(one.split()) <= 8 and not one.startswith("List ")] == []
+    assert [one for one in summaries if one.endswith(".") or one == one.title()] == []
+
+
+def test_operations_can_be_told_apart() -> None:
+    """Ids are unique; so is what they become in languages that write words together."""
+    ids = [operation["operationId"].replace("_", "").lower() for _, operation in _operations()]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+def test_events_are_not_among_the_operations() -> None:
+    """OpenAPI Generator makes one file of each tag, for paths and then for webhooks: the second replaces the first."""
+    tags = {
+        group: {tag for one in DOCUMENT[group].values() for op in one.values() for tag in op["tags"]}
+        for group in ("paths", "webhooks")
+    }
+    assert not tags["paths"] & tags["webhooks"]
+    declared = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
+    assert tags["paths"] | tags["webhooks"] == set(declared)
+    assert all(declared.values())
+
+
+def test_schemas_can_be_told_apart() -> None:
+    """No two names differ by case only, and none is what a Go client calls another one's constructor or wrapper."""
+    assert len({name.lower() for name in SCHEMAS}) == len(SCHEMAS)
+    made = {made for name in SCHEMAS for made in (f"New{name}", f"New{name}WithDefaults", f"Nullable{name}")}
+    assert made & set(SCHEMAS) == set()
+
+
+def test_servers_and_security_are_said() -> None:
+    """There is a server; what needs a key says so, and what needs none says that."""
+    assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
+    assert DOCUMENT["info"]["license"]["identifier"] == "MIT"
+    for path, operation in _operations():
+        assert operation["security"] == ([{"key": []}] if path.startswith("/v1") else []), path
+
+
+def test_every_keyword_is_one_of_json_schema() -> None:
+    """No schema has a keyword that JSON Schema does not know, or that says nothing of values of its type."""
+    strange = []
+    for place, one in _every_schema():
+        known = ANY_TYPE | (OF_TYPE[one["type"]] if "type" in one else set())
+        if place.endswith("/propertyNames"):
+            known |= OF_TYPE["string"]  # a name is a string without saying so
+        strange += [f"{place}: {keyword}" for keyword in sorted(set(one) - known)]
+    assert strange == []
+    assert len(_every_schema()) > 700
+
+
+def test_no_schema_has_what_generators_lose() -> None:
+    """Alternatives do not stand beside properties or a type, nor an enum beside a reference; no default is null."""
+    lost = []
+    for place, one in _every_schema():
+        if "anyOf" in one and set(one) & {"properties", "type", "$ref", "enum"}:
+            lost.append(f"{place}: alternatives")
+        if "$ref" in one and set(one) - {"$ref", "default", "description", "title"}:
+            lost.append(f"{place}: a reference that something narrows")
+        if "default" in one and not validator({key: one[key] for key in one if key != "default"}).is_valid(
+            one["default"]
+        ):
+            lost.append(f"{place}: a default that is not allowed")
+        if one.get("default", ...) is None:
+            lost.append(f"{place}: a default of null")
+        if one.get("type") == "array" and "items" not in one:
+            lost.append(f"{place}: items of nothing")
+    assert lost == []
+
+
+def test_parameters_are_never_null() -> None:
+    """A URL and a header field have no way to say null."""
+    for _, operation in _operations():
+        for parameter in operation.get("parameters", ()):
+            assert "null" not in json.dumps(parameter["schema"]), (operation["operationId"], parameter["name"])
+
+
+def test_every_body_has_a_type() -> None:
+    """Each body has a schema, and JSON is described by a named one, which generators make a class of."""
+    unnamed = []
+    for _, operation in _operations():
+        for answer in [operation.get("requestBody", {}), *operation["responses"].values()]:
+            for kind, content in answer.get("content", {}).items():
+                assert "schema" in content, (operation["operationId"], kind)
+                if kind.endswith("json") and "$ref" not in content["schema"]:
+                    unnamed.append(operation["operationId"])
+    assert unnamed == ["get_template_schema"]  # any JSON Schema
+
+
+def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _models() -> list[type[BaseModel]]:
+    """Every model of the API."""
+    undressed()  # or not all modules are imported
+    return sorted(
+        {one for one in _subclasses(BaseModel) if one.__module__.startswith("notifier.api.")},
+        key=lambda one: (one.__module__, one.__name__),
+    )
+
+
+def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], Any]]:
+    """Every limit that a field of this type demands: the keywords that can stand for it, and its value."""
+    for one in metadata:
+        if isinstance(one, FieldInfo):
+            yield from _limits(None, one.metadata)
+        if isinstance(one, StringConstraints):
+            yield from _limits(None, [MinLen(one.min_length or 0)] if one.min_length else [])
+            yield from _limits(None, [MaxLen(one.max_length)] if one.max_length is not None else [])
+        if getattr(one, "pattern", None):
+            yield {"pattern"}, one.pattern
+        if type(one) in LIMITS:
+            attribute, keywords = LIMITS[type(one)]
+            yield keywords, getattr(one, attribute)
+    if get_origin(annotation) is Annotated:
+        inner, *own = get_args(annotation)
+        yield from _limits(inner, own)
+    else:
+        for inner in get_args(annotation):
+            yield from _limits(inner, [])
+
+
+@pytest.mark.parametrize("model", _models(), ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
+    """What a field demands stands in its schema as a keyword."""
+    shown = model.model_json_schema(by_alias=True)
+    for name, field in model.model_fields.items():
+        place = shown["properties"][field.alias or name]
+        said = {(key, str(value)) for _, one in _schemas(place, name) for key, value in one.items()}
+        for keywords, limit in _limits(field.annotation, field.metadata):
+            assert any((keyword, str(limit)) in said for keyword in keywords), (name, keywords, limit)
+
+
+def _refuses_null(model: type[BaseModel], body: dict[str, Any], name: str) -> bool:
+    """True if the API answers 422 because this field is null."""
+    if issubclass(model, schema.NotificationIn):
+        faults = schema.parse(body)[1]
+    else:
+        try:
+            schema.parse_strictly(model, body)
+        except InvalidRequestError as error:
+            faults = list(error.faults)
+        else:
+            faults = []
+    return any(re.fullmatch(f"/{name}(/.*)?", fault.pointer) and fault.code == "invalid_type" for fault in faults)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
+def test_null_is_documented_where_it_is_taken(name: str) -> None:
+    """For each field that may be left out, the schema allows null if and only if the API takes it."""
+    models = {one.__name__: one for one in _models()}
+    models |= {"BatchShownIn": batch.BatchIn, "BatchItemIn": schema.NotificationIn}  # how they are parsed
+    shown = SCHEMAS[name]
+    for field in set(shown["properties"]) - set(shown.get("required", ())) - {"idempotency_key"}:
+        body = shown["examples"][0] | {field: None}
+        allowed = validator(shown).is_valid(body)
+        assert allowed != _refuses_null(models[name], body, field), field
