@@ -1,0 +1,65 @@
+"""Clients that tools generate from the committed openapi.json send a mail and read its status."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import process
+from parts.document import ROOT, blocks
+from parts.generators import require_generators, run_command
+from parts.process import Process
+
+from notifier.inbox.client import MailHogClient
+
+DOCUMENT = "docs/generated-clients.md"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Where a demo listens, and its key."""
+    require_generators()
+    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
+    env = process.unmeasured(process.environment(tmp_path_factory.mktemp("demo")))
+    with Process("demo", *ports, "--json", env=env) as started:
+        yield started.ready_json()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a client is generated: there is the document, and nothing else of ours."""
+    shutil.copy(ROOT / "openapi.json", tmp_path)
+    return tmp_path
+
+
+def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> list[str]:
+    """The lines that a program prints; its mail must have arrived."""
+    printed = run_command(command, folder, NOTIFIER_URL=demo["api"], NOTIFIER_API_KEY=demo["key"])
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert inbox.wait_for(to=recipient, timeout=30).subject.startswith("Welcome to Larkspur")
+    return printed.splitlines()
+
+
+def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
+    """openapi-python-client loses nothing but a picture; the program of the page sends, reads and is refused."""
+    command, program = (blocks(DOCUMENT, language)[0].text for language in ("sh", "python"))
+    printed = run_command(command, folder)
+    assert printed.count("WARNING") == printed.count("WARNING parsing GET /v1/assets/{name}/file") == 1, printed
+    (folder / "send.py").write_text(program)
+    sent, refused = _send(demo, folder, "python send.py", "ada@example.com")
+    assert sent.endswith(" sent")
+    assert "('/to', 'invalid_address')" in refused
+
+
+def test_a_typescript_client(demo: dict[str, Any], folder: Path) -> None:
+    """openapi-typescript's types allow what the API takes and refuse what it does not; the page's program sends."""
+    command, program = blocks(DOCUMENT, "sh")[1].text, blocks(DOCUMENT, "typescript")[0].text
+    run_command(command, folder)
+    (folder / "send.mts").write_text(program)
+    shutil.copy(ROOT / "tests" / "generated" / "types.mts", folder)
+    check = "tsc --noEmit --strict --module nodenext --allowImportingTsExtensions"
+    run_command(f"{check} send.mts types.mts", folder)
+    sent, *refused = _send(demo, folder, "node send.mts", "bob@example.com")
+    assert sent.endswith(" sent")
+    assert "'invalid_address'" in "".join(refused)
