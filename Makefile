@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format lock bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go lock bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -62,6 +62,15 @@ check: .venv $(OPENAPI)/installed
 format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
+generate-java generate-go: generate-%:
+	$(PYTHON) -m venv var/openapi-generator
+	var/openapi-generator/bin/python -m pip install --quiet openapi-generator-cli==7.26.0
+	rm -rf var/clients/$*
+	var/openapi-generator/bin/openapi-generator-cli generate --input-spec openapi.json --generator-name $* \
+	  --output var/clients/$* --additional-properties=enumClassPrefix=true >var/$*.log 2>&1 || { cat var/$*.log; exit 1; }
+	@echo "The client is in var/clients/$*, the generator's log in var/$*.log."
 
 # Needs uv; run after changing dependencies in pyproject.toml or tests/generated/package.json.
 lock: $(OPENAPI)/installed
