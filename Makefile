@@ -69,7 +69,7 @@ generate-java generate-go: generate-%:
 	var/openapi-generator/bin/python -m pip install --quiet openapi-generator-cli==7.26.0
 	rm -rf var/clients/$*
 	var/openapi-generator/bin/openapi-generator-cli generate --input-spec openapi.json --generator-name $* \
-	  --output var/clients/$* --additional-properties=enumClassPrefix=true >var/$*.log 2>&1 || { cat var/$*.log; exit 1; }
+	  --output var/clients/$* --additional-properties=enumClassPrefix=true,containerDefaultToNull=true >var/$*.log 2>&1 || { cat var/$*.log; exit 1; }
 	@echo "The client is in var/clients/$*, the generator's log in var/$*.log."
 
 # Needs uv; run after changing dependencies in pyproject.toml or tests/generated/package.json.

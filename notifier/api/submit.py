@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from typing_extensions import TypeAliasType
 
 from notifier import strict_json
 from notifier.api import batch, content, problems, reply, schema
@@ -75,6 +76,10 @@ class RehearsalOut(content.ContentOut):
     expires_at: datetime
 
 
+# Many generated clients read every answer as that of the lowest status, so that 200 has what 202 has beside its own.
+SubmitResultOut = TypeAliasType("SubmitResultOut", reply.SubmittedOut | RehearsalOut)
+
+
 def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, Any]:
     return with_body(model, required=True) | {"parameters": list(parameters)}
 
@@ -86,7 +91,7 @@ def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str,
     operation_id="submit_notification",
     summary="Submit a notification",
     openapi_extra=_with_body(schema.NotificationIn, _key_parameter(), _DRY_PARAMETER),
-    responses={200: {"model": RehearsalOut, "description": "Of a dry run: what would be sent."}},
+    responses={200: {"model": SubmitResultOut, "description": "Of a dry run: what would be sent."}},
 )
 async def submit(request: Request) -> Response:
     """Accept a notification: when this answers 202, it is committed and will not be lost."""
