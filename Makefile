@@ -64,12 +64,14 @@ format: .venv
 	$(BIN)/ruff format .
 
 # A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
+generate-java: GENERATOR_FLAGS := --library native --additional-properties=openApiNullable=false,containerDefaultToNull=true
+generate-go: GENERATOR_FLAGS := --additional-properties=enumClassPrefix=true
 generate-java generate-go: generate-%:
 	$(PYTHON) -m venv var/openapi-generator
 	var/openapi-generator/bin/python -m pip install --quiet openapi-generator-cli==7.26.0
 	rm -rf var/clients/$*
 	var/openapi-generator/bin/openapi-generator-cli generate --input-spec openapi.json --generator-name $* \
-	  --output var/clients/$* --additional-properties=enumClassPrefix=true,containerDefaultToNull=true >var/$*.log 2>&1 || { cat var/$*.log; exit 1; }
+	  --output var/clients/$* $(GENERATOR_FLAGS) >var/$*.log 2>&1 || { cat var/$*.log; exit 1; }
 	@echo "The client is in var/clients/$*, the generator's log in var/$*.log."
 
 # Needs uv; run after changing dependencies in pyproject.toml or tests/generated/package.json.

@@ -22,7 +22,7 @@ ShownStatus = TypeAliasType("ShownStatus", Literal[
 """As `Status`, with `scheduled` for what is queued and not due yet."""
 
 
-class SubmittedOut(BaseModel):
+class AcceptedOut(BaseModel):
     """What became of a submit: the row is committed."""
 
     id: UUID

@@ -64,7 +64,7 @@ _DRY_PARAMETER = {
 }
 
 
-class RehearsalOut(content.ContentOut):
+class DryRunOut(content.ContentOut):
     """What would be sent; nothing was written."""
 
     dry_run: Literal[True]
@@ -76,8 +76,9 @@ class RehearsalOut(content.ContentOut):
     expires_at: datetime
 
 
-# Many generated clients read every answer as that of the lowest status, so that 200 has what 202 has beside its own.
-SubmitResultOut = TypeAliasType("SubmitResultOut", reply.SubmittedOut | RehearsalOut)
+# Many generated clients read every answer with the schema of the lowest status, and try alternatives in the order of
+# their names: so 200 has what 202 has, and its name comes first.
+SubmitResultOut = TypeAliasType("SubmitResultOut", reply.AcceptedOut | DryRunOut)
 
 
 def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str,
 @router.post(
     "",
     status_code=202,
-    response_model=reply.SubmittedOut,
+    response_model=reply.AcceptedOut,
     operation_id="submit_notification",
     summary="Submit a notification",
     openapi_extra=_with_body(schema.NotificationIn, _key_parameter(), _DRY_PARAMETER),

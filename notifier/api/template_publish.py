@@ -77,7 +77,7 @@ async def restore(request: Request, response: Response, slug: Slug, doors: TheDo
 @router.post(
     "/{slug}/test-send",
     status_code=202,
-    response_model=reply.SubmittedOut,
+    response_model=reply.AcceptedOut,
     operation_id="test_template",
     summary="Send a test mail of a template",
     openapi_extra=with_body(TestSendIn, required=True),
