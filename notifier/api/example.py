@@ -48,9 +48,9 @@ _FORMATS = {"uuid": _ID, "date-time": _TIME}
 
 
 def add_all(schemas: dict[str, Any]) -> None:
-    """Give each object without examples one of its own."""
+    """Give each object, and each choice of objects, an example if it has none."""
     for schema in schemas.values():
-        if schema.get("type") == "object" and "examples" not in schema:
+        if (schema.get("type") == "object" or "anyOf" in schema) and "examples" not in schema:
             schema["examples"] = [_of(schema, schemas, "")]
 
 

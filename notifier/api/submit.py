@@ -78,7 +78,7 @@ class DryRunOut(content.ContentOut):
 
 # Many generated clients read every answer with the schema of the lowest status, and try alternatives in the order of
 # their names: so 200 has what 202 has, and its name comes first.
-SubmitResultOut = TypeAliasType("SubmitResultOut", reply.AcceptedOut | DryRunOut)
+SubmitResultOut = TypeAliasType("SubmitResultOut", DryRunOut | reply.AcceptedOut)
 
 
 def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, Any]:

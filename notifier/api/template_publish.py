@@ -46,7 +46,7 @@ async def publish(
 
 
 # As for a submit: many generated clients read 201 with the schema of 200.
-RestoreResultOut = TypeAliasType("RestoreResultOut", PublishedOut | TemplateOut)
+RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
 
 
 @router.post(
