@@ -1,5 +1,5 @@
 # On a fresh machine: `make demo` to see it work, `make test` to see that it does.
-# Needs Python >= 3.11 and a package registry, nothing else.
+# Needs Python >= 3.11 and the package registries of Python and npm, nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from notifier.api import answers, catalogue, example, links
+from notifier.api import answers, catalogue, example, links, schema_cleanup
 from notifier.api.batch import FaultOut
 
 ABOUT = """\
@@ -40,9 +40,6 @@ SERVERS = [
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 _SCHEMA = "#/components/schemas/"
 _AN_ID = {"format": "uuid"}
-_LIMITS = {"minimum", "maximum"}
-_VALUES = {"example", "examples", "default", "enum", "const"}
-"""Keywords below which values stand, and no schemas."""
 _KEY = {
     "type": "http",
     "scheme": "bearer",
@@ -110,32 +107,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = []  # not a key but a signature, which OpenAPI has no word for
         operation["responses"] = {"2XX": {"description": "Received."}, "default": {"description": "Tell me again."}}
     links.add(document["paths"])
-    simplify(document)
+    schema_cleanup.clean_schemas(document)
     _drop_unused(document, schemas)
     example.add_all(schemas)
     return document
-
-
-def simplify(value: Any) -> None:
-    """Rewrite what is right and what tools stumble over.
-
-    A default of null says nothing, and is invalid beside a type. Limits are whole numbers. An enum beside a reference
-    narrows it, which generators do not see.
-    """
-    if isinstance(value, list):
-        for inner in value:
-            simplify(inner)
-    elif isinstance(value, dict):
-        if value.get("default", ...) is None:
-            del value["default"]
-        if "$ref" in value and "enum" in value:
-            del value["$ref"]
-            value["type"] = "string"
-        for name, inner in value.items():
-            if name in _LIMITS and isinstance(inner, float) and inner.is_integer():
-                value[name] = int(inner)
-            elif name not in _VALUES:
-                simplify(inner)
 
 
 def _hoist(schemas: dict[str, Any], operation: dict[str, Any]) -> None:

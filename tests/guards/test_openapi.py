@@ -147,6 +147,8 @@ def test_no_schema_has_what_generators_lose() -> None:
             lost.append(f"{place}: a default that is not allowed")
         if one.get("default", ...) is None:
             lost.append(f"{place}: a default of null")
+        if any(choice.get("type") == "object" and "title" not in choice for choice in one.get("anyOf", ())):
+            lost.append(f"{place}: an object in a choice, without a name")
         if one.get("type") == "array" and "items" not in one:
             lost.append(f"{place}: items of nothing")
     assert lost == []
