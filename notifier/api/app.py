@@ -32,6 +32,7 @@ from notifier.api import (
 )
 from notifier.api.doors import Doors
 from notifier.api.limits import RateFields
+from notifier.head_request import HeadAsGet
 from notifier.health import routes
 
 
@@ -62,9 +63,11 @@ def undressed() -> FastAPI:
         openapi_tags=description.TAGS,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     problems.install(app)
     app.add_middleware(RateFields)
+    app.add_middleware(HeadAsGet)
     app.webhooks.include_router(event.router)
     app.include_router(submit.router)
     app.include_router(notifications.router)

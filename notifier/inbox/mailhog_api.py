@@ -96,7 +96,7 @@ class MailHogApi:
             await release(message, Release.from_json(await request.json()))
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return Response("The body is not JSON.", 400, media_type="text/plain")
         except OSError as failure:
             # MailHog's status for a release that did not work.
