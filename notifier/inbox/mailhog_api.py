@@ -4,6 +4,7 @@ MailHog's own clients work against it unchanged; it differs only where MailHog f
 not there is 404.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -117,7 +118,8 @@ class MailHogApi:
         kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
         if kind not in set(SearchKind) or not query:
             return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
-        found = find(self._store.newest_first(), SearchKind(kind), query)
+        # Decoding thousands of mails takes seconds, and the SMTP side lives in this loop.
+        found = await asyncio.to_thread(find, self._store.newest_first(), SearchKind(kind), query)
         return _json(mailhog_json.page(found, *_start_and_limit(request)), media_type="application/json")
 
     def _find(self, request: Request) -> ReceivedMessage | None:

@@ -10,10 +10,9 @@ import httpx2
 import jsonschema_rs
 import pytest
 
-from notifier.api import description, problems
+from notifier.api import description, problems, shape_faults
 from notifier.api.app import undressed
 from notifier.api.catalogue import ENTRIES
-from notifier.api import shape_faults
 from notifier.notification import attachment
 
 ROOT = Path(__file__).parents[3]
