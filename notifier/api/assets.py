@@ -40,7 +40,7 @@ _Side = value.Whole
 
 
 _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
-_FIT: JsonValue = {"properties": {"mode": {"const": "fit"}}}
+_FIT: JsonValue = {"properties": {"mode": {"enum": ["fit", None]}}}
 _PIXELS: JsonValue = {"type": "integer", "minimum": 1, "maximum": asset.WIDEST}
 _CROP: JsonValue = {
     "required": ["mode", "width", "height"],

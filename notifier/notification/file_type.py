@@ -33,7 +33,8 @@ MOST_ENTRIES = 4096
 _END = struct.Struct("<4s4H2LH")  # of central directory record (APPNOTE §4.3.16)
 _ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory file header (§4.3.12)
 _LONGEST_COMMENT = 65535
-_LOCAL_NAME = 30  # where the name of the first file begins
+_LOCAL_NAME = 30  # where the name begins in the header before a file (§4.3.7)
+_LENGTHS = struct.Struct("<2H")  # of the name and of the extra field, which stand before it
 _BEGINNING = 65536
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
@@ -181,28 +182,55 @@ def _office(folder: str) -> _Problem:
 
 
 def _open_document(kind: str) -> _Problem:
-    """OpenDocument: an archive whose first file says what it is (ODF 1.3 part 2, §3.3), and without macros."""
-    expected = b"mimetype" + f"application/vnd.oasis.opendocument.{kind}".encode() + b"PK"
+    """OpenDocument: an archive with a file that says what it is (ODF 1.3 part 2, §3.3), and without macros.
+
+    That file should be the first; readers take it wherever it stands, as long as it is not compressed.
+    """
+    expected = f"application/vnd.oasis.opendocument.{kind}".encode()
 
     def problem(data: bytes) -> str | None:
-        names = _names_in(data)
-        if names is None or not data.startswith(expected, _LOCAL_NAME):
+        entries = _entries_in(data) or []
+        if not any(entry.name == "mimetype" and entry.stored_in(data) == expected for entry in entries):
             return "the content is not of this type"
-        has_macros = any(name.startswith(("Basic/", "Scripts/")) for name in names)
+        has_macros = any(entry.name.startswith(("Basic/", "Scripts/")) for entry in entries)
         return "the document has macros" if has_macros else None
 
     return problem
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A file in a ZIP archive, as the archive's directory has it."""
+
+    name: str
+    method: int  # 0: not compressed
+    size: int  # bytes that it takes in the archive
+    start: int  # of its own header
+
+    def stored_in(self, data: bytes) -> bytes | None:
+        """Its content, if it is not compressed."""
+        if self.method != 0 or self.start + _LOCAL_NAME > len(data):
+            return None
+        name, extra = _LENGTHS.unpack_from(data, self.start + _LOCAL_NAME - _LENGTHS.size)
+        content = self.start + _LOCAL_NAME + name + extra
+        return data[content : content + self.size]
+
+
 def _names_in(data: bytes) -> list[str] | None:
     """The names in a ZIP archive's directory, or None if it has none that every program would read alike."""
+    entries = _entries_in(data)
+    return None if entries is None else [entry.name for entry in entries]
+
+
+def _entries_in(data: bytes) -> list[_Entry] | None:
+    """What stands in a ZIP archive's directory, or None if it has none that every program would read alike."""
     end = data.rfind(b"PK\x05\x06", -(_END.size + _LONGEST_COMMENT))
     if not data.startswith(b"PK\x03\x04") or end < 0 or end + _END.size > len(data):
         return None
     *_, count, size, start, comment = _END.unpack_from(data, end)
     if start + size != end or end + _END.size + comment != len(data) or count > MOST_ENTRIES:
         return None
-    names = []
+    entries = []
     for _ in range(count):
         if start + _ENTRY.size > end:
             return None
@@ -211,9 +239,10 @@ def _names_in(data: bytes) -> list[str] | None:
             return None
         name, extra, remark = numbers[9:12]
         start += _ENTRY.size
-        names.append(data[start : start + name].decode(errors="replace").replace("\\", "/"))
+        text = data[start : start + name].decode(errors="replace").replace("\\", "/")
+        entries.append(_Entry(name=text, method=numbers[3], size=numbers[7], start=numbers[15]))
         start += name + extra + remark
-    return names if start == end else None
+    return entries if start == end else None
 
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
@@ -227,10 +256,10 @@ _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "image/jpeg": ("jpg jpeg jpe jfif", _begins_like("image/jpeg")),
     "image/png": ("png", _begins_like("image/png")),
     "image/webp": ("webp", _begins_like("image/webp", b"WEBP", 8)),
-    "text/calendar": ("ics", _text("BEGIN:VCALENDAR")),
+    "text/calendar": ("ics", _text(r"\s*BEGIN:VCALENDAR")),
     "text/csv": ("csv", _text()),
     "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _text()),
-    "text/vcard": ("vcf", _text("BEGIN:VCARD")),
+    "text/vcard": ("vcf", _text(r"\s*BEGIN:VCARD")),
     "text/xml": ("xml", _text(r"\s*<")),
     f"{_OOXML}.wordprocessingml.document": ("docx", _office("word/")),
     f"{_OOXML}.spreadsheetml.sheet": ("xlsx", _office("xl/")),
