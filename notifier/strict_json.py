@@ -58,7 +58,7 @@ def loads(body: bytes) -> Any:
     except MalformedJsonError:
         raise
     except UnicodeDecodeError as error:
-        place = f"byte 0x{body[error.start]:02X} at position {error.start}"
+        place = f"byte 0x{error.object[error.start]:02X} at position {error.start}"
         raise MalformedJsonError(f"the body is not UTF-8: {place}") from error
     except RecursionError as error:
         raise MalformedJsonError("the body is nested too deeply") from error
