@@ -1,5 +1,9 @@
-"""Reading a JSON body strictly: what two parsers could read differently is refused (RFC 8259 §4, §8.1)."""
+"""Reading a JSON body strictly: what two parsers could read differently is refused (RFC 8259 §4, §8.1).
 
+A byte order mark at the very beginning is ignored, as §8.1 allows. Messages are for people who sent the body.
+"""
+
+import codecs
 import hashlib
 import json
 import math
@@ -15,28 +19,80 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+_ENCODINGS = {  # by the first four bytes: the mark, or where the NULs stand (RFC 4627 §3); the longer ones first
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_SENTENCES = {
+    "Expecting value": "a value is expected",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is expected",
+    "Expecting ':' delimiter": "a colon is expected",
+    "Expecting ',' delimiter": "a comma, or the end of the array or object, is expected",
+    "Illegal trailing comma before end of object": "there is a comma behind the last entry",
+    "Illegal trailing comma before end of array": "there is a comma behind the last entry",
+    "Unterminated string starting at": "a string begins that is not closed",
+    "Invalid control character at": "a string has a control character, which must be escaped",
+    "Invalid \\escape": "a backslash stands before a character that cannot be escaped",
+    "Invalid \\uXXXX escape": "\\u is not followed by four hexadecimal digits",
+    "Extra data": "the value ends, and something follows",
+}
+"""The library's messages in our words."""
+_GZIP = b"\x1f\x8b"
+
+
 class MalformedJsonError(NotifierError):
     """The body is not valid JSON."""
 
 
 def loads(body: bytes) -> Any:
     """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers."""
+    if body.startswith(_GZIP):
+        raise MalformedJsonError("the body is compressed: say so with Content-Encoding: gzip")
+    if encoding := _other_encoding(body):
+        raise MalformedJsonError(f"the body is {encoding}; JSON is sent in UTF-8 (RFC 8259 §8.1)")
     try:
-        text = body.decode("utf-8", errors="strict")
+        text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="strict")
         value = _DECODER.decode(text)
     except MalformedJsonError:
         raise
     except UnicodeDecodeError as error:
-        raise MalformedJsonError("the body is not UTF-8") from error
+        place = f"byte 0x{error.object[error.start]:02X} at position {error.start}"
+        raise MalformedJsonError(f"the body is not UTF-8: {place}") from error
     except RecursionError as error:
         raise MalformedJsonError("the body is nested too deeply") from error
-    except ValueError as error:
-        raise MalformedJsonError(str(error)) from error
+    except json.JSONDecodeError as error:
+        raise MalformedJsonError(_sentence(error)) from error
     # NUL and half a character can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
     escaped = "\\u" in text
     if escaped or text.count("[") + text.count("{") > DEEPEST:
         _inspect(value, texts=escaped)
     return value
+
+
+def _other_encoding(body: bytes) -> str | None:
+    """UTF-16 or UTF-32, if the body is in one of them."""
+    for mark, name in _ENCODINGS.items():
+        if body.startswith(mark):
+            return name
+    nuls = [position for position, byte in enumerate(body[:4]) if byte == 0]
+    return {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}.get(tuple(nuls))
+
+
+def _sentence(error: json.JSONDecodeError) -> str:
+    """What is wrong, where, and what stands there."""
+    sentence = _SENTENCES.get(error.msg.rstrip(": "), "this is not JSON")
+    if sentence.endswith("expected"):
+        sentence += f", but {_shown(error.doc[error.pos : error.pos + 1])}"
+    return f"line {error.lineno}, column {error.colno}: {sentence}"
+
+
+def _shown(character: str) -> str:
+    """What stands where something else is expected."""
+    if not character:
+        return "the body ends here"
+    return f"here is {character}" if "!" <= character <= "~" else f"here is U+{ord(character):04X}"
 
 
 def canonical(value: Any) -> bytes:

@@ -13,6 +13,7 @@ from typing import TypedDict
 import uvicorn
 from fastapi import FastAPI
 
+from notifier.api import problems
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.api.limits import Limits
@@ -21,6 +22,7 @@ from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
+from notifier.head_request import HeadAsGet
 from notifier.health import checks, routes
 from notifier.health.checks import Finding
 from notifier.health.routes import Probes
@@ -241,7 +243,9 @@ def sender_app(parts: Base, running: Sender) -> FastAPI:
     async def readiness() -> list[Finding]:
         return await running.readiness(parts.database)
 
-    app = FastAPI(title="Notifier sender", openapi_url=None)
+    app = FastAPI(title="Notifier sender", openapi_url=None, redirect_slashes=False)
+    problems.install(app)
+    app.add_middleware(HeadAsGet)
     app.state.probes = Probes(database=parts.database, clock=parts.clock, readiness=readiness)
     app.include_router(routes.router)
     return app

@@ -32,6 +32,7 @@ from notifier.api import (
 )
 from notifier.api.doors import Doors
 from notifier.api.limits import RateFields
+from notifier.head_request import HeadAsGet
 from notifier.health import routes
 
 
@@ -64,9 +65,11 @@ def undressed() -> FastAPI:
         license_info=description.LICENSE,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     problems.install(app)
     app.add_middleware(RateFields)
+    app.add_middleware(HeadAsGet)
     app.webhooks.include_router(event.router)
     app.include_router(submit.router)
     app.include_router(notifications.router)

@@ -14,6 +14,7 @@ from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import LARGEST_REQUEST, holder, json_body
+from notifier.api.request_model import RequestModel
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -41,7 +42,7 @@ _Side = Annotated[int, Field(ge=1, le=asset.WIDEST), BeforeValidator(value.conve
 _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
 
 
-class AssetIn(BaseModel):
+class AssetIn(RequestModel):
     """An image to upload."""
 
     model_config = ConfigDict(

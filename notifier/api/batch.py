@@ -15,7 +15,8 @@ from typing_extensions import TypeAliasType
 from notifier import strict_json
 from notifier.api import reply, schema, value
 from notifier.api.problems import BadRequestError
-from notifier.api.request import KEY_PATTERN, LARGEST_NOTIFICATION, LARGEST_REQUEST, LONGEST_KEY, is_key
+from notifier.api.request import KEY_PATTERN, LARGEST_NOTIFICATION, LARGEST_REQUEST, LONGEST_KEY, read_key
+from notifier.api.request_model import RequestModel, normalised
 from notifier.errors import Fault
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import Item
@@ -54,7 +55,7 @@ class BatchItemIn(schema.NotificationIn):
     )
 
 
-class BatchIn(BaseModel):
+class BatchIn(RequestModel):
     """Many notifications at once."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -68,6 +69,14 @@ class BatchIn(BaseModel):
     on_error: OnError = Field(
         OnError.REJECT_ALL, strict=False, description="One fault refuses all, or only its own notification."
     )
+
+    def normalised(self) -> "BatchIn":
+        """The same without what counts as not set in the defaults and the notifications."""
+        return BatchIn.model_construct(
+            defaults=normalised(BatchItemIn, self.defaults),
+            notifications=[normalised(BatchItemIn, item) for item in self.notifications],
+            on_error=self.on_error,
+        )
 
     @property
     def rejects_all(self) -> bool:
@@ -127,8 +136,11 @@ class BatchOut(BaseModel):
     results: list[BatchResultOut]
 
 
-def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:
-    """The notifications, one after the other as they are read. Raises `BadRequestError` if the defaults blow it up."""
+def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]:
+    """The notifications of a normalised batch, one after the other as they are read.
+
+    Raises `BadRequestError` if the defaults blow it up.
+    """
     total = 0
     for index, given in enumerate(wanted.notifications):
         own_key = given.get(_OWN_KEY) if isinstance(given, dict) else None
@@ -138,21 +150,28 @@ def parse(wanted: BatchIn, key: str | None) -> Iterator[Item]:
         if total > LARGEST_REQUEST:
             detail = f"with the defaults in each notification it has more than {LARGEST_REQUEST} bytes"
             raise BadRequestError(413, "request_too_large", detail)
-        parsed, faults = schema.parse(body)
-        if own_key is not None and not (isinstance(own_key, str) and is_key(own_key)):
-            faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", "1 to 255 printable ASCII characters")]
-            own_key = None
+        raw = _merged(received.defaults, received.notifications[index])
+        parsed, faults = schema.parse(body, raw)
+        if own_key is not None:
+            own_key, problem = read_key(own_key) if isinstance(own_key, str) else (None, "it is a string")
+            if problem is not None:
+                faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", problem)]
         if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
             detail = f"at most {LARGEST_NOTIFICATION} bytes without attachments"
             parsed, faults = Wanted(), [Fault("", "too_large", detail)]
         if own_key is None and key is not None:
             own_key = f"{key}#{index}"
-        digest = hashlib.sha256(text).digest()
         yield Item(
             wanted=parsed,
             faults=faults,
-            idempotency=Idempotency(key=own_key, request_hash=digest) if own_key is not None else None,
+            idempotency=_idempotency(own_key, text, None if raw == body else raw) if own_key is not None else None,
         )
+
+
+def _idempotency(key: str, text: bytes, raw: Any) -> Idempotency:
+    """The key of one notification, and what makes it the same as an earlier one."""
+    raw_hash = None if raw is None else strict_json.canonical_hash(raw)
+    return Idempotency(key=key, request_hash=hashlib.sha256(text).digest(), raw_hash=raw_hash)
 
 
 def _merged(defaults: Mapping[str, Any], given: Any) -> Any:

@@ -36,9 +36,14 @@ _PROBLEMS = {
         400, "Not valid JSON", "The body is no JSON that everyone reads alike.",
         "Send strict JSON in UTF-8: no key twice, no NaN, no NUL, no lone surrogate.",
     ),
+    "malformed_encoding": _entry(
+        400, "The request cannot be understood", "The body is not what its `Content-Encoding` says.",
+        "Send all of the gzip data and nothing behind it, or the body as it is without `Content-Encoding`.",
+    ),
     "invalid_idempotency_key": _entry(
-        400, "The request cannot be understood", "The Idempotency-Key is too long, empty, or not printable ASCII.",
-        "Send 1 to 255 printable ASCII characters (251 for a batch), such as a UUID.",
+        400, "The request cannot be understood",
+        "The Idempotency-Key is too long, empty, not printable ASCII, or has a quote that is not closed.",
+        "Send 1 to 255 printable ASCII characters (251 for a batch), such as a UUID; with quotes around it or without.",
     ),
     "disconnected": _entry(
         400, "The request ended too soon", "The connection was closed before the whole body had come.",
@@ -157,8 +162,9 @@ _PROBLEMS = {
         "Send less at once: a smaller batch, smaller attachments.",
     ),
     "unsupported_media_type": _entry(
-        415, "The request cannot be understood", "The body does not claim to be JSON.",
-        "Send `Content-Type: application/json`.",
+        415, "The request cannot be understood",
+        "The body does not claim to be JSON in UTF-8, or is compressed by something else than gzip.",
+        "Send `Content-Type: application/json`, and either gzip or no `Content-Encoding`.",
     ),
     "idempotency_key_reused": _entry(
         422, "Idempotency-Key used for another request", "The key came before with another body; nothing was written.",
@@ -212,7 +218,8 @@ _FAULTS = {
         "This is not exactly one mail address.", "Send one bare address, such as ada@example.com."
     ),
     "invalid_header_value": _fault(
-        "The value cannot stand in a mail header.", "Send one line of at most 900 characters."
+        "The value cannot stand in a mail header.",
+        "Send one line of at most 900 characters; `List-Unsubscribe-Post` together with `List-Unsubscribe`.",
     ),
     "invalid_locale": _fault("This is not a language tag.", "Send a tag such as en or fr-CA (BCP 47)."),
     "invalid_parameter": _fault(

@@ -56,6 +56,8 @@ def add_all(schemas: dict[str, Any]) -> None:
 
 def _of(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
     """A value that the schema allows; for a property that the table has, the table's."""
+    if "$ref" in (first := schema.get("anyOf", [{}])[0]):  # that, or null
+        schema = first | _beside(schema)
     if "$ref" in schema:
         return _of(schemas[schema["$ref"].removeprefix(_REF)] | _beside(schema), schemas, name)
     if "const" in schema:

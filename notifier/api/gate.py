@@ -19,6 +19,7 @@ from notifier.api.audited import Audited
 from notifier.api.change import with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder, json_body_if_any
+from notifier.api.request_model import RequestModel
 from notifier.api.template_draft import source_of
 from notifier.api.template_schema import PreviewIn, Slug
 from notifier.audit import Action
@@ -37,7 +38,7 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
 STREAM = "text/event-stream"
 
 
-class GateIn(BaseModel):
+class GateIn(RequestModel):
     """What is to be tried, and who looks."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -13,6 +13,7 @@ from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
 from notifier.auth.keys import DEFAULT_SCOPES, SERVICE_SCOPES, Scope, Wish
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 _Scope = Annotated[Scope, Field(strict=False, json_schema_extra={"enum": [one.value for one in SERVICE_SCOPES]})]
 
 
-class KeyIn(BaseModel):
+class KeyIn(RequestModel):
     """A new key of this service."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -49,7 +50,7 @@ class KeyIn(BaseModel):
     rate_per_minute: value.PositiveWhole | None = Field(None, description="Notifications; default: the setting.")
 
 
-class RotateIn(BaseModel):
+class RotateIn(RequestModel):
     """How a key is replaced."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

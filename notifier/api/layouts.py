@@ -12,6 +12,7 @@ from notifier.api.change import changing, with_body
 from notifier.api.conflict import layout_of
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder, json_body
+from notifier.api.request_model import RequestModel
 from notifier.api.template_schema import LARGEST_REQUEST
 from notifier.audit import Action
 from notifier.auth.keys import Scope
@@ -25,7 +26,7 @@ _NAME = r"^[a-z][a-z0-9_-]{0,63}\.(html|txt)$"
 Name = Annotated[str, Path(description="Templates name it `_layouts/` and this.", json_schema_extra={"pattern": _NAME})]
 
 
-class LayoutIn(BaseModel):
+class LayoutIn(RequestModel):
     """A layout to save."""
 
     model_config = ConfigDict(

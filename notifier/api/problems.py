@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
-from notifier.api import conflict
+from notifier.api import conflict, shape_faults
 from notifier.auth.care import KeyEndedError, KeyReplacedError, StrongerKindError
 from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, UnauthenticatedError
 from notifier.errors import (
@@ -53,9 +53,10 @@ RETRY_SECONDS = "1"
 class BadRequestError(NotifierError):
     """The request cannot be understood."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self.status = status
         self.code = code
+        self.headers = headers
         super().__init__(detail)
 
 
@@ -105,9 +106,10 @@ _KINDS: dict[type[NotifierError], Kind] = {
         503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
     ),
 }
+NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_HTTP_CODES = {404: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed", 413: "request_too_large"}
+_HTTP_CODES = {NOT_FOUND: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed", 413: "request_too_large"}
 
 
 def install(app: FastAPI) -> None:
@@ -123,7 +125,9 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidRequestError):
         return _invalid(request, error.faults)
     if isinstance(error, BadRequestError):
-        return problem(request, Kind(error.status, error.code, "The request cannot be understood"), str(error))
+        return problem(
+            request, Kind(error.status, error.code, "The request cannot be understood", error.headers), str(error)
+        )
     for kind in type(error).__mro__:
         if kind in _KINDS:
             told = await conflict.told(error)
@@ -141,17 +145,22 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
     headers = dict(error.headers or {})
+    detail = str(error.detail)
     if error.status_code == METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods(request))
-    return problem(request, Kind(error.status_code, code, str(error.detail), (*headers.items(),)), str(error.detail))
+        detail = f"this path takes {headers['Allow']}"
+    if error.status_code == NOT_FOUND:
+        detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
+    return problem(request, Kind(error.status_code, code, str(error.detail), (*headers.items(),)), detail)
 
 
 def _methods(request: Request) -> list[str]:
     """With which methods the path can be asked; a path has a route for each, and the router only knows the first."""
     asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
-    return [
+    allowed = [
         method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in _routes(request))
     ]
+    return [name for method in allowed for name in (("GET", "HEAD") if method == "GET" else (method,))]
 
 
 def _routes(request: Request) -> Sequence[BaseRoute]:
@@ -162,7 +171,7 @@ def _routes(request: Request) -> Sequence[BaseRoute]:
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault("/" + "/".join(str(part) for part in one["loc"]), "invalid_parameter", str(one["msg"]))
+        Fault("/" + "/".join(str(part) for part in one["loc"]), "invalid_parameter", shape_faults.detail_of(one))
         for one in error.errors()
     ]
     return _invalid(request, faults)

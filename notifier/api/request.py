@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.convertors import Convertor, register_url_convertor
 
 from notifier import strict_json
+from notifier.api import body
 from notifier.api.doors import Doors
 from notifier.api.problems import BadRequestError
 from notifier.auth.keys import Caller, Keyholder, Scope, of_service
@@ -16,8 +17,12 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 LARGEST_NOTIFICATION = 512 * 1024
 LARGEST_REQUEST = 15 * 1024 * 1024
 LONGEST_KEY = 255
-KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
+_IN_QUOTES = r'(?:[!#-\[\]-~]|\\["\\])'
+KEY_PATTERN = f'^(?:[!#-~](?:[ -~]*[!-~])?|"{_IN_QUOTES}(?:(?:{_IN_QUOTES}| )*{_IN_QUOTES})?")$'
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_ESCAPED = re.compile(r'\\(["\\])')
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 
 class _Named(Convertor[str]):
@@ -70,11 +75,34 @@ def id_of(text: str, what: str = "notification") -> UUID:
 
 def idempotency_key(request: Request, *, room: int = 0) -> str | None:
     """The Idempotency-Key, which must leave `room` characters for what is put behind it."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and (not is_key(key) or len(key) + room > LONGEST_KEY):
-        detail = f"Idempotency-Key has 1 to {LONGEST_KEY - room} printable ASCII characters"
-        raise BadRequestError(400, "invalid_idempotency_key", detail)
+    fields = request.headers.getlist("idempotency-key")
+    if not fields:
+        return None
+    key, problem = read_key(fields[0], room=room)
+    if len(fields) > 1:
+        problem = "there is more than one"
+    if problem is not None:
+        raise BadRequestError(400, "invalid_idempotency_key", f"Idempotency-Key: {problem}")
     return key
+
+
+def read_key(text: str, *, room: int = 0) -> tuple[str | None, str | None]:
+    """The key that a text stands for, or what is wrong with it.
+
+    A key in double quotes, which is how draft-ietf-httpapi-idempotency-key-header has it (a string of RFC 8941 §3.3.3),
+    is the key within them.
+    """
+    key = text
+    if text.startswith('"'):
+        quoted = _QUOTED.match(text)
+        if quoted is None:
+            return None, 'the quote at its beginning is not closed; within quotes, write \\" for " and \\\\ for \\'
+        if quoted.end() < len(text):
+            return None, "nothing may stand behind the closing quote, no parameters either"
+        key = _ESCAPED.sub(r"\1", quoted[1])
+    if not is_key(key) or len(key) + room > LONGEST_KEY:
+        return None, f"it has 1 to {LONGEST_KEY - room} printable ASCII characters, the first and the last no space"
+    return key, None
 
 
 def is_key(text: str) -> bool:
@@ -88,32 +116,37 @@ async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION) -> An
 
 
 async def json_text(request: Request, *, most: int) -> bytes:
-    """A body that claims to be JSON, of no more than `most` bytes."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise BadRequestError(415, "unsupported_media_type", "the body must be application/json")
-    announced = request.headers.get("content-length", "")
-    body = bytearray()
-    if not announced.isdecimal() or int(announced) <= most:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                break
-        else:
-            if not body:
-                raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
-            return bytes(body)
-    raise too_large(most)
-
-
-def too_large(most: int, but: str = "") -> BadRequestError:
-    """The refusal of a body of more bytes than that."""
-    return BadRequestError(413, "request_too_large", f"the body has at most {most} bytes{but}")
+    """A body that claims to be JSON, of no more than `most` bytes once it is decoded."""
+    _require_json(request)
+    text = await body.read(request, most=most)
+    if not text:
+        raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
+    return text
 
 
 async def json_body_if_any(request: Request) -> Any:
-    """The same, where a request without a body means an empty object."""
+    """The same, where a request without a body, or with null for one, means an empty object."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return {}
-    return await json_body(request)
+    if "content-length" in headers:
+        _require_json(request)
+    text = await body.read(request, most=LARGEST_NOTIFICATION)
+    if not text:  # sent in chunks, of which there are none
+        return {}
+    _require_json(request)
+    value = strict_json.loads(text)
+    return {} if value is None else value
+
+
+def _require_json(request: Request) -> None:
+    """Raise `BadRequestError` for a body that does not claim to be JSON in UTF-8."""
+    given = request.headers.get("content-type", "").strip()
+    media_type, _, parameters = given.partition(";")
+    if media_type.strip().lower() != "application/json":
+        sent = f"this one is {given[:100]}" if given else "there is no Content-Type"
+        detail = f"the body must be application/json, and {sent}"
+        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))
+    if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
+        detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"
+        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))

@@ -2,20 +2,21 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from notifier.api import value
+from notifier.api import shape_faults, value
+from notifier.api.request_model import PatchModel, RequestModel, normalised
 from notifier.api.value import Address, PositiveWhole, Time
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.attachment import MOST_ATTACHMENTS
 from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import MOST_COPIES, MOST_HEADERS, Wanted
+from notifier.notification.file_type import LONGEST_TYPE
 from notifier.notification.patch import Changes
 from notifier.rendering import subject
-from notifier.rendering.variables import escape_pointer
 from notifier.states import Priority, Resolution
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[value.Text, value.documented(pattern=value.MAILBOX)]
 _Word = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -34,7 +35,7 @@ EXAMPLE: JsonValue = {
 }
 
 
-class ContentIn(BaseModel):
+class ContentIn(RequestModel):
     """A mail in the caller's own words, with `html`, `text` or both: it leaves as it is, nothing is filled in."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_WORDS]})
@@ -44,7 +45,7 @@ class ContentIn(BaseModel):
     text: str | None = Field(None, description="Text part; made from the HTML when missing.")
 
 
-class AttachmentIn(BaseModel):
+class AttachmentIn(RequestModel):
     """A file that comes with the mail."""
 
     model_config = ConfigDict(
@@ -60,14 +61,15 @@ class AttachmentIn(BaseModel):
         description="The octets in base64 (RFC 4648 §4)."
     )
     content_type: str = Field(
-        max_length=127, description="Media type, such as application/pdf; what cannot be attached is refused by name."
+        max_length=LONGEST_TYPE,
+        description="Media type, such as application/pdf; what cannot be attached is refused by name.",
     )
     content_id: Annotated[str, value.documented(pattern=value.CONTENT_ID)] | None = Field(
         None, max_length=64, description="Of an inline image: `cid:` in the HTML names it."
     )
 
 
-class NotificationIn(BaseModel):
+class NotificationIn(RequestModel):
     """A notification to send: with a `template`, or with `content` of its own, never both."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [EXAMPLE]})
@@ -131,7 +133,7 @@ def _patch(shown: dict[str, Any]) -> None:
     shown["examples"] = [{"priority": "high"}]
 
 
-class NotificationPatchIn(BaseModel):
+class NotificationPatchIn(PatchModel):
     """What is to be different; nothing else changes."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_patch)
@@ -144,7 +146,7 @@ class NotificationPatchIn(BaseModel):
     priority: Priority = _may_lack("Which mail goes first.", strict=False)
 
 
-class ChangeIn(BaseModel):
+class ChangeIn(RequestModel):
     """A word on why something is changed."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -158,25 +160,28 @@ class ResolveIn(ChangeIn):
     as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
 
 
-_FAULT_CODES = {
-    "extra_forbidden": "unknown_field",
-    "missing": "missing_field",
-    "string_too_long": "too_long",
-    "too_long": "too_many",
-}
 _FIELDS = {"from": "sender"}
 
 
-def parse(body: Any) -> tuple[Wanted, list[Fault]]:
-    """The request in the domain's words, and what is wrong with its shape; fields at fault keep their defaults."""
+def normalised_notification(body: Any) -> Any:
+    """The body of a notification without what counts as not set: two bodies that come to the same are the same."""
+    return normalised(NotificationIn, body)
+
+
+def parse(body: Any, original: Any = None) -> tuple[Wanted, list[Fault]]:
+    """The request in the domain's words, and what is wrong with its shape; fields at fault keep their defaults.
+
+    The body is one of `normalised_notification`; `original` is what it was before that, for what faults say.
+    """
     if not isinstance(body, dict):
-        return Wanted(), [Fault("", "invalid_type", "the body must be a JSON object")]
+        return Wanted(), [shape_faults.expected_object(body)]
     faults: list[Fault] = []
     try:
         parsed = NotificationIn.model_validate(body)
     except ValidationError as error:
-        faults = [_fault(one) for one in error.errors(include_url=False, include_context=False)]
-        broken = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+        errors = error.errors(include_url=False)
+        faults = shape_faults.faults_of(errors, NotificationIn, body if original is None else original)
+        broken = {str(one["loc"][0]) for one in errors if one["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
         placeholders = {"to": ""} | sound
         parsed = NotificationIn.model_validate(placeholders)
@@ -211,23 +216,18 @@ def _faults_between(body: dict[str, Any], known: set[str]) -> list[Fault]:
         return faults
     if with_template or any(pointer.startswith(("/template", "/content")) for pointer in known):
         return []
-    return [Fault("/template", "missing_field", "a template, or content")]
+    return [Fault("/template", "missing_field", "name a template, or give content of your own")]
 
 
 def parse_strictly(model: type[Model], body: Any) -> Model:
     """The body as this model. Raises `InvalidRequestError` with every fault."""
-    if not isinstance(body, dict):
-        raise InvalidRequestError([Fault("", "invalid_type", "the body must be a JSON object")])
+    unset = normalised(model, body)
+    if not isinstance(unset, dict):
+        raise InvalidRequestError([shape_faults.expected_object(body)])
     try:
-        return model.model_validate(body)
+        return model.model_validate(unset)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        raise InvalidRequestError([_fault(one) for one in faults]) from error
-
-
-def _fault(error: Any) -> Fault:
-    pointer = "".join(f"/{escape_pointer(str(part))}" for part in error["loc"])
-    return Fault(pointer, _FAULT_CODES.get(error["type"], "invalid_type"), error["msg"])
+        raise InvalidRequestError(shape_faults.faults_of(error.errors(include_url=False), model, body)) from error
 
 
 def parse_patch(body: Any) -> Changes:

@@ -12,6 +12,7 @@ from typing_extensions import TypeAliasType
 
 from notifier import strict_json
 from notifier.api import batch, content, problems, reply, schema
+from notifier.api.body import too_large
 from notifier.api.change import with_body
 from notifier.api.doors import Doors, doors_of
 from notifier.api.request import (
@@ -24,7 +25,6 @@ from notifier.api.request import (
     json_body,
     json_text,
     recognised,
-    too_large,
 )
 from notifier.auth.keys import Caller, Scope
 from notifier.errors import Fault, InvalidRequestError
@@ -102,11 +102,12 @@ async def submit(request: Request) -> Response:
         doors.limits.submitting(request, caller, 1)
         caller.require(Scope.SEND)
         key = idempotency_key(request)
-        body = await _body(request)
-        wanted, faults = schema.parse(body)
+        received = await _body(request)
+        body = schema.normalised_notification(received)
+        wanted, faults = schema.parse(body, received)
         if _is_dry(request):
             return await _rehearsed(doors, caller, wanted, faults)
-        idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
+        idempotency = _idempotency(key, body, received) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
@@ -129,10 +130,11 @@ async def submit_batch(request: Request) -> Response:
         # A batch that cannot be read counts as a request, or a loop that makes the same mistake would never be stopped.
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
-        wanted = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
+        received = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
+        wanted = received.normalised()
         doors.limits.submitting(request, caller, len(wanted.notifications))
         try:
-            wish = Wish(items=batch.parse(wanted, key), key=key, reject_all=wanted.rejects_all)
+            wish = Wish(items=batch.parse(wanted, received, key), key=key, reject_all=wanted.rejects_all)
             batch_id, answers = await doors.batch_submitter.submit(caller, wish)
         except BatchRejectedError as error:
             raise InvalidRequestError(batch.told(wanted, error.faults)) from error
@@ -147,6 +149,12 @@ async def submit_batch(request: Request) -> Response:
         for index, answer in enumerate(answers)
     ]
     return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+
+
+def _idempotency(key: str, body: Any, received: Any) -> Idempotency:
+    """The key, and what makes a request the same as an earlier one."""
+    raw_hash = None if body == received else strict_json.canonical_hash(received)
+    return Idempotency(key=key, request_hash=strict_json.canonical_hash(body), raw_hash=raw_hash)
 
 
 def _is_dry(request: Request) -> bool:

@@ -13,6 +13,7 @@ from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request_model import RequestModel
 from notifier.auth.keys import Caller, Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import SuppressionReason, SuppressionScope
@@ -25,7 +26,7 @@ LONGEST_LIFE = timedelta(days=36_500)
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
-class SuppressionIn(BaseModel):
+class SuppressionIn(RequestModel):
     """An address that this service shall not mail."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

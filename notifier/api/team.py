@@ -11,6 +11,7 @@ from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, json_body
+from notifier.api.request_model import RequestModel
 from notifier.auth import owner
 from notifier.auth.keys import Scope
 from notifier.auth.owner import Changes
@@ -19,7 +20,7 @@ from notifier.errors import Fault, InvalidRequestError
 router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
 
 
-class TeamIn(BaseModel):
+class TeamIn(RequestModel):
     """Everybody whom team keys may mail."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

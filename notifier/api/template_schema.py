@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import value
+from notifier.api.request_model import RequestModel
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.form import MOST_FILES
@@ -32,7 +33,7 @@ _EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _S
 _Files = Annotated[dict[str, str], value.documented(propertyNames={"pattern": FILE}, maxProperties=MOST_FILES)]
 
 
-class SettingsIn(BaseModel):
+class SettingsIn(RequestModel):
     """What `template.toml` says."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
@@ -63,7 +64,7 @@ class SettingsIn(BaseModel):
     )
 
 
-class SourceIn(BaseModel):
+class SourceIn(RequestModel):
     """The text of a template, what it is shown with, and how it is sent."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -88,7 +89,7 @@ class DraftIn(SourceIn):
     seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
 
 
-class PublishIn(BaseModel):
+class PublishIn(RequestModel):
     """A draft to publish."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -100,7 +101,7 @@ class PublishIn(BaseModel):
     )
 
 
-class RestoreIn(BaseModel):
+class RestoreIn(RequestModel):
     """An old version to publish again, or a deleted template to have back."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -113,7 +114,7 @@ class RestoreIn(BaseModel):
     force_reason: str = Field("", max_length=LONGEST_NOTE, description="As for publishing.")
 
 
-class PreviewIn(BaseModel):
+class PreviewIn(RequestModel):
     """How a template is to be looked at."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -133,7 +134,7 @@ class TestSendIn(PreviewIn):
 _UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name }}</p>", "variables": {"name": "Ada"}}
 
 
-class RenderIn(BaseModel):
+class RenderIn(RequestModel):
     """Text that is saved nowhere: three parts, or all files of a template."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})

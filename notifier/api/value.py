@@ -12,6 +12,7 @@ from pydantic.config import JsonDict
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
 """Not a number, which pydantic would take for the seconds since 1970."""
+TIME_FORM = "a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)"
 _IN_HEADERS = r"[^\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]"
 _LINE = f"^{_IN_HEADERS}*$"
 MAILBOX = f"^{_IN_HEADERS}+@{_IN_HEADERS}+$"
@@ -20,7 +21,7 @@ BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9
 CONTENT_ID = r"^[A-Za-z0-9._-]+(@[A-Za-z0-9.-]+)?$"
 HEADER_NAME = (
     "^([Xx]-(?![Nn][Oo][Tt][Ii][Ff][Ii][Ee][Rr]-)[A-Za-z0-9-]*"
-    "|[Ll]ist-[Uu]nsubscribe|[Ll]ist-[Ii][Dd]|[Rr]eferences|[Ii]n-[Rr]eply-[Tt]o|[Ff]eedback-[Ii][Dd]"
+    "|[Ll]ist-[Uu]nsubscribe(-[Pp]ost)?|[Ll]ist-[Ii][Dd]|[Rr]eferences|[Ii]n-[Rr]eply-[Tt]o|[Ff]eedback-[Ii][Dd]"
     "|[Ii]mportance|[Pp]recedence)$"
 )
 
@@ -39,7 +40,7 @@ def patch(schema: dict[str, Any]) -> None:
 
 def _moment(value: Any) -> Any:
     if value is not None and not (isinstance(value, str) and _MOMENT.fullmatch(value)):
-        raise ValueError("a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)")
+        raise ValueError(TIME_FORM)
     return value
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifier.api import value
+from notifier.api.request_model import PatchModel, RequestModel
 from notifier.db.tables import DeliveryState
 from notifier.webhooks.body import TYPES
 
@@ -21,31 +22,31 @@ _Events = Annotated[
 ]
 
 
-class EndpointIn(BaseModel):
+class EndpointIn(RequestModel):
     """Where to tell what became of notifications."""
 
     model_config = _STRICT
 
     url: _Url = Field(description="An https:// URL with a public host name, on port 443 or 8443.")
     description: _Description = Field("", description="Yours.")
-    events: _Events = []
+    events: _Events = Field([])
 
 
-class EndpointPatchIn(BaseModel):
+class EndpointPatchIn(PatchModel):
     """What is to be different; nothing else changes."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=value.patch)
 
     url: _Url = Field("", description="As when it was made.")
     description: _Description = Field("", description="Yours.")
-    events: _Events = []
+    events: _Events = Field([])
     disabled: bool = Field(
         default=False,
         description="True: it is told nothing; false: it is told again.",
     )
 
 
-class RotateSecretIn(BaseModel):
+class RotateSecretIn(RequestModel):
     """How long the old secret goes on signing beside the new one."""
 
     model_config = _STRICT
@@ -55,7 +56,7 @@ class RotateSecretIn(BaseModel):
     )
 
 
-class ReplayIn(BaseModel):
+class ReplayIn(RequestModel):
     """Which failed deliveries to put in again."""
 
     model_config = _STRICT

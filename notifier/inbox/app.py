@@ -7,10 +7,11 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from notifier.head_request import HeadAsGet
 from notifier.inbox.mailhog_api import MailHogApi
 from notifier.inbox.page_api import PageApi
 from notifier.inbox.store import MessageStore
@@ -41,7 +42,26 @@ def create_app(store: MessageStore, smtp_address: str = "127.0.0.1:1025") -> ASG
         *PageApi(store, smtp_address).routes(),
         *MailHogApi(store).routes(),
     ]
-    return _StrictHeaders(Starlette(routes=routes))
+    handlers = {404: _nothing_here, 405: _another_method}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return HeadAsGet(_StrictHeaders(app))
+
+
+async def _nothing_here(_request: Request, _error: Exception) -> Response:
+    """The answer for a path, or a file of the page, that there is not."""
+    return PlainTextResponse("There is nothing at this path of the inbox.", 404)
+
+
+async def _another_method(request: Request, _error: Exception) -> Response:
+    """The answer for a path that takes other methods: several routes may have the path, each for one of them."""
+    routes: list[BaseRoute] = request.app.routes
+    taken: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            taken |= route.methods or set()
+    allowed = ", ".join(sorted(taken or _SAFE_METHODS))
+    return PlainTextResponse(f"This path takes {allowed}.", 405, {"Allow": allowed})
 
 
 async def _page(_request: Request) -> Response:

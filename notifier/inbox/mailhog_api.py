@@ -4,6 +4,7 @@ MailHog's own clients work against it unchanged; it differs only where MailHog f
 not there is 404.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -96,7 +97,7 @@ class MailHogApi:
             await release(message, Release.from_json(await request.json()))
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return Response("The body is not JSON.", 400, media_type="text/plain")
         except OSError as failure:
             # MailHog's status for a release that did not work.
@@ -117,7 +118,8 @@ class MailHogApi:
         kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
         if kind not in set(SearchKind) or not query:
             return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
-        found = find(self._store.newest_first(), SearchKind(kind), query)
+        # Decoding thousands of mails takes seconds, and the SMTP side lives in this loop.
+        found = await asyncio.to_thread(find, self._store.newest_first(), SearchKind(kind), query)
         return _json(mailhog_json.page(found, *_start_and_limit(request)), media_type="application/json")
 
     def _find(self, request: Request) -> ReceivedMessage | None:

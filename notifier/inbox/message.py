@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from notifier.inbox.headers import decode_bytes, readable
+from notifier.inbox.readable_text import MAX_PART, folded, visible_text
 
 T = TypeVar("T")
 # The modern parser fails on some malformed parameters that the old one reads.
@@ -78,6 +79,21 @@ class ReceivedMessage:
     def attachments(self) -> tuple[Attachment, ...]:
         """Everything else, inline images included, in the order of the MIME tree."""
         return self._content.attachments
+
+    @cached_property
+    def searchable(self) -> str:
+        """All that a person can read of it, a line for each place, folded as a query is: found out once."""
+        texts = [file.content[:MAX_PART] for file in self.attachments if file.content_type.startswith("text/")]
+        places = [
+            self.sender,
+            *self.recipients,
+            *(value for _, value in self.headers),
+            *(text[:MAX_PART] for text in (self.text, self.html) if text is not None),
+            visible_text(self.html or ""),
+            *(file.filename for file in self.attachments),
+            *(decode_bytes(text, "utf-8") for text in texts),
+        ]
+        return "\n".join(map(folded, places))
 
     def header(self, name: str) -> str:
         """The readable value of the first field of that name; empty when there is none."""

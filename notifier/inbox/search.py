@@ -1,12 +1,13 @@
 """Finding mail: MailHog's three kinds of search, and the one of the page.
 
-MailHog's kinds look at what came over the wire; the page's looks at what a person reads.
+Each looks at what a person reads; MailHog's kinds look at what came over the wire as well.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 
 from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.readable_text import folded
 
 
 class SearchKind(StrEnum):
@@ -19,47 +20,39 @@ class SearchKind(StrEnum):
 
 def find(messages: list[ReceivedMessage], kind: SearchKind, query: str) -> list[ReceivedMessage]:
     """The messages that contain the query, whatever its case, in the order given."""
-    looks_at = _PLACES[kind]
-    return [message for message in messages if _contains(looks_at(message), query)]
+    raw, readable = _PLACES[kind]
+    as_sent, as_read = query.lower(), folded(query)
+    return [
+        message for message in messages if as_sent in raw(message).lower() or (as_read and as_read in readable(message))
+    ]
 
 
 def find_readable(messages: list[ReceivedMessage], query: str) -> list[ReceivedMessage]:
-    """The messages in which a person would see every word of the query: addresses, subject, text or HTML."""
-    words = query.lower().split()
-    return [message for message in messages if _reads(message, words)]
+    """The messages in which a person would see every word of the query, in whatever place each."""
+    words = folded(query).split()
+    return [message for message in messages if all(word in message.searchable for word in words)]
 
 
-def _reads(message: ReceivedMessage, words: list[str]) -> bool:
-    places = (
-        message.sender,
-        *message.recipients,
-        *(message.header(name) for name in ("From", "To", "Cc", "Subject")),
-        message.text or "",
-        message.html or "",
-        *(attachment.filename for attachment in message.attachments),
-    )
-    visible = "\n".join(places).lower()
-    return all(word in visible for word in words)
+def _raw_sender(message: ReceivedMessage) -> str:
+    return f"{message.sender}\n{message.raw_header('From')}"
 
 
-def _contains(places: list[str], query: str) -> bool:
-    return any(query.lower() in place.lower() for place in places)
+def _raw_recipients(message: ReceivedMessage) -> str:
+    return "\n".join([*message.recipients, message.raw_header("To")])
 
 
-def _senders(message: ReceivedMessage) -> list[str]:
-    return [message.sender, message.raw_header("From")]
+def _raw(message: ReceivedMessage) -> str:
+    return message.raw.decode("utf-8", "replace")
 
 
-def _recipients(message: ReceivedMessage) -> list[str]:
-    return [*message.recipients, message.raw_header("To")]
+def _searchable(message: ReceivedMessage) -> str:
+    return message.searchable
 
 
-def _everything(message: ReceivedMessage) -> list[str]:
-    return [message.raw.decode("utf-8", "replace")]
-
-
-_PLACES: dict[SearchKind, Callable[[ReceivedMessage], list[str]]] = {
-    SearchKind.FROM: _senders,
-    SearchKind.TO: _recipients,
-    SearchKind.CONTAINING: _everything,
+_Place = Callable[[ReceivedMessage], str]
+_PLACES: dict[SearchKind, tuple[_Place, _Place]] = {
+    SearchKind.FROM: (_raw_sender, lambda message: folded(message.header("From"))),
+    SearchKind.TO: (_raw_recipients, lambda message: folded(message.header("To"))),
+    SearchKind.CONTAINING: (_raw, _searchable),
 }
+"""Where each kind looks: in what came over the wire, and in what a person reads."""

@@ -1,7 +1,7 @@
 """What can be wrong with a request, check by check; each adds its faults, so that all are told in one reply."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,8 +25,14 @@ LONGEST_NAME = 256
 LARGEST_VARIABLES = 256 * 1024  # octets as JSON
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_ALLOWED = frozenset(
-    {"list-unsubscribe", "list-id", "references", "in-reply-to", "feedback-id", "importance", "precedence"}
-)
+    {
+        "list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to", "feedback-id",
+        "importance", "precedence",
+    }
+)  # fmt: skip
+_ONE_CLICK = "List-Unsubscribe=One-Click"
+_HTTPS_LINK = re.compile(r"<\s*https://[^\s<>]+\s*>", re.IGNORECASE)
+"""A link of List-Unsubscribe to which a POST can go (RFC 8058 §3.1)."""
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -158,7 +164,24 @@ def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
             faults.append(fault)
         elif len(value) > 900 or (name.lower() in _HEADERS_ALLOWED and not value.isascii()):  # noqa: PLR2004
             faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
-    return faults
+    return [*faults, *_faults_between_headers(headers)]
+
+
+def _faults_between_headers(headers: Mapping[str, str]) -> Iterator[Fault]:
+    """A field that is there twice in different case, and one half of one-click unsubscribing (RFC 8058)."""
+    names: dict[str, str] = {}
+    for name in headers:
+        if names.setdefault(name.lower(), name) != name and name.lower() in _HEADERS_ALLOWED:
+            detail = f"{names[name.lower()]} is the same header; give it once"
+            yield Fault(f"/headers/{escape_pointer(name)}", "invalid_header_value", detail)
+    if (post := names.get("list-unsubscribe-post")) is None:
+        return
+    pointer, link = f"/headers/{escape_pointer(post)}", headers.get(names.get("list-unsubscribe", ""), "")
+    if headers[post] != _ONE_CLICK:
+        yield Fault(pointer, "invalid_header_value", f"its only value is {_ONE_CLICK} (RFC 8058)")
+    elif not _HTTPS_LINK.search(link):
+        detail = "it needs List-Unsubscribe with an https link in angle brackets, which takes the POST (RFC 8058)"
+        yield Fault(pointer, "invalid_header_value", detail)
 
 
 def faults_in_locale(tag: str | None) -> list[Fault]:

@@ -33,7 +33,8 @@ MOST_ENTRIES = 4096
 _END = struct.Struct("<4s4H2LH")  # of central directory record (APPNOTE §4.3.16)
 _ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory file header (§4.3.12)
 _LONGEST_COMMENT = 65535
-_LOCAL_NAME = 30  # where the name of the first file begins
+_LOCAL_NAME = 30  # where the name begins in the header before a file (§4.3.7)
+_LENGTHS = struct.Struct("<2H")  # of the name and of the extra field, which stand before it
 _BEGINNING = 65536
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
@@ -41,10 +42,20 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """A document whose first element a browser would show or run, whatever comments stand before it; in linear time."""
+_PDF_HEADER_WITHIN = 1024  # bytes (Adobe's PDF reference 1.7, appendix H, note 13)
+_PROGRAMS = (b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\xca\xfe\xba\xbe", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
+"""How programs, scripts and archives begin (PE, ELF, Unix, ZIP, Java and Mach-O)."""
 _NOT_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
 _SURE = 0.4  # of 1: four octets that agree; below it "BM" makes a picture of every text on cars
-_TYPE = re.compile(r"([a-z]+/[a-z0-9.+-]+)((?:\s*;\s*[a-z]+=(?:[a-z0-9-]+|\"[a-z0-9-]+\"))*)\s*", re.IGNORECASE)
-_LONGEST_TYPE = 255
+_WORD = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
+_TYPE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*")
+_PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")[ \t]*)?')
+"""A parameter (RFC 2045 §5.1), or nothing behind its semicolon."""
+LONGEST_TYPE = 500
+_PARAMETERS_READ = frozenset({"charset", "method"})
+"""The others change nothing about what a file is; they are neither checked nor written."""
+_IN_UTF8 = frozenset({"application/json", "application/xml"})
+"""Types that are text as well, though their name does not begin so."""
 _METHODS = frozenset({"publish", "request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"})
 _ALIASES = {"image/jpg": "image/jpeg", "application/x-zip-compressed": "application/zip", "text/x-vcard": "text/vcard"}
 
@@ -62,21 +73,41 @@ class FileType:
 
 def type_of(declared: str) -> tuple[FileType | None, str | None]:
     """The type that a caller names, or what is wrong with it."""
-    found = _TYPE.fullmatch(declared) if len(declared) <= _LONGEST_TYPE else None
-    essence = _ALIASES.get(found[1].lower(), found[1].lower()) if found else ""
-    if not found or essence not in _KNOWN:
+    found = _TYPE.match(declared) if len(declared) <= LONGEST_TYPE else None
+    if found is None:
+        return None, "a media type, such as application/pdf"
+    essence = _ALIASES.get(found[1].lower(), found[1].lower())
+    if essence not in _KNOWN:
         return None, f"this type cannot be attached; those that can: {', '.join(sorted(_KNOWN))}"
-    pairs = [pair.partition("=") for pair in found[2].replace('"', "").lower().split(";")[1:]]
-    parameters = {name.strip(): value.strip() for name, _, value in pairs}
+    parameters, problem = _parameters(declared[found.end() :])
     is_text = essence.startswith("text/")
-    if is_text and parameters.pop("charset", "utf-8") not in {"utf-8", "us-ascii"}:
-        return None, "text must be UTF-8"
-    method = parameters.pop("method", "") if essence == "text/calendar" else ""
-    if parameters or (method and method not in _METHODS):
-        return None, "no parameters but the charset of text and the method of a calendar (RFC 5546)"
+    if (is_text or essence in _IN_UTF8) and parameters.get("charset", "utf-8") not in {"utf-8", "utf8", "us-ascii"}:
+        problem = problem or "charset: text is attached in UTF-8"
+    method = parameters.get("method", "") if essence == "text/calendar" else ""
+    if method and method not in _METHODS:
+        problem = problem or f"method: of a calendar it is one of {', '.join(sorted(_METHODS)).upper()} (RFC 5546)"
+    if problem:
+        return None, f"{essence} can be attached, but not with this parameter: {problem}"
     extensions, problem_in = _KNOWN[essence]
     full = essence + ("; charset=utf-8" if is_text else "") + (f"; method={method.upper()}" if method else "")
     return FileType(declared=full, extensions=frozenset(extensions.split()), problem_in=problem_in), None
+
+
+def _parameters(text: str) -> tuple[dict[str, str], str | None]:
+    """The parameters that are read, in lower case, and what is wrong with how all of them are written."""
+    parameters: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        found = _PARAMETER.match(text, position)
+        if found is None:
+            return parameters, f'{text[position:].strip()[:50]!r} is not written as ; name=value or ; name="value"'
+        position = found.end()
+        name, token, quoted = found.groups()
+        if name and (name := name.lower()) in _PARAMETERS_READ:
+            if name in parameters:
+                return parameters, f"{name} is there twice"
+            parameters[name] = (token or re.sub(r"\\(.)", r"\1", quoted)).lower()
+    return parameters, None
 
 
 def _begins_like(essence: str, then: bytes = b"", at: int = 0) -> _Problem:
@@ -94,6 +125,16 @@ def _matches(data: bytes) -> list[puremagic.PureMagicWithConfidence]:
         return puremagic.magic_string(data)
     except (puremagic.PureError, ValueError):  # nothing known, or nothing there
         return []
+
+
+def _pdf(data: bytes) -> str | None:
+    """Whether readers would take it for PDF: its header stands in the first 1,024 bytes, behind nothing that runs."""
+    start = data.find(b"%PDF-", 0, _PDF_HEADER_WITHIN)
+    if start < 0:
+        return f"the content is not application/pdf: %PDF- does not stand in its first {_PDF_HEADER_WITHIN} bytes"
+    if data.startswith(_PROGRAMS) or _MARKUP.match(data[:start]):
+        return "the content is of another type, which would be shown or run, with a PDF behind it"
+    return None
 
 
 def _text(beginning: str = "") -> _Problem:
@@ -141,28 +182,55 @@ def _office(folder: str) -> _Problem:
 
 
 def _open_document(kind: str) -> _Problem:
-    """OpenDocument: an archive whose first file says what it is (ODF 1.3 part 2, §3.3), and without macros."""
-    expected = b"mimetype" + f"application/vnd.oasis.opendocument.{kind}".encode() + b"PK"
+    """OpenDocument: an archive with a file that says what it is (ODF 1.3 part 2, §3.3), and without macros.
+
+    That file should be the first; readers take it wherever it stands, as long as it is not compressed.
+    """
+    expected = f"application/vnd.oasis.opendocument.{kind}".encode()
 
     def problem(data: bytes) -> str | None:
-        names = _names_in(data)
-        if names is None or not data.startswith(expected, _LOCAL_NAME):
+        entries = _entries_in(data) or []
+        if not any(entry.name == "mimetype" and entry.stored_in(data) == expected for entry in entries):
             return "the content is not of this type"
-        has_macros = any(name.startswith(("Basic/", "Scripts/")) for name in names)
+        has_macros = any(entry.name.startswith(("Basic/", "Scripts/")) for entry in entries)
         return "the document has macros" if has_macros else None
 
     return problem
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A file in a ZIP archive, as the archive's directory has it."""
+
+    name: str
+    method: int  # 0: not compressed
+    size: int  # bytes that it takes in the archive
+    start: int  # of its own header
+
+    def stored_in(self, data: bytes) -> bytes | None:
+        """Its content, if it is not compressed."""
+        if self.method != 0 or self.start + _LOCAL_NAME > len(data):
+            return None
+        name, extra = _LENGTHS.unpack_from(data, self.start + _LOCAL_NAME - _LENGTHS.size)
+        content = self.start + _LOCAL_NAME + name + extra
+        return data[content : content + self.size]
+
+
 def _names_in(data: bytes) -> list[str] | None:
     """The names in a ZIP archive's directory, or None if it has none that every program would read alike."""
+    entries = _entries_in(data)
+    return None if entries is None else [entry.name for entry in entries]
+
+
+def _entries_in(data: bytes) -> list[_Entry] | None:
+    """What stands in a ZIP archive's directory, or None if it has none that every program would read alike."""
     end = data.rfind(b"PK\x05\x06", -(_END.size + _LONGEST_COMMENT))
     if not data.startswith(b"PK\x03\x04") or end < 0 or end + _END.size > len(data):
         return None
     *_, count, size, start, comment = _END.unpack_from(data, end)
     if start + size != end or end + _END.size + comment != len(data) or count > MOST_ENTRIES:
         return None
-    names = []
+    entries = []
     for _ in range(count):
         if start + _ENTRY.size > end:
             return None
@@ -171,26 +239,27 @@ def _names_in(data: bytes) -> list[str] | None:
             return None
         name, extra, remark = numbers[9:12]
         start += _ENTRY.size
-        names.append(data[start : start + name].decode(errors="replace").replace("\\", "/"))
+        text = data[start : start + name].decode(errors="replace").replace("\\", "/")
+        entries.append(_Entry(name=text, method=numbers[3], size=numbers[7], start=numbers[15]))
         start += name + extra + remark
-    return names if start == end else None
+    return entries if start == end else None
 
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 _ODF = "application/vnd.oasis.opendocument"
 _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "application/json": ("json geojson", _text(r'\s*[\[{"0-9tfn-]')),
-    "application/pdf": ("pdf", _begins_like("application/pdf")),
+    "application/pdf": ("pdf", _pdf),
     "application/xml": ("xml", _text(r"\s*<")),
     "application/zip": ("zip", _zip),
     "image/gif": ("gif", _begins_like("image/gif")),
     "image/jpeg": ("jpg jpeg jpe jfif", _begins_like("image/jpeg")),
     "image/png": ("png", _begins_like("image/png")),
     "image/webp": ("webp", _begins_like("image/webp", b"WEBP", 8)),
-    "text/calendar": ("ics", _text("BEGIN:VCALENDAR")),
+    "text/calendar": ("ics", _text(r"\s*BEGIN:VCALENDAR")),
     "text/csv": ("csv", _text()),
     "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _text()),
-    "text/vcard": ("vcf", _text("BEGIN:VCARD")),
+    "text/vcard": ("vcf", _text(r"\s*BEGIN:VCARD")),
     "text/xml": ("xml", _text(r"\s*<")),
     f"{_OOXML}.wordprocessingml.document": ("docx", _office("word/")),
     f"{_OOXML}.spreadsheetml.sheet": ("xlsx", _office("xl/")),

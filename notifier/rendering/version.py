@@ -91,7 +91,8 @@ class CompiledVersion:
     def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
         """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
 
-        Never with List-Unsubscribe-Post (RFC 8058): the caller's page need not take a POST. Raises `PartError`.
+        Without List-Unsubscribe-Post (RFC 8058): the page behind a variable need not take a POST. A caller whose page
+        does sends both headers itself. Raises `PartError`.
         """
         if self.source.settings.category != MARKETING or any(
             name.lower() == UNSUBSCRIBE.lower() for name in asked.extra

@@ -1,5 +1,6 @@
 """Reading JSON strictly, and the one text by which two bodies are compared."""
 
+import gzip
 import hashlib
 import json
 import math
@@ -30,7 +31,9 @@ MALFORMED = {
     "invalid UTF-8": b'"\xff"',
     "overlong UTF-8": b'"\xc0\xaf"',
     "UTF-16": '"a"'.encode("utf-16"),
-    "byte order mark": b"\xef\xbb\xbf1",
+    "two byte order marks": b"\xef\xbb\xbf\xef\xbb\xbf1",
+    "byte order mark further in": b"[\xef\xbb\xbf1]",
+    "byte order mark alone": b"\xef\xbb\xbf",
     "surrogate as UTF-8": b'"\xed\xa0\x80"',
     "lone high surrogate": rb'"\ud800"',
     "lone low surrogate": rb'"\udc00"',
@@ -142,3 +145,58 @@ def test_the_hash_is_that_of_the_shortest_text() -> None:
     text = '{"a":[1,2.5,"ü"],"b":{"c":null}}'
     assert strict_json.canonical_hash({"b": {"c": None}, "a": [1, 2.5, "ü"]}) == hashlib.sha256(text.encode()).digest()
     assert not math.isinf(strict_json.loads(b"1e308"))
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf1", b"\xef\xbb\xbf 1\n", b"\xef\xbb\xbf\r\n1"])
+def test_a_byte_order_mark_at_the_beginning_is_ignored(body: bytes) -> None:
+    """RFC 8259 §8.1 allows it."""
+    assert strict_json.loads(body) == 1
+
+
+TOLD = {
+    "": "line 1, column 1: a value is expected, but the body ends here",
+    "\ufeff": "line 1, column 1: a value is expected, but the body ends here",
+    "\ufeff\ufeff{}": "line 1, column 1: a value is expected, but here is U+FEFF",
+    "to=ada": "line 1, column 1: a value is expected, but here is t",
+    "{'a': 1}": "line 1, column 2: a name in double quotes is expected, but here is '",
+    '{"a": 1,}': "line 1, column 9: a name in double quotes is expected, but here is }",
+    "[1,\n 2,]": "line 2, column 4: a value is expected, but here is ]",
+    '{"a" 1}': "line 1, column 6: a colon is expected, but here is 1",
+    "[1 2]": "line 1, column 4: a comma, or the end of the array or object, is expected, but here is 2",
+    '{"a": 1': "line 1, column 8: a comma, or the end of the array or object, is expected, but the body ends here",
+    '{"a":\n\n tru}': "line 3, column 2: a value is expected, but here is t",
+    "\u00a0{}": "line 1, column 1: a value is expected, but here is U+00A0",
+    '"abc': "line 1, column 1: a string begins that is not closed",
+    '"a\nb"': "line 1, column 3: a string has a control character, which must be escaped",
+    r'"\x"': "line 1, column 2: a backslash stands before a character that cannot be escaped",
+    r'"\u12"': "line 1, column 3: \\u is not followed by four hexadecimal digits",
+    "{} {}": "line 1, column 4: the value ends, and something follows",
+}
+
+
+@pytest.mark.parametrize("text", TOLD)
+def test_what_is_wrong_is_said_with_its_place(text: str) -> None:
+    """Line and column, what is expected there and what stands there; never the parser's own sentence."""
+    with pytest.raises(MalformedJsonError) as told:
+        strict_json.loads(text.encode())
+    assert str(told.value) == TOLD[text]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-16-be"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-32"), "UTF-32"),
+        ('{"a": 1}'.encode("utf-32-be"), "UTF-32"),
+        ('{"ä": 1}'.encode("latin-1"), "not UTF-8: byte 0xE4 at position 2"),
+        (b'\xef\xbb\xbf"\xff"', "not UTF-8: byte 0xFF at position 1"),
+        (gzip.compress(b"{}", mtime=0), "Content-Encoding: gzip"),
+    ],
+)
+def test_another_encoding_is_named(body: bytes, told: str) -> None:
+    """Whoever sent it learns what it is, and what JSON is sent in."""
+    with pytest.raises(MalformedJsonError) as refused:
+        strict_json.loads(body)
+    assert told in str(refused.value)

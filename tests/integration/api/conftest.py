@@ -9,6 +9,7 @@ import pytest
 import structlog
 from integration.api.clock import ForwardClock
 from integration.api.refusal import Written
+from parts import marketing
 from parts.installation import Installation
 from sqlalchemy import func, select
 
@@ -51,3 +52,13 @@ def logged() -> Iterator[io.StringIO]:
     logging.configure(json=True, level="INFO", stream=stream)
     yield stream
     structlog.reset_defaults()
+
+
+@pytest.fixture
+async def served(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """The shop with every scope, calling over a real socket, behind which uvicorn is."""
+    listener = wiring.listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    headers = {"Authorization": f"Bearer {await marketing.key(parts, 'shop')}"}
+    async with wiring.http(wiring.api(parts), listener), httpx2.AsyncClient(base_url=url, headers=headers) as caller:
+        yield caller

@@ -159,7 +159,8 @@ async def test_a_batch_of_another_shape_is_refused(client: httpx2.AsyncClient, w
         {"notifications": WELCOME},
         {"notifications": [WELCOME], "on_error": "hope"},
         {"notifications": [WELCOME], "mode": "fast"},
-        {"notifications": [WELCOME], "defaults": []},
+        {"notifications": [WELCOME], "defaults": [WELCOME]},
+        {"notifications": None},
         {},
         [],
     )

@@ -10,10 +10,9 @@ import httpx2
 import jsonschema_rs
 import pytest
 
-from notifier.api import description, problems
+from notifier.api import description, problems, shape_faults
 from notifier.api.app import undressed
 from notifier.api.catalogue import ENTRIES
-from notifier.api.schema import _FAULT_CODES
 from notifier.notification import attachment
 
 ROOT = Path(__file__).parents[3]
@@ -106,7 +105,7 @@ def _codes() -> Iterator[str]:
 
 def test_every_code_is_explained() -> None:
     """Whatever code the package can answer with is in the catalogue, with the status and title it comes with."""
-    found = {*_codes(), *_FAULT_CODES.values(), *problems._HTTP_CODES.values(), attachment.CODE}
+    found = {*_codes(), *shape_faults._CODES.values(), *problems._HTTP_CODES.values(), attachment.CODE}
     found |= {"http_error", "invalid_request"}
     assert len(found) > 40
     assert found - set(ENTRIES) == set()

@@ -39,7 +39,6 @@ FORBIDDEN = (
     "Content-Type",
     "content-transfer-encoding",
     "MIME-Version",
-    "List-Unsubscribe-Post",
     "X-Notifier-Original-To",
     "x-notifier-anything",
     "x y:",
@@ -54,6 +53,7 @@ FORBIDDEN = (
 )
 ALLOWED = {
     "List-Unsubscribe": "<https://shop.example/unsubscribe/1>",
+    "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     "List-Id": "<news.shop.example>",
     "References": "<1@shop.example>",
     "in-reply-to": "<1@shop.example>",

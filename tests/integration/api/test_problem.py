@@ -21,12 +21,12 @@ async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
 async def test_a_method_that_a_path_lacks_is_a_problem(client: httpx2.AsyncClient) -> None:
     """405 says which methods there are (RFC 9110 §15.5.6)."""
     lacking = {
-        ("DELETE", "/v1/notifications"): "GET, POST",
-        ("PUT", "/v1/notifications/17"): "GET, PATCH",
+        ("DELETE", "/v1/notifications"): "GET, HEAD, POST",
+        ("PUT", "/v1/notifications/17"): "GET, HEAD, PATCH",
         ("PATCH", "/v1/notifications/batch"): "POST",
         ("GET", "/v1/notifications/batch"): "POST",
-        ("OPTIONS", "/v1/webhooks/17"): "GET, PATCH, DELETE",
-        ("POST", "/livez"): "GET",
+        ("OPTIONS", "/v1/webhooks/17"): "GET, HEAD, PATCH, DELETE",
+        ("POST", "/livez"): "GET, HEAD",
     }
     for (method, path), allowed in lacking.items():
         reply = await client.request(method, path)

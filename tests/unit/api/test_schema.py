@@ -73,7 +73,7 @@ def test_what_is_not_given_keeps_its_default() -> None:
     assert wanted == Wanted(**SOUND)
 
 
-@pytest.mark.parametrize("body", [None, True, 1, 1.5, "x", [], [SOUND]])
+@pytest.mark.parametrize("body", [None, True, 1, 1.5, "x", [SOUND]])
 def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
     """It points at the whole body."""
     assert schema.parse(body)[0] == Wanted()

@@ -1,6 +1,8 @@
 """Which types may be attached, and whether a file is of the type that it is said to be."""
 
+import io
 import time
+import zipfile
 
 import pytest
 from parts.attached import EXE, FILES, JPEG, ODF, OOXML, PDF, archive, office, open_document
@@ -64,6 +66,18 @@ def test_a_program_is_of_no_type(declared: str, data: bytes) -> None:
         ("image/jpg", "image/jpeg"),
         ("application/x-zip-compressed", "application/zip"),
         ("application/json", "application/json"),
+        ('application/pdf; name="invoice.pdf"', "application/pdf"),
+        ('Application/PDF;NAME="a;b\\"c.pdf"; x=y;', "application/pdf"),
+        ("application/pdf; name*=utf-8''Rechnung%20M%C3%A4rz.pdf", "application/pdf"),
+        ('application/pdf; name="Rechnung M\u00e4rz.pdf"', "application/pdf"),
+        ("application/pdf; charset=binary", "application/pdf"),
+        ("text/csv; charset=utf-8; header=present", "text/csv; charset=utf-8"),
+        ("text/plain; format=flowed; delsp=yes", "text/plain; charset=utf-8"),
+        ('text/calendar; component=VEVENT; method="REQUEST"', "text/calendar; charset=utf-8; method=REQUEST"),
+        ("text/vcard; version=4.0", "text/vcard; charset=utf-8"),
+        ("text/plain; method=REQUEST", "text/plain; charset=utf-8"),
+        ('application/xml; charset="UTF-8"; profile="https://a.example/p;q"', "application/xml"),
+        ("application/json ; charset = utf-8", "application/json"),
     ],
 )
 def test_a_type_is_written_one_way(declared: str, full: str) -> None:
@@ -82,11 +96,17 @@ def test_a_type_is_written_one_way(declared: str, full: str) -> None:
         "image/svg+xml",
         "application/javascript",
         "application/pdf\r\nX: y",
-        "application/pdf; name=a",
+        "application/pdf; name",
+        "application/pdf name=a",
+        "application/pdf; name=two words",
+        'application/pdf; name="not closed',
+        'application/pdf; name="a\r\nX: y"',
         "text/plain; charset=latin-1",
-        "text/plain; method=REQUEST",
+        "text/plain; charset=utf-8; charset=utf-8",
+        "application/xml; charset=iso-8859-1",
+        "text/html; charset=utf-8",
         "text/calendar; method=steal",
-        "application/pdf;" + " " * 300,
+        "application/pdf;" + " " * 500,
         "multipart/mixed",
         "message/rfc822",
     ],
@@ -192,3 +212,84 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
     problem_in = kind("application/zip").problem_in
     assert problem_in(archive({f"{number}.txt": "" for number in range(MOST_ENTRIES)})) is None
     assert problem_in(archive({f"{number}.txt": "" for number in range(MOST_ENTRIES + 1)})) is not None
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("text/plain; charset=latin-1", "charset"),
+        ("text/calendar; method=steal", "method"),
+        ("text/plain; charset=utf-8; charset=utf-8", "charset is there twice"),
+        ("application/pdf; name", "'name'"),
+        ("application/pdf; name=two words", "'words'"),
+        ('application/pdf; name="not closed', "not closed"),
+    ],
+)
+def test_a_parameter_that_is_the_reason_is_named(declared: str, told: str) -> None:
+    """The message never counts the type itself among those that can be attached."""
+    _, problem = type_of(declared)
+    assert problem is not None
+    assert problem.startswith(f"{declared.partition(';')[0]} can be attached, but not with this parameter: ")
+    assert told in problem
+
+
+def _odf(*, compressed: bool = False, extra: bytes = b"", last: bool = False) -> bytes:
+    """An OpenDocument text whose first file is not written as the standard wants it."""
+    target = io.BytesIO()
+    mimetype = zipfile.ZipInfo("mimetype")
+    mimetype.extra = extra
+    mimetype.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(target, "w") as written:
+        if last:
+            written.writestr("content.xml", "<x/>")
+        written.writestr(mimetype, f"{ODF}.text")
+        written.writestr("META-INF/manifest.xml", "<x/>")
+    return target.getvalue()
+
+
+LENIENT = {
+    "PDF behind a blank line": ("application/pdf", b"\r\n\n" + PDF),
+    "PDF behind a byte order mark": ("application/pdf", b"\xef\xbb\xbf" + PDF),
+    "PDF behind a printer's commands": ("application/pdf", b"\x1b%-12345X@PJL ENTER LANGUAGE=PDF\r\n" + PDF),
+    "PDF behind NULs": ("application/pdf", bytes(128) + PDF),
+    "PDF in the last place": ("application/pdf", b" " * 1019 + PDF),
+    "JPEG of a camera": ("image/jpeg", bytes.fromhex("ffd8ffe10016457869660000") + JPEG[11:]),
+    "JPEG without a header": ("image/jpeg", bytes.fromhex("ffd8ffdb0043") + JPEG[11:]),
+    "JPEG of Adobe": ("image/jpeg", bytes.fromhex("ffd8ffee000e41646f6265") + JPEG[11:]),
+    "CSV with a byte order mark": ("text/csv", b"\xef\xbb\xbfa,b\n"),
+    "CSV that begins as an archive": ("text/csv", b"PK,Name\n1,Ada\n"),
+    "CSV that begins as a program": ("text/csv", b"MZ;Name\n1;Ada\n"),
+    "XML behind blank lines": ("application/xml", b"\n\n<?xml version='1.0'?><a/>"),
+    "XML behind a comment": ("text/xml", b"\xef\xbb\xbf<!-- a --><a/>"),
+    "a calendar behind a blank line": ("text/calendar", b"\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
+    "a card in small letters": ("text/vcard", b"\n begin:vcard\nend:vcard\n"),
+    "an Office document in another order": (WORD, archive({"word/a.xml": "a", "[Content_Types].xml": "b"})),
+    "an OpenDocument with an extra field": (f"{ODF}.text", _odf(extra=b"UT\x05\x00\x03abcd")),
+    "an OpenDocument whose type comes last": (f"{ODF}.text", _odf(last=True)),
+}
+
+
+@pytest.mark.parametrize(("declared", "data"), LENIENT.values(), ids=LENIENT)
+def test_what_every_reader_opens_is_taken(declared: str, data: bytes) -> None:
+    """Files that are not as the book has them, and that programs in daily use write."""
+    assert kind(declared).problem_in(data) is None
+
+
+STRICT = {
+    "PDF too far behind": ("application/pdf", b" " * 1020 + PDF),
+    "PDF behind a program": ("application/pdf", EXE + PDF),
+    "PDF behind a script": ("application/pdf", b"#!/bin/sh\nexit\n" + PDF),
+    "PDF behind a page": ("application/pdf", b"\n<!-- --><html><script>" + PDF),
+    "PDF behind an archive": ("application/pdf", archive({"a.exe": "a"}) + PDF),
+    "PDF behind a program of Unix": ("application/pdf", b"\x7fELF\x02\x01\x01" + PDF),
+    "PDF under another name": ("image/png", b"\n" + PDF),
+    "an OpenDocument whose type is compressed": (f"{ODF}.text", _odf(compressed=True)),
+    "an OpenDocument of another type": (f"{ODF}.spreadsheet", _odf(last=True)),
+    "a drawing behind blank lines": ("application/xml", b"\n\n<!-- --><svg xmlns='http://www.w3.org/2000/svg'/>"),
+}
+
+
+@pytest.mark.parametrize(("declared", "data"), STRICT.values(), ids=STRICT)
+def test_what_could_run_or_be_shown_is_still_refused(declared: str, data: bytes) -> None:
+    """Nothing that is taken more leniently opens a way for programs and pages."""
+    assert kind(declared).problem_in(data) is not None

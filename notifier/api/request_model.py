@@ -1,0 +1,117 @@
+"""The root of every request's shape, and what counts as not set in a request.
+
+A field that is null is as if it were left out, because typed clients write null for what is not set; only a `PATCH`
+refuses it. An empty array is taken for an empty object and the other way round, because some languages have one
+empty list for both. What is the caller's own, such as variables, is never touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+_BESIDE_THE_TYPE = frozenset({"title", "description", "default", "examples", "deprecated"})
+
+
+class RequestModel(BaseModel):
+    """The body of a request, or an object in one: unknown fields are refused, and null is as if left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    null_is_unset: ClassVar[bool] = True
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema, in which every field that may be left out may be null."""
+        shown = handler(core_schema)
+        described = handler.resolve_ref_schema(shown)
+        if cls.null_is_unset:
+            required = described.get("required", ())
+            properties = described.get("properties", {})
+            described["properties"] = {
+                name: schema if name in required else _nullable(schema) for name, schema in properties.items()
+            }
+        return shown
+
+
+class PatchModel(RequestModel):
+    """The body of a `PATCH`: null is refused, because it could mean "as it is" as well as "back to the default"."""
+
+    null_is_unset: ClassVar[bool] = False
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field whose value may also be null."""
+    if {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    beside = {name: value for name, value in schema.items() if name in _BESIDE_THE_TYPE}
+    described = {name: value for name, value in schema.items() if name not in _BESIDE_THE_TYPE}
+    return {"anyOf": [described, {"type": "null"}], **beside}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a request may have at one place, as far as arrays and objects are concerned."""
+
+    is_array: bool
+    fields: Mapping[str, "Place | None"] = field(default_factory=dict)  # of a model, under their names in JSON
+    inner: "Place | None" = None  # of the items of an array, or of the values under the caller's own names
+    null_is_unset: bool = False  # True: a name whose value is null is as if it were not there
+
+
+@cache
+def place_of(model: type[RequestModel]) -> Place:
+    """What a body of this model may have."""
+    fields = {info.alias or name: _place(info.annotation) for name, info in model.model_fields.items()}
+    return Place(is_array=False, fields=fields, null_is_unset=model.null_is_unset)
+
+
+def _place(annotation: Any) -> Place | None:
+    """What a value of this type may have; None for one that is neither an array nor an object."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _place(arguments[0])
+    if origin in {Union, UnionType}:
+        return next((place for place in map(_place, arguments) if place is not None), None)
+    if origin is list:
+        return Place(is_array=True, inner=_place(arguments[0]))
+    if origin is dict:
+        return Place(is_array=False, inner=_place(arguments[1]), null_is_unset=arguments[1] is not Any)
+    is_model = isinstance(annotation, type) and issubclass(annotation, RequestModel)
+    return place_of(annotation) if is_model else None
+
+
+def place_at(model: type[RequestModel], path: Sequence[str | int]) -> Place | None:
+    """What stands at a path below a body of this model."""
+    place: Place | None = place_of(model)
+    for step in path:
+        if place is None:
+            return None
+        place = place.fields.get(str(step)) if place.fields else place.inner
+    return place
+
+
+def normalised(model: type[RequestModel], body: Any) -> Any:
+    """The body without what counts as not set; equal to the body itself if everything in it is set."""
+    return _normalised(place_of(model), body)
+
+
+def _normalised(place: Place | None, value: Any) -> Any:
+    if place is None:
+        return value
+    if value in ([], {}):  # not 0 or "", which are equal to neither
+        return [] if place.is_array else {}
+    if place.is_array and isinstance(value, list):
+        return [_normalised(place.inner, item) for item in value] if place.inner else value
+    if place.is_array or not isinstance(value, dict):
+        return value
+    if not place.fields and not place.null_is_unset:
+        return value
+    return {
+        name: _normalised(place.fields[name] if place.fields and name in place.fields else place.inner, inner)
+        for name, inner in value.items()
+        if inner is not None or not place.null_is_unset or (place.fields and name not in place.fields)
+    }

@@ -1,0 +1,108 @@
+"""Unsubscribing with one click (RFC 8058), and types with parameters, as a relay gets them."""
+
+from email import message_from_bytes, policy
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.refusal import NOTHING, Written, faults
+from parts import caller
+from parts.attached import PDF, given
+from parts.relay import Relay
+
+from notifier import wiring
+from notifier.notification import check
+
+LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
+ONE_CLICK = "List-Unsubscribe=One-Click"
+HTTPS = "<https://shop.example/u/1>"
+MAILTO = "<mailto:out@shop.example>"
+OWN: dict[str, Any] = {"to": "ada@example.com", "content": {"subject": "s", "text": "t"}}
+TOKEN = "https://shop.example/u/" + "x" * 120
+
+
+async def _wire(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, body: dict[str, Any]) -> bytes:
+    """The bytes that the relay gets."""
+    reply = await client.post("/v1/notifications", json=body)
+    assert reply.status_code == 202, reply.text
+    async with wiring.sender(parts):
+        await caller.until(client, reply.headers["location"], "sent")
+    (mail,) = relay.received
+    return bytes(mail.data)
+
+
+async def test_the_pair_leaves_as_it_was_given(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+    """Both fields once, the link neither folded nor encoded, the value exactly that of the RFC."""
+    headers = {LINK: f"<{TOKEN}>, {MAILTO}", POST: ONE_CLICK}
+    wire = await _wire(parts, client, relay, OWN | {"headers": headers})
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in wire
+    assert f"<{TOKEN}>".encode() in wire
+    message = message_from_bytes(wire, policy=policy.default)
+    assert message.get_all(POST) == [ONE_CLICK]
+    assert [str(value).split() for value in message.get_all(LINK, [])] == [[f"<{TOKEN}>,", MAILTO]]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {LINK: HTTPS, POST: ONE_CLICK},
+        {LINK: f"{MAILTO}, {HTTPS}", POST: ONE_CLICK},
+        {LINK.lower(): HTTPS.upper(), POST.upper(): ONE_CLICK},
+        {LINK: HTTPS},
+        {LINK: MAILTO},
+        {"X-A": "1", "x-a": "2"},
+    ],
+)
+def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
+    """The link alone, or with an https link that takes the POST."""
+    assert check.faults_in_headers(headers) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "pointer", "told"),
+    [
+        ({POST: ONE_CLICK}, POST, "needs List-Unsubscribe with an https link"),
+        ({LINK: MAILTO, POST: ONE_CLICK}, POST, "needs List-Unsubscribe with an https link"),
+        ({LINK: "<http://shop.example/u/1>", POST: ONE_CLICK}, POST, "https"),
+        ({LINK: "https://shop.example/u/1", POST: ONE_CLICK}, POST, "angle brackets"),
+        ({LINK: HTTPS, POST: "List-Unsubscribe=one-click"}, POST, "its only value is List-Unsubscribe=One-Click"),
+        ({LINK: HTTPS, POST: "List-Unsubscribe=One-Click "}, POST, "its only value"),
+        ({LINK: HTTPS, POST: "One-Click"}, POST, "its only value"),
+        ({LINK: HTTPS, POST: ""}, POST, "its only value"),
+        ({LINK: HTTPS, LINK.lower(): MAILTO}, LINK.lower(), "List-Unsubscribe is the same header"),
+    ],
+)
+def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, told: str) -> None:
+    """A mail program that posts to a link which takes no POST would unsubscribe nobody."""
+    (fault,) = check.faults_in_headers(headers)
+    assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
+    assert told in fault.detail
+
+
+async def test_the_pair_is_refused_by_the_api_as_well(client: httpx2.AsyncClient, written: Written) -> None:
+    """With a pointer to the half that is wrong."""
+    reply = await client.post("/v1/notifications", json=OWN | {"headers": {POST: ONE_CLICK}})
+    assert faults(reply) == {(f"/headers/{POST}", "invalid_header_value")}
+    assert await written() == NOTHING
+
+
+async def test_types_with_parameters_leave_without_them(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """A parser reads the type, the charset of text, the method of a calendar, and each name."""
+    calendar = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+    files = [
+        given("invoice.pdf", 'application/pdf; name="in;voice.pdf"', b"\n" + PDF),
+        given("list.csv", "text/csv; charset=utf-8; header=present", b"a,b\n1,2\n"),
+        given("meet.ics", 'Text/Calendar; component=VEVENT; method="request"', calendar),
+    ]
+    wire = await _wire(parts, client, relay, OWN | {"attachments": files})
+    parsed = list(message_from_bytes(wire, policy=policy.default).iter_attachments())
+    assert [(one.get_content_type(), dict(one["content-type"].params)) for one in parsed] == [
+        ("application/pdf", {}),
+        ("text/csv", {"charset": "utf-8"}),
+        ("text/calendar", {"charset": "utf-8", "method": "REQUEST"}),
+    ]
+    assert [one.get_filename() for one in parsed] == ["invoice.pdf", "list.csv", "meet.ics"]
+    assert parsed[0].get_content() == b"\n" + PDF
+    assert all(one.defects == [] for one in parsed)

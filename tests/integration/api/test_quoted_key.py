@@ -1,0 +1,92 @@
+"""An Idempotency-Key in quotes, as the draft of the IETF writes it, is the key within them."""
+
+import asyncio
+
+import httpx2
+import pytest
+from integration.api.refusal import NOTHING, Written, outcome, problem
+from parts.installation import WELCOME
+
+PATH = "/v1/notifications"
+
+
+def _key(text: str) -> dict[str, str]:
+    return {"Idempotency-Key": text}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("k1", '"k1"'),
+        ('"k1"', "k1"),
+        (r'"an \"escaped\" \\ key"', r'an "escaped" \ key'),
+        ('"order 7; part=1"', "order 7; part=1"),
+        (r'"\"k1\""', r'"\"k1\""'),
+        ('"' + "k" * 255 + '"', "k" * 255),
+        ("'k1'", "'k1'"),
+    ],
+)
+async def test_a_key_in_quotes_is_the_key_within(
+    client: httpx2.AsyncClient, written: Written, first: str, then: str
+) -> None:
+    """Whichever form comes first, the other is answered from it."""
+    replies = [await client.post(PATH, json=WELCOME, headers=_key(key)) for key in (first, then)]
+    assert [reply.status_code for reply in replies] == [202, 202]
+    assert replies[0].json()["id"] == replies[1].json()["id"]
+    assert replies[1].headers["idempotent-replayed"] == "true"
+    assert await written() == (1, 1, 1)
+
+
+async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: Written) -> None:
+    """Twenty concurrent requests, every other in quotes, leave one row."""
+    keys = ("k1", '"k1"') * 10
+    replies = await asyncio.gather(*(client.post(PATH, json=WELCOME, headers=_key(key)) for key in keys))
+    assert {reply.json()["id"] for reply in replies} == {replies[0].json()["id"]}
+    assert await written() == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ('"k1', "not closed"),
+        ('"', "not closed"),
+        (r'"k1\"', "not closed"),
+        (r'"a\b"', "not closed"),
+        ('"k1"x', "behind the closing quote"),
+        ('"k1"; a=1', "behind the closing quote"),
+        ('"k1", "k2"', "behind the closing quote"),
+        ('""', "1 to 255"),
+        ('" k1"', "1 to 255"),
+        ('"k1 "', "1 to 255"),
+        ('"' + "k" * 256 + '"', "1 to 255"),
+    ],
+)
+async def test_what_is_no_string_in_quotes_is_400(
+    client: httpx2.AsyncClient, written: Written, key: str, told: str
+) -> None:
+    """Neither repaired nor taken as it is; the sentence says what is wrong."""
+    reply = await client.post(PATH, json=WELCOME, headers=_key(key))
+    assert outcome(reply) == (400, "invalid_idempotency_key")
+    assert told in problem(reply)["detail"]
+    assert await written() == NOTHING
+
+
+async def test_two_keys_are_none(client: httpx2.AsyncClient, written: Written) -> None:
+    """Which of them was meant is not guessed."""
+    headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
+    assert outcome(await client.post(PATH, json=WELCOME, headers=headers)) == (400, "invalid_idempotency_key")
+    assert await written() == NOTHING
+
+
+async def test_keys_within_a_batch_are_read_alike(client: httpx2.AsyncClient, written: Written) -> None:
+    """The key of a notification, and that of the whole, are the same with quotes and without, in one key space."""
+    single = await client.post(PATH, json=WELCOME, headers=_key("k1"))
+    for own, whole in (('"k1"', '"whole"'), ("k1", "whole")):
+        items = [WELCOME | {"idempotency_key": own}, WELCOME | {"to": "bob@example.com"}]
+        reply = await client.post(f"{PATH}/batch", json={"notifications": items}, headers=_key(whole))
+        assert reply.json()["results"][0]["id"] == single.json()["id"]
+        assert reply.json()["results"][0]["replayed"]
+    assert reply.json()["results"][1]["replayed"]
+    assert await written() == (2, 2, 2)
+    bad = {"notifications": [WELCOME | {"idempotency_key": '"k1'}]}
+    assert outcome(await client.post(f"{PATH}/batch", json=bad)) == (422, "invalid_idempotency_key")
