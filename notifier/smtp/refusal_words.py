@@ -33,7 +33,8 @@ _FRAGMENTS: dict[Topic, tuple[str, ...]] = {
         "block", "listed", r"\bon (our|the|a|your) .{0,20}list", "black list", "black hole", "deny list", r"rbl\b",
         r"\brbl", "dns", "reput", "senderbase", r"\btalos", "spamhaus", "spamcop", "sorbs", "barracuda", "abus", "bann",
         r"\bban\b", "complaint", r"\bscore", r"\bips?\b", "dynamic", "dial ?up", "residential", "botnet", "proxy",
-        "backscatter", "firewall", "unsafe", "trust", "threat", r"\brisk", "attack", "hijack", "compromis", "gesperrt", "bloqu", "bloccat", "blokk",
+        "backscatter", "firewall", "unsafe", "trust", "threat", r"\brisk", "attack", "hijack", "compromis",
+        "gesperrt", "bloqu", "bloccat", "blokk",
     ),
     # "Unsolicited", "suspicious": Gmail 5.7.1. "Contains a virus": Barracuda, Mimecast. "Content": GMX, Amazon SES.
     Topic.CONTENT: (
