@@ -117,7 +117,7 @@ def _has_low_space(folder: Path) -> bool:
 
 
 async def _check_for_read_only(database: "Database") -> None:
-    """Raise, as a write would, if this server takes none. The connection is not used again: another may lead elsewhere."""
+    """Raise, as a write would, if this server takes none; the connection is given up, as after a write."""
     async with database.several() as connection:
         if not (await connection.execute(_TAKES_WRITES)).first().yes:
             raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")

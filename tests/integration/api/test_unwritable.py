@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -45,6 +46,10 @@ async def _fill_up(client: httpx2.AsyncClient) -> None:
             assert (reply.status_code, reply.json()["code"]) == (503, "database_unavailable")
             return
     raise AssertionError("it never filled up")
+
+
+def _enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
 
 
 def _fill(disk: Path) -> None:
@@ -90,8 +95,7 @@ async def on_small_disk(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """The API on SQLite on that disk."""
     seed = Path(str(make_url(sqlite_database[0]).database))
-    moved = small_disk / seed.name
-    moved.write_bytes(seed.read_bytes())
+    moved = shutil.copy(seed, small_disk)
     here = installation.with_settings(data_dir=small_disk, database_url=SecretStr(f"sqlite:///{moved}"))
     async with here.base() as parts, here.client(parts) as client:
         yield client
@@ -107,7 +111,7 @@ async def test_a_full_disk_is_not_ready(on_small_disk: httpx2.AsyncClient, small
         status, detail = await _ready(on_small_disk)
         assert (status, "disk is full" in detail, str(small_disk) in detail) == (503, True, False)
     (small_disk / "large").unlink()
-    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=8m", small_disk], check=True)
+    await asyncio.to_thread(_enlarge, small_disk)
     assert (await on_small_disk.post("/v1/notifications", json=LARGE)).status_code == 202
     assert await _ready(on_small_disk) == (200, "SQLite answers")
 
