@@ -55,6 +55,15 @@ def judge(phase: Phase, reply: Reply, recipient: str) -> Outcome:  # noqa: PLR09
     return Rejected(phase=phase, refused=Refused.MESSAGE, reply=reply)
 
 
+def is_doubtful(words: str, recipient: str) -> bool:
+    """True if a reply at RCPT, as `str(Reply)` writes it, would not mark the recipient by today's rules."""
+    code, _, message = words.partition(" ")
+    if not (code.isdecimal() and 500 <= int(code) < 600):  # noqa: PLR2004
+        return True
+    outcome = judge(Phase.RCPT, parse(int(code), message), recipient)
+    return not (isinstance(outcome, Rejected) and outcome.refused is Refused.RECIPIENT)
+
+
 def _find_doubt(phase: Phase, reply: Reply, recipient: str) -> str | None:
     """Why a reply with one of the `_ADDRESS_CODES` is no fact about the address; None if it is one."""
     if phase is not Phase.RCPT:

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from notifier import wiring
-from notifier.db import writability
+from notifier.health import checks
 
 LARGE = {"to": "ada@example.com", "content": {"subject": "s", "text": "x" * 60_000}}
 _FULL = """
@@ -50,6 +50,10 @@ async def _fill_up(client: httpx2.AsyncClient) -> None:
 
 def _enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+
+
+def _empty(disk: Path) -> None:
+    (disk / "filler").unlink(missing_ok=True)
 
 
 def _fill(disk: Path) -> None:
@@ -179,14 +183,15 @@ async def test_a_writer_that_is_busy_is_no_fault(client: httpx2.AsyncClient, ins
         assert (await _ready(client))[0] == 200
 
 
-async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+@on_sqlite
+async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, installation: Installation) -> None:
     """Readiness is asked every few seconds for years: without a reason it writes nothing."""
-
-    async def fail(_: object) -> None:
-        raise AssertionError("probed without a reason")
-
-    monkeypatch.setattr(writability, "_probe", fail)
+    file = f"{make_url(installation.settings.effective_database_url).database}-wal"
+    await client.post("/v1/notifications", json=WELCOME)
+    before = os.stat(file)  # noqa: PTH116 - asynchronous code has no Path.stat
     assert (await _ready(client))[0] == 200
+    after = os.stat(file)  # noqa: PTH116
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
 async def test_postgresql_without_room_is_not_ready(postgres_installation: Installation) -> None:
@@ -225,6 +230,24 @@ async def test_read_only_postgresql_is_not_ready(postgres_installation: Installa
             await holder.commit()
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
         assert await _ready(client) == (200, "PostgreSQL answers")
+
+
+@on_sqlite
+async def test_doctor_finds_it_without_having_seen_a_write_fail(
+    on_small_disk: httpx2.AsyncClient, installation: Installation, small_disk: Path
+) -> None:
+    """`doctor` is a process of its own: it tries a file beside the database, and one in the data directory."""
+    assert (await on_small_disk.post("/v1/notifications", json=WELCOME)).status_code == 202
+    here = installation.with_settings(
+        data_dir=small_disk, database_url=SecretStr(f"sqlite:///{small_disk}/notifier.sqlite3")
+    )
+    async with here.base() as parts:
+        for full in (False, True, False):
+            (_fill if full else _empty)(small_disk)
+            found = [*await checks.database(parts.database, thorough=True), *checks.data_directory(here.settings)]
+            bad = {finding.name: finding.detail for finding in found if not finding.ok}
+            assert set(bad) == ({"database", "data_dir"} if full else set())
+            assert all("No space left on device" in detail for detail in bad.values())
 
 
 async def test_a_sender_without_room_for_its_journal_is_not_ready(
