@@ -47,7 +47,10 @@ async def database(db: Database, *, thorough: bool = False) -> list[Finding]:
     try:
         current = await migrate.current(db)
     except DatabaseUnavailableError:
-        return [Finding(name="database", ok=False, detail="out of reach: check NOTIFIER_DATABASE_URL and the server")]
+        fault = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
+        why = f"no file can be written beside it ({fault}): free some space" if fault else None
+        detail = why or "out of reach: check NOTIFIER_DATABASE_URL and the server"
+        return [Finding(name="database", ok=False, detail=detail)]
     newest = migrate.head()
     migrated = current == newest
     detail = f"at {current}" if migrated else f"at {current or 'nothing'}, needs {newest}: run `notifier db upgrade`"

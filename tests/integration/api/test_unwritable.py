@@ -136,6 +136,18 @@ async def test_a_disk_that_somebody_else_filled_is_not_ready(
 
 
 @on_sqlite
+async def test_a_disk_that_was_full_before_the_start_is_not_ready(
+    on_small_disk: httpx2.AsyncClient, small_disk: Path
+) -> None:
+    """SQLite cannot make the files beside its own, so that it cannot even be read: the reason is the disk."""
+    _fill(small_disk)
+    status, detail = await _ready(on_small_disk)
+    assert (status, "No space left on device" in detail) == (503, True)
+    _empty(small_disk)
+    assert (await _ready(on_small_disk))[0] == 200
+
+
+@on_sqlite
 async def test_a_database_that_may_not_grow_is_not_ready(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
     """SQLite's own limit counts like a full disk; the probe leaves nothing behind."""
     await _limit_pages(parts, "(SELECT page_count FROM pragma_page_count())")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifier.api import reply, schema
 from notifier.api.schema import NotificationIn
 from notifier.notification.check import Wanted
-from notifier.states import Priority, WhenUncertain, Status
+from notifier.states import Priority, Status, WhenUncertain
 
 SOUND: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada"}}
 FIELDS = sorted(field.alias or name for name, field in NotificationIn.model_fields.items())
