@@ -36,9 +36,9 @@ class Scope(StrEnum):
 
 
 class Refused(StrEnum):
-    """What a permanent refusal was about; only a refused recipient is suppressed."""
+    """What a permanent refusal was about. Only `RECIPIENT` may suppress, and only the address that was refused."""
 
-    RECIPIENT = "recipient"
+    RECIPIENT = "recipient"  # a fact about the address: there is no such mailbox
     MESSAGE = "message"
     SIZE = "size"
 
@@ -74,7 +74,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase
     refused: Refused
     reply: Reply | None = None
-    detail: str = ""
+    detail: str = ""  # what we say where there is no reply, or what we add to it
 
 
 class Uncertain(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -83,6 +83,7 @@ class Reason(StrEnum):
     """Why a notification has the status it has, where the status alone does not say."""
 
     RECIPIENT_REFUSED = "recipient_refused"
+    REDIRECT_REFUSED = "redirect_refused"  # mode `redirect`: nothing is known about the recipient
     MESSAGE_REFUSED = "message_refused"
     SENDER_REFUSED = "sender_refused"
     EXHAUSTED = "exhausted"

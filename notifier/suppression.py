@@ -22,6 +22,8 @@ from notifier.ids import new_id
 from notifier.states import Category, SuppressionReason, SuppressionScope
 
 LONGEST_DETAIL = 1000
+SENDER = "sender"
+"""Who has added what a relay's reply led to."""
 _suppression, _notification = columns(Suppression), columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
 
@@ -105,7 +107,7 @@ async def suppress(
         scope=SuppressionScope.ALL,
         reason=reason,
         detail=detail[:LONGEST_DETAIL],
-        created_by="sender",
+        created_by=SENDER,
     )
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression).values(_row(wish, now))
     # One that would end, or has ended, becomes one that does not: what a relay says now is newer.
@@ -240,9 +242,11 @@ async def page(
     return [SuppressionView(**row) for row in found.mappings()]
 
 
-async def owned(connection: AsyncConnection, owner: UUID, wanted: Filter, *, limit: int) -> list[SuppressionView]:
-    """The newest suppressions of a service, or of `INSTANCE`."""
-    statement = _filtered(wanted, None).where(_suppression.service_id == owner)
+async def owned(
+    connection: AsyncConnection, owner: UUID, wanted: Filter, *, limit: int, before: UUID | None = None
+) -> list[SuppressionView]:
+    """The newest suppressions of a service, or of `INSTANCE`, that are older than `before`."""
+    statement = _filtered(wanted, before).where(_suppression.service_id == owner)
     found = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
     return [SuppressionView(**row) for row in found.mappings()]
 

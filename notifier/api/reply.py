@@ -9,7 +9,7 @@ from typing_extensions import TypeAliasType
 
 from notifier.notification.find import CopyView, NotificationView
 from notifier.notification.timeline import Item
-from notifier.states import KeyKind, Priority, Reason, Role, Status
+from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 SCHEDULED = "scheduled"
 """How `queued` is shown while `send_at` is ahead."""
@@ -75,6 +75,7 @@ class NotificationOut(BaseModel):
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
+    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by a release without it, and held.")
     next_attempt_at: datetime | None
     tags: list[str]
     metadata: dict[str, str]

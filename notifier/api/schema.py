@@ -14,7 +14,7 @@ from notifier.notification.check import MOST_COPIES, MOST_HEADERS, Wanted
 from notifier.notification.file_type import LONGEST_TYPE
 from notifier.notification.patch import Changes
 from notifier.rendering import subject
-from notifier.states import Priority, Resolution
+from notifier.states import Priority, Resolution, WhenUncertain
 
 Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[value.Text, value.documented(pattern=value.MAILBOX)]
@@ -126,6 +126,12 @@ class NotificationIn(RequestModel):
         None, description="Not after this time: later than `send_at`, by at most a year. Default: by 72 h."
     )
     priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
+    when_uncertain: WhenUncertain | None = Field(
+        None,
+        strict=False,
+        description="If nobody knows whether a relay took it: `resend` sends it once more, `hold` keeps it for you to "
+        "decide. Default: the template's; `resend` for `content`.",
+    )
 
 
 def _patch(shown: dict[str, Any]) -> None:

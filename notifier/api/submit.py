@@ -31,7 +31,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import BatchRejectedError, Wish
 from notifier.notification.write import Idempotency, Submitted
-from notifier.states import Priority
+from notifier.states import Priority, WhenUncertain
 from notifier.telemetry import metrics
 
 
@@ -72,6 +72,7 @@ class DryRunOut(content.ContentOut):
     from_address: str
     locale: str | None
     priority: Priority
+    when_uncertain: WhenUncertain
     send_at: datetime
     expires_at: datetime
 
@@ -170,7 +171,8 @@ async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[
     draft = await doors.submitter.draft(caller, wanted, None, faults)
     view = await doors.previewer.drafted(draft)
     row = draft.row
-    told = {name: row[name] for name in ("from_address", "locale", "priority", "send_at", "expires_at")}
+    shown = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
+    told = {name: row[name] for name in shown}
     out = content.show(view) | told | {"to": row["recipient"], "dry_run": True}
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 

@@ -35,7 +35,8 @@ async def _findings() -> "list[Finding]":
 
     settings = output.settings()
     async with installation.base(settings) as parts:
-        findings = await checks.database(parts.database)
+        findings = await checks.database(parts.database, thorough=True)
+        findings += checks.data_directory(settings)
         if findings[0].ok:
             findings.append(await checks.clock(parts.database, parts.clock))
     transport = Transport(settings.smtp)

@@ -37,9 +37,15 @@ def list_(
     service: Service = "",
     address: Annotated[str, typer.Option(help="Only this one.")] = "",
     include_expired: Annotated[bool, typer.Option(help="List those too that bar nothing any more.")] = False,
+    doubtful: Annotated[
+        bool, typer.Option(help="Only what a sender added for a reply that marks nobody by today's rules; all of them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The instance's suppressions, or a service's, newest first; at most a thousand."""
+    if doubtful:
+        output.run(_list_doubtful(as_json=as_json))
+        return
     output.run(_list(service, address, include_expired=include_expired, as_json=as_json))
 
 
@@ -53,6 +59,21 @@ async def _list(service: str, address: str, *, include_expired: bool, as_json: b
         )
         found = await suppression.owned(connection, await _owner(connection, service), wanted, limit=MOST_LISTED)
     output.show([_row(view) for view in found], as_json=as_json)
+
+
+async def _list_doubtful(*, as_json: bool) -> None:
+    from notifier import installation, suppression
+    from notifier.db.tables import INSTANCE
+    from notifier.smtp.replies import is_doubtful
+
+    wanted = suppression.Filter(reason=SuppressionReason.RECIPIENT_REFUSED)
+    rows, before = [], None
+    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
+        while page := await suppression.owned(connection, INSTANCE, wanted, limit=MOST_LISTED, before=before):
+            by_senders = [view for view in page if view.created_by == suppression.SENDER]
+            rows += [_row(view) for view in by_senders if is_doubtful(view.detail, view.address)]
+            before = page[-1].id
+    output.show(rows, as_json=as_json)
 
 
 def add(

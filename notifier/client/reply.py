@@ -145,6 +145,7 @@ class Notification(Reply):
     send_at: datetime | None = None
     expires_at: datetime | None = None
     uncertain_at: datetime | None = None  # since when a relay may have had the mail
+    when_uncertain: str | None = None  # resend or hold: what is done if nobody knows whether a relay took it
     next_attempt_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()  # empty in a list
     copies: tuple[Copy, ...] = ()
@@ -193,6 +194,7 @@ class DryRun(Content):
     from_address: str | None = None
     locale: str | None = None
     priority: str | None = None
+    when_uncertain: str | None = None
     send_at: datetime | None = None
     expires_at: datetime | None = None
 

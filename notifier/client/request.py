@@ -17,6 +17,7 @@ from notifier.client.errors import UnsendableError
 
 Priority = Literal["high", "normal", "bulk"]
 OnError = Literal["reject_all", "skip_invalid"]
+WhenUncertain = Literal["resend", "hold"]
 Resolution = Literal["sent", "failed", "resend"]
 Scope = Literal["all", "marketing"]
 KeyKind = Literal["live", "team", "test"]
@@ -65,6 +66,7 @@ class _Fields(TypedDict, total=False):
     send_at: datetime | None
     expires_at: datetime | None
     priority: Priority | None
+    when_uncertain: WhenUncertain | None
 
 
 class Mail(_Fields):

@@ -6,7 +6,7 @@ connections are made by an engine all the same, so that both see the same server
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notifier.db.unavailable import NOTICED, as_such
+from notifier.db.writability import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
 ROOM_SECONDS = 2.0
@@ -111,8 +112,9 @@ _known = cache(_in_the_drivers_words)
 class Direct:
     """A few connections, kept open; each is used by one statement or transaction at a time."""
 
-    def __init__(self, engine: AsyncEngine, *, most: int) -> None:
+    def __init__(self, engine: AsyncEngine, *, most: int, failed: Callable[[BaseException], None]) -> None:
         self._engine = engine  # makes connections, and keeps none
+        self.failed = failed  # told of every error of a statement
         self._room = asyncio.Semaphore(most)
         self._idle: list[DirectConnection] = []
 
@@ -186,8 +188,12 @@ class Use:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, or roll back, and give the connection back."""
-        # Whoever was cancelled, or has waited too long, leaves a statement under way.
-        whole = not (_is_lost(error) or isinstance(error, (asyncio.CancelledError, TimeoutError)))
+        if error is not None:
+            self._direct.failed(error)
+        # Whoever was cancelled, or has waited too long, leaves a statement under way. After a failover, what takes no
+        # writes leads to a standby.
+        broken = _is_lost(error) or isinstance(error, (asyncio.CancelledError, TimeoutError))
+        whole = not (broken or is_read_only(error))
         if self._in_transaction and whole:
             await self._say("COMMIT" if error is None else "ROLLBACK")
         self._direct.give_back(self._connection, whole=whole)
@@ -198,6 +204,7 @@ class Use:
         try:
             await self._connection.driver.execute(word)
         except BaseException as error:
+            self._direct.failed(error)
             self._direct.give_back(self._connection, whole=False)
             raise _meaning(error) from error
 

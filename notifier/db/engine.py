@@ -6,8 +6,9 @@ that cannot be reached is always `DatabaseUnavailableError`, whichever library n
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url, text
@@ -17,6 +18,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from notifier.db.direct import Connection, Direct
 from notifier.db.unavailable import unavailable_as_such
+from notifier.db.writability import WriteFaults, is_read_only
 from notifier.errors import NotifierError
 
 CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
@@ -52,19 +54,23 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = async_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.folder = Path(self.url.database or "").parent if self.is_sqlite else None  # where SQLite's file is
+        self.write_faults = WriteFaults()
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
         else:
             self._writer = _postgres_engine(self.url, **_pool(POOLED))
-            self._direct = Direct(_postgres_engine(self.url, poolclass=NullPool), most=DIRECT)
+            self._direct = Direct(
+                _postgres_engine(self.url, poolclass=NullPool), most=DIRECT, failed=self.write_faults.note
+            )
             # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write; commits at the end of the block."""
-        with unavailable_as_such():
+        with unavailable_as_such(), self._noting_faults():
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -108,7 +114,7 @@ class Database:
 
         A caller who is cancelled leaves nothing open: what has begun ends in the thread, by commit or rollback.
         """
-        with unavailable_as_such():
+        with unavailable_as_such(), self._noting_faults():
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
@@ -141,6 +147,15 @@ class Database:
         """Say something on a channel of PostgreSQL, in a transaction of its own."""
         async with self.single() as connection:
             await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+
+    @contextmanager
+    def _noting_faults(self) -> Iterator[None]:
+        """Remember a failure that says that nothing can be written."""
+        try:
+            yield
+        except Exception as error:
+            self.write_faults.note(error)
+            raise
 
     async def close(self) -> None:
         """Close every connection."""
@@ -182,6 +197,12 @@ def _postgres_engine(url: URL, **pool: Any) -> AsyncEngine:
         # The event loop has seen a server go away; asking each connection before each use would be a round trip more.
         if connection.driver_connection.is_closed():
             raise DisconnectionError
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def give_up_read_only(context: Any) -> None:
+        # After a failover the connections lead to what is a standby now; new ones are routed to the new primary.
+        if is_read_only(context.original_exception):
+            context.is_disconnect = True
 
     return engine
 

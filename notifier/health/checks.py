@@ -14,6 +14,7 @@ from notifier.clock import Clock
 from notifier.db import migrate
 from notifier.db.columns import UtcDateTime
 from notifier.db.engine import Database
+from notifier.db.writability import find_disk_fault, find_write_fault
 from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
@@ -38,18 +39,26 @@ class Finding:
     warning: bool = False
 
 
-async def database(db: Database) -> list[Finding]:
-    """The database answers, and its schema is the one that this release needs."""
+async def database(db: Database, *, thorough: bool = False) -> list[Finding]:
+    """The database answers and takes writes, and its schema is the one that this release needs.
+
+    `thorough`: try to write to PostgreSQL although nothing points to a fault.
+    """
     try:
         current = await migrate.current(db)
     except DatabaseUnavailableError:
-        return [Finding(name="database", ok=False, detail="out of reach: check NOTIFIER_DATABASE_URL and the server")]
+        fault = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
+        why = f"no file can be written beside it ({fault}): free some space" if fault else None
+        detail = why or "out of reach: check NOTIFIER_DATABASE_URL and the server"
+        return [Finding(name="database", ok=False, detail=detail)]
     newest = migrate.head()
     migrated = current == newest
     detail = f"at {current}" if migrated else f"at {current or 'nothing'}, needs {newest}: run `notifier db upgrade`"
     kind = "SQLite" if db.is_sqlite else "PostgreSQL"
+    fault = await find_write_fault(db, thorough=thorough)
+    answers = f"{kind} answers" + (f", but nothing can be written: {fault}" if fault else "")
     return [
-        Finding(name="database", ok=True, detail=f"{kind} answers"),
+        Finding(name="database", ok=fault is None, detail=answers),
         Finding(name="migrations", ok=migrated, detail=detail),
     ]
 
@@ -63,6 +72,15 @@ async def clock(db: Database, ours: Clock) -> Finding:
     skew = abs((ours.now() - _aware(theirs)).total_seconds())
     detail = f"within {skew:.0f} s of the database" if skew < MOST_SKEW else f"{skew:.0f} s apart: mend NTP"
     return Finding(name="clock", ok=skew < MOST_SKEW, detail=detail)
+
+
+def data_directory(settings: Settings) -> list[Finding]:
+    """Files can be written to the data directory, where there is one on this host."""
+    if not settings.data_dir.is_dir():
+        return []
+    fault = find_disk_fault(settings.data_dir, thorough=True)
+    detail = "can be written" if fault is None else f"cannot be written ({fault}): free some space, or check its rights"
+    return [Finding(name="data_dir", ok=fault is None, detail=detail)]
 
 
 async def relay(transport: Transport, settings: Settings) -> Finding:

@@ -13,7 +13,7 @@ from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
 from notifier.rendering import subject
 from notifier.rendering.variables import escape_pointer, faults_in
-from notifier.states import Priority, Role
+from notifier.states import Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
 
 EXPIRES_AFTER = timedelta(hours=72)
@@ -57,6 +57,7 @@ class Wanted:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     priority: Priority | None = None
+    when_uncertain: WhenUncertain | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

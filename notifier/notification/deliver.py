@@ -7,9 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import timedelta
 
 from notifier.clock import Clock
 from notifier.db.direct import Connection
@@ -33,7 +31,7 @@ from notifier.notification.verdict import (
     unrenderable,
 )
 from notifier.outbox.handler import Claimed, Desk, Finish, Lost, Note, Settlement
-from notifier.outcomes import Accepted, Outcome, Uncertain
+from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.rendering.job import Attachment, Rendered
 from notifier.rendering.pool import LARGEST_BATCH
 from notifier.settings import SenderSettings
@@ -161,7 +159,11 @@ class Deliverer:
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self.circuits.obstacle(delivery.from_address)
-        return self._tried(obstacle, self._clock.now()) if obstacle is not None else None
+        return self._not_tried(obstacle) if obstacle is not None else None
+
+    def _not_tried(self, obstacle: NotTried) -> Tried:
+        started = self._clock.now()
+        return Tried(outcome=obstacle, relay=self._transport.relay, started_at=started, seconds=0.0, sha256=b"")
 
     async def _send_part(self, part: list[Work], desk: Desk) -> None:
         """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
@@ -208,9 +210,14 @@ class Deliverer:
             outcome = await simulator.answer(one.delivery, gate)
         else:
             outcome = await self._hand_over(one, rendered, gate, seconds=left)
-        tried = self._tried(outcome, gate.said_at, seconds=gate.seconds(), sha256=rendered.sha256)
-        if simulated:
-            tried = msgspec.structs.replace(tried, relay=simulator.RELAY)
+        tried = Tried(
+            outcome=outcome,
+            relay=simulator.RELAY if simulated else self._transport.relay,
+            started_at=gate.said_at,
+            seconds=gate.seconds(),
+            sha256=rendered.sha256,
+            envelope_to=one.delivery.recipient if simulated else self._policy.envelope_to(one.delivery.recipient),
+        )
         try:
             if gate.was_open and not isinstance(outcome, Uncertain):
                 # Before anything else: from here on a killed process has not lost what it has heard.
@@ -250,11 +257,6 @@ class Deliverer:
                 outcome=type(tried.outcome).__name__.lower(),
                 duration_ms=round(tried.seconds * 1000),
             )
-
-    def _tried(self, outcome: Outcome, started_at: datetime, *, seconds: float = 0.0, sha256: bytes = b"") -> Tried:
-        return Tried(
-            outcome=outcome, relay=self._transport.relay, started_at=started_at, seconds=seconds, sha256=sha256
-        )
 
     def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
         given = self._circumstances(self.circuits.wait_for(one.delivery.from_address))

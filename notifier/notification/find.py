@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, select
+from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, columns
 from notifier.errors import NotFoundError
 from notifier.outbox import store
 from notifier.outcomes import OutcomeName, Phase
-from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status
+from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 _notification, _attempt, _entry = columns(Notification), columns(Attempt), columns(OutboxEntry)
 _template, _version = columns(Template), columns(TemplateVersion)
@@ -70,13 +70,15 @@ class NotificationView:
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
+    when_uncertain: WhenUncertain | None  # as in `load.Delivery`
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
     entry_state: EntryState | None  # None: nothing is left to do
     attempts: list[AttemptView] = field(default_factory=list)
     copies: list[CopyView] = field(default_factory=list)
 
 
-_OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification]
+_OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification and name != "when_uncertain"]
+_WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_uncertain).label("when_uncertain")
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
@@ -86,7 +88,7 @@ ITS_ENTRY = and_(store.BY_SUBJECT, _entry.service_id == _notification.service_id
 def _view() -> Select[*tuple[object, ...]]:
     return (
         select(*(_notification[name] for name in _OWN))
-        .add_columns(_template.slug.label("template"), _version.number.label("template_version"))
+        .add_columns(_template.slug.label("template"), _version.number.label("template_version"), _WHEN_UNCERTAIN)
         .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
         .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
         .outerjoin(Template, _template.id == _version.template_id)

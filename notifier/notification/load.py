@@ -59,7 +59,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cc: list[str]
     attachments: list[dict[str, Any]]  # their names; the octets are elsewhere
     suppressed_because: SuppressionReason | None
-    when_uncertain: WhenUncertain | None  # None: the pinned version is gone
+    when_uncertain: WhenUncertain | None  # None: accepted by an earlier release, and nothing says what to do
 
     def header(self, extra: dict[str, str]) -> MailHeader:
         """The mail's header, with custom fields and `extra`."""
@@ -77,9 +77,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 _AMONG_SQLITE = "WHERE n.id IN (SELECT value FROM json_each(:ids))"
 _SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-_OWN = [name for name in Delivery.__struct_fields__ if name in _notification]
+_OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
 _LOAD = f"""
-SELECT {", ".join(f"n.{name}" for name in _OWN)}, v.when_uncertain,
+SELECT {", ".join(f"n.{name}" for name in _OWN)},
+       coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain,
        CAST(c.variables AS text) AS variables, CAST(c.headers AS text) AS headers,
        CAST(c.content AS text) AS content, c.addressed_to, CAST(c.cc AS text) AS cc,
        CAST(c.attachments AS text) AS attachments,
@@ -130,7 +131,7 @@ def drafted(draft: Draft) -> Delivery:
         cc=content["cc"] or [],
         attachments=content["attachments"] or [],
         suppressed_because=None,
-        when_uncertain=None,
+        when_uncertain=row["when_uncertain"],
     )
 
 

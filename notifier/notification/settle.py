@@ -44,6 +44,7 @@ from notifier.states import WAITING, Cause, Reason, Status, SuppressionReason, W
 
 MOST_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
+REDIRECTED = "said about the redirect address (NOTIFIER_RECIPIENTS__REDIRECT_TO), not about the recipient"
 PACED = "mails of this version of its template took too long to make: the others are tried one by one, with pauses"
 _NAMES = {
     Accepted: OutcomeName.ACCEPTED,
@@ -127,7 +128,7 @@ def _not_tried(entry: Claimed, delivery: Delivery, outcome: NotTried, given: Cir
 
 
 def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circumstances) -> Settlement:
-    attempt = _attempt(entry, delivery, tried.outcome) | {
+    attempt = _attempt(entry, delivery, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
         "relay": tried.relay,
         "started_at": tried.started_at,
         "duration_ms": round(tried.seconds * 1000),
@@ -138,17 +139,30 @@ def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circ
             step = _step(delivery, given, Status.SENT, None, str(reply))
             record = Record(move=step, attempt=attempt, feedback=simulator.feedback(delivery))
             return Settlement(entry=entry, action=Finish(), record=record, proof=True)
-        case Rejected(refused=refused) as outcome:
-            step = _step(delivery, given, Status.FAILED, _REFUSED[refused], _words(outcome))
-            bars = refused is Refused.RECIPIENT and not simulator.simulates(delivery)
-            suppress = (delivery.recipient, _words(outcome)) if bars else None
-            record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
-            return Settlement(entry=entry, action=Finish(), record=record)
+        case Rejected():
+            return _rejected(entry, delivery, attempt, tried, given)
         case Uncertain(detail=detail):
             step = _step(delivery, given, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
             return _uncertain(entry, delivery, Record(move=step, attempt=attempt), given)
-        case outcome:
-            return _deferred(entry, delivery, attempt, outcome, given)
+        case _:
+            return _deferred(entry, delivery, attempt, tried, given)
+
+
+def _rejected(
+    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, given: Circumstances
+) -> Settlement:
+    """Over. The recipient is suppressed for a fact about that very address, and for nothing else."""
+    assert isinstance(tried.outcome, Rejected)
+    refused, phase, words = tried.outcome.refused, tried.outcome.phase, _words(tried.outcome)
+    suppress, reason = None, _REFUSED[refused]
+    if _is_redirected(delivery, tried):
+        words = f"{REDIRECTED}: {words}"
+        reason = Reason.REDIRECT_REFUSED if phase is Phase.RCPT else reason
+    elif refused is Refused.RECIPIENT and tried.envelope_to is not None and not simulator.simulates(delivery):
+        suppress = (delivery.recipient, words)
+    step = _step(delivery, given, Status.FAILED, reason, words)
+    record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
+    return Settlement(entry=entry, action=Finish(), record=record)
 
 
 def _after_abandonment(entry: Claimed, delivery: Delivery, abandoned: Abandoned, given: Circumstances) -> Settlement:
@@ -172,17 +186,18 @@ def _uncertain(entry: Claimed, delivery: Delivery, record: Record, given: Circum
 
 
 def _deferred(
-    entry: Claimed, delivery: Delivery, attempt: dict[str, object], outcome: Outcome, given: Circumstances
+    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, given: Circumstances
 ) -> Settlement:
     """Due again by the schedule, or over if that would be after the expiry."""
-    attempts, cause = entry.attempts + 1, _cause(delivery)
+    attempts, cause, outcome = entry.attempts + 1, _cause(delivery), tried.outcome
+    words = f"{REDIRECTED}: {_words(outcome)}" if _is_redirected(delivery, tried) else _words(outcome)
     delay = backoff.delay_after(attempts, spread=given.spread)
     if given.now + delay >= delivery.expires_at:
-        step = _step(delivery, given, Status.FAILED, Reason.EXHAUSTED, _words(outcome))
+        step = _step(delivery, given, Status.FAILED, Reason.EXHAUSTED, words)
         return Settlement(entry=entry, action=Finish(), record=Record(move=step, cause=cause, attempt=attempt))
     lost = isinstance(outcome, Deferred) and outcome.reply is None
     reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
-    step = _step(delivery, given, Status.DEFERRED, reason, _words(outcome))
+    step = _step(delivery, given, Status.DEFERRED, reason, words)
     again = Reschedule(delay=delay, attempts=attempts)
     return Settlement(entry=entry, action=again, record=Record(move=step, cause=cause, attempt=attempt))
 
@@ -196,15 +211,25 @@ def _step(delivery: Delivery, given: Circumstances, to: Status, reason: Reason |
     return Move(notification_id=delivery.id, to=to, at=given.now, reason=reason, detail=detail)
 
 
+def _is_redirected(delivery: Delivery, tried: Tried) -> bool:
+    """True if the relay was given another address, so that it said nothing about the recipient."""
+    return tried.envelope_to not in (None, delivery.recipient)
+
+
 def _words(outcome: Outcome) -> str:
-    """The relay's words where it said something, else ours."""
-    reply = getattr(outcome, "reply", None)
-    return str(reply) if reply is not None else str(getattr(outcome, "detail", ""))
+    """The relay's words where it said something, with what we add to them, else ours."""
+    reply, detail = getattr(outcome, "reply", None), str(getattr(outcome, "detail", ""))
+    if reply is None:
+        return detail
+    return f"{reply} ({detail})" if detail else str(reply)
 
 
-def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome) -> dict[str, object]:
+def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome, *, is_redirected: bool = False) -> dict[str, object]:
     """What is always known of a row of the attempt table."""
     reply = getattr(outcome, "reply", None)
+    words = reply.text if reply else _words(outcome)
+    if is_redirected and isinstance(outcome, Rejected | Deferred):
+        words = f"{REDIRECTED}: {words}"
     return {
         "id": new_id(),
         "notification_id": delivery.id,
@@ -216,7 +241,7 @@ def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome) -> dict[str, 
         "outcome": _NAMES[type(outcome)],
         "code": reply.code if reply else None,
         "enhanced_code": reply.enhanced if reply else None,
-        "reply": (reply.text if reply else _words(outcome))[:1000],
+        "reply": words[:1000],
         "duration_ms": None,
         "sha256": None,
     }

@@ -27,7 +27,7 @@ from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import CheckedCopy, Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
-from notifier.states import Category, KeyKind, Priority, Role
+from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
 from notifier.templating.use import Use
 from notifier.throttle.forecast import Forecast, QueueTooLongError
@@ -230,6 +230,7 @@ class Submitter:
             "created_at": now,
             "updated_at": now,
             "uncertain_at": None,
+            "when_uncertain": wanted.when_uncertain or (version.when_uncertain if version else WhenUncertain.RESEND),
             "created_by": caller.actor,
             "tags": list(dict.fromkeys(wanted.tags)) or None,
             "meta": dict(wanted.metadata) or None,

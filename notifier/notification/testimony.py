@@ -24,6 +24,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     sha256: bytes
     uncertain_at: datetime | None  # set if an earlier try had ended without a reply
+    envelope_to: str | None = None  # as in `Tried`
 
     @classmethod
     def of(cls, tried: Tried, uncertain_at: datetime | None) -> Self:
@@ -36,6 +37,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
             seconds=tried.seconds,
             sha256=tried.sha256,
             uncertain_at=uncertain_at,
+            envelope_to=tried.envelope_to,
         )
 
     @classmethod
@@ -56,4 +58,5 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
             started_at=self.started_at,
             seconds=self.seconds,
             sha256=self.sha256,
+            envelope_to=self.envelope_to,
         )

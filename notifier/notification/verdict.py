@@ -21,6 +21,9 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime
     seconds: float
     sha256: bytes
+    # To whom the mail was addressed at the relay; None: not recorded, in a journal of an earlier release. A reply is a
+    # fact about this address and no other.
+    envelope_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class Journal:
     """This process's own file, locked from the first moment to the last."""
 
     def __init__(self, folder: Path, boot_id: UUID) -> None:
+        self.folder = folder
         self._path = folder / f"{boot_id}.journal"
         self._pending: dict[Fence, bytes] = {}  # not settled yet
         self._size = 0

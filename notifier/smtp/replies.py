@@ -3,9 +3,14 @@
 import re
 
 from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
+from notifier.smtp.refusal_words import find_doubt
 
 CLOSING = 421  # "service not available, closing transmission channel": about the connection, not about the mail
-_RECIPIENT_CODES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+# RFC 3463 §3.2 and RFC 7505: no such mailbox; moved without a forwarding address; null MX. Not 5.1.2 and 5.1.3, which
+# are the relay's view of DNS and of syntax, and not 5.2.1: the mailbox exists, and may be enabled again.
+_ADDRESS_CODES = frozenset({"5.1.1", "5.1.6", "5.1.10"})
+# RFC 5321 §4.2.3, RFC 7504: those that may be about a recipient; 521 is about the server, 500 to 504 about the command.
+_REFUSALS = frozenset({550, 551, 553, 554, 556})
 _LOGIN_CODES = frozenset({530, 534, 535})
 _TOO_LARGE = "5.3.4"
 _MAILBOX_FULL = "5.2.2"
@@ -26,8 +31,11 @@ def parse(code: int, message: str) -> Reply:
     return Reply(code=code, enhanced=enhanced, text=text[:LONGEST_TEXT])
 
 
-def judge(phase: Phase, reply: Reply) -> Outcome:  # noqa: PLR0911 - one return for each row of the table
-    """The outcome of a negative reply (4yz or 5yz) in a phase of the transaction."""
+def judge(phase: Phase, reply: Reply, recipient: str) -> Outcome:  # noqa: PLR0911 - one return for each row of the table
+    """The outcome of a negative reply (4yz or 5yz) in a phase of the transaction.
+
+    `recipient` is the address that the relay was given. Only a refusal that is a fact about it is `Refused.RECIPIENT`.
+    """
     if reply.code in _LOGIN_CODES:
         return NotTried(detail=str(reply), needs_person=True)
     if _is_about_sender(phase, reply):
@@ -36,11 +44,35 @@ def judge(phase: Phase, reply: Reply) -> Outcome:  # noqa: PLR0911 - one return 
         return NotTried(detail=str(reply))  # the relay is short of something: slow it down, not this mail
     if reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
         return Deferred(phase=phase, reply=reply)
-    if reply.enhanced in _RECIPIENT_CODES and phase is not Phase.MAIL:  # at MAIL no recipient was named yet
-        return Rejected(phase=phase, refused=Refused.RECIPIENT, reply=reply)
+    if reply.enhanced in _ADDRESS_CODES and phase is not Phase.MAIL:  # at MAIL no recipient was named yet
+        doubt = _find_doubt(phase, reply, recipient)
+        if doubt is None:
+            return Rejected(phase=phase, refused=Refused.RECIPIENT, reply=reply)
+        detail = f"the address was not marked, because {doubt}"
+        return Rejected(phase=phase, refused=Refused.MESSAGE, reply=reply, detail=detail)
     if reply.enhanced == _TOO_LARGE or reply.code == 552:  # noqa: PLR2004
         return Rejected(phase=phase, refused=Refused.SIZE, reply=reply)
     return Rejected(phase=phase, refused=Refused.MESSAGE, reply=reply)
+
+
+def is_doubtful(words: str, recipient: str) -> bool:
+    """True if a reply at RCPT, as `str(Reply)` writes it, would not mark the recipient by today's rules."""
+    code, _, message = words.partition(" ")
+    if not (code.isdecimal() and 500 <= int(code) < 600):  # noqa: PLR2004
+        return True
+    outcome = judge(Phase.RCPT, parse(int(code), message), recipient)
+    return not (isinstance(outcome, Rejected) and outcome.refused is Refused.RECIPIENT)
+
+
+def _find_doubt(phase: Phase, reply: Reply, recipient: str) -> str | None:
+    """Why a reply with one of the `_ADDRESS_CODES` is no fact about the address; None if it is one."""
+    if phase is not Phase.RCPT:
+        return "the relay had accepted it, and refused what came then"
+    if reply.code not in _REFUSALS:
+        return f"{reply.code} is not about a recipient"
+    if len(reply.text) >= LONGEST_TEXT:
+        return "the reply is too long to be read as a whole"
+    return find_doubt(reply.text, recipient=recipient, enhanced=reply.enhanced or "")
 
 
 def _is_about_sender(phase: Phase, reply: Reply) -> bool:

@@ -166,7 +166,7 @@ class Transaction:
         if self.announced and not self._is_told_to_us(refused):
             self._wire.lose(f"a refusal that does not fit: {answer}", out_of_turn=True)
             return self._dropped()
-        return replies.judge(self._phase, replies.parse(answer.code, answer.text))
+        return replies.judge(self._phase, replies.parse(answer.code, answer.text), self._mail.recipient)
 
     def _is_told_to_us(self, refused: list[Phase]) -> bool:
         """False if one reply too many to the mail before would look the same; on a fresh connection nothing would."""
@@ -269,7 +269,7 @@ class Transaction:
         if answer.code == replies.CLOSING:
             return self._dropped(str(reply))
         self.clean = True
-        return replies.judge(Phase.BODY, reply)
+        return replies.judge(Phase.BODY, reply, self._mail.recipient)
 
 
 def _stuffed(wire: bytes) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from parts import caller, process
 from parts.installation import Installation
 from parts.process import Process
-from parts.relay import Relay
+from parts.relay import HANG, Relay
 from sqlalchemy import text
 
 from notifier import wiring
@@ -47,6 +47,24 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
     assert (found["status"], found["uncertain_at"]) == ("sent", None)
     assert (found["attempts"][0]["outcome"], found["attempts"][0]["code"]) == ("accepted", 250)
     assert len(relay.received) == 1
+
+
+@pytest.mark.parametrize("choice", ["resend", "hold"])
+async def test_a_mail_with_content_whose_reply_never_came(
+    postgres_installation: Installation, parts: wiring.Base, relay: Relay, tmp_path: Path, choice: str
+) -> None:
+    """c16: the relay swallows the body and the sender is killed; the next one sends it once more, or holds it."""
+    relay.say("ada@example.com", "DOT", HANG)
+    own = {"to": "ada@example.com", "content": {"subject": "s", "text": "t"}, "when_uncertain": choice}
+    async with postgres_installation.client(parts) as client:
+        path = (await client.post("/v1/notifications", json=own)).headers["location"]
+        with await _sender(postgres_installation, tmp_path) as victim:
+            await relay.wait_for_bodies(1)
+            victim.kill()
+        with await _sender(postgres_installation, tmp_path, SENDER__RESEND_AFTER="1"):
+            found: dict[str, Any] = await caller.until(client, path, "sent" if choice == "resend" else "unknown")
+    assert found["uncertain_at"] is not None
+    assert (len(relay.bodies), found["next_attempt_at"]) == (2 if choice == "resend" else 1, None)
 
 
 def _journalled(folder: Path) -> bool:

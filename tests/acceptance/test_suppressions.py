@@ -9,7 +9,10 @@ import pytest
 from parts import marketing, process
 from parts.installation import Installation
 
+from notifier import suppression
+from notifier.db.tables import INSTANCE
 from notifier.ids import new_id
+from notifier.states import SuppressionReason, SuppressionScope
 
 
 class Terminal:
@@ -64,6 +67,34 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
     ]
     assert entries[0]["actor"] == for_all[0]["by"]
     assert entries[0]["after"] == {"comment": "asked [address]"}
+
+
+async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Installation, terminal: Terminal) -> None:
+    """Replies that would mark nobody today are listed, with the words of each; what a person added is not."""
+    replies = {
+        "gone@example.com": "550 5.1.1 <gone@example.com>: user unknown",
+        "blocked@example.com": "550 5.1.1 blocked, listed at zen.spamhaus.org",
+        "disabled@example.com": "550 5.2.1 mailbox disabled",
+        "customer@example.com": "550 5.1.1 <trap@staff.example>: user unknown",
+    }
+    async with installation.base() as parts, parts.database.write() as connection:
+        for address, words in replies.items():
+            reason = SuppressionReason.RECIPIENT_REFUSED
+            await suppression.suppress(connection, address, reason=reason, detail=words, now=parts.clock.now())
+        wish = suppression.Wish(
+            address="bob@example.com",
+            service_id=INSTANCE,
+            scope=SuppressionScope.ALL,
+            reason=SuppressionReason.RECIPIENT_REFUSED,
+            detail="550 5.1.1 spam",
+            created_by="operator:ada",
+        )
+        await suppression.add(connection, wish, parts.clock.now())
+    rows = await terminal.rows("list", "--doubtful")
+    assert {row["address"]: row["detail"] for row in rows} == {
+        address: words for address, words in replies.items() if address != "gone@example.com"
+    }
+    assert len(await terminal.rows("lift", rows[0]["id"])) == 1
 
 
 async def test_wrong_use_is_named(terminal: Terminal) -> None:

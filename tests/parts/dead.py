@@ -44,10 +44,22 @@ class DeadSender:
         async with self.database.write() as connection:
             assert len(await store.mark(connection, self.boot_id, entries)) == len(entries)
 
-    def hear(self, entry: Claimed, outcome: Outcome, *, uncertain_at: datetime | None = None) -> None:
+    def hear(
+        self,
+        entry: Claimed,
+        outcome: Outcome,
+        *,
+        uncertain_at: datetime | None = None,
+        envelope_to: str | None = "bob@example.com",
+    ) -> None:
         """Read a reply, and note it."""
         tried = Tried(
-            outcome=outcome, relay=self.relay, started_at=datetime.now(UTC), seconds=0.25, sha256=b"\x01" * 32
+            outcome=outcome,
+            relay=self.relay,
+            started_at=datetime.now(UTC),
+            seconds=0.25,
+            sha256=b"\x01" * 32,
+            envelope_to=envelope_to,
         )
         self._journal.append(entry, Testimony.of(tried, uncertain_at).note())
 

@@ -9,7 +9,7 @@ from sqlmodel import Field
 
 from notifier.db.columns import UtcDateTime, closed_set, json_type
 from notifier.db.tables.base import Table
-from notifier.states import Category, KeyKind, Priority, Reason, Role, Status
+from notifier.states import Category, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 _HAS_KEY = text("idempotency_key IS NOT NULL")
 _IN_BATCH = text("batch_id IS NOT NULL")
@@ -69,6 +69,8 @@ class Notification(Table, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     uncertain_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # None: accepted by a release before this column; what the pinned version says holds, and without one: hold.
+    when_uncertain: WhenUncertain | None = Field(default=None, sa_type=closed_set(WhenUncertain, "when_uncertain"))
     created_by: str = Field(max_length=64)
     idempotency_key: str | None = Field(default=None, max_length=255)
     request_hash: bytes | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from parts import caller
-from parts.installation import Installation
+from parts.installation import WELCOME, Installation
 from parts.relay import DROP, Relay
 from sqlalchemy import text
 
@@ -69,6 +69,89 @@ async def test_a_second_silence_waits_for_a_person(
         assert await _held(parts) == 1
         found = await _expire(parts, client, path)
     assert (found["status"], len(found["attempts"]), relay.received) == ("unknown", 2, [])
+
+
+CONTENT = {"to": "bob@example.com", "content": {"subject": "s", "text": "t"}}
+WELCOME_BOB = WELCOME | {"to": "bob@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "held"),
+    [
+        (CONTENT, False),
+        (CONTENT | {"when_uncertain": None}, False),
+        (CONTENT | {"when_uncertain": "resend"}, False),
+        (CONTENT | {"when_uncertain": "hold"}, True),
+        (WELCOME_BOB | {"when_uncertain": "hold"}, True),
+        (CONTENT | {"when_uncertain": "hold", "cc": ["eve@example.com"]}, True),
+    ],
+)
+async def test_the_request_says_what_is_done(
+    installation: Installation, parts: wiring.Base, relay: Relay, request_: dict[str, Any], *, held: bool
+) -> None:
+    """c16: mail with content is sent once more by itself, as mail of a template is, unless the request says hold."""
+    relay.say("bob@example.com", "DOT", DROP)
+    async with installation.client(parts) as client, wiring.sender(parts):
+        path = (await client.post("/v1/notifications", json=request_)).headers["location"]
+        found = await caller.until(client, path, "unknown")
+        assert found["when_uncertain"] == ("hold" if held else "resend")
+        assert (found["next_attempt_at"] is None, await _held(parts)) == (held, held)
+        await caller.make_due(parts.database)
+        if not held:
+            await caller.until(client, path, "sent")
+            assert [mail.recipient for mail in relay.received] == ["bob@example.com"]
+
+
+@pytest.mark.usefixtures("holding")
+async def test_the_request_overrides_the_template(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """A template that holds gives the default only, also in a batch, where defaults are merged into each."""
+    relay.say("bob@example.com", "DOT", DROP)
+    relay.say("ada@example.com", "DOT", DROP)
+    batch = {
+        "defaults": WELCOME_BOB | {"when_uncertain": "resend"},
+        "notifications": [{}, {"to": "ada@example.com", "when_uncertain": "hold"}],
+    }
+    async with installation.client(parts) as client, wiring.sender(parts):
+        results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
+        views = [await caller.until(client, f"/v1/notifications/{one['id']}", "unknown") for one in results]
+    assert [view["when_uncertain"] for view in views] == ["resend", "hold"]
+    assert [view["next_attempt_at"] is None for view in views] == [False, True]
+
+
+async def test_a_copy_is_treated_as_its_original(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+    """What the request says holds for cc and bcc too."""
+    relay.say("eve@example.com", "DOT", DROP)
+    async with installation.client(parts) as client, wiring.sender(parts):
+        reply = await client.post(
+            "/v1/notifications", json=CONTENT | {"when_uncertain": "hold", "bcc": ["eve@example.com"]}
+        )
+        found = await caller.until(client, reply.headers["location"], "sent")
+        copy = await caller.until(client, f"/v1/notifications/{found['copies'][0]['id']}", "unknown")
+    assert (copy["when_uncertain"], copy["next_attempt_at"]) == ("hold", None)
+
+
+async def test_a_mail_of_an_earlier_release_keeps_what_it_was_accepted_with(
+    installation: Installation, parts: wiring.Base, relay: Relay
+) -> None:
+    """Rows without the column's value: the template's choice where there is one, and content is held as before."""
+    relay.say("bob@example.com", "DOT", DROP, times=2)
+    async with installation.client(parts) as client:
+        replies = [await client.post("/v1/notifications", json=json) for json in (CONTENT, WELCOME_BOB)]
+        async with parts.database.write() as connection:
+            await connection.execute(text("UPDATE notification SET when_uncertain = NULL"))
+        async with wiring.sender(parts):
+            views = [await caller.until(client, reply.headers["location"], "unknown") for reply in replies]
+    assert [view["when_uncertain"] for view in views] == [None, "resend"]
+    assert [view["next_attempt_at"] is None for view in views] == [True, False]
+
+
+async def test_a_dry_run_tells_it_and_nonsense_is_refused(installation: Installation, parts: wiring.Base) -> None:
+    """The dry run shows what would be done; another word is 422 with its pointer."""
+    async with installation.client(parts) as client:
+        dry = await client.post("/v1/notifications?dry_run=true", json=CONTENT)
+        bad = await client.post("/v1/notifications", json=CONTENT | {"when_uncertain": "wait"})
+    assert (dry.status_code, dry.json()["when_uncertain"]) == (200, "resend")
+    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/when_uncertain")
 
 
 async def _held(parts: wiring.Base) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifier.api import reply, schema
 from notifier.api.schema import NotificationIn
 from notifier.notification.check import Wanted
-from notifier.states import Priority, Status
+from notifier.states import Priority, Status, WhenUncertain
 
 SOUND: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada"}}
 FIELDS = sorted(field.alias or name for name, field in NotificationIn.model_fields.items())
@@ -41,6 +41,7 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
         "send_at": "2026-01-31T12:00:00+01:00",
         "expires_at": "2026-02-01T12:00:00Z",
         "priority": "bulk",
+        "when_uncertain": "hold",
     }
     assert set(body) == set(FIELDS) - {"content"}
     assert schema.parse(body) == (
@@ -61,6 +62,7 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
             send_at=datetime(2026, 1, 31, 11, tzinfo=UTC),
             expires_at=datetime(2026, 2, 1, 12, tzinfo=UTC),
             priority=Priority.BULK,
+            when_uncertain=WhenUncertain.HOLD,
         ),
         [],
     )

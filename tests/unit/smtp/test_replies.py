@@ -9,6 +9,7 @@ MAIL, RCPT, DATA, BODY = Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY
 ALL = (MAIL, RCPT, DATA, BODY)
 AFTER_MAIL = (RCPT, DATA, BODY)
 OTHER_THAN_RCPT = (MAIL, DATA, BODY)
+ADA = "ada@example.com"
 
 RECIPIENT, MESSAGE, SIZE = Refused.RECIPIENT, Refused.MESSAGE, Refused.SIZE
 
@@ -29,12 +30,20 @@ def meaning(outcome: Outcome) -> str:
 
 TABLE = [
     # phases, code, enhanced code, meaning
-    (AFTER_MAIL, 550, "5.1.1", "recipient"),
-    (AFTER_MAIL, 550, "5.1.2", "recipient"),
-    (AFTER_MAIL, 553, "5.1.3", "recipient"),
-    (AFTER_MAIL, 551, "5.1.6", "recipient"),
-    (AFTER_MAIL, 556, "5.1.10", "recipient"),
-    (AFTER_MAIL, 550, "5.2.1", "recipient"),
+    ((RCPT,), 550, "5.1.1", "recipient"),
+    ((RCPT,), 553, "5.1.1", "recipient"),
+    ((RCPT,), 554, "5.1.1", "recipient"),
+    ((RCPT,), 551, "5.1.6", "recipient"),
+    ((RCPT,), 556, "5.1.10", "recipient"),
+    ((DATA, BODY), 550, "5.1.1", "message"),
+    ((DATA, BODY), 556, "5.1.10", "message"),
+    ((RCPT,), 521, "5.1.1", "message"),
+    ((RCPT,), 501, "5.1.1", "message"),
+    (AFTER_MAIL, 550, "5.1.2", "message"),
+    (AFTER_MAIL, 553, "5.1.3", "message"),
+    (AFTER_MAIL, 550, "5.2.1", "message"),
+    (AFTER_MAIL, 550, "5.4.1", "message"),
+    (AFTER_MAIL, 550, "5.4.4", "message"),
     (OTHER_THAN_RCPT, 552, "5.3.4", "size"),
     (ALL, 550, "5.3.4", "size"),
     (OTHER_THAN_RCPT, 552, None, "size"),
@@ -83,14 +92,14 @@ TABLE = [
 )
 def test_a_reply_is_judged_by_the_table(phase: Phase, code: int, enhanced: str | None, expected: str) -> None:
     """Each reply of the design's table leads to its outcome, in each phase in which it may come."""
-    assert meaning(judge(phase, Reply(code=code, enhanced=enhanced, text="words"))) == expected
+    assert meaning(judge(phase, Reply(code=code, enhanced=enhanced, text="words"), ADA)) == expected
 
 
 @pytest.mark.parametrize("phase", ALL)
 def test_no_reply_suppresses_without_an_enhanced_code(phase: Phase) -> None:
     """A bare code never costs a recipient the next mail, and a bare 4yz never ends a notification."""
     for code in range(400, 600):
-        outcome = judge(phase, Reply(code=code))
+        outcome = judge(phase, Reply(code=code), ADA)
         assert meaning(outcome) != "recipient"
         assert code >= 500 or not isinstance(outcome, Rejected)
 
@@ -98,22 +107,22 @@ def test_no_reply_suppresses_without_an_enhanced_code(phase: Phase) -> None:
 @pytest.mark.parametrize("enhanced", ["5.1.1", "5.1.2", "5.1.3", "5.2.1"])
 def test_what_mail_from_is_told_is_never_about_the_recipient(enhanced: str) -> None:
     """At MAIL the relay has not heard of the recipient yet, so nobody is suppressed for it."""
-    assert meaning(judge(MAIL, Reply(code=550, enhanced=enhanced))) != "recipient"
+    assert meaning(judge(MAIL, Reply(code=550, enhanced=enhanced), ADA)) != "recipient"
 
 
 @pytest.mark.parametrize("phase", ALL)
 def test_a_temporary_reply_is_never_permanent_whatever_its_enhanced_code(phase: Phase) -> None:
     """A 4yz with an enhanced code of another class is still temporary (RFC 5321 §4.2.1)."""
     for enhanced in ("5.1.1", "5.2.1", "5.6.0"):
-        assert isinstance(judge(phase, Reply(code=450, enhanced=enhanced)), Deferred)
+        assert isinstance(judge(phase, Reply(code=450, enhanced=enhanced), ADA), Deferred)
 
 
 def test_an_outcome_keeps_phase_and_reply() -> None:
     """Code, enhanced code and text are there for the people who ask why."""
     reply = Reply(code=550, enhanced="5.1.1", text="no such user")
-    assert judge(RCPT, reply) == Rejected(phase=RCPT, refused=RECIPIENT, reply=reply)
-    assert judge(BODY, Reply(code=451)) == Deferred(phase=BODY, reply=Reply(code=451))
-    assert judge(MAIL, Reply(code=535, enhanced="5.7.8", text="no")) == NotTried(
+    assert judge(RCPT, reply, ADA) == Rejected(phase=RCPT, refused=RECIPIENT, reply=reply)
+    assert judge(BODY, Reply(code=451), ADA) == Deferred(phase=BODY, reply=Reply(code=451))
+    assert judge(MAIL, Reply(code=535, enhanced="5.7.8", text="no"), ADA) == NotTried(
         detail="535 5.7.8 no", needs_person=True
     )
 
