@@ -57,7 +57,8 @@ check: .venv $(OPENAPI)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(OPENAPI)/bin/openapi-spec-validator openapi.json
-	$(OPENAPI)/bin/node $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(OPENAPI)/bin/node \
+	  $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
 
 format: .venv
 	$(BIN)/ruff check --fix .

@@ -22,11 +22,8 @@ def run_command(command: str, folder: Path, **variables: str) -> str:
     modules = folder / "node_modules"
     if not modules.exists():
         modules.symlink_to(TOOLS / "node_modules")
-    env = (
-        os.environ
-        | {"PATH": os.pathsep.join([str(TOOLS / "bin"), str(TOOLS / "node_modules" / ".bin"), os.environ["PATH"]])}
-        | variables
-    )
+    path = os.pathsep.join([str(TOOLS / "bin"), str(TOOLS / "node_modules" / ".bin"), os.environ["PATH"]])
+    env = os.environ | {"PATH": path, "npm_config_offline": "true", "npm_config_update_notifier": "false"} | variables
     ended = subprocess.run(
         ["bash", "-euc", command], cwd=folder, env=env, check=False, capture_output=True, text=True, timeout=100
     )
