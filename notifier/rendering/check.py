@@ -124,8 +124,9 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
 
 def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
     """The sample, and what is left of it in the shortest allowed request."""
-    shortest = variable.without(source.sample, optional)
-    return [source.sample] if shortest == source.sample else [source.sample, shortest]
+    values = source.sample_values
+    shortest = variable.without(values, optional)
+    return [values] if shortest == values else [values, shortest]
 
 
 def _specimen() -> MailHeader:

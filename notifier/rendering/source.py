@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from notifier.strict_json import with_whole_numbers
+
 SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
 PARTS = (SUBJECT, HTML, TEXT)
 LOCALES = "locales/"
@@ -50,6 +52,12 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
     sample: dict[str, Any]
     settings: TemplateSettings
     assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
+
+    @property
+    def sample_values(self) -> dict[str, Any]:
+        """The sample as a caller's values are read."""
+        values: dict[str, Any] = with_whole_numbers(self.sample)
+        return values
 
     @property
     def locales(self) -> list[str]:

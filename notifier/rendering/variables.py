@@ -9,7 +9,10 @@ import jsonschema_rs
 import msgspec
 
 from notifier.errors import Fault
+from notifier.strict_json import read_number
 
+DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=read_number)
+"""Reads the text of a mail's variables, in which a number counts and not how it is written."""
 ITEM: Final = "[]"
 """In a path: an item of a list, whichever."""
 HTTPS_LINK: Final = r"^https://[!-;=?-~]+$"

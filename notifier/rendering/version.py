@@ -167,7 +167,7 @@ class CompiledVersion:
     def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
         """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
         parts = self._parts[tag]
-        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        values = {**self.source.sample_values, "locale": tag or self.source.settings.locale, "subject": ""}
         try:
             version = prestyled(self.source.files, render_limited(parts[HTML], values))
             if version is None:

@@ -21,6 +21,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from notifier.rendering.source import locale_chain
+from notifier.strict_json import read_number
 
 STYLES: Final = ("short", "medium", "long", "full")
 CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
@@ -175,7 +176,7 @@ def _decimal(name: str, value: Any) -> Decimal:
         return Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueRefusedError(name, value, wanted)
-    amount = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    amount = Decimal(repr(read_number(repr(value)) if isinstance(value, float) else value))
     if amount and not -_MOST_DIGITS <= amount.adjusted() < _MOST_DIGITS:
         raise ValueRefusedError(name, value, f"a number of at most {_MOST_DIGITS} digits")
     return amount
