@@ -12,7 +12,7 @@ from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import MOST_COPIES, MOST_HEADERS, Wanted
 from notifier.notification.patch import Changes
 from notifier.rendering import subject
-from notifier.rendering.variables import escape_pointer
+from notifier.rendering.pointer import escape_pointer
 from notifier.states import Priority, Resolution
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -29,7 +29,7 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     known = _variables(source)
     try:
         if not trial.faults:
-            version = CompiledVersion(source, public_url, strict=True)
+            version = CompiledVersion(source, public_url)
             trial.faults += version.image_faults()
         if not trial.faults:
             trial.run(version, _samples(source, known.optional))

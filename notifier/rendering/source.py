@@ -15,7 +15,9 @@ LAYOUTS = "_layouts/"
 RESERVED = frozenset({"locale", "subject"})
 """Names that rendering itself provides; a variable may not have them."""
 
-_LATER_SETTINGS = {"when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": ()}
+_LATER_SETTINGS = {
+    "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
+}  # fmt: skip
 """Settings that came after the first hashes; left out while they have their default, so that those stay true."""
 
 
@@ -34,6 +36,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     reply_to: str | None = None  # the same for answers
     public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
     secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
+    link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
 
 
 class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
     sample: dict[str, Any]
     settings: TemplateSettings
     assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
+    strict: bool = True  # False: published before unusable links and styles were refused, and sent without them
 
     @property
     def sample_values(self) -> dict[str, Any]:
