@@ -5,7 +5,7 @@ what cannot be told from the template alone is left to rendering, which fails wi
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import msgspec
 from notifier.errors import Fault
 from notifier.rendering.language import acting, filters
 from notifier.rendering.language.filters import ValueRefusedError
-from notifier.rendering.language.link_address import IMAGE_SCHEMES, name_schemes
+from notifier.rendering.language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.rendering.language.public import plain
 from notifier.rendering.pointer import ITEM, escape_pointer
 
@@ -26,6 +26,8 @@ MOST_VALUES: Final = 5_000
 
 Step = str | int
 """Of a path: a name, "[]" for each item of a list, or the number of an item, from behind if it is negative."""
+Indices = tuple[int, ...]
+"""Which item of each list a value stands in, in the order of its path."""
 Condition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
 
@@ -126,8 +128,10 @@ def _explain(schema: dict[str, Any], check: ValueCheck) -> None:
     if check.is_link and not check.when and node.get("type") == "string" and "pattern" not in node:
         node["format"] = "uri"
     if check.is_link:
-        given = check.given.get("schemes")
-        said = f"A link: an address that begins with {name_schemes(given.value if given else IMAGE_SCHEMES)}."
+        usual = IMAGE_SCHEMES if "image" in check.given else LINK_SCHEMES
+        schemes = check.given.get("schemes", Argument(usual)).value
+        what = "an image" if usual is IMAGE_SCHEMES else "a link"
+        said = f"The address of {what}; it begins with {name_schemes(schemes)}."
     else:
         said = f"Shown by “{check.takes}”, which takes {_WANTED[check.takes]}."
     if said not in node.get("description", ""):
@@ -139,69 +143,77 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     faults: dict[str, Fault] = {}
     left = MOST_VALUES
     for check in checks:
-        for pointer, value, indices in _values(variables, check.path, 0, "/variables", {}):
+        for value, indices in _values(variables, check.path):
             left -= 1
             if left < 0:
                 return list(faults.values())
-            if pointer in known or pointer in faults:
-                continue
-            if fault := _fault_in(check, pointer, value, variables, indices):
+            fault = _find_fault(check, value, variables, indices)
+            if fault is not None and fault.pointer not in known:
                 faults.setdefault(fault.pointer, fault)
-    return [fault for pointer, fault in faults.items() if pointer not in known]
+    return list(faults.values())
 
 
-def _values(
-    value: Any, path: Sequence[Step], at: int, pointer: str, indices: dict[int, int]
-) -> Iterator[tuple[str, Any, dict[int, int]]]:
-    """The values at a path, with their pointers, and which items they stand in by their place in the path."""
-    if at == len(path):
-        yield pointer, value, indices
-    elif path[at] == ITEM:
-        for index, item in enumerate(value if isinstance(value, list) else ()):
-            yield from _values(item, path, at + 1, f"{pointer}/{index}", indices | {at: index})
-    else:
-        inner = _step(value, path[at])
-        if inner is not _MISSING:
-            step = path[at]
-            name = str(step % len(value)) if isinstance(step, int) else escape_pointer(step)
-            yield from _values(inner, path, at + 1, f"{pointer}/{name}", indices)
+def _values(variables: Any, path: Sequence[Step]) -> list[tuple[Any, Indices]]:
+    """The values at a path, and which items they stand in."""
+    rows: list[tuple[Any, Indices]] = [(variables, ())]
+    for step in path:
+        if step == ITEM:
+            lists = [(value, indices) for value, indices in rows if isinstance(value, list)]
+            rows = [(item, (*indices, at)) for items, indices in lists for at, item in enumerate(items)]
+        else:
+            stepped = [(_step(value, step), indices) for value, indices in rows]
+            rows = [row for row in stepped if row[0] is not _MISSING]
+    return rows
 
 
 def _step(value: Any, step: Step) -> Any:
     if isinstance(step, int):
         return value[step] if isinstance(value, list) and -len(value) <= step < len(value) else _MISSING
-    return value.get(step, _MISSING) if isinstance(value, Mapping) else _MISSING
+    return value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
 
 
-def _at(variables: Any, path: Sequence[Step], indices: Mapping[int, int]) -> Any:
-    value = variables
-    for at, step in enumerate(path):
-        value = _step(value, indices[at] if step == ITEM else step)
+def _at(variables: Any, path: Sequence[Step], indices: Indices) -> Any:
+    """The value at a path; its lists are those of the value that is checked."""
+    value, items = variables, iter(indices)
+    for step in path:
+        value = _step(value, next(items) if step == ITEM else step)
     return value
 
 
-def _fault_in(check: ValueCheck, pointer: str, value: Any, variables: Any, indices: Mapping[int, int]) -> Fault | None:
+def _pointer(variables: Any, path: Sequence[Step], indices: Indices) -> str:
+    pointer, value, items = "/variables", variables, iter(indices)
+    for step in path:
+        place = next(items) if step == ITEM else step
+        name = str(place % len(value)) if isinstance(place, int) else escape_pointer(place)
+        pointer, value = f"{pointer}/{name}", _step(value, place)
+    return pointer
+
+
+def _find_fault(check: ValueCheck, value: Any, variables: Any, indices: Indices) -> Fault | None:
     try:
-        if not all(_holds(condition, variables, indices) for condition in check.when):
+        if check.when and not all(_holds(condition, variables, indices) for condition in check.when):
             return None
     except (_UnknownError, TypeError):
         return None
     if check.public and isinstance(value, str):
         value = plain(value)
-    given = {name: _given(argument, variables, indices) for name, argument in check.given.items()}
-    given = {name: argument for name, argument in given.items() if argument is not _MISSING}
-    take = TAKES[check.takes]
+    resolved = {name: _given(argument, variables, indices) for name, argument in check.given.items()}
+    given = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
     try:
-        take(value, **given)
+        TAKES[check.takes](value, **given)
     except ValueRefusedError as error:
+        path = check.path
         for name, argument in check.given.items():
             if argument.path is not None and name in given and _is_refused(check, name, given[name]):
-                pointer = _pointer(argument.path, indices)
-        return Fault(pointer, "invalid_link" if check.is_link else "wrong_variable_value", str(error))
+                path = argument.path
+        code = "invalid_link" if check.is_link else "wrong_variable_value"
+        return Fault(_pointer(variables, path, indices), code, str(error))
+    except Exception:  # noqa: BLE001 - no request fails because a check does; rendering tells what is wrong, and where
+        return None
     return None
 
 
-def _given(argument: Argument, variables: Any, indices: Mapping[int, int]) -> Any:
+def _given(argument: Argument, variables: Any, indices: Indices) -> Any:
     return argument.value if argument.path is None else _at(variables, argument.path, indices)
 
 
@@ -214,12 +226,7 @@ def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
     return False
 
 
-def _pointer(path: Sequence[Step], indices: Mapping[int, int]) -> str:
-    steps = (str(indices[at]) if step == ITEM else str(step) for at, step in enumerate(path))
-    return "/variables" + "".join(f"/{escape_pointer(step)}" for step in steps)
-
-
-def _holds(condition: Condition, variables: Any, indices: Mapping[int, int]) -> bool:
+def _holds(condition: Condition, variables: Any, indices: Indices) -> bool:
     """Whether a condition of the template holds, as Jinja would find."""
     kind = condition[0]
     if kind == "not":

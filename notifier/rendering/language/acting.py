@@ -36,7 +36,7 @@ _ACTS_IN_STYLE = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s
 @pass_context
 def link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noqa: FBT001 - only `contexts` calls it
     """The value, which begins a link, if somebody can follow that."""
-    if type(value) is str and follows != SCHEME and is_usual(value):
+    if type(value) is str and follows != SCHEME and is_usual(value):  # most are
         return value
     schemes = IMAGE_SCHEMES if image else _schemes_of(context)
     if _is_strict(context):
@@ -47,7 +47,10 @@ def link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noq
 
 def take_link(value: Any, follows: str = ENDS, *, image: bool = False, schemes: Sequence[str] = LINK_SCHEMES) -> None:
     """Raise `ValueRefusedError` if nobody can follow the link, or see the image, that begins with the value."""
+    if type(value) is str and follows != SCHEME and is_usual(value):
+        return
     text = "" if value is None else _text_of(value)
+    schemes = IMAGE_SCHEMES if image else schemes
     if fault := find_link_fault(text, follows, schemes):
         raise _refused("src" if image else "href", value, schemes, fault)
 

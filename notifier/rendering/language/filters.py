@@ -249,7 +249,7 @@ def _needs_zone(name: str, moment: date | time, style: str) -> None:
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (KeyError, ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
         return None
 
 

@@ -12,7 +12,7 @@ import msgspec
 from jinja2 import nodes
 
 from notifier.rendering.language.acting import BARE, LINK, STYLE
-from notifier.rendering.language.link_address import ENDS, IMAGE_SCHEMES
+from notifier.rendering.language.link_address import ENDS, LINK_SCHEMES
 from notifier.rendering.pointer import ITEM
 from notifier.rendering.value_check import ARGUMENTS, MOST_CHECKS, TAKES, Argument, ValueCheck
 from notifier.rendering.walk.place import Instead, Item, Path, Place, Use, Value
@@ -22,6 +22,8 @@ Condition = tuple[Any, ...] | None
 """As in a `ValueCheck`, with paths as they are here; None: it cannot be told."""
 _PLAIN = (nodes.Name, nodes.Getattr, nodes.Getitem)
 _SAME = frozenset({"e", "escape", BARE})
+_AS_EMPTY = frozenset({"count", "length", "list", "reverse", "sort", "unique"})
+"""What they make of a list is true if the list is, which is not empty."""
 _PARTIAL = "partial"
 _PLACES = {"first": 0, "last": -1}
 _OPERATORS = {"eq": "==", "ne": "!="}
@@ -72,8 +74,8 @@ class Checking(Reading):
             return defined if node.name == "defined" else negated(defined)
         if isinstance(node, nodes.Compare):
             return self._comparison(node)
-        while isinstance(node, nodes.Filter) and node.name in ("length", "count") and node.node is not None:
-            node = node.node  # true for what is not empty, as the thing itself
+        while isinstance(node, nodes.Filter) and node.name in _AS_EMPTY and node.node is not None:
+            node = node.node
         place = self._place_of(node)
         return None if place is None or place.instead is Instead.OTHER else ("true", place.path)
 
@@ -178,17 +180,19 @@ class Checking(Reading):
         """The arguments that decide what can be taken, as far as they are fixed or variables."""
         if node.name == LINK:
             follows, image = (argument.as_const() for argument in node.args)
-            given = {"schemes": Argument(list(IMAGE_SCHEMES) if image else self.schemes)}
-            given |= {"image": Argument(value=True)} if image else {}
+            given = {"image": Argument(value=True)} if image else self._schemes_given()
             return given | ({"follows": Argument(follows)} if follows != ENDS else {})
         if node.name == "safe_url":
-            return {"schemes": Argument(self.schemes)}
+            return self._schemes_given()
         names = ARGUMENTS.get(node.name, ())
         found: dict[str, nodes.Expr] = dict(zip(names, node.args, strict=False))
-        for name in names:
-            found |= {name: pair.value for pair in node.kwargs if pair.key == name}
+        for pair in node.kwargs:
+            found |= {name: pair.value for name in names if pair.key == name}
         arguments = {name: self._argument(argument, path) for name, argument in found.items()}
         return {name: argument for name, argument in arguments.items() if argument is not None}
+
+    def _schemes_given(self) -> dict[str, Argument]:
+        return {} if self.schemes == list(LINK_SCHEMES) else {"schemes": Argument(self.schemes)}
 
     def _argument(self, node: nodes.Node, path: Path) -> Argument | None:
         if isinstance(node, nodes.Const):
