@@ -62,6 +62,7 @@ class Checking(Reading):
 
     def condition_of(self, node: nodes.Node) -> Condition:
         """The condition as far as it is about variables."""
+        self.steps += 1
         if isinstance(node, nodes.Not):
             return negated(self.condition_of(node.node))
         if isinstance(node, nodes.And | nodes.Or):
@@ -128,6 +129,7 @@ class Checking(Reading):
 
     def _note_checks(self, node: nodes.Filter, shown: nodes.Node, conditions: tuple[Condition, ...]) -> None:
         """Note what the filter does with each variable that the expression may come to."""
+        self.steps += 1 + len(conditions) // 8
         if self.quiet or len(self.checks) >= MOST_CHECKS:
             return
         if isinstance(shown, nodes.CondExpr):
