@@ -8,13 +8,15 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final
 
 from notifier.errors import NotifierError
 
 DEEPEST = 64
 LARGEST_INTEGER = 2**63
+_EXACT_IN_A_FLOAT: Final = 2**53
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -46,15 +48,18 @@ class MalformedJsonError(NotifierError):
     """The body is not valid JSON."""
 
 
-def loads(body: bytes) -> Any:
-    """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers."""
+def loads(body: bytes, *, keep_fractions: bool = False) -> Any:
+    """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers.
+
+    `2.0` is read as `2`; with `keep_fractions` it stays a float, because a sample says by it that fractions may come.
+    """
     if body.startswith(_GZIP):
         raise MalformedJsonError("the body is compressed: say so with Content-Encoding: gzip")
     if encoding := _other_encoding(body):
         raise MalformedJsonError(f"the body is {encoding}; JSON is sent in UTF-8 (RFC 8259 §8.1)")
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="strict")
-        value = _DECODER.decode(text)
+        value = (_SAMPLE_DECODER if keep_fractions else _DECODER).decode(text)
     except MalformedJsonError:
         raise
     except UnicodeDecodeError as error:
@@ -69,6 +74,28 @@ def loads(body: bytes) -> Any:
     if escaped or text.count("[") + text.count("{") > DEEPEST:
         _inspect(value, texts=escaped)
     return value
+
+
+def read_number(digits: str) -> int | float:
+    """A JSON number by its value, however it is written: `2.0`, `2e0` and `2` are the same (JSON Schema §6.1.1)."""
+    number = float(digits)
+    if not number.is_integer():
+        return number
+    if abs(number) < _EXACT_IN_A_FLOAT:
+        return int(number)
+    try:
+        return round(Decimal(digits))
+    except ArithmeticError:  # its exponent is beyond what Decimal can hold
+        return int(number)
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """The value with each number as `read_number` reads it."""
+    if isinstance(value, dict):
+        return {key: with_whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_whole_numbers(inner) for inner in value]
+    return read_number(repr(value)) if isinstance(value, float) else value
 
 
 def _other_encoding(body: bytes) -> str | None:
@@ -130,7 +157,18 @@ def _float(digits: str) -> float:
     return number
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+def _number(digits: str) -> int | float:
+    _float(digits)
+    return read_number(digits)
+
+
+def _decoder(parse_float: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=parse_float
+    )
+
+
+_DECODER, _SAMPLE_DECODER = _decoder(_number), _decoder(_float)
 
 
 def _inspect(value: Any, *, texts: bool) -> None:

@@ -221,6 +221,10 @@ _FAULTS = {
         "The value cannot stand in a mail header.",
         "Send one line of at most 900 characters; `List-Unsubscribe-Post` together with `List-Unsubscribe`.",
     ),
+    "invalid_link": _fault(
+        "The template makes this variable a link or an image, and nobody could follow it.",
+        "Send a whole address with one of the schemes that `detail` names.",
+    ),
     "invalid_locale": _fault("This is not a language tag.", "Send a tag such as en or fr-CA (BCP 47)."),
     "invalid_parameter": _fault(
         "A parameter in the query is wrong or unknown.", "`errors` says which, and what it may be."
@@ -272,6 +276,10 @@ _FAULTS = {
     "unknown_template_version": _fault("The template has no such version.", "Name another, or leave it out."),
     "unknown_variable": _fault("The template has no such variable.", "Leave it out, or mend its name."),
     "wrong_variable_type": _fault("The variable has the wrong type or form.", "Send what `detail` asks for."),
+    "wrong_variable_value": _fault(
+        "The template shows the variable as a date, an amount or a style, and it is none.",
+        "Send what `detail` asks for.",
+    ),
 }
 ENTRIES = MappingProxyType(_PROBLEMS | _FAULTS)
 

@@ -110,9 +110,12 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION) -> Any:
-    """The value in the body, if it claims to be JSON and has no more than `most` bytes."""
-    return strict_json.loads(await json_text(request, most=most))
+async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION, has_sample: bool = False) -> Any:
+    """The value in the body, if it claims to be JSON and has no more than `most` bytes.
+
+    `has_sample`: a template's sample is in it, in which `2.0` says that fractions may come.
+    """
+    return strict_json.loads(await json_text(request, most=most), keep_fractions=has_sample)
 
 
 async def json_text(request: Request, *, most: int) -> bytes:

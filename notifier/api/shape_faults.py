@@ -10,7 +10,8 @@ from typing import Any
 from notifier.api import paging, value
 from notifier.api.request_model import RequestModel, place_at
 from notifier.errors import Fault
-from notifier.rendering.variables import LONGEST_SUGGESTED, escape_pointer
+from notifier.rendering.pointer import escape_pointer
+from notifier.rendering.variables import LONGEST_SUGGESTED
 
 _CODES = {
     "extra_forbidden": "unknown_field",

@@ -55,7 +55,7 @@ async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, 
 async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
-    wanted = schema.parse_strictly(DraftIn, await json_body(request, most=LARGEST_REQUEST))
+    wanted = schema.parse_strictly(DraftIn, await json_body(request, most=LARGEST_REQUEST, has_sample=True))
     source = wanted.source()
     form.require(slug, source)
     async with doors.database.read() as connection:
@@ -122,7 +122,7 @@ async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[st
     """Text that is saved nowhere, with these variables: three parts and what could be better, or 422."""
     caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
-    wanted = schema.parse_strictly(RenderIn, await json_body(request, most=LARGEST_REQUEST))
+    wanted = schema.parse_strictly(RenderIn, await json_body(request, most=LARGEST_REQUEST, has_sample=True))
     source = _unsaved(wanted)
     if faults := form.faults_in(source):
         raise InvalidRequestError([_placed(fault, wanted) for fault in faults])

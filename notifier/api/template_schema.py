@@ -14,6 +14,7 @@ from notifier.templating.form import MOST_FILES
 
 LARGEST_REQUEST = 2 * 1024 * 1024  # escapes in JSON take room
 LONGEST_NOTE = 500
+SCHEME = "^[a-z][a-z0-9+.-]{0,30}$"
 SLUG = "^[a-z][a-z0-9_-]{0,63}$"
 FILE = r"^(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)$"
 Slug = Annotated[
@@ -61,6 +62,11 @@ class SettingsIn(RequestModel):
     )
     secret: list[_Path] = Field(
         default_factory=list, max_length=500, description="Dotted paths of variables that editors must not see."
+    )
+    link_schemes: list[Annotated[str, StringConstraints(max_length=31), value.documented(pattern=SCHEME)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Schemes that links may have besides https, http, mailto, tel and sms, such as `shopapp`.",
     )
 
 

@@ -12,7 +12,8 @@ from notifier import address
 from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
 from notifier.rendering import subject
-from notifier.rendering.variables import escape_pointer, faults_in
+from notifier.rendering.pointer import escape_pointer
+from notifier.rendering.variables import faults_in
 from notifier.states import Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
 

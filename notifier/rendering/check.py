@@ -29,7 +29,7 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     known = _variables(source)
     try:
         if not trial.faults:
-            version = CompiledVersion(source, public_url, strict=True)
+            version = CompiledVersion(source, public_url)
             trial.faults += version.image_faults()
         if not trial.faults:
             trial.run(version, _samples(source, known.optional))
@@ -124,8 +124,9 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
 
 def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
     """The sample, and what is left of it in the shortest allowed request."""
-    shortest = variable.without(source.sample, optional)
-    return [source.sample] if shortest == source.sample else [source.sample, shortest]
+    values = source.sample_values
+    shortest = variable.without(values, optional)
+    return [values] if shortest == values else [values, shortest]
 
 
 def _specimen() -> MailHeader:

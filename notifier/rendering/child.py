@@ -11,7 +11,6 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -43,6 +42,7 @@ from notifier.rendering.language.faults import PartError
 from notifier.rendering.language.time_limit import TIME_LIMIT
 from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext import text_of
+from notifier.rendering.variables import DECODER
 from notifier.rendering.version import CompiledVersion
 
 FRAME = struct.Struct("!I")
@@ -57,7 +57,6 @@ back what 25 mails took as soon as they are sent, and getting it anew for the ne
 """
 KNOWN_LIMIT = 256  # compiled versions kept
 
-VARIABLES = msgspec.json.Decoder(dict[str, Any])
 CONTENT = msgspec.json.Decoder(Content)
 
 
@@ -122,7 +121,7 @@ class Child:
     def _written(self, job: Job) -> tuple[MailHeader, Parts]:
         if job.version is None:
             return job.header, _literal(CONTENT.decode(job.content or "{}"))
-        compiled, values = self._version(job.version), VARIABLES.decode(job.variables)
+        compiled, values = self._version(job.version), DECODER.decode(job.variables)
         return compiled.header(job.header, values), compiled.render(job.locale, values)
 
     def _composed(self, job: Job, header: MailHeader, parts: Parts) -> Rendered | Gapped:

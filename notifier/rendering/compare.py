@@ -6,14 +6,12 @@ It answers with what differs, never with a whole mail; diffs are made only where
 from datetime import UTC, datetime
 from difflib import unified_diff
 from itertools import islice
-from typing import Any
-
-import msgspec
 
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import Compared, Mailbox, MailHeader, Payload, Preview, RenderFault
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.mime import NulInPartError, compose
+from notifier.rendering.variables import DECODER
 from notifier.rendering.version import CompiledVersion
 
 PARTS = ("subject", "html", "text")
@@ -27,7 +25,6 @@ _HEADER = MailHeader(
     sender=Mailbox("sender@example.org"),
     recipient="to@example.org",
 )
-_VARIABLES = msgspec.json.Decoder(dict[str, Any])
 
 
 def compared(
@@ -53,7 +50,7 @@ def _made(version: CompiledVersion | None, payload: Payload) -> Preview | Render
     if version is None:
         return None
     try:
-        values = _VARIABLES.decode(payload.variables)
+        values = DECODER.decode(payload.variables)
         parts = version.render(payload.locale, values)
         compose(version.header(_HEADER, values), parts)
     except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along

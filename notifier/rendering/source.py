@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from notifier.strict_json import with_whole_numbers
+
 SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
 PARTS = (SUBJECT, HTML, TEXT)
 LOCALES = "locales/"
@@ -13,7 +15,9 @@ LAYOUTS = "_layouts/"
 RESERVED = frozenset({"locale", "subject"})
 """Names that rendering itself provides; a variable may not have them."""
 
-_LATER_SETTINGS = {"when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": ()}
+_LATER_SETTINGS = {
+    "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
+}  # fmt: skip
 """Settings that came after the first hashes; left out while they have their default, so that those stay true."""
 
 
@@ -32,6 +36,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     reply_to: str | None = None  # the same for answers
     public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
     secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
+    link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
 
 
 class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +55,13 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
     sample: dict[str, Any]
     settings: TemplateSettings
     assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
+    strict: bool = True  # False: published before unusable links and styles were refused, and sent without them
+
+    @property
+    def sample_values(self) -> dict[str, Any]:
+        """The sample as a caller's values are read."""
+        values: dict[str, Any] = with_whole_numbers(self.sample)
+        return values
 
     @property
     def locales(self) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from notifier.errors import Fault
 from notifier.rendering.headers import FORBIDDEN
-from notifier.rendering.variables import at_path
+from notifier.rendering.pointer import at_path
 
 LONGEST = 998
 """Characters."""

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
+from notifier.rendering import value_check
+from notifier.rendering.pointer import ITEM
 from notifier.rendering.source import SUBJECT, TemplateSource
-from notifier.rendering.variables import HTTPS_LINK, ITEM, schema_of
+from notifier.rendering.variables import HTTPS_LINK, schema_of
+from notifier.rendering.walk.parts import walked
 from notifier.rendering.walk.place import Read
-from notifier.rendering.walk.statement import walked
 
 __all__ = ["Read", "Variables", "reads_of", "subject_paths", "variables_of"]
 
@@ -40,7 +42,7 @@ def reads_of(source: TemplateSource) -> list[Read]:
 
 def variables_of(source: TemplateSource) -> Variables:
     """The variables of a version. Raises Jinja's `TemplateSyntaxError`."""
-    reads, all_seen = walked(source)
+    reads, all_seen, checks = walked(source)
     settings, shape = source.settings, schema_of(source.sample)
     marketing = settings.category == "marketing"
     demands = _Demands(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
@@ -57,6 +59,7 @@ def variables_of(source: TemplateSource) -> Variables:
         _ask(schema, UNSUBSCRIBE_URL, _LINK)
     _mark(schema, settings.public, {"x-public": True})
     _mark(schema, settings.secret, {"writeOnly": True})
+    value_check.describe(schema, checks, settings.public)
     paths = [(name, path) for name in ("optional", "public", "secret") for path in getattr(settings, name)]
     return Variables(
         schema=schema,
@@ -69,7 +72,7 @@ def variables_of(source: TemplateSource) -> Variables:
 
 def subject_paths(source: TemplateSource) -> list[list[str]]:
     """The paths of what the subjects of all locales show; "[]" for the items of a list."""
-    reads, _ = walked(source, [SUBJECT])
+    reads, _, _ = walked(source, [SUBJECT])
     return [list(path) for path in sorted({read.path for read in reads if read.whole})]
 
 

@@ -1,6 +1,6 @@
 """The variables of a template: their JSON Schema, derived from the sample, and what is wrong with a caller's values."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
@@ -9,9 +9,12 @@ import jsonschema_rs
 import msgspec
 
 from notifier.errors import Fault
+from notifier.rendering.pointer import escape_pointer
+from notifier.rendering.value_check import ValueCheck, checks_of, find_refused_values
+from notifier.strict_json import read_number
 
-ITEM: Final = "[]"
-"""In a path: an item of a list, whichever."""
+DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=read_number)
+"""Reads the text of a mail's variables, in which a number counts and not how it is written."""
 HTTPS_LINK: Final = r"^https://[!-;=?-~]+$"
 """A link that can stand in a mail's header too."""
 MOST_SUGGESTIONS = 5
@@ -73,15 +76,19 @@ def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict
 def faults_in(schema: Mapping[str, Any], variables: Any) -> list[Fault]:
     """Everything wrong with the values, each with a pointer below `/variables`."""
     found: list[Fault] = []
-    for error in _validator(msgspec.json.encode(schema)).iter_errors(variables):
+    validator, checks = _compiled(msgspec.json.encode(schema))
+    for error in validator.iter_errors(variables):
         base = "/variables" + "".join(f"/{escape_pointer(str(part))}" for part in error.instance_path)
         found.extend(_faults_of(error, base, schema if len(found) < MOST_SUGGESTIONS else {}))
+    if checks:
+        found += find_refused_values(checks, variables, known={fault.pointer for fault in found})
     return sorted(found, key=lambda fault: fault.pointer)
 
 
 @lru_cache(maxsize=1024)
-def _validator(schema: bytes) -> Any:
-    return jsonschema_rs.validator_for(msgspec.json.decode(schema))
+def _compiled(text: bytes) -> tuple[Any, list[ValueCheck]]:
+    schema = msgspec.json.decode(text)
+    return jsonschema_rs.validator_for(schema), checks_of(schema)
 
 
 def _faults_of(error: Any, base: str, schema: Mapping[str, Any]) -> list[Fault]:
@@ -123,22 +130,6 @@ def _expected(error: Any) -> str:
     if kind.name == "maxLength":
         return f"expected at most {kind.limit} characters"
     return "expected another value"
-
-
-def escape_pointer(name: str) -> str:
-    """A name as one reference token of a JSON pointer (RFC 6901 §3)."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
-def at_path(variables: Any, path: Sequence[str], pointer: str = "") -> Iterator[tuple[str, Any]]:
-    """The values at a path with their JSON pointers: one, those of all items where it says "[]", or none."""
-    if not path:
-        yield pointer, variables
-    elif path[0] == ITEM:
-        for index, item in enumerate(variables if isinstance(variables, list) else ()):
-            yield from at_path(item, path[1:], f"{pointer}/{index}")
-    elif isinstance(variables, Mapping) and path[0] in variables:
-        yield from at_path(variables[path[0]], path[1:], f"{pointer}/{escape_pointer(path[0])}")
 
 
 def without(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:

@@ -42,12 +42,11 @@ class Written:
 
 
 class CompiledVersion:
-    """A version's parts, compiled once per locale and kept; with `strict`, what a mail would defuse is an error."""
+    """A version's parts, compiled once per locale and kept."""
 
-    def __init__(self, source: TemplateSource, public_url: str | None = None, *, strict: bool = False) -> None:
+    def __init__(self, source: TemplateSource, public_url: str | None = None) -> None:
         self.source = source
         self._public_url = public_url  # where linked images are
-        self._strict = strict
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
@@ -122,7 +121,8 @@ class CompiledVersion:
         """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
         locale = tag or self.source.settings.locale
         files = self.source.files if files is None else files
-        made = environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
+        schemes = self.source.settings.link_schemes
+        made = environment(files, autoescape=autoescape, locale=locale, strict=self.source.strict, link_schemes=schemes)
         made.globals |= images.functions(self.source.assets, self._public_url, html=autoescape)
         return made
 
@@ -168,7 +168,7 @@ class CompiledVersion:
     def _prestyle(self, tag: str | None) -> tuple[Prestyled, Template] | None:
         """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
         parts = self._parts[tag]
-        values = {**self.source.sample, "locale": tag or self.source.settings.locale, "subject": ""}
+        values = {**self.source.sample_values, "locale": tag or self.source.settings.locale, "subject": ""}
         try:
             version = prestyled(self.source.files, render_limited(parts[HTML], values))
             if version is None:

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
 from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
+from notifier.templating.store import pinned_source
 
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
 
@@ -92,7 +92,7 @@ async def version(connection: AsyncConnection, slug: str, number: int) -> WholeV
     row = (await connection.execute(query.where(_template.slug == slug, _version.number == number))).mappings().first()
     if row is None:
         raise NotFoundError(f"{slug} has no version {number}")
-    return WholeVersion(**dict(row) | {"source": msgspec.convert(row["source"], TemplateSource)})
+    return WholeVersion(**dict(row) | {"source": pinned_source(row["source"])})
 
 
 def _templates() -> Select[Any]:

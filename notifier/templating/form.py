@@ -4,8 +4,8 @@ import msgspec
 
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering.job import Checked, RenderFault, Severity
+from notifier.rendering.pointer import escape_pointer
 from notifier.rendering.source import TemplateSource
-from notifier.rendering.variables import escape_pointer
 from notifier.templating.folder.files import SLUG, has_place, problems_of
 from notifier.templating.folder.problem import Problem
 

@@ -54,7 +54,7 @@ async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> S
         recipient=values.recipient,
         reply_to=_mailbox(settings.reply_to),
     )
-    version = f"look:{source.content_hash()}"
+    version = f"look:{source.content_hash()}:{source.strict}"
     job = Job(version=version, locale=values.locale, variables=msgspec.json.encode(variables).decode(), header=header)
     mail = await renderer.preview(job, {version: source})
     if isinstance(mail, RenderFault):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
@@ -109,7 +110,7 @@ async def _source(connection: AsyncConnection, wanted: Wanted, there: draft.Draf
         pinned = (await find.version(connection, wanted.slug, wanted.version)).source
         if wanted.seen is not None:
             draft.require(there, wanted.seen)
-        return pinned
+        return replace(pinned, strict=True)  # it is published by the rules of today
     if there.source is None:
         raise NotFoundError(f"there is no template {wanted.slug!r}")
     draft.require(there, wanted.seen or "")

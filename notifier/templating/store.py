@@ -127,7 +127,12 @@ async def all_current(connection: AsyncConnection) -> list[Published]:
 async def sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, TemplateSource]:
     """The pinned sources of these versions."""
     found = await connection.execute(select(_version.id, _version.source).where(_version.id.in_(ids)))
-    return {row.id: msgspec.convert(row.source, TemplateSource) for row in found}
+    return {row.id: pinned_source(row.source) for row in found}
+
+
+def pinned_source(text: dict[str, Any]) -> TemplateSource:
+    """The source of a version as the database has it; one that does not say that it is strict is older than that."""
+    return msgspec.convert({"strict": False} | text, TemplateSource)
 
 
 async def publish(

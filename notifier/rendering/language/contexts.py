@@ -11,7 +11,8 @@ from dataclasses import replace
 from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyntaxError
 
-from notifier.rendering.language.acting import SCHEME, START, WHOLE
+from notifier.rendering.language.acting import BARE, LINK, STYLE
+from notifier.rendering.language.link_address import ENDS, PATH, SCHEME, START
 from notifier.rendering.language.markup import Position, Where
 
 _ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
@@ -138,12 +139,12 @@ class _Guard:
         if position.is_code:
             self._refuse(value, "a value cannot stand in a script.")
         if position.is_style:
-            value = _around(value, "style in place")
+            value = _around(value, STYLE)
         elif position.is_link and not position.decided:
             follows = _follows(following, position.quote)
-            value = _around(value, "link in place", nodes.Const(follows), nodes.Const(position.is_image))
+            value = _around(value, LINK, nodes.Const(follows), nodes.Const(position.is_image))
         if position.is_bare:
-            value = _around(value, "bare in place")
+            value = _around(value, BARE)
         return value
 
     def _refuse(self, node: nodes.Node, message: str, advice: str = _ADVICE) -> None:
@@ -161,7 +162,9 @@ def _follows(following: str, quote: str) -> str:
     if following.startswith(":"):
         return SCHEME
     ends = following[:1] == quote if quote else following[:1].isspace() or following[:1] == ">"
-    return WHOLE if following and (ends or following[0] in "/?#") else START
+    if following and ends:
+        return ENDS
+    return PATH if following[:1] and following[0] in "/?#" else START
 
 
 def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:

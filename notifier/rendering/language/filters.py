@@ -7,7 +7,7 @@ template first needs it, and kept. Nothing here reads the clock, the host's time
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -21,6 +21,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from notifier.rendering.source import locale_chain
+from notifier.strict_json import read_number
 
 STYLES: Final = ("short", "medium", "long", "full")
 CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
@@ -55,45 +56,66 @@ def described(value: object) -> str:
 @pass_context
 def show_date(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
     """The day of an ISO date or date-time, as it stands or in a time zone: `{{ day | date("long") }}`."""
+    return format_date(take_date(value, style, zone), style, locale=locale_of(context))
+
+
+def take_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
+    """The day that the filter shows; raises `ValueRefusedError`."""
     moment = _moment("date", value, zone)
-    return format_date(moment, _style("date", style), locale=locale_of(context))
+    _style("date", style)
+    return moment
 
 
 @pass_context
 def show_time(context: Context, value: Any, style: Any = "short", zone: Any = None) -> str:
     """The clock of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
+    moment = take_time(value, style, zone)
+    return format_time(moment, style, tzinfo=moment.tzinfo, locale=locale_of(context))
+
+
+def take_time(value: Any, style: Any = "short", zone: Any = None) -> time | datetime:
+    """The clock that the filter shows; raises `ValueRefusedError`."""
     is_clock = isinstance(value, str) and len(value) < len("2026-01-01")
     moment = _clock(value) if is_clock else _moment("time", value, zone)
     if not isinstance(moment, (time, datetime)):
         raise ValueRefusedError("time", value, 'a time, such as "14:30" or "2026-03-09T14:30:00Z"')
-    style = _style("time", style)
-    _needs_zone("time", moment, style)
-    return format_time(moment, style, tzinfo=_zone_of(moment), locale=locale_of(context))
+    _needs_zone("time", moment, _style("time", style))
+    return moment
 
 
 @pass_context
 def show_datetime(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
     """An ISO date-time as it stands, or in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
+    moment = take_datetime(value, style, zone)
+    return format_datetime(moment, style, tzinfo=moment.tzinfo, locale=locale_of(context))
+
+
+def take_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datetime:
+    """The day and clock that the filter shows; raises `ValueRefusedError`."""
     moment = _moment("datetime", value, zone)
     if not isinstance(moment, datetime):
         raise ValueRefusedError("datetime", value, 'a date with a time, such as "2026-03-09T14:30:00Z"')
-    style = _style("datetime", style)
-    _needs_zone("datetime", moment, style)
-    return format_datetime(moment, style, tzinfo=_zone_of(moment), locale=locale_of(context))
+    _needs_zone("datetime", moment, _style("datetime", style))
+    return moment
 
 
 @pass_context
 def show_money(context: Context, value: Any, currency: Any) -> str:
     """An amount, rounded half to even to the digits of its currency: `{{ total | money("EUR") }}`."""
+    return format_currency(take_money(value, currency), currency, locale=locale_of(context))
+
+
+def take_money(value: Any, currency: Any = "EUR") -> Decimal:
+    """The amount that the filter shows; raises `ValueRefusedError`."""
     if not isinstance(currency, str) or currency not in _currencies():
         raise ValueRefusedError("money", currency, 'a currency by its three letters, such as money("EUR")')
-    return format_currency(_decimal("money", value), currency, locale=locale_of(context))
+    return take_decimal("money", value)
 
 
 @pass_context
 def show_number(context: Context, value: Any, digits: Any = None) -> str:
     """A number with so many digits behind the point, or as many as it has: `{{ weight | number(1) }}`."""
-    locale, amount = locale_of(context), _decimal("number", value)
+    locale, amount = locale_of(context), take_decimal("number", value)
     if digits is None:
         return format_decimal(amount, locale=locale, decimal_quantization=False)
     pattern = locale.decimal_formats[None].pattern.replace(".###", _fraction("number", digits))
@@ -103,7 +125,7 @@ def show_number(context: Context, value: Any, digits: Any = None) -> str:
 @pass_context
 def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
     """A share of one, so that `{{ 0.25 | percent }}` is 25 %."""
-    locale, amount = locale_of(context), _decimal("percent", value)
+    locale, amount = locale_of(context), take_decimal("percent", value)
     pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_fraction('percent', digits)}", 1)
     return format_percent(amount, format=pattern, locale=locale)
 
@@ -114,7 +136,7 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
 
     The categories are those of CLDR; a language that lacks one never asks for it. `{n}` becomes the number.
     """
-    amount, locale = _decimal("plural", value), locale_of(context)
+    amount, locale = take_decimal("plural", value), locale_of(context)
     given = dict(zip(("one", "other"), texts, strict=False)) | forms
     if len(texts) > 2 or "other" not in given or not given.keys() <= set(CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
@@ -128,11 +150,17 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
 @pass_context
 def nl2br(context: Context, value: Any) -> str:
     """Text whose line breaks are seen in HTML; in a text part, the text as it is."""
+    text = take_text(value)
+    if not context.eval_ctx.autoescape:
+        return text
+    return Markup("<br>\n").join(escape(line) for line in text.splitlines())
+
+
+def take_text(value: Any) -> str:
+    """The text whose lines the filter shows; raises `ValueRefusedError`."""
     if not isinstance(value, str):
         raise ValueRefusedError("nl2br", value, "text")
-    if not context.eval_ctx.autoescape:
-        return value
-    return Markup("<br>\n").join(escape(line) for line in value.splitlines())
+    return value
 
 
 @pass_context
@@ -166,7 +194,7 @@ def _currencies() -> frozenset[str]:
     return frozenset(list_currencies())
 
 
-def _decimal(name: str, value: Any) -> Decimal:
+def take_decimal(name: str, value: Any) -> Decimal:
     """The number as it was written: a fraction of JSON is what its shortest form says, never its binary neighbour."""
     wanted = 'a number, or one in a text, such as "12.50"'
     if isinstance(value, str):
@@ -175,7 +203,7 @@ def _decimal(name: str, value: Any) -> Decimal:
         return Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueRefusedError(name, value, wanted)
-    amount = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    amount = Decimal(repr(read_number(repr(value)) if isinstance(value, float) else value))
     if amount and not -_MOST_DIGITS <= amount.adjusted() < _MOST_DIGITS:
         raise ValueRefusedError(name, value, f"a number of at most {_MOST_DIGITS} digits")
     return amount
@@ -217,15 +245,11 @@ def _needs_zone(name: str, moment: date | time, style: str) -> None:
         raise ValueRefusedError(name, "a time", f"an offset behind the time, such as Z, for the style “{style}”")
 
 
-def _zone_of(moment: date | time) -> tzinfo | None:
-    return getattr(moment, "tzinfo", None)
-
-
 @lru_cache(maxsize=64)
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (KeyError, ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
         return None
 
 

@@ -3,7 +3,7 @@
 HTML is escaped; subject and text are not. Operators that can turn a few characters into gigabytes are refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from notifier.rendering.language.acting import ACTING, safe_url
 from notifier.rendering.language.columns import left, right
 from notifier.rendering.language.contexts import guard, refuse_unknown
 from notifier.rendering.language.generator import MailCodeGenerator
+from notifier.rendering.language.link_address import LINK_SCHEMES, all_link_schemes
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError, joined
 from notifier.rendering.language.time_limit import TIME_LIMIT
 
@@ -64,7 +65,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class: type[CodeGenerator] = MailCodeGenerator
     concat = staticmethod(joined)
     locale = "en"  # of the mail; macros have no variables, and filters ask here
-    strict = False  # a value that must not live where it stands is an error, as it is for those who check a template
+    strict = True  # a value that cannot stand where it is shown is an error; False: it is defused
+    link_schemes: tuple[str, ...] = LINK_SCHEMES
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
@@ -114,11 +116,17 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
 
 def environment(
-    files: Mapping[str, str], *, autoescape: bool, locale: str = "en", strict: bool = False
+    files: Mapping[str, str],
+    *,
+    autoescape: bool,
+    locale: str = "en",
+    strict: bool = True,
+    link_schemes: Iterable[str] = (),
 ) -> MailEnvironment:
     """An environment over a version's files; with `autoescape` for HTML, without for subject and text.
 
-    The locale is that of the mails; with `strict`, a value that a mail would defuse is an error.
+    The locale is that of the mails; without `strict`, a value that cannot stand where it is shown is defused.
+    `link_schemes`: those that links may have besides the usual ones.
     """
     env = MailEnvironment(
         loader=FileLoader(files),
@@ -130,7 +138,7 @@ def environment(
         auto_reload=False,
         cache_size=-1,
     )
-    env.locale, env.strict = locale, strict
+    env.locale, env.strict, env.link_schemes = locale, strict, all_link_schemes(link_schemes)
     env.globals = {"range": env.globals["range"]}
     env.filters = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
     env.filters |= filters.FILTERS | OWN_FILTERS | ACTING

@@ -71,6 +71,7 @@ class Place:
     path: Path
     sure: int = 0  # leading steps known to be there
     instead: Instead = Instead.NOTHING
+    partial: bool = False  # a list of which only some items are meant
 
 
 Value = tuple[Any, ...]

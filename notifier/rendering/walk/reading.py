@@ -4,7 +4,7 @@ It never evaluates anything. Where it cannot tell, it says that a variable is ne
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import nodes
 
 from notifier.rendering.language.generator import DICT_NAMES
-from notifier.rendering.variables import ITEM
+from notifier.rendering.pointer import ITEM
 from notifier.rendering.walk.place import (
     ELSE,
     MINDS,
@@ -86,9 +86,9 @@ class Reading(ABC):
         return tuple(replace(one, sure=sure_of(one, self.facts)) if isinstance(one, Place) else one for one in value)
 
     @contextmanager
-    def knowing(self, facts: Iterable[Path]) -> Iterator[None]:
-        """Where these paths are there."""
-        before, self.facts = self.facts, self.facts.union(facts)
+    def knowing(self, test: nodes.Node, *, holds: bool) -> Iterator[None]:
+        """Where a condition holds, or where it does not."""
+        before, self.facts = self.facts, self.facts | self.implied(test, holds=holds)
         try:
             yield
         finally:
@@ -219,19 +219,19 @@ class Reading(ABC):
             self.strict = before
             return self.value(node.expr1)
         self.use(node.test, Use.ASKED, whole=False)
-        with self.knowing(self.implied(node.test, holds=True)):
+        with self.knowing(node.test, holds=True):
             first = self.value(node.expr1)
-        with self.knowing(self.implied(node.test, holds=False)):
+        with self.knowing(node.test, holds=False):
             return either(first, self.value(node.expr2))
 
     def _and(self, node: nodes.And) -> Value:
         left = self.use(node.left, Use.ASKED, whole=False)
-        with self.knowing(self.implied(node.left, holds=True)):
+        with self.knowing(node.left, holds=True):
             return either(left, self.value(node.right))
 
     def _or(self, node: nodes.Or) -> Value:
         left = self.use(node.left, Use.ASKED, whole=False)
-        with self.knowing(self.implied(node.left, holds=False)):
+        with self.knowing(node.left, holds=False):
             return either(left, self.value(node.right))
 
     def _not(self, node: nodes.Not) -> Value:

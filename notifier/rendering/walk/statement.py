@@ -1,17 +1,14 @@
 """Goes through the parts of a version as rendering does: layouts, blocks, macros, loops, names."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, TemplateError, nodes
 
-from notifier.rendering.images import FUNCTIONS
-from notifier.rendering.language.sandbox import environment
-from notifier.rendering.source import LOCALES, PARTS, RESERVED, TemplateSource
-from notifier.rendering.variables import schema_of
+from notifier.rendering.language.contexts import guard
+from notifier.rendering.walk.checking import Checking, negated
 from notifier.rendering.walk.place import (
     BlockBody,
     Blocks,
@@ -19,30 +16,34 @@ from notifier.rendering.walk.place import (
     Macro,
     Module,
     Path,
-    Read,
     Scope,
     Use,
     Value,
     either,
 )
-from notifier.rendering.walk.reading import Reading
 
 
 @dataclass
-class Walk(Reading):
+class Walk(Checking):
     """Follows statements; each part is walked with the scope that it would be rendered with."""
 
     env: Environment = field(default_factory=Environment)
     files: Mapping[str, str] = field(default_factory=dict)
-    trees: dict[str, nodes.Template] = field(default_factory=dict)
+    rich: Environment = field(default_factory=Environment)  # of HTML, where values are looked at that act there
+    trees: dict[tuple[str, bool], nodes.Template] = field(default_factory=dict)
+    is_html: bool = False
     blocks: Blocks | None = None
     active: list[object] = field(default_factory=list)  # what is being walked, so that nothing is within itself
 
     def parsed(self, name: str) -> nodes.Template:
         """The file's tree; raises `TemplateSyntaxError`."""
-        if name not in self.trees:
-            self.trees[name] = self.env.parse(self.files[name], name, name)
-        return self.trees[name]
+        key = (name, self.is_html)
+        if key not in self.trees:
+            self.trees[key] = self.env.parse(self.files[name], name, name)
+            if self.is_html:
+                with suppress(TemplateError):  # told where it is compiled
+                    guard(self.trees[key], self.rich, name)
+        return self.trees[key]
 
     def template(self, name: str, scope: Scope) -> None:
         """A template with those that it extends."""
@@ -112,12 +113,13 @@ class Walk(Reading):
         ends: list[tuple[dict[str, Value], frozenset[Path]]] = []
         facts = self.facts
         tests = [(node.test, node.body)] + [(one.test, one.body) for one in node.elif_]
-        for test, body in tests:
-            self.use(test, Use.ASKED, whole=False)
-            with self.knowing(self.implied(test, holds=True)):
-                ends.append(self._end_of(body, before))
-            self.facts |= self.implied(test, holds=False)
-        ends.append(self._end_of(node.else_, before))
+        with ExitStack() as denied:
+            for test, body in tests:
+                self.use(test, Use.ASKED, whole=False)
+                with self.knowing(test, holds=True):
+                    ends.append(self._end_of(body, before))
+                denied.enter_context(self.knowing(test, holds=False))
+            ends.append(self._end_of(node.else_, before))
         for name in {name for end, _ in ends for name, value in end.items() if before.get(name) != value}:
             values = []
             for end, known in ends:
@@ -135,13 +137,15 @@ class Walk(Reading):
 
     def _run_for(self, node: nodes.For) -> None:
         items = self.item(self.value(node.iter), node.iter, object(), Use.LOOPED)
-        with self.within(Scope(self.scope, {"loop": ()})):
+        with self.within(Scope(self.scope, {"loop": ()})), self.where(self.condition_of(node.iter)):
             self.bind(node.target, items, node)
-            if node.test is not None:
-                self.use(node.test, Use.ASKED, whole=False)
-            with self.knowing(self.implied(node.test, holds=True) if node.test is not None else ()):
+            if node.test is None:
                 self.run(node.body)
-        with self.within(Scope(self.scope)):
+            else:
+                self.use(node.test, Use.ASKED, whole=False)
+                with self.knowing(node.test, holds=True):
+                    self.run(node.body)
+        with self.within(Scope(self.scope)), self.where(None if node.test else negated(self.condition_of(node.iter))):
             self.run(node.else_)
 
     def bind(self, target: nodes.Node, value: Value, node: nodes.Node) -> None:
@@ -277,21 +281,3 @@ class Walk(Reading):
                     scope.names[name] = self.value(defaults[name]) if name in defaults else ()
             self.run(macro.node.body)
         self.active.pop()
-
-
-def walked(source: TemplateSource, parts: Sequence[str] = PARTS) -> tuple[list[Read], bool]:
-    """Every read in these parts, and whether none was missed. Raises `TemplateSyntaxError`."""
-    env = environment(source.files, autoescape=False)
-    given = RESERVED | frozenset(env.globals) | (FUNCTIONS - source.sample.keys())
-    walk = Walk(shape=schema_of(source.sample), given=given, env=env, files=source.files)
-    prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
-    names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
-    for name in names:
-        walk.parsed(name)
-    try:
-        for name in names:
-            walk.template(name, Scope())
-        all_seen = True
-    except (LostError, RecursionError):
-        all_seen = False
-    return sorted(walk.reads, key=attrgetter("file", "line", "path")), all_seen

@@ -119,7 +119,7 @@ def text_of(folder: Path, name: str) -> str:
 def sample_of(text: str) -> dict[str, Any]:
     """The sample in the text of `sample.json`. Raises ValueError in words that name the file."""
     try:
-        sample = strict_json.loads(text.encode())
+        sample = strict_json.loads(text.encode(), keep_fractions=True)
     except strict_json.MalformedJsonError as error:
         place = _PLACE.search(str(error))
         words = _PLACE.sub("", str(error)).replace("the body", "it")

@@ -4,11 +4,13 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from notifier import address
+from notifier.rendering.language.link_address import find_scheme_fault
 from notifier.rendering.source import TemplateSettings
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.templating.folder.problem import Problem
@@ -17,6 +19,7 @@ FILE = "template.toml"
 TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 """A language tag as far as folders and fallback need one (RFC 5646 §2.1)."""
 LONGEST_MAILBOX = 640  # characters, as the database has it
+MOST_SCHEMES = 20
 _PATH = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _DURATION = re.compile(r"(\d{1,4})([mhd])")
@@ -103,6 +106,7 @@ def faults_in(settings: TemplateSettings) -> list[tuple[str, str]]:
         found.append(("priority", "marketing is always bulk: set priority to bulk"))
     if settings.when_uncertain not in set(WhenUncertain):
         found.append(("when_uncertain", f"when_uncertain is resend or hold, not {settings.when_uncertain!r}"))
+    found += [("link_schemes", said) for said in _faults_in_schemes(settings.link_schemes)]
     if not TAG.fullmatch(settings.locale):
         found.append(("locale", f"locale is a language tag such as en, fr or pt-BR, not {settings.locale!r}"))
     try:
@@ -112,6 +116,14 @@ def faults_in(settings: TemplateSettings) -> list[tuple[str, str]]:
     mailboxes = {"from": settings.from_, "reply_to": settings.reply_to}
     said = {key: _no_mailbox(mailbox) for key, mailbox in mailboxes.items() if mailbox is not None}
     return found + [(key, f"{key} is an address or Name <address>; {why}") for key, why in said.items() if why]
+
+
+def _faults_in_schemes(schemes: tuple[str, ...]) -> Iterator[str]:
+    if len(schemes) > MOST_SCHEMES:
+        yield f"link_schemes has at most {MOST_SCHEMES} schemes"
+    for scheme in schemes:
+        if why := find_scheme_fault(scheme):
+            yield f"link_schemes has {scheme!r}: {why}"
 
 
 def _no_mailbox(text: str) -> str | None:

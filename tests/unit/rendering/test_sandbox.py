@@ -42,7 +42,7 @@ class Slow(MailEnvironment):
 
 def environment_of(kind: type[MailEnvironment], parts: dict[str, str]) -> MailEnvironment:
     """The environment of HTML parts, with the short cuts or without."""
-    env = environment(parts, autoescape=True)
+    env = environment(parts, autoescape=True, strict=False)
     env.__class__ = kind
     return env
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.rendering import variables as variable
+from notifier.rendering.pointer import at_path
 
 SAMPLE: dict[str, Any] = {
     "name": "Ada",
@@ -182,7 +183,7 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
 )
 def test_values_are_found_by_their_path(path: list[str], found: list[tuple[str, Any]]) -> None:
     """A path leads to a value, to one in each item of a list, or nowhere."""
-    assert list(variable.at_path(SAMPLE, path)) == found
+    assert list(at_path(SAMPLE, path)) == found
 
 
 def test_without_drops_the_optional_paths_everywhere() -> None:

@@ -45,5 +45,5 @@ def test_the_api_knows_every_setting() -> None:
     """The names and defaults of `template.toml`, and no others."""
     told = SettingsIn(name="x").model_dump(mode="json", by_alias=True)
     assert told == msgspec.to_builtins(TemplateSettings(name="x"), builtin_types=()) | {
-        name: list(told[name]) for name in ("optional", "public", "secret")
+        name: list(told[name]) for name in ("optional", "public", "secret", "link_schemes")
     }

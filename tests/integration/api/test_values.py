@@ -1,0 +1,113 @@
+"""Links, amounts and whole numbers over the API: told at submit, in batches, rehearsals and changes."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from msgspec import to_builtins
+from parts import caller, editor
+from parts.editor import PATH
+from parts.installation import Installation
+from parts.relay import Relay
+from sqlalchemy import select, update
+
+from notifier import wiring
+from notifier.db.tables import TemplateVersion, columns
+
+FILES = {
+    "subject.txt": "{{ count }} of {{ total | money('EUR') }}",
+    "body.html": '<p><a href="{{ url }}">Open</a>{% for i in range(count) %}*{% endfor %}</p>',
+    "body.txt": "{{ url }}",
+}
+VALUES = {"count": 2, "total": "12.50", "url": "https://shop.example/x"}
+MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": VALUES}
+BAD = MAIL | {"variables": VALUES | {"url": "shop.example", "total": "12,50"}}
+FAULTS = [("/variables/total", "wrong_variable_value"), ("/variables/url", "invalid_link")]
+_version = columns(TemplateVersion)
+
+
+@pytest.fixture
+async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody with an admin key, who has published the template."""
+    async with installation.client(parts, await editor.admin_key(parts)) as client:
+        await editor.published(client, files=FILES, sample=VALUES)
+        yield client
+
+
+def told(reply: httpx2.Response) -> list[tuple[str, str]]:
+    """The pointers and codes of a refusal."""
+    assert reply.status_code == 422, reply.text
+    return [(error["pointer"], error["code"]) for error in reply.json()["errors"]]
+
+
+@pytest.mark.usefixtures("staff")
+async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
+    """A single request, a rehearsal, a batch and a change of what waits."""
+    assert told(await client.post("/v1/notifications", json=BAD)) == FAULTS
+    assert told(await client.post("/v1/notifications?dry_run=true", json=BAD)) == FAULTS
+    batch = {"notifications": [MAIL, BAD], "on_error": "skip_invalid"}
+    results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
+    errors = results[1]["error"]["errors"]
+    expected = [(f"/notifications/1{pointer}", code) for pointer, code in FAULTS]
+    assert sorted((error["pointer"], error["code"]) for error in errors) == expected
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    waiting = await client.post("/v1/notifications", json=MAIL | {"send_at": tomorrow})
+    changed = await client.patch(waiting.headers["location"], json={"variables": BAD["variables"]})
+    assert sorted(told(changed)) == FAULTS
+
+
+@pytest.mark.usefixtures("staff")
+async def test_a_telephone_link_and_a_whole_number_arrive(
+    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+) -> None:
+    """`2.0` is shown as 2 and counts as 2; the link is the one that was sent."""
+    body = '{"to": "ada@example.com", "template": "greeting", "variables": %s}'
+    values = '{"count": 2.0, "total": "12.50", "url": "tel:+4930123456"}'
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    reply = await client.post("/v1/notifications", content=body % values, headers=headers)
+    assert reply.status_code == 202, reply.text
+    again = await client.post("/v1/notifications", content=body % values.replace("2.0", "2"), headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, reply.json()["id"])
+    async with wiring.sender(parts):
+        await caller.until(client, reply.headers["location"], "sent")
+    (mail,) = relay.received
+    text = mail.data.replace(b"=\r\n", b"").replace(b"=3D", b"=")
+    assert b'<a href="tel:+4930123456">Open</a>**</p>' in text
+    rehearsed = await client.post("/v1/notifications?dry_run=true", content=body % values, headers=headers)
+    assert rehearsed.json()["subject"] == "2 of €12.50"
+
+
+async def test_a_version_from_before_goes_on_as_it_was(
+    parts: wiring.Base, client: httpx2.AsyncClient, staff: httpx2.AsyncClient
+) -> None:
+    """Stored before there were checks: its callers are not refused, its mails leave, its preview shows what leaves."""
+    async with parts.database.write() as connection:
+        query = select(_version.id, _version.source, _version.variables_schema).order_by(_version.id.desc()).limit(1)
+        row = (await connection.execute(query)).one()
+        source = {name: value for name, value in to_builtins(row.source).items() if name != "strict"}
+        schema = {name: value for name, value in row.variables_schema.items() if name != "x-checks"}
+        change = update(TemplateVersion).where(_version.id == row.id)
+        await connection.execute(change.values(source=source, variables_schema=schema))
+    odd = {"variables": VALUES | {"url": "shopapp://x"}}
+    reply = await client.post("/v1/notifications?dry_run=true", json=MAIL | odd)
+    assert 'href="#"' in reply.json()["html"], reply.text
+    preview = await staff.post(f"{PATH}/preview", json=odd | {"version": 1})
+    assert 'href="#"' in preview.json()["html"], preview.text
+    assert (await staff.post(f"{PATH}/preview", json=odd)).status_code == 422
+
+
+async def test_a_template_says_which_schemes_it_links_to(client: httpx2.AsyncClient, staff: httpx2.AsyncClient) -> None:
+    """The setting is kept, shown, and part of the version; what could do harm is refused."""
+    settings = editor.SETTINGS | {"link_schemes": ["shopapp"]}
+    view = await editor.published(staff, "1.0", files=FILES, sample=VALUES, settings=settings)
+    assert view["settings"]["link_schemes"] == ["shopapp"]
+    app = {"variables": VALUES | {"url": "shopapp://reset?t=1"}}
+    assert (await client.post("/v1/notifications?dry_run=true", json=MAIL | app)).status_code == 200
+    first = await client.post("/v1/notifications", json=MAIL | app | {"template_version": 1})
+    assert told(first) == [("/variables/url", "invalid_link")]
+    for scheme in ("javascript", "data", "ShopApp", "shop app", "shopapp:"):
+        body = editor.draft("2.0", files=FILES, sample=VALUES, settings=editor.SETTINGS | {"link_schemes": [scheme]})
+        reply = await staff.put(f"{PATH}/draft", json=body)
+        assert [error["pointer"] for error in reply.json()["errors"]][:1] == ["/settings/link_schemes"], reply.text
