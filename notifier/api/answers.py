@@ -16,7 +16,7 @@ _MEANINGS = {
     "404": "There is no such thing, or it is not yours.",
     "409": "It cannot be done as things stand.",
     "413": "The body is too large.",
-    "415": "The body is no JSON.",
+    "415": "The body is no JSON in UTF-8, or its Content-Encoding is not gzip.",
     "422": "The request has faults; `errors` lists all.",
     "429": "Too many requests.",
     "500": "Something went wrong on our side.",
@@ -41,6 +41,8 @@ FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # what it says, its for
         {"type": "string", "pattern": "^[0-9]+$"},
         True,
     ),
+    "Accept": ("The type that is taken (RFC 9110 §15.5.16).", {"type": "string", "const": "application/json"}, False),
+    "Accept-Encoding": ("The encodings that are taken.", {"type": "string", "const": "gzip, identity"}, False),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string", "pattern": "^Bearer"}, True),
     "RateLimit-Policy": (
         (
@@ -132,6 +134,8 @@ def _problem(status: str, fields: tuple[str, ...]) -> dict[str, Any]:
         named += _LIMITS
     if status in {"429", "503"}:
         named += ("Retry-After",)
+    if status == "415":
+        named += ("Accept", "Accept-Encoding")
     if status == "401":
         named += ("WWW-Authenticate",)
     described = {"description": _MEANINGS[status], "content": _PROBLEM}

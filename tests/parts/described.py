@@ -12,6 +12,7 @@ import jsonschema_rs
 
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 _DECLARABLE = {
+    "accept", "accept-encoding",
     "idempotent-replayed", "link", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate",
 }  # fmt: skip
 _PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # /batch before /{notification_id}
