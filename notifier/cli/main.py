@@ -8,6 +8,7 @@ import typer
 from notifier.cli import (
     administer,
     change,
+    demo,
     doctor,
     forward,
     keys,
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+demo.register(app)
 process.register(app)
 administer.register(app)
 services.register(app)

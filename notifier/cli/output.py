@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from notifier.settings import Settings
+    from notifier.settings import LogSettings, Settings
 
 WRONG_USE = 2
 T = TypeVar("T")
@@ -22,26 +22,27 @@ class Failed(Exception):  # noqa: N818 - read as `raise Failed("…")`
         super().__init__(message)
 
 
-def settings(**overrides: Any) -> "Settings":
-    """The settings of the environment, with what the command line says on top."""
+def settings() -> "Settings":
+    """The settings of the environment; logging is set up by them. Raises `Failed` with a line for each fault."""
     from pydantic import ValidationError
 
+    from notifier.cli import setting_faults
     from notifier.settings import Settings
-    from notifier.telemetry import logging
 
     try:
-        loaded = Settings(**{name: value for name, value in overrides.items() if value is not None})
+        loaded = Settings()
     except ValidationError as error:
-        lines = [f"{_variable(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
-        raise Failed("; ".join(lines), WRONG_USE) from error
-    pretty = loaded.log_format.value == "pretty" or (loaded.log_format.value == "auto" and sys.stderr.isatty())
-    logging.configure(json=not pretty, level=loaded.log_level)
+        raise Failed("\nnotifier: ".join(setting_faults.describe(error)), WRONG_USE) from error
+    configure_logging(loaded)
     return loaded
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = "__".join(str(part) for part in location).upper()
-    return name if name.startswith("NOTIFIER_") else f"NOTIFIER_{name}"
+def configure_logging(settings: "LogSettings") -> None:
+    """Set up logging for this process."""
+    from notifier.telemetry import logging
+
+    pretty = settings.log_format.value == "pretty" or (settings.log_format.value == "auto" and sys.stderr.isatty())
+    logging.configure(json=not pretty, level=settings.log_level)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
