@@ -54,15 +54,16 @@ def _environment(installation: Installation, folder: Path) -> dict[str, str]:
         "NOTIFIER_FROM": "Real <real@real.example>",
         "NOTIFIER_BOUNCE_ADDRESS": "bounce@real.example",
         "NOTIFIER_PUBLIC_URL": "https://real.example",
-        "NOTIFIER_TEMPLATES_DIR": str(folder / "no-templates"),
+        "NOTIFIER_TEMPLATES_DIR": "templates",
         "NOTIFIER_SMTP__HOST": settings.smtp.host,
         "NOTIFIER_SMTP__PORT": str(settings.smtp.port),
+        "NOTIFIER_SMTP__SECURITY": "starttls",
         "NOTIFIER_RECIPIENTS__MODE": "redirect",
         "NOTIFIER_RECIPIENTS__REDIRECT_TO": "real@real.example",
-        "NOTIFIER_LOG_LEVEL": "warning",
+        "NOTIFIER_LOG_LEVEL": "WARNING",
         "NOTIFIER_LOG_FORMAT": "json",
     }
-    return process.environment(folder) | dict.fromkeys(variables(), "1") | real
+    return process.environment(folder) | dict.fromkeys(variables(), "5") | real
 
 
 async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) -> dict[str, Any]:
