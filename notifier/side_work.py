@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from notifier.db.directory import reason
 from notifier.errors import ConfigurationError
 from notifier.installation import Base
 from notifier.outbox.wake import LazyWake, Wake
@@ -44,7 +45,9 @@ def _teller(parts: Base) -> Iterator[Beside]:
     try:
         caller = Caller(resolver, clock=parts.clock, settings=settings)
     except OSError as error:
-        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE: {error}") from error
+        raise ConfigurationError(
+            f"NOTIFIER_WEBHOOKS__CA_FILE cannot be read as certificates: {reason(error)}"
+        ) from error
     parts.wake.others.append(wake)
     try:
         yield Beside(handler=Teller(parts.database, caller, settings=settings, clock=parts.clock), wake=wake)

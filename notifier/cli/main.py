@@ -1,4 +1,7 @@
-"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1; wrong use or a busy port, exit 2."""
+"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1.
+
+Wrong use, a setting or database that cannot be used, or a busy port: exit 2. A traceback is shown to nobody unasked.
+"""
 
 import sys
 from typing import Annotated
@@ -67,3 +70,8 @@ def run() -> None:
     except Failed as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
+    except Exception as error:  # noqa: BLE001 - the last resort, for what no command expects
+        from notifier.cli import unexpected
+
+        print(f"notifier: {unexpected.describe(error)}", file=sys.stderr)
+        sys.exit(1)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from notifier.settings import LogSettings, Settings
 
 WRONG_USE = 2
+OUT_OF_REACH = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
 T = TypeVar("T")
 
 
@@ -58,7 +59,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(work)
     except DatabaseUnavailableError as error:
-        raise Failed("the database is out of reach: check NOTIFIER_DATABASE_URL and the server") from error
+        raise Failed(error.reason or OUT_OF_REACH, WRONG_USE) from error
     except ConfigurationError as error:
         raise Failed(str(error), WRONG_USE) from error
     except NotifierError as error:

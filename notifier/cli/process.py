@@ -69,6 +69,7 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
         listener = wiring.listen(host, port)
         stack.callback(listener.close)
         parts = await stack.enter_async_context(wiring.base(settings))
+        await _require_reachable(parts)
         await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
         _say(f"API on http://{host}:{listener.getsockname()[1]}")
         await wait_for_stop()
@@ -150,11 +151,20 @@ async def wait_for_stop(pipe: int | None = None) -> None:
 
 
 async def _require_migrated(parts: Any) -> None:
+    """Refuse a database that is out of reach (exit 2), or whose schema is not the one that is needed (exit 1)."""
     from notifier.health import checks
 
-    bad = [finding for finding in await checks.database(parts.database) if not finding.ok]
-    if bad:
-        raise Failed(f"{bad[0].name}: {bad[0].detail}")
+    for finding in await checks.database(parts.database, with_reason=True):
+        if not finding.ok:
+            code = output.WRONG_USE if finding.name == "database" else 1
+            raise Failed(f"{finding.name}: {finding.detail}", code)
+
+
+async def _require_reachable(parts: Any) -> None:
+    """Refuse a database that is out of reach; its schema may come later."""
+    from notifier.db import migrate
+
+    await migrate.current(parts.database)
 
 
 def _with_postgres(command: str) -> "Settings":

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, text
 
 from alembic import command
 from notifier.db.engine import Database
+from notifier.db.reasons import UPGRADE
 from notifier.db.tables import Table
+from notifier.errors import ConfigurationError
 from notifier.shipped import shipped
 
 UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
@@ -30,11 +32,34 @@ def head() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
+def fault(revision: str | None) -> str | None:
+    """What is wrong with a database at this revision, and what to do; None if it is the one that is needed."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    newest = scripts.get_current_head()
+    if revision == newest:
+        return None
+    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+        return (
+            f"at {revision}, which this release does not know (it needs {newest}): use the release that made it,"
+            " or a database that no other program has migrated"
+        )
+    return f"at {revision or 'nothing'}, needs {newest}: {UPGRADE}"
+
+
+class UnknownRevisionError(ConfigurationError):
+    """The database's schema is of a newer release, or of another program."""
+
+
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Migrate to `revision`; safe to call from many processes at once."""
+    """Migrate to `revision`; safe to call from many processes at once. Raises `UnknownRevisionError`."""
+    database.create_file()
     async with database.rebuild() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        before = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        reason = fault(before)
+        if reason is not None and UPGRADE not in reason:
+            raise UnknownRevisionError(f"the database is {reason}")
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
 
 

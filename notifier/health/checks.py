@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import text
 
 from notifier.clock import Clock
-from notifier.db import migrate
+from notifier.db import directory, migrate
 from notifier.db.columns import UtcDateTime
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
 
+OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MOST_SKEW = 30.0  # seconds between this host and the database
 _FAULTY = (
     # (what, first good version, why)
@@ -38,28 +39,41 @@ class Finding:
     warning: bool = False
 
 
-async def database(db: Database) -> list[Finding]:
-    """The database answers, and its schema is the one that this release needs."""
+async def database(db: Database, *, with_reason: bool = False) -> list[Finding]:
+    """The database answers, and its schema is the one that this release needs.
+
+    With its reason, a failure names host and role: for those who run Notifier, not for whoever asks for readiness.
+    """
     try:
-        current = await migrate.current(db)
-    except DatabaseUnavailableError:
-        return [Finding(name="database", ok=False, detail="out of reach: check NOTIFIER_DATABASE_URL and the server")]
-    newest = migrate.head()
-    migrated = current == newest
-    detail = f"at {current}" if migrated else f"at {current or 'nothing'}, needs {newest}: run `notifier db upgrade`"
-    kind = "SQLite" if db.is_sqlite else "PostgreSQL"
+        current = None if db.is_missing else await migrate.current(db)
+    except DatabaseUnavailableError as error:
+        return [Finding(name="database", ok=False, detail=(error.reason if with_reason else None) or OUT_OF_REACH)]
+    if db.is_missing:
+        answer = f"{db.address.place} does not exist yet"
+    else:
+        answer = f"{'SQLite' if db.is_sqlite else 'PostgreSQL'} answers"
+    fault = migrate.fault(current)
     return [
-        Finding(name="database", ok=True, detail=f"{kind} answers"),
-        Finding(name="migrations", ok=migrated, detail=detail),
+        Finding(name="database", ok=True, detail=answer),
+        Finding(name="migrations", ok=fault is None, detail=fault or f"at {current}"),
     ]
+
+
+def data_directory(settings: Settings) -> list[Finding]:
+    """Where journals and SQLite are kept can be written; nothing is said if it can."""
+    fault = directory.fault(settings.data_dir)
+    return [Finding(name="directory", ok=False, detail=fault)] if fault else []
 
 
 async def clock(db: Database, ours: Clock) -> Finding:
     """This host and the database agree on the time."""
     statement = text("SELECT CURRENT_TIMESTAMP AS now")
     statement_typed: Any = statement if not db.is_sqlite else statement.columns(now=UtcDateTime)
-    async with db.read() as connection:
-        theirs = (await connection.execute(statement_typed)).scalar_one()
+    try:
+        async with db.read() as connection:
+            theirs = (await connection.execute(statement_typed)).scalar_one()
+    except DatabaseUnavailableError:
+        return Finding(name="clock", ok=False, detail=OUT_OF_REACH)
     skew = abs((ours.now() - _aware(theirs)).total_seconds())
     detail = f"within {skew:.0f} s of the database" if skew < MOST_SKEW else f"{skew:.0f} s apart: mend NTP"
     return Finding(name="clock", ok=skew < MOST_SKEW, detail=detail)
