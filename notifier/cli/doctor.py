@@ -67,10 +67,10 @@ async def _relay(settings: "Settings") -> "Finding":
     from notifier.health.checks import Finding
     from notifier.smtp.transport import Transport
 
+    transport = Transport(settings.smtp)
     try:
-        transport = Transport(settings.smtp)
+        return await checks.relay(transport, settings)
     except ConfigurationError as error:
         return Finding(name="relay", ok=False, detail=str(error))
-    finding = await checks.relay(transport, settings)
-    await transport.close()
-    return finding
+    finally:
+        await transport.close()

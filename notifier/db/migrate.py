@@ -34,16 +34,20 @@ def head() -> str | None:
 
 def fault(revision: str | None) -> str | None:
     """What is wrong with a database at this revision, and what to do; None if it is the one that is needed."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    newest = scripts.get_current_head()
+    newest = head()
     if revision == newest:
         return None
-    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
-        return (
-            f"at {revision}, which this release does not know (it needs {newest}): use the release that made it,"
-            " or a database that no other program has migrated"
-        )
-    return f"at {revision or 'nothing'}, needs {newest}: {UPGRADE}"
+    if revision is None or _is_known(revision):
+        return f"at {revision or 'nothing'}, needs {newest}: {UPGRADE}"
+    return (
+        f"at {revision}, which this release does not know (it needs {newest}): install the release that made it and"
+        f" {UPGRADE}, or give Notifier a database of its own"
+    )
+
+
+def _is_known(revision: str) -> bool:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 class UnknownRevisionError(ConfigurationError):
@@ -57,9 +61,8 @@ async def upgrade(database: Database, revision: str = "head") -> None:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         before = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-        reason = fault(before)
-        if reason is not None and UPGRADE not in reason:
-            raise UnknownRevisionError(f"the database is {reason}")
+        if before is not None and not _is_known(before):
+            raise UnknownRevisionError(f"the database is {fault(before)}")
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
 
 
