@@ -73,5 +73,5 @@ def run() -> None:
     except Exception as error:  # noqa: BLE001 - the last resort, for what no command expects
         from notifier.cli import unexpected
 
-        print(f"notifier: {unexpected.describe(error)}", file=sys.stderr)
+        unexpected.show(error)
         sys.exit(1)

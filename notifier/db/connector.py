@@ -5,7 +5,8 @@ Behind a pooler nothing is kept on the server between two transactions: no prepa
 
 import contextlib
 import ssl
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import asyncpg
@@ -45,8 +46,11 @@ class Connector:
 
         @event.listens_for(engine.sync_engine, "do_connect")
         def prepare_or_not(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
-            if await_only(self.is_pooled()):
-                parameters["prepared_statement_cache_size"] = 0
+            try:
+                if await_only(self.is_pooled()):
+                    parameters["prepared_statement_cache_size"] = 0
+            except Exception as error:  # noqa: BLE001 - raised where SQLAlchemy turns it into an error of its own
+                parameters["async_creator_fn"] = partial(_fail, error)
 
         @event.listens_for(engine.sync_engine, "checkout")
         def require_open(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -129,3 +133,7 @@ class Connector:
             if "sslcert" in files:
                 self._context.load_cert_chain(files["sslcert"], files.get("sslkey"), files.get("sslpassword", ""))
         return self._context
+
+
+async def _fail(error: Exception) -> NoReturn:
+    raise error
