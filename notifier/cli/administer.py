@@ -33,7 +33,7 @@ async def writing(*, creates: bool = False) -> "AsyncIterator[Base]":
     from contextlib import ExitStack
 
     from notifier import installation
-    from notifier.db import directory
+    from notifier.db import directory, migrate
     from notifier.db.url import read_url
 
     settings = output.settings()
@@ -43,6 +43,8 @@ async def writing(*, creates: bool = False) -> "AsyncIterator[Base]":
         if settings.uses_sqlite:
             stack.enter_context(directory.owned(settings.data_dir))
         async with installation.base(settings) as parts:
+            if not creates:
+                await migrate.current(parts.database)  # before any work is done that could not be written
             yield parts
 
 

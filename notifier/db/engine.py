@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import aiosqlite
 from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -197,6 +198,18 @@ def _pool(size: int) -> dict[str, Any]:
     }
 
 
+async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
+    """A connection; the thread of one that cannot be opened has ended, so that it reports to no loop that is closed."""
+    connection = aiosqlite.connect(*args, **options)
+    thread = connection._thread  # noqa: SLF001 - as SQLAlchemy's dialect has it
+    thread.daemon = True
+    try:
+        return await connection
+    except sqlite3.Error:
+        await asyncio.to_thread(thread.join)
+        raise
+
+
 def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -> AsyncEngine:
     # As a URI, because `mode=rw` opens a file and never makes one; a path is quoted, whatever it is called.
     file = f"file:{quote(os.fsencode(address.path.absolute()))}"
@@ -204,7 +217,11 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
     engine = create_async_engine(
         url,
         **_pool(pool_size),
-        connect_args={"isolation_level": None, "timeout": SQLITE_BUSY_MS / 1000},
+        connect_args={
+            "isolation_level": None,
+            "timeout": SQLITE_BUSY_MS / 1000,
+            "async_creator_fn": _open_sqlite,
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -103,6 +103,13 @@ def _explain_start(message: str, address: PostgresAddress) -> str | None:
     )
 
 
+def _explain_options(message: str, address: PostgresAddress) -> str | None:
+    words = ("configuration parameter", "value for parameter", "command-line argument")
+    if not any(word in message for word in words):
+        return None
+    return f"{address.place} refuses the options in {address.variable}: correct them, or take them out"
+
+
 def _explain_no_database(_message: str, address: PostgresAddress) -> str:
     name = f"database {address.database!r}" if address.database else "database of that name"
     return f"{address.place} has no {name}: create it, or correct {address.variable}"
@@ -123,9 +130,12 @@ _ANSWERS: dict[str, Callable[[str, PostgresAddress], str | None]] = {
     ),
     "3D000": _explain_no_database,
     "3F000": lambda _, address: (
-        f"the schema that search_path names does not exist at {address.place}: create it, or correct the options"
-        f" in {address.variable}"
+        f"{_user(address)} may use no schema of search_path at {address.place}: create one, GRANT it USAGE and CREATE,"
+        f" or correct the options in {address.variable}"
     ),
+    "22023": _explain_options,
+    "42601": _explain_options,
+    "42704": _explain_options,
     "42501": _explain_rights,
     "42P01": lambda _, address: f"{address.place} does not have the schema that this release needs: {UPGRADE}",
     "42703": lambda _, address: f"{address.place} does not have the schema that this release needs: {UPGRADE}",
