@@ -27,6 +27,10 @@ class ConfigurationError(NotifierError):
 class DatabaseUnavailableError(NotifierError):
     """The database is out of reach or overloaded; what was asked is not confirmed."""
 
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__()
+        self.reason = reason  # for those who run Notifier: it names hosts and roles, which callers do not need
+
 
 class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction holds what this one needs."""

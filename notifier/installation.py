@@ -42,9 +42,7 @@ class Base:
 
 @asynccontextmanager
 async def base(settings: Settings) -> AsyncIterator[Base]:
-    """Open the database; SQLite's file and directory are made when missing."""
-    if settings.uses_sqlite:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    """Open the database, which a migration has made."""
     database = Database(settings.effective_database_url)
     try:
         async with _clock(database) as clock:

@@ -1,21 +1,31 @@
 """Typed, frozen settings from `NOTIFIER_…` environment variables, grouped by the part that is given them.
 
-They are read once, by the command line, and passed on as parts; no other module reads the environment.
+They are read once, by the command line, and passed on as parts; no other module reads the environment. A variable that
+is empty or blank is the same as one that is not set.
 """
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from notifier.environment import (
+    PREFIX,
+    EnvironmentSource,
+    check_host_name,
+    check_public_url,
+    lower_case,
+    split_commas,
+    upper_case,
+)
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+MAX_SECONDS = 7 * 86_400
 _PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "xxx", "todo"})
-
-
-def _split_commas(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Security(StrEnum):
@@ -35,7 +45,7 @@ class RecipientsMode(StrEnum):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
 
 class SmtpSettings(_Part):
@@ -47,11 +57,13 @@ class SmtpSettings(_Part):
     password: SecretStr | None = Field(
         None, description="Password for AUTH; never sent over an unprotected connection."
     )
-    security: Security | None = Field(
+    security: Annotated[Security | None, BeforeValidator(lower_case)] = Field(
         None, description="`starttls`, `tls` or `none`. Default: `none` for a loopback relay, else `starttls`."
     )
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
-    helo_name: str = Field("notifier.localdomain", description="Name given in EHLO.", pattern=r"^[A-Za-z0-9.\-\[\]:]+$")
+    helo_name: Annotated[str, AfterValidator(check_host_name)] = Field(
+        "notifier.localdomain", description="Name given in EHLO."
+    )
     max_connections: int = Field(
         20, ge=1, le=500, description="Connections to the relay at the same time, per process."
     )
@@ -69,9 +81,9 @@ class SmtpSettings(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.username is None) != (self.password is None):
-            raise ValueError("NOTIFIER_SMTP__USERNAME and NOTIFIER_SMTP__PASSWORD go together")
+            raise ValueError("NOTIFIER_SMTP__USERNAME and NOTIFIER_SMTP__PASSWORD go together: set both, or neither")
         if self.password is not None and self.password.get_secret_value().strip().lower() in _PLACEHOLDERS:
-            raise ValueError("NOTIFIER_SMTP__PASSWORD is a placeholder")
+            raise ValueError("NOTIFIER_SMTP__PASSWORD is a placeholder: set the real one")
         if self.password is not None and self.effective_security is Security.NONE:
             raise ValueError("a password is never sent in clear: set NOTIFIER_SMTP__SECURITY to starttls or tls")
         return self
@@ -94,23 +106,33 @@ class SenderSettings(_Part):
     )
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port for the sender's /metrics and /readyz.")
     resend_after: float = Field(
-        900, ge=0, description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more."
+        900,
+        ge=0,
+        le=MAX_SECONDS,
+        description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more.",
     )
-    lease: float = Field(300, ge=2, description="Seconds a claim lasts before the entry may be rescued.")
+    lease: float = Field(
+        300, ge=2, le=MAX_SECONDS, description="Seconds a claim lasts before the entry may be rescued."
+    )
     dead_after: float = Field(
-        30, ge=1, description="Seconds of silence after which other senders take over what a sender held."
+        30,
+        ge=1,
+        le=MAX_SECONDS,
+        description="Seconds of silence after which other senders take over what a sender held.",
     )
-    grace: float = Field(30, ge=0, description="Seconds that mails in flight get to finish after SIGTERM.")
+    grace: float = Field(
+        30, ge=0, le=MAX_SECONDS, description="Seconds that mails in flight get to finish after SIGTERM."
+    )
 
 
 class RecipientsSettings(_Part):
     """Who may be mailed at all, so that no staging system mails a customer."""
 
-    mode: RecipientsMode = Field(
+    mode: Annotated[RecipientsMode, BeforeValidator(lower_case)] = Field(
         RecipientsMode.ALLOW,
         description="`live`, `allow` (the list; a loopback relay with an empty list takes all) or `redirect`.",
     )
-    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
     )
     redirect_to: str | None = Field(None, description="Where mode `redirect` sends everything.")
@@ -118,7 +140,7 @@ class RecipientsSettings(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.mode is RecipientsMode.REDIRECT and not self.redirect_to:
-            raise ValueError("NOTIFIER_RECIPIENTS__MODE=redirect needs NOTIFIER_RECIPIENTS__REDIRECT_TO")
+            raise ValueError("NOTIFIER_RECIPIENTS__MODE=redirect needs an address in NOTIFIER_RECIPIENTS__REDIRECT_TO")
         return self
 
 
@@ -148,7 +170,7 @@ class WebhooksSettings(_Part):
     disable_after_days: float = Field(
         5, gt=0, le=366, description="An endpoint that has failed at every try for so many days is disabled."
     )
-    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (),
         description=(
             "Hosts that may be told over plain HTTP, at any port and any address, as for development"
@@ -166,33 +188,65 @@ class LogFormat(StrEnum):
     PRETTY = "pretty"
 
 
-class Settings(BaseSettings):
-    """Everything that can be set, with its default."""
+class LogLevel(StrEnum):
+    """How severe a line must be to be written."""
 
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogSettings(BaseSettings):
+    """How the process logs."""
+
+    reads_environment: ClassVar[bool] = True
     model_config = SettingsConfigDict(
-        env_prefix="NOTIFIER_", env_nested_delimiter="__", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        str_strip_whitespace=True,
     )
+
+    log_format: Annotated[LogFormat, BeforeValidator(lower_case)] = Field(
+        LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
+        LogLevel.INFO, description="Least severe level logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, if it is read at all."""
+        return (init_settings, EnvironmentSource(settings_cls)) if cls.reads_environment else (init_settings,)
+
+
+class Settings(LogSettings):
+    """Everything that can be set, with its default."""
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
     )
-    data_dir: Path = Field(
-        Path("var"), description="Directory for SQLite, the demo's key, locks, and the journals of senders."
-    )
+    data_dir: Path = Field(Path("var"), description="Directory for SQLite, locks, and the journals of senders.")
     from_: str = Field(
         "Notifier <notifier@localhost.localdomain>",
         validation_alias="NOTIFIER_FROM",
         description="Sender used when a notification names none.",
     )
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
-    public_url: str | None = Field(
+    public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
         None,
-        pattern=r"^https?://[^\s\"'<>?#]+$",
         description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
     )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
-    log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal.")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level logged.")
     api: ApiSettings = ApiSettings()
     smtp: SmtpSettings = SmtpSettings()
     sender: SenderSettings = SenderSettings()
@@ -201,12 +255,18 @@ class Settings(BaseSettings):
 
     @property
     def effective_database_url(self) -> str:
-        """The database in use; SQLite in the data directory when none is set."""
+        """The database in use; SQLite in the data directory when none is set, whatever that directory is called."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'notifier.sqlite3'}"
+            return self.database_url.get_secret_value().strip()
+        return f"sqlite:///{quote(os.fsencode(self.data_dir / 'notifier.sqlite3'))}"
 
     @property
     def uses_sqlite(self) -> bool:
         """True if the embedded database is in use."""
-        return self.effective_database_url.startswith("sqlite")
+        return self.effective_database_url.lower().startswith("sqlite")
+
+
+class IsolatedSettings(Settings):
+    """Settings from arguments and defaults alone: nothing in the environment changes them."""
+
+    reads_environment = False

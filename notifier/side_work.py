@@ -4,6 +4,7 @@ Their slots are not those of mail, and no mail waits for them.
 """
 
 import contextlib
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,7 +45,8 @@ def _teller(parts: Base) -> Iterator[Beside]:
     try:
         caller = Caller(resolver, clock=parts.clock, settings=settings)
     except OSError as error:
-        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE: {error}") from error
+        reason = "no certificate is in it" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
+        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE cannot be used: {reason}") from error
     parts.wake.others.append(wake)
     try:
         yield Beside(handler=Teller(parts.database, caller, settings=settings, clock=parts.clock), wake=wake)

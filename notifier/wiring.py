@@ -20,6 +20,7 @@ from notifier.api.limits import Limits
 from notifier.auth.keys import Authenticator
 from notifier.auth.usage import Usage
 from notifier.clock import Clock
+from notifier.db import directory
 from notifier.db.engine import Database
 from notifier.db.writability import find_disk_fault
 from notifier.errors import ConfigurationError
@@ -149,7 +150,8 @@ def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
     try:
         journal = Journal(journals, boot_id)
     except OSError as error:
-        raise ConfigurationError(f"NOTIFIER_DATA_DIR: the journal cannot be written: {error}") from error
+        reason = f"the journal in {journals} cannot be written: {directory.reason(error)}"
+        raise ConfigurationError(f"{reason}; {directory.ADVICE}") from error
     life = None
     if not settings.uses_sqlite:
         life = Life(parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.drain)

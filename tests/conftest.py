@@ -111,6 +111,12 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path, relay: Relay) -
 
 
 @pytest.fixture
+def sqlite_installation(sqlite_database: tuple[str, Keys], tmp_path: Path, relay: Relay) -> Installation:
+    """A seeded installation on SQLite only."""
+    return _installation(*sqlite_database, tmp_path, relay.port)
+
+
+@pytest.fixture
 def postgres_installation(postgres_database: tuple[str, Keys], tmp_path: Path, relay: Relay) -> Installation:
     """A seeded installation on PostgreSQL only."""
     return _installation(*postgres_database, tmp_path, relay.port)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
+from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
+    from notifier.db.url import Address
     from notifier.installation import Base
 
 
@@ -26,19 +28,33 @@ def register(app: typer.Typer) -> None:
 
 
 @asynccontextmanager
-async def writing() -> "AsyncIterator[Base]":
-    """The parts, for a command that writes; on SQLite only while no server runs."""
+async def writing(*, creates: bool = False) -> "AsyncIterator[Base]":
+    """The parts, for a command that writes; on SQLite only while no server runs, and if the database exists."""
     from contextlib import ExitStack
 
     from notifier import installation
-    from notifier.db import directory
+    from notifier.db import directory, migrate
+    from notifier.db.url import read_url
 
     settings = output.settings()
+    if not creates:
+        _require_made(read_url(settings.effective_database_url))
     with ExitStack() as stack:
         if settings.uses_sqlite:
             stack.enter_context(directory.owned(settings.data_dir))
         async with installation.base(settings) as parts:
+            if not creates:
+                await migrate.current(parts.database)  # before any work is done that could not be written
             yield parts
+
+
+def _require_made(address: "Address") -> None:
+    """Refuse a SQLite file that is not there, before anything is made beside it."""
+    from notifier.db.reasons import UPGRADE
+    from notifier.db.url import SqliteAddress
+
+    if isinstance(address, SqliteAddress) and address.is_missing:
+        raise Failed(f"{address.place} does not exist yet: {UPGRADE}", output.WRONG_USE)
 
 
 def upgrade() -> None:
@@ -49,7 +65,7 @@ def upgrade() -> None:
 async def _upgrade() -> None:
     from notifier.db import migrate
 
-    async with writing() as parts:
+    async with writing(creates=True) as parts:
         await migrate.upgrade(parts.database)
         print(f"at {await migrate.current(parts.database)}")
 
@@ -64,7 +80,9 @@ async def _check() -> None:
     from notifier.health import checks
 
     async with installation.base(output.settings()) as parts:
-        findings = await checks.database(parts.database)
+        findings = await checks.database(parts.database, thorough=True)
+    if not findings[0].ok:
+        raise Failed(findings[0].detail, output.WRONG_USE)
     for finding in findings:
         print(f"{finding.name}: {finding.detail}")
     if not all(finding.ok for finding in findings):

@@ -8,6 +8,7 @@ from notifier.cli import output
 
 if TYPE_CHECKING:
     from notifier.health.checks import Finding
+    from notifier.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,17 +31,46 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 async def _findings() -> "list[Finding]":
     from notifier import installation
+    from notifier.errors import ConfigurationError
     from notifier.health import checks
-    from notifier.smtp.transport import Transport
+    from notifier.health.checks import Finding
 
     settings = output.settings()
-    async with installation.base(settings) as parts:
-        findings = await checks.database(parts.database, thorough=True)
-        findings += checks.data_directory(settings)
-        if findings[0].ok:
-            findings.append(await checks.clock(parts.database, parts.clock))
-    transport = Transport(settings.smtp)
-    findings.append(await checks.relay(transport, settings))
-    await transport.close()
-    installation.identity(settings)
+    findings = [*await _database(settings), *checks.data_directory(settings), await _relay(settings)]
+    try:
+        installation.identity(settings)
+    except ConfigurationError as error:
+        findings.append(Finding(name="sender", ok=False, detail=str(error)))
     return [*findings, checks.recipients(settings), *checks.versions()]
+
+
+async def _database(settings: "Settings") -> "list[Finding]":
+    """What there is to say about the database; nothing is made that is not there."""
+    from notifier import installation
+    from notifier.errors import ConfigurationError
+    from notifier.health import checks
+    from notifier.health.checks import Finding
+
+    try:
+        async with installation.base(settings) as parts:
+            findings = await checks.database(parts.database, thorough=True)
+            if findings[0].ok and not parts.database.is_missing:
+                findings.append(await checks.clock(parts.database, parts.clock))
+            return findings
+    except ConfigurationError as error:
+        return [Finding(name="database", ok=False, detail=str(error))]
+
+
+async def _relay(settings: "Settings") -> "Finding":
+    from notifier.errors import ConfigurationError
+    from notifier.health import checks
+    from notifier.health.checks import Finding
+    from notifier.smtp.transport import Transport
+
+    transport = Transport(settings.smtp)
+    try:
+        return await checks.relay(transport, settings)
+    except ConfigurationError as error:
+        return Finding(name="relay", ok=False, detail=str(error))
+    finally:
+        await transport.close()

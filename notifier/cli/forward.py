@@ -12,16 +12,18 @@ from uuid import UUID
 
 import typer
 
-from notifier.cli import output
+from notifier.cli import api_access, output
 from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from notifier.client.producer import Limits
+    from notifier.db.url import Address
 
-DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+OUR_DRIVER = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
 T = TypeVar("T")
 
 
@@ -35,8 +37,8 @@ def forward(
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
     ],
-    url: Annotated[str, typer.Option(envvar="NOTIFIER_URL", help="The API.")] = "http://127.0.0.1:8000",
-    key: Annotated[str, typer.Option(envvar="NOTIFIER_API_KEY", help="API key.", show_default=False)] = "",
+    url: api_access.Url = "",
+    key: api_access.Key = "",
     once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
@@ -55,14 +57,13 @@ def forward(
     if sum((once, drain, refused, bool(release))) > 1:
         raise Failed("--once, --drain, --refused and --release do not go together", output.WRONG_USE)
     if refused or release:
-        _run(_using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
+        _run(database_url, _using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
         return
-    if not key:
-        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+    url, key = api_access.resolve(url, key)
     _log_to_stderr()
     limits = Limits(rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run(_using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
+    _run(database_url, _using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
 
 
 async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "Limits", *, until: str) -> None:
@@ -123,22 +124,9 @@ async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]")
 
 async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
     """Do it with the caller's database, through the driver that the URL names, or ours."""
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-    from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-    from sqlalchemy.pool import NullPool
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
-    engine: Engine | AsyncEngine
-    try:
-        parsed = make_url(url)
-        parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
-        # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
-        kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
-        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
-        make = create_async_engine if parsed.get_dialect().is_async else create_engine
-        engine = make(parsed, **options)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise Failed("--database-url: no database that can be opened from here", output.WRONG_USE) from error
+    engine = _engine(url)
     try:
         await work(engine)
     finally:
@@ -148,7 +136,31 @@ async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any
             engine.dispose()
 
 
-def _run(work: Any) -> None:
+def _engine(url: str) -> "Engine | AsyncEngine":
+    """An engine on the caller's database. Raises `Failed`."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    from notifier.db.connector import Connector
+    from notifier.db.url import PostgresAddress
+
+    kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
+    try:
+        address = _address(url)
+        if isinstance(address, PostgresAddress):
+            return Connector(address).engine(**kept)
+        parsed = make_url(url.strip())
+        # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
+        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
+        make = create_async_engine if parsed.get_dialect().is_async else create_engine
+        return make(parsed, **options)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        raise Failed("--database-url: no database that can be opened from here", output.WRONG_USE) from error
+
+
+def _run(url: str, work: Any) -> None:
     from sqlalchemy.exc import DBAPIError
 
     from notifier.client.producer import UnsupportedDatabaseError
@@ -158,8 +170,29 @@ def _run(work: Any) -> None:
     except UnsupportedDatabaseError as error:
         raise Failed(str(error), output.WRONG_USE) from error
     except (DBAPIError, OSError) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
-        raise Failed(f"your database: {reason}") from error
+        raise Failed(f"your database: {_reason(error, url)}") from error
+
+
+def _reason(error: "DBAPIError | OSError", url: str) -> str:
+    """What happened, in our words where the driver is ours."""
+    from sqlalchemy.exc import DBAPIError
+
+    from notifier.db.reasons import UPGRADE, explain
+
+    address = _address(url)
+    reason = explain(error, address) if address is not None else None
+    if reason is not None and UPGRADE not in reason:  # whose schema it is not
+        return reason
+    words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
+    return words.removeprefix("<class ").partition("'>: ")[2] or words
+
+
+def _address(url: str) -> "Address | None":
+    """The address that a URL stands for, if its driver is ours."""
+    from notifier.db.url import read_url
+
+    is_ours = url.strip().partition("://")[0].lower() in OUR_DRIVER
+    return read_url(url, "--database-url") if is_ours else None
 
 
 def _log_to_stderr() -> None:

@@ -1,4 +1,7 @@
-"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1; wrong use or a busy port, exit 2."""
+"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1.
+
+Wrong use, a setting or database that cannot be used, or a busy port: exit 2. A traceback is shown to nobody unasked.
+"""
 
 import sys
 from typing import Annotated
@@ -8,6 +11,7 @@ import typer
 from notifier.cli import (
     administer,
     change,
+    demo,
     doctor,
     forward,
     keys,
@@ -28,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+demo.register(app)
 process.register(app)
 administer.register(app)
 services.register(app)
@@ -65,3 +70,8 @@ def run() -> None:
     except Failed as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
+    except Exception as error:  # noqa: BLE001 - the last resort, for what no command expects
+        from notifier.cli import unexpected
+
+        unexpected.show(error)
+        sys.exit(1)

@@ -8,9 +8,10 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from notifier.settings import Settings
+    from notifier.settings import LogSettings, Settings
 
 WRONG_USE = 2
+OUT_OF_REACH = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
 T = TypeVar("T")
 
 
@@ -22,26 +23,27 @@ class Failed(Exception):  # noqa: N818 - read as `raise Failed("…")`
         super().__init__(message)
 
 
-def settings(**overrides: Any) -> "Settings":
-    """The settings of the environment, with what the command line says on top."""
+def settings() -> "Settings":
+    """The settings of the environment; logging is set up by them. Raises `Failed` with a line for each fault."""
     from pydantic import ValidationError
 
+    from notifier.cli import setting_faults
     from notifier.settings import Settings
-    from notifier.telemetry import logging
 
     try:
-        loaded = Settings(**{name: value for name, value in overrides.items() if value is not None})
+        loaded = Settings()
     except ValidationError as error:
-        lines = [f"{_variable(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
-        raise Failed("; ".join(lines), WRONG_USE) from error
-    pretty = loaded.log_format.value == "pretty" or (loaded.log_format.value == "auto" and sys.stderr.isatty())
-    logging.configure(json=not pretty, level=loaded.log_level)
+        raise Failed("\nnotifier: ".join(setting_faults.describe(error)), WRONG_USE) from error
+    configure_logging(loaded)
     return loaded
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = "__".join(str(part) for part in location).upper()
-    return name if name.startswith("NOTIFIER_") else f"NOTIFIER_{name}"
+def configure_logging(settings: "LogSettings") -> None:
+    """Set up logging for this process."""
+    from notifier.telemetry import logging
+
+    pretty = settings.log_format.value == "pretty" or (settings.log_format.value == "auto" and sys.stderr.isatty())
+    logging.configure(json=not pretty, level=settings.log_level)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -57,7 +59,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(work)
     except DatabaseUnavailableError as error:
-        raise Failed("the database is out of reach: check NOTIFIER_DATABASE_URL and the server") from error
+        raise Failed(error.reason or OUT_OF_REACH, WRONG_USE) from error
     except ConfigurationError as error:
         raise Failed(str(error), WRONG_USE) from error
     except NotifierError as error:

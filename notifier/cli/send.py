@@ -1,14 +1,12 @@
 """`notifier send`: one mail through the API, and what became of it."""
 
 import json
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notifier.cli import output
+from notifier.cli import api_access, output
 from notifier.cli.output import Failed
 
 if TYPE_CHECKING:
@@ -29,23 +27,24 @@ def send(
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
     var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
     locale: Annotated[str | None, typer.Option(help="Language tag.")] = None,
-    url: Annotated[str, typer.Option(help="The API.")] = "http://127.0.0.1:8000",
-    key: Annotated[str | None, typer.Option(help="API key; default: NOTIFIER_API_KEY, or the demo's.")] = None,
+    url: api_access.Url = "",
+    key: api_access.Key = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 10.0,
 ) -> None:
     """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
     from notifier import client
 
     variables = dict(_variable(one) for one in var)
+    url, key = api_access.resolve(url, key)
     try:
-        with client.Notifier(url=url, key=_key(key), timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
+        with client.Notifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
             sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
             print(f"accepted as {sent.id}")
             outcome = _outcome(notifier, sent.id, wait)
     except client.ConfigurationError as error:
         raise Failed(str(error), output.WRONG_USE) from error
     except client.ConnectionFailedError as error:
-        raise Failed(f"{url} is out of reach: {error}") from error
+        raise Failed(f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there") from error
     except client.NotifierClientError as error:
         raise Failed(str(error)) from error
     _tell(outcome)
@@ -59,14 +58,6 @@ def _variable(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _key(given: str | None) -> str:
-    kept = Path(os.environ.get("NOTIFIER_DATA_DIR", "var")) / "demo-key"
-    key = given or os.environ.get("NOTIFIER_API_KEY") or (kept.read_text().strip() if kept.is_file() else None)
-    if not key:
-        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
-    return key
 
 
 def _outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":

@@ -17,7 +17,9 @@ from sqlalchemy.dialects.postgresql import asyncpg as adapter
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from notifier.db.reasons import explain
 from notifier.db.unavailable import NOTICED, as_such
+from notifier.db.url import Address
 from notifier.db.writability import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
@@ -112,8 +114,11 @@ _known = cache(_in_the_drivers_words)
 class Direct:
     """A few connections, kept open; each is used by one statement or transaction at a time."""
 
-    def __init__(self, engine: AsyncEngine, *, most: int, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, address: Address, *, most: int, failed: Callable[[BaseException], None]
+    ) -> None:
         self._engine = engine  # makes connections, and keeps none
+        self.address = address
         self.failed = failed  # told of every error of a statement
         self._room = asyncio.Semaphore(most)
         self._idle: list[DirectConnection] = []
@@ -155,7 +160,7 @@ class Direct:
         except BaseException as error:
             self._room.release()
             if isinstance(error, Exception):
-                raise DatabaseUnavailableError from error
+                raise DatabaseUnavailableError(explain(error, self.address)) from error
             raise
         return connection
 
@@ -197,7 +202,7 @@ class Use:
         if self._in_transaction and whole:
             await self._say("COMMIT" if error is None else "ROLLBACK")
         self._direct.give_back(self._connection, whole=whole)
-        if isinstance(error, Exception) and (meant := _meaning(error)) is not error:
+        if isinstance(error, Exception) and (meant := _meaning(error, self._direct.address)) is not error:
             raise meant from error
 
     async def _say(self, word: str) -> None:
@@ -206,7 +211,7 @@ class Use:
         except BaseException as error:
             self._direct.failed(error)
             self._direct.give_back(self._connection, whole=False)
-            raise _meaning(error) from error
+            raise _meaning(error, self._direct.address) from error
 
 
 def _is_lost(error: BaseException | None) -> bool:
@@ -215,11 +220,11 @@ def _is_lost(error: BaseException | None) -> bool:
     return lost and not isinstance(error, ValueError)
 
 
-def _meaning(error: BaseException) -> BaseException:
+def _meaning(error: BaseException, address: Address) -> BaseException:
     """The error that SQLAlchemy would have raised, or what that means."""
     if _is_lost(error):
         return DatabaseUnavailableError()
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
         kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else DBAPIError
         error = kind("direct", None, error)
-    return as_such(error) if isinstance(error, NOTICED) else error
+    return as_such(error, address) if isinstance(error, NOTICED) else error

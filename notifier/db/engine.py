@@ -5,25 +5,29 @@ that cannot be reached is always `DatabaseUnavailableError`, whichever library n
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+import aiosqlite
+from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from notifier.db import directory
+from notifier.db.connector import Connector
 from notifier.db.direct import Connection, Direct
 from notifier.db.unavailable import unavailable_as_such
-from notifier.db.writability import WriteFaults, is_read_only
-from notifier.errors import NotifierError
+from notifier.db.url import PostgresAddress, SqliteAddress, read_url
+from notifier.db.writability import WriteFaults
+from notifier.errors import ConfigurationError, NotifierError
 
-CONNECT_TIMEOUT = 3.0  # seconds; together with the pool's it keeps a refusal under five
 POOL_TIMEOUT = 2.0
-STATEMENT_TIMEOUT = 60.0
 READ_SECONDS = 2.5  # of a server that hangs; the driver takes two more to let go
 SQLITE_BUSY_MS = 2000
 POOLED, DIRECT = 6, 10
@@ -36,14 +40,6 @@ _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 Result = TypeVar("Result")
 
 
-def async_url(url: str) -> URL:
-    """The URL with the asynchronous driver named, whatever driver or none the user wrote."""
-    parsed = make_url(url)
-    backend = parsed.get_backend_name().replace("postgres", "postgresql").replace("postgresqlql", "postgresql")
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-    return parsed.set(drivername=drivers[backend])
-
-
 class BrokenReferenceError(NotifierError):
     """A row refers to one that is not there."""
 
@@ -52,25 +48,54 @@ class Database:
     """A database to read from and write to; open it in the event loop that uses it."""
 
     def __init__(self, url: str) -> None:
-        self.url = async_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.folder = Path(self.url.database or "").parent if self.is_sqlite else None  # where SQLite's file is
+        self.address = read_url(url)
         self.write_faults = WriteFaults()
-        if self.is_sqlite:
-            self._writer = _sqlite_engine(self.url, read_only=False, pool_size=1)
-            self._reader = _sqlite_engine(self.url, read_only=True, pool_size=4)
-        else:
-            self._writer = _postgres_engine(self.url, **_pool(POOLED))
-            self._direct = Direct(
-                _postgres_engine(self.url, poolclass=NullPool), most=DIRECT, failed=self.write_faults.note
-            )
+        if isinstance(self.address, PostgresAddress):
+            self.is_sqlite = False
+            self._connector = Connector(self.address, session=_PLANNING)
+            self._writer = self._connector.engine(**_pool(POOLED))
+            unpooled = self._connector.engine(poolclass=NullPool)
+            self._direct = Direct(unpooled, self.address, most=DIRECT, failed=self.write_faults.note)
             # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        else:
+            self.is_sqlite = True
+            self._writer = _sqlite_engine(self.address, read_only=False, pool_size=1)
+            self._reader = _sqlite_engine(self.address, read_only=True, pool_size=4)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where SQLite's file is."""
+        return self.address.path.absolute().parent if isinstance(self.address, SqliteAddress) else None
+
+    @property
+    def is_missing(self) -> bool:
+        """True before the first migration on SQLite, which makes the file."""
+        return isinstance(self.address, SqliteAddress) and self.address.is_missing
+
+    def create_file(self) -> None:
+        """Make SQLite's file, and its directory, if they are missing; nothing but a migration does."""
+        if isinstance(self.address, SqliteAddress):
+            directory.create(self.address.path.absolute().parent)
+            try:
+                self.address.path.touch()
+            except OSError as error:
+                reason = directory.reason(error)
+                raise ConfigurationError(
+                    f"{self.address.place} cannot be made: {reason}; {directory.ADVICE}"
+                ) from error
+
+    async def is_pooled(self) -> bool:
+        """True behind a pooler of connections, through which no notifications come."""
+        if self.is_sqlite:
+            return False
+        with unavailable_as_such(self.address):
+            return await self._connector.is_pooled()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write; commits at the end of the block."""
-        with unavailable_as_such(), self._noting_faults():
+        with unavailable_as_such(self.address), self._noting_faults():
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -85,7 +110,7 @@ class Database:
             async with self.write() as connection:
                 yield connection
             return
-        with unavailable_as_such():
+        with unavailable_as_such(self.address):
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 await driver.execute("PRAGMA foreign_keys=OFF")
@@ -114,7 +139,7 @@ class Database:
 
         A caller who is cancelled leaves nothing open: what has begun ends in the thread, by commit or rollback.
         """
-        with unavailable_as_such(), self._noting_faults():
+        with unavailable_as_such(self.address), self._noting_faults():
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
@@ -125,7 +150,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""
-        with unavailable_as_such():
+        with unavailable_as_such(self.address):
             async with asyncio.timeout(READ_SECONDS), self._reader.connect() as connection:
                 yield connection
 
@@ -133,7 +158,7 @@ class Database:
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Hear what is said on a channel of PostgreSQL; the event is set once the connection is lost."""
         lost = asyncio.Event()
-        with unavailable_as_such():
+        with unavailable_as_such(self.address):
             async with self._reader.connect() as connection:
                 raw: Any = (await connection.get_raw_connection()).driver_connection
                 raw.add_termination_listener(lambda _: lost.set())
@@ -181,32 +206,6 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
     return result
 
 
-def _postgres_engine(url: URL, **pool: Any) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            "command_timeout": STATEMENT_TIMEOUT,
-            "server_settings": _PLANNING | {"application_name": "notifier"},
-        },
-        **pool,
-    )
-
-    @event.listens_for(engine.sync_engine, "checkout")
-    def still_open(connection: Any, _record: Any, _proxy: Any) -> None:
-        # The event loop has seen a server go away; asking each connection before each use would be a round trip more.
-        if connection.driver_connection.is_closed():
-            raise DisconnectionError
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def give_up_read_only(context: Any) -> None:
-        # After a failover the connections lead to what is a standby now; new ones are routed to the new primary.
-        if is_read_only(context.original_exception):
-            context.is_disconnect = True
-
-    return engine
-
-
 def _pool(size: int) -> dict[str, Any]:
     """How an engine keeps connections; nobody waits for one longer than a caller of ours would."""
     return {
@@ -217,11 +216,30 @@ def _pool(size: int) -> dict[str, Any]:
     }
 
 
-def _sqlite_engine(url: URL, *, read_only: bool, pool_size: int) -> AsyncEngine:
+async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
+    """A connection; the thread of one that cannot be opened has ended, so that it reports to no loop that is closed."""
+    connection = aiosqlite.connect(*args, **options)
+    thread = connection._thread  # noqa: SLF001 - as SQLAlchemy's dialect has it
+    thread.daemon = True
+    try:
+        return await connection
+    except sqlite3.Error:
+        await asyncio.to_thread(thread.join)
+        raise
+
+
+def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -> AsyncEngine:
+    # As a URI, because `mode=rw` opens a file and never makes one; a path is quoted, whatever it is called.
+    file = f"file:{quote(os.fsencode(address.path.absolute()))}"
+    url = URL.create("sqlite+aiosqlite", database=file, query={"mode": "rw", "uri": "true"})
     engine = create_async_engine(
         url,
         **_pool(pool_size),
-        connect_args={"isolation_level": None, "timeout": SQLITE_BUSY_MS / 1000},
+        connect_args={
+            "isolation_level": None,
+            "timeout": SQLITE_BUSY_MS / 1000,
+            "async_creator_fn": _open_sqlite,
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, text
 
 from alembic import command
 from notifier.db.engine import Database
+from notifier.db.reasons import UPGRADE
 from notifier.db.tables import Table
+from notifier.errors import ConfigurationError
 from notifier.shipped import shipped
 
 UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
@@ -30,11 +32,37 @@ def head() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
+def fault(revision: str | None) -> str | None:
+    """What is wrong with a database at this revision, and what to do; None if it is the one that is needed."""
+    newest = head()
+    if revision == newest:
+        return None
+    if revision is None or _is_known(revision):
+        return f"at {revision or 'nothing'}, needs {newest}: {UPGRADE}"
+    return (
+        f"at {revision}, which this release does not know (it needs {newest}): install the release that made it and"
+        f" {UPGRADE}, or give Notifier a database of its own"
+    )
+
+
+def _is_known(revision: str) -> bool:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+class UnknownRevisionError(ConfigurationError):
+    """The database's schema is of a newer release, or of another program."""
+
+
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Migrate to `revision`; safe to call from many processes at once."""
+    """Migrate to `revision`; safe to call from many processes at once. Raises `UnknownRevisionError`."""
+    database.create_file()
     async with database.rebuild() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        before = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        if before is not None and not _is_known(before):
+            raise UnknownRevisionError(f"the database is {fault(before)}")
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
 
 

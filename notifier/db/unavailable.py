@@ -4,37 +4,43 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from notifier.db.reasons import explain
+from notifier.db.url import Address
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 # SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
 _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
-NOTICED = (DBAPIError, TimeoutError, OSError, PoolTimeoutError)
+DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+NOTICED = (DBAPIError, TimeoutError, OSError, PoolTimeoutError, *DRIVER)
 """How libraries say it, among other things."""
 
 
 @contextmanager
-def unavailable_as_such() -> Iterator[None]:
+def unavailable_as_such(address: Address | None = None) -> Iterator[None]:
     """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
     try:
         yield
     except NOTICED as error:
-        meant = as_such(error)
+        meant = as_such(error, address)
         if meant is error:
             raise
         raise meant from error
 
 
-def as_such(error: Exception) -> Exception:
+def as_such(error: Exception, address: Address | None = None) -> Exception:
     """What one of the `NOTICED` errors means; one that the statement itself has caused is itself."""
-    if not isinstance(error, DBAPIError):
-        return DatabaseUnavailableError()
-    if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+    orig = getattr(error, "orig", None)
+    if getattr(orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
         return LockTimeoutError()
-    return DatabaseUnavailableError() if is_unavailable(error) else error
+    reason = explain(error, address) if address is not None else None
+    if reason is None and isinstance(error, DBAPIError) and not is_unavailable(error):
+        return error
+    return DatabaseUnavailableError(reason)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from notifier.clock import Clock
-from notifier.db import migrate
+from notifier.db import directory, migrate
 from notifier.db.columns import UtcDateTime
 from notifier.db.engine import Database
 from notifier.db.writability import find_disk_fault, find_write_fault
@@ -19,6 +19,7 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
 
+OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MOST_SKEW = 30.0  # seconds between this host and the database
 _FAULTY = (
     # (what, first good version, why)
@@ -42,45 +43,51 @@ class Finding:
 async def database(db: Database, *, thorough: bool = False) -> list[Finding]:
     """The database answers and takes writes, and its schema is the one that this release needs.
 
-    `thorough`: try to write to PostgreSQL although nothing points to a fault.
+    `thorough`, for those who run Notifier and not for whoever asks for readiness: a failure names host and role, and a
+    write is tried although nothing points to a fault.
     """
     try:
-        current = await migrate.current(db)
-    except DatabaseUnavailableError:
-        fault = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
-        why = f"no file can be written beside it ({fault}): free some space" if fault else None
-        detail = why or "out of reach: check NOTIFIER_DATABASE_URL and the server"
-        return [Finding(name="database", ok=False, detail=detail)]
-    newest = migrate.head()
-    migrated = current == newest
-    detail = f"at {current}" if migrated else f"at {current or 'nothing'}, needs {newest}: run `notifier db upgrade`"
-    kind = "SQLite" if db.is_sqlite else "PostgreSQL"
-    fault = await find_write_fault(db, thorough=thorough)
-    answers = f"{kind} answers" + (f", but nothing can be written: {fault}" if fault else "")
+        current = None if db.is_missing else await migrate.current(db)
+    except DatabaseUnavailableError as error:
+        disk = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
+        full = f"no file can be written beside it ({disk}): free some space" if disk else None
+        return [Finding(name="database", ok=False, detail=full or (error.reason if thorough else None) or OUT_OF_REACH)]
+    if db.is_missing:
+        fault, answer = None, f"{db.address.place} does not exist yet"
+    else:
+        fault = await find_write_fault(db, thorough=thorough)
+        answer = f"{'SQLite' if db.is_sqlite else 'PostgreSQL'} answers"
+    answer += f", but nothing can be written: {fault}" if fault else ""
+    outdated = migrate.fault(current)
     return [
-        Finding(name="database", ok=fault is None, detail=answers),
-        Finding(name="migrations", ok=migrated, detail=detail),
+        Finding(name="database", ok=fault is None, detail=answer),
+        Finding(name="migrations", ok=outdated is None, detail=outdated or f"at {current}"),
     ]
+
+
+def data_directory(settings: Settings) -> list[Finding]:
+    """Where journals and SQLite are kept can be written; nothing is said about one that can still be made."""
+    fault = directory.fault(settings.data_dir)
+    if fault is None and settings.data_dir.is_dir():
+        disk = find_disk_fault(settings.data_dir, thorough=True)
+        fault = f"cannot be written ({disk}): free some space, or check its rights" if disk else None
+    elif fault is None:
+        return []
+    return [Finding(name="data_dir", ok=fault is None, detail=fault or "can be written")]
 
 
 async def clock(db: Database, ours: Clock) -> Finding:
     """This host and the database agree on the time."""
     statement = text("SELECT CURRENT_TIMESTAMP AS now")
     statement_typed: Any = statement if not db.is_sqlite else statement.columns(now=UtcDateTime)
-    async with db.read() as connection:
-        theirs = (await connection.execute(statement_typed)).scalar_one()
+    try:
+        async with db.read() as connection:
+            theirs = (await connection.execute(statement_typed)).scalar_one()
+    except DatabaseUnavailableError:
+        return Finding(name="clock", ok=False, detail=OUT_OF_REACH)
     skew = abs((ours.now() - _aware(theirs)).total_seconds())
     detail = f"within {skew:.0f} s of the database" if skew < MOST_SKEW else f"{skew:.0f} s apart: mend NTP"
     return Finding(name="clock", ok=skew < MOST_SKEW, detail=detail)
-
-
-def data_directory(settings: Settings) -> list[Finding]:
-    """Files can be written to the data directory, where there is one on this host."""
-    if not settings.data_dir.is_dir():
-        return []
-    fault = find_disk_fault(settings.data_dir, thorough=True)
-    detail = "can be written" if fault is None else f"cannot be written ({fault}): free some space, or check its rights"
-    return [Finding(name="data_dir", ok=fault is None, detail=detail)]
 
 
 async def relay(transport: Transport, settings: Settings) -> Finding:

@@ -55,7 +55,7 @@ class Announcer:
 async def hear(database: Database, wake: Wake, boot_id: UUID) -> None:
     """Turn the hints of other processes into wake-ups, until cancelled; whatever is lost is listened for again.
 
-    `wake.hinted` tells whether hints arrive: a pooler between us and PostgreSQL may take LISTEN and deliver nothing.
+    `wake.hinted` tells whether hints arrive. Behind a pooler, which may take LISTEN and deliver nothing, none come.
     """
 
     def hint(payload: str) -> None:
@@ -64,6 +64,8 @@ async def hear(database: Database, wake: Wake, boot_id: UUID) -> None:
 
     while True:
         with contextlib.suppress(DatabaseUnavailableError):
+            if await database.is_pooled():
+                return
             async with database.listening(CHANNEL, hint) as lost:
                 await database.notify(CHANNEL, str(boot_id))
                 await lost.wait()

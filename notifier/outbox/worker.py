@@ -141,9 +141,9 @@ class Worker:
         while not self._stopping:
             try:
                 claimed = await self._claim_next()
-            except DatabaseUnavailableError:
+            except DatabaseUnavailableError as error:
                 if away == 0:
-                    self._log.warning("claim_waits_for_database")
+                    self._log.warning("claim_waits_for_database", reason=error.reason)
                 await self._wake.wait(DATABASE_AWAY_SECONDS[min(away, len(DATABASE_AWAY_SECONDS) - 1)])
                 away += 1
                 continue

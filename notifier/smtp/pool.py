@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from notifier.errors import NotifierError
+from notifier.errors import ConfigurationError, NotifierError
 from notifier.settings import Security, SmtpSettings
 from notifier.smtp.connect import RelayUnreachableError, open_session
 from notifier.smtp.session import Session
@@ -271,6 +271,10 @@ def _is_young(session: Session) -> bool:
 
 def _tls_context(settings: SmtpSettings) -> ssl.SSLContext:
     """A verifying context; built once, because loading the certificates is slow."""
-    context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    try:
+        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    except OSError as error:
+        reason = "no certificate is in it" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
+        raise ConfigurationError(f"NOTIFIER_SMTP__CA_FILE cannot be used: {reason}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -30,7 +30,8 @@ SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzaG9wLCAyNCBieXRlcw=="
 def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A running Notifier with an inbox: `api`, `inbox`, `key`."""
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    with Process("demo", *ports, "--json", env=process.environment(tmp_path / "notifier")) as running:
+    folder = tmp_path / "notifier"
+    with Process("demo", *ports, "--data-dir", str(folder), "--json", env=process.environment(folder)) as running:
         yield running.ready_json()
 
 

@@ -86,7 +86,7 @@ def test_only_move_changes_a_status() -> None:
 def test_only_settings_read_the_environment() -> None:
     """Settings are passed as parts; besides them only callers look at the environment: for their URL and key."""
     readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
-    assert readers <= {"notifier/cli/send.py", "notifier/client/configuration.py"}
+    assert readers <= {"notifier/environment.py", "notifier/cli/api_access.py", "notifier/client/configuration.py"}
 
 
 def test_what_is_logged_is_on_the_list() -> None:

@@ -52,9 +52,10 @@ def free_port() -> int:
 class Process:
     """A `notifier` command that stays; it is ready when it has printed its first line."""
 
-    def __init__(self, *arguments: str, env: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
+        command = [str(NOTIFIER), *arguments]
         self._popen = subprocess.Popen(
-            [str(NOTIFIER), *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._errors: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()

@@ -12,5 +12,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Where it is: `api`, `inbox`, `smtp`, `key`, and its data in `folder`."""
     folder = tmp_path_factory.mktemp("demo")
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    with Process("demo", *ports, "--json", env=process.unmeasured(process.environment(folder))) as running:
+    where = ("--data-dir", str(folder))
+    with Process("demo", *ports, *where, "--json", env=process.unmeasured(process.environment(folder))) as running:
         yield running.ready_json() | {"folder": str(folder)}

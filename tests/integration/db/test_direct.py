@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from parts.installation import Installation
-from sqlalchemy import insert, text
+from sqlalchemy import insert, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from notifier.db.direct import Connection
@@ -198,10 +198,10 @@ async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None
 
 
 @pytest.mark.parametrize("name", [None, "nothing"], ids=["no server", "no such database"])
-async def test_no_connection_is_the_database_away(database: Database, name: str | None) -> None:
+async def test_no_connection_is_the_database_away(postgres_installation: Installation, name: str | None) -> None:
     """Whatever the reason; and a connection that cannot be made takes no place for good."""
-    url = "postgresql://nobody@127.0.0.1:1/nothing" if name is None else database.url.set(database=name)
-    nowhere = Database(url if isinstance(url, str) else url.render_as_string(hide_password=False))
+    url = make_url(postgres_installation.settings.effective_database_url).set(database=name)
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing" if name is None else url.render_as_string())
     for _ in range(DIRECT + 1):
         with pytest.raises(DatabaseUnavailableError):
             async with nowhere.single() as connection:

@@ -1,0 +1,55 @@
+"""Where the API is and with which key it is asked, for every command that speaks HTTP.
+
+A flag wins over `NOTIFIER_URL` and `NOTIFIER_API_KEY`, as with the client. The demo's own key goes to this host only.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import Failed
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEMO_KEY = "demo-key"
+THIS_HOST = frozenset({"127.0.0.1", "localhost", "::1"})
+Url = Annotated[
+    str, typer.Option(help=f"The API; default: NOTIFIER_URL, or {DEFAULT_URL}.", show_default=False, metavar="URL")
+]
+Key = Annotated[
+    str, typer.Option(help="API key; default: NOTIFIER_API_KEY, or that of a demo on this host.", show_default=False)
+]
+
+
+def resolve(url: str, key: str) -> tuple[str, str]:
+    """URL and key, completed from the environment. Raises `Failed` if there is no key."""
+    url = url.strip() or os.environ.get("NOTIFIER_URL", "").strip() or DEFAULT_URL
+    key = key.strip() or os.environ.get("NOTIFIER_API_KEY", "").strip() or _demo_key(url)
+    if not key:
+        raise Failed(f"no API key for {_host(url) or 'the API'}: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+    return url, key
+
+
+def _demo_key(url: str) -> str:
+    """The key of a demo, if the API is on this host."""
+    if _host(url) not in THIS_HOST:
+        return ""
+    return next((file.read_text().strip() for file in _demo_key_files() if file.is_file()), "")
+
+
+def _demo_key_files() -> Iterator[Path]:
+    data_dir = os.environ.get("NOTIFIER_DATA_DIR", "").strip()
+    if data_dir:
+        yield Path(data_dir) / DEMO_KEY
+    yield Path("var/demo") / DEMO_KEY
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

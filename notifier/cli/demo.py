@@ -1,0 +1,181 @@
+"""`demo`: API, sender and inbox in one process, with a database, a relay and a directory of its own.
+
+Nothing in the environment changes where its mail comes from or goes to: only how it logs.
+"""
+
+import json
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import Failed
+from notifier.cli.process import InboxPort, Port, SmtpPort, name_busy_port, wait_for_stop
+
+if TYPE_CHECKING:
+    from notifier.settings import LogSettings, Settings
+
+DATA_DIR = Path("var/demo")
+KEY_FILE = "demo-key"
+"""The demo's key, for this user's eyes; its presence says that the directory is the demo's."""
+LOOPBACK = ("localhost", "127.0.0.1")
+"""Where the demo tells webhooks over plain HTTP."""
+OF_OTHERS = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
+"""Variables of those who call an API, which say nothing about a server."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    port: Port = 8000,
+    inbox_port: InboxPort = 8025,
+    smtp_port: SmtpPort = 1025,
+    data_dir: Annotated[Path, typer.Option(help="Where the demo's data are kept.")] = DATA_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
+) -> None:
+    """Try it: API, sender and inbox in one process, on SQLite. Nothing leaves this machine."""
+    logs, ignored = _log_settings()
+    output.configure_logging(logs)
+    with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
+        output.run(_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
+
+
+def _log_settings() -> "tuple[LogSettings, list[str]]":
+    """How to log, and the variables that are set and have no effect."""
+    from pydantic import ValidationError
+
+    from notifier.environment import set_variables
+    from notifier.settings import IsolatedSettings, LogSettings
+
+    ignored = [name for name in set_variables() if name.upper() not in OF_OTHERS]
+    try:
+        logs = LogSettings()
+    except ValidationError:
+        return IsolatedSettings(), ignored
+    return logs, [name for name in ignored if name.upper() not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
+
+
+def _settings(data_dir: Path, smtp_port: int) -> "Settings":
+    """All that the demo is, from nothing but its flags."""
+    from notifier.settings import (
+        IsolatedSettings,
+        RecipientsMode,
+        RecipientsSettings,
+        Security,
+        SmtpSettings,
+        WebhooksSettings,
+    )
+    from notifier.shipped import shipped
+
+    return IsolatedSettings(
+        data_dir=data_dir,
+        templates_dir=shipped("templates"),
+        smtp=SmtpSettings(host="127.0.0.1", port=smtp_port, security=Security.NONE),
+        recipients=RecipientsSettings(mode=RecipientsMode.ALLOW),
+        webhooks=WebhooksSettings(insecure_hosts=LOOPBACK),  # who tries it out has a receiver on the same machine
+    )
+
+
+async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
+    from notifier import wiring
+    from notifier.db import directory, migrate
+    from notifier.inbox.server import Inbox
+
+    port, inbox_port, smtp_port = ports
+    _require_own(data_dir)
+    async with AsyncExitStack() as stack:
+        inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
+        listener = wiring.listen("127.0.0.1", port)
+        stack.callback(listener.close)
+        stack.enter_context(directory.owned(data_dir))
+        _claim(data_dir)
+        parts = await stack.enter_async_context(wiring.base(_settings(data_dir, inbox.smtp_port)))
+        await migrate.upgrade(parts.database)
+        await _seed(parts)
+        key = await _demo_key(parts, data_dir)
+        await stack.enter_async_context(wiring.sender(parts))
+        await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
+        _announce(places, ignored, as_json=as_json)
+        await wait_for_stop()
+
+
+def _require_own(data_dir: Path) -> None:
+    """Refuse a directory with the data of an installation that is no demo."""
+    if (data_dir / KEY_FILE).exists():
+        return
+    for name in ("notifier.sqlite3", "journal"):
+        if (data_dir / name).exists():
+            raise Failed(
+                f"{data_dir} holds the data of an installation ({name}), which the demo leaves alone:"
+                " choose another directory with --data-dir",
+                output.WRONG_USE,
+            )
+
+
+def _claim(data_dir: Path) -> None:
+    """Say that the directory is the demo's, before there is a key to keep."""
+    from notifier.db import directory
+
+    if not (data_dir / KEY_FILE).exists():
+        directory.keep_secret(data_dir / KEY_FILE, "")
+
+
+async def _seed(parts: Any) -> None:
+    """Publish the shipped templates that are not there yet; what staff edited stays."""
+    from notifier.rendering.pool import RenderingPool
+    from notifier.templating.folder import files
+    from notifier.templating.folder.push import Push
+
+    root = parts.settings.templates_dir
+    async with RenderingPool() as pool:
+        push = Push(database=parts.database, pool=pool, clock=parts.clock, by="demo", only_new=True)
+        await push.run(root, files.slugs(root))
+
+
+async def _demo_key(parts: Any, data_dir: Path) -> str:
+    """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
+    from notifier.auth import keys
+    from notifier.db import directory
+    from notifier.errors import NotFoundError
+
+    file = data_dir / KEY_FILE
+    key = file.read_text().strip()
+    with suppress(keys.UnauthenticatedError):
+        await keys.Authenticator(parts.database, parts.clock).caller_of(f"Bearer {key}")
+        return key
+    async with parts.database.write() as connection:
+        try:
+            service = await keys.find_service(connection, "demo")
+        except NotFoundError:
+            now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
+            service = await keys.create_service(connection, "demo", from_domains=domains, now=now)
+        key = await keys.create_key(connection, service, scopes=list(keys.Scope), now=parts.clock.now())
+    directory.keep_secret(file, key)
+    return key
+
+
+def _announce(places: dict[str, str], ignored: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(places | {"ignored": ignored}), flush=True)
+        return
+    api, key = places["api"], places["key"]
+    body = '{"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}'
+    without = (
+        f"\nThe demo has its own database, relay and inbox. It ignores these variables: {', '.join(ignored)}.\n"
+        if ignored
+        else ""
+    )
+    print(
+        f"\n  API    {api}/docs\n  Inbox  {places['inbox']}\n  SMTP   {places['smtp']}\n  Key    {key}\n{without}\n"
+        "Send a mail:\n\n"
+        f"curl -i {api}/v1/notifications -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
+        f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n",
+        flush=True,
+    )

@@ -1,0 +1,164 @@
+"""The parameters of a PostgreSQL URL: those of libpq, and what hosters add; an unknown one is refused by its name."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+SESSIONS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
+SYSTEM = "system"
+"""The value of `sslrootcert` that stands for the authorities of the operating system."""
+_FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})
+_OF_THE_DRIVER = _FILES | {
+    "sslpassword",
+    "sslnegotiation",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "passfile",
+    "service",
+    "krbsrvname",
+    "gsslib",
+}
+"""What the driver reads itself."""
+_WITHOUT_EFFECT = frozenset(
+    {
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "sslcompression",
+        "sslsni",
+    }
+)
+_OPTIONS = "a setting of the server is written options=-c%20NAME%3DVALUE"
+_INSTEAD = {
+    "schema": "write options=-c%20search_path%3DNAME",
+    "currentSchema": "write options=-c%20search_path%3DNAME",
+    "search_path": "write options=-c%20search_path%3DNAME",
+    "statement_timeout": _OPTIONS,
+    "lock_timeout": _OPTIONS,
+    "sslaccept": "write sslmode=verify-full, or sslmode=require to take any certificate",
+    "connection_limit": "leave it out, because Notifier sizes its pools itself",
+    "pool_timeout": "leave it out, because Notifier sizes its pools itself",
+    "pool_size": "leave it out, because Notifier sizes its pools itself",
+    "socket_timeout": "leave it out",
+    "hostaddr": "give the address as the host",
+    "timeout": "write connect_timeout, in seconds",
+    "command_timeout": "leave it out",
+}
+"""Parameters of other clients, and what to write for them."""
+_ONES_OF = {
+    "sslmode": TLS_MODES,
+    "target_session_attrs": SESSIONS,
+    "ssl_min_protocol_version": TLS_VERSIONS,
+    "ssl_max_protocol_version": TLS_VERSIONS,
+    "sslnegotiation": ("postgres", "direct"),
+    "gsslib": ("gssapi", "sspi"),
+    "gssencmode": ("disable", "prefer"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable",),
+    "ssl": (*TLS_MODES, "true", "false", "1", "0"),
+    "pgbouncer": ("true", "false", "1", "0"),
+    "client_encoding": ("utf8", "utf-8", "unicode", "auto"),
+    "statement_cache_size": ("0",),
+    "prepared_statement_cache_size": ("0",),
+}
+_KNOWN = (
+    _OF_THE_DRIVER
+    | _WITHOUT_EFFECT
+    | _ONES_OF.keys()
+    | {"connect_timeout", "application_name", "fallback_application_name", "options"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What a URL says besides who, where and which database."""
+
+    tls_mode: str | None = None  # None: as the driver does, `prefer`
+    of_the_driver: Mapping[str, str] = field(default_factory=dict, repr=False)  # a key's password is one of them
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+    session: str | None = None  # which of several servers will do
+    connect_timeout: float | None = None  # seconds for each host
+    is_pooled: bool | None = None  # behind a pooler; None: find out
+
+
+def read_parameters(values: Mapping[str, str]) -> Parameters:
+    """The parameters by their names. Raises `ValueError` with a sentence that names the parameter."""
+    values = {name: value for name, value in values.items() if value}
+    for name, value in values.items():
+        _check(name, value)
+    mode, authorities = _tls(values)
+    of_the_driver = {name: value for name, value in values.items() if name in _OF_THE_DRIVER}
+    return Parameters(
+        tls_mode=mode,
+        of_the_driver=of_the_driver | ({"sslrootcert": authorities} if authorities else {}),
+        server_settings=_server_settings(values),
+        session=values.get("target_session_attrs"),
+        connect_timeout=float(values.get("connect_timeout", 0)) or None,
+        is_pooled=_is_pooled(values),
+    )
+
+
+def _check(name: str, value: str) -> None:
+    if name not in _KNOWN:
+        raise ValueError(f"has the parameter {name}, which Notifier does not know: {_advice(name)}")
+    allowed = _ONES_OF.get(name)
+    if allowed is not None and value.lower() not in {one.lower() for one in allowed}:
+        raise ValueError(f"has {name} with a value that cannot be: it is one of {', '.join(allowed)}")
+    if name == "connect_timeout" and not (value.isascii() and value.isdigit()):
+        raise ValueError("has connect_timeout with a value that cannot be: it is a whole number of seconds")
+    if name in _FILES and not (name == "sslrootcert" and value == SYSTEM):
+        _check_file(name, value)
+
+
+def _check_file(name: str, value: str) -> None:
+    path = Path(value)
+    if not path.is_file():
+        raise ValueError(f"has {name}={value}, and there is no such file")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"has {name}={value}, which this user cannot read")
+
+
+def _advice(name: str) -> str:
+    if name in _INSTEAD:
+        return _INSTEAD[name]
+    names = difflib.get_close_matches(name, _KNOWN, n=1)
+    return f"did you mean {names[0]}?" if names else f"leave it out; {_OPTIONS}"
+
+
+def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """How the connection is to be protected, and whom to trust, from all parameters that say so."""
+    switch = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
+    said = (values.get("sslmode") or values.get("ssl", "")).lower()
+    mode = switch.get(said, said) or None
+    authorities = values.get("sslrootcert")
+    if authorities == SYSTEM:
+        if mode not in {None, "verify-full"}:
+            raise ValueError(f"has sslrootcert={SYSTEM}, which needs sslmode=verify-full")
+        mode = "verify-full"
+    if values.get("channel_binding", "").lower() == "require":
+        if mode == "disable":
+            raise ValueError("has channel_binding=require, which needs TLS, and sslmode=disable")
+        # The driver cannot bind a login to its channel. Checking the certificate keeps out the same attacker.
+        if not (mode in {"verify-ca", "verify-full"} or (mode == "require" and authorities)):
+            mode, authorities = "verify-full", authorities or SYSTEM
+    if values.get("sslnegotiation") == "direct" and TLS_MODES.index(mode or "prefer") < TLS_MODES.index("require"):
+        raise ValueError("has sslnegotiation=direct, which needs sslmode=require, verify-ca or verify-full")
+    return mode, authorities
+
+
+def _server_settings(values: Mapping[str, str]) -> dict[str, str]:
+    name = values.get("application_name") or values.get("fallback_application_name")
+    options = values.get("options", "").replace("+", " ").strip()  # forms encode a blank as a plus
+    return ({"application_name": name} if name else {}) | ({"options": options} if options else {})
+
+
+def _is_pooled(values: Mapping[str, str]) -> bool | None:
+    if "pgbouncer" in values:
+        return values["pgbouncer"].lower() in {"true", "1"}
+    return True if values.keys() & {"statement_cache_size", "prepared_statement_cache_size"} else None

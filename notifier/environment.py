@@ -1,0 +1,64 @@
+"""The environment's `NOTIFIER_…` variables, and how their texts become the values of settings.
+
+A variable that is empty or blank counts as not set.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
+
+PREFIX = "NOTIFIER_"
+_PUBLIC_URL = re.compile(r"https?://[^\s\"'<>?#]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
+
+
+def set_variables() -> list[str]:
+    """The names of all `NOTIFIER_…` variables that are set to something, in order."""
+    return sorted(name for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value.strip())
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """The variables that are not blank, as a source of settings."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in super()._load_env_vars().items() if value and value.strip()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """A group's JSON; what is none is left to validation, which names the variable."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def split_commas(value: object) -> object:
+    """The parts of a comma-separated text."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def lower_case(value: object) -> object:
+    """One word of a closed set that is written in small letters."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def upper_case(value: object) -> object:
+    """One word of a closed set that is written in capitals."""
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def check_public_url(value: str | None) -> str | None:
+    """Raise `ValueError` unless links can begin with it."""
+    if value is not None and not _PUBLIC_URL.fullmatch(value):
+        raise ValueError("must be an address such as https://notifier.example.com, without spaces, quotes, ? and #")
+    return value
+
+
+def check_host_name(value: str) -> str:
+    """Raise `ValueError` unless it can be said in EHLO."""
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("must be a host name such as mail.example.com")
+    return value

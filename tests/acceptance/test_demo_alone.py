@@ -1,0 +1,137 @@
+"""`notifier demo` beside a real installation that every variable points to: it is neither read nor changed."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from parts import caller, process
+from parts.installation import WELCOME, Installation
+from parts.process import Process
+from parts.relay import Relay
+
+from notifier.cli.setting_faults import variables
+from notifier.inbox.client import MailHogClient
+
+PORTS = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
+
+
+async def _queue_mail(installation: Installation) -> None:
+    """Two mails that wait for a sender of their own installation."""
+    async with installation.base() as parts, installation.client(parts) as client:
+        for name in ("one", "two"):
+            await caller.submit(client, f"{name}@example.com")
+
+
+def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file under a directory: when it was changed, and what is in it."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+async def _rows(url: str) -> dict[str, list[str]]:
+    """Every row of every table of a PostgreSQL database."""
+    connection = await asyncpg.connect(url)
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        return {
+            table: sorted(row["row"] for row in await connection.fetch(f"SELECT t::text AS row FROM {table} AS t"))
+            for (table,) in tables
+        }
+    finally:
+        await connection.close()
+
+
+def _environment(installation: Installation, folder: Path) -> dict[str, str]:
+    """Every variable that there is, set for the real installation."""
+    settings = installation.settings
+    real = {
+        "NOTIFIER_DATABASE_URL": settings.effective_database_url,
+        "NOTIFIER_DATA_DIR": str(settings.data_dir),
+        "NOTIFIER_FROM": "Real <real@real.example>",
+        "NOTIFIER_BOUNCE_ADDRESS": "bounce@real.example",
+        "NOTIFIER_PUBLIC_URL": "https://real.example",
+        "NOTIFIER_TEMPLATES_DIR": "templates",
+        "NOTIFIER_SMTP__HOST": settings.smtp.host,
+        "NOTIFIER_SMTP__PORT": str(settings.smtp.port),
+        "NOTIFIER_SMTP__SECURITY": "starttls",
+        "NOTIFIER_RECIPIENTS__MODE": "redirect",
+        "NOTIFIER_RECIPIENTS__REDIRECT_TO": "real@real.example",
+        "NOTIFIER_LOG_LEVEL": "WARNING",
+        "NOTIFIER_LOG_FORMAT": "json",
+    }
+    return process.environment(folder) | dict.fromkeys(variables(), "5") | real
+
+
+async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) -> dict[str, Any]:
+    """Send one mail through a demo; nothing that `look` sees has changed afterwards. What the demo says of itself."""
+    before = look()
+    with Process("demo", *PORTS, "--data-dir", str(folder / "demo"), "--json", env=env) as demo:
+        places = await asyncio.to_thread(demo.ready_json)
+        headers = {"Authorization": f"Bearer {places['key']}"}
+        async with httpx2.AsyncClient(base_url=places["api"], headers=headers) as client:
+            path = (await client.post("/v1/notifications", json=WELCOME)).headers["location"]
+            sent = await caller.until(client, path, "sent")
+        with MailHogClient(places["inbox"]) as inbox:
+            mail = await asyncio.to_thread(inbox.wait_for, to="ada@example.com")
+        assert await asyncio.to_thread(demo.stop) == 0
+    assert (sent["to"], mail.subject) == ("ada@example.com", "Welcome to Larkspur, Ada")
+    assert look() == before
+    return places
+
+
+async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
+    sqlite_installation: Installation, relay: Relay, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its file, directory and relay stay as they are; the demo mails into its own inbox and says what it ignores."""
+    real, elsewhere = sqlite_installation, tmp_path_factory.mktemp("elsewhere")
+    await _queue_mail(real)
+    env = _environment(real, elsewhere)
+    places = await _try_demo(env, elsewhere, lambda: _files(real.settings.data_dir))
+    assert relay.connections == 0
+    assert set(places["ignored"]) == set(variables()) - {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}
+
+
+async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
+    postgres_installation: Installation, relay: Relay, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No row of it is changed or added, and none of its mails is sent."""
+    real, elsewhere = postgres_installation, tmp_path_factory.mktemp("elsewhere")
+    await _queue_mail(real)
+    before = await _rows(real.settings.effective_database_url)
+    await _try_demo(_environment(real, elsewhere), elsewhere, lambda: _files(real.settings.data_dir))
+    assert await _rows(real.settings.effective_database_url) == before
+    assert relay.connections == 0
+
+
+async def test_wrong_values_do_not_stop_the_demo(tmp_path: Path) -> None:
+    """Every variable is nonsense, and the data directory cannot be made: the demo runs, in the current directory."""
+    env = process.environment(tmp_path) | dict.fromkeys(variables(), "/dev/null/?nonsense")
+    places = await _try_demo(env, tmp_path, dict)
+    assert set(places["ignored"]) == set(variables())
+
+
+def test_its_directory_is_not_that_of_an_installation(tmp_path: Path) -> None:
+    """Without a flag the data are in `var/demo` of the current directory, whatever variable names another."""
+    env = process.environment(tmp_path / "real", PUBLIC_URL="https://real.example", API__RATE_PER_MINUTE=" ")
+    with Process("demo", *PORTS, env=env, cwd=tmp_path) as demo:
+        demo.until("  Key")
+        assert demo.until("The demo has its own").endswith("these variables: NOTIFIER_DATA_DIR, NOTIFIER_PUBLIC_URL.")
+    assert (tmp_path / "var" / "demo" / "notifier.sqlite3").is_file()
+    assert not (tmp_path / "real").exists()
+
+
+@pytest.mark.parametrize("name", ["notifier.sqlite3", "journal/1.journal"])
+def test_a_directory_of_an_installation_is_refused(tmp_path: Path, name: str) -> None:
+    """A flag that names a real installation's data directory ends the demo with one line; nothing in it changes."""
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"of a real installation")
+    before = _files(tmp_path)
+    refused = process.run("demo", *PORTS, "--data-dir", str(tmp_path), env=process.environment(tmp_path), check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--data-dir" in refused.stderr
+    assert _files(tmp_path) == before

@@ -1,0 +1,47 @@
+"""Commands typed at a terminal, without a process for each: exit status, and what is printed."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+
+from notifier.cli.main import run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def type_command(*words: str) -> Ended:
+    """Run `notifier` with these words, in this process and its environment."""
+    out, err, before = StringIO(), StringIO(), sys.argv
+    sys.argv = ["notifier", *words]
+    try:
+        with _logging_kept(), redirect_stdout(out), redirect_stderr(err):
+            run()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    else:
+        code = 0
+    finally:
+        sys.argv = before
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """A command sets up the logging of its process, which here is that of the tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
