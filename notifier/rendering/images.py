@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 from notifier.rendering.job import Attachment, RenderFault
 from notifier.rendering.source import PinnedAsset
 
-FUNCTIONS: Final = frozenset({"asset", "image"})
+EXAMPLES: Final = {"asset": '{{ asset("logo") }}', "image": '{{ image("logo", alt="Larkspur") }}'}
+FUNCTIONS: Final = frozenset(EXAMPLES)
 MOST_IMAGES: Final = 20  # in one version
 STYLE: Final = "border:0;display:block;max-width:100%;height:auto"
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg"}

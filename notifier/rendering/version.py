@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError
+from jinja2 import Template, TemplateSyntaxError
 from msgspec.structs import replace
 
 from notifier.rendering import images
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.language.faults import PartError, fault_of
+from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
 from notifier.rendering.language.time_limit import TooSlowError
+from notifier.rendering.language.value_text import RawValue
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -48,6 +50,7 @@ class CompiledVersion:
         self.source = source
         self._public_url = public_url  # where linked images are
         self._strict = strict
+        self.raw_values: dict[RawValue, None] | None = {} if strict else None  # what the parts show as it is, in order
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
@@ -122,13 +125,15 @@ class CompiledVersion:
         locale = tag or self.source.settings.locale
         files = self.source.files if files is None else files
         made = environment(files, autoescape=autoescape, locale=locale, strict=self._strict)
-        made.globals |= images.functions(self.source.assets, self._public_url, html=autoescape)
+        functions = images.functions(self.source.assets, self._public_url, html=autoescape)
+        made.globals |= {name: guard_function(name, call, images.EXAMPLES[name]) for name, call in functions.items()}
+        made.raw_values = self.raw_values
         return made
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
             return env.get_template(name)
-        except (TemplateError, RecursionError) as error:
+        except Exception as error:  # of Python's compiler too, for which twenty loops in one another are too many
             raise PartError(fault_of(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:

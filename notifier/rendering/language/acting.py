@@ -14,6 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.value_text import write_value
 
 DEAD: Final = "#"
 """What stands in place of a link that must not live."""
@@ -67,7 +68,7 @@ def style(context: Context, value: Any) -> Any:
 
 def bare(value: Any) -> Markup:
     """The value in an attribute without quotes: whatever could end it is written as a character reference."""
-    text = html.unescape(value) if isinstance(value, Markup) else str(value)
+    text = html.unescape(value) if isinstance(value, Markup) else write_value(value)
     return Markup(_BARE.sub(lambda found: f"&#{ord(found[0])};", text) or "&#32;")  # noqa: S704 - nothing is left
 
 

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from jinja2 import TemplateNotFound, TemplateSyntaxError
+from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from notifier.rendering.job import FaultCode, RenderFault
+from notifier.rendering.language.computing import ANYTHING_ELSE, COMPUTING, UNREADABLE
 from notifier.rendering.language.contexts import ForbiddenError
 from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.methods import MisusedError
 from notifier.rendering.language.mistakes import OWN_WORDS, READING, Mistake, Place
 from notifier.rendering.language.sandbox import FILTERS
 from notifier.rendering.language.size_limit import OutputTooLargeError
 from notifier.rendering.language.time_limit import PART_SECONDS, TooSlowError
+from notifier.rendering.language.value_text import NotShowableError
 from notifier.rendering.language.writing import WRITING
 from notifier.rendering.source import TemplateSource
 
@@ -73,16 +76,17 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _mistake_of(error: BaseException, place: Place) -> Mistake:
-    """The words for an error: of its kind, of its message, or the message itself."""
+    """The words for an error: of its kind or of its message, but never the message itself, which is Python's."""
     for kind, tell in _KINDS:
         if isinstance(error, kind):
             return tell(error, place)
     said = getattr(error, "message", None) or str(error)
-    for pattern, words in WRITING + READING:
+    for pattern, words in WRITING + READING + COMPUTING:
         if found := pattern.search(said):
             return words(found, place)
-    message = said or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
-    return Mistake(message=message[:1].lower() + message[1:] if isinstance(error, TemplateSyntaxError) else message)
+    if isinstance(error, TemplateError) and not isinstance(error, (TemplateSyntaxError, UndefinedError)):
+        return Mistake(message=said)  # our own, of an image
+    return UNREADABLE if isinstance(error, TemplateSyntaxError) else ANYTHING_ELSE
 
 
 def _not_found(error: BaseException, place: Place) -> Mistake:
@@ -125,14 +129,17 @@ def _for_ever(_: BaseException, __: Place) -> Mistake:
 
 def _told(error: BaseException, _: Place) -> Mistake:
     """An error that has words of its own."""
-    near = error.name if isinstance(error, ValueRefusedError) else ""
+    near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
     return Mistake(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
 
 
+_NAMED = (ValueRefusedError, MisusedError, NotShowableError)
 _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistake]], ...] = (
     (TemplateNotFound, _not_found),
     (ForbiddenError, _told),
     (ValueRefusedError, _told),
+    (MisusedError, _told),
+    (NotShowableError, _told),
     (SecurityError, _refused),
     (OutputTooLargeError, _too_much),
     (MemoryError, _too_much),

@@ -225,7 +225,7 @@ def _zone_of(moment: date | time) -> tzinfo | None:
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (ValueError, OSError, LookupError):  # unknown, or no name at all: it never leaves the folder of zones
         return None
 
 

@@ -282,7 +282,7 @@ class Walk(Reading):
 def walked(source: TemplateSource, parts: Sequence[str] = PARTS) -> tuple[list[Read], bool]:
     """Every read in these parts, and whether none was missed. Raises `TemplateSyntaxError`."""
     env = environment(source.files, autoescape=False)
-    given = RESERVED | frozenset(env.globals) | (FUNCTIONS - source.sample.keys())
+    given = RESERVED | ((FUNCTIONS | env.globals.keys()) - source.sample.keys())
     walk = Walk(shape=schema_of(source.sample), given=given, env=env, files=source.files)
     prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
     names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]

@@ -197,7 +197,7 @@ def test_the_inputs_are_not_changed() -> None:
     assert variables == {"x": ["b", "a"]}
 
 
-@pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "1e+22", "5e-324"])
+@pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "5e-324"])
 def test_a_number_is_shown_as_it_was_given(number: str) -> None:
     """Whole numbers beyond 64 bits and fractions come out as they went in."""
     asked = Job(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
