@@ -7,6 +7,7 @@ import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
+from notifier.rendering.inheritance import find_dropped
 from notifier.rendering.job import Checked, FaultCode, Mailbox, MailHeader, Preview, Remark, RenderFault
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.lint.promise import Whole
@@ -33,13 +34,14 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
             trial.faults += version.image_faults()
         if not trial.faults:
             trial.run(version, _samples(source, known.optional))
+            trial.tell(*find_dropped(source))
         if not trial.faults:
             paths = version.subject_paths()
             remarks = remarks_on(Whole(source=source, variables=known), trial.mails)
     except PartError as error:
         trial.tell(error.fault)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
-        trial.tell(RenderFault(part="mail", line=None, message=str(error)))
+        trial.tell(fault_in_mail(error))
     return Checked(
         faults=trial.faults,
         remarks=remarks,

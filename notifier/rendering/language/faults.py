@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2 import TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
 from notifier.rendering.job import FaultCode, RenderFault
@@ -44,7 +44,7 @@ def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderF
     return RenderFault(
         part=file,
         line=line,
-        column=_column(text, line, mistake.near),
+        column=find_column(text, line, mistake.near),
         message=mistake.message,
         advice=mistake.advice,
         code=_code_of(error),
@@ -84,8 +84,6 @@ def _mistake_of(error: BaseException, place: Place) -> Mistake:
     for pattern, words in WRITING + READING + COMPUTING:
         if found := pattern.search(said):
             return words(found, place)
-    if isinstance(error, TemplateError) and not isinstance(error, (TemplateSyntaxError, UndefinedError)):
-        return Mistake(message=said)  # our own, of an image
     return UNREADABLE if isinstance(error, TemplateSyntaxError) else ANYTHING_ELSE
 
 
@@ -163,7 +161,7 @@ def _code_of(error: BaseException) -> FaultCode:
     return next((code for kind, code in _CODES if isinstance(error, kind)), FaultCode.FAILED)
 
 
-def _column(text: str, line: int | None, near: str) -> int | None:
+def find_column(text: str, line: int | None, near: str) -> int | None:
     """Where on its line the thing stands that is at fault, if it is there once or first."""
     if not line or not near:
         return None
