@@ -7,6 +7,7 @@ import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
+from notifier.rendering.compare import fault_in_mail
 from notifier.rendering.inheritance import find_dropped
 from notifier.rendering.job import Checked, FaultCode, Mailbox, MailHeader, Preview, Remark, RenderFault
 from notifier.rendering.language.faults import PartError
@@ -37,7 +38,8 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
             trial.tell(*find_dropped(source))
         if not trial.faults:
             paths = version.subject_paths()
-            remarks = remarks_on(Whole(source=source, variables=known), trial.mails)
+            whole = Whole(source=source, variables=known, raw_values=version.raw_values or ())
+            remarks = remarks_on(whole, trial.mails)
     except PartError as error:
         trial.tell(error.fault)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault

@@ -21,8 +21,12 @@ from notifier.rendering.source import TemplateSource
 _COMMENT = re.compile(r"<!--(?!\[if).*?-->", re.DOTALL)
 _SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
 """What may stand outside the blocks of a template that extends a layout: it writes nothing."""
-_WRITES: Final = {nodes.Include: "{% include %}", nodes.CallBlock: "{% call %}", nodes.FilterBlock: "{% filter %}"}
-_AROUND: Final = {
+_WRITES: Final[Mapping[type[nodes.Node], str]] = {
+    nodes.Include: "{% include %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+}
+_AROUND: Final[Mapping[type[nodes.Node], str]] = {
     nodes.If: "{% if %}",
     nodes.For: "{% for %}",
     nodes.With: "{% with %}",
@@ -77,8 +81,8 @@ def find_dropped(source: TemplateSource) -> list[RenderFault]:
 def _chain(file: _File, files: Mapping[str, _File]) -> list[_File]:
     """The file with the layouts above it, as far as they are known."""
     chain = [file]
-    while (parent := chain[-1].parent) in files and files[parent] not in chain:
-        chain.append(files[parent])
+    while (layout := files.get(chain[-1].parent or "")) is not None and layout not in chain:
+        chain.append(layout)
     return chain
 
 

@@ -15,9 +15,8 @@ from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.language.faults import PartError, fault_of
 from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
-from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
+from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
 from notifier.rendering.language.time_limit import TooSlowError
-from notifier.rendering.language.value_text import RawValue
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -50,7 +49,7 @@ class CompiledVersion:
         self.source = source
         self._public_url = public_url  # where linked images are
         self._strict = strict
-        self.raw_values: dict[RawValue, None] | None = {} if strict else None  # what the parts show as it is, in order
+        self.raw_values: RawValues | None = {} if strict else None  # what the parts show as it is, in order
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}

@@ -91,7 +91,7 @@ def bind_method(environment: Environment, value: Any, name: str) -> Callable[...
 def _format_of(environment: Environment, text: str, name: str) -> Callable[..., Any]:
     """`format` or `format_map`, which reads values as templates do."""
     is_markup = isinstance(text, Markup)
-    formatter = _MarkupFormatter(environment, escape=text.escape) if is_markup else _TextFormatter(environment)
+    formatter = _MarkupFormatter(environment, escape=Markup.escape) if is_markup else _TextFormatter(environment)
 
     def write(*args: Any, **kwargs: Any) -> str:
         result = formatter.vformat(text, args, kwargs)

@@ -41,6 +41,7 @@ MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 _ENGINE: Final = (LoopContext, Macro, TemplateReference, BlockReference)
 """What Jinja itself gives to templates; the sandbox knows which of its attributes are private."""
+RawValues = dict[RawValue, None]
 PIECES_AT_ONCE = 128
 """Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
 
@@ -70,7 +71,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     concat = staticmethod(joined)
     locale = "en"  # of the mail; macros have no variables, and filters ask here
     strict = False  # a value that must not live where it stands is an error, as it is for those who check a template
-    raw_values: dict[RawValue, None] | None = None  # what is shown as it is, in order; None: nobody asks
+    raw_values: RawValues | None = None  # what is shown as it is, in order; None: nobody asks
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
@@ -180,7 +181,8 @@ def environment(
     env.globals = {"range": count_range}
     library = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
     env.filters = guard_filters(library | filters.FILTERS | OWN_FILTERS | ACTING)
-    env.tests = guard_tests({name: test for name, test in env.tests.items() if name not in TESTS_REFUSED})
+    tests: dict[str, Any] = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
+    env.tests = dict[str, Any](guard_tests(tests))
     return env
 
 

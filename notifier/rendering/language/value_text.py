@@ -54,14 +54,15 @@ def write_value(value: Any) -> str:
         return value
     if isinstance(value, TemplateModule):  # a file that was imported is what it writes
         return value.__html__()
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _write_number(value)
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
     if isinstance(value, (int, Undefined)):
         return str(value)  # raises for what is undefined
+    return _write_number(value) if isinstance(value, float) else _write_many(value)
+
+
+def _write_many(value: Any) -> str:
+    """A list or an object."""
     if isinstance(value, dict):
         return ", ".join(f"{name}: {write_value(inner)}" for name, inner in value.items())
     if isinstance(value, _LISTS) and not isinstance(value, LoopContext):

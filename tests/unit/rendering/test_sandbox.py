@@ -41,10 +41,10 @@ class PlainCodeGenerator(MailCodeGenerator):
         self.visit(node.node, frame)
         self.write(f", {node.attr!r})")
 
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:  # noqa: ARG002
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
         self.write(f"{'escape' if frame.eval_ctx.autoescape else 'str'}(environment.show(")
 
-    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:  # noqa: ARG002
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
         self.write(", '', 1, ''))")
 
 
