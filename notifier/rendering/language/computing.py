@@ -72,6 +72,7 @@ COMPUTING = (
     row(r"^cannot unpack non-iterable|^(?:too many|not enough) values to unpack",
         said("this cannot be taken apart into so many names.", _PAIRS, ",")),
     row(r"argument after \*", said("“*” needs a list behind it, and “**” an object.", "Write the values one by one.")),
+    row(r"keyword argument repeated", said("a name stands twice in brackets.", "Take one of them out.", "=")),
     row(r"unhashable type", said("a list or an object cannot be a name.", "Names in an object are texts.")),
     row(r"division|modulo by zero|by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
     row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),

@@ -88,10 +88,12 @@ def _mistake_of(error: BaseException, place: Place) -> Mistake:
 
 
 def _not_found(error: BaseException, place: Place) -> Mistake:
-    wanted = getattr(error, "name", None) or str(error)
-    near = get_close_matches(wanted, list(place.files), n=1)
+    name = getattr(error, "name", None)
+    if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
+        return Mistake(message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%")
+    near = get_close_matches(name, list(place.files), n=1)
     meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
-    return Mistake(message=f"there is no file “{wanted}”.", advice=meant, near=wanted)
+    return Mistake(message=f"there is no file “{name}”.", advice=meant, near=name)
 
 
 def _refused(error: BaseException, place: Place) -> Mistake:
@@ -120,7 +122,7 @@ def _too_slow(_: BaseException, __: Place) -> Mistake:
 
 def _for_ever(_: BaseException, __: Place) -> Mistake:
     return Mistake(
-        message="a macro, block or file uses itself again and again, without an end.",
+        message="a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
         advice="Take it out of itself.",
     )
 

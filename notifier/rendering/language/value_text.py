@@ -64,7 +64,7 @@ def write_value(value: Any) -> str:
 def _write_many(value: Any) -> str:
     """A list or an object."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {write_value(inner)}" for name, inner in value.items())
+        return ", ".join(f"{write_value(name)}: {write_value(inner)}" for name, inner in value.items())
     if isinstance(value, _LISTS) and not isinstance(value, LoopContext):
         return ", ".join(map(write_value, value))
     raise _not_showable(value)
