@@ -41,6 +41,7 @@ def name_type(name: str) -> str:
     return _TYPES.get(name, "a macro, a block or a function")
 
 
+_PATH = r"\w+(?:\[[^\]\s]*\]|\.\w+)*?"
 _MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
 
 
@@ -116,16 +117,17 @@ def _no_attribute(found: re.Match[str], place: Place) -> Mistake:
     kind, name = found[1].removesuffix(" object").rpartition(".")[2], found[2]
     if name not in place.source:  # a value of the caller's was the name
         return _no_element(found, place)
-    path = re.search(r"[\w.\]\[]*\." + re.escape(name) + r"\b", place.source)
-    shown = path[0] if path else name
-    owner = shown.rpartition(".")[0] or "the value"
+    quoted = re.escape(name)
+    path = re.search(rf"({_PATH})(?:\.{quoted}\b|\[\s*[\"']{quoted}[\"']\s*\])", place.source)
+    owner, shown = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
     if kind in ("TemplateModule", "TemplateReference", "BlockReference", "Macro", "LoopContext", "function"):
         advice = place.like(name, place.macros) or "Look at its name where it is defined."
         return Mistake(message=f"“{owner}” has no “{name}”.", advice=advice, near=shown)
     message = (
         f"“{owner}” has no “{name}”." if kind == "dict" else f"“{owner}” is {name_type(kind)}, and has no “{name}”."
     )
-    return Mistake(message=message, advice=_instead(kind, name, shown, place), near=shown)
+    advice = _instead(kind, name, shown, place)
+    return Mistake(message=message, advice=advice, near=path[0] if path else name)
 
 
 def _instead(kind: str, name: str, shown: str, place: Place) -> str:
