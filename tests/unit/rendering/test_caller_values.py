@@ -12,8 +12,9 @@ from notifier.templating.folder.files import problems_of
 
 ITEMS = [{"name": "Linen napkin"}, {"name": "Walnut tray"}]
 NAMES = [
-    "items", "keys", "values", "get", "update", "copy", "pop", "clear", "setdefault", "fromkeys", "index", "count", "sort",
-    "append", "title", "upper", "format", "join", "split", "strip", "replace", "real", "imag", "numerator", "year",
+    "items", "keys", "values", "get", "update", "copy", "pop", "clear", "setdefault", "fromkeys", "index", "count",
+    "sort", "append", "title", "upper", "format", "join", "split", "strip", "replace", "real", "imag", "numerator",
+    "year",
     "_private", "__class__", "__len__", "first", "length", "date", "range", "loop", "self", "true", "none", "if",
 ]  # fmt: skip
 
@@ -222,6 +223,7 @@ def test_the_check_remarks_in_subject_and_text_too() -> None:
 
 def test_texts_numbers_and_what_is_asked_for_are_not_remarked_upon() -> None:
     """What a mail shows of true and false is what stands in the template."""
-    body = "{% if paid %}Paid{% endif %}{{ people | join(', ') }}{{ address.city }}{{ total }}{% if note %}{{ note }}{% endif %}"
+    body = "{% if paid %}Paid{% endif %}{% if note %}{{ note }}{% endif %}"
+    body += "{{ people | join(', ') }}{{ address.city }}{{ total }}"
     values = {"paid": True, "note": None, "people": ["Ada"], "address": {"city": "Kiel"}, "total": 2.5}
     assert "raw_value" not in [remark.code for remark in checked(body, **values).remarks]

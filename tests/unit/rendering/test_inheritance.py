@@ -35,10 +35,11 @@ def test_a_misnamed_block_is_told_with_the_blocks_of_the_layout() -> None:
         '{% extends "_layouts/base.html" %}\n{% block preheader %}Your account{% endblock %}\n'
         "{% block contents %}<p>Dear {{ name }}, your account closes on Friday.</p>{% endblock %}"
     )
-    assert faults(body) == [
+    (fault,) = faults(body)
+    assert fault == (
         "body.html, line 3, column 4: the layout has no block “contents”: what stands in it would not be in the mail. "
         "Did you mean “content”? It has: preheader, content, lead."
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_misnamed_block_is_told_with_the_blocks_of_the_layout() -> None:
         (OPEN + "<!--[if mso]><p><![endif]-->", 3, 1, "text stands outside the blocks", "Move it"),
         (
             OPEN.replace("{% block", "{% if gift %}\n{% block") + "{% endif %}",
-            2, 1, "“{% if %}” around the block “content” has no effect", "{% block content %} {% if %} … {% endblock %}",
+            2, 1, "“{% if %}” around the block “content” has no effect", "{% block content %} {% if %}",
         ),
         (
             OPEN + "{% for x in [1] %}{% block preheader %}{% endblock %}{% endfor %}",

@@ -48,7 +48,7 @@ ARGUMENTS = (
     "(zone='CEST')",
     "(zone=5)",
     "('EUR')",
-    "('XXX', 'YYY')",
+    "('QQQ', 'ZZZ')",
     "('HH:mm')",
     "('%s %d {0.x}')",
     "(*whole)",
