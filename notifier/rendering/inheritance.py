@@ -74,7 +74,8 @@ def find_dropped(source: TemplateSource) -> list[RenderFault]:
     for file in files.values():
         if next(file.tree.find_all(nodes.Extends), None) is not None:
             found = [*_faults_of_extends(file)]
-            faults += found or [*_outside_blocks(file), *_lost_blocks(_chain(file, files))]
+            found = found or [*_outside_blocks(file), *_lost_blocks(_chain(file, files))]
+            faults += sorted(found, key=lambda fault: fault.line or 0)
     return faults
 
 

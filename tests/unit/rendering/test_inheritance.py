@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from parts.document import ROOT, blocks
 
 from notifier.rendering.check import check
 from notifier.rendering.source import TemplateSettings, TemplateSource
@@ -145,3 +146,15 @@ def test_a_layout_that_is_missing_is_told_once() -> None:
     """Nothing is said about its blocks, which nobody knows."""
     (fault,) = faults('{% extends "_layouts/bsae.html" %}{% block x %}{% endblock %}')
     assert "there is no file “_layouts/bsae.html”" in fault
+
+
+def test_what_the_page_for_editors_shows_is_said() -> None:
+    """The mistakes in docs/templates.md, each with the words behind it."""
+    shown = [block.text for block in blocks("docs/templates.md") if block.rest.endswith("test_inheritance.py")]
+    assert len(shown) == 4
+    layout = (ROOT / "templates" / "_layouts" / "base.txt").read_text()
+    sample = {"name": "Ada", "is_gift": True}
+    for body, said in zip(shown[::2], shown[1::2], strict=True):
+        files = {"subject.txt": "Hi", "body.html": "-", "body.txt": body, "_layouts/base.txt": layout}
+        report = check(TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A")))
+        assert [str(fault) for fault in report.faults] == said.splitlines()
