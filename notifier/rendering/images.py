@@ -97,7 +97,7 @@ def functions(
 
 def unknown(name: object) -> str:
     """What to say about an image that a version does not have."""
-    return f"there is no finished image named {str(name)[:80]!r}: upload it, or wait until it is ready."
+    return f"there is no finished image named “{str(name)[:80]}”: upload it, or wait until it is ready."
 
 
 def faults_in(file: str, template: nodes.Template, assets: Mapping[str, PinnedAsset]) -> list[RenderFault]:

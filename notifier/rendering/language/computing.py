@@ -76,7 +76,7 @@ COMPUTING = (
     row(r"unhashable type", said("a list or an object cannot be a name.", "Names in an object are texts.")),
     row(r"division|modulo by zero|by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
     row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),
-    row(r"too large|too big|Exceeds the limit", said("this number is too large.", _SENT)),
+    row(r"too large|too big|name 'inf' is not|Exceeds the limit", said("this number is too large.", _SENT)),
     row(r"^no items for cycling given", said("loop.cycle() needs what it shows in turn.",
         'Write it so: loop.cycle("odd", "even").', "cycle")),
     row(r"must have the 'recursive' marker", said("only a recursive loop can be called.",

@@ -48,6 +48,8 @@ def described(value: object) -> str:
     """What kind of value it is, and never the value: a caller's are nobody's business."""
     if isinstance(value, str):
         return "this text" if value.strip() else "an empty text"
+    if isinstance(value, tuple):
+        return "what stands in its brackets"
     kinds: dict[type, str] = {bool: "true or false", int: "this number", float: "this number", list: "a list"}
     return kinds.get(type(value), "an object" if isinstance(value, dict) else "nothing (null)")
 
@@ -119,7 +121,7 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
     if len(texts) > 2 or "other" not in given or not given.keys() <= set(CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
     if not all(isinstance(text, str) for text in given.values()):
-        raise ValueRefusedError("plural", None, "texts")
+        raise ValueRefusedError("plural", (), "texts")
     text = given.get(locale.plural_form(amount), given["other"])
     shown = format_decimal(amount, locale=locale, decimal_quantization=False)
     return str(text).replace("{n}", shown)
@@ -142,7 +144,7 @@ def replace(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -
         if isinstance(one, Markup):
             raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
     if not isinstance(old, str) or not isinstance(new, str) or not isinstance(count, int):
-        raise ValueRefusedError("replace", None, 'two texts, such as replace("a", "b")')
+        raise ValueRefusedError("replace", (), 'two texts, such as replace("a", "b")')
     return str(value).replace(old, new, count)
 
 

@@ -135,6 +135,8 @@ def _instead(kind: str, name: str, shown: str, place: Place) -> str:
     owner = shown.rpartition(".")[0] or "name"
     if kind == "dict" and name in METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
+    if kind != "dict" and name in _OFFERED:
+        return _OFFERED[name]
     if kind != "dict" and name in place.filters:
         return f"To show it in another way write {{{{ {owner} | {name} }}}}."
     if kind in ("str", "Markup") and name in METHODS[str]:

@@ -109,7 +109,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if type(obj) is TemplateModule and not attribute.startswith("_"):
             return vars(obj).get(attribute) if attribute in vars(obj) else self.undefined(obj=obj, name=attribute)
-        if isinstance(obj, (*_ENGINE, Undefined)):
+        if isinstance(obj, (*_ENGINE, TemplateModule, Undefined)):
             return super().getattr(obj, attribute)
         return self._missing(obj, attribute)
 
