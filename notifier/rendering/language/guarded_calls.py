@@ -5,7 +5,8 @@ Each knows what kind of value it is for and how it is written. What Python raise
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import GeneratorType
 from typing import Any, Final, NamedTuple
 
 from jinja2 import pass_eval_context
@@ -20,6 +21,10 @@ from notifier.rendering.language.methods import MISUSES, MisusedError
 from notifier.rendering.language.value_text import write_value
 
 _MISUSES: Final = (*MISUSES, FilterArgumentError)
+_ONE_BY_ONE: Final = frozenset(
+    {GeneratorType, type(reversed([])), type(reversed(())), type(reversed({})), type(reversed(range(0)))}
+)
+"""What gives its items one by one, so that it would fail where nobody has words for it, and could be read once."""
 _NEVER_FAIL: Final = frozenset({"defined", "undefined"})
 
 
@@ -51,6 +56,8 @@ def _take_query(_: str, value: Any) -> Any:
 
 def _take_text(name: str, value: Any) -> str:
     """Text; a number, true and false as they would be shown; nothing for null."""
+    if type(value) is str:
+        return value
     if isinstance(value, (str, int, float, Undefined)) or value is None:
         return write_value(value)
     raise ValueRefusedError(name, value, "text")
@@ -63,7 +70,7 @@ def _take_number(name: str, value: Any) -> Any:
 
 
 def _take_items(name: str, value: Any) -> Any:
-    if isinstance(value, Iterable):
+    if type(value) is list or isinstance(value, Iterable):
         return value
     raise ValueRefusedError(name, value, "a list")
 
@@ -137,25 +144,35 @@ def guard_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callab
 
 
 def _guard_filter(name: str, function: Callable[..., Any], usage: Usage) -> Callable[..., Any]:
-    place = int(hasattr(function, "jinja_pass_arg"))
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        value = usage.convert(name, args[place])
+    def call_with_context(context: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        value = usage.convert(name, value)
         try:
-            result = function(*args[:place], value, *args[place + 1 :], **kwargs)
-            return list(result) if isinstance(result, Iterator) else result
+            result = function(context, value, *args, **kwargs)
+            return list(result) if type(result) in _ONE_BY_ONE else result
         except _MISUSES as error:
-            what = "a list" if isinstance(value, tuple) else described(value)
-            if not _fits(function, args, kwargs):
-                message = f"“{name}” takes something else in its brackets."
-            elif len(args) > place + 1 or kwargs:
-                message = f"“{name}” cannot work with {what}, or with what stands in its brackets."
-            else:
-                message = f"“{name}” cannot take {what}."
-            raise MisusedError(name, message, f"It wants {usage.wanted}. Write it so: {usage.example}.") from error
+            raise _misused(name, value, _fits(function, (context, value, *args), kwargs), args or kwargs) from error
 
-    return call
+    def call(value: Any, *args: Any, **kwargs: Any) -> Any:
+        value = usage.convert(name, value)
+        try:
+            result = function(value, *args, **kwargs)
+            return list(result) if type(result) in _ONE_BY_ONE else result
+        except _MISUSES as error:
+            raise _misused(name, value, _fits(function, (value, *args), kwargs), args or kwargs) from error
+
+    return functools.wraps(function)(call_with_context if hasattr(function, "jinja_pass_arg") else call)
+
+
+def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:  # noqa: FBT001 - beside its call
+    what = "a list" if isinstance(value, tuple) else described(value)
+    if not fits:
+        message = f"“{name}” takes something else in its brackets."
+    elif others:
+        message = f"“{name}” cannot work with {what}, or with what stands in its brackets."
+    else:
+        message = f"“{name}” cannot take {what}."
+    usage = USAGES[name]
+    return MisusedError(name, message, f"It wants {usage.wanted}. Write it so: {usage.example}.")
 
 
 def _fits(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -200,11 +217,11 @@ def guard_function(name: str, function: Callable[..., Any], example: str) -> Cal
     return call
 
 
-def count_range(*bounds: Any) -> range:
+def count_range(*bounds: Any, **named: Any) -> range:
     """Whole numbers to loop over; one that was written with a fraction, or comes from a division, counts as well."""
     whole = [int(bound) if isinstance(bound, float) and bound.is_integer() else bound for bound in bounds]
     try:
-        return safe_range(*whole)
+        return safe_range(*whole, **named)
     except OverflowError as error:
         raise OverflowError("Range too big") from error
     except (TypeError, ValueError) as error:

@@ -34,7 +34,7 @@ METHODS: Final[Mapping[type, frozenset[str]]] = {
 """By type; others change the caller's values, or give what no mail shows."""
 MISUSES: Final = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError)
 """What Python raises when a function is given what it cannot take."""
-_SEQUENCES: Final = (str, list, tuple, range)
+_INDEXED: Final = (dict, list, str, tuple, range)
 
 
 class MisusedError(Exception):
@@ -108,14 +108,16 @@ def _advice(name: str) -> str:
 
 def get_item(value: Any, place: Any) -> tuple[Any] | None:
     """What stands in the value under a name, at a number or between two; None if nothing does."""
+    if not isinstance(value, _INDEXED):
+        return None
     try:
-        if isinstance(value, dict):
-            return (value[place],)
-        if isinstance(value, _SEQUENCES):
-            return (value[_whole(place)],)
+        return (value[place],)
     except (TypeError, ValueError, LookupError):
         pass
-    return None
+    try:
+        return (value[_whole(place)],)
+    except (TypeError, ValueError, LookupError):
+        return None
 
 
 def _whole(place: Any) -> Any:

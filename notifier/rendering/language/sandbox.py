@@ -39,7 +39,7 @@ FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | OWN_FILTERS.keys()
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
-_ENGINE: Final = (LoopContext, Macro, TemplateReference, BlockReference)
+_GIVEN: Final = (LoopContext, Macro, TemplateReference, BlockReference, TemplateModule, Undefined)
 """What Jinja itself gives to templates; the sandbox knows which of its attributes are private."""
 RawValues = dict[RawValue, None]
 PIECES_AT_ONCE = 128
@@ -107,9 +107,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         """Read `obj.attribute`: a value of an object, or what Jinja gives, such as `loop.index`; never a function."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
-        if type(obj) is TemplateModule and not attribute.startswith("_"):
-            return vars(obj).get(attribute) if attribute in vars(obj) else self.undefined(obj=obj, name=attribute)
-        if isinstance(obj, (*_ENGINE, TemplateModule, Undefined)):
+        if type(obj) is TemplateModule and attribute in vars(obj) and not attribute.startswith("_"):
+            return vars(obj)[attribute]
+        if isinstance(obj, _GIVEN):
             return super().getattr(obj, attribute)
         return self._missing(obj, attribute)
 
@@ -126,14 +126,14 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
     def method(self, obj: Any, name: str) -> Any:
         """What `obj.name(…)` calls: a macro, or one of the few functions of text, lists and objects."""
+        if type(obj) is TemplateModule:
+            return self.getattr(obj, name)
         if name in METHODS.get(type(obj), ()):
             is_safe = self.is_safe_attribute(obj, name, getattr(obj, name))
             return bind_method(self, obj, name) if is_safe else self.unsafe_undefined(obj, name)
-        if isinstance(obj, (TemplateModule, Undefined, *_ENGINE)) or (isinstance(obj, dict) and name in obj):
+        if isinstance(obj, _GIVEN) or (isinstance(obj, dict) and name in obj):
             return self.getattr(obj, name)
-        if hasattr(obj, name):
-            return self.unsafe_undefined(obj, name)
-        return self._missing(obj, name)
+        return self.unsafe_undefined(obj, name) if hasattr(obj, name) else self._missing(obj, name)
 
     def _missing(self, obj: Any, name: Any) -> Undefined:
         """What stands for a value that is not there; names of Python's own are refused by another word."""
@@ -151,12 +151,12 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             raise
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a macro without asking whether that is safe: it is, and nearly every call is to one."""
-        if type(obj) is not Macro:
+        """Call a macro or `range` without asking whether that is safe: the two are, and nearly every call is to one."""
+        if type(obj) is not Macro and obj is not count_range:
             return super().call(context, obj, *args, **kwargs)
         kwargs.pop("_block_vars", None)  # the compiler passes these to all; only functions with a context read them
         kwargs.pop("_loop_vars", None)
-        return obj(context.eval_ctx, *args, **kwargs)
+        return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 
 
 def environment(

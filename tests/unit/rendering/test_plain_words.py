@@ -259,3 +259,12 @@ def test_no_value_is_told() -> None:
     """A value that was the name of something, or that a filter could not take, is in no message."""
     for text in ("{{ object[secret] }}", "{{ [1][secret] }}", "{{ secret | round }}", "{{ secret.index('x') }}"):
         assert all("Tuesday" not in said for _, said in outcomes(text, [{"secret": "Tuesday"}]))
+
+
+def test_what_a_filter_gives_can_be_read_twice() -> None:
+    """Lists that are turned or cleaned up are lists: counted, looped over, shown."""
+    text = (
+        "{% set a = list | reverse %}{{ a | length }}{{ a }}|{{ [1, 1, 2] | unique | length }}"
+        "|{{ text | reverse }}|{{ object | reverse }}|{{ range(3) | reverse }}"
+    )
+    assert [*outcomes(text, [{}])] == [("32, 1, 3|2|adA|1, city, items|2, 1, 0", "")]
