@@ -7,6 +7,8 @@ import msgspec
 from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
+from notifier.rendering.compare import fault_in_mail
+from notifier.rendering.inheritance import find_dropped
 from notifier.rendering.job import Checked, FaultCode, Mailbox, MailHeader, Preview, Remark, RenderFault
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.lint.promise import Whole
@@ -29,17 +31,19 @@ def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     known = _variables(source)
     try:
         if not trial.faults:
-            version = CompiledVersion(source, public_url)
+            version = CompiledVersion(source, public_url, keeps_raw_values=True)
             trial.faults += version.image_faults()
         if not trial.faults:
             trial.run(version, _samples(source, known.optional))
+            trial.tell(*find_dropped(source))
         if not trial.faults:
             paths = version.subject_paths()
-            remarks = remarks_on(Whole(source=source, variables=known), trial.mails)
+            whole = Whole(source=source, variables=known, raw_values=version.raw_values or ())
+            remarks = remarks_on(whole, trial.mails)
     except PartError as error:
         trial.tell(error.fault)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
-        trial.tell(RenderFault(part="mail", line=None, message=str(error)))
+        trial.tell(fault_in_mail(error))
     return Checked(
         faults=trial.faults,
         remarks=remarks,

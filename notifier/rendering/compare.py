@@ -62,9 +62,13 @@ def fault_in_mail(error: Exception) -> RenderFault:
     """What kept a mail from being made, in words for the people who edit templates."""
     if isinstance(error, PartError):
         return error.fault
-    if isinstance(error, (HeaderValueError, NulInPartError, UnicodeEncodeError)):
+    if isinstance(error, (HeaderValueError, NulInPartError)):
         return RenderFault(part="mail", line=None, message=str(error))
-    return RenderFault(part="mail", line=None, message=f"{type(error).__name__}: {error}")
+    if isinstance(error, UnicodeError):
+        advice = "Look for \\ud… in the template and in the values, and write the character itself."
+        return RenderFault(part="mail", line=None, message="there is half a character in it.", advice=advice)
+    advice = f"Tell who runs Notifier that it was “{type(error).__name__}”."
+    return RenderFault(part="mail", line=None, message="the mail could not be put together.", advice=advice)
 
 
 def _shape(old: str, new: str) -> tuple[int, int]:

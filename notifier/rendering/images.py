@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
-from jinja2 import TemplateRuntimeError, nodes
+from jinja2 import nodes
 from markupsafe import Markup, escape
 
 from notifier.rendering.job import Attachment, RenderFault
+from notifier.rendering.language.methods import MisusedError
 from notifier.rendering.source import PinnedAsset
 
-FUNCTIONS: Final = frozenset({"asset", "image"})
+EXAMPLES: Final = {"asset": '{{ asset("logo") }}', "image": '{{ image("logo", alt="Larkspur") }}'}
+FUNCTIONS: Final = frozenset(EXAMPLES)
 MOST_IMAGES: Final = 20  # in one version
 STYLE: Final = "border:0;display:block;max-width:100%;height:auto"
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg"}
@@ -69,15 +71,17 @@ def functions(
 
     def find(name: str) -> PinnedAsset:
         if name not in assets:
-            raise TemplateRuntimeError(unknown(name))
+            raise MisusedError("image", unknown(name), "")
         return assets[name]
 
     def asset(name: str, *, linked: bool = False) -> str:
         pinned = find(name)
         if linked and public_url is None:
-            raise TemplateRuntimeError("a linked image needs the setting NOTIFIER_PUBLIC_URL; inline works without.")
+            message = "a linked image needs the setting NOTIFIER_PUBLIC_URL; inline works without."
+            raise MisusedError("asset", message, "")
         if not linked and not html:
-            raise TemplateRuntimeError("text shows no images; asset(…, linked=true) gives a link to one.")
+            message = "text shows no images; asset(…, linked=true) gives a link to one."
+            raise MisusedError("asset", message, "")
         return url(public_url, pinned) if linked and public_url else f"cid:{content_id(name, pinned)}"
 
     def image(name: str, alt: str, *, linked: bool = False, style: str = STYLE) -> str:
@@ -93,7 +97,7 @@ def functions(
 
 def unknown(name: object) -> str:
     """What to say about an image that a version does not have."""
-    return f"there is no finished image named {str(name)[:80]!r}: upload it, or wait until it is ready."
+    return f"there is no finished image named “{str(name)[:80]}”: upload it, or wait until it is ready."
 
 
 def faults_in(file: str, template: nodes.Template, assets: Mapping[str, PinnedAsset]) -> list[RenderFault]:

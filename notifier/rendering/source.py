@@ -14,6 +14,10 @@ LOCALES = "locales/"
 LAYOUTS = "_layouts/"
 RESERVED = frozenset({"locale", "subject"})
 """Names that rendering itself provides; a variable may not have them."""
+WORDS = frozenset(
+    {"caller", "false", "False", "kwargs", "loop", "none", "None", "not", "self", "super", "true", "True", "varargs"}
+)
+"""Words of the template language; a variable of such a name could not be read, or not everywhere."""
 
 _LATER_SETTINGS = {
     "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),

@@ -14,6 +14,7 @@ import msgspec
 from notifier.errors import Fault
 from notifier.rendering.language import acting, filters
 from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.guarded_calls import take_text
 from notifier.rendering.language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.rendering.language.public import plain
 from notifier.rendering.pointer import ITEM, escape_pointer
@@ -66,7 +67,7 @@ TAKES: Final[dict[str, Callable[..., object]]] = {
     "number": partial(filters.take_decimal, "number"),
     "percent": partial(filters.take_decimal, "percent"),
     "plural": partial(filters.take_decimal, "plural"),
-    "nl2br": filters.take_text,
+    "nl2br": partial(take_text, "nl2br"),
 }
 ARGUMENTS: Final = {
     "date": ("style", "zone"),

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError
+from jinja2 import Template, TemplateSyntaxError
 from msgspec.structs import replace
 
 from notifier.rendering import images
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
 from notifier.rendering.language.faults import PartError, fault_of
+from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
-from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
+from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
 from notifier.rendering.language.time_limit import TooSlowError
 from notifier.rendering.plaintext import text_of
 from notifier.rendering.prestyle import Prestyled, prestyled
@@ -44,9 +45,12 @@ class Written:
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept."""
 
-    def __init__(self, source: TemplateSource, public_url: str | None = None) -> None:
+    def __init__(
+        self, source: TemplateSource, public_url: str | None = None, *, keeps_raw_values: bool = False
+    ) -> None:
         self.source = source
         self._public_url = public_url  # where linked images are
+        self.raw_values: RawValues | None = {} if keeps_raw_values else None  # what the parts show as it is, in order
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
@@ -123,13 +127,15 @@ class CompiledVersion:
         files = self.source.files if files is None else files
         schemes = self.source.settings.link_schemes
         made = environment(files, autoescape=autoescape, locale=locale, strict=self.source.strict, link_schemes=schemes)
-        made.globals |= images.functions(self.source.assets, self._public_url, html=autoescape)
+        functions = images.functions(self.source.assets, self._public_url, html=autoescape)
+        made.globals |= {name: guard_function(name, call, images.EXAMPLES[name]) for name, call in functions.items()}
+        made.raw_values = self.raw_values
         return made
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
             return env.get_template(name)
-        except (TemplateError, RecursionError) as error:
+        except Exception as error:  # of Python's compiler too, for which twenty loops in one another are too many
             raise PartError(fault_of(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:

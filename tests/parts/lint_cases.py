@@ -57,6 +57,9 @@ CASES = [
         sample={"a": 1},
     ),
     Case("unused_variable", {"sample": {"a": 1}}, None, {"sample": {"a": 1}, "body": "{{ a }}"}, "sample.json"),
+    html("raw_value", "x\n{{ a }}", "{% if a %}yes{% endif %}", line=BODY + 1, sample={"a": True}),
+    html("raw_value", "x\n{{ a }}", "{{ a | join }}", line=BODY + 1, sample={"a": ["b"]}),
+    html("raw_value", '\n<b title="{{ a.b }}">x</b>', "{{ a.b.c }}", line=BODY + 1, sample={"a": {"b": {"c": 1}}}),
     Case(
         "unmatched_path",
         {"optional": ("b",)},

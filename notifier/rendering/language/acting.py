@@ -25,6 +25,7 @@ from notifier.rendering.language.link_address import (
     is_usual,
     name_schemes,
 )
+from notifier.rendering.language.value_text import write_value
 
 DEAD: Final = "#"
 """What stands in place of a link that must not live, in mails of versions that were published long ago."""
@@ -108,7 +109,7 @@ def safe_url(context: Context, value: Any) -> str:
 
 
 def _text_of(value: Any) -> str:
-    return html.unescape(value) if isinstance(value, Markup) else str(value)
+    return html.unescape(value) if isinstance(value, Markup) else write_value(value)
 
 
 def _schemes_of(context: Context) -> Sequence[str]:

@@ -12,12 +12,15 @@ from jinja2 import TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
 from notifier.rendering.job import FaultCode, RenderFault
+from notifier.rendering.language.computing import ANYTHING_ELSE, COMPUTING, UNREADABLE
 from notifier.rendering.language.contexts import ForbiddenError
 from notifier.rendering.language.filters import ValueRefusedError
+from notifier.rendering.language.methods import MisusedError
 from notifier.rendering.language.mistakes import OWN_WORDS, READING, Mistake, Place
 from notifier.rendering.language.sandbox import FILTERS
 from notifier.rendering.language.size_limit import OutputTooLargeError
 from notifier.rendering.language.time_limit import PART_SECONDS, TooSlowError
+from notifier.rendering.language.value_text import NotShowableError
 from notifier.rendering.language.writing import WRITING
 from notifier.rendering.source import TemplateSource
 
@@ -41,7 +44,7 @@ def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderF
     return RenderFault(
         part=file,
         line=line,
-        column=_column(text, line, mistake.near),
+        column=find_column(text, line, mistake.near),
         message=mistake.message,
         advice=mistake.advice,
         code=_code_of(error),
@@ -73,23 +76,24 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _mistake_of(error: BaseException, place: Place) -> Mistake:
-    """The words for an error: of its kind, of its message, or the message itself."""
+    """The words for an error: of its kind or of its message, but never the message itself, which is Python's."""
     for kind, tell in _KINDS:
         if isinstance(error, kind):
             return tell(error, place)
     said = getattr(error, "message", None) or str(error)
-    for pattern, words in WRITING + READING:
+    for pattern, words in WRITING + READING + COMPUTING:
         if found := pattern.search(said):
             return words(found, place)
-    message = said or (type(error).__doc__ or type(error).__name__).partition("\n")[0]
-    return Mistake(message=message[:1].lower() + message[1:] if isinstance(error, TemplateSyntaxError) else message)
+    return UNREADABLE if isinstance(error, TemplateSyntaxError) else ANYTHING_ELSE
 
 
 def _not_found(error: BaseException, place: Place) -> Mistake:
-    wanted = getattr(error, "name", None) or str(error)
-    near = get_close_matches(wanted, list(place.files), n=1)
+    name = getattr(error, "name", None)
+    if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
+        return Mistake(message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%")
+    near = get_close_matches(name, list(place.files), n=1)
     meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
-    return Mistake(message=f"there is no file “{wanted}”.", advice=meant, near=wanted)
+    return Mistake(message=f"there is no file “{name}”.", advice=meant, near=name)
 
 
 def _refused(error: BaseException, place: Place) -> Mistake:
@@ -118,21 +122,24 @@ def _too_slow(_: BaseException, __: Place) -> Mistake:
 
 def _for_ever(_: BaseException, __: Place) -> Mistake:
     return Mistake(
-        message="a macro, block or file uses itself again and again, without an end.",
+        message="a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
         advice="Take it out of itself.",
     )
 
 
 def _told(error: BaseException, _: Place) -> Mistake:
     """An error that has words of its own."""
-    near = error.name if isinstance(error, ValueRefusedError) else ""
+    near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
     return Mistake(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
 
 
+_NAMED = (ValueRefusedError, MisusedError, NotShowableError)
 _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException, Place], Mistake]], ...] = (
     (TemplateNotFound, _not_found),
     (ForbiddenError, _told),
     (ValueRefusedError, _told),
+    (MisusedError, _told),
+    (NotShowableError, _told),
     (SecurityError, _refused),
     (OutputTooLargeError, _too_much),
     (MemoryError, _too_much),
@@ -156,7 +163,7 @@ def _code_of(error: BaseException) -> FaultCode:
     return next((code for kind, code in _CODES if isinstance(error, kind)), FaultCode.FAILED)
 
 
-def _column(text: str, line: int | None, near: str) -> int | None:
+def find_column(text: str, line: int | None, near: str) -> int | None:
     """Where on its line the thing stands that is at fault, if it is there once or first."""
     if not line or not near:
         return None

@@ -49,6 +49,8 @@ def described(value: object) -> str:
     """What kind of value it is, and never the value: a caller's are nobody's business."""
     if isinstance(value, str):
         return "this text" if value.strip() else "an empty text"
+    if isinstance(value, tuple):
+        return "what stands in its brackets"
     kinds: dict[type, str] = {bool: "true or false", int: "this number", float: "this number", list: "a list"}
     return kinds.get(type(value), "an object" if isinstance(value, dict) else "nothing (null)")
 
@@ -141,7 +143,7 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
     if len(texts) > 2 or "other" not in given or not given.keys() <= set(CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
     if not all(isinstance(text, str) for text in given.values()):
-        raise ValueRefusedError("plural", None, "texts")
+        raise ValueRefusedError("plural", (), "texts")
     text = given.get(locale.plural_form(amount), given["other"])
     shown = format_decimal(amount, locale=locale, decimal_quantization=False)
     return str(text).replace("{n}", shown)
@@ -150,17 +152,9 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
 @pass_context
 def nl2br(context: Context, value: Any) -> str:
     """Text whose line breaks are seen in HTML; in a text part, the text as it is."""
-    text = take_text(value)
     if not context.eval_ctx.autoescape:
-        return text
-    return Markup("<br>\n").join(escape(line) for line in text.splitlines())
-
-
-def take_text(value: Any) -> str:
-    """The text whose lines the filter shows; raises `ValueRefusedError`."""
-    if not isinstance(value, str):
-        raise ValueRefusedError("nl2br", value, "text")
-    return value
+        return str(value)
+    return Markup("<br>\n").join(escape(line) for line in value.splitlines())
 
 
 @pass_context
@@ -170,7 +164,7 @@ def replace(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -
         if isinstance(one, Markup):
             raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
     if not isinstance(old, str) or not isinstance(new, str) or not isinstance(count, int):
-        raise ValueRefusedError("replace", None, 'two texts, such as replace("a", "b")')
+        raise ValueRefusedError("replace", (), 'two texts, such as replace("a", "b")')
     return str(value).replace(old, new, count)
 
 
@@ -249,7 +243,7 @@ def _needs_zone(name: str, moment: date | time, style: str) -> None:
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (ValueError, OSError, LookupError):  # unknown, or no name at all: it never leaves the folder of zones
         return None
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from notifier.rendering.language.methods import METHODS
+
 _OFFERED = {
     "safe": "Variables are always escaped. Write the markup in the template, around the variable.",
     "attr": "Write the name behind a dot, as in {{ order.number }}.",
@@ -21,13 +23,26 @@ _OFFERED = {
 }
 _TYPES = {
     "str": "text",
+    "Markup": "text",
     "int": "a number",
     "float": "a number",
     "bool": "true or false",
     "list": "a list",
+    "tuple": "a list",
+    "range": "a list",
     "dict": "an object",
     "NoneType": "nothing (null)",
+    "None": "nothing (null)",
 }
+
+
+def name_type(name: str) -> str:
+    """The kind of value that Python calls so, or a word for what is none."""
+    return _TYPES.get(name, "a macro, a block or a function")
+
+
+_PATH = r"\w+(?:\[[^\]\s]*\]|\.\w+)*?"
+_MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +61,14 @@ class Place:
         lines = self.text.split("\n")
         return lines[self.line - 1] if self.line and self.line <= len(lines) else ""
 
+    @property
+    def macros(self) -> list[str]:
+        """The names of all macros."""
+        return [name for text in self.files.values() for name in _MACRO.findall(text)]
+
     def like(self, name: str, known: Collection[str]) -> str:
         """A suggestion for a word that is not known."""
-        turned = [other for other in known if sorted(other) == sorted(name)]
+        turned = [other for other in known if sorted(other) == sorted(name) and other != name]
         near = turned or get_close_matches(name, [other for other in known if other != name], n=1)
         return f"Did you mean “{near[0]}”?" if near else ""
 
@@ -94,50 +114,64 @@ def _meant(name: str, shown: str, place: Place) -> str:
 
 
 def _no_attribute(found: re.Match[str], place: Place) -> Mistake:
-    kind, name = found[1].removesuffix(" object"), found[2]
-    path = re.search(r"[\w.\]\[]*\." + re.escape(name) + r"\b", place.source)
-    shown = path[0] if path else name
-    owner = shown.rpartition(".")[0] or "the value"
-    if kind == "dict":
-        message = f"“{owner}” has no “{name}”."
-    else:
-        message = f"“{owner}” is {_TYPES.get(kind, 'nothing (null)')}, and has no “{name}”."
-    return Mistake(message=message, advice=_meant(name, shown, place), near=shown)
-
-
-def _compared(found: re.Match[str], _: Place) -> Mistake:
-    left, right = (_TYPES.get(found[n], found[n]) for n in (2, 3))
-    return Mistake(
-        message=f"“{found[1]}” cannot take {left} and {right}.",
-        advice="Let the caller send a number, or make one with | int or | float.",
-        near=found[1],
+    kind, name = found[1].removesuffix(" object").rpartition(".")[2], found[2]
+    if name not in place.source:  # a value of the caller's was the name
+        return _no_element(found, place)
+    quoted = re.escape(name)
+    path = re.search(rf"({_PATH})(?:\.{quoted}\b|\[\s*[\"']{quoted}[\"']\s*\])", place.source)
+    owner, shown = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
+    if kind in ("TemplateModule", "TemplateReference", "BlockReference", "Macro", "LoopContext", "function"):
+        advice = place.like(name, place.macros) or "Look at its name where it is defined."
+        return Mistake(message=f"“{owner}” has no “{name}”.", advice=advice, near=shown)
+    message = (
+        f"“{owner}” has no “{name}”." if kind == "dict" else f"“{owner}” is {name_type(kind)}, and has no “{name}”."
     )
+    advice = _instead(kind, name, shown, place)
+    return Mistake(message=message, advice=advice, near=path[0] if path else name)
 
 
-def _joined(found: re.Match[str], _: Place) -> Mistake:
-    return Mistake(
-        message=f"“+” cannot take text and {_TYPES.get(found[1], found[1])}.",
-        advice="Join texts with ~, and make a number of a text with | int or | float.",
-        near="+",
-    )
+def _instead(kind: str, name: str, shown: str, place: Place) -> str:
+    """What to write where a value has nothing of that name."""
+    owner = shown.rpartition(".")[0] or "name"
+    if kind == "dict" and name in METHODS[dict]:
+        return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
+    if kind != "dict" and name in _OFFERED:
+        return _OFFERED[name]
+    if kind != "dict" and name in place.filters:
+        return f"To show it in another way write {{{{ {owner} | {name} }}}}."
+    if kind in ("str", "Markup") and name in METHODS[str]:
+        return f"A function needs brackets: {owner}.{name}()."
+    return _meant(name, shown, place)
 
 
-def _not_callable(found: re.Match[str], place: Place) -> Mistake:
-    call = re.search(r"[\w.]+(?=\()", place.source)
-    name = f"“{call[0]}”" if call else "this"
-    return Mistake(
-        message=f"{name} is {_TYPES.get(found[1], 'no macro')}, not a macro, and takes no brackets.",
-        advice="Write the name alone, or import the macro that was meant.",
-        near=call[0] if call else "",
-    )
+def _no_element(found: re.Match[str], _: Place) -> Mistake:
+    kind = found[1].removesuffix(" object").rpartition(".")[2]
+    if kind in ("list", "tuple"):
+        return Mistake(message="the list is shorter.", advice="Ask with {% if %} how long it is.", near="[")
+    if kind in ("str", "Markup"):
+        return Mistake(message="the text is shorter.", advice="Ask with {% if %} how long it is.", near="[")
+    what = "the object has nothing of that name" if kind == "dict" else f"{name_type(kind)} has no items"
+    return Mistake(message=f"{what}.", advice="Look at the sample for what is in the brackets.", near="[")
 
 
-def _not_a_list(found: re.Match[str], _: Place) -> Mistake:
-    return Mistake(
-        message=f"a loop needs a list, and this is {_TYPES.get(found[1], found[1])}.",
-        advice="Loop over a variable that is a list.",
-        near="for",
-    )
+def _no_parameter(found: re.Match[str], _: Place) -> Mistake:
+    advice = 'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.'
+    return Mistake(message=f"the macro was not given “{found[1]}”.", advice=advice, near=found[1])
+
+
+def _no_parent(found: re.Match[str], _: Place) -> Mistake:
+    message = f"“super()” has nothing to show: no layout has a block “{found[1]}”."
+    return Mistake(message=message, advice="Take it out, or look at the block's name.", near="super")
+
+
+def _required(found: re.Match[str], _: Place) -> Mistake:
+    advice = f"Write {{% block {found[1]} %}} … {{% endblock %}} into the template."
+    return Mistake(message=f"the block “{found[1]}” has to be filled.", advice=advice, near=f"block {found[1]}")
+
+
+def _not_exported(found: re.Match[str], place: Place) -> Mistake:
+    advice = place.like(found[1], place.macros) or "Look at its name where it is defined."
+    return Mistake(message=f"the imported file has no “{found[1]}”.", advice=advice, near=found[1])
 
 
 def _twice(found: re.Match[str], place: Place) -> Mistake:
@@ -150,8 +184,9 @@ def _twice(found: re.Match[str], place: Place) -> Mistake:
 
 
 def _macro(found: re.Match[str], _: Place) -> Mistake:
+    what = re.sub(r"'([^']*)'", r"“\1”", found[2].replace("argument(s)", "values").replace("keyword argument", "value"))
     return Mistake(
-        message=f"the macro “{found[1]}” takes {found[2]}.",
+        message=f"the macro “{found[1]}” takes {what}.",
         advice="Compare with the brackets behind its name, where it is defined.",
         near=found[1],
     )
@@ -165,11 +200,6 @@ def _no_caller(found: re.Match[str], _: Place) -> Mistake:
     )
 
 
-def _arguments(found: re.Match[str], _: Place) -> Mistake:
-    name = found[1].removeprefix("do_").removeprefix("show_")
-    return Mistake(message=f"“{name}” {found[2]}.", advice="Give in its brackets what it needs, no more.", near=name)
-
-
 def said(message: str, advice: str, near: str = "") -> Words:
     """The same words whatever the details."""
     return lambda _, __: Mistake(message=message, advice=advice, near=near)
@@ -181,22 +211,27 @@ def row(pattern: str, words: Words) -> tuple[re.Pattern[str], Words]:
 
 
 READING = (
+    row(r"^parameter '(\w+)' was not provided$", _no_parameter),
+    row(r"^No caller defined$", said("“caller()” shows nothing here.", "Use the macro with {% call %}.", "caller")),
+    row(r"^there is no parent block called '(\w+)'", _no_parent),
+    row(r"^Required block '(\w+)' not found$", _required),
+    row(r"does not export the requested name '(\w+)'", _not_exported),
+    row(
+        r"^the inline if-expression on", said("the “if” is not met, and there is no “else”.", 'Write … else "".', "if")
+    ),
+    row(r"^No (?:first|last) item", said("the list is empty.", "Ask first: {% if items %} … {% endif %}.")),
+    row(
+        r"^there is no (?:previous|next) item",
+        said("this item has no neighbour.", "Ask loop.first or loop.last.", "loop"),
+    ),
     row(r"No filter named '(\w+)'", _no_filter),
     row(r"No test named '(\w+)'", _no_test),
     row(r"block '(\w+)' defined twice", _twice),
     row(r"^'(\w+)' is undefined$", _no_variable),
     row(r"^'(.+?)' has no attribute '(\w+)'$", _no_attribute),
-    row(r"'(.+)' not supported between instances of '(\w+)' and '(\w+)'", _compared),
-    row(r"unsupported operand type\(s\) for (.+): '(\w+)' and '(\w+)'", _compared),
-    row(r"can only concatenate str \(not \"(\w+)\"\) to str", _joined),
-    row(r"^'(\w+)' object is not callable$", _not_callable),
-    row(r"^'(\w+)' object is not iterable$", _not_a_list),
-    row(r"^list object has no element (\d+)$", said("the list is shorter.", "Ask with {% if %} how long it is.")),
-    row(r"division by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
+    row(r"^(.+) has no element (.+)$", _no_element),
     row(r"^macro '(\w+)' was invoked with two values for the special caller", _no_caller),
     row(r"^macro '(\w+)' takes (.+)$", _macro),
-    row(r"^(\w+)\(\) ((?:missing|takes|got).+)$", _arguments),
-    row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),
 )
 """What the library says → what is said instead; the first that fits."""
 

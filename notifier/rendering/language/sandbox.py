@@ -11,8 +11,8 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateN
 from jinja2.compiler import CodeGenerator
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context, Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from notifier.rendering.language import filters
@@ -20,9 +20,12 @@ from notifier.rendering.language.acting import ACTING, safe_url
 from notifier.rendering.language.columns import left, right
 from notifier.rendering.language.contexts import guard, refuse_unknown
 from notifier.rendering.language.generator import MailCodeGenerator
+from notifier.rendering.language.guarded_calls import count_range, guard_filters, guard_tests
 from notifier.rendering.language.link_address import LINK_SCHEMES, all_link_schemes
+from notifier.rendering.language.methods import METHODS, bind_method, get_item, is_private
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError, joined
 from notifier.rendering.language.time_limit import TIME_LIMIT
+from notifier.rendering.language.value_text import NotShowableError, RawValue, raw_kind, write_value
 
 LIBRARY_FILTERS: Final = frozenset(
     {
@@ -37,6 +40,9 @@ FILTERS: Final = LIBRARY_FILTERS | filters.FILTERS.keys() | OWN_FILTERS.keys()
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
+_GIVEN: Final = (LoopContext, Macro, TemplateReference, BlockReference, TemplateModule, Undefined)
+"""What Jinja itself gives to templates; the sandbox knows which of its attributes are private."""
+RawValues = dict[RawValue, None]
 PIECES_AT_ONCE = 128
 """Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
 
@@ -67,6 +73,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     locale = "en"  # of the mail; macros have no variables, and filters ask here
     strict = True  # a value that cannot stand where it is shown is an error; False: it is defused
     link_schemes: tuple[str, ...] = LINK_SCHEMES
+    raw_values: RawValues | None = None  # what is shown as it is, in order; None: nobody asks
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
@@ -99,16 +106,55 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         raise SecurityError(f"the operator {operator} is not available in templates")
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Read `obj.attribute`; an imported macro needs no further checks, and keys of objects are read elsewhere."""
-        if type(obj) is TemplateModule and not attribute.startswith("_"):
-            macro = vars(obj).get(attribute)
-            if type(macro) is Macro:
-                return macro
-        return super().getattr(obj, attribute)
+        """Read `obj.attribute`: a value of an object, or what Jinja gives, such as `loop.index`; never a function."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        if type(obj) is TemplateModule and attribute in vars(obj) and not attribute.startswith("_"):
+            return vars(obj)[attribute]
+        if isinstance(obj, _GIVEN):
+            return super().getattr(obj, attribute)
+        return self._missing(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Read `obj[argument]`: a value of an object, an item of a list, or a part of a text."""
+        found = get_item(obj, argument)
+        if found is not None:
+            return found[0]
+        if isinstance(obj, Undefined) or isinstance(argument, Undefined):
+            return str(argument if isinstance(argument, Undefined) else obj)  # raises
+        if isinstance(argument, str) and not isinstance(obj, dict):
+            return self.getattr(obj, argument)
+        return self._missing(obj, argument)
+
+    def method(self, obj: Any, name: str) -> Any:
+        """What `obj.name(…)` calls: a macro, or one of the few functions of text, lists and objects."""
+        if type(obj) is TemplateModule:
+            return self.getattr(obj, name)
+        if name in METHODS.get(type(obj), ()):
+            is_safe = self.is_safe_attribute(obj, name, getattr(obj, name))
+            return bind_method(self, obj, name) if is_safe else self.unsafe_undefined(obj, name)
+        if isinstance(obj, _GIVEN) or (isinstance(obj, dict) and name in obj):
+            return self.getattr(obj, name)
+        return self.unsafe_undefined(obj, name) if hasattr(obj, name) else self._missing(obj, name)
+
+    def _missing(self, obj: Any, name: Any) -> Undefined:
+        """What stands for a value that is not there; names of Python's own are refused by another word."""
+        is_refused = isinstance(name, str) and is_private(obj, name)
+        return self.unsafe_undefined(obj, name) if is_refused else self.undefined(obj=obj, name=name)
+
+    def show(self, value: Any, file: str, line: int, expression: str) -> str:
+        """The text of a value that is shown there. Raises `NotShowableError`."""
+        if self.raw_values is not None and (kind := raw_kind(value)):
+            self.raw_values[RawValue(file, line, expression, kind)] = None
+        try:
+            return write_value(value)
+        except NotShowableError as error:
+            error.name = expression
+            raise
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro or `range` without asking whether that is safe: the two are, and nearly every call is to one."""
-        if type(obj) is not Macro and obj is not safe_range:
+        if type(obj) is not Macro and obj is not count_range:
             return super().call(context, obj, *args, **kwargs)
         kwargs.pop("_block_vars", None)  # the compiler passes these to all; only functions with a context read them
         kwargs.pop("_loop_vars", None)
@@ -136,13 +182,15 @@ def environment(
         lstrip_blocks=True,
         keep_trailing_newline=False,
         auto_reload=False,
+        optimized=False,
         cache_size=-1,
     )
     env.locale, env.strict, env.link_schemes = locale, strict, all_link_schemes(link_schemes)
-    env.globals = {"range": env.globals["range"]}
-    env.filters = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
-    env.filters |= filters.FILTERS | OWN_FILTERS | ACTING
-    env.tests = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
+    env.globals = {"range": count_range}
+    library = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
+    env.filters = guard_filters(library | filters.FILTERS | OWN_FILTERS | ACTING)
+    tests: dict[str, Any] = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
+    env.tests = dict[str, Any](guard_tests(tests))
     return env
 
 

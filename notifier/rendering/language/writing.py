@@ -139,6 +139,33 @@ WRITING = (
     row(r"Encountered unknown tag '(\w+)'", _unknown_tag),
     row(r"Missing end of comment", said("“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#")),
     row(r"Missing end of raw", said("“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%")),
+    row(
+        r"^Block names in Jinja",
+        said("a block's name has no hyphens.", "Write _ instead: {% block side_bar %}.", "block"),
+    ),
+    row(
+        r"^Required blocks can only",
+        said("a block that has to be filled is empty itself.", "Take its text out, or “required”.", "required"),
+    ),
+    row(r"^names starting with an underline", said("what begins with _ cannot be imported.", "Give it another name.")),
+    row(
+        r"^non-default argument follows", said("a value in brackets needs a fallback too.", 'Write label="".', "macro")
+    ),
+    row(r"^expected call$", said("“{% call %}” needs a macro with brackets.", "Write {% call ui.box() %}.", "call")),
+    row(r"^can't assign to|special loop variable", said("this name cannot be given a value.", "Choose another.", "{%")),
+    row(r"^extended multiple times", said("a template extends one layout.", "Take the other out.", "{%")),
+    row(
+        r"non top-level scope", said("“{% extends %}” stands within another tag.", "Write it alone, as the first line.")
+    ),
+    row(r"chain multiple tests", said("“is” cannot follow “is”.", "Join two questions with “and”.", " is ")),
+    row(r"^tag name expected", said("a tag begins with its name.", "Write {% if … %}, or {{ name }} to show.", "{%")),
+    row(
+        r"^expected (?:name or number|subscript)", said("a name is missing behind a dot, or in brackets.", "Write it.")
+    ),
+    row(r"escape$|^'?unicodeescape|illegal Unicode", said("“\\” in a text is not complete.", "Write “\\\\”.", "\\")),
+    row(
+        r'special "caller" argument', said("“caller” needs a fallback here.", "Leave it out of the brackets.", "caller")
+    ),
     row(r"got '(.*)'$", _syntax),
     row(r"^unexpected (?:char )?'(.+?)'", _syntax),
     row(r"^unexpected end of template", _syntax),

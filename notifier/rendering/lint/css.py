@@ -69,6 +69,15 @@ def sheet_of(document: Document) -> Sheet:
     return Sheet(blocks=tuple(blocks), at_rules=tuple(at_rules))
 
 
+def declarations_of(element: Element) -> dict[str, str]:
+    """What an element's `style` attribute says of each property: the last that is said, `!important` before others."""
+    found: dict[str, str] = {}
+    for node in tinycss2.parse_blocks_contents(element.value("style")):
+        if node.type == "declaration" and (node.important or not found.get(node.lower_name, "").endswith("!")):
+            found[node.lower_name] = tinycss2.serialize(node.value).strip() + ("!" if node.important else "")
+    return found
+
+
 def _moved(block: Block, by: int, *, inside: bool = True) -> Block:
     """The block with its places in the part; all at `by` if those inside are not known."""
     declarations = tuple(

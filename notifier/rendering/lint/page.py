@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from notifier.rendering.lint.document import Text
+from notifier.rendering.hidden import is_hidden_by_style
+from notifier.rendering.lint.css import declarations_of
+from notifier.rendering.lint.document import Text, parse
 from notifier.rendering.lint.rule import Found, Mail, error, warning
 
 GMAIL_CLIP: Final = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
@@ -51,14 +53,10 @@ def missing_title(mail: Mail) -> Iterator[Found]:
 @warning("Begin <body> with a hidden line of text, or fill the layout's block preheader.")
 def missing_preheader(mail: Mail) -> Iterator[Found]:
     """The first text in `<body>` is not a hidden one; an inbox shows it after the subject."""
-    hiding = {
-        block.selector.strip()
-        for block in mail.sheet.blocks
-        if any((one.name, one.value.lower()) == ("display", "none") for one in block.declarations)
-    }
-    words = (text for text in mail.document.texts if _is_content(text) and text.shown.strip(_BLANKS + " \n\t\r"))
+    texts = parse(mail.sent_html).texts  # with all styles in the tags, whichever rule they come from
+    words = (text for text in texts if _is_content(text) and text.shown.strip(_BLANKS + " \n\t\r"))
     first = next(words, None)
-    if first is None or not _is_hidden(first, hiding):
+    if first is None or not _is_hidden(first):
         bodies = mail.document.named("body")
         offset = bodies[0].offset if bodies else None
         yield Found(message="There is no preheader: the line that an inbox shows after the subject.", offset=offset)
@@ -69,13 +67,9 @@ def _is_content(text: Text) -> bool:
     return not any(element.name in outside for element in (text.parent.around() if text.parent else ()))
 
 
-def _is_hidden(text: Text, hiding: set[str]) -> bool:
-    for element in text.parent.around() if text.parent else ():
-        style = element.value("style").lower().replace(" ", "")
-        selectors = {f".{name}" for name in element.value("class").split()} | {f"#{element.value('id')}"}
-        if "display:none" in style or selectors & hiding:
-            return True
-    return False
+def _is_hidden(text: Text) -> bool:
+    around = text.parent.around() if text.parent else ()
+    return any(element.attribute("hidden") or is_hidden_by_style(declarations_of(element)) for element in around)
 
 
 @warning("Shorten it, or say less in styles.")

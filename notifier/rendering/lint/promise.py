@@ -1,10 +1,11 @@
 """Rules about what a source promises beyond its words: variables, settings, and a way out of marketing."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from notifier.address import InvalidAddressError, with_name
+from notifier.rendering.language.value_text import RawValue
 from notifier.rendering.lint.rule import Found, Mail, error, warning
 from notifier.rendering.source import HTML, TEXT, TemplateSource
 from notifier.rendering.usage import Variables
@@ -20,6 +21,7 @@ class Whole:
 
     source: TemplateSource
     variables: Variables
+    raw_values: Collection[RawValue] = ()  # what the sample's mails show as it is
 
 
 @error("Add it to sample.json, or ask for it first: {% if name is defined %} … {% endif %}.")
@@ -35,6 +37,16 @@ def unused_variable(whole: Whole) -> Iterator[Found]:
     """The sample has a variable that no part reads."""
     for path in whole.variables.unused:
         yield Found(message=f"No part reads {path}.", file=SAMPLE, about=path)
+
+
+@warning(
+    "Write {% if paid %} … {% endif %}, use the filter join for a list, and name a value of an object: address.city."
+)
+def raw_value(whole: Whole) -> Iterator[Found]:
+    """True or false, null, a list or an object is shown as it is: `true`, nothing, all items, all names and values."""
+    for value in whole.raw_values:
+        name = f"“{value.expression}”" if value.expression else "What is shown here"
+        yield Found(message=f"{name} is {value.kind}.", file=value.file, line=value.line, about=value.expression)
 
 
 @warning("Correct its spelling, or remove it.")

@@ -14,6 +14,7 @@ from notifier.rendering.source import LOCALES, TemplateSource
 SOURCE_RULES: Final[tuple[Rule[Whole], ...]] = (
     promise.undefined_variable,
     promise.unused_variable,
+    promise.raw_value,
     promise.unmatched_path,
     promise.wrong_mailbox,
     promise.unsubscribe_not_asked,

@@ -16,7 +16,7 @@ from notifier.rendering.walk.statement import Walk
 def walked(source: TemplateSource, parts: Sequence[str] = PARTS) -> tuple[list[Read], bool, list[ValueCheck]]:
     """Every read in these parts, whether none was missed, and what values must be. Raises `TemplateSyntaxError`."""
     env, rich = (environment(source.files, autoescape=html) for html in (False, True))
-    given = RESERVED | frozenset(env.globals) | (FUNCTIONS - source.sample.keys())
+    given = RESERVED | ((FUNCTIONS | env.globals.keys()) - source.sample.keys())
     walk = Walk(shape=schema_of(source.sample), given=given, env=env, rich=rich, files=source.files)
     walk.schemes = list(all_link_schemes(source.settings.link_schemes))
     prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]

@@ -11,7 +11,6 @@ from typing import Any
 
 from jinja2 import nodes
 
-from notifier.rendering.language.generator import DICT_NAMES
 from notifier.rendering.pointer import ITEM
 from notifier.rendering.walk.place import (
     ELSE,
@@ -117,10 +116,7 @@ class Reading(ABC):
         return found
 
     def _getattr(self, node: nodes.Getattr) -> Value:
-        if node.attr not in DICT_NAMES:
-            return self.enter(self.value(node.node), node.attr, node)
-        self.use(node.node)
-        return ()
+        return self.enter(self.value(node.node), node.attr, node)
 
     def _getitem(self, node: nodes.Getitem) -> Value:
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):

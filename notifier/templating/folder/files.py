@@ -9,7 +9,16 @@ from typing import Any
 
 from notifier import strict_json
 from notifier.rendering import images
-from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, RESERVED, PinnedAsset, TemplateSettings, TemplateSource
+from notifier.rendering.source import (
+    LAYOUTS,
+    LOCALES,
+    PARTS,
+    RESERVED,
+    WORDS,
+    PinnedAsset,
+    TemplateSettings,
+    TemplateSource,
+)
 from notifier.templating import layout
 from notifier.templating.assets import files as asset_files
 from notifier.templating.folder import settings_text
@@ -193,6 +202,9 @@ def problems_of(source: TemplateSource, toml: str = "") -> list[Problem]:
     problems = []
     if reserved := sorted(RESERVED & set(source.sample)):
         said = f"{', '.join(reserved)} is provided by rendering and cannot be a variable"
+        problems.append(Problem(file=SAMPLE, message=said))
+    if words := sorted(WORDS & set(source.sample)):
+        said = f"{', '.join(words)} is a word of templates, and a variable cannot be called so: give it another name"
         problems.append(Problem(file=SAMPLE, message=said))
     faults = settings_text.faults_in(settings) + settings_text.faults_in_paths(settings, source.sample)
     problems += [

@@ -31,7 +31,6 @@ REFUSED = [
     Hostile("class through sum", "{{ [1] | sum(attribute='__class__') }}"),
     Hostile("class through join", "{{ [1] | join(attribute='__class__') }}"),
     Hostile("class through unique", "{{ ['a'] | unique(attribute='__class__') | list }}"),
-    Hostile("class through a bound format", "{% set f = '{0.__class__}'.format %}{{ f(x) }}"),
     Hostile("class through format_map", "{{ '{a.__init__.__globals__}'.format_map({'a': range}) }}"),
     Hostile("class through nested format", "{{ '{0[0].__class__}'.format([1]) }}"),
     Hostile("globals of range", "{{ range.__init__.__globals__ }}"),
@@ -42,8 +41,6 @@ REFUSED = [
     Hostile("stack of a block", "{% block b %}{{ super.__call__.__globals__ }}{% endblock %}"),
     Hostile("loop's inside", "{% for a in [1] %}{{ loop._iterator.gi_frame }}{% endfor %}"),
     Hostile("loop's undefined", "{% for a in [1] %}{{ loop._undefined.__init__ }}{% endfor %}"),
-    Hostile("frame of a generator", "{{ ([1] | unique).gi_frame.f_globals }}"),
-    Hostile("code of a generator", "{{ ([1] | unique).gi_code.co_consts }}"),
     Hostile("module's dictionary", "{% import '_layouts/base.html' as ui %}{{ ui.__dict__ }}"),
     Hostile("module's body", "{% import '_layouts/base.html' as ui %}{{ ui._body_stream }}"),
     Hostile("undefined's inside", "{{ (nothing | default(x)).__class__ }}"),
@@ -84,6 +81,9 @@ REFUSED = [
 
 FAULTY = [
     # what fails like a mistake: it is a fault as well, and gives nothing away
+    Hostile("class through a bound format", "{% set f = '{0.__class__}'.format %}{{ f(x) }}"),
+    Hostile("frame of a generator", "{{ ([1] | unique).gi_frame.f_globals }}"),
+    Hostile("code of a generator", "{{ ([1] | unique).gi_code.co_consts }}"),
     Hostile("a file of the system", "{% include '/etc/passwd' %}"),
     Hostile("a file above", "{% include '../../../../etc/passwd' %}"),
     Hostile("a file by a value", "{% include x %}"),

@@ -1,8 +1,9 @@
 """Columns of a text part."""
 
 import pytest
-from jinja2.exceptions import FilterArgumentError, SecurityError
+from jinja2.exceptions import SecurityError
 
+from notifier.rendering.language.methods import MisusedError
 from notifier.rendering.language.sandbox import environment, render_limited
 
 
@@ -23,5 +24,5 @@ def test_longer_text_is_not_cut() -> None:
 @pytest.mark.parametrize("width", ["10 ** 9", "201", "-1", "'9'"])
 def test_a_column_has_a_bound(width: str) -> None:
     """A filter that pads cannot be made to write a gigabyte of blanks."""
-    with pytest.raises((FilterArgumentError, SecurityError)):
+    with pytest.raises((MisusedError, SecurityError)):
         _rendered(f"{{{{ 'x' | left({width}) }}}}")

@@ -88,7 +88,7 @@ def test_line_breaks_are_seen_and_markup_is_not() -> None:
         ('{{ "2026-03-09T10:00:00" | date(zone="Europe/Paris") }}', "date", "an offset"),
         ('{{ "2026-03-09T10:00:00Z" | date(zone="../../../etc/passwd") }}', "date", "Europe/Paris"),
         ('{{ "0001-01-01T00:00:00+10:00" | date(zone="UTC") }}', "date", "2026-03-09"),
-        ("{{ 1 | nl2br }}", "nl2br", "text"),
+        ("{{ [1] | nl2br }}", "nl2br", "text"),
         ('{{ "javascript:alert(1)" | safe_url }}', "safe_url", "https://"),
         ('{{ "shop.example" | safe_url }}', "safe_url", "https://"),
         ('{{ "https://" | safe_url }}', "safe_url", "https://"),

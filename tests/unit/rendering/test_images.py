@@ -94,7 +94,7 @@ def test_a_mail_carries_only_what_it_shows() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("{% if false %}\n{{ image('gone', alt='') }}{% endif %}", "no finished image named 'gone'"),
+        ("{% if false %}\n{{ image('gone', alt='') }}{% endif %}", "no finished image named “gone”"),
         ("\n{{ asset(name) }}", "in quotes"),
         ("\n{{ asset(name='gone') }}", "no finished image"),
         ("\n{{ image() }}", "in quotes"),

@@ -1,23 +1,15 @@
 """The sandbox: what templates may use, and what is refused."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jinja2 import UndefinedError
-from jinja2.compiler import CodeGenerator
 from jinja2.exceptions import SecurityError, TemplateAssertionError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from notifier.rendering.language import sandbox
 from notifier.rendering.language.acting import ACTING
-from notifier.rendering.language.sandbox import MailEnvironment, environment, render_limited
+from notifier.rendering.language.sandbox import environment, render_limited
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
-from notifier.rendering.source import PARTS
-from notifier.templating.folder import files
 
 ALLOWED = {
     "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "left",
@@ -25,37 +17,6 @@ ALLOWED = {
     "unique", "upper", "urlencode", "wordwrap",
     "date", "datetime", "money", "nl2br", "number", "percent", "plural", "safe_url", "time",
 }  # fmt: skip
-
-
-TEMPLATES = Path("templates")
-SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
-
-
-class Slow(MailEnvironment):
-    """The environment without its short cuts."""
-
-    code_generator_class = CodeGenerator
-    make_globals = ImmutableSandboxedEnvironment.make_globals
-    getattr = ImmutableSandboxedEnvironment.getattr
-    call = ImmutableSandboxedEnvironment.call
-
-
-def environment_of(kind: type[MailEnvironment], parts: dict[str, str]) -> MailEnvironment:
-    """The environment of HTML parts, with the short cuts or without."""
-    env = environment(parts, autoescape=True, strict=False)
-    env.__class__ = kind
-    return env
-
-
-def told(kind: type[MailEnvironment], text: str, **values: Any) -> str:
-    """What a text renders to, or the error that it ends with, with a macro `ui.m` to import."""
-    macro = "{% macro m(a, b=1) %}{{ a }}-{{ b }}{{ caller is defined }}{% endmacro %}{% set v = 5 %}"
-    base = "<base>{% block b %}{{ x is defined }}{{ '<' }}{% endblock %}"
-    try:
-        template = environment_of(kind, {"part": text, "ui": macro, "base": base}).get_template("part")
-        return render_limited(template, values)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
-        return f"{type(error).__name__}: {error}"
 
 
 def rendered(text: str, *, autoescape: bool = False, **values: Any) -> str:
@@ -123,6 +84,7 @@ def test_constants_are_not_folded_by_the_compiler(text: str) -> None:
         "{{ x.clear() }}",
         "{{ y.update(a=1) }}",
         "{{ y.pop('k') }}",
+        "{{ (1).to_bytes(1) }}",
         "{% set _ = x.extend([1]) %}",
     ],
 )
@@ -189,96 +151,16 @@ def test_lines_with_tags_only_leave_no_trace() -> None:
     assert rendered("a\n  {% if true %}\n  b\n  {% endif %}\nc\n") == "a\n  b\nc"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{{ x.a }} {{ x['a'] }} {{ x.b.c }}",
-        "{{ x.items }}",
-        "{% for key, value in x.items() %}{{ key }}{{ value }}{% endfor %}",
-        "{{ x.keys()|list }}",
-        "{{ x.update }}",
-        "{{ x.update({'a': 1}) }}",
-        "{{ x.__class__ }}",
-        "{{ x._y }}",
-        "{{ x.nothing }}",
-        "{{ x.nothing|default('d') }}",
-        "{% set d = {'f': '{0.__class__}'.format} %}{{ d.f(x) }}",
-        "{% import 'ui' as ui %}{{ ui.m('<') }}{{ ui.m(1, b=2) }}{{ ui.v }}{% for i in [1] %}{{ ui.m(i) }}{% endfor %}",
-        "{% import 'ui' as ui %}{% call ui.m(1) %}x{% endcall %}",
-        "{% import 'ui' as ui %}{{ ui.m(1, 2, 3) }}",
-        "{% import 'ui' as ui %}{{ ui.m(1, c=3) }}",
-        "{% import 'ui' as ui %}{{ ui.gone(1) }}",
-        "{% import 'ui' as ui %}{{ ui._body_stream }}",
-        "{% import 'ui' as ui %}{{ ui.__class__ }}",
-        "{% import 'ui' as ui %}{{ ui.m._func }}",
-        "{% macro n(a) %}{{ a }}{% endmacro %}{{ n('<') }}<a href='{{ x.a }}' style='{{ x.a }}' title={{ x.a }}>",
-        "{{ range(3)|list }}{{ range(1, 7, 2)|list }}{% for i in [1] %}{{ range(i)|list }}{% endfor %}",
-        "{{ range() }}",
-        "{{ range(stop=3) }}",
-        "{{ range('a') }}",
-        "{{ x('a') }}",
-        "{{ x.b.c }}{{ x.b.c.d }}",
-        "{{ x.b.gone }}",
-        "{{ x.l[0].c }}{{ x.l[1].c|default('d') }}",
-        "{{ x.a.upper() }}{{ x.a.__class__ }}",
-        "{{ {'k': x.a}.k }}{{ {'k': '<'}.k }}{{ '<' }}{{ 1 }}{{ none }}",
-        "{{ gone }}",
-        "{{ x.a if x.b else x.gone }}{{ x.a ~ x.n ~ '<' }}{{ x.n }}{{ x.t }}{{ x.f }}{{ x.z }}{{ x.l }}{{ x.b }}",
-        "{% set v %}<{{ x.a }}>{% endset %}{{ v }}{{ v|e }}{{ v|upper }}{{ v|length }}",
-        "{% filter upper %}{{ x.a }}{% endfilter %}",
-        "{% macro n(a, b=x.a) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call n(x.b.c) %}{{ x.a }}{% endcall %}",
-        "{% for y in x.l if y.c %}{{ loop.index }}{{ y.c }}{% else %}none{% endfor %}",
-        "{% for y in [x.b] recursive %}{{ y.c }}{% if y.b %}{{ loop(y.b) }}{% endif %}{% endfor %}",
-        "{% for y in [[x.b], []] recursive %}<{{ loop(y) if y is iterable and y is not mapping else y }}{% endfor %}",
-        "{% extends 'base' %}{% block b %}{{ super() }}{{ x.a }}{{ self.b is defined }}{% endblock %}",
-        "{% include 'base' %}{% include 'base' without context %}",
-        "{% from 'ui' import m, v with context %}{{ m(x.a) }}{{ v }}",
-        "{% import 'ui' as ui %}{{ ui }}{{ ui.v }}",
-    ],
-)
-def test_the_short_cuts_change_nothing(text: str) -> None:
-    """Reading keys and calling macros gives what the library gives, the refusals and their words included."""
-    values = {"a": "<1>", "b": {"c": 2}, "_y": 3, "items": "i", "update": "u", "__class__": "c"}
-    values |= {"n": -7, "t": True, "f": False, "z": None, "l": [{"c": "&"}, {}]}
-    assert told(MailEnvironment, text, x=values) == told(Slow, text, x=values)
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text("<>&'\" a", max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd") | st.text(), inner, max_size=4),
-    max_leaves=9,
-)
-
-
-@SEARCH
-@given(VALUES)
-def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> None:
-    """Values of every JSON type, marked text and keys that are there or not come out as the library writes them."""
-    text = (
-        "{{ x }} {{ x.a|default('<') }} {{ (x.b|default({})).c|default(x) }} {{ x|e }} {{ x|upper }} {{ [x] }} "
-        "{{ x ~ '<' }}{% import 'ui' as ui %}{{ ui.m(x) }}{{ ui.m(ui.m(x)) }}<a href='{{ x }}'>"
-    )
-    made = told(MailEnvironment, text, x=value)
-    assert made == told(Slow, text, x=value)
-    assert "Error" not in made or "Error" in repr(value)
-
-
-@pytest.mark.parametrize("text", ["{{ x }}", "{{ x.a }}", "{{ x|upper }}"])
-@pytest.mark.parametrize(
-    "value", [Markup("<b>"), type("Text", (str,), {"__html__": lambda _: "<i>"})("<u>"), type("Whole", (int,), {})(7)]
-)
-def test_a_type_of_its_own_is_shown_as_the_library_shows_it(text: str, value: object) -> None:
-    """Only text and whole numbers themselves take the short way, and none of what is derived from them."""
-    assert told(MailEnvironment, text, x=value) == told(Slow, text, x=value)
-
-
 def test_nothing_is_shared_between_two_renders() -> None:
     """What a template sets, and names that hide a global, are gone with the render."""
-    template = environment({"part": "{{ range }}{% set range = 2 %}{{ range }}"}, autoescape=True).get_template("part")
+    template = environment(
+        {"part": "{{ range == 1 }}{{ '' if range is callable else range }}{% set range = 2 %}{{ range }}"},
+        autoescape=True,
+    ).get_template("part")
     values = {"range": 1}
-    assert [render_limited(template, values) for _ in range(2)] == ["12", "12"]
+    assert [render_limited(template, values) for _ in range(2)] == ["true12", "true12"]
     assert values == {"range": 1}
-    assert render_limited(template, {}).endswith("2")
+    assert render_limited(template, {}) == "false2"
     assert list(template.globals) == ["range"]
 
 
@@ -286,15 +168,3 @@ def test_a_part_with_many_empty_pieces_goes_on_behind_them() -> None:
     """A run of pieces that are all empty is not the end."""
     text = "{% for x in range(1000) %}{{ '' if x else '' }}{% endfor %}end"
     assert rendered(text) == "end"
-
-
-@pytest.mark.parametrize("slug", files.slugs(TEMPLATES))
-def test_the_shipped_templates_render_the_same_without_short_cuts(slug: str) -> None:
-    """Every part of what is shipped is, letter for letter, what the library alone makes of it."""
-    source = files.read(TEMPLATES, slug)
-    values = {**source.sample, "locale": "en", "subject": "Hi"}
-    quick, slow = (environment_of(kind, source.files) for kind in (MailEnvironment, Slow))
-    for name in source.files:
-        if name.rpartition("/")[2] in PARTS:
-            made = [render_limited(env.get_template(name), values) for env in (quick, slow)]
-            assert made[0] == made[1]

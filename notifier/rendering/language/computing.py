@@ -1,0 +1,98 @@
+"""What people get wrong where a template computes, compares, calls or loops, with words for people who do not program.
+
+The last words fit every error: what Python says is never shown.
+"""
+
+import re
+
+from notifier.rendering.language.mistakes import Mistake, Place, name_type, row, said
+
+_PAIRS = "Write one name in front of “in”, or {% for name, value in order.items() %} to go through an object."
+
+
+def _operands(found: re.Match[str], _: Place) -> Mistake:
+    operator = found[1].split()[0]
+    left, right = name_type(found[2]), name_type(found[3])
+    advice = "Let the caller send a number, or make one with | int or | float."
+    if operator == "+" and "text" in (left, right):
+        advice = "Join texts with ~, and make a number of a text with | int or | float."
+    return Mistake(message=f"“{operator}” cannot take {left} and {right}.", advice=advice, near=operator)
+
+
+def _concatenated(found: re.Match[str], _: Place) -> Mistake:
+    return Mistake(
+        message=f"“+” cannot take {name_type(found[1])} and {name_type(found[2])}.",
+        advice="Join texts with ~, and make a number of a text with | int or | float.",
+        near="+",
+    )
+
+
+def _sign(found: re.Match[str], _: Place) -> Mistake:
+    advice = "Let the caller send a number, or make one with | int or | float."
+    return Mistake(message=f"“{found[1]}” cannot stand before {name_type(found[2])}.", advice=advice, near=found[1])
+
+
+def _not_callable(found: re.Match[str], place: Place) -> Mistake:
+    call = re.search(r"[\w.]+(?=\()", place.source)
+    name = f"“{call[0]}”" if call else "this"
+    return Mistake(
+        message=f"{name} is {name_type(found[1])}, not a macro, and takes no brackets.",
+        advice="Write the name alone, or import the macro that was meant.",
+        near=call[0] if call else "",
+    )
+
+
+def _not_a_list(found: re.Match[str], _: Place) -> Mistake:
+    return Mistake(
+        message=f"a loop needs a list, and this is {name_type(found[1])}.",
+        advice="Loop over a variable that is a list.",
+        near="for",
+    )
+
+
+def _not_in(found: re.Match[str], _: Place) -> Mistake:
+    return Mistake(
+        message=f"“in” cannot look into {name_type(found[1])}.",
+        advice="It looks for an item in a list, a name in an object, or a text in a text.",
+        near=" in ",
+    )
+
+
+_SENT = "Let the caller send the result."
+COMPUTING = (
+    row(r"'(.+)' not supported between instances of '(\w+)' and '(\w+)'", _operands),
+    row(r"unsupported operand type\(s\) for (.+): '(\w+)' and '(\w+)'", _operands),
+    row(r"can only concatenate (str|list|tuple) \(not \"(\w+)\"\) to", _concatenated),
+    row(r"bad operand type for unary (.): '(\w+)'", _sign),
+    row(r"^'(\w+)' object is not callable$", _not_callable),
+    row(r"^'(\w+)' object is not iterable$", _not_a_list),
+    row(r"^argument of type '(\w+)' is not iterable$", _not_in),
+    row(r"^'in <string>' requires string as left operand, not (\w+)", said("“in” looks for text in a text only.",
+        'Make text of it: ("" ~ number) in text.', " in ")),
+    row(r"^cannot unpack non-iterable|^(?:too many|not enough) values to unpack",
+        said("this cannot be taken apart into so many names.", _PAIRS, ",")),
+    row(r"argument after \*", said("“*” needs a list behind it, and “**” an object.", "Write the values one by one.")),
+    row(r"keyword argument repeated", said("a name stands twice in brackets.", "Take one of them out.", "=")),
+    row(r"unhashable type", said("a list or an object cannot be a name.", "Names in an object are texts.")),
+    row(r"division|modulo by zero|by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
+    row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),
+    row(r"too large|too big|name 'inf' is not|Exceeds the limit", said("this number is too large.", _SENT)),
+    row(r"^no items for cycling given", said("loop.cycle() needs what it shows in turn.",
+        'Write it so: loop.cycle("odd", "even").', "cycle")),
+    row(r"must have the 'recursive' marker", said("only a recursive loop can be called.",
+        "Write {% for item in items recursive %}.", "loop")),
+    row(r"cannot assign attribute on non-namespace", said("a value of an object cannot be changed.",
+        "Give the new value a name of its own: {% set total = … %}.", "set")),
+    row(r"too many statically nested blocks", said("too many loops stand within one another.",
+        "Take the inner ones out into a macro.")),
+    row(r"surrogates not allowed|codec can't", said("there is half a character in this text, which no mail can carry.",
+        "Look for \\ud… in the template, and write the character itself.", "\\u")),
+)  # fmt: skip
+"""What Python says → what is said instead; the first that fits."""
+ANYTHING_ELSE = Mistake(
+    message="a value here is not of the kind that this line needs.",
+    advice="Look at each value on the line: is it text, a number, a list or an object, as it should be?",
+)
+UNREADABLE = Mistake(
+    message="this tag cannot be read.", advice="Look at its spelling, its quotation marks and brackets.", near="{%"
+)
