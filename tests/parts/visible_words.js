@@ -26,7 +26,7 @@ function isShown(element) {
   return chain(element).every((one) => {
     const style = getComputedStyle(one)
     const away = /inset\((?:50|100)%/.test(style.clipPath) || (/rect\([01]px, [01]px, [01]px, [01]px\)/.test(style.clip) && /absolute|fixed/.test(style.position))
-    return Number(style.opacity) > 0 && style.display !== "none" && !away && !/matrix\(0, 0, 0, 0/.test(style.transform)
+    return Number(style.opacity) > 0 && style.display !== "none" && style.contentVisibility !== "hidden" && !away && !/matrix\(0, 0, 0, 0/.test(style.transform)
   })
 }
 

@@ -76,7 +76,7 @@ def _end_link(expected: list[Expected], start: int, address: str, *, has_image: 
     words = [item.texts[0] for item in expected[start:]]
     if _NOWHERE.match(address) or not (words or has_image):
         return
-    address = address.replace(" ", "%20")
+    address = address.replace(" ", "%20").replace('"', "%22")
     if _bare(" ".join(words)) == _bare(address) and words:
         expected[start:] = [Expected((address, " ".join(words)), expected[start].is_apart)]
     elif address not in words:
@@ -84,5 +84,5 @@ def _end_link(expected: list[Expected], start: int, address: str, *, has_image: 
 
 
 def _bare(address: str) -> str:
-    bare = re.sub(r"^(?:https?://|mailto:|tel:)", "", address.strip()).removesuffix("/").casefold()
+    bare = re.sub(r"^(?:https?://|mailto:|tel:)", "", address.strip().casefold()).removesuffix("/")
     return re.sub(r"[\s()./-]", "", bare) if re.fullmatch(r"[+\d\s()./-]+", bare) else bare

@@ -35,12 +35,13 @@ DISPLAY_OF_TAG: Final[Mapping[str, str]] = {
     "li": "list-item",
 }
 _PREFORMATTED: Final = frozenset({"pre", "listing", "plaintext", "xmp", "textarea"})
-_WHITE_SPACE: Final = {"pre": True, "pre-wrap": True, "break-spaces": True, "normal": False, "nowrap": False}
+_WHITE_SPACE: Final = {"pre-wrap": "pre", "break-spaces": "pre", "nowrap": "normal", "initial": "normal"}
 _TABLE_PARTS: Final = ("table-row", "table-cell", "table-row-group", "table-header-group", "table-footer-group")
 _NO_BOX: Final = frozenset({"inline", "contents", *_TABLE_PARTS})
 """Boxes that CSS gives no height of their own, so that nothing is cut off."""
 _NUMBER: Final = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)([a-z]*|%)")
 _NO_CLIP: Final = re.compile(r"rect\((?:(?:0|1)[a-z]*[ ,]*){4}\)|inset\((?:50|100)%.*\)|circle\(0.*\)")
+_GRIDS: Final = frozenset({"flex", "inline-flex", "grid", "inline-grid"})
 _FAR_AWAY: Final = -999.0  # pixels; whoever moves text so far means that nobody sees it
 _MAX_HIDDEN_SIZE: Final = 1.0  # pixels of a box or of letters that nobody can read
 
@@ -54,10 +55,11 @@ class ComputedStyle:
     is_visible: bool = True  # what stands in it may say otherwise, here and below
     is_tiny: bool = False
     is_transparent: bool = False
-    keeps_blanks: bool = False
+    white_space: str = "normal"  # or `pre`: all blanks stay; or `pre-line`: line ends stay
     has_marker: bool = True  # of a list
     marker: str = ""  # `lower-alpha` and the like; empty: as the list's tag says
     is_raised: bool = False
+    is_row: bool = False  # of flexible boxes, side by side
 
     @property
     def shows_text(self) -> bool:
@@ -75,7 +77,9 @@ def compute_style(tag: str, values: Mapping[str, str], *, is_hidden: bool, paren
     display = "none" if is_hidden else display
     declared = values.get("display", display)
     display = "inline" if declared in ("initial", "unset") else declared
-    if display == "inline" and (_is_out_of_flow(values) or values.get("float") in ("left", "right")):
+    if display.startswith("inline") and (
+        parent.is_row or parent.display in _GRIDS or _is_out_of_flow(values) or values.get("float") in ("left", "right")
+    ):
         display = "block"
     list_style = values.get("list-style", "")
     is_list = tag in ("ol", "ul", "menu")
@@ -85,10 +89,11 @@ def compute_style(tag: str, values: Mapping[str, str], *, is_hidden: bool, paren
         is_visible=_inherited(values.get("visibility"), _VISIBILITY, parent.is_visible),
         is_tiny=_is_tiny(values.get("font-size", ""), inherited=parent.is_tiny),
         is_transparent=_is_transparent(values.get("color", ""), inherited=parent.is_transparent),
-        keeps_blanks=_inherited(values.get("white-space"), _WHITE_SPACE, parent.keeps_blanks or tag in _PREFORMATTED),
+        white_space=_white_space(values.get("white-space"), "pre" if tag in _PREFORMATTED else parent.white_space),
         has_marker="none" not in list_style.split() if list_style else is_list or parent.has_marker,
         marker=list_style or ("" if is_list else parent.marker),
         is_raised=tag == "sup" or (parent.is_raised and display == "inline"),
+        is_row=display in ("flex", "inline-flex") and not values.get("flex-direction", "").startswith("column"),
     )
 
 
@@ -97,6 +102,11 @@ _VISIBILITY: Final = {"visible": True, "initial": True, "hidden": False, "collap
 
 def _inherited(value: str | None, meaning: Mapping[str, bool], inherited: bool) -> bool:  # noqa: FBT001 - a value
     return meaning.get(value, inherited) if value else inherited
+
+
+def _white_space(value: str | None, inherited: str) -> str:
+    kind = _WHITE_SPACE.get(value, value) if value else inherited
+    return kind if kind in ("normal", "pre", "pre-line") else inherited
 
 
 def _is_removed(display: str, values: Mapping[str, str]) -> bool:

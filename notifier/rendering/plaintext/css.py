@@ -26,12 +26,17 @@ _DISPLAYS: Final = frozenset(
 )  # fmt: skip
 PROPERTIES: Final = frozenset(
     {
-        "clip", "clip-path", "color", "content-visibility", "display", "float", "font-size", "height", "left",
-        "list-style", "max-height", "max-width", "min-height", "opacity", "overflow", "position", "right",
+        "clip", "clip-path", "color", "content-visibility", "display", "flex-direction", "float", "font-size", "height",
+        "left", "list-style", "max-height", "max-width", "min-height", "opacity", "overflow", "position", "right",
         "text-indent", "top", "transform", "visibility", "white-space", "width",
     }
 )  # fmt: skip
-_SHORT_FOR: Final = {"overflow-x": "overflow", "overflow-y": "overflow", "list-style-type": "list-style"}
+_SHORT_FOR: Final = {
+    "overflow-x": "overflow",
+    "overflow-y": "overflow",
+    "list-style-type": "list-style",
+    "flex-flow": "flex-direction",
+}
 _COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DECLARATION: Final = re.compile(r"""(?<![-\w])([-\w]+)\s*:((?:[^;"'()]|"[^"]*"|'[^']*'|\([^()]*\))*)""")
 _FONT_SIZE: Final = re.compile(r"(?<![-\w./])(?:0(?![\d.])|[\d.]+(?=[a-z%]))[a-z%]*")

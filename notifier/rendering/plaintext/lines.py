@@ -72,12 +72,14 @@ class TextWriter:
             self._append(stripped)
             self._gap = " " if words.endswith(" ") else ""
 
-    def write_preformatted(self, text: str) -> None:
-        """Append text whose blanks and line ends stay as they are."""
+    def write_preformatted(self, text: str, *, collapse: bool = False) -> None:
+        """Append text whose line ends stay as they are, and its blanks too, unless they collapse."""
         for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")):
             if number:
                 self.break_line()
-            if line:
+            if collapse:
+                self.write(line)
+            elif line:
                 self._append(line.replace("\xa0", " ").translate(_UNSEEN))
 
     def _append(self, text: str) -> None:

@@ -116,8 +116,8 @@ class _TextPart:
         style = self._style
         if not style.shows_text:
             return
-        if style.keeps_blanks:
-            self._writer.write_preformatted(text)
+        if style.white_space != "normal":
+            self._writer.write_preformatted(text, collapse=style.white_space == "pre-line")
         else:
             if style.is_raised and text.strip().isdecimal() and self._writer.last_character.isdecimal():
                 text = text.translate(_SUPERSCRIPTS)  # 10⁶ is not 106
@@ -149,7 +149,7 @@ class _TextPart:
             if not element.is_cell:
                 self._writer.separate()
                 return
-        elif display == "table-cell":
+        elif display == "table-cell" or (display not in _INLINE and self._style.is_row):
             element.is_cell = True
         if display not in _INLINE:
             element.is_apart = not element.is_cell and (
