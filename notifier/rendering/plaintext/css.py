@@ -26,22 +26,26 @@ _DISPLAYS: Final = frozenset(
 )  # fmt: skip
 PROPERTIES: Final = frozenset(
     {
-        "clip", "clip-path", "color", "content-visibility", "display", "flex-direction", "float", "font-size", "height",
-        "left", "list-style", "max-height", "max-width", "min-height", "opacity", "overflow", "position", "right",
+        "background-clip", "clip", "clip-path", "color", "content-visibility", "display", "flex-direction", "float",
+        "font-size", "height", "left", "list-style", "margin", "margin-left", "margin-right", "max-height", "max-width",
+        "min-height", "opacity", "overflow", "padding", "padding-left", "padding-right", "position", "right",
         "text-indent", "top", "transform", "visibility", "white-space", "width",
     }
 )  # fmt: skip
-_SHORT_FOR: Final = {
+_SAME_AS: Final = {
+    "-webkit-background-clip": "background-clip",
+    "flex-flow": "flex-direction",
+    "list-style-type": "list-style",
     "overflow-x": "overflow",
     "overflow-y": "overflow",
-    "list-style-type": "list-style",
-    "flex-flow": "flex-direction",
 }
+"""Properties that are read as another, which is near enough."""
 _COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DECLARATION: Final = re.compile(r"""(?<![-\w])([-\w]+)\s*:((?:[^;"'()]|"[^"]*"|'[^']*'|\([^()]*\))*)""")
 _FONT_SIZE: Final = re.compile(r"(?<![-\w./])(?:0(?![\d.])|[\d.]+(?=[a-z%]))[a-z%]*")
+_OPACITY: Final = re.compile(r"[-+]?[\d.]+%?")
 _FEATURE: Final = re.compile(r"\(([^()]*)\)")
-_LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(px|em|rem|pt)")
+_WIDTH: Final = re.compile(r"(?:(min|max)-(?:device-)?width:|width([<>])=?)(\d+(?:\.\d+)?|\.\d+)(px|em|rem|pt)")
 _PIXELS: Final = {"px": 1.0, "em": 16.0, "rem": 16.0, "pt": 4 / 3}
 _TRUE_FEATURES: Final = frozenset(
     {"prefers-color-scheme:light", "orientation:landscape", "prefers-reduced-motion:no-preference", "hover:hover"}
@@ -69,14 +73,21 @@ def parse_declarations(css: str) -> Declarations:
     """The declarations of a `style` attribute, or of a rule's block, that matter for what is seen."""
     declarations = []
     for found in _DECLARATION.finditer(_COMMENT.sub(" ", css) if "/*" in css else css):
-        name = _SHORT_FOR.get(found[1].lower(), found[1].lower())
+        name = _SAME_AS.get(found[1].lower(), found[1].lower())
         value, mark, priority = " ".join(found[2].lower().split()).rpartition("!")
         value, is_important = (value.strip(), priority.strip() == "important") if mark else (priority, False)
         if name == "font" and (size := _FONT_SIZE.search(value)):
             name, value = "font-size", size[0]
-        if name in PROPERTIES and 0 < len(value) <= MAX_VALUE and (name != "display" or value in _DISPLAYS):
+        if name in PROPERTIES and 0 < len(value) <= MAX_VALUE and _is_valid(name, value):
             declarations.append((name, value, is_important))
     return tuple(declarations)
+
+
+def _is_valid(name: str, value: str) -> bool:
+    """Whether a browser knows the value; else an earlier declaration stands. Checked where it makes text vanish."""
+    if name == "display":
+        return value in _DISPLAYS
+    return name != "opacity" or _OPACITY.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=64)
@@ -143,9 +154,8 @@ def _query_holds(query: str) -> bool:
 
 
 def _feature_holds(feature: str) -> bool:
-    name, _, value = feature.partition(":")
-    length = _LENGTH.fullmatch(value)
-    if length is None or not name.endswith(("min-width", "max-width", "min-device-width", "max-device-width")):
+    width = _WIDTH.fullmatch(feature)
+    if width is None:
         return feature in _TRUE_FEATURES
-    pixels = float(length[1]) * _PIXELS[length[2]]
-    return pixels <= DESKTOP_WIDTH if name.startswith("min-") else pixels >= DESKTOP_WIDTH
+    pixels = float(width[3]) * _PIXELS[width[4]]
+    return pixels <= DESKTOP_WIDTH if width[1] == "min" or width[2] == ">" else pixels >= DESKTOP_WIDTH

@@ -63,7 +63,7 @@ class TextWriter:
         """Append text whose blanks collapse."""
         words = text
         if not text.isprintable():
-            words = _LOOSE_JOINERS.sub("", _BLANKS.sub(" ", text.translate(_UNSEEN)))
+            words = _BLANKS.sub(" ", _LOOSE_JOINERS.sub("", text.translate(_UNSEEN)))
         elif "  " in text:
             words = _BLANKS.sub(" ", text)
         if words.startswith(" "):

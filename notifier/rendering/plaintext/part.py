@@ -4,7 +4,7 @@ The HTML is taken as it is sent, after styles were inlined, so that preview, tem
 Elements are walked with a stack of our own: nesting may be as deep as it likes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from selectolax.lexbor import LexborNode
@@ -16,6 +16,7 @@ from notifier.rendering.plaintext.lines import Position, TextWriter
 from notifier.rendering.plaintext.list_marker import BULLET, number_marker
 from notifier.rendering.plaintext.tree import parse_html
 
+MAX_PROLOGUE: Final = 2_000  # characters before `<!DOCTYPE>`, such as a comment
 RULE: Final = "---"
 QUOTE: Final = "> "
 _APART: Final = frozenset(
@@ -26,6 +27,8 @@ _LISTS: Final = frozenset({"ol", "ul", "menu"})
 _INLINE: Final = frozenset({"inline", "contents"})
 _INLINE_BLOCKS: Final = frozenset({"inline-block", "inline-table", "inline-flex", "inline-grid"})
 _WORDLESS_INPUTS: Final = frozenset({"hidden", "checkbox", "radio", "password", "file", "color", "range"})
+_HIDING_ATTRIBUTES: Final = frozenset({"hidden", "popover"})
+_HIDDEN_STYLE: Final = replace(ROOT_STYLE, is_visible=False)
 _NOWHERE: Final = Position(0, 0)
 _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -54,6 +57,7 @@ class _OpenElement:
 class _TextPart:
     def __init__(self, html: str) -> None:
         self._tree = parse_html(html)
+        self._has_quirks = "<!doctype" not in html[:MAX_PROLOGUE].lower()
         self._cascade = Cascade(self._tree, html.count("<"))
         self._writer = TextWriter()
         self._open: list[_OpenElement] = []
@@ -103,8 +107,10 @@ class _TextPart:
     def _compute(self, node: LexborNode, tag: str, attributes: dict[str, str | None]) -> ComputedStyle:
         """The style of an element; most elements share theirs with others."""
         layers = self._cascade.layers(node, attributes.get("style") or "")
-        is_hidden = "hidden" in attributes or (tag == "dialog" and "open" not in attributes)
+        is_hidden = bool(_HIDING_ATTRIBUTES & attributes.keys()) or (tag == "dialog" and "open" not in attributes)
         parent = self._style
+        if tag == "table" and self._has_quirks:
+            parent = ROOT_STYLE if parent.is_visible else _HIDDEN_STYLE  # letters begin anew (HTML Standard §15.3.11)
         key = (tag, layers, is_hidden, id(parent))  # a style stays as long as this dictionary
         style = self._styles.get(key)
         if style is None:
@@ -151,7 +157,10 @@ class _TextPart:
                 return
         elif display == "table-cell" or (display not in _INLINE and self._style.is_row):
             element.is_cell = True
-        if display not in _INLINE:
+        if display in _INLINE:
+            if element.style.has_side_space:
+                self._writer.separate()
+        else:
             element.is_apart = not element.is_cell and (
                 element.tag in _APART or (element.tag in _LISTS and not self._lists)
             )
@@ -199,6 +208,8 @@ class _TextPart:
     def _end_box(self, element: _OpenElement) -> None:
         display = element.style.display
         if display in _INLINE:
+            if element.style.has_side_space:
+                self._writer.separate()
             return
         if element.is_cell:
             self._writer.end_line()
@@ -243,8 +254,8 @@ class _TextPart:
         if tag == "hr":
             self._write_rule()
         elif tag == "select":
-            option = node.css_first("option[selected]") or node.css_first("option")
-            self._write_box(option.text() if option else "")
+            for option in _shown_options(node, attributes):
+                self._write_box(option.text())
         elif tag == "img":
             if attributes.get("width") not in ("0", "1") and attributes.get("height") not in ("0", "1"):
                 if self._links:
@@ -269,6 +280,14 @@ class _TextPart:
         """Write a place of an image map that leads somewhere."""
         if address := clean_address(attributes.get("href") or ""):
             self._write_box(f"{attributes.get('alt') or ''} <{address}>")
+
+
+def _shown_options(select: LexborNode, attributes: dict[str, str | None]) -> list[LexborNode]:
+    """All options of a list box, and the chosen one of a drop-down box."""
+    options = select.css("option")
+    if "multiple" in attributes or _integer(attributes.get("size"), 1) > 1:
+        return options
+    return (select.css("option[selected]") or options)[:1]
 
 
 def _integer(text: str | None, default: int) -> int:

@@ -9,7 +9,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser
 
-MAX_DEPTH: Final = 5_000  # elements within each other, those with an optional end tag not counted
+MIN_DEPTH: Final = 500  # elements within each other that any mail may have, those with an optional end tag not counted
+MAX_LOOKED_AT: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED: Final = 100_000  # formatting elements that all the blocks of a mail may open again
 MIN_FORMATTING: Final = 8  # open formatting elements that any mail may have
 MAX_ATTRIBUTES: Final = 1_000  # in one tag
@@ -53,6 +54,7 @@ class _DepthLimit:
     """Renames the tags of what stands too deep, where Chromium lifts elements out of each other from 512 on."""
 
     def __init__(self, tags: int) -> None:
+        self._max_depth = max(MIN_DEPTH, MAX_LOOKED_AT // tags)
         self._max_formatting = max(MIN_FORMATTING, MAX_REOPENED // tags)
         self._depth = 0
         self._formatting = 0
@@ -68,4 +70,4 @@ class _DepthLimit:
             return tag[0] if deepest <= self._max_formatting else f"<{tag[1]}{_EMPTY_INLINE}"
         deepest = max(self._depth, self._depth + step)
         self._depth = max(0, self._depth + step)
-        return tag[0] if deepest <= MAX_DEPTH else f"<{tag[1]}{_EMPTY_BLOCK}"
+        return tag[0] if deepest <= self._max_depth else f"<{tag[1]}{_EMPTY_BLOCK}"
