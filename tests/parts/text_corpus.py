@@ -13,17 +13,20 @@ from notifier.rendering.version import CompiledVersion
 from notifier.templating.folder import files
 
 ROOT: Final = Path(__file__).parents[2]
-FOLDERS: Final = ("corpus_text", "corpus")
+HARD: Final = "corpus_text"
+FOLDERS: Final = (HARD, "corpus")
 TEMPLATES: Final = ROOT / "templates"
 
 
 def list_mails() -> dict[str, str]:
-    """The HTML of each mail: as it is written, which is how content is sent, and as a template sends it."""
+    """The HTML of each mail as a template sends it; the hard ones also as they are written, as content is sent."""
     mails = {}
     for name, source in _list_sources().items():
         version, values = CompiledVersion(source), dict(source.sample)
-        mails[f"{name}, written"] = version.written(None, values).html
-        mails[f"{name}, sent"] = version.render(None, values).html
+        mails[name] = version.render(None, values).html
+        written = version.written(None, values).html
+        if name.startswith(HARD) and written != mails[name]:
+            mails[f"{name}, as content"] = written
     return mails
 
 
