@@ -27,21 +27,19 @@ _NOT_COUNTED: Final = frozenset(
 )  # fmt: skip
 """Elements that may lack an end tag: many of them need not mean that they stand within each other."""
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
-_LONG_TAG: Final = re.compile(r"<[a-zA-Z][^<>]{5000,}")
+_MIN_LONG_TAG: Final = 5_000  # characters; a shorter one has not too many attributes
+_LONG_TAG: Final = re.compile(rf"<[a-zA-Z][^<>]{{{_MIN_LONG_TAG},}}")
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
 _EMPTY_INLINE, _EMPTY_BLOCK = "wbr", "br"  # tags that hold nothing, and say whether what is around them is one word
 
 
 def parse_html(html: str) -> LexborHTMLParser:
-    """Parse a document or a fragment of one; raises `UnicodeEncodeError` for half a surrogate pair."""
+    """Parse a document or a fragment of one, however broken."""
     if len(html) > _MIN_LONG_TAG:
         html = _LONG_TAG.sub(_limit_attributes, html)
     tags = html.count("<")
     return LexborHTMLParser(html if tags < SMALL else _TAG.sub(_DepthLimit(tags).rename, html))
-
-
-_MIN_LONG_TAG: Final = 5_000
 
 
 def _limit_attributes(tag: re.Match[str]) -> str:

@@ -1,6 +1,8 @@
 """HTML that nobody writes by hand: the generated text part has its words all the same, and soon enough."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from notifier.rendering.plaintext import cascade, tree
 from notifier.rendering.plaintext.part import build_text_part
@@ -77,3 +79,25 @@ def test_limits_are_above_what_mails_need() -> None:
     """A hundred tags may stand in each other, and a thousand rules may be tried on two thousand tags."""
     assert tree.MIN_DEPTH >= 100
     assert cascade.MAX_STEPS >= 2_000 * 1_000
+
+
+OPENED = ("a", "div", "td", "tr", "table", "li", "ol", "pre", "q", "select", "b", "p")
+WORDS = ("", " hidden", " href='tel:1'", *(f" style='{one}'" for one in ("display:flex", "font-size:0", "float:left")))
+PIECES = (
+    *(f"<{name}{words}>" for name in OPENED for words in WORDS),
+    *(f"</{name}>" for name in ("a", "div", "td", "table", "ol", "pre", "select", "b", "p")),
+    *("<br>", "<hr>", "<img alt=x>", "<!--", "-->", "<style>b{display:none}</style>", "<svg>", "<textarea>", "<sup>"),
+    *("word", "12", " ", "\n", "&nbsp;", "&zwnj;", "&#0;", "&lt;", "<", "tel:1", "\u2028"),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=40))
+def test_any_soup_of_tags_becomes_a_tidy_text(pieces: list[str]) -> None:
+    """It never fails, says the same each time, and has no two blank lines together and no blank at a line's end."""
+    html = "".join(pieces)
+    text = build_text_part(html)
+    assert text == build_text_part(html)
+    assert text.endswith("\n")
+    assert "\n\n\n" not in text
+    assert [line for line in text.split("\n") if line != line.rstrip()] == []
