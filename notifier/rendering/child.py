@@ -41,7 +41,7 @@ from notifier.rendering.job import (
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.language.time_limit import TIME_LIMIT
 from notifier.rendering.mime import compose, compose_around
-from notifier.rendering.plaintext import text_of
+from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.variables import DECODER
 from notifier.rendering.version import CompiledVersion
 
@@ -139,7 +139,7 @@ def _literal(content: Content) -> Parts:
         return Parts(subject=content.subject, html=content.html, text=content.text)
     if content.html is None:
         raise PartError(RenderFault(part="content", line=None, message="there is neither HTML nor text"))
-    return Parts(subject=content.subject, html=content.html, text=text_of(content.html))
+    return Parts(subject=content.subject, html=content.html, text=build_text_part(content.html))
 
 
 def serve(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:

@@ -17,7 +17,7 @@ from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
 from notifier.rendering.language.time_limit import TooSlowError
-from notifier.rendering.plaintext import text_of
+from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
 from notifier.rendering.usage import UNSUBSCRIBE_URL, subject_paths
@@ -60,7 +60,7 @@ class CompiledVersion:
         """The three parts in the closest locale, as they leave; raises `PartError`."""
         tag, parts, values = self._begun(requested, values)
         html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else text_of(html)
+        text = self._run(parts, TEXT, values) if TEXT in parts else build_text_part(html)
         return Preview(subject=values["subject"], html=html, text=text)
 
     def written(self, requested: str | None, values: dict[str, Any]) -> Written:

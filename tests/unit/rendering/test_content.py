@@ -83,7 +83,7 @@ def test_content_leaves_as_it_is(html: str, text: str) -> None:
 def test_a_text_that_is_missing_is_made_from_the_html() -> None:
     """As for a template."""
     text, html = texts(job(html="<h1>Hello</h1><a href='https://x.example'>there</a>"))
-    assert text.split() == ["Hello", "[there](https://x.example)"]
+    assert text.split() == ["Hello", "there", "<https://x.example>"]
     assert html.startswith("<h1>")
 
 

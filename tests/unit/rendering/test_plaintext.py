@@ -1,30 +1,30 @@
 """The text part that is made from the HTML, and the inlining of styles."""
 
 from notifier.rendering.inline import inline_css
-from notifier.rendering.plaintext import text_of
+from notifier.rendering.plaintext.part import build_text_part
 
 
 def test_html_becomes_readable_text() -> None:
     """Headings, paragraphs and lists are kept apart; markup is gone and entities are letters."""
-    text = text_of("<h1>Hello</h1><p>Tea &amp; cake</p><ul><li>one</li><li>two</li></ul>")
+    text = build_text_part("<h1>Hello</h1><p>Tea &amp; cake</p><ul><li>one</li><li>two</li></ul>")
     assert "<" not in text
     assert [line.strip() for line in text.splitlines() if line.strip()] == ["Hello", "Tea & cake", "* one", "* two"]
 
 
 def test_the_address_of_a_link_is_kept() -> None:
     """A reader without HTML can still follow the link."""
-    assert text_of('<p><a href="https://shop.example/pay">Pay</a></p>') == "[Pay](https://shop.example/pay)\n"
+    assert build_text_part('<p><a href="https://shop.example/pay">Pay</a></p>') == "Pay <https://shop.example/pay>\n"
 
 
 def test_blank_lines_do_not_pile_up() -> None:
     """At most one blank line stands between two lines, none at the start, no space at a line's end."""
-    text = text_of("<div><br><br><p>a</p><br><br><br><br><p>b   </p><br></div>")
+    text = build_text_part("<div><br><br><p>a</p><br><br><br><br><p>b   </p><br></div>")
     assert text == "a\n\nb\n"
 
 
 def test_nothing_visible_makes_an_empty_line() -> None:
     """A mail of images only has a text part all the same."""
-    assert text_of('<img src="https://shop.example/a.png">') == "\n"
+    assert build_text_part('<img src="https://shop.example/a.png">') == "\n"
 
 
 def test_styles_move_into_the_elements() -> None:

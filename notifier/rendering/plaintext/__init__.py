@@ -1,0 +1,1 @@
+"""The text part that is made from a mail's HTML: what a reader of the HTML sees, and no more."""
