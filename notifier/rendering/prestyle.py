@@ -13,7 +13,7 @@ from typing import Final
 
 import tinycss2
 
-from notifier.rendering.inline import inlined
+from notifier.rendering.inline import inline_css
 
 _ELEMENT = re.compile(r"<!--.*?-->|(<style\b[^>]*>.*?</style>)", re.DOTALL)
 _SELECTOR = re.compile(r"(?P<name>[a-zA-Z][a-zA-Z0-9]*)?(?:[.#][a-zA-Z_][\w-]*)*|:root")
@@ -161,7 +161,7 @@ def _styles(element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str], str]:
             whole[tag.name] = words
         else:
             rest.append(_AROUND.get(tag.name, "{}").format(f"<{tag.name} {words}></{tag.name}>"))
-    page = inlined(f"<html {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>")
+    page = inline_css(f"<html {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>")
     reader = _Reader()
     reader.feed(page)
     if reader.styles.keys() != set(range(len(numbered))):

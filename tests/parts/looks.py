@@ -1,0 +1,47 @@
+"""How a mail looks in a browser: the computed style of each of its elements, and its pixels."""
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageChops
+from selenium import webdriver
+
+from parts import browser
+
+VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")]
+_COMPUTED = (Path(__file__).parent / "computed_styles.js").read_text()
+Look = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
+
+
+def look_at(driver: webdriver.Chrome, html: str, change: str = "") -> Look:
+    """The mail in every view; `change` is a script that does before what some mail program does."""
+    browser.load(driver, html)
+    if change:
+        driver.execute_script(change)
+    looks: Look = {}
+    for width, scheme in VIEWS:
+        browser.view(driver, width, scheme)
+        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED)]
+        looks[width, scheme] = computed, browser.picture(driver)
+    return looks
+
+
+def differences(before: Look, after: Look) -> list[str]:
+    """What is not the same, a line for each property or picture."""
+    found = []
+    for view, (computed, picture) in before.items():
+        others, other = after[view]
+        where = "{} px, {}".format(*view)
+        if len(computed) != len(others):
+            found.append(f"{where}: {len(computed)} boxes, then {len(others)}")
+        for (name, values), (_, changed) in zip(computed, others, strict=False):
+            pairs = zip(values.split("\n"), changed.split("\n"), strict=False)
+            found += [f"{where}: {name}: {one} → {new}" for one, new in pairs if one != new]
+        if picture != other and not _is_same(picture, other):
+            found.append(f"{where}: the pictures differ")
+    return found
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (one, other)]
+    return pictures[0].size == pictures[1].size and ImageChops.difference(*pictures).getbbox() is None
