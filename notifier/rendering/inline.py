@@ -5,188 +5,132 @@ and after in a browser; what cannot be moved without a change stays in `<style>`
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, NamedTuple
 
-import css_inline
+from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, Token, read_tokens
+from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
+from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 
-from notifier.rendering.inlining.attribute import write_attribute
-from notifier.rendering.inlining.cascade import Kind, Plan, Profile, make_plan
-from notifier.rendering.inlining.markup import Markup, Tag, read_markup
-from notifier.rendering.inlining.stylesheet import Rule, parse_stylesheet, read_declarations, write_nodes
+MOST_STRUCTURES: Final = 256
 
-Styles = tuple[tuple[str, bool], ...]
-"""The text of each `<style>`, and whether its rules are for everybody."""
-
-_STYLE = re.compile(r"<(?i:style)\b[^>]*>(.*?)</(?i:style)", re.DOTALL)
-_NUMBER: Final = " data-n0"
-_NUMBERED = re.compile(rf'{_NUMBER}="(\d+)"(?: (?!style=)[^\s"=]+="[^"]*")*(?: style="([^"]*)")?>')
-_MADE_UP = re.compile(r'<[a-z]+ style="(m[^"]*)">')
-"""An element that has no tag in the mail, such as most `<tbody>`; it has no attributes either."""
-_STANDARDS = re.compile(
-    r"\s*(?:<!--.*?-->\s*)*<!doctype\s+html\s*(?:>|[^>]*(?:xhtml 1|\.dtd|legacy-compat))", re.IGNORECASE | re.DOTALL
-)
-_CAPITAL = re.compile(r"""\b(?:class|id)\s*=\s*(?:"[^">]*[A-Z]|'[^'>]*[A-Z]|[^\s"'>]*[A-Z])|[.#][\w-]*[A-Z]""")
-"""A class or id in capitals; without a document type, browsers take them for small letters."""
+_STYLE = re.compile(r"<(?i:style)\b")
+_STANDARDS = re.compile(r"<!doctype\s+html\s*(?:>|.*(?:xhtml 1|\.dtd|legacy-compat))", re.DOTALL)
 
 
-class UnmovedRule(NamedTuple):
-    """A rule for everybody that has to stay in `<style>`."""
+class _Structure(NamedTuple):
+    """What becomes of all mails that have the same tags, in the same order."""
 
-    selector: str
-    offset: int  # in the mail, of the line that it begins in
-    properties: tuple[str, ...]
+    marked: list[tuple[int, str]]  # number and marks of each token that rules select
+    styles: list[tuple[int, str, bool]]  # number and text of each `<style>`, and whether it goes if that is empty
+    dropped: list[int]  # numbers of the links to stylesheets, which are never followed
+    writer: StyleWriter
+
+
+_structures: dict[object, _Structure | frozenset[str] | None] = {}
+"""By the shapes of a mail's tags: what becomes of it, or which attributes that depends on."""
 
 
 def inline_css(html: str) -> str:
     """The same document with its styles inlined; nothing is ever fetched."""
-    if not any(_has_movable(found[1]) for found in _STYLE.finditer(html)):
+    if not any(_may_move(html[found.end() : html.find("</", found.end())]) for found in _STYLE.finditer(html)):
         return html
-    markup = read_markup(html)
-    mail = _match(html, markup) if markup else None
-    return _write(html, mail) if mail else html
+    pieces = SPLIT.split(html)
+    tokens = read_tokens(pieces[1::2])
+    structure = _structure(pieces, tokens)
+    return _written(pieces, tokens, structure) if structure else html
 
 
 @lru_cache(maxsize=256)
-def _has_movable(css: str) -> bool:
-    """Whether a `<style>` has a rule that could move; most mails share their styles, hence the cache."""
-    return parse_stylesheet(((css, True),)).has_movable
+def _may_move(element: str) -> bool:
+    """Whether a `<style>` has a rule that could move; takes the rest of its opening tag and its text."""
+    return parse_stylesheet(((element.partition(">")[2], True),)).has_movable
 
 
-class _Writer:
-    """What becomes of the styles of all mails that have the same kinds of elements."""
-
-    def __init__(self, matcher: "_Matcher", plan: Plan) -> None:
-        self._matcher = matcher
-        self.plan = plan
-        self.elements = [write_nodes(nodes, plan.keep) for nodes in matcher.sheet.elements]
-        self.attribute = lru_cache(maxsize=1024)(self._attribute)
-
-    def _attribute(self, marks: str, own: str) -> str:
-        """The style attribute of a tag, escaped."""
-        rules, _ = self._matcher.rules(marks)
-        before, after = self.plan.attribute(rules)
-        return write_attribute(before, own, after, self.plan.own_raised.get((_profile(own), rules), frozenset()))
+def _structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | None:
+    """What becomes of the mail; None if nothing of it is moved."""
+    key: tuple[object, ...] = (tuple(map(attrgetter("shape"), tokens)), tuple(map(bool, map(str.strip, pieces[::2]))))
+    if key not in _structures:
+        _keep(key, _matcher(pieces, tokens).sheet.attributes or _find_structure(pieces, tokens))
+    found = _structures[key]
+    if isinstance(found, frozenset):
+        key = (*key, *(tuple(token.attributes.get(name) for token in tokens) for name in sorted(found)))
+        if key not in _structures:
+            _keep(key, _find_structure(pieces, tokens))
+        found = _structures[key]
+    return found if isinstance(found, _Structure) else None
 
 
-class _Matcher:
-    """Finds the rules that select each element, with css-inline: it is given a rule for each selector, and a mark."""
-
-    def __init__(self, styles: Styles) -> None:
-        self.sheet = parse_stylesheet(styles)
-        texts: dict[str, str] = {}  # selector → mark
-        self._moving: dict[str, list[Rule]] = {}
-        self._staying: dict[str, list[Rule]] = {}
-        for rule in self.sheet.rules:
-            selector = rule.selector
-            if rule.can_move:
-                mark = texts.setdefault(selector.text, f"m{len(texts)}")
-                self._moving.setdefault(mark, []).append(rule)
-            if not selector.is_box:
-                mark = texts.setdefault(selector.subject, f"m{len(texts)}")
-                self._staying.setdefault(mark, []).append(rule)
-        self._inliner = css_inline.CSSInliner(
-            inline_style_tags=False,
-            keep_style_tags=True,
-            keep_link_tags=True,
-            minify_css=True,
-            load_remote_stylesheets=False,
-            extra_css="".join(f"{text}{{{mark}:1}}" for text, mark in texts.items()),
-        )
-        self.rules = lru_cache(maxsize=1024)(self._rules)
-        self.writer = lru_cache(maxsize=64)(self._writer)
-
-    def marked(self, html: str) -> str:
-        """The mail as a parser reads it, with the marks of each element in its style."""
-        return self._inliner.inline(html)
-
-    def _rules(self, marks: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-        """The rules that select the elements with these marks, and those that may come to do so."""
-        names = [mark.partition(":")[0] for mark in marks.split(";")]
-        moving, staying = (
-            tuple(sorted((rule for name in names for rule in rules.get(name, ())), key=lambda rule: rule.rank))
-            for rules in (self._moving, self._staying)
-        )
-        return moving, staying
-
-    def _writer(self, kinds: frozenset[tuple[str, Profile, bool]]) -> _Writer:
-        found = [
-            Kind(*self.rules(marks), own=own, has_tag=has_tag)
-            for marks, own, has_tag in sorted(kinds, key=lambda kind: (kind[0], sorted(kind[1]), kind[2]))
-        ]
-        return _Writer(self, make_plan(self.sheet, found))
+def _keep(key: object, found: _Structure | frozenset[str] | None) -> None:
+    if len(_structures) >= MOST_STRUCTURES:
+        _structures.clear()
+    _structures[key] = found
 
 
-@lru_cache(maxsize=64)
-def _matcher(styles: Styles) -> _Matcher:
-    return _Matcher(styles)
+def _matcher(pieces: Sequence[str], tokens: Sequence[Token]) -> Matcher:
+    """The matcher for the mail's styles."""
+    styles, is_conditional = [], False
+    for number, token in enumerate(tokens):
+        if token.begins_condition is not None:
+            is_conditional = token.begins_condition
+        if token.css:
+            css = pieces[2 * number + 1][slice(*token.css)]
+            styles.append((css, token.is_for_all and not is_conditional))
+    return matcher_of(tuple(styles))
 
 
-@dataclass(frozen=True)
-class _Matched:
-    """A mail, and what is to be written into it."""
-
-    markup: Markup
-    marks: list[str]  # of each tag
-    writer: _Writer
-
-
-def _match(html: str, markup: Markup) -> _Matched | None:
-    """Find out which rules select which tag; None if that cannot be said, or nothing can move."""
-    matcher = _matcher(tuple((style.css, style.is_for_all) for style in markup.styles))
-    if not matcher.sheet.has_movable or (not _STANDARDS.match(html) and _CAPITAL.search(html)):
+def _find_structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | None:
+    matcher = _matcher(pieces, tokens)
+    is_unsure = any(token.is_unsure or "all" in dict(token.profile) for token in tokens)
+    if is_unsure or not matcher.sheet.has_movable or _has_double_names(matcher.sheet, tokens):
         return None
-    parsed = matcher.marked("".join(_numbered(html, markup.tags)))
-    marks: dict[int, str] = {}
-    for number, found in _NUMBERED.findall(parsed):
-        if marks.setdefault(int(number), found) != found:
-            return None  # one tag became two elements, with different styles
-    if len(marks) != len(markup.tags):
-        return None  # one became none
-    kinds = {
-        (marks[number], _profile(tag.own), True)
-        for number, tag in enumerate(markup.tags)
-        if tag.is_visible and marks[number]
-    }
-    kinds |= {(found, frozenset(), False) for found in _MADE_UP.findall(parsed)}
-    if any(group == "all" for _, own, _ in kinds for group, _ in own):
+    matched = matcher.match(pieces, tokens)
+    if matched is None:
         return None
-    return _Matched(markup, [marks[number] for number in range(len(marks))], matcher.writer(frozenset(kinds)))
+    marks, kinds = matched
+    writer = matcher.writer(kinds)
+    if matcher.sheet.reads_styles and writer.plan.own_raised:
+        return None
+    elements = [number for number, token in enumerate(tokens) if token.css]
+    body = next((number for number, token in enumerate(tokens) if token.name not in {"", "html", *INVISIBLE}), 0)
+    return _Structure(
+        marked=[(number, found) for number, found in enumerate(marks) if found],
+        styles=[(number, css, number < body) for number, css in zip(elements, writer.elements, strict=True)],
+        dropped=[number for number, token in enumerate(tokens) if token.is_linked],
+        writer=writer,
+    )
 
 
-def _numbered(html: str, tags: list[Tag]) -> Iterator[str]:
-    """The mail with a number at the end of each tag, and without its own styles: only ours are to be found there."""
-    begin = 0
-    for number, tag in enumerate(tags):
-        if tag.style:
-            yield html[begin : tag.style[0]]
-            begin = tag.style[1]
-        yield f'{html[begin : tag.end]}{_NUMBER}="{number}"'
-        begin = tag.end
-    yield html[begin:]
+def _has_double_names(sheet: Stylesheet, tokens: Sequence[Token]) -> bool:
+    """Whether classes or ids differ in capitals only, which makes them the same without a document type."""
+    doctype = next((token.shape for token in tokens if token.shape.startswith("<!doctype")), "")
+    if _STANDARDS.match(doctype):
+        return False
+    names = {name for rule in sheet.rules for name in rule.selector.names}
+    names |= {name for token in tokens for one in ("class", "id") for name in token.attributes.get(one, "").split()}
+    return len({name.lower() for name in names}) < len(names)
 
 
-@lru_cache(maxsize=1024)
-def _profile(own: str) -> Profile:
-    return frozenset((one.group, one.is_important) for one in read_declarations(own)[0])
+def _written(pieces: list[str], tokens: Sequence[Token], structure: _Structure) -> str:
+    """The pieces put together again, some of them changed."""
+    for number, marks in structure.marked:
+        place = 2 * number + 1
+        pieces[place] = _tag(structure.writer, marks, pieces[place], tokens[number])
+    for number, css, may_go in structure.styles:
+        place = 2 * number + 1
+        start, end = tokens[number].css or (0, 0)
+        pieces[place] = f"{pieces[place][:start]}{css}{pieces[place][end:]}" if css or not may_go else ""
+    for number in structure.dropped:
+        pieces[2 * number + 1] = ""
+    return "".join(pieces)
 
 
-def _write(html: str, mail: _Matched) -> str:
-    changes = [(*link, "") for link in mail.markup.links]
-    for style, css in zip(mail.markup.styles, mail.writer.elements, strict=True):
-        if css or not style.is_in_head:
-            changes.append((style.text_start, style.text_end, css))
-        else:
-            changes.append((style.start, style.end, ""))
-    for tag, marks in zip(mail.markup.tags, mail.marks, strict=True):
-        if marks and tag.is_visible and (text := mail.writer.attribute(marks, tag.own)):
-            start, end = tag.style or (tag.end, tag.end)
-            changes.append((start, end, f'style="{text}"' if tag.style else f' style="{text}"'))
-    changes.sort()
-    pieces, begin = [], 0
-    for start, end, text in changes:
-        pieces += (html[begin:start], text)
-        begin = end
-    return "".join([*pieces, html[begin:]])
+@lru_cache(maxsize=4096)
+def _tag(writer: StyleWriter, marks: str, text: str, token: Token) -> str:
+    attribute = writer.attribute(marks, token.own)
+    if not attribute:
+        return text
+    start, end = token.style or (token.end, token.end)
+    return f'{text[:start].rstrip()} style="{attribute}"{text[end:]}'

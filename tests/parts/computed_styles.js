@@ -1,16 +1,20 @@
-// The computed style of each element that is shown, and of the boxes before and after it: [what it is, its properties].
-const boxes = [null, "::before", "::after", "::first-letter"];
+// The computed style of each element that is shown and of its boxes: [what it is, all properties, or their hash].
+const [isFull] = arguments;
 const hidden = new Set(["HEAD", "META", "TITLE", "STYLE", "LINK", "SCRIPT", "BASE"]);
-const names = (style) => [...style].filter((name) => !name.startsWith("--"));
+const hash = (text) => {
+  let sum = 0;
+  for (let place = 0; place < text.length; place += 1) sum = (Math.imul(sum, 31) + text.charCodeAt(place)) | 0;
+  return `${sum}`;
+};
+for (const animation of document.getAnimations()) if (animation instanceof CSSTransition) animation.finish();
 const found = [];
 for (const element of document.querySelectorAll("*")) {
   if (hidden.has(element.tagName) || element.closest("head")) continue;
-  for (const box of boxes) {
+  for (const box of [null, "::before", "::after"]) {
     const style = getComputedStyle(element, box);
-    if (box && box !== "::first-letter" && style.content === "none") continue;
-    const values = names(style).map((name) => `${name}: ${style.getPropertyValue(name)}`);
-    const own = ["--main", "--pad", "--x"].map((name) => `${name}: ${style.getPropertyValue(name).trim()}`);
-    found.push([`${element.outerHTML.slice(0, 80)}${box || ""}`, [...values, ...own].join("\n")]);
+    if (box && style.content === "none") continue;
+    const values = [...[...style].filter((name) => !name.startsWith("--")), "--main", "--pad"].map((name) => `${name}: ${style.getPropertyValue(name).trim()}`).join("\n");
+    found.push([`${element.outerHTML.slice(0, 80)}${box || ""}`, isFull ? values : hash(values)]);
   }
 }
 return found;

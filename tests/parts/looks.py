@@ -13,21 +13,25 @@ _COMPUTED = (Path(__file__).parent / "computed_styles.js").read_text()
 Look = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
 
 
-def look_at(driver: webdriver.Chrome, html: str, change: str = "") -> Look:
-    """The mail in every view; `change` is a script that does before what some mail program does."""
+def look_at(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Look:
+    """The mail in every view; styles as hashes unless they are asked for in full."""
     browser.load(driver, html)
-    if change:
-        driver.execute_script(change)
     looks: Look = {}
     for width, scheme in VIEWS:
         browser.view(driver, width, scheme)
-        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED)]
+        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED, full)]
         looks[width, scheme] = computed, browser.picture(driver)
     return looks
 
 
-def differences(before: Look, after: Look) -> list[str]:
-    """What is not the same, a line for each property or picture."""
+def differences(driver: webdriver.Chrome, before: str, after: str) -> list[str]:
+    """What is not the same in two mails, a line for each property or picture."""
+    if _differences(look_at(driver, before), look_at(driver, after)):
+        return _differences(look_at(driver, before, full=True), look_at(driver, after, full=True))
+    return []
+
+
+def _differences(before: Look, after: Look) -> list[str]:
     found = []
     for view, (computed, picture) in before.items():
         others, other = after[view]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+import tinycss2
+
 from notifier.rendering.inlining.stylesheet import Declaration, read_declarations, write_declarations
 
 _LENGTH: Final = r"(?:0|\d*\.?\d+(?:px|em|rem|pt|%))"
@@ -40,11 +42,18 @@ def write_attribute(
     authored, _ = read_declarations(own)
     if raised:
         authored = tuple(replace(one, is_important=True) if one.group in raised else one for one in authored)
-    if raised or after:
+    if raised or (after and not _is_whole(own)):
         own = write_declarations(authored)
     overridden = {one.name for one in (*authored, *after) if _is_certain(one)}
     pieces = [write_declarations([*_needed(before, overridden)][::-1]), own.strip(), write_declarations(after)]
-    return _escape(";".join(piece.rstrip(";") if piece is not own else piece for piece in pieces if piece))
+    last = next((piece for piece in reversed(pieces) if piece), "")
+    return _escape(";".join(piece if piece is last else piece.rstrip("; ") for piece in pieces if piece))
+
+
+def _is_whole(own: str) -> bool:
+    """Whether all that begins in it also ends."""
+    tokens = tinycss2.parse_component_value_list(own)
+    return all(token.type != "error" for token in tokens) and str(tinycss2.serialize(tokens)) == own
 
 
 def _needed(declarations: Sequence[Declaration], overridden: set[str]) -> Iterator[Declaration]:

@@ -9,11 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from notifier.rendering.inlining.stylesheet import Declaration, Rule, Stylesheet
-
-Profile = frozenset[tuple[str, bool]]
-"""The groups that a `style` attribute touches, and whether with importance."""
-
+from notifier.rendering.inlining.stylesheet import Declaration, Profile, Rule, Stylesheet
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -64,8 +60,9 @@ class Plan:
 
     def attribute(self, rules: Iterable[Rule]) -> tuple[list[Declaration], list[Declaration]]:
         """What the rules put before an element's own style, and behind it, weakest first."""
-        items = sorted((rule.rank, rule) for rule in rules)
-        found = [one for _, rule in items for one in rule.declarations if one.group not in self.unmoved]
+        strongest = {rule.rank[1]: rule for rule in sorted(rules, key=lambda rule: rule.rank)}  # of each selector list
+        ordered = sorted(strongest.values(), key=lambda rule: rule.rank)
+        found = [one for rule in ordered for one in rule.declarations if one.group not in self.unmoved]
         return (
             [one for one in found if not one.is_important],
             [replace(one, is_important=False) for one in found if one.is_important],

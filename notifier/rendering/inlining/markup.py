@@ -1,133 +1,141 @@
-"""The tags and `<style>` elements of a mail with their places, so that nothing else of it need be written anew.
+"""A mail taken apart into tags and what stands between, so that nothing of it need be written anew but some tags.
 
 It finds tags as browsers do (WHATWG HTML §13.2.5), but for errors: whoever uses it checks what a real parser found.
 """
 
 import html
 import re
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from notifier.rendering.inlining.stylesheet import Profile, read_profile
 
 _ATTRIBUTES: Final = r"""(?:[^>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
-_MARKUP = re.compile(
-    r"<(?:(?P<comment>!--(?:-?>|.*?(?:--!?>|\Z)))"
-    r"|[!?/][^>]*>"
-    rf"|(?P<raw>(?i:style|script|title|textarea|iframe|xmp|noembed|noframes))(?P<rest>(?=[\s/>]){_ATTRIBUTES})>"
-    r"(?P<text>.*?)(?P<end></(?i:(?P=raw))(?=[\s/>])|\Z)"
-    rf"|(?P<name>[a-zA-Z][^\s/>]*)(?P<more>{_ATTRIBUTES})>)",
+_RAW: Final = ("style", "script", "title", "textarea", "iframe", "xmp", "noembed", "noframes")
+"""Elements that hold text and no tags."""
+SPLIT: Final = re.compile(
+    r"(<(?:/[^>]*>"
+    r"|!--(?:-?>|.*?(?:--!?>|\Z))"
+    r"|[!?][^>]*>"
+    + "".join(rf"|(?i:{name})(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?i:{name})(?=[\s/>])[^>]*>|\Z)" for name in _RAW)
+    + rf"|[a-zA-Z]{_ATTRIBUTES}>))",
     re.DOTALL,
 )
+"""Splits a mail: text, markup, text, markup, …, text. An element of text alone is one piece."""
+_TAG = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>{_ATTRIBUTES})>")
 _ATTRIBUTE = re.compile(r"""(?P<name>[^\s/>=][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_CONDITION = re.compile(r"<!(?:--)?(?:<!)?\[", re.DOTALL)
 _FOREIGN: Final = frozenset({"svg", "math", "noscript", "template", "plaintext", "frameset"})
-"""What a mail program reads otherwise than the parser."""
-_INVISIBLE: Final = frozenset({"head", "meta", "title", "link", "base", "style", "script", "basefont"})
+"""What mail programs read otherwise than the parser."""
+INVISIBLE: Final = frozenset({"head", "meta", "title", "link", "base", "style", "script", "basefont"})
+"""What is never shown, and needs no style."""
 _FOR_ALL: Final = frozenset({"", "all", "screen"})
+_MOST_KEPT: Final = 1_000_000
+"""Characters of markup that are remembered."""
 
 
-class Tag(NamedTuple):
-    """A start tag."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Token:
+    """A piece of markup."""
 
-    end: int  # where another attribute can be written
-    style: tuple[int, int] | None  # the place of its own style attribute, name and all
-    own: str  # what that says
-    is_visible: bool  # False for those that are never shown, and need no style
-
-
-@dataclass(frozen=True, slots=True)
-class StyleElement:
-    """A `<style>` that is CSS."""
-
-    start: int
-    text_start: int
-    text_end: int
-    end: int
-    css: str
-    is_for_all: bool  # its rules apply whatever screen or mail program there is
-    is_in_head: bool
+    name: str  # of a start tag, in lower case; empty for anything else
+    shape: str  # what it says about structure and styles; the same for tags that differ in addresses and the like
+    end: int = 0  # where another attribute can be written
+    style: tuple[int, int] | None = None  # the place of the style attribute, name and all
+    own: str = ""  # what that says
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    profile: Profile = frozenset()
+    css: tuple[int, int] | None = None  # the place of a stylesheet's text
+    is_for_all: bool = True  # its rules apply whatever screen there is
+    is_linked: bool = False  # `<link>` to a stylesheet
+    is_unsure: bool = False  # it is not certain how it is read
+    begins_condition: bool | None = None  # what follows is for some mail programs only; None: it says nothing about that
 
 
-@dataclass(kw_only=True)
-class Markup:
-    """All of a mail."""
+class _Tokens(dict[str, Token]):
+    """Pieces of markup that have been read: the same ones come again in every mail."""
 
-    tags: list[Tag] = field(default_factory=list)
-    styles: list[StyleElement] = field(default_factory=list)
-    links: list[tuple[int, int]] = field(default_factory=list)  # places of `<link>`s to stylesheets
+    _size = 0
 
-
-def read_markup(text: str) -> Markup | None:
-    """The tags of a mail; None if it has something in it that is read in more than one way."""
-    if "data-css-inline" in text:  # an order to the parser
-        return None
-    markup = Markup()
-    is_in_head, is_conditional = True, False
-    for found in _MARKUP.finditer(text):
-        if name := found["name"]:
-            name = name.lower()
-            if name in _FOREIGN:
-                return None
-            is_visible = name not in _INVISIBLE
-            is_in_head = is_in_head and (not is_visible or name == "html")
-            if name == "link" and "stylesheet" in attributes_of(found["more"]).get("rel", "").lower().split():
-                markup.links.append(found.span())
-            markup.tags.append(_tag(found, "more", is_visible=is_visible))
-        elif raw := found["raw"]:
-            if not found["end"]:
-                return None
-            is_visible = raw.lower() not in _INVISIBLE
-            is_in_head = is_in_head and not is_visible
-            markup.tags.append(_tag(found, "rest", is_visible=is_visible))
-            if raw.lower() == "style":
-                _add_style(markup, found, is_in_head=is_in_head, is_conditional=is_conditional)
-        elif found[0].startswith(("<!--[", "<!--<![", "<![")):
-            is_conditional = _is_revealing(found[0].lower())
-    return markup
+    def __missing__(self, text: str) -> Token:
+        self._size += len(text)
+        if self._size > _MOST_KEPT:
+            self.clear()
+            self._size = len(text)
+        token = self[text] = _read(text)
+        return token
 
 
-def _is_revealing(comment: str) -> bool:
-    """Whether what follows is for some mail programs only, though browsers show it."""
-    return comment.startswith(("<!--[if", "<![if")) and "[endif]" not in comment
+_TOKENS: Final = _Tokens()
 
 
-def _tag(found: re.Match[str], group: str, *, is_visible: bool) -> Tag:
-    rest, (start, end) = found[group], found.span(group)
+def read_tokens(markup: Iterable[str]) -> list[Token]:
+    """What each piece of markup is."""
+    return [*map(_TOKENS.__getitem__, markup)]
+
+
+def _read(text: str) -> Token:
+    tag = _TAG.match(text)
+    if tag is None:
+        return _other(text)
+    name = tag["name"].lower()
+    attributes, style = _attributes(tag)
+    own = attributes.get("style", "")
+    profile = read_profile(own)
+    says = [attributes.get(one, "") for one in ("class", "id", "type")]
+    is_linked = name == "link" and "stylesheet" in attributes.get("rel", "").lower().split()
+    token = Token(
+        name=name,
+        shape="\0".join((name, *says, str(is_linked), *(f"{group} {important}" for group, important in sorted(profile)))),
+        end=_end(tag),
+        style=style,
+        own=own,
+        attributes=attributes,
+        profile=profile,
+        is_linked=is_linked,
+        is_unsure=name in _FOREIGN or "data-css-inline" in attributes or (name in _RAW and not _is_closed(text, name)),
+    )
+    if name == "style":
+        is_css = attributes.get("type", "").strip().lower() in ("", "text/css")
+        media = attributes.get("media", "").strip().lower()
+        return replace(
+            token,
+            shape=text,
+            css=(tag.end(), text.rindex("</")) if is_css and not token.is_unsure else None,
+            is_for_all=media in _FOR_ALL and not attributes.get("title"),
+        )
+    return token
+
+
+def _is_closed(text: str, name: str) -> bool:
+    return text.endswith(">") and text.lower().rfind(f"</{name}") > 0
+
+
+def _other(text: str) -> Token:
+    """A closing tag, a comment, a document type."""
+    if _CONDITION.match(text):
+        begins = text.lower().startswith(("<!--[if", "<![if")) and "[endif]" not in text.lower()
+        return Token(name="", shape=f"<![{begins}", begins_condition=begins)
+    return Token(name="", shape="<!--" if text.startswith("<!--") else text.lower())
+
+
+def _attributes(tag: re.Match[str]) -> tuple[dict[str, str], tuple[int, int] | None]:
+    """The attributes of a tag, of two with the same name the first; and where its style is."""
+    attributes: dict[str, str] = {}
+    style = None
+    start = tag.start("rest")
+    for one in _ATTRIBUTE.finditer(tag["rest"]):
+        name = one["name"].lower()
+        if name == "style" and name not in attributes:
+            style = (start + one.start(), start + one.end())
+        value = one["value"] or ""
+        attributes.setdefault(name, html.unescape(value[1:-1] if value[:1] in ("'", '"') else value))
+    return attributes, style
+
+
+def _end(tag: re.Match[str]) -> int:
+    rest = tag["rest"]
     if rest.endswith("/") and (len(rest) == 1 or rest[-2] in " \t\r\n\"'"):
         rest = rest[:-1]  # <br />
-    end = start + len(rest.rstrip())
-    if "style" in rest.lower():
-        for one in _ATTRIBUTE.finditer(rest):
-            if one["name"].lower() == "style":
-                return Tag(end, (start + one.start(), start + one.end()), _value(one), is_visible)
-    return Tag(end, None, "", is_visible)
-
-
-def _add_style(markup: Markup, found: re.Match[str], *, is_in_head: bool, is_conditional: bool) -> None:
-    attributes = attributes_of(found["rest"])
-    if attributes.get("type", "").strip().lower() not in ("", "text/css"):
-        return
-    is_for_all = attributes.get("media", "").strip().lower() in _FOR_ALL and not attributes.get("title")
-    end = found.string.find(">", found.end())
-    markup.styles.append(
-        StyleElement(
-            start=found.start(),
-            text_start=found.start("text"),
-            text_end=found.end("text"),
-            end=end + 1 if end >= 0 else len(found.string),
-            css=found["text"],
-            is_for_all=is_for_all and not is_conditional,
-            is_in_head=is_in_head,
-        )
-    )
-
-
-def attributes_of(rest: str) -> dict[str, str]:
-    """The attributes of a tag; of two with the same name the first counts."""
-    attributes: dict[str, str] = {}
-    for one in _ATTRIBUTE.finditer(rest):
-        attributes.setdefault(one["name"].lower(), _value(one))
-    return attributes
-
-
-def _value(attribute: re.Match[str]) -> str:
-    value = attribute["value"] or ""
-    return html.unescape(value[1:-1] if value[:1] in ("'", '"') else value)
+    return tag.start("rest") + len(rest.rstrip())

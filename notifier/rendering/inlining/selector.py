@@ -30,6 +30,10 @@ _STEP = re.compile(r"\s*(?:odd|even|[+-]?\d+|[+-]?\d*n(?:\s*[+-]\s*\d+)?)\s*", r
 _ATTRIBUTE = re.compile(r"""\s*[\w-]+\s*(?:[~|^$*]?=\s*(?:[\w-]+|"[^"\\]*"|'[^'\\]*')\s*(?:\bi\s*)?)?""", re.IGNORECASE)
 
 
+_OWN_STYLE = re.compile(r"""\s*style\s*\*=\s*(?:"[^"]*[\w-]: [^"]*"|'[^']*[\w-]: [^']*')\s*""", re.IGNORECASE)
+"""Part of a style as only people write it: what is written here has no blank behind a colon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """What a selector of a rule selects."""
@@ -39,7 +43,9 @@ class Selector:
     is_static: bool  # the same elements whatever the reader does
     is_box: bool  # a box of its own, such as ::before
     subject: str  # what it selects, as far as type, id and classes say
-    reads_style: bool  # asks for the style attribute, which inlining changes
+    attributes: frozenset[str]  # names of those that it asks for, besides class and id as .a and #a
+    names: frozenset[str]  # classes and ids in it
+    is_upset: bool  # it could select others once there are more style attributes
 
 
 class _UnknownError(Exception):
@@ -67,7 +73,10 @@ class _Parser:
             raise _UnknownError  # a comment may join or part what stands around it
         self._counts = [0, 0, 0]
         self._is_static = True
-        self._is_box = self._reads_style = False
+        self._is_box = False
+        self._attributes: set[str] = set()
+        self._names: set[str] = set()
+        self._is_upset = False
         self._compound: list[str] = []  # type, id and classes
         self._is_begun = False  # the compound
 
@@ -87,7 +96,9 @@ class _Parser:
             is_static=self._is_static and not self._is_box,
             is_box=self._is_box,
             subject=subject or "*",
-            reads_style=self._reads_style,
+            attributes=frozenset(self._attributes),
+            names=frozenset(self._names),
+            is_upset=self._is_upset,
         )
 
     def _take(self, place: int) -> int:
@@ -130,6 +141,8 @@ class _Parser:
     def _count(self, level: int, text: str) -> None:
         self._counts[level] += 1
         self._compound.append(text)
+        if text[0] in ".#":
+            self._names.add(text[1:])
 
     def _name(self, place: int) -> str:
         if place >= len(self._tokens) or self._tokens[place].type != "ident":
@@ -141,8 +154,9 @@ class _Parser:
         if not _ATTRIBUTE.fullmatch(text):
             raise _UnknownError
         self._counts[1] += 1
-        self._reads_style |= text.strip().lower().startswith("style")
-        self._is_static &= "," not in text  # css-inline parts selectors there
+        self._attributes |= {found.lower() for found in re.findall(r"^\s*([\w-]+)", text)}
+        self._is_static &= "," not in text and "style" not in self._attributes  # css-inline parts selectors at commas
+        self._is_upset |= "style" in self._attributes and not _OWN_STYLE.fullmatch(text)
 
     def _take_pseudo(self, place: int) -> int:
         is_box = place < len(self._tokens) and self._tokens[place] == ":"
@@ -172,7 +186,9 @@ class _Parser:
                 raise _UnknownError
             self._counts = [mine + its for mine, its in zip(self._counts, inner.specificity, strict=True)]
             self._is_static &= inner.is_static
-            self._reads_style |= inner.reads_style
+            self._attributes |= inner.attributes
+            self._names |= inner.names
+            self._is_upset |= inner.is_upset
         elif name in _CHANGING or (name in _NTH and _STEP.fullmatch(_write(token.arguments))):
             self._counts[1] += 1
             self._is_static &= name in _NTH

@@ -6,7 +6,7 @@ What decides between two declarations is kept in one number each (CSS Cascading 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count, groupby
 from typing import Any, Final
 
@@ -47,6 +47,10 @@ def group_of(name: str) -> str:
     if first == "text":
         first = f"text-{rest.partition('-')[0]}"
     return _PREFIXES.get(first, first)
+
+
+Profile = frozenset[tuple[str, bool]]
+"""The groups that a `style` attribute touches, and whether with importance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +106,23 @@ class Stylesheet:
     frozen: set[str] = field(default_factory=set)  # groups that are touched by something that is not understood
     is_movable: bool = True
 
-    @property
+    @cached_property
     def has_movable(self) -> bool:
         """Whether there is anything to move."""
         return self.is_movable and any(rule.can_move for rule in self.rules)
 
+    @cached_property
+    def reads_styles(self) -> bool:
+        """Whether a rule asks for style attributes as they were written."""
+        return any("style" in rule.selector.attributes for rule in self.rules)
 
-@lru_cache(maxsize=256)
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """The attributes that rules which can move ask for, besides class and id."""
+        return frozenset(name for rule in self.rules if rule.can_move for name in rule.selector.attributes)
+
+
+@lru_cache(maxsize=64)
 def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     """The rules of all the elements, each a text and whether it applies to everybody."""
     sheet = Stylesheet()
@@ -116,7 +130,7 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     for css, is_for_all in styles:
         nodes = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
         sheet.elements.append(tuple(_read(sheet, nodes, order, is_for_all=is_for_all)))
-    if any(rule.selector.reads_style and not rule.can_move for rule in sheet.rules) or "all" in sheet.frozen:
+    if any(rule.selector.is_upset for rule in sheet.rules) or "all" in sheet.frozen:
         sheet.is_movable = False
     return sheet
 
@@ -169,6 +183,12 @@ def read_declarations(content: Any) -> tuple[tuple[Declaration, ...], bool]:
             value = _write(node.value).strip()
             declarations.append(Declaration(name, value, node.important, group_of(name)))
     return tuple(declarations), any(node.type in ("qualified-rule", "at-rule") for node in nodes)
+
+
+@lru_cache(maxsize=1024)
+def read_profile(own: str) -> Profile:
+    """The groups that a `style` attribute touches."""
+    return frozenset((one.group, one.is_important) for one in read_declarations(own)[0]) if own else frozenset()
 
 
 def _groups_within(content: list[Any]) -> set[str]:
