@@ -10,21 +10,29 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, Token, read_tokens
+from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, read_tokens
 from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
 from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 
 MOST_STRUCTURES: Final = 256
 
-_STYLE = re.compile(r"<(?i:style)\b")
+_CLOSING = re.compile(r"</(?i:style)")
 _STANDARDS = re.compile(r"<!doctype\s+html\s*(?:>|.*(?:xhtml 1|\.dtd|legacy-compat))", re.DOTALL)
+
+
+class UnmovedRule(NamedTuple):
+    """A rule that stays in `<style>`."""
+
+    selector: str
+    offset: int  # in the mail
+    reason: str
 
 
 class _Structure(NamedTuple):
     """What becomes of all mails that have the same tags, in the same order."""
 
     marked: list[tuple[int, str]]  # number and marks of each token that rules select
-    styles: list[tuple[int, str, bool]]  # number and text of each `<style>`, and whether it goes if that is empty
+    styles: list[tuple[int, str, bool]]  # number and text of each `<style>` that changes; whether it goes if empty
     dropped: list[int]  # numbers of the links to stylesheets, which are never followed
     writer: StyleWriter
 
@@ -35,7 +43,7 @@ _structures: dict[object, _Structure | frozenset[str] | None] = {}
 
 def inline_css(html: str) -> str:
     """The same document with its styles inlined; nothing is ever fetched."""
-    if not any(_may_move(html[found.end() : html.find("</", found.end())]) for found in _STYLE.finditer(html)):
+    if not any(_may_move(html[found.end() : _end(html, found.end())]) for found in STYLE.finditer(html)):
         return html
     pieces = SPLIT.split(html)
     tokens = read_tokens(pieces[1::2])
@@ -43,10 +51,35 @@ def inline_css(html: str) -> str:
     return _written(pieces, tokens, structure) if structure else html
 
 
+def find_unmoved(html: str) -> list[UnmovedRule]:
+    """The rules for everybody that stay in `<style>`, where some mail programs do not see them, and why."""
+    pieces = SPLIT.split(html)
+    tokens = read_tokens(pieces[1::2])
+    starts = [sum(map(len, pieces[: 2 * number + 1])) + token.css[0] for number, token in enumerate(tokens) if token.css]
+    sheet = _matcher(pieces, tokens).sheet
+    found = [UnmovedRule(text, starts[element] + offset, "it is not understood") for text, (element, offset) in sheet.unread]
+    structure = _structure(pieces, tokens)
+    if structure:
+        for rule in structure.writer.plan.moved:
+            names = [one.name for one in rule.declarations if (rule, one.group) in structure.writer.plan.unmoved]
+            why = f"moving {', '.join(dict.fromkeys(names))} would change what wins over what"
+            found += [UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], why)] if names else []
+    elif rule := next((rule for rule in sheet.rules if rule.can_move), None):
+        why = sheet.obstacle or "the tags can be read in more than one way"
+        found.append(UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], f"{why}; no rule is moved"))
+    return sorted(found, key=attrgetter("offset", "selector"))
+
+
 @lru_cache(maxsize=256)
-def _may_move(element: str) -> bool:
-    """Whether a `<style>` has a rule that could move; takes the rest of its opening tag and its text."""
-    return parse_stylesheet(((element.partition(">")[2], True),)).has_movable
+def _may_move(css: str) -> bool:
+    """Whether a `<style>` has a rule that could move; most mails share their styles, hence the cache."""
+    return parse_stylesheet(((css, True),)).has_movable
+
+
+def _end(html: str, start: int) -> int:
+    """Where the text of a `<style>` ends."""
+    end = _CLOSING.search(html, start)
+    return end.start() if end else len(html)
 
 
 def _structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | None:
@@ -90,14 +123,19 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structur
     if matched is None:
         return None
     marks, kinds = matched
-    writer = matcher.writer(kinds)
+    names = _names(tokens)
+    writer = matcher.writer(kinds, names)
     if matcher.sheet.reads_styles and writer.plan.own_raised:
         return None
     elements = [number for number, token in enumerate(tokens) if token.css]
     body = next((number for number, token in enumerate(tokens) if token.name not in {"", "html", *INVISIBLE}), 0)
     return _Structure(
         marked=[(number, found) for number, found in enumerate(marks) if found],
-        styles=[(number, css, number < body) for number, css in zip(elements, writer.elements, strict=True)],
+        styles=[
+            (number, css, number < body)
+            for number, css in zip(elements, writer.elements, strict=True)
+            if css is not None
+        ],
         dropped=[number for number, token in enumerate(tokens) if token.is_linked],
         writer=writer,
     )
@@ -108,9 +146,14 @@ def _has_double_names(sheet: Stylesheet, tokens: Sequence[Token]) -> bool:
     doctype = next((token.shape for token in tokens if token.shape.startswith("<!doctype")), "")
     if _STANDARDS.match(doctype):
         return False
-    names = {name for rule in sheet.rules for name in rule.selector.names}
-    names |= {name for token in tokens for one in ("class", "id") for name in token.attributes.get(one, "").split()}
+    names = _names(tokens).union(*(rule.selector.names for rule in sheet.rules))
     return len({name.lower() for name in names}) < len(names)
+
+
+def _names(tokens: Sequence[Token]) -> frozenset[str]:
+    """The tags, classes and ids of a mail."""
+    classes = {f".{name}" for token in tokens for name in token.attributes.get("class", "").split()}
+    return frozenset(classes | {f"#{token.attributes.get('id')}" for token in tokens} | {token.name for token in tokens})
 
 
 def _written(pieces: list[str], tokens: Sequence[Token], structure: _Structure) -> str:

@@ -2,7 +2,7 @@
 
 A `style` attribute beats the normal rules of `<style>` and loses to its important ones (CSS Cascading §6.1). A rule
 that moves gains that place, so that those that stay may need `!important`, or the moved one a copy in `<style>`.
-Properties that have nothing to do with each other are decided apart; where no answer is certain, they do not move.
+Rules that never meet at an element are decided apart; where no answer is certain, they do not move.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notifier.rendering.inlining.stylesheet import Declaration, Profile, Rule, Stylesheet
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -29,22 +30,29 @@ class _Item(NamedTuple):
     rule: Rule
 
 
-class _Fight(NamedTuple):
-    """Those that decide about a group for one kind of elements."""
+class _Contest(NamedTuple):
+    """Those that decide about a group of properties for one kind of elements."""
 
     moving: list[_Item]
     staying: list[_Item]
     kind: Kind
 
 
+class _Place(NamedTuple):
+    """A rule's declarations of one group."""
+
+    rule: Rule
+    group: str
+
+
 @dataclass(kw_only=True)
 class Plan:
     """What becomes of each rule's declarations, group by group."""
 
-    unmoved: set[str] = field(default_factory=set)  # groups that stay in `<style>` altogether
-    raised: set[str] = field(default_factory=set)  # groups whose rules in `<style>` become important
-    copied: set[tuple[Rule, str, bool]] = field(default_factory=set)  # moved, and left in `<style>` too
     moved: set[Rule] = field(default_factory=set)
+    unmoved: set[_Place] = field(default_factory=set)  # those that stay in `<style>` nevertheless
+    copied: set[tuple[Rule, str, bool]] = field(default_factory=set)  # moved, and left in `<style>` too
+    raised: set[tuple[Rule, str, bool]] = field(default_factory=set)  # what becomes important in `<style>`
     own_raised: dict[tuple[Profile, tuple[Rule, ...]], frozenset[str]] = field(default_factory=dict)
 
     def keep(self, rule: Rule) -> tuple[Declaration, ...]:
@@ -53,67 +61,40 @@ class Plan:
 
     def _kept(self, rule: Rule) -> Iterator[Declaration]:
         for one in rule.declarations:
-            is_moved = rule in self.moved and one.group not in self.unmoved
-            if not is_moved or (rule, one.group, one.is_important) in self.copied:
-                is_raised = one.group in self.raised and not rule.selector.is_box
-                yield replace(one, is_important=True) if is_raised else one
+            key = (rule, one.group, one.is_important)
+            if rule not in self.moved or (rule, one.group) in self.unmoved or key in self.copied:
+                yield replace(one, is_important=True) if key in self.raised else one
 
     def attribute(self, rules: Iterable[Rule]) -> tuple[list[Declaration], list[Declaration]]:
         """What the rules put before an element's own style, and behind it, weakest first."""
         strongest = {rule.rank[1]: rule for rule in sorted(rules, key=lambda rule: rule.rank)}  # of each selector list
-        ordered = sorted(strongest.values(), key=lambda rule: rule.rank)
-        found = [one for rule in ordered for one in rule.declarations if one.group not in self.unmoved]
+        found = [
+            one
+            for rule in sorted(strongest.values(), key=lambda rule: rule.rank)
+            for one in rule.declarations
+            if (rule, one.group) not in self.unmoved
+        ]
         return (
             [one for one in found if not one.is_important],
             [replace(one, is_important=False) for one in found if one.is_important],
         )
 
 
-def make_plan(sheet: Stylesheet, kinds: list[Kind]) -> Plan:
-    """Decide about all the rules, for a mail that has these kinds of elements."""
+def make_plan(sheet: Stylesheet, kinds: list[Kind], foreign: frozenset[Rule]) -> Plan:
+    """Decide about all the rules, for a mail that has these kinds of elements; `foreign` are those of mail programs."""
     plan = Plan(moved={rule for kind in kinds if kind.has_tag for rule in kind.rules})
     for group in sorted({group for rule in plan.moved for group in rule.groups}):
-        if group in sheet.frozen or not _decide(plan, group, kinds):
-            plan.unmoved.add(group)
+        for contests in _separate([_contest(plan, group, kind) for kind in kinds]):
+            known = [_without(contest, foreign) for contest in contests]
+            if group in sheet.frozen or not (_decide(plan, group, contests) or _decide(plan, group, known)):
+                plan.unmoved |= {_Place(one.rule, group) for contest in contests for one in contest.moving}
     return plan
 
 
-def _decide(plan: Plan, group: str, kinds: list[Kind]) -> bool:
-    """Note what becomes of a group; False if it is not certain that everything would look the same."""
-    fights = [_fight(plan, group, kind) for kind in kinds]
-    raises = any(
-        stays.rank > moves.rank
-        for moving, staying, kind in fights
-        for moves in moving
-        for stays in staying
-        if kind.has_tag and not stays.is_important and not moves.is_important
-    )
-    copies = _copies(fights, raises=raises)
-    own_raised = {}
-    for moving, staying, kind in fights:
-        in_style = [*(one for one in moving if one in copies), *staying]
-        if not raises or not in_style:
-            continue
-        normal = [one for one in in_style if not one.is_important]
-        important = [one for one in in_style if one.is_important]
-        if any(one.rank > other.rank for one in normal for other in important):
-            return False
-        if (group, False) in kind.own and normal:
-            if important or (group, True) in kind.own:
-                return False
-            own_raised[kind.own, kind.rules] = frozenset({group})
-    if raises:
-        plan.raised.add(group)
-    plan.copied |= {(one.rule, group, one.is_important) for one in copies}
-    for key, groups in own_raised.items():
-        plan.own_raised[key] = plan.own_raised.get(key, frozenset()) | groups
-    return True
-
-
-def _fight(plan: Plan, group: str, kind: Kind) -> _Fight:
+def _contest(plan: Plan, group: str, kind: Kind) -> _Contest:
     moving = [*_items(group, (rule for rule in kind.rules if rule in plan.moved))]
-    staying = [*_items(group, (rule for rule in (*kind.rules, *kind.staying) if rule not in plan.moved))]
-    return _Fight(moving, staying, kind)
+    staying = [*_items(group, {rule for rule in (*kind.rules, *kind.staying) if rule not in plan.moved})]
+    return _Contest(moving, staying, kind)
 
 
 def _items(group: str, rules: Iterable[Rule]) -> Iterator[_Item]:
@@ -123,14 +104,60 @@ def _items(group: str, rules: Iterable[Rule]) -> Iterator[_Item]:
                 yield _Item(is_important, rule.rank, rule)
 
 
-def _copies(fights: list[_Fight], *, raises: bool) -> set[_Item]:
-    """What must stay in `<style>` too: it beats something there that beats what is in the tags."""
-    copies = {one for moving, _, kind in fights if not kind.has_tag for one in moving}
+def _without(contest: _Contest, foreign: frozenset[Rule]) -> _Contest:
+    return contest._replace(staying=[one for one in contest.staying if one.rule not in foreign])
+
+
+def _separate(contests: list[_Contest]) -> list[list[_Contest]]:
+    """The contests, those together that have rules in common."""
+    parts: list[tuple[set[Rule], list[_Contest]]] = []
+    for contest in contests:
+        rules = {one.rule for one in (*contest.moving, *contest.staying)}
+        joined = [part for part in parts if part[0] & rules]
+        parts = [part for part in parts if not part[0] & rules]
+        parts.append((rules.union(*(part[0] for part in joined)), [one for part in joined for one in part[1]] + [contest]))
+    return [part[1] for part in parts]
+
+
+def _decide(plan: Plan, group: str, contests: list[_Contest]) -> bool:
+    """Note what becomes of a group's rules; False if it is not certain that everything would look the same."""
+    raises = any(
+        not stays.is_important and not moves.is_important and stays.rank > moves.rank
+        for moving, staying, kind in contests
+        if kind.has_tag
+        for moves in moving
+        for stays in staying
+    )
+    strong = _strong_copies(contests, raises=raises)
+    own_raised: dict[tuple[Profile, tuple[Rule, ...]], frozenset[str]] = {}
+    for moving, staying, kind in contests if raises else ():
+        in_style = [*strong.intersection(moving), *staying]
+        normal = [one for one in in_style if not one.is_important]
+        important = [one for one in in_style if one.is_important]
+        if any(one.rank > other.rank for one in normal for other in important):
+            return False
+        if (group, False) in kind.own and normal:
+            if important or (group, True) in kind.own:
+                return False
+            own_raised[kind.own, kind.rules] = frozenset({group})
+    copies = strong | {one for moving, _, kind in contests if not kind.has_tag for one in moving}
+    plan.copied |= {(one.rule, group, one.is_important) for one in copies}
+    if raises:
+        staying = {one for contest in contests for one in contest.staying}
+        plan.raised |= {(one.rule, group, one.is_important) for one in strong | staying}
+    for key, groups in own_raised.items():
+        plan.own_raised[key] = plan.own_raised.get(key, frozenset()) | groups
+    return True
+
+
+def _strong_copies(contests: list[_Contest], *, raises: bool) -> set[_Item]:
+    """What must stay in `<style>` too, important there: it beats something that beats what is in the tags."""
+    copies = {one for moving, _, kind in contests if not kind.has_tag for one in moving if one.is_important}
     grows = True
     while grows:
         size = len(copies)
-        for moving, staying, _ in fights:
-            strong = [one for one in (*staying, *(copies.intersection(moving))) if one.is_important or raises]
+        for moving, staying, _ in contests:
+            strong = [one for one in (*staying, *copies.intersection(moving)) if one.is_important or raises]
             copies |= {one for one in moving if any(one[:2] > other[:2] for other in strong)}
         grows = len(copies) > size
     return copies

@@ -23,6 +23,7 @@ SPLIT: Final = re.compile(
     re.DOTALL,
 )
 """Splits a mail: text, markup, text, markup, …, text. An element of text alone is one piece."""
+STYLE: Final = re.compile(rf"<(?i:style)(?=[\s/>]){_ATTRIBUTES}>")
 _TAG = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>{_ATTRIBUTES})>")
 _ATTRIBUTE = re.compile(r"""(?P<name>[^\s/>=][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
 _CONDITION = re.compile(r"<!(?:--)?(?:<!)?\[", re.DOTALL)

@@ -10,7 +10,7 @@ import css_inline
 from notifier.rendering.inlining.attribute import write_attribute
 from notifier.rendering.inlining.cascade import Kind, Plan, make_plan
 from notifier.rendering.inlining.markup import INVISIBLE, Token
-from notifier.rendering.inlining.stylesheet import Profile, Rule, parse_stylesheet, read_profile, write_nodes
+from notifier.rendering.inlining.stylesheet import Node, Profile, Rule, parse_stylesheet, read_profile, write_nodes
 
 Styles = tuple[tuple[str, bool], ...]
 """The text of each `<style>`, and whether its rules are for everybody."""
@@ -29,7 +29,12 @@ class StyleWriter:
     def __init__(self, matcher: "Matcher", plan: Plan) -> None:
         self._matcher = matcher
         self.plan = plan
-        self.elements = [write_nodes(nodes, plan.keep) for nodes in matcher.sheet.elements]
+        self.elements = [self._left(nodes) for nodes in matcher.sheet.elements]
+
+    def _left(self, nodes: tuple[Node, ...]) -> str | None:
+        """What is left of a `<style>`; None if that is everything."""
+        left = write_nodes(nodes, self.plan.keep)
+        return None if left == write_nodes(nodes, lambda rule: rule.declarations) else left
 
     def attribute(self, marks: str, own: str) -> str:
         """The style of a tag that has these marks, escaped; `own` is what its author wrote."""
@@ -86,11 +91,18 @@ class Matcher:
         )
         return moving, staying
 
-    def _writer(self, kinds: Kinds) -> StyleWriter:
+    def _writer(self, kinds: Kinds, names: frozenset[str]) -> StyleWriter:
+        """What becomes of the styles of a mail with these kinds of elements, and these tags, classes and ids."""
+        matched = {rule for marks, _, _ in kinds for rule in self.rules(marks)[0]}
+        unmatched = {rule for rule in self.sheet.rules if rule.can_move and rule not in matched}
+        foreign = frozenset(rule for rule in unmatched if rule.selector.attributes or not rule.selector.names <= names)
         ordered = sorted(kinds, key=lambda kind: (kind[0], sorted(kind[1]), kind[2]))
-        return StyleWriter(
-            self, make_plan(self.sheet, [Kind(*self.rules(marks), own, has_tag) for marks, own, has_tag in ordered])
-        )
+        found = []
+        for marks, own, has_tag in ordered:
+            moving, staying = self.rules(marks)
+            alive = tuple(rule for rule in staying if rule not in unmatched or rule in foreign)
+            found.append(Kind(moving, alive, own, has_tag))
+        return StyleWriter(self, make_plan(self.sheet, found, foreign))
 
 
 @lru_cache(maxsize=32)

@@ -44,7 +44,7 @@ class Selector:
     is_box: bool  # a box of its own, such as ::before
     subject: str  # what it selects, as far as type, id and classes say
     attributes: frozenset[str]  # names of those that it asks for, besides class and id as .a and #a
-    names: frozenset[str]  # classes and ids in it
+    names: frozenset[str]  # types, and classes and ids with their . or #
     is_upset: bool  # it could select others once there are more style attributes
 
 
@@ -141,8 +141,7 @@ class _Parser:
     def _count(self, level: int, text: str) -> None:
         self._counts[level] += 1
         self._compound.append(text)
-        if text[0] in ".#":
-            self._names.add(text[1:])
+        self._names.add(text)
 
     def _name(self, place: int) -> str:
         if place >= len(self._tokens) or self._tokens[place].type != "ident":
@@ -197,4 +196,4 @@ class _Parser:
 
 
 def _write(tokens: list[Any]) -> str:
-    return str(tinycss2.serialize(tokens))
+    return str(tinycss2.serialize(tokens)).replace("/**/", "")  # which comes between 2n and +1

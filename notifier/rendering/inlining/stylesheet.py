@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import count, groupby
+from itertools import accumulate, count, groupby
 from typing import Any, Final
 
 import tinycss2
@@ -26,6 +26,7 @@ _GROUPS: Final[dict[str, frozenset[str]]] = {
     "grid": frozenset({"gap", "row-gap", "column-gap", "columns", "column-width", "column-count"}),
     "align": frozenset({"align-content", "align-items", "align-self", "justify-content", "justify-items"}),
     "break": frozenset({"page-break-after", "page-break-before", "page-break-inside"}),
+    "scheme": frozenset({"color-scheme", "supported-color-schemes"}),
     "baseline": frozenset({"vertical-align", "alignment-baseline", "baseline-shift", "baseline-source"}),
 }
 _GROUP_OF: Final = {name: group for group, names in _GROUPS.items() for name in names}
@@ -71,7 +72,7 @@ class Rule:
     declarations: tuple[Declaration, ...]
     rank: tuple[tuple[int, int, int], int]  # specificity, then order
     can_move: bool  # it applies to everybody, to elements that are known
-    line: int  # from 1, in its `<style>`
+    place: tuple[int, int]  # which `<style>` it stands in, from 0, and where
     groups: frozenset[str]
 
 
@@ -89,10 +90,10 @@ class _Condition:
 
     text: str
     prelude: str
-    nodes: tuple["_Node", ...]
+    nodes: tuple["Node", ...]
 
 
-_Node = str | _Block | _Condition
+Node = str | _Block | _Condition
 Keep = Callable[[Rule], tuple[Declaration, ...]]
 """What is left of a rule in its `<style>`."""
 
@@ -101,15 +102,16 @@ Keep = Callable[[Rule], tuple[Declaration, ...]]
 class Stylesheet:
     """All the `<style>` elements of a mail."""
 
-    elements: list[tuple["_Node", ...]] = field(default_factory=list)
+    elements: list[tuple["Node", ...]] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     frozen: set[str] = field(default_factory=set)  # groups that are touched by something that is not understood
-    is_movable: bool = True
+    unread: list[tuple[str, tuple[int, int]]] = field(default_factory=list)  # rules that are not, and their places
+    obstacle: str = ""  # why nothing can be moved at all
 
     @cached_property
     def has_movable(self) -> bool:
         """Whether there is anything to move."""
-        return self.is_movable and any(rule.can_move for rule in self.rules)
+        return not self.obstacle and any(rule.can_move for rule in self.rules)
 
     @cached_property
     def reads_styles(self) -> bool:
@@ -128,49 +130,70 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     sheet = Stylesheet()
     order = count()
     for css, is_for_all in styles:
-        nodes = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-        sheet.elements.append(tuple(_read(sheet, nodes, order, is_for_all=is_for_all)))
-    if any(rule.selector.is_upset for rule in sheet.rules) or "all" in sheet.frozen:
-        sheet.is_movable = False
+        reader = _Reader(sheet, css, order, is_for_all=is_for_all)
+        sheet.elements.append(tuple(reader.read(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True))))
+    if any(rule.selector.is_upset for rule in sheet.rules):
+        sheet.obstacle = "a rule asks for the style attribute"
+    elif "all" in sheet.frozen:
+        sheet.obstacle = "a rule sets all properties at once"
     return sheet
 
 
-def _read(sheet: Stylesheet, nodes: Sequence[Any], order: Iterator[int], *, is_for_all: bool) -> Iterator[_Node]:
-    for node in nodes:
-        if node.type == "qualified-rule":
-            yield _block(sheet, node, next(order), is_for_all=is_for_all)
-        elif node.type == "at-rule":
-            keyword = node.lower_at_keyword
-            text = _write([node])
-            if keyword in _UNMOVABLE:
-                sheet.is_movable = False
-            if keyword in _CONDITIONS and node.content is not None:
-                inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
-                prelude = f"@{node.at_keyword}{_write(node.prelude)}"
-                yield _Condition(text, prelude, tuple(_read(sheet, inner, order, is_for_all=False)))
-            else:
-                if keyword.endswith("keyframes") and node.content is not None:
-                    sheet.frozen |= _groups_within(node.content)
-                yield text
+class _Reader:
+    """Reads one element."""
 
+    def __init__(self, sheet: Stylesheet, css: str, order: Iterator[int], *, is_for_all: bool) -> None:
+        self._sheet = sheet
+        self._order = order
+        self._is_for_all = is_for_all
+        self._line_starts = [0, *accumulate(len(line) + 1 for line in css.split("\n"))]
 
-def _block(sheet: Stylesheet, node: Any, order: int, *, is_for_all: bool) -> _Block:
-    text = _write([node])
-    selectors = parse_selectors(node.prelude)
-    declarations, is_nested = read_declarations(node.content)
-    if selectors is None or is_nested:
-        sheet.frozen |= _groups_within(node.content)
-        return _Block(text, ())
-    groups = frozenset(one.group for one in declarations)
-    if "all" in groups:
-        sheet.frozen.add("all")
-    rules = tuple(
-        Rule(selector, declarations, (selector.specificity, order), is_for_all and selector.is_static,
-             int(node.source_line), groups)
-        for selector in selectors
-    )  # fmt: skip
-    sheet.rules += rules
-    return _Block(text, rules)
+    def read(self, nodes: Sequence[Any], *, is_inner: bool = False) -> Iterator[Node]:
+        for node in nodes:
+            if node.type == "qualified-rule":
+                yield self._block(node, is_inner=is_inner)
+            elif node.type == "at-rule":
+                yield self._at_rule(node)
+
+    def _at_rule(self, node: Any) -> Node:
+        keyword, text = node.lower_at_keyword, _write([node])
+        if keyword in _UNMOVABLE:
+            self._sheet.obstacle = f"there is an @{keyword}"
+        if keyword in _CONDITIONS and node.content is not None:
+            inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
+            return _Condition(text, f"@{node.at_keyword}{_write(node.prelude)}", tuple(self.read(inner, is_inner=True)))
+        if keyword.endswith("keyframes") and node.content is not None:
+            self._sheet.frozen |= _groups_within(node.content)
+        return text
+
+    def _block(self, node: Any, *, is_inner: bool) -> _Block:
+        text = _write([node])
+        place = (len(self._sheet.elements), self._line_starts[node.source_line - 1] + node.source_column - 1)
+        selectors = parse_selectors(node.prelude)
+        declarations, is_nested = read_declarations(node.content)
+        is_for_all = self._is_for_all and not is_inner
+        if selectors is None or is_nested:
+            self._sheet.frozen |= _groups_within(node.content)
+            if is_for_all:
+                self._sheet.unread.append((_write(node.prelude).strip(), place))
+            return _Block(text, ())
+        groups = frozenset(one.group for one in declarations)
+        if "all" in groups:
+            self._sheet.frozen.add("all")
+        order = next(self._order)
+        rules = tuple(
+            Rule(
+                selector=selector,
+                declarations=declarations,
+                rank=(selector.specificity, order),
+                can_move=is_for_all and selector.is_static,
+                place=place,
+                groups=groups,
+            )
+            for selector in selectors
+        )
+        self._sheet.rules += rules
+        return _Block(text, rules)
 
 
 def read_declarations(content: Any) -> tuple[tuple[Declaration, ...], bool]:
@@ -202,12 +225,12 @@ def _groups_within(content: list[Any]) -> set[str]:
     return groups
 
 
-def write_nodes(nodes: Sequence[_Node], keep: Keep) -> str:
+def write_nodes(nodes: Sequence[Node], keep: Keep) -> str:
     """The text of what is left of an element; what does not change is written as it was."""
     return "\n".join(filter(None, (_written(node, keep) for node in nodes)))
 
 
-def _written(node: _Node, keep: Keep) -> str:
+def _written(node: Node, keep: Keep) -> str:
     if isinstance(node, str):
         return node
     if isinstance(node, _Condition):

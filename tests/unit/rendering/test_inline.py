@@ -60,7 +60,7 @@ def test_a_mail_with_media_rules_only_is_left_as_it_is(css: str) -> None:
         "<style>@media x{a:after{content:\\{}} p{color:red} @media y{a:after{content:\\}}}</style>",
         "<style>@media x;p{color:red}</style>",
         "<style>@supports (color:red){p{color:blue}} p{color:red}</style>",
-        '<style title="a>b">p{color:red}</style>',
+        '<style class="a>b">p{color:red}</style>',
     ],
 )
 def test_a_rule_of_its_own_is_inlined(styles: str) -> None:
