@@ -6,7 +6,6 @@ const hash = (text) => {
   for (let place = 0; place < text.length; place += 1) sum = (Math.imul(sum, 31) + text.charCodeAt(place)) | 0;
   return `${sum}`;
 };
-for (const animation of document.getAnimations()) if (animation instanceof CSSTransition) animation.finish();
 const found = [];
 for (const element of document.querySelectorAll("*")) {
   if (hidden.has(element.tagName) || element.closest("head")) continue;

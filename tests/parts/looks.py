@@ -9,7 +9,10 @@ from selenium import webdriver
 from parts import browser
 
 VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")]
+READ = {(375, "dark"), (700, "light")}
+"""The views whose computed styles are read; pictures are taken of all."""
 _COMPUTED = (Path(__file__).parent / "computed_styles.js").read_text()
+_SETTLE = "for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish()"
 Look = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
 
 
@@ -19,7 +22,9 @@ def look_at(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Look:
     looks: Look = {}
     for width, scheme in VIEWS:
         browser.view(driver, width, scheme)
-        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED, full)]
+        driver.execute_script(_SETTLE)
+        is_read = (width, scheme) in READ
+        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED, full)] if is_read else []
         looks[width, scheme] = computed, browser.picture(driver)
     return looks
 

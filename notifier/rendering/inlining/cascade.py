@@ -38,19 +38,12 @@ class _Contest(NamedTuple):
     kind: Kind
 
 
-class _Place(NamedTuple):
-    """A rule's declarations of one group."""
-
-    rule: Rule
-    group: str
-
-
 @dataclass(kw_only=True)
 class Plan:
     """What becomes of each rule's declarations, group by group."""
 
     moved: set[Rule] = field(default_factory=set)
-    unmoved: set[_Place] = field(default_factory=set)  # those that stay in `<style>` nevertheless
+    unmoved: set[tuple[Rule, str]] = field(default_factory=set)  # those that stay in `<style>` nevertheless
     copied: set[tuple[Rule, str, bool]] = field(default_factory=set)  # moved, and left in `<style>` too
     raised: set[tuple[Rule, str, bool]] = field(default_factory=set)  # what becomes important in `<style>`
     own_raised: dict[tuple[Profile, tuple[Rule, ...]], frozenset[str]] = field(default_factory=dict)
@@ -85,10 +78,21 @@ def make_plan(sheet: Stylesheet, kinds: list[Kind], foreign: frozenset[Rule]) ->
     plan = Plan(moved={rule for kind in kinds if kind.has_tag for rule in kind.rules})
     for group in sorted({group for rule in plan.moved for group in rule.groups}):
         for contests in _separate([_contest(plan, group, kind) for kind in kinds]):
-            known = [_without(contest, foreign) for contest in contests]
-            if group in sheet.frozen or not (_decide(plan, group, contests) or _decide(plan, group, known)):
-                plan.unmoved |= {_Place(one.rule, group) for contest in contests for one in contest.moving}
+            if group in sheet.frozen or not _try(plan, group, contests, foreign):
+                plan.unmoved |= {(one.rule, group) for contest in contests for one in contest.moving}
     return plan
+
+
+def _try(plan: Plan, group: str, contests: list[_Contest], foreign: frozenset[Rule]) -> bool:
+    """Decide with all that mail programs might do, else as if each did only one thing of it, else without them."""
+    known = [
+        contest._replace(staying=[one for one in contest.staying if one.rule not in foreign]) for contest in contests
+    ]
+    return (
+        _decide(plan, group, contests, apart=frozenset())
+        or _decide(plan, group, contests, apart=foreign)
+        or _decide(plan, group, known, apart=frozenset())
+    )
 
 
 def _contest(plan: Plan, group: str, kind: Kind) -> _Contest:
@@ -104,10 +108,6 @@ def _items(group: str, rules: Iterable[Rule]) -> Iterator[_Item]:
                 yield _Item(is_important, rule.rank, rule)
 
 
-def _without(contest: _Contest, foreign: frozenset[Rule]) -> _Contest:
-    return contest._replace(staying=[one for one in contest.staying if one.rule not in foreign])
-
-
 def _separate(contests: list[_Contest]) -> list[list[_Contest]]:
     """The contests, those together that have rules in common."""
     parts: list[tuple[set[Rule], list[_Contest]]] = []
@@ -119,8 +119,11 @@ def _separate(contests: list[_Contest]) -> list[list[_Contest]]:
     return [part[1] for part in parts]
 
 
-def _decide(plan: Plan, group: str, contests: list[_Contest]) -> bool:
-    """Note what becomes of a group's rules; False if it is not certain that everything would look the same."""
+def _decide(plan: Plan, group: str, contests: list[_Contest], *, apart: frozenset[Rule]) -> bool:
+    """Note what becomes of a group's rules; False if it is not certain that everything would look the same.
+
+    Of the rules in `apart` no two ever select something at the same time.
+    """
     raises = any(
         not stays.is_important and not moves.is_important and stays.rank > moves.rank
         for moving, staying, kind in contests
@@ -134,7 +137,9 @@ def _decide(plan: Plan, group: str, contests: list[_Contest]) -> bool:
         in_style = [*strong.intersection(moving), *staying]
         normal = [one for one in in_style if not one.is_important]
         important = [one for one in in_style if one.is_important]
-        if any(one.rank > other.rank for one in normal for other in important):
+        if any(
+            one.rank > other.rank and not {one.rule, other.rule} <= apart for one in normal for other in important
+        ):
             return False
         if (group, False) in kind.own and normal:
             if important or (group, True) in kind.own:
