@@ -17,6 +17,8 @@ from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 MOST_STRUCTURES: Final = 256
 
 _CLOSING = re.compile(r"</(?i:style)")
+_STRAY = re.compile(r"<[a-zA-Z]")
+"""A tag that is not read as one."""
 _STANDARDS = re.compile(r"<!doctype\s+html\s*(?:>|.*(?:xhtml 1|\.dtd|legacy-compat))", re.DOTALL)
 
 
@@ -55,18 +57,24 @@ def find_unmoved(html: str) -> list[UnmovedRule]:
     """The rules for everybody that stay in `<style>`, where some mail programs do not see them, and why."""
     pieces = SPLIT.split(html)
     tokens = read_tokens(pieces[1::2])
-    starts = [sum(map(len, pieces[: 2 * number + 1])) + token.css[0] for number, token in enumerate(tokens) if token.css]
+    starts = [
+        sum(map(len, pieces[: 2 * number + 1])) + token.css[0] for number, token in enumerate(tokens) if token.css
+    ]
     sheet = _matcher(pieces, tokens).sheet
-    found = [UnmovedRule(text, starts[element] + offset, "it is not understood") for text, (element, offset) in sheet.unread]
+    found = [
+        UnmovedRule(text, starts[element] + offset, "it is not understood") for text, (element, offset) in sheet.unread
+    ]
     structure = _structure(pieces, tokens)
     if structure:
         for rule in structure.writer.plan.moved:
             names = [one.name for one in rule.declarations if (rule, one.group) in structure.writer.plan.unmoved]
             why = f"moving {', '.join(dict.fromkeys(names))} would change what wins over what"
             found += [UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], why)] if names else []
-    elif rule := next((rule for rule in sheet.rules if rule.can_move), None):
+    elif first := next((rule for rule in sheet.rules if rule.can_move), None):
         why = sheet.obstacle or "the tags can be read in more than one way"
-        found.append(UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], f"{why}; no rule is moved"))
+        found.append(
+            UnmovedRule(first.selector.text, starts[first.place[0]] + first.place[1], f"{why}; no rule is moved")
+        )
     return sorted(found, key=attrgetter("offset", "selector"))
 
 
@@ -84,6 +92,8 @@ def _end(html: str, start: int) -> int:
 
 def _structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | None:
     """What becomes of the mail; None if nothing of it is moved."""
+    if any("<" in text and _STRAY.search(text) for text in pieces[::2]):
+        return None
     key: tuple[object, ...] = (tuple(map(attrgetter("shape"), tokens)), tuple(map(bool, map(str.strip, pieces[::2]))))
     if key not in _structures:
         _keep(key, _matcher(pieces, tokens).sheet.attributes or _find_structure(pieces, tokens))
@@ -153,7 +163,9 @@ def _has_double_names(sheet: Stylesheet, tokens: Sequence[Token]) -> bool:
 def _names(tokens: Sequence[Token]) -> frozenset[str]:
     """The tags, classes and ids of a mail."""
     classes = {f".{name}" for token in tokens for name in token.attributes.get("class", "").split()}
-    return frozenset(classes | {f"#{token.attributes.get('id')}" for token in tokens} | {token.name for token in tokens})
+    return frozenset(
+        classes | {f"#{token.attributes.get('id')}" for token in tokens} | {token.name for token in tokens}
+    )
 
 
 def _written(pieces: list[str], tokens: Sequence[Token], structure: _Structure) -> str:

@@ -169,7 +169,9 @@ def _styles(begin: str, element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str],
             whole[tag.name] = words
         else:
             rest.append(_AROUND.get(tag.name, "{}").format(f"<{tag.name} {words}></{tag.name}>"))
-    page = inline_css(f"{begin} {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>")
+    page = inline_css(
+        f"{begin} {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>"
+    )
     reader = _Reader()
     reader.feed(page)
     if reader.styles.keys() != set(range(len(numbered))):

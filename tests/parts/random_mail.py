@@ -1,4 +1,4 @@
-"""Small mails with random stylesheets, in which everything fights with everything: always the same for the same seed."""
+"""Small mails with random stylesheets, in which everything fights with everything; the same for the same seed."""
 
 import random
 
@@ -35,9 +35,27 @@ _CONDITIONS = (
     "@media (max-width: 500px)", "@media (max-width: 500px)", "@media (prefers-color-scheme: dark)", "@media print",
     "@supports (display: grid)", "@media screen", "@media (min-width: 1px)", "@media nonsense and (",
 )  # fmt: skip
-_PSEUDO = (":first-child", ":last-child", ":nth-child(2n+1)", ":not(.a)", ":not(#i)", ":only-of-type", ":root", ":empty")
+_PSEUDO = (
+    ":first-child",
+    ":last-child",
+    ":nth-child(2n+1)",
+    ":not(.a)",
+    ":not(#i)",
+    ":only-of-type",
+    ":root",
+    ":empty",
+)
 _CHANGING = (":hover", ":link", "::before", ":focus", "::first-letter", ":is(.a, .b)", ":nonsense", ":where(.c)")
-_MEDIA = ("", "", "", ' media="screen"', ' media="(max-width: 500px)"', ' media="print"', ' type="text/css"', ' media="ALL"')
+_MEDIA = (
+    "",
+    "",
+    "",
+    ' media="screen"',
+    ' media="(max-width: 500px)"',
+    ' media="print"',
+    ' type="text/css"',
+    ' media="ALL"',
+)
 
 
 class RandomMail:
@@ -97,7 +115,8 @@ class RandomMail:
         inner = "".join(self._element(depth - 1) for _ in range(self._random.randint(0, 2))) if depth else ""
         if tag == "p" or tag.startswith("a "):
             inner = "".join(f"<b{self._attributes()}>y</b>" for _ in range(self._random.randint(0, 1)))
-        return f"<{tag}{self._attributes()}>{self._random.choice(('x', '', 'x '))}{inner}</{tag[0] if tag[0] == 'a' else tag}>"
+        text = self._random.choice(("x", "", "x "))
+        return f"<{tag}{self._attributes()}>{text}{inner}</{tag.partition(' ')[0]}>"
 
     def _attributes(self) -> str:
         found = ""

@@ -115,7 +115,9 @@ def _separate(contests: list[_Contest]) -> list[list[_Contest]]:
         rules = {one.rule for one in (*contest.moving, *contest.staying)}
         joined = [part for part in parts if part[0] & rules]
         parts = [part for part in parts if not part[0] & rules]
-        parts.append((rules.union(*(part[0] for part in joined)), [one for part in joined for one in part[1]] + [contest]))
+        parts.append(
+            (rules.union(*(part[0] for part in joined)), [one for part in joined for one in part[1]] + [contest])
+        )
     return [part[1] for part in parts]
 
 
@@ -137,9 +139,7 @@ def _decide(plan: Plan, group: str, contests: list[_Contest], *, apart: frozense
         in_style = [*strong.intersection(moving), *staying]
         normal = [one for one in in_style if not one.is_important]
         important = [one for one in in_style if one.is_important]
-        if any(
-            one.rank > other.rank and not {one.rule, other.rule} <= apart for one in normal for other in important
-        ):
+        if any(one.rank > other.rank and not {one.rule, other.rule} <= apart for one in normal for other in important):
             return False
         if (group, False) in kind.own and normal:
             if important or (group, True) in kind.own:
@@ -148,8 +148,8 @@ def _decide(plan: Plan, group: str, contests: list[_Contest], *, apart: frozense
     copies = strong | {one for moving, _, kind in contests if not kind.has_tag for one in moving}
     plan.copied |= {(one.rule, group, one.is_important) for one in copies}
     if raises:
-        staying = {one for contest in contests for one in contest.staying}
-        plan.raised |= {(one.rule, group, one.is_important) for one in strong | staying}
+        rivals = {one for contest in contests for one in contest.staying}
+        plan.raised |= {(one.rule, group, one.is_important) for one in strong | rivals}
     for key, groups in own_raised.items():
         plan.own_raised[key] = plan.own_raised.get(key, frozenset()) | groups
     return True

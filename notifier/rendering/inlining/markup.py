@@ -11,14 +11,14 @@ from typing import Final
 
 from notifier.rendering.inlining.stylesheet import Profile, read_profile
 
-_ATTRIBUTES: Final = r"""(?:[^>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
+_ATTRIBUTES: Final = r"""(?:[^<>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
 _RAW: Final = ("style", "script", "title", "textarea", "iframe", "xmp", "noembed", "noframes")
 """Elements that hold text and no tags."""
 SPLIT: Final = re.compile(
-    r"(<(?:/[^>]*>"
+    r"(<(?:/[^>]*+(?:>|\Z)"
     r"|!--(?:-?>|.*?(?:--!?>|\Z))"
-    r"|[!?][^>]*>"
-    + "".join(rf"|(?i:{name})(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?i:{name})(?=[\s/>])[^>]*>|\Z)" for name in _RAW)
+    r"|[!?][^>]*+(?:>|\Z)"
+    + "".join(rf"|(?i:{name})(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?i:{name})(?=[\s/>])[^>]*+(?:>|\Z)|\Z)" for name in _RAW)
     + rf"|[a-zA-Z]{_ATTRIBUTES}>))",
     re.DOTALL,
 )
@@ -51,7 +51,9 @@ class Token:
     is_for_all: bool = True  # its rules apply whatever screen there is
     is_linked: bool = False  # `<link>` to a stylesheet
     is_unsure: bool = False  # it is not certain how it is read
-    begins_condition: bool | None = None  # what follows is for some mail programs only; None: it says nothing about that
+    begins_condition: bool | None = (
+        None  # what follows is for some mail programs only; None: it says nothing about that
+    )
 
 
 class _Tokens(dict[str, Token]):
@@ -88,7 +90,9 @@ def _read(text: str) -> Token:
     is_linked = name == "link" and "stylesheet" in attributes.get("rel", "").lower().split()
     token = Token(
         name=name,
-        shape="\0".join((name, *says, str(is_linked), *(f"{group} {important}" for group, important in sorted(profile)))),
+        shape="\0".join(
+            (name, *says, str(is_linked), *(f"{group} {important}" for group, important in sorted(profile)))
+        ),
         end=_end(tag),
         style=style,
         own=own,

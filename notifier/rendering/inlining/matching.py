@@ -19,7 +19,7 @@ Kinds = frozenset[tuple[str, Profile, bool]]
 
 _NUMBER: Final = " data-n0"
 _NUMBERED = re.compile(rf'{_NUMBER}="(\d+)"(?: (?!style=)[^\s"=]+="[^"]*")*(?: style="([^"]*)")?>')
-_MADE_UP = re.compile(r'<[a-z]+ style="(m[^"]*)">')
+_MADE_UP = re.compile(r'<(?!head )[a-z]+ style="(m[^"]*)">')
 """An element that has no tag in the mail, such as most `<tbody>`; it has no attributes either."""
 
 

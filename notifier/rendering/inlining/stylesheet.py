@@ -131,7 +131,9 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     order = count()
     for css, is_for_all in styles:
         reader = _Reader(sheet, css, order, is_for_all=is_for_all)
-        sheet.elements.append(tuple(reader.read(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True))))
+        sheet.elements.append(
+            tuple(reader.read(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)))
+        )
     if any(rule.selector.is_upset for rule in sheet.rules):
         sheet.obstacle = "a rule asks for the style attribute"
     elif "all" in sheet.frozen:
@@ -146,13 +148,16 @@ class _Reader:
         self._sheet = sheet
         self._order = order
         self._is_for_all = is_for_all
+        self._is_begun = False  # an @import that comes later is ignored
         self._line_starts = [0, *accumulate(len(line) + 1 for line in css.split("\n"))]
 
     def read(self, nodes: Sequence[Any], *, is_inner: bool = False) -> Iterator[Node]:
         for node in nodes:
             if node.type == "qualified-rule":
+                self._is_begun = True
                 yield self._block(node, is_inner=is_inner)
-            elif node.type == "at-rule":
+            elif node.type == "at-rule" and not (self._is_begun and node.lower_at_keyword == "import"):
+                self._is_begun |= node.lower_at_keyword not in ("charset", "import")
                 yield self._at_rule(node)
 
     def _at_rule(self, node: Any) -> Node:
@@ -235,7 +240,11 @@ def _written(node: Node, keep: Keep) -> str:
         return node
     if isinstance(node, _Condition):
         inner = write_nodes(node.nodes, keep)
-        return node.text if inner == write_nodes(node.nodes, lambda rule: rule.declarations) else _braces(node.prelude, inner)
+        return (
+            node.text
+            if inner == write_nodes(node.nodes, lambda rule: rule.declarations)
+            else _braces(node.prelude, inner)
+        )
     if all(keep(rule) == rule.declarations for rule in node.rules):
         return node.text
     left = []
