@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from notifier.rendering.inlining.stylesheet import Profile, read_profile
+from notifier.rendering.inlining.stylesheet import Profile, is_deep, read_profile
 
 _ATTRIBUTES: Final = r"""(?:[^<>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
 _RAW: Final = ("style", "script", "title", "textarea", "iframe", "xmp", "noembed", "noframes")
@@ -84,7 +84,8 @@ def _read(text: str) -> Token:
         return _other(text)
     name = tag["name"].lower()
     attributes, style = _attributes(tag)
-    own = attributes.get("style", "")
+    is_deep_style = is_deep(attributes.get("style", ""))
+    own = "" if is_deep_style else attributes.get("style", "")
     profile = read_profile(own)
     says = [attributes.get(one, "") for one in ("class", "id", "type")]
     is_linked = name == "link" and "stylesheet" in attributes.get("rel", "").lower().split()
@@ -99,7 +100,10 @@ def _read(text: str) -> Token:
         attributes=attributes,
         profile=profile,
         is_linked=is_linked,
-        is_unsure=name in _FOREIGN or "data-css-inline" in attributes or (name in _RAW and not _is_closed(text, name)),
+        is_unsure=is_deep_style
+        or name in _FOREIGN
+        or "data-css-inline" in attributes
+        or (name in _RAW and not _is_closed(text, name)),
     )
     if name == "style":
         is_css = attributes.get("type", "").strip().lower() in ("", "text/css")

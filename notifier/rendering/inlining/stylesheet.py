@@ -34,6 +34,8 @@ _PREFIXES: Final = {
     "text-wrap": "wrap", "text-decoration": "text-decoration", "min": "limit", "max": "limit", "column": "grid",
     "justify": "align", "place": "align", "page": "break",
 }  # fmt: skip
+_DEEPEST: Final = 50
+_BRACKET = re.compile(r"[][(){}]")
 _VENDOR = re.compile(r"-(?:webkit|moz|ms|o)-")
 
 
@@ -129,6 +131,10 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     """The rules of all the elements, each a text and whether it applies to everybody."""
     sheet = Stylesheet()
     order = count()
+    if any(is_deep(css) for css, _ in styles):
+        sheet.obstacle = "brackets stand too deep within one another"
+        sheet.elements += [()] * len(styles)
+        return sheet
     for css, is_for_all in styles:
         reader = _Reader(sheet, css, order, is_for_all=is_for_all)
         sheet.elements.append(
@@ -139,6 +145,15 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     elif "all" in sheet.frozen:
         sheet.obstacle = "a rule sets all properties at once"
     return sheet
+
+
+def is_deep(css: str) -> bool:
+    """Whether so many brackets are open at once that the CSS library gives up."""
+    depth = deepest = 0
+    for sign in _BRACKET.findall(css):
+        depth += 1 if sign in "([{" else -1
+        deepest = max(depth, deepest)
+    return deepest > _DEEPEST
 
 
 class _Reader:

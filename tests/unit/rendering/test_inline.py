@@ -251,6 +251,13 @@ def test_a_style_attribute_that_is_broken_harms_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize("deep", ["<style>p" + "{" * 5000 + "</style>", f"<p style='width:{'(' * 5000}'>"])
+def test_brackets_without_end_harm_nothing(deep: str) -> None:
+    """A mail with thousands of open brackets is left as it is."""
+    html = page("<style>p { color: red }</style>", deep)
+    assert inline_css(html) == html
+
+
 @SEARCH
 @given(st.lists(st.tuples(TAGS, CSS, ENDS), min_size=1, max_size=3), st.lists(PIECES, max_size=8).map("".join))
 def test_only_styles_change(styles: list[tuple[str, str, str]], body: str) -> None:
