@@ -14,7 +14,8 @@ from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, r
 from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
 from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 
-MOST_STRUCTURES: Final = 256
+MOST_STRUCTURES: Final = 128
+LONGEST_TAG: Final = 1000  # characters; longer ones have images in them, and do not come again
 
 _CLOSING = re.compile(r"</(?i:style)")
 _STRAY = re.compile(r"<[a-zA-Z]")
@@ -39,8 +40,10 @@ class _Structure(NamedTuple):
     writer: StyleWriter
 
 
-_structures: dict[object, _Structure | frozenset[str] | None] = {}
-"""By the shapes of a mail's tags: what becomes of it, or which attributes that depends on."""
+_Found = _Structure | frozenset[str] | None
+"""What becomes of a mail, or which attributes that depends on; None: nothing is moved."""
+_UNKNOWN: Final = frozenset({"\0"})
+_structures: dict[object, _Found] = {}  # by the shapes of the tags
 
 
 def inline_css(html: str) -> str:
@@ -95,21 +98,22 @@ def _structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | N
     if any("<" in text and _STRAY.search(text) for text in pieces[::2]):
         return None
     key: tuple[object, ...] = (tuple(map(attrgetter("shape"), tokens)), tuple(map(bool, map(str.strip, pieces[::2]))))
-    if key not in _structures:
-        _keep(key, _matcher(pieces, tokens).sheet.attributes or _find_structure(pieces, tokens))
-    found = _structures[key]
+    found = _structures.get(key, _UNKNOWN)
+    if found is _UNKNOWN:
+        found = _keep(key, _matcher(pieces, tokens).sheet.attributes or _find_structure(pieces, tokens))
     if isinstance(found, frozenset):
         key = (*key, *(tuple(token.attributes.get(name) for token in tokens) for name in sorted(found)))
-        if key not in _structures:
-            _keep(key, _find_structure(pieces, tokens))
-        found = _structures[key]
+        found = _structures.get(key, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = _keep(key, _find_structure(pieces, tokens))
     return found if isinstance(found, _Structure) else None
 
 
-def _keep(key: object, found: _Structure | frozenset[str] | None) -> None:
+def _keep(key: object, found: _Found) -> _Found:
     if len(_structures) >= MOST_STRUCTURES:
         _structures.clear()
     _structures[key] = found
+    return found
 
 
 def _matcher(pieces: Sequence[str], tokens: Sequence[Token]) -> Matcher:
@@ -172,7 +176,8 @@ def _written(pieces: list[str], tokens: Sequence[Token], structure: _Structure) 
     """The pieces put together again, some of them changed."""
     for number, marks in structure.marked:
         place = 2 * number + 1
-        pieces[place] = _tag(structure.writer, marks, pieces[place], tokens[number])
+        write = _tag if len(pieces[place]) <= LONGEST_TAG else _tag.__wrapped__
+        pieces[place] = write(structure.writer, marks, pieces[place], tokens[number])
     for number, css, may_go in structure.styles:
         place = 2 * number + 1
         start, end = tokens[number].css or (0, 0)

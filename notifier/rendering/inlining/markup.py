@@ -83,7 +83,7 @@ def _read(text: str) -> Token:
     if tag is None:
         return _other(text)
     name = tag["name"].lower()
-    attributes, style = _attributes(tag)
+    attributes, styles = _attributes(tag)
     is_deep_style = is_deep(attributes.get("style", ""))
     own = "" if is_deep_style else attributes.get("style", "")
     profile = read_profile(own)
@@ -95,12 +95,13 @@ def _read(text: str) -> Token:
             (name, *says, str(is_linked), *(f"{group} {important}" for group, important in sorted(profile)))
         ),
         end=_end(tag),
-        style=style,
+        style=styles[0] if styles else None,
         own=own,
         attributes=attributes,
         profile=profile,
         is_linked=is_linked,
         is_unsure=is_deep_style
+        or len(styles) > 1
         or name in _FOREIGN
         or "data-css-inline" in attributes
         or (name in _RAW and not _is_closed(text, name)),
@@ -129,18 +130,18 @@ def _other(text: str) -> Token:
     return Token(name="", shape="<!--" if text.startswith("<!--") else text.lower())
 
 
-def _attributes(tag: re.Match[str]) -> tuple[dict[str, str], tuple[int, int] | None]:
-    """The attributes of a tag, of two with the same name the first; and where its style is."""
+def _attributes(tag: re.Match[str]) -> tuple[dict[str, str], list[tuple[int, int]]]:
+    """The attributes of a tag, of two with the same name the first; and the places of its style."""
     attributes: dict[str, str] = {}
-    style = None
+    styles = []
     start = tag.start("rest")
     for one in _ATTRIBUTE.finditer(tag["rest"]):
         name = one["name"].lower()
-        if name == "style" and name not in attributes:
-            style = (start + one.start(), start + one.end())
+        if name == "style":
+            styles.append((start + one.start(), start + one.end()))
         value = one["value"] or ""
         attributes.setdefault(name, html.unescape(value[1:-1] if value[:1] in ("'", '"') else value))
-    return attributes, style
+    return attributes, styles
 
 
 def _end(tag: re.Match[str]) -> int:

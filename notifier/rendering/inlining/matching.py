@@ -70,7 +70,10 @@ class Matcher:
 
     def match(self, pieces: Sequence[str], tokens: Sequence[Token]) -> tuple[list[str], Kinds] | None:
         """The marks of each token, and the kinds of elements; None if the parser finds other tags than these."""
-        parsed = self._inliner.inline("".join(_numbered(pieces, tokens)))
+        try:
+            parsed = self._inliner.inline("".join(_numbered(pieces, tokens)))
+        except css_inline.InlineError:
+            return None
         marks: dict[int, str] = {}
         for number, found in _NUMBERED.findall(parsed):
             if marks.setdefault(int(number), found) != found:

@@ -14,7 +14,7 @@ import tinycss2
 
 from notifier.rendering.inlining.selector import Selector, parse_selectors
 
-_CONDITIONS: Final = frozenset({"media", "supports", "container", "starting-style"})
+_CONDITIONS: Final = frozenset({"media", "supports", "container", "starting-style", "-moz-document"})
 _UNMOVABLE: Final = frozenset({"layer", "scope", "namespace"})
 """They change how all rules, or all selectors, are read: nothing of such a mail is moved."""
 _GROUPS: Final[dict[str, frozenset[str]]] = {

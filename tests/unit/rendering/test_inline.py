@@ -20,6 +20,7 @@ FRAGMENTS = st.sampled_from(
         *("/*", "*/", "/* } */", "'", '"', "'{'", '"}"', "\\", "\\}", "url(", "url(})", "<!--", "-->", "content:"),
     ]
 )
+XHTML = '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1-transitional.dtd">'
 CSS = st.lists(FRAGMENTS, max_size=9).map("".join)
 TAGS = st.sampled_from(
     ["<style>", "<style type='text/css'>", "<STYLE>", '<style title="a>b">', "<style\n>", "<style/>"]
@@ -209,7 +210,8 @@ def test_who_wins_stays_who_wins(css: str, body: str, style: str, left: str) -> 
         ("[style] { color: red } p { color: blue }", "a rule asks for the style attribute; no rule is moved"),
         (":is(p) { color: red }", "it is not understood"),
         (
-            "@media x{ p { color: red } } #i { color: blue } p { color: green !important } @media x{ #i { color: red } }",
+            "@media x{ p { color: red } } #i { color: blue } p { color: green !important }"
+            "@media x{ #i { color: red } }",
             "moving color would change what wins over what",
         ),
         ("@keyframes k { to { color: red } } p { color: blue }", "moving color would change what wins over what"),
@@ -231,9 +233,8 @@ def test_what_is_told_has_its_place() -> None:
 @pytest.mark.parametrize(
     "html",
     [
-        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">'
-        "<style>p{color:red}</style><p>&nbsp;&#847;&copy; <br/><IMG src=a.png alt='<x>'></p>",
-        "<style>p{color:red}</style><!--[if mso]><style>p { color: blue }</style><![endif]--><p>x<![if !mso]>y<![endif]>",
+        f"{XHTML}<style>p{{color:red}}</style><p>&nbsp;&#847;&copy; <br/><IMG src=a.png alt='<x>'></p>",
+        "<style>p{color:red}</style><!--[if mso]><style>p { color: blue }</style><![endif]--><p>x<![if !mso]>y",
         "<style>p{color:red}</style><pre>\n\n x</pre><textarea>\n\n<p></textarea><p>x",
         "<style>p{color:red}</style><v:rect href='x'><o:p/></v:rect><p>x</p>",
     ],
@@ -279,3 +280,15 @@ def test_the_same_mail_comes_out_the_same(css: str, body: str) -> None:
     first = inline_css(html)
     inline_css(html.replace("x", "y").replace("title", "class"))
     assert inline_css(html) == first
+
+
+def test_two_styles_of_one_tag_harm_nothing() -> None:
+    """Which of them counts is for browsers to say."""
+    html = page("<style>p { color: red }</style>", "<p style='margin: 0' STYLE='margin; 1px'>x</p>")
+    assert inline_css(html) == html
+
+
+def test_a_large_picture_in_the_mail_is_not_remembered() -> None:
+    """A tag with megabytes in it is written like any other."""
+    picture = f"<img src='data:{'A' * 100_000}' class=a>"
+    assert moved(".a{margin:0}", picture).endswith(picture.replace(">", ' style="margin:0">'))
