@@ -13,9 +13,10 @@ from typing import Final
 
 import tinycss2
 
-from notifier.rendering.inline import inlined
+from notifier.rendering.inline import inline_css
 
 _ELEMENT = re.compile(r"<!--.*?-->|(<style\b[^>]*>.*?</style>)", re.DOTALL)
+_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _SELECTOR = re.compile(r"(?P<name>[a-zA-Z][a-zA-Z0-9]*)?(?:[.#][a-zA-Z_][\w-]*)*|:root")
 _NOT_OURS: Final = frozenset({"head", "tbody", "thead", "tfoot", "colgroup", "col", "br", "img"})
 """Tags that may stand in a mail without standing in the source: parsers and filters write them."""
@@ -80,14 +81,15 @@ def prestyled(files: Mapping[str, str], sample: str) -> Prestyled | None:
     if any(_is_open(text) for text in (sample, *files.values())):
         return None
     elements = [found[1] for found in _ELEMENT.finditer(sample) if found[1]]
-    if len(elements) != 1 or not _is_plain(elements[0]):
+    if len(elements) != 1 or not _is_plain(elements[0]) or _is_conditional(sample, elements[0]):
         return None
     sources = {name: text for name, text in files.items() if name.endswith(".html")}
     if any(_UNSURE.search(text) or text.count("<style") != text.lower().count("<style") for text in sources.values()):
         return None
     try:
         tags = {tag for text in sources.values() for tag in _tags(text)}
-        styles, left = _styles(elements[0], tags)
+        doctype = _DOCTYPE.match(sample)
+        styles, left = _styles(f"{doctype[0] if doctype else ''}<html", elements[0], tags)
         written = {name: _written(text, styles) for name, text in sources.items()}
     except _UnsureError:
         return None
@@ -97,6 +99,12 @@ def prestyled(files: Mapping[str, str], sample: str) -> Prestyled | None:
 def _is_open(text: str) -> bool:
     """Whether something begins that does not end: looking for its end from every beginning would take for ever."""
     return any(text.rfind(begin) > text.rfind(end) for begin, end in (("<!--", "-->"), ("<style", "</style")))
+
+
+def _is_conditional(sample: str, element: str) -> bool:
+    """Whether the styles are for some mail programs only, though browsers see them."""
+    before = sample.partition(element)[0].lower()
+    return before.rfind("[if") > before.rfind("[endif]")
 
 
 def _is_plain(element: str) -> bool:
@@ -148,7 +156,7 @@ def _tag(found: re.Match[str]) -> _Tag:
     return _Tag(found["name"].lower(), identity, said.get("style", ""))
 
 
-def _styles(element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str], str]:
+def _styles(begin: str, element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str], str]:
     """What the library writes into each tag, by asking it about a page that has all of them; and what it leaves."""
     numbered = sorted(tags, key=lambda tag: (tag.name, tag.identity, tag.style))
     whole = dict.fromkeys(("html", "body"), "")
@@ -161,7 +169,9 @@ def _styles(element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str], str]:
             whole[tag.name] = words
         else:
             rest.append(_AROUND.get(tag.name, "{}").format(f"<{tag.name} {words}></{tag.name}>"))
-    page = inlined(f"<html {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>")
+    page = inline_css(
+        f"{begin} {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>"
+    )
     reader = _Reader()
     reader.feed(page)
     if reader.styles.keys() != set(range(len(numbered))):
@@ -197,7 +207,7 @@ def _stood_in(style: str) -> str:
 
 def _put_back(style: str, own: str) -> str:
     """The style as an attribute's text, with its expressions again; raises `_UnsureError` if one was lost."""
-    if "{" in style:
+    if "{" in style or ("{{" in own and html.unescape(_stood_in(own)).strip() not in style):
         raise _UnsureError
     text = html.escape(style)
     for number, expression in enumerate(re.findall(_EXPRESSION, own)):

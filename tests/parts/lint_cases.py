@@ -108,6 +108,12 @@ CASES = [
         {"page": PAGE.replace(' style="display: none"', ' class="p"'), "style": ".p { display: none; }"},
     ),
     Case("large_html", {"body": "x" * 91 * 1024}, None, {"body": "x" * 89 * 1024}),
+    Case(
+        "large_style",
+        {"style": "@media print { " + "p { color: #123456 } " * 450 + "}"},
+        None,
+        {"style": "p { color: #123456 } " * 450, "body": "<p>x</p>"},
+    ),
     html("dangerous_link", '<a\nhref=" FI\tLE:///x">y</a>', '<a href="mailto:a@b.example">y</a>', line=BODY + 1),
     html("relative_link", '<a\nhref="www.a.example">y</a>', '<a href="#x">y</a><a href="tel:+1">z</a>', line=BODY + 1),
     html("relative_link", IMAGE.replace("https:", ""), IMAGE.replace("https://", "cid:")),
@@ -170,8 +176,8 @@ CASES = [
     html("ignored_css", '<p\nstyle="color: red;\nposition: fixed">x</p>', '<p style="color: red">x</p>', line=BODY + 2),
     css(
         "lost_rule",
-        "a { color: red }\nb, a:hover { color: blue }",
-        "td:first-child { color: red } @media screen { a:hover { color: red } }",
+        "a { color: red }\nb:is(b, i) { color: blue }",
+        "td:first-child { color: red } a:hover { color: red } p::before { color: red } .ExternalClass { color: red }",
         line=STYLE + 1,
     ),
     css(

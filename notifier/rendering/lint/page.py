@@ -9,6 +9,7 @@ from notifier.rendering.lint.document import Text, parse
 from notifier.rendering.lint.rule import Found, Mail, error, warning
 
 GMAIL_CLIP: Final = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
+GMAIL_STYLES: Final = 8192  # characters; Gmail ignores the <style> that exceeds them
 FORBIDDEN: Final = ("script", "form", "iframe", "frame", "frameset", "object", "embed", "applet")
 _BLANKS: Final = "\u00a0\u034f\u00ad\u200b\u200c\u200d\u2007\ufeff"
 """What fills a preheader up, so that nothing else is shown after it."""
@@ -77,3 +78,11 @@ def large_html(mail: Mail) -> Iterator[Found]:
     """The HTML has more than 90 KB once its styles are in the tags; Gmail hides what follows the first 102."""
     if (size := len(mail.sent_html.encode())) > GMAIL_CLIP:
         yield Found(message=f"The HTML has {size // 1024} KB; Gmail hides what follows the first 102.")
+
+
+@warning("Take out rules that no tag needs, or write fewer into @media.")
+def large_style(mail: Mail) -> Iterator[Found]:
+    """What stays in `<style>` once a mail is made has more than 8,192 characters; Gmail ignores all of it."""
+    size = sum(len(text.raw) for text in parse(mail.sent_html).texts if text.parent and text.parent.name == "style")
+    if size > GMAIL_STYLES:
+        yield Found(message=f"{size:,} characters stay in <style>; Gmail ignores more than {GMAIL_STYLES:,}.")

@@ -33,6 +33,7 @@ MAIL_RULES: Final[tuple[Rule[Mail], ...]] = (
     page.missing_title,
     page.missing_preheader,
     page.large_html,
+    page.large_style,
     link.dangerous_link,
     link.relative_link,
     link.empty_link,

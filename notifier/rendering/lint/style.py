@@ -4,12 +4,12 @@ What is ignored, and by whom, is taken from caniemail.com; only what makes a mai
 is merely missed, such as round corners. Rules in `@media` are an enhancement and are left alone.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from tinycss2.color3 import parse_color
 
+from notifier.rendering.inline import find_unmoved
 from notifier.rendering.lint.css import AtRule, Block, Declaration
 from notifier.rendering.lint.rule import Found, Mail, warning
 
@@ -24,9 +24,6 @@ _IGNORED: Final = {
 """Property → the value that does nothing, and who ignores the others."""
 _LAYOUTS: Final = frozenset({"flex", "inline-flex", "grid", "inline-grid"})
 _FUNCTIONS: Final = {"calc": "Outlook and Yahoo", "var": "Gmail, Outlook and Yahoo"}
-_LOST = re.compile(
-    r"::|:(?:hover|active|focus|focus-within|focus-visible|visited|target|before|after)\b", re.IGNORECASE
-)
 
 
 @warning("Put the CSS into the template itself: <style> in the layout.")
@@ -83,13 +80,13 @@ def _numbers(one: Declaration) -> Iterator[object]:
     return (token for token in one.tokens if token.type in ("number", "percentage", "dimension"))
 
 
-@warning("Put the rule into an @media block; outside it cannot become a style attribute.")
+@warning("Give both the same importance, write its selector with names, classes and ids, or put it into @media.")
 def lost_rule(mail: Mail) -> Iterator[Found]:
-    """A rule for `:hover`, `::before` and the like is dropped when styles are moved into the tags."""
-    for block in mail.sheet.blocks:
-        if found := _LOST.search(block.selector):
-            name = block.selector[found.start() :].split(",")[0].split()[0]
-            yield Found(message=f"A rule for {name} never reaches anybody.", offset=block.offset, about=block.selector)
+    """A rule stays in `<style>` because moving it into the tags could change the look; some clients ignore it there."""
+    for rule in find_unmoved(mail.html):
+        selector = " ".join(rule.selector.split())
+        message = f"{selector if len(selector) <= 60 else 'This rule'} is not moved into the tags: {rule.reason}."  # noqa: PLR2004 - a line
+        yield Found(message=message, offset=rule.offset, about=rule.selector)
 
 
 @warning("Add background-color, near the image's colours.")

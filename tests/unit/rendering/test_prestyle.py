@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.rendering.inline import inline_css, inlined
+from notifier.rendering.inline import inline_css
 from notifier.rendering.language.sandbox import environment, render_limited
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML
@@ -58,9 +58,10 @@ def _styled(page: str, **values: Any) -> Prestyled | None:
 
 
 def _agrees(sources: dict[str, str], values: dict[str, Any], version: Prestyled) -> None:
+    """The tags are the same; a rule that selects none of them may be left in one and not in the other."""
     quick = version.finish(_render(version.files, values))
     assert quick is not None
-    assert _events(inlined(quick)) == _events(inline_css(_render(sources, values)))
+    assert _events(quick)[0] == _events(inline_css(_render(sources, values)))[0]
 
 
 @pytest.mark.parametrize("slug", files.slugs(Path("templates")))
@@ -106,6 +107,7 @@ def test_styles_that_turn_out_different_are_seen() -> None:
     assert version is not None
     assert version.finish(_render(version.files, {"colour": "red"})) is not None
     assert version.finish(_render(version.files, {"colour": "blue"})) is None
+    assert _styled(f"<!--[if !mso]><!-->{page}<!--<![endif]-->", colour="red") is None
     more = PAGE.format(css="p { color: red }", body="{% if a %}<style>p { margin: 0 }</style>{% endif %}<p>x</p>")
     version = _styled(more, a=False)
     assert version is not None
