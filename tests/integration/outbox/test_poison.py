@@ -21,7 +21,7 @@ async def test_what_kills_its_process_is_found_out(queue: Queue, tmp_path: Path)
         await queue.enqueue()
     deaths, said = 0, ""
     for _ in range(MOST_LOST + 4):
-        url = queue.database.url.render_as_string(hide_password=False)
+        url = queue.database.url
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "parts.poisoned", url, str(tmp_path / "journal"), str(poison.subject_id)),
             stdout=asyncio.subprocess.PIPE,
