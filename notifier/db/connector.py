@@ -40,6 +40,7 @@ class Connector:
         self._session = session or {}  # settings of each session, where sessions are ours alone
         self._is_pooled = address.parameters.is_pooled
         self._context: ssl.SSLContext | None = None
+        self._last: tuple[str, int] | None = None  # the host that took the last connection
 
     def engine(self, **pool: Any) -> AsyncEngine:
         """An engine whose connections are made here."""
@@ -86,25 +87,15 @@ class Connector:
         return await self._open(server_settings=self._session)
 
     async def _open(self, *, server_settings: dict[str, str] | None = None, **options: Any) -> Any:
-        """A connection to the first host that will do."""
-        parameters = self.address.parameters
-        if parameters.session == "prefer-standby" and len(self.address.hosts) > 1:
-            with contextlib.suppress(*_NOT_THIS_HOST):
-                return await self._try_hosts("standby", server_settings, options)
-            return await self._try_hosts("any", server_settings, options)
-        return await self._try_hosts(parameters.session, server_settings, options)
-
-    async def _try_hosts(
-        self, session: str | None, server_settings: dict[str, str] | None, options: dict[str, Any]
-    ) -> Any:
+        """A connection to the first host that will do; the one that did last is asked first."""
         address, parameters = self.address, self.address.parameters
         settings = {"application_name": APPLICATION, **(server_settings or {}), **parameters.server_settings}
-        hosts: tuple[tuple[str | None, int | None], ...] = address.hosts or ((None, None),)
-        seconds = parameters.connect_timeout or CONNECT_TIMEOUT / len(hosts)
+        hosts = [self._last, *(host for host in address.hosts if host != self._last)] if self._last else address.hosts
+        seconds = parameters.connect_timeout or CONNECT_TIMEOUT / max(len(hosts), 1)
         refusals = []
-        for host, port in hosts:
+        for host, port in hosts or ((None, None),):
             try:
-                return await asyncpg.connect(
+                connection = await asyncpg.connect(
                     self._driver_url(),
                     host=host,
                     port=port,
@@ -115,11 +106,14 @@ class Connector:
                     timeout=seconds,
                     command_timeout=STATEMENT_TIMEOUT,
                     server_settings=settings,
-                    target_session_attrs=session,
+                    target_session_attrs=parameters.session,
                     **options,
                 )
             except _NOT_THIS_HOST as error:
                 refusals.append(error)
+            else:
+                self._last = (host, port) if host is not None and port is not None else None
+                return connection
         raise refusals[-1]
 
     def _driver_url(self) -> str:

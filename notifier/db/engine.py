@@ -48,6 +48,7 @@ class Database:
     """A database to read from and write to; open it in the event loop that uses it."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.address = read_url(url)
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-SESSIONS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
+SESSIONS = ("any", "primary", "read-write")
+"""Those that can be written to."""
 SYSTEM = "system"
 """The value of `sslrootcert` that stands for the authorities of the operating system."""
 _FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})

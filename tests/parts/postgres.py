@@ -63,6 +63,12 @@ class OwnServer:
         return str(self._server.get_uri(database=name))
 
     @property
+    def user(self) -> str | None:
+        """The system's user under which it runs, if that is not the tests' own."""
+        user: str | None = self._server.system_user
+        return user
+
+    @property
     def pid(self) -> int:
         """The process id of the postmaster."""
         return int((self._root / "data" / "postmaster.pid").read_text().split()[0])

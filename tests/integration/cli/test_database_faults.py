@@ -169,7 +169,7 @@ def test_what_a_server_refuses(
         "full": _with(url, username=role, password=SECRET),
         "read-only": _with(url) + "&options=-c%20default_transaction_read_only%3Don",
         "search_path": _with(url) + "&options=-c%20search_path%3Dno_such_schema",
-        "standby": _with(url) + "&target_session_attrs=standby",
+        "standby": _with(url) + "&target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don",
         "options": _with(url) + "&options=-c%20no_such_setting%3D1",
         "newer": url,
     }[fault]

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from parts import caller
-from parts.installation import Installation
 from parts.queue import Queue
 
 from notifier.outbox.store import MOST_LOST
@@ -14,7 +13,7 @@ from notifier.states import EntryState
 NEIGHBOURS = 30
 
 
-async def test_what_kills_its_process_is_found_out(queue: Queue, installation: Installation, tmp_path: Path) -> None:
+async def test_what_kills_its_process_is_found_out(queue: Queue, tmp_path: Path) -> None:
     """Two deaths in company and three alone end it; all its neighbours are done long before, and none is mourned."""
     await queue.enqueue()
     poison = await queue.enqueue()
@@ -22,7 +21,7 @@ async def test_what_kills_its_process_is_found_out(queue: Queue, installation: I
         await queue.enqueue()
     deaths, said = 0, ""
     for _ in range(MOST_LOST + 4):
-        url = installation.settings.effective_database_url
+        url = queue.database.url
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "parts.poisoned", url, str(tmp_path / "journal"), str(poison.subject_id)),
             stdout=asyncio.subprocess.PIPE,

@@ -138,6 +138,7 @@ def test_other_parameters() -> None:
         ("postgresql://u:s3cr3t@h/d?gssencmode=require", "gssencmode"),
         ("postgresql://u:s3cr3t@h/d?connect_timeout=soon", "connect_timeout"),
         ("postgresql://u:s3cr3t@h/d?target_session_attrs=master", "target_session_attrs"),
+        ("postgresql://u:s3cr3t@h/d?target_session_attrs=standby", "any, primary, read-write"),
         ("postgresql://u:s3cr3t@h/d?client_encoding=latin1", "client_encoding"),
         ("postgresql://u:s3cr3t@h/d?pgbouncer=true&connection_limit=1", "connection_limit"),
         ("postgresql://u:s3cr3t@h/d?sslaccept=strict", "sslmode=verify-full"),
