@@ -210,8 +210,7 @@ def test_who_wins_stays_who_wins(css: str, body: str, style: str, left: str) -> 
         ("[style] { color: red } p { color: blue }", "a rule asks for the style attribute; no rule is moved"),
         (":is(p) { color: red }", "it is not understood"),
         (
-            "@media x{ p { color: red } } #i { color: blue } p { color: green !important }"
-            "@media x{ #i { color: red } }",
+            "@media x{p{color:red}} #i{color:blue} p{color:green !important} @media x{#i{color:red}}",
             "moving color would change what wins over what",
         ),
         ("@keyframes k { to { color: red } } p { color: blue }", "moving color would change what wins over what"),
