@@ -161,17 +161,12 @@ def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]
             parsed, faults = Wanted(), [Fault("", "too_large", detail)]
         if own_key is None and key is not None:
             own_key = f"{key}#{index}"
+        digest = hashlib.sha256(text).digest()
         yield Item(
             wanted=parsed,
             faults=faults,
-            idempotency=_idempotency(own_key, text, None if raw == body else raw) if own_key is not None else None,
+            idempotency=Idempotency(key=own_key, request_hash=digest) if own_key is not None else None,
         )
-
-
-def _idempotency(key: str, text: bytes, raw: Any) -> Idempotency:
-    """The key of one notification, and what makes it the same as an earlier one."""
-    raw_hash = None if raw is None else strict_json.canonical_hash(raw)
-    return Idempotency(key=key, request_hash=hashlib.sha256(text).digest(), raw_hash=raw_hash)
 
 
 def _merged(defaults: Mapping[str, Any], given: Any) -> Any:

@@ -108,7 +108,7 @@ async def submit(request: Request) -> Response:
         wanted, faults = schema.parse(body, received)
         if _is_dry(request):
             return await _rehearsed(doors, caller, wanted, faults)
-        idempotency = _idempotency(key, body, received) if key is not None else None
+        idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
@@ -150,12 +150,6 @@ async def submit_batch(request: Request) -> Response:
         for index, answer in enumerate(answers)
     ]
     return _accepted({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
-
-
-def _idempotency(key: str, body: Any, received: Any) -> Idempotency:
-    """The key, and what makes a request the same as an earlier one."""
-    raw_hash = None if body == received else strict_json.canonical_hash(received)
-    return Idempotency(key=key, request_hash=strict_json.canonical_hash(body), raw_hash=raw_hash)
 
 
 def _is_dry(request: Request) -> bool:

@@ -133,7 +133,7 @@ class Submitter:
         earlier = next(iter(found.values()), None)
         if earlier is None or self.is_outdated(earlier):
             return None
-        result = idempotency.answer_from(earlier)
+        result = earlier.replayed(idempotency.request_hash)
         if not isinstance(result, Submitted):
             raise result
         return result
@@ -199,7 +199,6 @@ class Submitter:
             files=checked.files,
             key_lasts=self._terms.key_lasts,
             copies=tuple(_copy(row, content, copy) for copy in checked.copies),
-            raw_hash=idempotency.raw_hash if idempotency else None,
         )
 
     def _row(self, caller: Caller, wanted: Wanted, checked: _Checked) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class BatchSubmitter:
 
     async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID) -> Checked:
         if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
-            return _answer(item.idempotency.answer_from(known))
+            return _answer(known.replayed(item.idempotency.request_hash))
         try:
             draft = await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults, batch_id=batch_id)
             self._submitter.foresee(draft)

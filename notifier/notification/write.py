@@ -33,11 +33,6 @@ class Idempotency:
 
     key: str
     request_hash: bytes  # SHA-256 of the canonical JSON, without what counts as not set
-    raw_hash: bytes | None = None  # of the JSON as received, which releases up to 0.1 kept; None: it is the same
-
-    def answer_from(self, earlier: "Earlier") -> "Submitted | IdempotencyKeyReusedError":
-        """What this request is told, if an earlier notification has its key."""
-        return earlier.replayed(self.request_hash, self.raw_hash)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +45,6 @@ class Draft:
     files: Sequence[CheckedAttachment] = ()  # whose octets must be kept before this is written
     key_lasts: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
     copies: "tuple[Draft, ...]" = ()  # written with it, or not at all
-    raw_hash: bytes | None = None  # as of `Idempotency`
 
     @property
     def key(self) -> Key | None:
@@ -86,9 +80,9 @@ class Earlier:
         """True if its key does not count any more."""
         return self.created_at <= now - lasts
 
-    def replayed(self, *hashes: bytes | None) -> "Submitted | IdempotencyKeyReusedError":
-        """What a request with the same key is told, by whether one of its hashes says that it is the same request."""
-        if self.request_hash not in hashes:
+    def replayed(self, request_hash: bytes) -> "Submitted | IdempotencyKeyReusedError":
+        """What a request with the same key is told, by whether it is the same request."""
+        if self.request_hash != request_hash:
             return IdempotencyKeyReusedError()
         return Submitted(
             id=self.id,
@@ -233,4 +227,4 @@ def _result(draft: Draft, written: dict[UUID, Status], earlier: dict[Key, Earlie
         return Submitted(status=status, **{name: row[name] for name in names})
     if draft.key is None or draft.key not in earlier:
         return IdempotencyInProgressError()
-    return earlier[draft.key].replayed(row["request_hash"], draft.raw_hash)
+    return earlier[draft.key].replayed(row["request_hash"])

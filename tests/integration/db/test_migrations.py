@@ -156,37 +156,3 @@ async def _old_rows(database: Database) -> list[tuple[object, ...]]:
     async with database.read() as connection:
         found = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
         return [tuple(row) for row in found]
-
-
-STORED_KEYS = {
-    "plain": "plain",
-    '"quoted"': "quoted",
-    '"with a space"#12': "with a space#12",
-    r'"an \"escaped\" \\ one"': r'an "escaped" \ one',
-    '"in both"': '"in both"',
-    "in both": "in both",
-    '"not closed': '"not closed',
-    '" spaces "': '" spaces "',
-    '"': '"',
-    'in"side': 'in"side',
-}
-"""Idempotency keys as releases up to 0.1 stored them, and as they are looked for now."""
-
-
-async def test_keys_that_were_stored_with_quotes_are_found_without_them(empty: Database) -> None:
-    """Where both forms stand for a notification each, the one without quotes keeps the key."""
-    await migrate.upgrade(empty, "0003")
-    async with empty.write() as connection:
-        for number, key in enumerate(STORED_KEYS):
-            values = {"one": f"{number + 1:032x}", "at": AT if empty.is_sqlite else TIME}
-            await connection.execute(text(OLD_ROWS[0]), values)
-            update = text("UPDATE notification SET idempotency_key = :key WHERE id = :one")
-            await connection.execute(update, {"key": key, "one": values["one"]})
-            if key not in {'"in both"', "in both"}:
-                continue
-            same = text("UPDATE notification SET service_id = :service WHERE id = :one")
-            await connection.execute(same, {"service": "f" * 32, "one": values["one"]})
-    await migrate.upgrade(empty)
-    async with empty.read() as connection:
-        found = (await connection.execute(text("SELECT idempotency_key FROM notification ORDER BY id"))).scalars()
-        assert list(found) == list(STORED_KEYS.values())
