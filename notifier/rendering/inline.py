@@ -65,13 +65,14 @@ def find_unmoved(html: str) -> list[UnmovedRule]:
     ]
     sheet = _matcher(pieces, tokens).sheet
     found = [
-        UnmovedRule(text, starts[element] + offset, "it is not understood") for text, (element, offset) in sheet.unread
+        UnmovedRule(text, starts[element] + offset, "its selector or what stands in it is not understood")
+        for text, (element, offset) in sheet.unread
     ]
     structure = _structure(pieces, tokens)
     if structure:
         for rule in structure.writer.plan.moved:
             names = [one.name for one in rule.declarations if (rule, one.group) in structure.writer.plan.unmoved]
-            why = f"moving {', '.join(dict.fromkeys(names))} would change what wins over what"
+            why = f"moving {', '.join(dict.fromkeys(names))} would change which rule wins"
             found += [UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], why)] if names else []
     elif first := next((rule for rule in sheet.rules if rule.can_move), None):
         why = sheet.obstacle or "the tags can be read in more than one way"

@@ -29,10 +29,12 @@ def look_at(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Look:
     return looks
 
 
-def differences(driver: webdriver.Chrome, before: str, after: str) -> list[str]:
-    """What is not the same in two mails, a line for each property or picture."""
-    if _differences(look_at(driver, before), look_at(driver, after)):
-        return _differences(look_at(driver, before, full=True), look_at(driver, after, full=True))
+def differences(driver: webdriver.Chrome, before: str, *afters: str) -> list[str]:
+    """What is not the same in the first mail and the others, a line for each property or picture."""
+    look = look_at(driver, before)
+    for after in afters:
+        if _differences(look, look_at(driver, after)):
+            return _differences(look_at(driver, before, full=True), look_at(driver, after, full=True))
     return []
 
 

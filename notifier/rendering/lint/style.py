@@ -80,12 +80,13 @@ def _numbers(one: Declaration) -> Iterator[object]:
     return (token for token in one.tokens if token.type in ("number", "percentage", "dimension"))
 
 
-@warning("Give both the same importance, write its selector with names, classes and ids, or put it into @media.")
+@warning("Give all rules that compete with it the same importance, or select by names, classes and ids alone.")
 def lost_rule(mail: Mail) -> Iterator[Found]:
     """A rule stays in `<style>` because moving it into the tags could change the look; some clients ignore it there."""
     for rule in find_unmoved(mail.html):
         selector = " ".join(rule.selector.split())
-        message = f"{selector if len(selector) <= 60 else 'This rule'} is not moved into the tags: {rule.reason}."  # noqa: PLR2004 - a line
+        name = f"The rule for {selector}" if len(selector) <= 60 else "The rule"  # noqa: PLR2004 - a line
+        message = f"{name} stays in <style>: {rule.reason}."
         yield Found(message=message, offset=rule.offset, about=rule.selector)
 
 

@@ -208,12 +208,12 @@ def test_who_wins_stays_who_wins(css: str, body: str, style: str, left: str) -> 
         ("@layer a { p { color: red } } p { color: blue }", "there is an @layer; no rule is moved"),
         ("p { all: unset } p { color: blue }", "a rule sets all properties at once; no rule is moved"),
         ("[style] { color: red } p { color: blue }", "a rule asks for the style attribute; no rule is moved"),
-        (":is(p) { color: red }", "it is not understood"),
+        (":is(p) { color: red }", "its selector or what stands in it is not understood"),
         (
             "@media x{p{color:red}} #i{color:blue} p{color:green !important} @media x{#i{color:red}}",
-            "moving color would change what wins over what",
+            "moving color would change which rule wins",
         ),
-        ("@keyframes k { to { color: red } } p { color: blue }", "moving color would change what wins over what"),
+        ("@keyframes k { to { color: red } } p { color: blue }", "moving color would change which rule wins"),
     ],
 )
 def test_what_cannot_be_moved_is_told(css: str, reason: str) -> None:
