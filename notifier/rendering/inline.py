@@ -10,11 +10,13 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, read_tokens
+from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, find_depth, read_tokens
 from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
 from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 
 MOST_STRUCTURES: Final = 128
+MAX_DEPTH: Final = 500
+"""Elements within each other: browsers lift them out of each other from 512 on, and css-inline crashes at thousands."""
 LONGEST_TAG: Final = 1000  # characters; longer ones have images in them, and do not come again
 
 _CLOSING = re.compile(r"</(?i:style)")
@@ -131,7 +133,9 @@ def _matcher(pieces: Sequence[str], tokens: Sequence[Token]) -> Matcher:
 
 def _find_structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structure | None:
     matcher = _matcher(pieces, tokens)
-    is_unsure = any(token.is_unsure or "all" in dict(token.profile) for token in tokens)
+    is_unsure = (
+        any(token.is_unsure or "all" in dict(token.profile) for token in tokens) or find_depth(tokens) > MAX_DEPTH
+    )
     if is_unsure or not matcher.sheet.has_movable or _has_double_names(matcher.sheet, tokens):
         return None
     matched = matcher.match(pieces, tokens)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from notifier.rendering.inlining.stylesheet import Profile, is_deep, read_profile
+from notifier.rendering.plaintext.tree import MAY_LACK_END
 
 _ATTRIBUTES: Final = r"""(?:[^<>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
 _RAW: Final = ("style", "script", "title", "textarea", "iframe", "xmp", "noembed", "noframes")
 """Elements that hold text and no tags."""
+_NOT_COUNTED: Final = MAY_LACK_END | {*_RAW}
 SPLIT: Final = re.compile(
     r"(<(?:/[^>]*+(?:>|\Z)"
     r"|!--(?:-?>|.*?(?:--!?>|\Z))"
@@ -76,6 +78,18 @@ _TOKENS: Final = _Tokens()
 def read_tokens(markup: Iterable[str]) -> list[Token]:
     """What each piece of markup is."""
     return [*map(_TOKENS.__getitem__, markup)]
+
+
+def find_depth(tokens: Iterable[Token]) -> int:
+    """How many elements stand within each other at most, those that may lack an end tag not counted."""
+    depth = deepest = 0
+    for token in tokens:
+        if token.name and token.name not in _NOT_COUNTED:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token.shape.startswith("</") and token.shape[2:-1].strip() not in _NOT_COUNTED:
+            depth = max(0, depth - 1)
+    return deepest
 
 
 def _read(text: str) -> Token:

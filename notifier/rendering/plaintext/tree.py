@@ -18,7 +18,7 @@ SMALL: Final = 1_000  # tags, with which nothing takes long
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
-_NOT_COUNTED: Final = frozenset(
+MAY_LACK_END: Final = frozenset(
     {
         "a", "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
         "li", "link", "meta", "optgroup", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr",
@@ -60,7 +60,7 @@ class _DepthLimit:
     def rename(self, tag: re.Match[str]) -> str:
         """The beginning of a tag, with another name if the element is over a limit."""
         name, step = tag[2].lower(), -1 if tag[1] else 1
-        if name in _NOT_COUNTED:
+        if name in MAY_LACK_END:
             return tag[0]
         if name in _FORMATTING:
             deepest = max(self._formatting, self._formatting + step)
