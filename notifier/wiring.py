@@ -22,7 +22,6 @@ from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db import directory
 from notifier.db.engine import Database
-from notifier.db.writability import find_disk_fault
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
 from notifier.health import checks, routes
@@ -137,10 +136,8 @@ class Sender:
         """The database answers, the journal can be written, and the relay takes mail."""
         reason = self.deliverer.relay.reason
         relay = Finding(name="relay", ok=reason is None, detail=reason or "takes mail")
-        fault = find_disk_fault(self.holder.journal.folder) if self.holder.journal.writable else "see the log"
-        detail = "can be written" if fault is None else f"cannot be written, so no mail is begun: {fault}"
-        journal = Finding(name="journal", ok=fault is None, detail=detail)
-        return [*await checks.database(database), journal, relay]
+        journal = self.holder.journal
+        return [*await checks.database(database), checks.journal(journal.folder, has_room=journal.writable), relay]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -74,6 +75,13 @@ def data_directory(settings: Settings) -> list[Finding]:
     elif fault is None:
         return []
     return [Finding(name="data_dir", ok=fault is None, detail=fault or "can be written")]
+
+
+def journal(folder: Path, *, has_room: bool) -> Finding:
+    """What a sender hears of relays can be written; `has_room` is false after a write that failed."""
+    fault = find_disk_fault(folder) if has_room else "see the log"
+    detail = "can be written" if fault is None else f"cannot be written, so no mail is begun: {fault}"
+    return Finding(name="journal", ok=fault is None, detail=detail)
 
 
 async def clock(db: Database, ours: Clock) -> Finding:

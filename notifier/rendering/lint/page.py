@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from notifier.rendering.hidden import is_hidden_by_style
-from notifier.rendering.lint.css import declarations_of
-from notifier.rendering.lint.document import Text, parse
+from notifier.rendering.lint.document import parse
 from notifier.rendering.lint.rule import Found, Mail, error, warning
+from notifier.rendering.plaintext.part import begins_hidden
 
 GMAIL_CLIP: Final = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
 GMAIL_STYLES: Final = 8192  # characters; Gmail ignores the <style> that exceeds them
 FORBIDDEN: Final = ("script", "form", "iframe", "frame", "frameset", "object", "embed", "applet")
-_BLANKS: Final = "\u00a0\u034f\u00ad\u200b\u200c\u200d\u2007\ufeff"
-"""What fills a preheader up, so that nothing else is shown after it."""
 
 
 @error("Take it out: link to a page that does this instead.")
@@ -54,23 +51,10 @@ def missing_title(mail: Mail) -> Iterator[Found]:
 @warning("Begin <body> with a hidden line of text, or fill the layout's block preheader.")
 def missing_preheader(mail: Mail) -> Iterator[Found]:
     """The first text in `<body>` is not a hidden one; an inbox shows it after the subject."""
-    texts = parse(mail.sent_html).texts  # with all styles in the tags, whichever rule they come from
-    words = (text for text in texts if _is_content(text) and text.shown.strip(_BLANKS + " \n\t\r"))
-    first = next(words, None)
-    if first is None or not _is_hidden(first):
+    if not begins_hidden(mail.sent_html):
         bodies = mail.document.named("body")
         offset = bodies[0].offset if bodies else None
         yield Found(message="There is no preheader: the line that an inbox shows after the subject.", offset=offset)
-
-
-def _is_content(text: Text) -> bool:
-    outside = ("head", "style", "title", "script")
-    return not any(element.name in outside for element in (text.parent.around() if text.parent else ()))
-
-
-def _is_hidden(text: Text) -> bool:
-    around = text.parent.around() if text.parent else ()
-    return any(element.attribute("hidden") or is_hidden_by_style(declarations_of(element)) for element in around)
 
 
 @warning("Shorten it, or say less in styles.")

@@ -14,6 +14,7 @@ from notifier.rendering.plaintext.cascade import Cascade, Layers, cascaded_value
 from notifier.rendering.plaintext.computed_style import DISPLAY_OF_TAG, ROOT_STYLE, ComputedStyle, compute_style
 from notifier.rendering.plaintext.lines import Position, TextWriter
 from notifier.rendering.plaintext.list_marker import BULLET, number_marker
+from notifier.rendering.plaintext.replaced import is_pixel, read_integer, read_replaced_words
 from notifier.rendering.plaintext.tree import parse_html
 
 MAX_PROLOGUE: Final = 2_000  # characters before `<!DOCTYPE>`, such as a comment
@@ -26,9 +27,10 @@ _APART: Final = frozenset(
 _LISTS: Final = frozenset({"ol", "ul", "menu"})
 _INLINE: Final = frozenset({"inline", "contents"})
 _INLINE_BLOCKS: Final = frozenset({"inline-block", "inline-table", "inline-flex", "inline-grid"})
-_WORDLESS_INPUTS: Final = frozenset({"hidden", "checkbox", "radio", "password", "file", "color", "range"})
 _HIDING_ATTRIBUTES: Final = frozenset({"hidden", "popover"})
 _HIDDEN_STYLE: Final = replace(ROOT_STYLE, is_visible=False)
+_FILLERS: Final = "\u00a0\u034f\u00ad\u200b\u200c\u200d\u2007\ufeff \n\t\r"
+"""What fills a preheader up, so that nothing else is shown behind it."""
 _NOWHERE: Final = Position(0, 0)
 _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -36,6 +38,17 @@ _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 def build_text_part(html: str) -> str:
     """Write the text part of a mail that has only HTML; lines are not wrapped, and the last one ends as all do."""
     return _TextPart(html).build()
+
+
+def begins_hidden(html: str) -> bool:
+    """Whether a mail's first words are hidden ones, which an inbox shows behind the subject: its preheader."""
+    part = _TextPart(html)
+    part.build()
+    return bool(part.begins_hidden)
+
+
+def _has_words(text: str) -> bool:
+    return bool(text.strip(_FILLERS))
 
 
 @dataclass(slots=True)
@@ -56,6 +69,7 @@ class _OpenElement:
 
 class _TextPart:
     def __init__(self, html: str) -> None:
+        self.begins_hidden: bool | None = None  # whether the first words are; None: there are none
         self._tree = parse_html(html)
         self._has_quirks = "<!doctype" not in html[:MAX_PROLOGUE].lower()
         self._cascade = Cascade(self._tree, html.count("<"))
@@ -92,6 +106,8 @@ class _TextPart:
         attributes = node.attributes
         style = self._compute(node, tag, attributes)
         if not style.is_rendered:
+            if self.begins_hidden is None and DISPLAY_OF_TAG.get(tag) != "none" and _has_words(node.text()):
+                self.begins_hidden = True
             if tag == "area" and self._style.is_visible:
                 self._write_area(attributes)
             return False
@@ -120,6 +136,8 @@ class _TextPart:
 
     def _write_text(self, text: str) -> None:
         style = self._style
+        if self.begins_hidden is None and _has_words(text):
+            self.begins_hidden = not style.shows_text
         if not style.shows_text:
             return
         if style.white_space != "normal":
@@ -170,7 +188,7 @@ class _TextPart:
                 self._writer.end_line()
 
     def _begin_list(self, element: _OpenElement, attributes: dict[str, str | None]) -> None:
-        element.next_number = _integer(attributes.get("start"), 1)
+        element.next_number = read_integer(attributes.get("start"), 1)
         element.kind = attributes.get("type") or ""
         self._lists.append(element)
 
@@ -179,7 +197,7 @@ class _TextPart:
         number = parent.next_number if parent else 1
         marker = BULLET
         if parent is not None:
-            number = _integer(attributes.get("value"), number)
+            number = read_integer(attributes.get("value"), number)
             parent.next_number = number + 1
             if parent.tag == "ol":
                 marker = number_marker(number, style.marker or attributes.get("type") or parent.kind)
@@ -253,16 +271,11 @@ class _TextPart:
             return
         if tag == "hr":
             self._write_rule()
-        elif tag == "select":
-            for option in _shown_options(node, attributes):
-                self._write_box(option.text())
-        elif tag == "img":
-            if attributes.get("width") not in ("0", "1") and attributes.get("height") not in ("0", "1"):
-                if self._links:
-                    self._links[-1].has_image = True
-                self._write_box(attributes.get("alt") or "")
-        elif (attributes.get("type") or "text").lower() not in _WORDLESS_INPUTS:
-            self._write_box(attributes.get("value") or attributes.get("alt") or attributes.get("placeholder") or "")
+        elif tag != "img" or not is_pixel(attributes):
+            if tag == "img" and self._links:
+                self._links[-1].has_image = True
+            for words in read_replaced_words(node, tag, attributes):
+                self._write_box(words)
 
     def _write_rule(self) -> None:
         self._writer.leave_space()
@@ -280,18 +293,3 @@ class _TextPart:
         """Write a place of an image map that leads somewhere."""
         if address := clean_address(attributes.get("href") or ""):
             self._write_box(f"{attributes.get('alt') or ''} <{address}>")
-
-
-def _shown_options(select: LexborNode, attributes: dict[str, str | None]) -> list[LexborNode]:
-    """All options of a list box, and the chosen one of a drop-down box."""
-    options = select.css("option")
-    if "multiple" in attributes or _integer(attributes.get("size"), 1) > 1:
-        return options
-    return (select.css("option[selected]") or options)[:1]
-
-
-def _integer(text: str | None, default: int) -> int:
-    try:
-        return int(text or "")
-    except ValueError:
-        return default

@@ -29,15 +29,13 @@ def codes(first: str) -> list[str]:
         '<p style="visibility:hidden">Soon</p>',
         '<div style="position:absolute; left:-9999px">Soon</div>',
         '<div style="text-indent:-9999px">Soon</div>',
-        '<div style="mso-hide:all;line-height:0">Soon</div>',
         '<div style="color:transparent">Soon</div>',
-        '<div style="color:#fff;background-color:#FFF">Soon</div>',
         '<div style="display:none !important; display:block">Soon</div>',
         '<div style="clip: rect(0, 0, 0, 0); position: absolute">Soon</div>',
         '<div class="pre">Soon</div>',
         '<div class="late">Soon</div>',
         '<div id="one">Soon</div>',
-        '<table><tr><td class="pre"><span>Soon</span></td></tr></table>',
+        '<table><tr><td><div class="pre"><span>Soon</span></div></td></tr></table>',
     ],
 )
 def test_a_hidden_first_text_is_a_preheader(first: str) -> None:
@@ -57,6 +55,8 @@ def test_a_hidden_first_text_is_a_preheader(first: str) -> None:
         '<div style="left:-9999px">Soon</div>',
         '<div style="color:#fff">Soon</div>',
         '<span class="pre">Soon</span>',
+        '<table><tr><td class="pre"><span>Soon</span></td></tr></table>',
+        '<div style="mso-hide:all;line-height:0">Soon</div>',
         '<div style="display:none">&nbsp;&#847;&zwnj;</div>Soon',
     ],
 )

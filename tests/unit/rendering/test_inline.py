@@ -281,23 +281,6 @@ def test_the_same_mail_comes_out_the_same(css: str, body: str) -> None:
     assert inline_css(html) == first
 
 
-@pytest.mark.parametrize(
-    ("begin", "end"), [("<table><tr><td>", "</td></tr></table>"), ("<div>", "</div>"), ("<b>", "")]
-)
-def test_elements_without_number_in_each_other_harm_nothing(begin: str, end: str) -> None:
-    """Nothing moves in such a mail, in which the library would end the process."""
-    html = (
-        f"<html><head><style>p {{ color: red }}</style></head><body>{begin * 5000}<p>deep</p>{end * 5000}</body></html>"
-    )
-    assert inline_css(html) == html
-
-
-def test_many_elements_beside_each_other_are_not_deep() -> None:
-    """Tags that need no end tag, and those that hold text alone, do not count as nested."""
-    html = f"<head><style>i {{ color: red }}</style></head><body>{'<p>a<br><script></script>' * 700}<i>b</i></body>"
-    assert '<i style="color:red">b</i>' in inline_css(html)
-
-
 def test_two_styles_of_one_tag_harm_nothing() -> None:
     """Which of them counts is for browsers to say."""
     html = page("<style>p { color: red }</style>", "<p style='margin: 0' STYLE='margin; 1px'>x</p>")
