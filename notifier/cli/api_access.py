@@ -30,7 +30,7 @@ def resolve(url: str, key: str) -> tuple[str, str]:
     url = url.strip() or os.environ.get("NOTIFIER_URL", "").strip() or DEFAULT_URL
     key = key.strip() or os.environ.get("NOTIFIER_API_KEY", "").strip() or _demo_key(url)
     if not key:
-        raise Failed(f"no API key for {_host(url) or 'the API'}: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
     return url, key
 
 
