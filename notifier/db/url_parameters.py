@@ -135,8 +135,8 @@ def _advice(name: str) -> str:
 def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
     """How the connection is to be protected, and whom to trust, from all parameters that say so."""
     switch = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
-    said = (values.get("sslmode") or values.get("ssl", "")).lower()
-    mode = switch.get(said, said) or None
+    choice = (values.get("sslmode") or values.get("ssl", "")).lower()
+    mode = switch.get(choice, choice) or None
     authorities = values.get("sslrootcert")
     if authorities == SYSTEM:
         if mode not in {None, "verify-full"}:

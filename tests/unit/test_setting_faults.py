@@ -55,10 +55,10 @@ def test_case_and_blanks_around_a_value_do_not_matter(
 ) -> None:
     """A word of a closed set in any case, and what a file or an editor has left around a value."""
     environment.setenv(name, value)
-    found: object = Settings()
+    setting: object = Settings()
     for part in attribute.split("."):
-        found = getattr(found, part)
-    assert str(getattr(found, "value", found)) == expected
+        setting = getattr(setting, part)
+    assert str(getattr(setting, "value", setting)) == expected
 
 
 @pytest.mark.parametrize(

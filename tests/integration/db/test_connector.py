@@ -135,14 +135,14 @@ def silent_port() -> Iterator[int]:
 @pytest.mark.parametrize("session", ["any", "primary", "read-write"])
 async def test_the_first_of_several_hosts_that_will_do(without_tls: TlsFront, silent_port: int, session: str) -> None:
     """One that refuses and one that is silent are passed by; the third answers."""
-    there = without_tls.url("127.0.0.1", f"target_session_attrs={session}")
-    assert await _ask(there.replace("@", f"@127.0.0.1:1,127.0.0.1:{silent_port},")) == "1"
+    several = without_tls.url("127.0.0.1", f"target_session_attrs={session}")
+    assert await _ask(several.replace("@", f"@127.0.0.1:1,127.0.0.1:{silent_port},")) == "1"
 
 
 async def test_none_of_several_hosts(without_tls: TlsFront) -> None:
     """Where none will do, the reason names them."""
     read_only = "target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don"
-    there = without_tls.url("127.0.0.1", read_only)
-    reason = await _refusal(there.replace("@", "@localhost:1,"))
+    several = without_tls.url("127.0.0.1", read_only)
+    reason = await _refusal(several.replace("@", "@localhost:1,"))
     assert "target_session_attrs" in reason
     assert f"localhost:1, 127.0.0.1:{without_tls.port}" in reason
