@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from parts import order, postgres, setting
@@ -14,6 +15,8 @@ from notifier import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
 ENGINES = ("sqlite", "postgresql")
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 
 EVERYTHING = bool(os.environ.get("NOTIFIER_TEST_EVERYTHING"))

@@ -80,7 +80,7 @@ async def _check() -> None:
     from notifier.health import checks
 
     async with installation.base(output.settings()) as parts:
-        findings = await checks.database(parts.database, thorough=True)
+        findings = await checks.database(parts.database, with_reason=True)
     if not findings[0].ok:
         raise Failed(findings[0].detail, output.WRONG_USE)
     for finding in findings:

@@ -53,7 +53,7 @@ async def _database(settings: "Settings") -> "list[Finding]":
 
     try:
         async with installation.base(settings) as parts:
-            findings = await checks.database(parts.database, thorough=True)
+            findings = await checks.database(parts.database, with_reason=True, thorough=True)
             if findings[0].ok and not parts.database.is_missing:
                 findings.append(await checks.clock(parts.database, parts.clock))
             return findings

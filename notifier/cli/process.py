@@ -154,7 +154,7 @@ async def _require_migrated(parts: Any) -> None:
     """Refuse a database that is out of reach (exit 2), or whose schema is not the one that is needed (exit 1)."""
     from notifier.health import checks
 
-    for finding in await checks.database(parts.database, thorough=True):
+    for finding in await checks.database(parts.database, with_reason=True):
         if not finding.ok:
             code = output.WRONG_USE if finding.name == "database" else 1
             raise Failed(f"{finding.name}: {finding.detail}", code)

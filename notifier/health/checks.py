@@ -41,18 +41,19 @@ class Finding:
     warning: bool = False
 
 
-async def database(db: Database, *, thorough: bool = False) -> list[Finding]:
+async def database(db: Database, *, with_reason: bool = False, thorough: bool = False) -> list[Finding]:
     """The database answers and takes writes, and its schema is the one that this release needs.
 
-    `thorough`, for those who run Notifier and not for whoever asks for readiness: a failure names host and role, and a
-    write is tried although nothing points to a fault.
+    `with_reason`: a failure names host and role, for those who run Notifier, not for whoever asks for readiness.
+    `thorough`: half a megabyte is written, and rolled back, although nothing points to a fault.
     """
     try:
         current = None if db.is_missing else await migrate.current(db)
     except DatabaseUnavailableError as error:
         disk = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
         full = f"no file can be written beside it ({disk}): free some space" if disk else None
-        return [Finding(name="database", ok=False, detail=full or (error.reason if thorough else None) or OUT_OF_REACH)]
+        reason = error.reason if with_reason else None
+        return [Finding(name="database", ok=False, detail=full or reason or OUT_OF_REACH)]
     if db.is_missing:
         fault, answer = None, f"{db.address.place} does not exist yet"
     else:

@@ -58,7 +58,8 @@ def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
             port = url.rpartition(":")[2]
             free = {"--port": "0", "--inbox-port": "0", "--smtp-port": "0"} | {flag: port}
             flags = [word for pair in free.items() for word in pair]
-            second = process.run("demo", *flags, env=process.environment(tmp_path / "second"), check=False)
+            folder = str(tmp_path / "second")
+            second = process.run("demo", *flags, "--data-dir", folder, env=process.environment(tmp_path), check=False)
             assert second.returncode == 2
             assert second.stderr == f"notifier: port {port} is in use: choose another with {flag}\n"
 

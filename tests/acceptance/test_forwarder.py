@@ -82,7 +82,8 @@ async def test_what_it_says_when_it_cannot(caller: Caller, demo: dict[str, str],
     assert re.match(r"1 (.*\n)?notifier: not forwarded: unauthenticated\n$", refused), refused
     away = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
     assert "notifier: not forwarded: ConnectError" in away
-    keyless = await asyncio.to_thread(_forward, caller, demo | {"key": ""}, check=False)
+    elsewhere = demo | {"key": "", "api": "https://notifier.example"}  # to which no key of a demo is sent
+    keyless = await asyncio.to_thread(_forward, caller, elsewhere, check=False)
     assert keyless == "2 notifier: no API key: give --key or set NOTIFIER_API_KEY\n"
     both = await asyncio.to_thread(_forward, caller, demo, "--once", "--drain", check=False)
     assert both.startswith("2 notifier: --once, --drain, --refused and --release do not go together")

@@ -21,8 +21,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Where a demo listens, and its key."""
     require_generators()
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    env = process.unmeasured(process.environment(tmp_path_factory.mktemp("demo")))
-    with Process("demo", *ports, "--json", env=env) as started:
+    folder = tmp_path_factory.mktemp("demo")
+    env = process.unmeasured(process.environment(folder))
+    with Process("demo", *ports, "--data-dir", str(folder), "--json", env=env) as started:
         yield started.ready_json()
 
 

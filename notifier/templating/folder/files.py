@@ -30,7 +30,7 @@ __all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "sam
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 SAMPLE = "sample.json"
 _BOM = "\ufeff"
-_PLACE = re.compile(r": line (\d+) column \d+ \(char \d+\)$")
+_PLACE = re.compile(r"line (\d+), column \d+: ")
 _NOTES = (".md", "~")
 """How the names of files end that are for people: they are no part of the template."""
 
@@ -130,7 +130,7 @@ def sample_of(text: str) -> dict[str, Any]:
     try:
         sample = strict_json.loads(text.encode(), keep_fractions=True)
     except strict_json.MalformedJsonError as error:
-        place = _PLACE.search(str(error))
+        place = _PLACE.match(str(error))
         words = _PLACE.sub("", str(error)).replace("the body", "it")
         raise _TextError(SAMPLE, f"is not JSON: {words}", int(place[1]) if place else None) from error
     if not isinstance(sample, dict):

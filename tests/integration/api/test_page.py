@@ -18,6 +18,7 @@ SHOWN = {
     "kind",
     "tags",
     "metadata",
+    "when_uncertain",
     "id",
     "status",
     "reason",

@@ -6,10 +6,6 @@ import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome, problem
 from parts.installation import WELCOME
-from sqlalchemy import update
-
-from notifier import strict_json, wiring
-from notifier.db.tables import Notification, columns
 
 PATH = "/v1/notifications"
 NOTHING_GIVEN = dict.fromkeys(
@@ -75,24 +71,6 @@ async def test_with_nulls_and_without_is_the_same_request(client: httpx2.AsyncCl
     replies = [await client.post(PATH, json=body, headers=headers) for body in same]
     assert replies[0].json()["id"] == replies[1].json()["id"]
     assert await written() == (2, 2, 2)
-
-
-async def test_a_key_of_the_release_before_is_replayed(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
-    """It kept the hash of a body with its nulls, in single requests and in batches."""
-    body = WELCOME | {"from": None, "locale": None}
-    notification = columns(Notification)
-    single = (await client.post(PATH, json=body, headers={"Idempotency-Key": "single"})).json()["id"]
-    batch = {"notifications": [{"to": "ada@example.com", "locale": None}], "defaults": WELCOME | {"from": None}}
-    within = (await client.post(f"{PATH}/batch", json=batch, headers={"Idempotency-Key": "whole"})).json()
-    merged = WELCOME | {"from": None, "locale": None}
-    async with parts.database.write() as connection:
-        for key, received in (("single", body), ("whole#0", merged)):
-            old = update(Notification).where(notification.idempotency_key == key)
-            await connection.execute(old.values(request_hash=strict_json.canonical_hash(received)))
-    again = await client.post(PATH, json=body, headers={"Idempotency-Key": "single"})
-    assert (again.status_code, again.json()["id"]) == (202, single)
-    again = await client.post(f"{PATH}/batch", json=batch, headers={"Idempotency-Key": "whole"})
-    assert again.json()["results"][0]["id"] == within["results"][0]["id"]
 
 
 async def test_null_in_a_batch_takes_the_default(client: httpx2.AsyncClient) -> None:
