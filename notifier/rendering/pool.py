@@ -192,8 +192,9 @@ class RenderingPool:
         results: list[Rendered | Gapped | RenderFault | Untried] = []
         slow: set[str | None] = set()
         for job in jobs:
-            results += [Untried()] if job.version in slow else await self._render_batch([job], sources)
-            if results[-1] is OVERRAN and job.version is not None:
+            result = Untried() if job.version in slow else (await self._render_batch([job], sources))[0]
+            results.append(result)
+            if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW and job.version is not None:
                 slow.add(job.version)
         return results
 
