@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 
 from notifier.db.url import PostgresAddress
 from notifier.db.url_parameters import SYSTEM
-from notifier.db.writability import is_read_only
+from notifier.db.write_faults import is_read_only
 
 CONNECT_TIMEOUT = 3.0
 """Seconds for all hosts together, unless the URL has a time for each; it keeps a refusal under five seconds."""

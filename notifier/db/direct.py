@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from notifier.db.reasons import explain
 from notifier.db.unavailable import NOTICED, as_such
 from notifier.db.url import Address
-from notifier.db.writability import is_read_only
+from notifier.db.write_faults import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
 ROOM_SECONDS = 2.0

@@ -24,7 +24,7 @@ from notifier.db.connector import Connector
 from notifier.db.direct import Connection, Direct
 from notifier.db.unavailable import unavailable_as_such
 from notifier.db.url import PostgresAddress, SqliteAddress, read_url
-from notifier.db.writability import WriteFaults
+from notifier.db.write_faults import WriteFaults
 from notifier.errors import ConfigurationError, NotifierError
 
 POOL_TIMEOUT = 2.0

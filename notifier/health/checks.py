@@ -15,7 +15,7 @@ from notifier.clock import Clock
 from notifier.db import directory, migrate
 from notifier.db.columns import UtcDateTime
 from notifier.db.engine import Database
-from notifier.db.writability import find_disk_fault, find_write_fault
+from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from notifier import wiring
-from notifier.db.writability import PROBE_BYTES
+from notifier.db.write_probe import PROBE_BYTES
 from notifier.health import checks
 
 LARGE = {"to": "ada@example.com", "content": {"subject": "s", "text": "x" * 60_000}}

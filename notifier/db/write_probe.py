@@ -1,4 +1,4 @@
-"""Whether anything can be written: what failed writes have said, and a probe that truly writes.
+"""A probe that truly writes to a database or a folder, to find out whether anything can be written.
 
 Reading goes on when a disk is full, so only a write can tell. The probe runs where something points to a fault: a write
 that failed, a disk with next to no room. It is as large as a notification, and rolled back.
@@ -10,32 +10,19 @@ import os
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import bindparam, insert, text
 
 from notifier.clock import SystemClock
+from notifier.db.engine import Database
 from notifier.db.tables import Attachment
+from notifier.db.write_faults import READ_ONLY_DATABASE
 from notifier.errors import DatabaseUnavailableError
-
-if TYPE_CHECKING:
-    from notifier.db.engine import Database
 
 PROBE_BYTES = 512 * 1024
 LOW_BYTES = 2 * PROBE_BYTES
 PROBE_SECONDS = 2.5
-READ_ONLY = "25006"  # SQLSTATE
-FULL_DISK = "its disk is full: free some space"
-READ_ONLY_DATABASE = "it is read-only: let it take writes, or point NOTIFIER_DATABASE_URL to the server that does"
-FAULTY_DISK = "its disk reports errors: see the system's log"
-_BY_SQLSTATE = {"53100": FULL_DISK, READ_ONLY: READ_ONLY_DATABASE, "58030": FAULTY_DISK}
-# Primary result codes (sqlite.org/rescode.html); the extended ones have the same low byte.
-_BY_RESULT_CODE = {
-    sqlite3.SQLITE_FULL: FULL_DISK,
-    sqlite3.SQLITE_READONLY: READ_ONLY_DATABASE,
-    sqlite3.SQLITE_IOERR: FAULTY_DISK,
-}
 # Beyond this many pages SQLite writes to the file before the commit, which the probe never reaches.
 _SMALL_CACHE = "PRAGMA cache_size = 8"
 _PROBE_SQLITE = "INSERT INTO attachment (sha256, octets, created_at) VALUES (randomblob(32), zeroblob(?), '')"
@@ -47,29 +34,7 @@ class _UndoError(Exception):
     """The probe went well, and is rolled back."""
 
 
-class WriteFaults:
-    """Why the last write failed, if it was because nothing can be written; until a probe goes well."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        self.probing = asyncio.Lock()
-
-    def note(self, error: BaseException | None) -> None:
-        """Remember what an error of a write says about the database."""
-        while error is not None:
-            reason = _reason(error) or _reason(getattr(error, "orig", None))
-            if reason is not None:
-                self.reason = reason
-                return
-            error = error.__cause__
-
-
-def is_read_only(error: BaseException | None) -> bool:
-    """True if the server, or this connection to it, takes no writes; another connection may lead elsewhere."""
-    return getattr(error, "sqlstate", None) == READ_ONLY
-
-
-async def find_write_fault(database: "Database", *, thorough: bool = False) -> str | None:
+async def find_write_fault(database: Database, *, thorough: bool = False) -> str | None:
     """Why nothing can be written, as a phrase about the database; None if it can, or nothing points to a fault.
 
     `thorough`: try it in any case; on SQLite beside the database, which another process may own. Raises nothing for a
@@ -104,19 +69,13 @@ def find_disk_fault(folder: Path, *, thorough: bool = False) -> str | None:
     return None
 
 
-def _reason(error: Any) -> str | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    known = _BY_RESULT_CODE.get(code & 0xFF) if code is not None else None
-    return known or _BY_SQLSTATE.get(getattr(error, "sqlstate", None) or "")
-
-
 def _has_low_space(folder: Path) -> bool:
     """True if the file system is read-only, or has next to no room."""
     disk = os.statvfs(folder)
     return bool(disk.f_flag & os.ST_RDONLY) or disk.f_bavail * disk.f_frsize < LOW_BYTES
 
 
-async def _check_for_read_only(database: "Database") -> None:
+async def _check_for_read_only(database: Database) -> None:
     """Raise, as a write would, if this server takes none; the connection is given up, as after a write."""
     async with database.several() as connection:
         if not (await connection.execute(_TAKES_WRITES)).first().yes:
@@ -125,7 +84,7 @@ async def _check_for_read_only(database: "Database") -> None:
         database.write_faults.reason = None
 
 
-async def _probe(database: "Database") -> None:
+async def _probe(database: Database) -> None:
     """Write as much as a notification may have, and take it back. Raises `DatabaseUnavailableError`."""
     if database.is_sqlite:
         with contextlib.suppress(_UndoError):
