@@ -27,9 +27,10 @@ class ConfigurationError(NotifierError):
 class DatabaseUnavailableError(NotifierError):
     """The database is out of reach or overloaded; what was asked is not confirmed."""
 
-    def __init__(self, reason: str | None = None) -> None:
+    def __init__(self, reason: str | None = None, *, may_pass: bool = True) -> None:
         super().__init__()
         self.reason = reason  # for those who run Notifier: it names hosts and roles, which callers do not need
+        self.may_pass = may_pass  # without anybody's doing; False: the address or the rights are wrong
 
 
 class LockTimeoutError(DatabaseUnavailableError):

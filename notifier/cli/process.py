@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,7 +70,7 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
         listener = wiring.listen(host, port)
         stack.callback(listener.close)
         parts = await stack.enter_async_context(wiring.base(settings))
-        await _require_reachable(parts)
+        await _require_usable(parts)
         await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
         _say(f"API on http://{host}:{listener.getsockname()[1]}")
         await wait_for_stop()
@@ -160,11 +161,18 @@ async def _require_migrated(parts: Any) -> None:
             raise Failed(f"{finding.name}: {finding.detail}", code)
 
 
-async def _require_reachable(parts: Any) -> None:
-    """Refuse a database that is out of reach; its schema may come later."""
+async def _require_usable(parts: Any) -> None:
+    """Refuse a database that will never answer. One that is away for now, and a schema, may come later."""
     from notifier.db import migrate
+    from notifier.errors import DatabaseUnavailableError
 
-    await migrate.current(parts.database)
+    try:
+        await migrate.current(parts.database)
+    except DatabaseUnavailableError as error:
+        if not error.may_pass:
+            raise
+        reason = error.reason or output.OUT_OF_REACH
+        print(f"notifier: {reason}. Until it answers, requests get 503", file=sys.stderr, flush=True)
 
 
 def _with_postgres(command: str) -> "Settings":

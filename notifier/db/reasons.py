@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from notifier.db.url import Address, PostgresAddress, SqliteAddress
 
 UPGRADE = "run `notifier db upgrade`"
+_PASSING = re.compile("08(?!P01)|53|57|58|40")
+"""Classes of SQLSTATE (PostgreSQL, appendix A)."""
 _WRONG_HOST = 62
 """OpenSSL's code for a certificate of another host."""
 
@@ -31,6 +33,18 @@ def explain(error: BaseException, address: Address) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a fault may go away by itself: a server that is away, starting, busy or full."""
+    for cause in _causes(error):
+        if isinstance(cause, asyncpg.PostgresError):
+            return bool(_PASSING.match(cause.sqlstate or ""))
+        if isinstance(cause, (ssl.SSLError, socket.gaierror, asyncpg.ClientConfigurationError, sqlite3.DatabaseError)):
+            return isinstance(cause, sqlite3.OperationalError)
+        if isinstance(cause, ConnectionError) and "SSL" in str(cause):
+            return False
+    return True
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

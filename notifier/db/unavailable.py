@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from notifier.db.reasons import explain
+from notifier.db.reasons import explain, may_pass
 from notifier.db.url import Address
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
@@ -40,7 +40,7 @@ def as_such(error: Exception, address: Address | None = None) -> Exception:
     reason = explain(error, address) if address is not None else None
     if reason is None and isinstance(error, DBAPIError) and not is_unavailable(error):
         return error
-    return DatabaseUnavailableError(reason)
+    return DatabaseUnavailableError(reason, may_pass=may_pass(error))
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -187,7 +187,7 @@ class Fleet:
             try:
                 await asyncio.to_thread(started.ready)
             except AssertionError:
-                if not left or "database: out of reach" not in started.errors:
+                if not left or "notifier: database: " not in started.errors:
                     raise
             else:
                 member.process = started
