@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import pytest
 import typer.main
 from parts import postgres
 from parts.installation import Keys
-from parts.process import Process
 from parts.terminal import Ended, type_command
 from sqlalchemy import make_url
 
@@ -101,23 +98,6 @@ def test_every_command_names_a_server_that_is_not_there(environment: pytest.Monk
     """One line on stderr with host and port, exit 2, nothing on stdout and no password."""
     environment.setenv("NOTIFIER_DATABASE_URL", f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
     _assert_one_line(type_command(*words.split()), "127.0.0.1:1", "refuses connections", "NOTIFIER_DATABASE_URL")
-
-
-def test_an_api_starts_beside_a_server_that_is_away(environment: pytest.MonkeyPatch) -> None:
-    """It says so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
-    environment.setenv("NOTIFIER_DATABASE_URL", f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
-    with Process("api", "--port", "0", env=dict(os.environ)) as api:
-        url = api.ready().rpartition(" ")[2]
-        with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{url}/readyz")
-        assert api.errors.startswith("notifier: PostgreSQL at 127.0.0.1:1 refuses connections")
-        assert SECRET not in api.errors
-
-
-def test_an_api_does_not_start_where_no_server_can_be(environment: pytest.MonkeyPatch) -> None:
-    """A host without an address is a mistake, and nothing to wait for."""
-    environment.setenv("NOTIFIER_DATABASE_URL", f"postgresql://ada:{SECRET}@no-such-host.invalid/x")
-    _assert_one_line(type_command("api", "--port", "0"), "cannot be found")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ HEADER = MailHeader(
     sender=Mailbox("shop@shop.example"),
     recipient="ada@example.com",
 )
+WARM_BATCHES = 24
 HTML = "{% for line in lines %}<p style='margin: 0'>{{ line }}</p>\n{% endfor %}"
 SOURCE = TemplateSource(
     files={"subject.txt": "Hi", "body.html": HTML, "body.txt": "x"},
@@ -33,11 +34,11 @@ def page_faults() -> int:
 
 
 async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
-    """The page faults of 24 batches of mails with so many lines, after eight that may need more memory."""
+    """The page faults of the warm batches of mails with so many lines, after eight that may need more memory."""
     variables = json.dumps({"lines": ["€" * 30] * lines})
     jobs = [Job(version="long", locale=None, variables=variables, header=HEADER)] * LARGEST_BATCH
     before = 0
-    for number in range(32):
+    for number in range(8 + WARM_BATCHES):
         if number == 8:
             before = page_faults()
         results = await pool.render(jobs, {"long": SOURCE})
@@ -50,4 +51,6 @@ async def test_a_child_that_is_warm_needs_no_new_memory() -> None:
     """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
     async with RenderingPool(children=1) as pool:
         faults = [await faults_of_warm_batches(pool, lines) for lines in (60, 100, 140)]
-    assert max(faults) < LARGEST_BATCH  # else about a hundred in each of them, or none at all if it is lucky
+    # The heap may grow once, by up to a hundred pages, at any time. A child that gives memory back takes that much for
+    # each batch, or none at all if it is lucky.
+    assert max(faults) < WARM_BATCHES * 100 / 8

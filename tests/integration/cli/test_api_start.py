@@ -1,0 +1,31 @@
+"""An API whose database does not answer at the start: one that may come back, and one that cannot."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from parts import process
+from parts.process import Process
+from parts.terminal import type_command
+
+SECRET = "s3cret-pa55"
+
+
+def test_an_api_starts_beside_a_server_that_is_away(tmp_path: Path) -> None:
+    """It says so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
+    env = process.environment(tmp_path, DATABASE_URL=f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
+    with Process("api", "--port", "0", env=env) as api:
+        url = api.ready().rpartition(" ")[2]
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{url}/readyz")
+        assert api.errors.startswith("notifier: PostgreSQL at 127.0.0.1:1 refuses connections")
+        assert SECRET not in api.errors
+
+
+def test_an_api_does_not_start_where_no_server_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without an address is a mistake, and nothing to wait for."""
+    monkeypatch.setenv("NOTIFIER_DATABASE_URL", f"postgresql://ada:{SECRET}@no-such-host.invalid/x")
+    ended = type_command("api", "--port", "0")
+    assert (ended.code, ended.stderr.count("\n"), "cannot be found" in ended.stderr) == (2, 1, True)
+    assert SECRET not in ended.stderr
