@@ -15,7 +15,7 @@ from notifier import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
 ENGINES = ("sqlite", "postgresql")
-hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.register_profile("any-machine", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("any-machine")
 
 
