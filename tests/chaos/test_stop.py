@@ -16,7 +16,7 @@ from notifier.states import Status
 
 SESSIONS = 8
 DEAD_AFTER = size(4, 30)  # seconds
-PATIENCE = DEAD_AFTER + 60
+PATIENCE = DEAD_AFTER + 180
 WAKING = size(2.0, 15.0)  # seconds in which one that woke up could do harm
 SETTINGS = {
     "SENDER__CONCURRENCY": str(SESSIONS),
