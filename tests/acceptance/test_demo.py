@@ -22,7 +22,10 @@ def test_the_first_mail(tmp_path: Path) -> None:
     with _demo(tmp_path, "--json") as demo:
         where = demo.ready_json()
         headers = {"Authorization": f"Bearer {where['key']}"}
-        with httpx2.Client(base_url=where["api"], headers=headers) as client, MailHogClient(where["inbox"]) as inbox:
+        with (
+            httpx2.Client(base_url=where["api"], headers=headers, timeout=60) as client,
+            MailHogClient(where["inbox"]) as inbox,
+        ):
             body = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
             reply = client.post("/v1/notifications", json=body)
             assert (reply.status_code, reply.headers["location"]) == (202, f"/v1/notifications/{reply.json()['id']}")

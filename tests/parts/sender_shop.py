@@ -38,7 +38,7 @@ class Shop:
     def client(self, key: str = "") -> httpx2.Client:
         """The shop's way to Notifier, or that of whoever has another key."""
         url = f"http://127.0.0.1:{self.port}"
-        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"})
+        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"}, timeout=60)
 
     def admin_key(self) -> str:
         """A key for those who edit templates; made while Notifier does not run."""

@@ -105,7 +105,7 @@ def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
     """Added, shown, and lifted: nothing is left."""
     added, listed = terminal.answers("suppress", "curl+stop@example.com")
     assert listed["suppressions"] == [added]
-    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}) as client:
+    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=60) as client:
         assert client.get(f"/v1/suppressions/{added['id']}").status_code == 404
 
 
