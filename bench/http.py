@@ -32,6 +32,7 @@ class Target:
     template: str
     variables: Mapping[str, Any]
     items: int | None = None  # in each request, if it is a batch
+    priority: str = "normal"
 
     def requests(self) -> Callable[[], bytes]:
         """Writes one request after the other, each with a recipient and an idempotency key of its own."""
@@ -52,7 +53,7 @@ class Target:
     def _body(self) -> dict[str, Any]:
         first = {"to": f"{_MARK}@example.com", "variables": self.variables}
         if self.items is None:
-            return first | {"template": self.template}
+            return first | {"template": self.template, "priority": self.priority}
         others = [{"to": f"item{n:08}@example.com", "variables": self.variables} for n in range(1, self.items)]
         return {
             "defaults": {"template": self.template},

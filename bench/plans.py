@@ -3,10 +3,23 @@
 import argparse
 from dataclasses import dataclass
 
-from bench import batch, compare, drain, gate, growth, hostile, idle, isolation, latency, search, submit
+from bench import batch, compare, drain, gate, growth, hostile, idle, isolation, latency, neighbour, search, submit
 from bench.sender import Setup
 
-PARTS = ("submit", "drain", "latency", "idle", "growth", "search", "gate", "hostile", "rendering", "isolation", "peers")
+PARTS = (
+    "submit",
+    "drain",
+    "latency",
+    "idle",
+    "growth",
+    "search",
+    "gate",
+    "hostile",
+    "neighbour",
+    "rendering",
+    "isolation",
+    "peers",
+)
 QUICK_PARTS = PARTS[:-3]  # rendering knows no tiny counts, isolation is a drain, the peers may have to be installed
 _MANY = 1_000_000
 _LONGEST_PAUSE = 1.4
@@ -26,6 +39,7 @@ class Plans:
     search: search.Plan
     gate: gate.Plan
     hostile: hostile.Plan
+    neighbour: neighbour.Plan
     peers: compare.Plan
 
 
@@ -58,6 +72,7 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
         ),
         search=search.Plan(rows=given.search_rows, requests=40),
         hostile=hostile.Plan(rounds=max(5, given.rounds), seconds=max(24.0, given.seconds), settling=12.0, most=_MANY),
+        neighbour=neighbour.Plan(seconds=max(15.0, given.seconds), most=_MANY, mails=30),
         gate=gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
         peers=compare.Plan(
             rounds=given.rounds,
@@ -89,6 +104,7 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
         ),
         search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
+        neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
         gate=gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
         peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
     )

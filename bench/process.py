@@ -64,6 +64,10 @@ class Child:
         """CPU time that it has used, without its children; NaN where there is no /proc."""
         return tree.cpu_seconds(self.pid)
 
+    async def terminate(self) -> None:
+        """Ask it to end; it may still say its last words."""
+        self._process.terminate()
+
     async def stop(self) -> None:
         """End it as an operator would, and the hard way if that does not help; nothing of its family stays."""
         family = list(tree.members(self.pid))[1:]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ENV = unmeasured(dict(os.environ))
 SUBMIT, DRAIN = ("submit",), ("drain",)
 GATE = ("gate",)  # alone: its child lets all others go first, and beside a drain on two cores it may never run
-OTHERS = ("latency", "idle", "growth", "search", "hostile")
+OTHERS = ("latency", "idle", "growth", "search", "hostile", "neighbour")
 
 SHOWN = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
@@ -29,6 +29,7 @@ SHOWN = {
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
     "hostile": ("(j) hostile", "POST, hostile", "hostile ÷ quiet"),
+    "neighbour": ("(l) neighbour", "unknown-keys ÷ quiet", "the attacker's answers"),
     "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),
 }
 

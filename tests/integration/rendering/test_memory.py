@@ -51,6 +51,6 @@ async def test_a_child_that_is_warm_needs_no_new_memory() -> None:
     """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
     async with RenderingPool(children=1) as pool:
         faults = [await faults_of_warm_batches(pool, lines) for lines in (60, 100, 140)]
-    # The heap may grow once, by up to a hundred pages, at any time. A child that gives memory back takes that much for
-    # each batch, or none at all if it is lucky.
-    assert max(faults) < WARM_BATCHES * 100 / 8
+    # The heap may grow a few times, by up to a hundred pages each time. A child that gives memory back takes that much
+    # for each batch.
+    assert max(faults) < WARM_BATCHES * 100 / 2
