@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -165,7 +164,5 @@ def test_help_is_light() -> None:
         "import sys; from notifier.cli.main import app; app(['--help'], standalone_mode=False);"
         "print(sorted({'sqlalchemy', 'fastapi', 'pydantic', 'jinja2', 'uvicorn'} & set(sys.modules)))"
     )
-    started = time.monotonic()
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - started < 10

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -275,8 +274,8 @@ async def test_others_are_served_while_a_batch_is_taken_in(client: httpx2.AsyncC
     """While a thousand are checked and written, single POSTs are accepted one after the other."""
     assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
     batch = asyncio.create_task(_post(client, _many(1000)))
-    served, started = 0, time.monotonic()
-    while not batch.done() and time.monotonic() - started < 30:
+    served = 0
+    while not batch.done():
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
         served += 1
     assert (await batch).status_code == 202

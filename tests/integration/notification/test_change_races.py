@@ -42,8 +42,10 @@ async def client(installation: Installation, parts: wiring.Base) -> AsyncIterato
 
 
 async def _code(client: httpx2.AsyncClient, path: str, what: str, **body: str) -> str:
-    """The problem's code, or nothing."""
+    """The problem's code, or nothing. A busy database's 503 is asked again, as the reply says."""
     reply = await client.post(f"{path}/{what}", json=body)
+    if reply.status_code == 503:
+        return await _code(client, path, what, **body)
     assert reply.status_code in {200, 409}, reply.text
     return "" if reply.status_code == 200 else str(reply.json()["code"])
 

@@ -117,14 +117,11 @@ async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: Relay) -> Non
     await shop.endpoint("/slow")
     await shop.endpoint("/quick")
     shop.receiver.always["/slow"] = silence
-    loop = asyncio.get_running_loop()
     async with wiring.sender(shop.parts):
-        started = loop.time()
         for _ in range(50):
             await caller.submit(shop.client)
         await relay.wait_for(50)
         await shop.receiver.wait_for(50, path="/quick")
-        assert loop.time() - started < 10
     assert len({one.id for one in shop.receiver.heard if one.path == "/quick"}) == 50
 
 
