@@ -30,7 +30,8 @@ _WORDS: dict[CircuitReason, tuple[str, ...]] = {
     ),
     CircuitReason.RATE: (
         "throttling", "too much mail", "maximum (sending|send) rate",
-        "(daily|sending|message) (message )?(quota|limit)", "messaging limit", "maximum credits", "unusual rate of", "ip address.{0,40}rate",
+        "(daily|sending|message) (message )?(quota|limit)", "messaging limit",
+        "maximum credits", "unusual rate of", "ip address.{0,40}rate",
         "rate limit.{0,20}(ip|client|account)", "too many (messages|connections|concurrent)",
     ),
     CircuitReason.STORAGE: (

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from notifier.outcomes import Accepted, CircuitReason, NotPermitted, Outcome, Phase, Refused, Rejected, Reply, Uncertain
 from notifier.smtp import replies
+from notifier.smtp.claims import find_claim
 from notifier.smtp.mail import BeforeBody, Dropped, Mail, Permit
 from notifier.smtp.wire import CLOSED, TIMED_OUT, Answer, Wire
 
@@ -162,7 +163,7 @@ class Transaction:
         self._phase = refused[0]
         answer = self._answers[self._phase]
         if answer.code == replies.CLOSING:
-            return self._closing(replies.parse(answer.code, answer.text))
+            return self._dropped(replies.parse(answer.code, answer.text))
         if self.announced and not self._is_told_to_us(refused):
             self._wire.lose(f"a refusal that does not fit: {answer}", out_of_turn=True)
             return self._dropped()
@@ -176,15 +177,14 @@ class Transaction:
     def _judge(self, reply: Reply) -> Outcome:
         return replies.judge(self._phase, reply, self._mail.recipient, self._mail.sender)
 
-    def _closing(self, reply: Reply) -> Dropped:
-        """421: the relay ends the connection, which is no answer to what was said to it (RFC 5321 §3.8)."""
-        return self._dropped(str(reply), replies.find_claim(self._phase, reply, sender="", recipient=""))
-
-    def _dropped(self, detail: str | None = None, claim: CircuitReason | None = None) -> Dropped:
+    def _dropped(self, last: Reply | None = None) -> Dropped:
+        """The connection ended; with 421 as its `last` reply, which answers no command (RFC 5321 §3.8)."""
         first = self._answers.get(Phase.MAIL)
         answered = first is not None and first.code != replies.CLOSING
-        claim = claim if answered else claim or CircuitReason.CLOSED
-        return Dropped(phase=self._phase, answered=answered, detail=detail or self._wire.lost or CLOSED, claim=claim)
+        said = find_claim(self._phase, last, sender="", recipient="") if last else None
+        claim = said if answered else CircuitReason.CLOSED
+        detail = str(last) if last else self._wire.lost or CLOSED
+        return Dropped(phase=self._phase, answered=answered, detail=detail, claim=claim)
 
     async def _tidy_up(self) -> None:
         """After a refusal, bring the connection to where the next mail can begin; if that fails, it cannot."""
@@ -275,7 +275,7 @@ class Transaction:
         if not _is_refusal(answer) or self._wire.out_of_turn:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if answer.code == replies.CLOSING:
-            return self._closing(reply)
+            return self._dropped(reply)
         self.clean = True
         return self._judge(reply)
 
