@@ -23,7 +23,7 @@ from notifier.outcomes import (
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.circuit import Circuit
+from notifier.throttle.circuit import LONGEST_WAIT, MAX_CLAIM_WAIT, Circuit
 from notifier.throttle.confirmation import (
     MIN_CONFIRMING_MAILS,
     MIN_CONFIRMING_SENDER_MAILS,
@@ -138,7 +138,7 @@ class Circuits:
         if outcome.scope is Scope.SENDER:
             self._answered()
             circuit, reason = self._remember(mail.sender).circuit, CircuitReason.SENDER
-            self._open(circuit, reason, outcome.detail, needs_person=outcome.needs_person)
+            self._open(circuit, reason, outcome.detail, longest=LONGEST_WAIT, needs_person=outcome.needs_person)
             return
         if not self.relay.is_open:
             self._log_opened(Scope.RELAY, CircuitReason.UNREACHABLE, outcome.detail)
@@ -158,19 +158,22 @@ class Circuits:
             self._answered()
         if is_confirmed:
             is_late = circuit.is_open and not circuit.probe_is_due  # it began before the circuit opened
-            self._open(circuit, claim, words)
+            self._open(circuit, claim, words, longest=MAX_CLAIM_WAIT)
             if is_late:
                 return NotTried(detail=words, scope=Scope.SENDER if is_senders else Scope.RELAY, claim=claim)
         return outcome if isinstance(outcome, Deferred) else Deferred(phase=Phase.MAIL, detail=words, claim=claim)
 
     # -- circuits ---------------------------------------------------------------------------------
 
-    def _open(self, circuit: Circuit, reason: CircuitReason, words: str, *, needs_person: bool = False) -> None:
+    def _open(
+        self, circuit: Circuit, reason: CircuitReason, words: str, *, longest: float, needs_person: bool = False
+    ) -> None:
         """Its reason is for everybody whose mails wait for it: codes, and none of the words said to another mail."""
         codes = _CODES.match(words)
         if not circuit.is_open:
             self._log_opened(Scope.RELAY if circuit is self.relay else Scope.SENDER, reason, codes[0] if codes else "")
-        circuit.opened(f"{WORDS[reason]} ({codes[0]})" if codes else WORDS[reason], needs_person=needs_person)
+        told = f"{WORDS[reason]} ({codes[0]})" if codes else WORDS[reason]
+        circuit.opened(told, needs_person=needs_person, longest=longest)
 
     def _log_opened(self, scope: Scope, reason: CircuitReason, detail: str) -> None:
         self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)

@@ -3,8 +3,9 @@
 A claim alone stops nothing. Any mail that is accepted clears all claims: what is shared works, whatever was said.
 """
 
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from notifier import address
 
@@ -18,8 +19,7 @@ MAX_CLAIMS = 1000
 """Claims about one thing that are kept; more make nothing surer."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TriedMail:
+class TriedMail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What tells one mail from another."""
 
     service: UUID | None

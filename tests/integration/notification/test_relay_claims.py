@@ -4,14 +4,17 @@ import asyncio
 from typing import Any
 
 import httpx2
+import pytest
 from parts import caller
 from parts.installation import Installation
 from parts.relay import DROP, Relay
 
 from notifier import wiring
 from notifier.health import checks
+from notifier.notification import circuits
 from notifier.notification.circuits import WORDS
 from notifier.outcomes import CircuitReason
+from notifier.throttle import circuit
 
 ALWAYS = 1000
 ORDERS, NEWS = "orders@shop.example", "news@shop.example"
@@ -58,6 +61,7 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
     async with installation.client(parts) as client, wiring.sender(parts) as sender:
         paths = [await caller.submit(client, f"bob{n}@a{n}.example") for n in range(30)]
         await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        _hold(sender.deliverer.relay)
         assert next(one for one in await sender.readiness(parts.database) if one.name == "relay").detail == words
         await _until_found(parts, words)
         found = [(await client.get(path)).json() for path in paths]
@@ -65,7 +69,8 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         assert len(waiting) > 20
         assert words in (await _explained(client, waiting[-1]["id"]))
         relay.forget()
-        await caller.eventually(lambda: not sender.deliverer.relay.is_open, seconds=60)
+        sender.deliverer.relay._next_probe = 0.0
+        await caller.eventually(lambda: not sender.deliverer.relay.is_open)
         await caller.make_due(parts.database)
         ended = [await caller.until(client, path, "sent") for path in paths]
     assert sum(len(one["attempts"]) for one in ended) < 40
@@ -75,7 +80,7 @@ async def _until_found(parts: wiring.Base, words: str) -> None:
     """Wait until `doctor` names the relay's trouble, as another process would."""
     async with asyncio.timeout(15):
         while True:
-            if any(words in one.detail and not one.ok for one in await checks.circuits(parts.database)):
+            if any(words in one.detail and one.warning for one in await checks.circuits(parts.database)):
                 return
             await asyncio.sleep(0.02)
 
@@ -83,6 +88,37 @@ async def _until_found(parts: wiring.Base, words: str) -> None:
 async def _explained(client: httpx2.AsyncClient, id_: str) -> str:
     causes: list[dict[str, Any]] = (await client.get(f"/v1/notifications/{id_}/explain")).json()["because"]
     return " ".join(cause["detail"] for cause in causes if cause["code"] == "circuit_open")
+
+
+async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad(
+    installation: Installation, parts: wiring.Base, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many mails of one service stopped the relay: each that opens it again goes aside, and services take turns."""
+    monkeypatch.setattr(circuit, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(circuits, "MAX_CLAIM_WAIT", 0.1)
+    relay.say("*", "RCPT", "451 4.3.0 Temporary lookup failure", times=ALWAYS)
+    async with (
+        installation.client(parts) as shop,
+        installation.client(parts, installation.keys.other) as other,
+        wiring.sender(parts) as sender,
+    ):
+        bad = [await caller.submit(other, f"bob{n}@a{n}.example") for n in range(40)]
+        await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        _hold(sender.deliverer.relay)
+        relay.say("eve@customer.example", "RCPT", "250 2.1.5 ok")
+        good = await caller.submit(shop, "eve@customer.example")
+        before = len(relay.commands)
+        sender.deliverer.relay._next_probe = 0.0
+        await caller.until(shop, good, "sent")
+        tried = [(await other.get(path)).json()["attempts"] for path in bad]
+    probes = [command for command in relay.commands[before:] if command.startswith("RCPT")]
+    assert probes.index("RCPT TO:<eve@customer.example>") < len(bad) / 2  # as soon as the service is seen to have work
+    assert {len(attempts) for attempts in tried} <= {0, 1}
+
+
+def _hold(open_circuit: circuit.Circuit) -> None:
+    """Let no clock decide when the next probe is made."""
+    open_circuit._next_probe += 3600
 
 
 async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
@@ -96,7 +132,7 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
         found = [await caller.until(client, path, "deferred") for path in told]
         assert {(one["reason"], one["detail"]) for one in found} == {("sender_refused", BARRED)}
         assert sender.deliverer.circuits.obstacle(ORDERS) is not None
-        sender.deliverer.circuits._senders[ORDERS].circuit._next_probe += 3600  # so that the clock decides nothing
+        _hold(sender.deliverer.circuits._senders[ORDERS].circuit)
         waiting = await caller.submit(client, "ada@c.example", **{"from": ORDERS})
         await caller.until(client, await caller.submit(client, "ada@c.example", **{"from": NEWS}), "sent")
         assert (await _until_reason(client, waiting, "sender_refused"))["attempts"] == []
