@@ -101,7 +101,7 @@ class Circuits:
         if isinstance(outcome, NotPermitted):
             return outcome  # says nothing about the relay
         self._audience.see(mail, self._clock.monotonic())
-        if isinstance(outcome, Deferred | NotTried) and outcome.claim is not None:
+        if isinstance(outcome, (Deferred, NotTried)) and outcome.claim is not None:
             outcome = self._claimed(mail, outcome, outcome.claim)
         elif isinstance(outcome, NotTried):
             self._failed(mail, outcome)
@@ -122,7 +122,7 @@ class Circuits:
         """The relay talks about mails."""
         if self.relay.is_open:
             self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
-        self.relay.closed()
+            self.relay.closed()
 
     def _taken(self, mail: TriedMail, *, is_accepted: bool) -> None:
         """No claim was heard: the sender was not refused. Only a mail that was accepted disproves what others heard."""
@@ -141,7 +141,9 @@ class Circuits:
             self._open(circuit, reason, outcome.detail, longest=LONGEST_WAIT, needs_person=outcome.needs_person)
             return
         if not self.relay.is_open:
-            self._log_opened(Scope.RELAY, CircuitReason.UNREACHABLE, outcome.detail)
+            is_login = outcome.needs_person and _CODES.match(outcome.detail)  # a 5yz before MAIL that does not pass
+            reason = CircuitReason.LOGIN if is_login else CircuitReason.UNREACHABLE
+            self._log_opened(Scope.RELAY, reason, outcome.detail)
         self.relay.opened(outcome.detail, needs_person=outcome.needs_person)
 
     def _claimed(self, mail: TriedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:

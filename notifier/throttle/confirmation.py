@@ -39,10 +39,9 @@ class _Active:
         self._seen: dict[object, float] = {}
 
     def see(self, who: object, now: float) -> None:
-        self._seen.pop(who, None)
+        if who not in self._seen and len(self._seen) == 2:  # noqa: PLR2004
+            del self._seen[min(self._seen, key=self._seen.__getitem__)]
         self._seen[who] = now
-        if len(self._seen) > 2:  # noqa: PLR2004
-            del self._seen[next(iter(self._seen))]
 
     def least(self, now: float) -> int:
         """How many of them must have heard a claim: two where several are active."""

@@ -181,11 +181,21 @@ def test_a_probe_that_hears_something_new_ends_the_old_reason(installation: Inst
     assert not installation.is_open
 
 
-def test_what_is_not_about_a_mail_stops_at_once(installation: Installation) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (NotTried(detail="535 5.7.8 no", needs_person=True), "login"),
+        (NotTried(detail="Connection refused"), "unreachable"),
+        (NotTried(detail="554 5.3.2 closed for the night"), "unreachable"),
+        (NotTried(detail="certificate has expired", needs_person=True), "unreachable"),
+    ],
+)
+def test_what_is_not_about_a_mail_stops_at_once(installation: Installation, outcome: NotTried, reason: str) -> None:
     """No connection, no login: a fact about the relay, heard before any mail was named."""
-    refused = NotTried(detail="535 5.7.8 no", needs_person=True)
-    assert installation.hear("bob@a.example", refused) is refused
+    with structlog.testing.capture_logs() as logged:
+        assert installation.hear("bob@a.example", outcome) is outcome
     assert installation.is_open
+    assert [line["reason"] for line in logged] == [reason]
 
 
 @pytest.mark.parametrize(
