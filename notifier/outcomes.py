@@ -29,10 +29,23 @@ class OutcomeName(StrEnum):
 
 
 class Scope(StrEnum):
-    """What is out of reach when a mail was not tried: the whole relay, or the relay for one sender's domain."""
+    """What is out of reach when a mail was not tried: the whole relay, or the relay for one sender's address."""
 
     RELAY = "relay"
     SENDER = "sender"
+
+
+class CircuitReason(StrEnum):
+    """Why a circuit is open. A closed set: these words may be shown to everybody, a relay's own words may not."""
+
+    UNREACHABLE = "unreachable"  # no connection that could carry a mail
+    CLOSED = "closed"  # it closes connections instead of answering MAIL
+    LOGIN = "login"
+    RELAYING = "relaying"
+    STORAGE = "storage"
+    SYSTEM = "system"
+    RATE = "rate"
+    SENDER = "sender"  # it does not send for this sender's address
 
 
 class Refused(StrEnum):
@@ -66,6 +79,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase
     reply: Reply | None = None
     detail: str = ""
+    claim: CircuitReason | None = None  # what the relay said of itself or of the sender: true if other mails confirm it
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -89,6 +103,7 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
     scope: Scope = Scope.RELAY
     needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
+    claim: CircuitReason | None = None  # heard while this mail was handed over: true if other mails confirm it
 
 
 class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check database, migrations, clock, relay login and TLS, recipients mode, versions. Exit 1 if one is bad."""
+    """Check database, migrations, clock, relay login and TLS, circuits, recipients mode, versions. Exit 1 if bad."""
     findings = output.run(_findings())
     if as_json:
         output.show((vars(finding) for finding in findings), as_json=True)
@@ -56,6 +56,8 @@ async def _database(settings: "Settings") -> "list[Finding]":
             findings = await checks.database(parts.database, with_reason=True, thorough=True)
             if findings[0].ok and not parts.database.is_missing:
                 findings.append(await checks.clock(parts.database, parts.clock))
+            if all(finding.ok for finding in findings):
+                findings += await checks.circuits(parts.database)
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]

@@ -7,8 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPMethod
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -16,10 +15,10 @@ from uuid import UUID
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, error_for
 from notifier.client.reading import decode, read_each
 from notifier.client.reply import Page
+from notifier.client.retry_hint import read_retry_after
 
 T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-_SECONDS = re.compile(r"[0-9]{1,9}")
 _REPEATABLE = frozenset({HTTPMethod.GET, HTTPMethod.PUT, HTTPMethod.DELETE})
 
 
@@ -134,13 +133,5 @@ def _fault(told: Any) -> Fault:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds to wait as the server says (RFC 9110 §10.2.3), as a number or as a date; None if it says nothing."""
-    text = answer.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max((until - answer.at).total_seconds(), 0.0)
+    """Seconds to wait as the server says; None if it says nothing."""
+    return read_retry_after(answer.headers.get("retry-after", ""), answer.at)

@@ -19,6 +19,7 @@ from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
+from notifier.throttle.relay_state import obstacles
 
 OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MOST_SKEW = 30.0  # seconds between this host and the database
@@ -109,6 +110,24 @@ async def relay(transport: Transport, settings: Settings) -> Finding:
     how = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
     login = f"logged in as {smtp.username}" if smtp.username else "no login"
     return Finding(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")
+
+
+async def circuits(db: Database) -> list[Finding]:
+    """What keeps running senders from their relays."""
+    try:
+        async with db.read() as connection:
+            found = await obstacles(connection)
+    except DatabaseUnavailableError:
+        return [Finding(name="circuit", ok=False, detail=OUT_OF_REACH)]
+    return [
+        Finding(
+            name="circuit",
+            ok=True,
+            warning=True,
+            detail=f"{one.relay} takes no mail since {one.since.isoformat(timespec='seconds')}: {one.reason}",
+        )
+        for one in found
+    ]
 
 
 def recipients(settings: Settings) -> Finding:

@@ -1,15 +1,51 @@
-"""What each try teaches about the relay and about the senders' domains at it: circuits, counts, and one log line."""
+"""What each try teaches about the relay and about the senders at it: circuits, counts, and one log line.
 
+Only a fact about the relay stops it. What it says while it is handed one mail is a claim, which other mails confirm.
+"""
+
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 from notifier import address
 from notifier.clock import Clock
-from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Scope, Uncertain
+from notifier.outcomes import (
+    Accepted,
+    CircuitReason,
+    Deferred,
+    NotPermitted,
+    NotTried,
+    Outcome,
+    Phase,
+    Rejected,
+    Scope,
+    Uncertain,
+)
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.circuit import Circuit
+from notifier.throttle.circuit import LONGEST_WAIT, MAX_CLAIM_WAIT, Circuit
+from notifier.throttle.confirmation import (
+    MIN_CONFIRMING_MAILS,
+    MIN_CONFIRMING_SENDER_MAILS,
+    Audience,
+    Claims,
+    TriedMail,
+)
 
+MAX_REFUSED_SENDERS = 1000
+"""Senders' addresses that a process remembers as refused or doubted; of more, those heard of first are forgotten."""
+WORDS = {
+    CircuitReason.UNREACHABLE: "no connection to it can carry mail",
+    CircuitReason.CLOSED: "it closes connections instead of taking a mail",
+    CircuitReason.LOGIN: "it demands a login, or refuses ours: check NOTIFIER_SMTP__USERNAME and its password",
+    CircuitReason.RELAYING: "it does not take mail from this server: its operator must permit it",
+    CircuitReason.STORAGE: "it is short of storage",
+    CircuitReason.SYSTEM: "it has a fault of its own",
+    CircuitReason.RATE: "it takes no more mail from us for now",
+    CircuitReason.SENDER: "the relay does not send for this sender's address",
+}
+"""For people, and fit for everybody: nothing of what the relay said."""
+_CODES = re.compile(r"[45]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?(?![\w.])")
 _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
@@ -21,20 +57,32 @@ def _nobody(_: str | None) -> None:
     """Nobody wants to hear it."""
 
 
+class _Sender:
+    """One sender's address that the relay has refused, or may refuse."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.circuit = Circuit(clock)
+        self.claims = Claims(MIN_CONFIRMING_SENDER_MAILS)
+
+
 class Circuits:
-    """One circuit for the relay, and one for each domain that it refuses to send for."""
+    """One circuit for the relay, and one for each sender's address that it refuses to send for."""
 
     def __init__(self, relay_name: str, clock: Clock) -> None:
         self.relay = Circuit(clock)
         self._name = relay_name
         self.tell: Listener = _nobody
         self._clock = clock
-        self._senders: dict[str, Circuit] = {}
+        self._audience = Audience()
+        self._claims = Claims(MIN_CONFIRMING_MAILS, self._audience)
+        self._senders: dict[str, _Sender] = {}
         self._log = get_logger()
         self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
         self._is_open = metrics.CIRCUIT_OPEN.labels(relay_name)
-        self._shown_open = False
-        self._attempts = {kind: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED}
+        self._shown: str | None = None  # the reason that was told last
+        self._attempts = {
+            kind.__name__: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED
+        }
 
     def obstacle(self, sender: str) -> NotTried | None:
         """Why a mail from this address need not be tried now; None if it may."""
@@ -44,38 +92,108 @@ class Circuits:
         return NotTried(detail=circuit.reason or "", scope=Scope.SENDER)
 
     def wait_for(self, sender: str) -> timedelta:
-        """How long until the relay is asked again about this address's domain."""
+        """How long until the relay is asked again about this address."""
         circuit = self._of(sender)
         return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
 
-    def _of(self, sender: str) -> Circuit | None:
-        return self._senders.get(address.domain(sender)) if self._senders else None
-
-    def learn(self, sender: str, outcome: Outcome, seconds: float) -> None:
-        """Open or close circuits, and count."""
+    def learn(self, mail: TriedMail, outcome: Outcome, seconds: float) -> Outcome:
+        """Open or close circuits, and count; what the try counts as, now that it is known what other mails heard."""
         if isinstance(outcome, NotPermitted):
-            return  # says nothing about the relay
-        if isinstance(outcome, NotTried):
-            self._failed(sender, outcome)
+            return outcome  # says nothing about the relay
+        self._audience.see(mail, self._clock.monotonic())
+        if isinstance(outcome, (Deferred, NotTried)) and outcome.claim is not None:
+            outcome = self._claimed(mail, outcome, outcome.claim)
+        elif isinstance(outcome, NotTried):
+            self._failed(mail, outcome)
         else:
-            self._attempts[type(outcome)].inc()
+            self._answered()
+            self._taken(mail, is_accepted=isinstance(outcome, Accepted))
+        if isinstance(outcome, NotTried):
+            metrics.NOT_TRIED.labels(self._name).inc()
+        else:
+            self._attempts[type(outcome).__name__].inc()
             self._seconds.observe(seconds)
-            if self.relay.is_open:
-                self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
-            self.relay.closed()
-            if (circuit := self._of(sender)) is not None:
-                circuit.closed()
-        if self.relay.is_open != self._shown_open:
-            self._shown_open = self.relay.is_open
-            self._is_open.set(self._shown_open)
-            self.tell(self.relay.reason)
+        self._show()
+        return outcome
 
-    def _failed(self, sender: str, outcome: NotTried) -> None:
-        metrics.NOT_TRIED.labels(self._name).inc()
-        circuit = self.relay
-        if outcome.scope is Scope.SENDER:
+    # -- what an outcome means --------------------------------------------------------------------
+
+    def _answered(self) -> None:
+        """The relay talks about mails."""
+        if self.relay.is_open:
+            self._log.info("circuit_closed", relay=self._name, circuit=Scope.RELAY.value)
             self.relay.closed()
-            circuit = self._senders.setdefault(address.domain(sender), Circuit(self._clock))
+
+    def _taken(self, mail: TriedMail, *, is_accepted: bool) -> None:
+        """No claim was heard: the sender was not refused. Only a mail that was accepted disproves what others heard."""
+        if self._senders and (sender := self._senders.get(address.key(mail.sender))) is not None:
+            sender.circuit.closed()
+            if is_accepted:
+                del self._senders[address.key(mail.sender)]
+        if is_accepted:
+            self._claims.clear()
+
+    def _failed(self, mail: TriedMail, outcome: NotTried) -> None:
+        """Nothing was asked about the mail, or its sender was refused before any recipient was named: facts."""
+        if outcome.scope is Scope.SENDER:
+            self._answered()
+            circuit, reason = self._remember(mail.sender).circuit, CircuitReason.SENDER
+            self._open(circuit, reason, outcome.detail, longest=LONGEST_WAIT, needs_person=outcome.needs_person)
+            return
+        if not self.relay.is_open:
+            is_login = outcome.needs_person and _CODES.match(outcome.detail)  # a 5yz before MAIL that does not pass
+            reason = CircuitReason.LOGIN if is_login else CircuitReason.UNREACHABLE
+            self._log_opened(Scope.RELAY, reason, outcome.detail)
+        self.relay.opened(outcome.detail, needs_person=outcome.needs_person)
+
+    def _claimed(self, mail: TriedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
+        """The mail waits by its own schedule, unless others have shown already that it cannot help it.
+
+        So a mail that opens a circuit, the first time or again, is not the next one to probe it.
+        """
+        is_senders = claim is CircuitReason.SENDER
+        sender = self._remember(mail.sender) if is_senders else None
+        circuit, claims = (sender.circuit, sender.claims) if sender else (self.relay, self._claims)
+        words = str(outcome.reply) if isinstance(outcome, Deferred) and outcome.reply else outcome.detail
+        is_confirmed = claims.add(claim, mail, self._clock.monotonic())
+        if is_senders or not is_confirmed:
+            self._answered()
+        if is_confirmed:
+            is_late = circuit.is_open and not circuit.probe_is_due  # it began before the circuit opened
+            self._open(circuit, claim, words, longest=MAX_CLAIM_WAIT)
+            if is_late:
+                return NotTried(detail=words, scope=Scope.SENDER if is_senders else Scope.RELAY, claim=claim)
+        return outcome if isinstance(outcome, Deferred) else Deferred(phase=Phase.MAIL, detail=words, claim=claim)
+
+    # -- circuits ---------------------------------------------------------------------------------
+
+    def _open(
+        self, circuit: Circuit, reason: CircuitReason, words: str, *, longest: float, needs_person: bool = False
+    ) -> None:
+        """Its reason is for everybody whose mails wait for it: codes, and none of the words said to another mail."""
+        codes = _CODES.match(words)
         if not circuit.is_open:
-            self._log.warning("circuit_opened", relay=self._name, circuit=outcome.scope.value, reason=outcome.detail)
-        circuit.opened(outcome.detail, needs_person=outcome.needs_person)
+            self._log_opened(Scope.RELAY if circuit is self.relay else Scope.SENDER, reason, codes[0] if codes else "")
+        told = f"{WORDS[reason]} ({codes[0]})" if codes else WORDS[reason]
+        circuit.opened(told, needs_person=needs_person, longest=longest)
+
+    def _log_opened(self, scope: Scope, reason: CircuitReason, detail: str) -> None:
+        self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)
+
+    def _remember(self, sender: str) -> _Sender:
+        key = address.key(sender)
+        if key not in self._senders:
+            if len(self._senders) >= MAX_REFUSED_SENDERS:
+                del self._senders[next(iter(self._senders))]
+            self._senders[key] = _Sender(self._clock)
+        return self._senders[key]
+
+    def _of(self, sender: str) -> Circuit | None:
+        known = self._senders.get(address.key(sender)) if self._senders else None
+        return known.circuit if known else None
+
+    def _show(self) -> None:
+        if self.relay.reason != self._shown:
+            self._shown = self.relay.reason
+            self._is_open.set(self.relay.is_open)
+            self.tell(self._shown)

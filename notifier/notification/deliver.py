@@ -9,6 +9,8 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
+
 from notifier.clock import Clock
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
@@ -39,6 +41,7 @@ from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 from notifier.states import WAITING, EntryKind, Reason, Status
 from notifier.telemetry.logging import get_logger
+from notifier.throttle.confirmation import TriedMail
 
 LEASE_MARGIN = 0.1
 """The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
@@ -158,7 +161,7 @@ class Deliverer:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
-        obstacle = self.circuits.obstacle(delivery.from_address)
+        obstacle = self.circuits.obstacle(delivery.envelope_from)
         return self._not_tried(obstacle) if obstacle is not None else None
 
     def _not_tried(self, obstacle: NotTried) -> Tried:
@@ -222,7 +225,7 @@ class Deliverer:
             if gate.was_open and not isinstance(outcome, Uncertain):
                 # Before anything else: from here on a killed process has not lost what it has heard.
                 desk.note(one.entry, Testimony.of(tried, one.delivery.uncertain_at))
-            self._learn(one, tried)
+            return self._learn(one, tried)
         except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
             self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
         return tried
@@ -240,11 +243,19 @@ class Deliverer:
             detail = f"our own code failed while the mail was handed over: {type(error).__name__}"
             return Uncertain(detail=detail)
 
-    def _learn(self, one: Work, tried: Tried) -> None:
+    def _learn(self, one: Work, tried: Tried) -> Tried:
+        """The try, as what it counts now that the circuits know of it."""
         if tried.relay == simulator.RELAY:
             simulator.count(tried.outcome)
         else:
-            self.circuits.learn(one.delivery.from_address, tried.outcome, tried.seconds)
+            mail = TriedMail(
+                service=one.delivery.service_id,
+                sender=one.delivery.envelope_from,
+                recipient=tried.envelope_to or one.delivery.recipient,
+            )
+            outcome = self.circuits.learn(mail, tried.outcome, tried.seconds)
+            if outcome is not tried.outcome:
+                tried = msgspec.structs.replace(tried, outcome=outcome)
         # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
         if level >= self._least:
@@ -257,9 +268,10 @@ class Deliverer:
                 outcome=type(tried.outcome).__name__.lower(),
                 duration_ms=round(tried.seconds * 1000),
             )
+        return tried
 
     def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
-        given = self._circumstances(self.circuits.wait_for(one.delivery.from_address))
+        given = self._circumstances(self.circuits.wait_for(one.delivery.envelope_from))
         desk.settle(settle.decide(one.entry, one.delivery, verdict, given))
 
     def _circumstances(self, sender_wait: timedelta = timedelta(0)) -> Circumstances:

@@ -132,7 +132,7 @@ async def _of_the_queue(connection: AsyncConnection, entry: Any, now: datetime) 
 
 
 def _unreachable(obstacle: Obstacle) -> Cause:
-    detail = f"{obstacle.relay} is out of reach since {obstacle.since.isoformat(timespec='seconds')}: {obstacle.reason}"
+    detail = f"{obstacle.relay} takes no mail since {obstacle.since.isoformat(timespec='seconds')}: {obstacle.reason}"
     return Cause(code=Because.CIRCUIT_OPEN, detail=detail)
 
 

@@ -36,6 +36,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A notification as the sender needs it."""
 
     id: UUID
+    service_id: UUID | None = None  # None: of a draft
     template_version_id: UUID | None  # None: the mail has content of its own
     kind: KeyKind
     recipient: str

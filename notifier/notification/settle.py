@@ -29,6 +29,7 @@ from notifier.notification.verdict import (
 from notifier.outbox.handler import Claimed, Finish, Hold, Release, Reschedule, Settlement
 from notifier.outcomes import (
     Accepted,
+    CircuitReason,
     Deferred,
     NotPermitted,
     NotTried,
@@ -192,11 +193,14 @@ def _deferred(
     attempts, cause, outcome = entry.attempts + 1, _cause(delivery), tried.outcome
     words = f"{REDIRECTED}: {_words(outcome)}" if _is_redirected(delivery, tried) else _words(outcome)
     delay = backoff.delay_after(attempts, spread=given.spread)
+    refuses_sender = isinstance(outcome, Deferred) and outcome.claim is CircuitReason.SENDER
     if given.now + delay >= delivery.expires_at:
-        step = _step(delivery, given, Status.FAILED, Reason.EXHAUSTED, words)
+        over = Reason.SENDER_REFUSED if refuses_sender else Reason.EXHAUSTED
+        step = _step(delivery, given, Status.FAILED, over, words)
         return Settlement(entry=entry, action=Finish(), record=Record(move=step, cause=cause, attempt=attempt))
     lost = isinstance(outcome, Deferred) and outcome.reply is None
     reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
+    reason = Reason.SENDER_REFUSED if refuses_sender else reason
     step = _step(delivery, given, Status.DEFERRED, reason, words)
     again = Reschedule(delay=delay, attempts=attempts)
     return Settlement(entry=entry, action=again, record=Record(move=step, cause=cause, attempt=attempt))

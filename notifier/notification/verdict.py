@@ -76,7 +76,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     now: datetime
     spread: float  # in [0, 1]: where in the jitter the next try falls
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
-    sender_wait: timedelta  # until the relay is asked again about this sender's domain
+    sender_wait: timedelta  # until the relay is asked again about this sender
 
 
 def expired(delivery: Delivery, entry: Claimed) -> Stopped:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from notifier.outcomes import Phase
+from notifier.outcomes import CircuitReason, Phase
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -47,3 +47,4 @@ class Dropped:
     phase: Phase
     answered: bool  # a reply to MAIL FROM had been read, so this was an attempt
     detail: str
+    claim: CircuitReason | None = None  # as in `NotTried`

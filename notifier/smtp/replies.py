@@ -3,6 +3,7 @@
 import re
 
 from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
+from notifier.smtp.claims import find_claim, names_sender
 from notifier.smtp.refusal_words import find_doubt
 
 CLOSING = 421  # "service not available, closing transmission channel": about the connection, not about the mail
@@ -11,10 +12,8 @@ CLOSING = 421  # "service not available, closing transmission channel": about th
 _ADDRESS_CODES = frozenset({"5.1.1", "5.1.6", "5.1.10"})
 # RFC 5321 §4.2.3, RFC 7504: those that may be about a recipient; 521 is about the server, 500 to 504 about the command.
 _REFUSALS = frozenset({550, 551, 553, 554, 556})
-_LOGIN_CODES = frozenset({530, 534, 535})
 _TOO_LARGE = "5.3.4"
 _MAILBOX_FULL = "5.2.2"
-_SENDER_UNTRUSTED = "5.7.515"  # Outlook's word for a sender domain without the authentication it demands
 _ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 LONGEST_TEXT = 500
@@ -31,19 +30,18 @@ def parse(code: int, message: str) -> Reply:
     return Reply(code=code, enhanced=enhanced, text=text[:LONGEST_TEXT])
 
 
-def judge(phase: Phase, reply: Reply, recipient: str) -> Outcome:  # noqa: PLR0911 - one return for each row of the table
-    """The outcome of a negative reply (4yz or 5yz) in a phase of the transaction.
+def judge(phase: Phase, reply: Reply, recipient: str, sender: str = "") -> Outcome:
+    """The outcome of a negative reply (4yz or 5yz) to one mail, in a phase of its transaction.
 
-    `recipient` is the address that the relay was given. Only a refusal that is a fact about it is `Refused.RECIPIENT`.
+    `recipient` and `sender` are the addresses that the relay was given. Only a refusal that is a fact about the
+    recipient is `Refused.RECIPIENT`. A reply stops nothing but this mail, and at MAIL its sender: what it says about
+    the relay is a claim (docs/decisions/facts-about-relays.md).
     """
-    if reply.code in _LOGIN_CODES:
-        return NotTried(detail=str(reply), needs_person=True)
-    if _is_about_sender(phase, reply):
+    claim = find_claim(phase, reply, sender=sender, recipient=recipient)
+    if claim is None and _is_about_sender(phase, reply, sender):
         return NotTried(detail=str(reply), scope=Scope.SENDER, needs_person=True)
-    if phase is Phase.MAIL and (reply.code == 454 or (reply.code, reply.enhanced) == (452, "4.3.1")):  # noqa: PLR2004
-        return NotTried(detail=str(reply))  # the relay is short of something: slow it down, not this mail
-    if reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
-        return Deferred(phase=phase, reply=reply)
+    if claim is not None or reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
+        return Deferred(phase=phase, reply=reply, claim=claim)
     if reply.enhanced in _ADDRESS_CODES and phase is not Phase.MAIL:  # at MAIL no recipient was named yet
         doubt = _find_doubt(phase, reply, recipient)
         if doubt is None:
@@ -75,11 +73,12 @@ def _find_doubt(phase: Phase, reply: Reply, recipient: str) -> str | None:
     return find_doubt(reply.text, recipient=recipient, enhanced=reply.enhanced or "")
 
 
-def _is_about_sender(phase: Phase, reply: Reply) -> bool:
-    if reply.enhanced == _SENDER_UNTRUSTED:
-        return True
-    policy = reply.code >= 500 and (reply.enhanced or "").startswith("5.7.")  # noqa: PLR2004
-    return phase is Phase.MAIL and (reply.code == 553 or policy)  # noqa: PLR2004
+def _is_about_sender(phase: Phase, reply: Reply, sender: str) -> bool:
+    """At MAIL the relay has heard of nobody else yet, so that a policy is about the sender."""
+    if phase is not Phase.MAIL or reply.code < 500:  # noqa: PLR2004
+        return False
+    policy = (reply.enhanced or "").startswith("5.7.")
+    return reply.code == 553 or policy or names_sender(reply.text, sender=sender)  # noqa: PLR2004
 
 
 def _is_full(phase: Phase, reply: Reply) -> bool:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from notifier.outcomes import Accepted, NotPermitted, Outcome, Phase, Refused, Rejected, Uncertain
+from notifier.outcomes import Accepted, CircuitReason, NotPermitted, Outcome, Phase, Refused, Rejected, Reply, Uncertain
 from notifier.smtp import replies
+from notifier.smtp.claims import find_claim
 from notifier.smtp.mail import BeforeBody, Dropped, Mail, Permit
 from notifier.smtp.wire import CLOSED, TIMED_OUT, Answer, Wire
 
@@ -162,21 +163,28 @@ class Transaction:
         self._phase = refused[0]
         answer = self._answers[self._phase]
         if answer.code == replies.CLOSING:
-            return self._dropped(str(answer))
+            return self._dropped(replies.parse(answer.code, answer.text))
         if self.announced and not self._is_told_to_us(refused):
             self._wire.lose(f"a refusal that does not fit: {answer}", out_of_turn=True)
             return self._dropped()
-        return replies.judge(self._phase, replies.parse(answer.code, answer.text), self._mail.recipient)
+        return self._judge(replies.parse(answer.code, answer.text))
 
     def _is_told_to_us(self, refused: list[Phase]) -> bool:
         """False if one reply too many to the mail before would look the same; on a fresh connection nothing would."""
         whole = len(self._answers) == len(_ENVELOPE)
         return whole and (Phase.MAIL not in refused or len(refused) == len(_ENVELOPE))
 
-    def _dropped(self, detail: str | None = None) -> Dropped:
+    def _judge(self, reply: Reply) -> Outcome:
+        return replies.judge(self._phase, reply, self._mail.recipient, self._mail.sender)
+
+    def _dropped(self, last: Reply | None = None) -> Dropped:
+        """The connection ended; with 421 as its `last` reply, which answers no command (RFC 5321 §3.8)."""
         first = self._answers.get(Phase.MAIL)
         answered = first is not None and first.code != replies.CLOSING
-        return Dropped(phase=self._phase, answered=answered, detail=detail or self._wire.lost or CLOSED)
+        said = find_claim(self._phase, last, sender="", recipient="") if last else None
+        claim = said if answered else CircuitReason.CLOSED
+        detail = str(last) if last else self._wire.lost or CLOSED
+        return Dropped(phase=self._phase, answered=answered, detail=detail, claim=claim)
 
     async def _tidy_up(self) -> None:
         """After a refusal, bring the connection to where the next mail can begin; if that fails, it cannot."""
@@ -267,9 +275,9 @@ class Transaction:
         if not _is_refusal(answer) or self._wire.out_of_turn:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if answer.code == replies.CLOSING:
-            return self._dropped(str(reply))
+            return self._dropped(reply)
         self.clean = True
-        return replies.judge(Phase.BODY, reply, self._mail.recipient)
+        return self._judge(reply)
 
 
 def _stuffed(wire: bytes) -> bytes:

@@ -75,5 +75,5 @@ class Transport:
 def _after(dropped: Dropped) -> Deferred | NotTried:
     """An attempt only if a reply to MAIL FROM was read."""
     if dropped.answered:
-        return Deferred(phase=dropped.phase, detail=dropped.detail)
-    return NotTried(detail=f"the relay closed the connection: {dropped.detail}")
+        return Deferred(phase=dropped.phase, detail=dropped.detail, claim=dropped.claim)
+    return NotTried(detail=f"the relay closed the connection: {dropped.detail}", claim=dropped.claim)

@@ -1,4 +1,4 @@
-"""A circuit per relay, and per sender's domain at it: open while nothing gets through, probed with growing waits.
+"""A circuit per relay, and per sender's address at it: open while nothing gets through, probed with growing waits.
 
 Opening it moves nothing in the queue: while it is open the claimer takes a single probe when the wait is over.
 """
@@ -7,6 +7,8 @@ from notifier.clock import Clock
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
+MAX_CLAIM_WAIT = 15.0
+"""Seconds between probes of what only the replies to other mails speak against: good mail waits no longer."""
 
 
 class Circuit:
@@ -32,14 +34,15 @@ class Circuit:
         """Seconds until a try is worth it; 0 now."""
         return max(0.0, self._next_probe - self._clock.monotonic()) if self.is_open else 0.0
 
-    def opened(self, reason: str, *, needs_person: bool) -> None:
+    def opened(self, reason: str, *, needs_person: bool, longest: float = LONGEST_WAIT) -> None:
         """A failure: wait twice as long as before, from one second to a minute; a full minute if only a person helps.
 
+        `longest`: seconds, where a minute would be too long for what is known.
         Failures heard while the wait still runs come from tries that began before it, and change nothing.
         """
         if self.is_open and self._clock.monotonic() < self._next_probe:
             return
-        longer = min(LONGEST_WAIT, self._wait * 2) if self._wait else FIRST_WAIT
+        longer = min(longest, self._wait * 2) if self._wait else FIRST_WAIT
         self._wait = LONGEST_WAIT if needs_person else longer
         self._next_probe = self._clock.monotonic() + self._wait
         self.reason = reason

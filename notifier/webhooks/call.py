@@ -81,7 +81,8 @@ class Caller:
             where = target.parse(url, self._trusted)
             reply = await self._exchange(where, fields, body)
             code, detail = reply.code, _readable(reply.start)
-            asked = retry_after(reply.retry_after, self._clock.now())
+            if code >= 300:  # noqa: PLR2004 - after a success nothing is left to ask for
+                asked = retry_after(reply.retry_after, self._clock.now())
         except UrlRefusedError as error:
             detail = f"the URL may not be called: {error}"
         except AddressRefusedError as error:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,7 @@ from uuid import UUID
 import httpx2
 
 from notifier.client.producer.store import Row
+from notifier.client.retry_hint import read_retry_after
 
 PATH = "/v1/notifications/batch"
 KEY = "idempotency_key"
@@ -145,7 +145,7 @@ def _read(reply: httpx2.Response, rows: Sequence[Row]) -> Answer:
         if status in _ROW_MAY_BE_WRONG or status == httpx2.codes.INTERNAL_SERVER_ERROR
         else Blame.NOBODY,
         reached=status not in _NEVER_TAKEN,
-        retry_after=_retry_after(reply.headers.get("retry-after")),
+        retry_after=read_retry_after(reply.headers.get("retry-after", ""), datetime.now(UTC)),
     )
 
 
@@ -183,16 +183,3 @@ def _json(reply: httpx2.Response) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, from either form of the header (RFC 9110 §10.2.3)."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        then = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -6,7 +6,7 @@ import pytest
 from parts.permit import at_once, ending_in
 from parts.relay import DROP, HANG, STALL, Relay
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Reply, Uncertain
+from notifier.outcomes import Accepted, CircuitReason, Deferred, NotTried, Phase, Reply, Uncertain
 from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
@@ -132,7 +132,9 @@ async def test_421_after_the_dot_is_not_uncertain(transport: Transport, relay: R
     relay.say(MAIL.recipient, "DOT", CLOSING)
     assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
     relay.say(MAIL.recipient, "DOT", CLOSING, times=2)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == Deferred(phase=Phase.BODY, detail=CLOSING)
+    assert await transport.send(MAIL, seconds=5, before_body=at_once) == Deferred(
+        phase=Phase.BODY, detail=CLOSING, claim=CircuitReason.SYSTEM
+    )
 
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])

@@ -5,7 +5,7 @@ from parts.permit import at_once
 from parts.received import Received
 from parts.relay import Relay
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope
+from notifier.outcomes import Accepted, CircuitReason, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope
 from notifier.smtp.mail import Mail
 from notifier.smtp.transport import Transport
 
@@ -115,23 +115,29 @@ async def test_a_refused_message(transport: Transport, relay: Relay, step: str, 
     assert relay.connections == 1
 
 
-@pytest.mark.parametrize(
-    ("reply", "scope", "person"),
-    [
-        ("553 5.7.1 not your domain", Scope.SENDER, True),
-        ("550 5.7.1 not allowed", Scope.SENDER, True),
-        ("530 5.7.0 log in first", Scope.RELAY, True),
-        ("452 4.3.1 no space", Scope.RELAY, False),
-    ],
-)
-async def test_what_is_not_about_the_mail(
-    transport: Transport, relay: Relay, reply: str, scope: Scope, *, person: bool
+@pytest.mark.parametrize("reply", ["553 5.7.1 not your domain", "550 5.7.1 not allowed"])
+async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
+    transport: Transport, relay: Relay, reply: str
 ) -> None:
-    """A sender, a login or a disk that the relay complains about costs the mail no attempt."""
+    """Only the sender has been named by then."""
     relay.say(MAIL.sender, "MAIL", reply)
     assert await transport.send(MAIL, seconds=5, before_body=at_once) == NotTried(
-        detail=reply, scope=scope, needs_person=person
+        detail=reply, scope=Scope.SENDER, needs_person=True
     )
+
+
+@pytest.mark.parametrize(
+    ("reply", "claim"),
+    [("530 5.7.0 log in first", CircuitReason.LOGIN), ("452 4.3.1 no space", CircuitReason.STORAGE)],
+)
+async def test_what_a_relay_says_of_itself_is_a_claim(
+    transport: Transport, relay: Relay, reply: str, claim: CircuitReason
+) -> None:
+    """A login or a disk that one mail hears of defers this mail, whatever the code."""
+    relay.say(MAIL.sender, "MAIL", reply)
+    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.phase, str(outcome.reply), outcome.claim) == (Phase.MAIL, reply, claim)
 
 
 async def test_a_mail_over_the_relays_size_is_not_sent(transport: Transport, relay: Relay) -> None:

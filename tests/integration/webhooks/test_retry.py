@@ -66,6 +66,20 @@ async def test_down_and_up_again(shop: Shop) -> None:
     assert (await _endpoint_now(shop, endpoint))["failing_since"] is None
 
 
+async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> None:
+    """A delivery that was heard is not made again; one that was refused keeps its code, and is tried again."""
+    endpoint = await shop.endpoint()
+    absurd = "Fri, 31 Dec 9999 23:59:59 -99999999999999999999"
+    shop.receiver.script(reply("503 Busy", Retry_After=absurd))
+    shop.receiver.script(reply("200 OK", Retry_After=absurd))
+    async with wiring.sender(shop.parts):
+        await caller.submit(shop.client)
+        await _until(shop, endpoint, tries=1)
+        await caller.make_due(shop.parts.database)
+        ended = await _until(shop, endpoint, state="delivered")
+    assert [one["code"] for one in ended["attempts"]] == [503, 200]
+
+
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "404 Not Found", "503 Busy"])
 async def test_everything_but_success_is_tried_again(shop: Shop, status: str) -> None:
     """Neither a redirect nor a refusal ends it; Retry-After is honoured."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
+from notifier.outcomes import CircuitReason, Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
 from notifier.smtp.replies import LONGEST_TEXT, judge, parse
 
 MAIL, RCPT, DATA, BODY = Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY
@@ -17,14 +17,14 @@ RECIPIENT, MESSAGE, SIZE = Refused.RECIPIENT, Refused.MESSAGE, Refused.SIZE
 def meaning(outcome: Outcome) -> str:
     """The outcome in one word for the tables below."""
     match outcome:
-        case Deferred():
+        case Deferred(claim=None):
             return "deferred"
+        case Deferred(claim=claim) if claim is not None:
+            return claim.value
         case Rejected(refused=refused):
             return refused.value
         case NotTried(scope=Scope.SENDER, needs_person=True):
             return "sender"
-        case NotTried(scope=Scope.RELAY, needs_person=person):
-            return "login" if person else "slow"
     raise AssertionError(outcome)
 
 
@@ -62,14 +62,18 @@ TABLE = [
     (ALL, 530, "5.7.0", "login"),
     (ALL, 534, "5.7.9", "login"),
     (ALL, 535, "5.7.8", "login"),
-    (ALL, 550, "5.7.515", "sender"),
+    ((MAIL,), 550, "5.7.515", "sender"),
+    (AFTER_MAIL, 550, "5.7.515", "message"),
     ((MAIL,), 553, None, "sender"),
     ((MAIL,), 553, "5.1.8", "sender"),
     ((MAIL,), 550, "5.7.1", "sender"),
     ((MAIL,), 554, "5.7.26", "sender"),
     (ALL, 450, None, "deferred"),
     (ALL, 451, "4.7.1", "deferred"),
-    (ALL, 451, "4.3.0", "deferred"),
+    (ALL, 451, "4.3.0", "system"),
+    (ALL, 451, "4.3.2", "system"),
+    (ALL, 451, "4.3.3", "deferred"),
+    (ALL, 452, "4.3.4", "deferred"),
     (ALL, 450, "4.2.1", "deferred"),
     (ALL, 499, None, "deferred"),
     (ALL, 552, "5.2.2", "deferred"),
@@ -78,11 +82,11 @@ TABLE = [
     (ALL, 452, "4.2.2", "deferred"),
     ((RCPT,), 552, None, "deferred"),
     ((RCPT,), 452, "4.5.3", "deferred"),
-    ((MAIL,), 454, None, "slow"),
-    ((MAIL,), 454, "4.7.0", "slow"),
-    ((MAIL,), 452, "4.3.1", "slow"),
-    (AFTER_MAIL, 454, None, "deferred"),
-    (AFTER_MAIL, 452, "4.3.1", "deferred"),
+    (ALL, 454, None, "login"),
+    (ALL, 454, "4.7.0", "login"),
+    (ALL, 454, "4.2.1", "deferred"),
+    (ALL, 432, "4.7.12", "login"),
+    (ALL, 452, "4.3.1", "storage"),
 ]
 
 
@@ -122,9 +126,8 @@ def test_an_outcome_keeps_phase_and_reply() -> None:
     reply = Reply(code=550, enhanced="5.1.1", text="no such user")
     assert judge(RCPT, reply, ADA) == Rejected(phase=RCPT, refused=RECIPIENT, reply=reply)
     assert judge(BODY, Reply(code=451), ADA) == Deferred(phase=BODY, reply=Reply(code=451))
-    assert judge(MAIL, Reply(code=535, enhanced="5.7.8", text="no"), ADA) == NotTried(
-        detail="535 5.7.8 no", needs_person=True
-    )
+    login = Reply(code=535, enhanced="5.7.8", text="no")
+    assert judge(MAIL, login, ADA) == Deferred(phase=MAIL, reply=login, claim=CircuitReason.LOGIN)
 
 
 @pytest.mark.parametrize(
