@@ -1,0 +1,32 @@
+"""Every limit stands in the table of docs/security.md, with the value that the code has."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "notifier"
+_NAME = re.compile(r"^((?:MAX|MOST|LARGEST|LONGEST)(?:_[A-Z_]+)?|[A-Z_]+_LIMIT)(?:: [^=]+)? = ", re.MULTILINE)
+_ROW = re.compile(r"^\| `([\w.]+\.[A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
+
+
+def _limits() -> Iterator[tuple[str, str]]:
+    """Each public limit of the package, `module.NAME`, and its value as the table shows it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for name in _NAME.findall(path.read_text("utf-8")):
+            yield f"{module}.{name}", _show(getattr(importlib.import_module(f"notifier.{module}"), name))
+
+
+def _show(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():,.0f} s"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def test_every_limit_is_in_the_table() -> None:
+    """Name by name and value by value; a limit that is new, gone or changed fails."""
+    documented = dict(_ROW.findall((ROOT / "docs" / "security.md").read_text("utf-8")))
+    assert documented == dict(_limits())
