@@ -15,6 +15,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -249,15 +250,19 @@ class _LimitedProtocol(H11Protocol):
     def give_way(self) -> None:
         """Make room for another connection."""
         if self._has_begun:
-            self._answer(503, "too_many_connections", "Too many connections", "others waited, and this request")
+            self._answer(
+                503,
+                "too_many_connections",
+                "Too many connections",
+                "others waited, and this request did not come in full",
+            )
         self._hang_up()
 
     def _answer(self, status: int, code: str, title: str, detail: str) -> None:
-        """Write a problem document (RFC 9457) past the application, unless it has begun to answer."""
+        """Write a problem document (RFC 9457) past the application, unless this request has an answer already."""
         cycle = self._cycle
-        if self.transport.is_closing() or (
-            cycle is not None and cycle.response_started and not cycle.response_complete
-        ):
+        is_answered = cycle is not None and cycle.response_started
+        if self.transport.is_closing() or (is_answered and self.conn.their_state is not h11.IDLE):
             return
         problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
         body = json.dumps(problem | {"errors": [], "request_id": ""}).encode()

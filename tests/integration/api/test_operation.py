@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx2
 from parts.installation import WELCOME, Installation
+from parts.probing import ask_anew
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -39,7 +40,7 @@ async def test_a_database_that_is_not_migrated_is_not_ready(installation: Instal
     async with parts.database.write() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     async with installation.client(parts) as client:
-        ready = await client.get("/readyz")
+        ready = await ask_anew(client, "/readyz")
         live = await client.get("/livez")
     assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
     (migrations,) = [check for check in ready.json()["checks"] if not check["ok"]]
@@ -64,13 +65,13 @@ async def test_a_database_out_of_reach_is_not_ready(installation: Installation, 
 
 async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncClient) -> None:
     """Accepted, replayed and refused requests each move their own counter, and the queue's depth is read now."""
-    before = _metrics((await client.get("/metrics")).text)
+    before = _metrics((await ask_anew(client, "/metrics")).text)
     headers = {"Idempotency-Key": "once"}
     for _ in range(3):
         await client.post("/v1/notifications", json=WELCOME, headers=headers)
     await client.post("/v1/notifications", json=WELCOME | {"to": "nobody"})
     await client.get("/v1/notifications", headers={"Authorization": "Bearer x"})
-    after = _metrics((await client.get("/metrics")).text)
+    after = _metrics((await ask_anew(client, "/metrics")).text)
 
     def moved(name: str, label: str = "") -> float:
         return after[name, label] - before.get((name, label), 0.0)
@@ -88,7 +89,7 @@ async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient)
     await client.post("/v1/notifications", json=WELCOME)
     ages = []
     for _ in range(2):
-        samples = _metrics((await client.get("/metrics")).text)
+        samples = _metrics((await ask_anew(client, "/metrics")).text)
         ages.append(samples["notifier_due_age_seconds", "email normal"])
     assert 0 < ages[0] < ages[1] < 60
     assert samples["notifier_due_age_seconds", "email high"] == 0
