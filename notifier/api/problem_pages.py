@@ -46,7 +46,10 @@ class ProblemPageOut(BaseModel):
     response_model=ProblemPageOut,
     operation_id="explain_problem",
     summary="Explain an error code",
-    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."}},
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."},
+        304: {"description": "The page that `If-None-Match` names has not changed."},
+    },
 )
 async def explain(request: Request, code: str) -> Response:
     """What a code means and what to do. HTML, unless `Accept` asks for JSON."""
