@@ -71,9 +71,12 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def find_limits(reserved: int = 0) -> ServerLimits:
-    """The limits of a server in a process that needs so many more files for connections to relays and webhooks."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+def find_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
+    """The limits of a server in a process that needs so many more files for connections to relays and webhooks.
+
+    `files`: how many the process may open. None: as the system says.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if files is None else files
     if files == resource.RLIM_INFINITY:
         return ServerLimits()
     room = files - MAX_BACKLOG - RESERVED_FILES - reserved

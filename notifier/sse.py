@@ -13,6 +13,10 @@ from starlette.types import Receive, Scope, Send
 from notifier.errors import NotifierError
 
 _KEEP_ALIVE = 15.0  # seconds; proxies cut a connection that says nothing for about a minute
+MAX_STREAMS = 200
+"""Event streams that an API process keeps open."""
+MAX_STREAMS_PER_KEY = 20
+"""Event streams that an API process keeps open for one key."""
 RETRY_SECONDS = 10
 """When a reader who found no room for a stream asks again."""
 
@@ -38,7 +42,7 @@ def end_event(code: str, detail: str) -> Event:
 class Streams:
     """The open streams of a process: how many there are, whose they are, and whether they are to end."""
 
-    def __init__(self, *, most: int, most_each: int) -> None:
+    def __init__(self, *, most: int = MAX_STREAMS, most_each: int = MAX_STREAMS_PER_KEY) -> None:
         self._most = most
         self._most_each = most_each
         self._open: Counter[Hashable] = Counter()

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from notifier.api import batches, problems
+from notifier.api import problems
 from notifier.api.app import create_app
 from notifier.api.doors import Doors
 from notifier.api.limits import Limits
@@ -30,6 +30,7 @@ from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_limits, listen, serve
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
+from notifier.notification.batch_watch import BatchWatch
 from notifier.notification.circuits import Listener
 from notifier.notification.deliver import Deliverer
 from notifier.notification.make import MailMaker
@@ -50,6 +51,7 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.side_work import side_work
 from notifier.smtp.transport import Transport
+from notifier.sse import Streams
 from notifier.templating.assets.octets import AssetOctets
 from notifier.templating.assets.public_files import PublicFiles
 from notifier.templating.editors import Editors
@@ -114,8 +116,8 @@ def api(parts: Base) -> FastAPI:
         probes=_probes(
             parts, partial(checks.database, parts.database), has_metrics=not parts.settings.api.metrics_port
         ),
-        streams=batches.make_streams(),
-        batch_views=batches.share_views(parts.database, parts.clock),
+        streams=Streams(),
+        batch_watch=BatchWatch(parts.database, parts.clock),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
     )
     return create_app(doors)

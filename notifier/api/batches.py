@@ -17,23 +17,12 @@ from notifier.api.change import asked_by, changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, json_body_if_any, recognised
 from notifier.auth.keys import Caller, InsufficientScopeError, Scope, UnauthenticatedError
-from notifier.clock import Clock
-from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.notification import batch
 from notifier.notification.batch import BatchView
-from notifier.recall import Recall
-from notifier.sse import Event, EventStream, Streams, end_event
+from notifier.notification.batch_watch import MAX_WATCH_SECONDS
+from notifier.sse import Event, EventStream, end_event
 from notifier.states import Status
-
-LOOK_SECONDS = 1.0
-"""A batch is read at most once in this time for all who watch it, and a watcher's key is checked as often."""
-MAX_WATCH_SECONDS = 600.0
-"""How long one stream tells about a batch; who wants to see more asks again."""
-MAX_STREAMS = 200
-"""Event streams that a process keeps open."""
-MAX_STREAMS_PER_KEY = 20
-"""Event streams that a process keeps open for one key."""
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -112,34 +101,18 @@ async def _look(doors: Doors, service_id: UUID, id_: UUID) -> BatchView:
         return await batch.look(connection, service_id, id_)
 
 
-def make_streams() -> Streams:
-    """The event streams of a process."""
-    return Streams(most=MAX_STREAMS, most_each=MAX_STREAMS_PER_KEY)
-
-
-def share_views(database: Database, clock: Clock) -> Recall[tuple[UUID, UUID], BatchView]:
-    """The views of batches by service and batch, read for all who watch them: one at a time, on one connection."""
-    reading = asyncio.Semaphore(1)
-
-    async def read(key: tuple[UUID, UUID]) -> BatchView:
-        async with reading, database.read() as connection:
-            return await batch.look(connection, *key)
-
-    return Recall(read, clock, seconds=LOOK_SECONDS)
-
-
 async def _changes(request: Request, doors: Doors, caller: Caller, view: BatchView) -> AsyncIterator[Event | str]:
     """Each change as the text of an event, and the event that ends the stream early."""
     until = doors.clock.monotonic() + MAX_WATCH_SECONDS
     yield _text(view)
     while view.ended < view.accepted:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(doors.batch_watch.seconds)
         if doors.clock.monotonic() >= until:
             yield end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
             return
         try:
             (await recognised(request, doors)).require(Scope.READ)
-            seen, view = view, await doors.batch_views.look_up((caller.service_id, view.id)) or view
+            seen, view = view, await doors.batch_watch.look(caller.service_id, view)
         except (UnauthenticatedError, InsufficientScopeError):
             yield end_event("unauthenticated", "the API key of this stream has ended")
             return

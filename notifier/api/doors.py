@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
 
@@ -12,12 +11,11 @@ from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.probes import Probes
-from notifier.notification.batch import BatchView
+from notifier.notification.batch_watch import BatchWatch
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
-from notifier.recall import Recall
 from notifier.rendering.images import Images
 from notifier.rendering.job import Mailbox
 from notifier.sse import Streams
@@ -50,7 +48,7 @@ class Doors:
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
     streams: Streams
-    batch_views: Recall[tuple[UUID, UUID], BatchView]  # of a service's batches, for those who watch
+    batch_watch: BatchWatch
     insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
 
 

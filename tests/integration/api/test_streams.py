@@ -18,19 +18,13 @@ from parts.installation import WELCOME, Installation
 from sqlalchemy import update
 
 from notifier import wiring
-from notifier.api import batches
+from notifier.api.app import create_app
 from notifier.db.tables import ApiKey, columns
+from notifier.notification.batch_watch import MAX_WATCH_SECONDS, BatchWatch
+from notifier.sse import Streams
 
 WATCHERS = 10
 STEPS = 5
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watcher looks twenty times a second, and one key may have no more streams than a test opens."""
-    monkeypatch.setattr(batches, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(batches, "MAX_STREAMS_PER_KEY", WATCHERS)
-    monkeypatch.setattr(batches, "MAX_STREAMS", WATCHERS + 2)
 
 
 class Served:
@@ -45,7 +39,10 @@ class Served:
 @asynccontextmanager
 async def _served(installation: Installation, parts: wiring.Base) -> AsyncIterator[Served]:
     clock = SteppingClock()
-    app = wiring.api(replace(parts, clock=clock))
+    doors: Any = wiring.api(replace(parts, clock=clock)).state.doors
+    watch = BatchWatch(parts.database, clock, seconds=0.05)
+    streams = Streams(most=WATCHERS + 2, most_each=WATCHERS)
+    app = create_app(replace(doors, streams=streams, batch_watch=watch))
     listener = wiring.listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
@@ -158,7 +155,7 @@ async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
             path = await _batch(served.client)
             async with served.client.stream("GET", path) as stream:
                 lines = await _first(stream)
-                served.clock.seconds += batches.MAX_WATCH_SECONDS + 1
+                served.clock.seconds += MAX_WATCH_SECONDS + 1
                 name, data = await _ending(lines)
                 assert (name, data["code"]) == ("end", "time_limit")
             stream = await stack.enter_async_context(served.client.stream("GET", path))

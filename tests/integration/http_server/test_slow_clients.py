@@ -229,9 +229,6 @@ async def test_requests_over_one_connection_are_answered_in_their_order() -> Non
         (resource.RLIM_INFINITY, 500, MAX_CONNECTIONS),
     ],
 )
-def test_files_are_left_for_the_sender(
-    monkeypatch: pytest.MonkeyPatch, files: int, reserved: int, connections: int
-) -> None:
+def test_files_are_left_for_the_sender(files: int, reserved: int, connections: int) -> None:
     """A server takes only what the process need not open for the database, relays and webhooks."""
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
-    assert http_server.find_limits(reserved).connections == connections
+    assert http_server.find_limits(reserved, files=files).connections == connections
