@@ -34,7 +34,9 @@ MAX_BODY_SECONDS = 60.0
 MAX_IDLE_SECONDS = 5
 """A connection without a request is closed after this time."""
 MAX_UNREAD_SECONDS = 30.0
-"""A connection whose client does not take its reply is cut after this time."""
+"""A connection is cut whose client takes less than `MIN_READ_BYTES` of its reply in this time."""
+MIN_READ_BYTES = 64 * 1024
+"""See `MAX_UNREAD_SECONDS`."""
 MAX_BACKLOG = 256
 """Connections that the system holds ready; as many may be accepted before the limit is looked at."""
 MAX_FILES = 65_536
@@ -155,9 +157,9 @@ class _LimitedProtocol(H11Protocol):
         self._limits = limits
         self._waiting = waiting  # the server's connections without a whole request, longest first
         self._phase = _Phase.REPLY
-        self._has_begun = False  # a request's first bytes have come
         self._deadline: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
+        self._unread = 0  # bytes that the client had still to take at the last look
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, if need be in the place of another."""
@@ -182,10 +184,8 @@ class _LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first ones of a request start its clock."""
         super().data_received(data)
-        if self._phase is _Phase.HEAD:
-            self._has_begun = True
-            if self._deadline is None:
-                self._set_deadline(self._limits.head_seconds)
+        if self._phase is _Phase.HEAD and self._deadline is None:
+            self._set_deadline(self._limits.head_seconds)
 
     def handle_events(self) -> None:
         """Take what the parser has found."""
@@ -221,6 +221,13 @@ class _LimitedProtocol(H11Protocol):
         """The request under way, or the last one; uvicorn's own type leaves out that there may be none."""
         return self.cycle
 
+    @property
+    def _is_half_sent(self) -> bool:
+        """True for a request that has begun, has no end, and has no answer."""
+        if self._phase is _Phase.HEAD:
+            return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        return self._phase is _Phase.BODY and not self.cycle.response_started
+
     def _watch(self) -> None:
         """Notice what the connection waits for now, and until when."""
         cycle = self._cycle
@@ -233,7 +240,6 @@ class _LimitedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         if phase is _Phase.HEAD:
-            self._has_begun = False
             self._waiting[self] = None
         else:
             self._waiting.pop(self, None)
@@ -246,26 +252,20 @@ class _LimitedProtocol(H11Protocol):
     def _end_late_request(self) -> None:
         """End a request whose head or body has not come in time."""
         part = "header fields" if self._phase is _Phase.HEAD else "body"
-        if self._has_begun or self._phase is _Phase.BODY:
+        if self._is_half_sent:
             self._answer(408, "request_timeout", "The request came too slowly", f"its {part} did not come in time")
         self._hang_up()
 
     def give_way(self) -> None:
         """Make room for another connection."""
-        if self._has_begun:
-            self._answer(
-                503,
-                "too_many_connections",
-                "Too many connections",
-                "others waited, and this request did not come in full",
-            )
+        if self._is_half_sent:
+            detail = "others waited, and this request did not come in full"
+            self._answer(503, "too_many_connections", "Too many connections", detail)
         self._hang_up()
 
     def _answer(self, status: int, code: str, title: str, detail: str) -> None:
-        """Write a problem document (RFC 9457) past the application, unless this request has an answer already."""
-        cycle = self._cycle
-        is_answered = cycle is not None and cycle.response_started
-        if self.transport.is_closing() or (is_answered and self.conn.their_state is not h11.IDLE):
+        """Write a problem document (RFC 9457) past the application."""
+        if self.transport.is_closing():
             return
         problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
         body = json.dumps(problem | {"errors": [], "request_id": ""}).encode()
@@ -285,4 +285,14 @@ class _LimitedProtocol(H11Protocol):
     def _cut_later(self) -> None:
         """Cut the connection unless the client takes what is left for it."""
         if self._cut is None:
-            self._cut = self.loop.call_later(self._limits.unread_seconds, self.transport.abort)
+            self._unread = self.transport.get_write_buffer_size()
+            self._cut = self.loop.call_later(self._limits.unread_seconds, self._cut_if_unread)
+
+    def _cut_if_unread(self) -> None:
+        """Cut the connection if the client has taken next to nothing since the last look."""
+        self._cut = None
+        taken = self._unread - self.transport.get_write_buffer_size()
+        if taken < min(MIN_READ_BYTES, self._unread) or not self._unread:
+            self.transport.abort()
+        else:
+            self._cut_later()
