@@ -13,20 +13,34 @@ REMEMBERED_ANSWERS = 10_000
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+_Kept = OrderedDict[Key, tuple[float, Value | None]]
 
 
 class Recall(Generic[Key, Value]):
-    """Asks `ask` once a second for each key; that there is nothing is never remembered."""
+    """Asks `ask` once in so many seconds for each key; that there is nothing is remembered only if asked for.
 
-    def __init__(self, ask: Callable[[Key], Awaitable[Value | None]], clock: Clock) -> None:
+    `max_misses`: for how many keys it is remembered that there is nothing; those never displace what there is.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Key], Awaitable[Value | None]],
+        clock: Clock,
+        *,
+        seconds: float = REMEMBERED_SECONDS,
+        max_misses: int = 0,
+    ) -> None:
         self._ask = ask
         self._clock = clock
-        self._remembered: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+        self._seconds = seconds
+        self._max_misses = max_misses
+        self._remembered: _Kept[Key, Value] = OrderedDict()
+        self._missed: _Kept[Key, Value] = OrderedDict()
         self._asking: dict[Key, asyncio.Task[Value | None]] = {}
 
     async def look_up(self, key: Key) -> Value | None:
         """The answer for this key; a hundred who ask at once are one question, and hear the same error."""
-        known = self._remembered.get(key)
+        known = self._remembered.get(key) or self._missed.get(key)
         if known is not None and known[0] > self._clock.monotonic():
             return known[1]
         if key not in self._asking:
@@ -35,12 +49,12 @@ class Recall(Generic[Key, Value]):
 
     def forget(self, has_changed: Callable[[Key], bool]) -> None:
         """Whoever asks from now on gets the new answer to these, even if the old one is just being read."""
-        for kept in (self._remembered, self._asking):
+        for kept in (self._remembered, self._missed, self._asking):
             for key in [key for key in kept if has_changed(key)]:
                 kept.pop(key)
 
     async def _learn(self, key: Key) -> Value | None:
-        until = self._clock.monotonic() + REMEMBERED_SECONDS
+        until = self._clock.monotonic() + self._seconds
         try:
             found = await self._ask(key)
         finally:
@@ -53,7 +67,8 @@ class Recall(Generic[Key, Value]):
 
     def _remember(self, key: Key, until: float, found: Value | None) -> None:
         self._remembered.pop(key, None)
-        if found is not None:
-            self._remembered[key] = (until, found)
-            if len(self._remembered) > REMEMBERED_ANSWERS:
-                self._remembered.popitem(last=False)
+        self._missed.pop(key, None)
+        kept, most = (self._missed, self._max_misses) if found is None else (self._remembered, REMEMBERED_ANSWERS)
+        kept[key] = (until, found)
+        if len(kept) > most:
+            kept.popitem(last=False)

@@ -155,6 +155,9 @@ class ApiSettings(_Part):
         ge=0,
         description="Notifications that a key may submit in a minute, per API process, and other requests; 0: any.",
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
+    )
     service_rate_per_minute: int = Field(
         120_000, ge=0, description="Notifications that all keys of a service may submit in a minute together; 0: any."
     )
@@ -246,12 +249,26 @@ class Settings(LogSettings):
         None,
         description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
     )
+    metrics_token: SecretStr | None = Field(
+        None, description="Token that /metrics asks for, as `Authorization: Bearer …`. Default: open to all."
+    )
+    metrics_host: str = Field(
+        "0.0.0.0",  # noqa: S104 - scraped from outside
+        description="Address on which the metrics ports of the API and of senders listen.",
+    )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     api: ApiSettings = ApiSettings()
     smtp: SmtpSettings = SmtpSettings()
     sender: SenderSettings = SenderSettings()
     recipients: RecipientsSettings = RecipientsSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        token = self.metrics_token and self.metrics_token.get_secret_value().strip().lower()
+        if token in _PLACEHOLDERS:
+            raise ValueError("NOTIFIER_METRICS_TOKEN is a placeholder: set the real one")
+        return self
 
     @property
     def effective_database_url(self) -> str:

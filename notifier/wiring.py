@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-import uvicorn
 from fastapi import FastAPI
 
 from notifier.api import problems
@@ -26,9 +26,11 @@ from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
 from notifier.health import checks, routes
 from notifier.health.checks import Finding
-from notifier.health.routes import Probes
+from notifier.health.probes import Probes
+from notifier.http_server import PortBusyError, ServerLimits, find_limits, listen, serve
 from notifier.ids import new_id
 from notifier.installation import Base, base, identity
+from notifier.notification.batch_watch import BatchWatch
 from notifier.notification.circuits import Listener
 from notifier.notification.deliver import Deliverer
 from notifier.notification.make import MailMaker
@@ -49,7 +51,9 @@ from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import RenderingPool
 from notifier.side_work import side_work
 from notifier.smtp.transport import Transport
+from notifier.sse import Streams
 from notifier.templating.assets.octets import AssetOctets
+from notifier.templating.assets.public_files import PublicFiles
 from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
@@ -59,18 +63,15 @@ from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 
-STOP_SECONDS = 5
+RELAY_AWAY = "takes no mail: the sender's log says why, and so does `notifier doctor`"
+"""What strangers hear; a relay's own words may name addresses."""
 NICE = 5  # of the children that render: what they do is never as urgent as a reply
 
-__all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "sender", "sender_app"]
+__all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "probe_app", "sender", "sender_app"]
 
 
 def api(parts: Base) -> FastAPI:
     """The API over these parts."""
-
-    async def readiness() -> list[Finding]:
-        return await checks.database(parts.database)
-
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     images = AssetOctets(parts.database, parts.settings.public_url)
     pool = PoolOnDemand(images)
@@ -103,6 +104,7 @@ def api(parts: Base) -> FastAPI:
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
         previewer=Previewer(parts.database, editors, policy),
         images=images,
+        public_files=PublicFiles(parts.database),
         editors=editors,
         publisher=Publisher(parts.database, pool, gate),
         shelf=shelf,
@@ -111,7 +113,11 @@ def api(parts: Base) -> FastAPI:
         policy=policy,
         clock=parts.clock,
         wake=parts.announce,
-        probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
+        probes=_probes(
+            parts, partial(checks.database, parts.database), has_metrics=not parts.settings.api.metrics_port
+        ),
+        streams=Streams(),
+        batch_watch=BatchWatch(parts.database, parts.clock),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
     )
     return create_app(doors)
@@ -134,8 +140,8 @@ class Sender:
 
     async def readiness(self, database: Database) -> list[Finding]:
         """The database answers, the journal can be written, and the relay takes mail."""
-        reason = self.deliverer.relay.reason
-        relay = Finding(name="relay", ok=reason is None, detail=reason or "takes mail")
+        is_open = self.deliverer.relay.is_open
+        relay = Finding(name="relay", ok=not is_open, detail=RELAY_AWAY if is_open else "takes mail")
         journal = self.holder.journal
         return [*await checks.database(database), checks.journal(journal.folder, has_room=journal.writable), relay]
 
@@ -240,60 +246,26 @@ def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:
 
 def sender_app(parts: Base, running: Sender) -> FastAPI:
     """Metrics and readiness of a sender that runs alone."""
+    return probe_app(parts, partial(running.readiness, parts.database))
 
-    async def readiness() -> list[Finding]:
-        return await running.readiness(parts.database)
 
-    app = FastAPI(title="Notifier sender", openapi_url=None, redirect_slashes=False)
+def probe_app(parts: Base, readiness: Callable[[], Awaitable[list[Finding]]] | None = None) -> FastAPI:
+    """Metrics and readiness on a port of their own."""
+    app = FastAPI(title="Notifier probes", openapi_url=None, redirect_slashes=False)
     problems.install(app)
     app.add_middleware(HeadAsGet)
-    app.state.probes = Probes(database=parts.database, clock=parts.clock, readiness=readiness)
+    app.state.probes = _probes(parts, readiness or partial(checks.database, parts.database))
     app.include_router(routes.router)
     return app
 
 
-class PortBusyError(ConfigurationError):
-    """Another program listens on the port."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        super().__init__(f"port {port} is in use")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `PortBusyError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle off only for sockets that say TCP; without it each small reply waits 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise PortBusyError(port) from error
-    listener.setblocking(False)  # noqa: FBT003 - the library's own signature
-    return listener
-
-
-class _QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the command line decides when to stop, and in which order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+def _probes(parts: Base, readiness: Callable[[], Awaitable[list[Finding]]], *, has_metrics: bool = True) -> Probes:
+    token = parts.settings.metrics_token
+    return Probes(parts.database, parts.clock, readiness, metrics_token=token, has_metrics=has_metrics)
 
 
 @asynccontextmanager
-async def http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+async def http(app: FastAPI, listener: socket.socket, limits: ServerLimits | None = None) -> AsyncIterator[None]:
     """Serve the application on the socket until the block ends; requests under way are answered first."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_SECONDS
-    )
-    server = _QuietServer(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
+    async with serve(app, listener, limits or find_limits(), getattr(app.state, "streams", None)):
         yield
-    finally:
-        server.should_exit = True
-        await serving

@@ -92,6 +92,8 @@ def declare(path: str, operation: dict[str, Any]) -> None:
 def _refusals_of(path: str, operation: dict[str, Any]) -> list[str]:
     """The statuses with which it can refuse."""
     with_id = ["404"] if "{" in path else []
+    if path == "/metrics":  # with a token, or on a port of their own
+        return ["401", "404"]
     if not path.startswith("/v1"):
         return with_id
     name = operation["operationId"]

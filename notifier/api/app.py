@@ -51,6 +51,7 @@ def create_app(doors: Doors) -> FastAPI:
     app = undressed()
     app.state.doors = doors
     app.state.probes = doors.probes
+    app.state.streams = doors.streams
     return app
 
 
@@ -63,6 +64,7 @@ def undressed() -> FastAPI:
         openapi_tags=description.TAGS,
         servers=description.SERVERS,
         license_info=description.LICENSE,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

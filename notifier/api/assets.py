@@ -178,8 +178,7 @@ async def get_public(name: str, doors: TheDoors) -> Response:
     named = _FILE.fullmatch(name)
     if named is None:
         raise NotFoundError(asset.NO_FILE)
-    async with doors.database.read() as connection:
-        content_type, octets = await asset.file(connection, bytes.fromhex(named[1]))
+    content_type, octets = await doors.public_files.get(bytes.fromhex(named[1]))
     if EXTENSIONS[content_type] != named[2]:
         raise NotFoundError(asset.NO_FILE)
     return Response(octets, media_type=content_type, headers=_AT_ANY_TIME)

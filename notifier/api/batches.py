@@ -15,16 +15,14 @@ from notifier.api import schema
 from notifier.api.audited import Audited
 from notifier.api.change import asked_by, changing, with_body
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import authenticated, id_of, json_body_if_any
-from notifier.auth.keys import Scope
+from notifier.api.request import authenticated, id_of, json_body_if_any, recognised
+from notifier.auth.keys import Caller, InsufficientScopeError, Scope, UnauthenticatedError
+from notifier.errors import DatabaseUnavailableError
 from notifier.notification import batch
 from notifier.notification.batch import BatchView
-from notifier.sse import event_stream
+from notifier.notification.batch_watch import MAX_WATCH_SECONDS
+from notifier.sse import Event, EventStream, end_event
 from notifier.states import Status
-
-LOOK_SECONDS = 0.5
-"""Between looks for somebody who watches."""
-LONGEST_WATCH = 600.0  # seconds; who wants to see more asks again
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -61,13 +59,22 @@ async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str,
     response_class=StreamingResponse,
     operation_id="watch_batch",
     summary="Stream the progress of a batch",
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Each change, as `get_batch` shows it."}},
+    responses={
+        200: {
+            "content": {"text/event-stream": {}},
+            "description": "Each change, as `get_batch` shows it. The event `end` has `code` and `detail`.",
+        }
+    },
 )
 async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingResponse:
-    """The same as server-sent events: one at once, one for each change, until all has ended or ten minutes are over."""
+    """The same as server-sent events: one at once, and one for each change, until all has ended.
+
+    A stream that ends before that says why in an event named `end`: after ten minutes (`time_limit`), when the key has
+    ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is away.
+    """
     caller = await authenticated(request, doors, Scope.READ)
     first = await _look(doors, caller.service_id, id_of(batch_id, "batch"))
-    return event_stream(_changes(doors, caller.service_id, first))
+    return EventStream(_changes(request, doors, caller, first), doors.streams, caller.key_id)
 
 
 @router.post(
@@ -94,13 +101,24 @@ async def _look(doors: Doors, service_id: UUID, id_: UUID) -> BatchView:
         return await batch.look(connection, service_id, id_)
 
 
-async def _changes(doors: Doors, service_id: UUID, view: BatchView) -> AsyncIterator[str]:
-    """Each change as the text of an event."""
-    until = doors.clock.monotonic() + LONGEST_WATCH
+async def _changes(request: Request, doors: Doors, caller: Caller, view: BatchView) -> AsyncIterator[Event | str]:
+    """Each change as the text of an event, and the event that ends the stream early."""
+    until = doors.clock.monotonic() + MAX_WATCH_SECONDS
     yield _text(view)
-    while view.ended < view.accepted and doors.clock.monotonic() < until:
-        await asyncio.sleep(LOOK_SECONDS)
-        seen, view = view, await _look(doors, service_id, view.id)
+    while view.ended < view.accepted:
+        await asyncio.sleep(doors.batch_watch.seconds)
+        if doors.clock.monotonic() >= until:
+            yield end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
+            return
+        try:
+            (await recognised(request, doors)).require(Scope.READ)
+            seen, view = view, await doors.batch_watch.look(caller.service_id, view)
+        except (UnauthenticatedError, InsufficientScopeError):
+            yield end_event("unauthenticated", "the API key of this stream has ended")
+            return
+        except DatabaseUnavailableError:
+            yield end_event("database_unavailable", "the database is out of reach: connect again in a moment")
+            return
         if view != seen:
             yield _text(view)
 

@@ -157,6 +157,8 @@ _PROBLEMS = {
         409, "The layout is in use", "Templates use it, and could not be published without it.",
         "Change those templates first; `detail` names them.", "delete_layout",
     ),
+    "request_timeout": _entry(
+        408, "The request came too slowly", "The header fields or the body were not sent in time.", _REPEAT),
     "request_too_large": _entry(
         413, "The request cannot be understood", "The body is larger than `detail` says.",
         "Send less at once: a smaller batch, smaller attachments.",
@@ -178,6 +180,9 @@ _PROBLEMS = {
         429, "Too many requests", "The service has asked more often than its limit allows.",
         "Wait as long as `Retry-After` says. Send many notifications as a batch.",
     ),
+    "too_many_streams": _entry(
+        429, "Too many event streams", "This key, or all keys together, have as many open as they may have.",
+        "Close one, ask again after `Retry-After`, or ask for the state itself with `GET`."),
     "too_much_refused": _entry(
         429, "Too much was refused",
         "Templates that this key tried before were refused again and again, or took very long; nothing was tried now.",
@@ -192,6 +197,8 @@ _PROBLEMS = {
         "The database is out of reach or overloaded. Rarely, the request was carried out and only its reply was lost.",
         _REPEAT,
     ),
+    "too_many_connections": _entry(
+        503, "Too many connections", "As many are open as the server can keep.", _REPEAT + " Use fewer."),
     "queue_too_long": _entry(
         503, "It would expire in the queue",
         "So much is due before it that it would expire before a sender comes to it; nothing was written.",

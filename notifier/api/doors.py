@@ -10,13 +10,16 @@ from notifier.api.limits import Limits
 from notifier.auth.keys import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.health.routes import Probes
+from notifier.health.probes import Probes
+from notifier.notification.batch_watch import BatchWatch
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
 from notifier.rendering.images import Images
 from notifier.rendering.job import Mailbox
+from notifier.sse import Streams
+from notifier.templating.assets.public_files import PublicFiles
 from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
@@ -34,6 +37,7 @@ class Doors:
     batch_submitter: BatchSubmitter
     previewer: Previewer
     images: Images  # those that mails show
+    public_files: PublicFiles  # those that anybody may fetch
     editors: Editors
     publisher: Publisher
     shelf: Shelf  # what a submit finds
@@ -43,6 +47,8 @@ class Doors:
     clock: Clock
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
+    streams: Streams
+    batch_watch: BatchWatch
     insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
 
 

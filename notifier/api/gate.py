@@ -27,7 +27,7 @@ from notifier.auth.keys import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
-from notifier.sse import event_stream
+from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger
 from notifier.templating import deed, find, form
 from notifier.templating.gate.gate import Gate, Progress
@@ -171,7 +171,7 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     what = (slug, source, checked)
     looking = _Looking(gate=doors.gate, turn=turn, what=what, masked=not wanted.unmasked)
     if STREAM in request.headers.get("accept", ""):
-        return event_stream(looking.events())
+        return EventStream(looking.events(), doors.streams, caller.key_id)
     return (await looking.report(None)).as_json()
 
 

@@ -1,21 +1,26 @@
 """`GET /problems/{code}`: what a code means and what to do, for a browser or as JSON; open to all, never a secret."""
 
+import base64
+import hashlib
+from functools import cache
 from html import escape
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from notifier.api.catalogue import ENTRIES, Entry
+from notifier.api.catalogue import ENTRIES
+from notifier.api.constant_reply import ConstantReply, make_page, make_reply
 from notifier.errors import NotFoundError
 
 router = APIRouter(prefix="/problems", tags=["problems"])
-_CACHE = {"Cache-Control": "public, max-age=3600", "Vary": "Accept"}
+_STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}"
+_POLICY = f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} · {code}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}</style>
+<style>{style}</style>
 <h1>{title}</h1>
 <p><code>{code}</code>, HTTP status {status}</p>
 <h2>What it means</h2>
@@ -41,21 +46,29 @@ class ProblemPageOut(BaseModel):
     response_model=ProblemPageOut,
     operation_id="explain_problem",
     summary="Explain an error code",
-    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."}},
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."},
+        304: {"description": "The page that `If-None-Match` names has not changed."},
+    },
 )
 async def explain(request: Request, code: str) -> Response:
     """What a code means and what to do. HTML, unless `Accept` asks for JSON."""
-    entry = ENTRIES.get(code)
-    if entry is None:
+    if code not in ENTRIES:
         raise NotFoundError("there is no such code")
-    if "json" in request.headers.get("accept", ""):
-        page = ProblemPageOut(
-            code=code, status=entry.status, title=entry.title, meaning=entry.meaning, remedy=entry.remedy
-        )
-        return Response(page.model_dump_json(), headers=_CACHE, media_type="application/json")
-    return HTMLResponse(_html(code, entry), headers=_CACHE)
+    reply = _json if "json" in request.headers.get("accept", "") else _page
+    return reply(code).answer(request)
 
 
-def _html(code: str, entry: Entry) -> str:
+@cache
+def _json(code: str) -> ConstantReply:
+    entry = ENTRIES[code]
+    page = ProblemPageOut(code=code, status=entry.status, title=entry.title, meaning=entry.meaning, remedy=entry.remedy)
+    return make_reply(page.model_dump_json().encode(), "application/json", vary="Accept")
+
+
+@cache
+def _page(code: str) -> ConstantReply:
+    entry = ENTRIES[code]
     fields = {"code": code, "title": entry.title, "meaning": entry.meaning, "remedy": entry.remedy}
-    return _PAGE.format(status=entry.status, **{name: escape(text) for name, text in fields.items()})
+    told = {name: escape(text) for name, text in fields.items()}
+    return make_page(_PAGE.format(status=entry.status, style=_STYLE, **told), policy=_POLICY, vary="Accept")

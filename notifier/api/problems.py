@@ -32,6 +32,7 @@ from notifier.notification.change import (
 )
 from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
 from notifier.notification.preview import UnrenderableError
+from notifier.sse import TooManyStreamsError
 from notifier.strict_json import MalformedJsonError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
@@ -100,6 +101,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
     RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
+    TooManyStreamsError: Kind(429, "too_many_streams", "Too many event streams"),
     TooMuchRefusedError: Kind(429, "too_much_refused", "Too much was refused"),
     QueueTooLongError: Kind(503, "queue_too_long", "It would expire in the queue"),
     DatabaseUnavailableError: Kind(

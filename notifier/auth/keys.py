@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
+from notifier.auth.lookup_queue import LookupQueue
 from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -33,6 +34,8 @@ from notifier.states import KeyKind
 _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
 _KEY = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+MAX_UNKNOWN_KEYS = 1_000
+"""Keys of which a process remembers for a second that there is no such key."""
 _NOBODY = hashlib.sha256(b"nobody").digest()
 
 
@@ -133,6 +136,10 @@ class Wish:
     rate_per_minute: int | None = None  # notifications; None: as the settings say
 
 
+_FoundKey = tuple[bytes, Keyholder]
+"""The hash of a key's secret, and whose it is."""
+
+
 def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
     """True if a service with these domains may have the address in From; `default` is the instance's own."""
     return sender == default or address.domain(sender) in domains
@@ -218,7 +225,8 @@ class Authenticator:
         self._database = database
         self._clock = clock
         self._usage = usage  # None: nobody is told
-        self._known: Recall[str, tuple[bytes, Keyholder]] = Recall(self._find, clock)
+        lookups = LookupQueue(self._find)
+        self._known: Recall[str, _FoundKey] = Recall(lookups.look_up, clock, max_misses=MAX_UNKNOWN_KEYS)
 
     async def caller_of(self, authorization: str | None) -> Caller:
         """The service that sent this Authorization header. Raises as `holder_of`, and `NotOfServiceError`."""
@@ -239,20 +247,20 @@ class Authenticator:
             self._usage.note(holder.key_id)
         return holder
 
-    async def _find(self, prefix: str) -> tuple[bytes, Keyholder] | None:
-        """What the database knows of the key."""
+    async def _find(self, prefixes: Sequence[str]) -> dict[str, _FoundKey]:
+        """What the database knows of these keys, by prefix; one that is revoked is left out."""
         statement = (
-            select(_key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind, _service.name)
-            .add_columns(_service.id.label("service_id"), _service.from_domains, _service.team_recipients)
+            select(_key.prefix, _key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind)
+            .add_columns(
+                _service.name, _service.id.label("service_id"), _service.from_domains, _service.team_recipients
+            )
             .add_columns(_key.rate_per_minute.label("key_rate"), _service.rate_per_minute.label("service_rate"))
             .join(Service, _service.id == _key.service_id, isouter=True)
-            .where(_key.prefix == prefix, _key.revoked_at.is_(None))
+            .where(_key.prefix.in_(prefixes), _key.revoked_at.is_(None))
         )
         async with self._database.read() as connection:
-            row = (await connection.execute(statement)).one_or_none()
-        if row is None:
-            return None
-        return row.secret_hash, _holder(row)
+            rows = (await connection.execute(statement)).all()
+        return {row.prefix: (row.secret_hash, _holder(row)) for row in rows}
 
 
 def _holder(row: Row[Any]) -> Keyholder:

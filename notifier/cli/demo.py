@@ -84,10 +84,12 @@ def _settings(data_dir: Path, smtp_port: int) -> "Settings":
 async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
     from notifier import wiring
     from notifier.db import directory, migrate
+    from notifier.http_server import raise_file_limit
     from notifier.inbox.server import Inbox
 
     port, inbox_port, smtp_port = ports
     _require_own(data_dir)
+    raise_file_limit()
     async with AsyncExitStack() as stack:
         inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
         listener = wiring.listen("127.0.0.1", port)

@@ -42,8 +42,10 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 async def _serve(host: str, port: int) -> None:
     from notifier import wiring
     from notifier.db import directory
+    from notifier.http_server import raise_file_limit
 
     settings = output.settings()
+    raise_file_limit()
     async with AsyncExitStack() as stack:
         listener = wiring.listen(host, port)
         stack.callback(listener.close)
@@ -52,7 +54,7 @@ async def _serve(host: str, port: int) -> None:
         parts = await stack.enter_async_context(wiring.base(settings))
         await _require_migrated(parts)
         await stack.enter_async_context(wiring.sender(parts))
-        await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
+        await _open_doors(stack, parts, listener)
         _say(f"API on http://{host}:{listener.getsockname()[1]}")
         await wait_for_stop()
 
@@ -65,13 +67,15 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 async def _api(settings: "Settings", host: str, port: int) -> None:
     from notifier import wiring
+    from notifier.http_server import raise_file_limit
 
+    raise_file_limit()
     async with AsyncExitStack() as stack:
         listener = wiring.listen(host, port)
         stack.callback(listener.close)
         parts = await stack.enter_async_context(wiring.base(settings))
         await _require_usable(parts)
-        await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
+        await _open_doors(stack, parts, listener)
         _say(f"API on http://{host}:{listener.getsockname()[1]}")
         await wait_for_stop()
 
@@ -98,13 +102,15 @@ async def _fleet(processes: int, *, drain: bool) -> int:
 
 async def _sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
     from notifier import wiring
+    from notifier.http_server import raise_file_limit
 
+    raise_file_limit()
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(wiring.base(settings))
         await _require_migrated(parts)
         running = await stack.enter_async_context(wiring.sender(parts))
         if settings.sender.metrics_port is not None:
-            listener = wiring.listen("0.0.0.0", settings.sender.metrics_port + number)  # noqa: S104 - scraped from outside
+            listener = wiring.listen(settings.metrics_host, settings.sender.metrics_port + number)
             stack.callback(listener.close)
             await stack.enter_async_context(wiring.http(wiring.sender_app(parts, running), listener))
         _say("sender ready")
@@ -125,11 +131,27 @@ def inbox(host: Host = "127.0.0.1", port: InboxPort = 8025, smtp_port: SmtpPort 
 
 
 async def _inbox(host: str, port: int, smtp_port: int) -> None:
+    from notifier.http_server import raise_file_limit
     from notifier.inbox.server import Inbox
 
+    raise_file_limit()
     async with Inbox(host=host, smtp_port=smtp_port, http_port=port) as catcher:
         _say(f"inbox on {catcher.http_url}, mail to {host}:{catcher.smtp_port}")
         await wait_for_stop()
+
+
+async def _open_doors(stack: AsyncExitStack, parts: Any, listener: Any) -> None:
+    """Serve the API on the socket, and its metrics on their own port where the settings name one."""
+    from notifier import wiring
+    from notifier.http_server import find_limits
+
+    settings = parts.settings
+    limits = find_limits(settings.smtp.max_connections + settings.webhooks.concurrency)
+    if settings.api.metrics_port:
+        own = wiring.listen(settings.metrics_host, settings.api.metrics_port)
+        stack.callback(own.close)
+        await stack.enter_async_context(wiring.http(wiring.probe_app(parts), own))
+    await stack.enter_async_context(wiring.http(wiring.api(parts), listener, limits))
 
 
 async def wait_for_stop(pipe: int | None = None) -> None:

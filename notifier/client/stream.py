@@ -1,4 +1,7 @@
-"""Server-sent events as they are read off a connection, line by line (WHATWG HTML, 9.2.6). Only their data counts."""
+"""Server-sent events as they are read off a connection, line by line (WHATWG HTML, 9.2.6).
+
+Only their data counts. The event `end`, by which a server ends a stream early, is none of what is told.
+"""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,6 +17,7 @@ class Events:
 
     def __init__(self) -> None:
         self._data: list[str] = []
+        self._name = ""
 
     def take(self, line: str) -> Answer | None:
         """The event that this line completes, as an answer of its own; None: none yet."""
@@ -21,8 +25,10 @@ class Events:
             name, _, value = line.partition(":")
             if name == "data":
                 self._data.append(value.removeprefix(" "))
+            elif name == "event":
+                self._name = value.removeprefix(" ")
             return None
-        data, self._data = self._data, []
-        if not data:
+        (data, self._data), (event, self._name) = (self._data, []), (self._name, "")
+        if not data or event == "end":
             return None
         return Answer(status=HTTPStatus.OK, headers={}, content="\n".join(data).encode(), at=datetime.now(UTC))

@@ -30,8 +30,8 @@ from notifier.errors import ConfigurationError, NotifierError
 POOL_TIMEOUT = 2.0
 READ_SECONDS = 2.5  # of a server that hangs; the driver takes two more to let go
 SQLITE_BUSY_MS = 2000
-POOLED, DIRECT = 6, 10
-"""A process's connections to PostgreSQL: those of SQLAlchemy, and those that do without it."""
+POOLED, DIRECT, INSPECTING = 6, 10, 2
+"""A process's connections to PostgreSQL: those of SQLAlchemy, those without it, and those of readiness and metrics."""
 
 # A plan that is made while a table is empty is kept when it has grown to millions of rows.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
@@ -59,10 +59,13 @@ class Database:
             self._direct = Direct(unpooled, self.address, most=DIRECT, failed=self.write_faults.note)
             # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            inspector = self._connector.engine(**_pool(INSPECTING))
+            self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
         else:
             self.is_sqlite = True
             self._writer = _sqlite_engine(self.address, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.address, read_only=True, pool_size=4)
+            self._inspector = _sqlite_engine(self.address, read_only=True, pool_size=INSPECTING)
 
     @property
     def folder(self) -> Path | None:
@@ -156,6 +159,13 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def inspect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads and is none of the callers': for readiness and metrics, open to strangers."""
+        with unavailable_as_such(self.address):
+            async with asyncio.timeout(READ_SECONDS), self._inspector.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Hear what is said on a channel of PostgreSQL; the event is set once the connection is lost."""
         lost = asyncio.Event()
@@ -189,6 +199,7 @@ class Database:
             await self._direct.close()
         await self._writer.dispose()
         await self._reader.dispose()
+        await self._inspector.dispose()
 
     def pool_in_use(self) -> int:
         """How many pooled connections are out at this moment."""

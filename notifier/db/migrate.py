@@ -74,7 +74,7 @@ async def downgrade(database: Database, revision: str) -> None:
 
 async def current(database: Database) -> str | None:
     """The revision that the database is at; None if it is empty."""
-    async with database.read() as connection:
+    async with database.inspect() as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 

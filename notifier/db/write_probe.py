@@ -77,9 +77,12 @@ def _has_low_space(folder: Path) -> bool:
 
 async def _check_for_read_only(database: Database) -> None:
     """Raise, as a write would, if this server takes none; the connection is given up, as after a write."""
-    async with database.several() as connection:
-        if not (await connection.execute(_TAKES_WRITES)).first().yes:
-            raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
+    async with database.inspect() as connection:
+        if not (await connection.execute(_TAKES_WRITES)).scalar_one():
+            await connection.invalidate()
+            refusal = asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
+            database.write_faults.note(refusal)
+            raise refusal
     if database.write_faults.reason == READ_ONLY_DATABASE:
         database.write_faults.reason = None
 

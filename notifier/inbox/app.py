@@ -2,6 +2,7 @@
 
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +16,7 @@ from notifier.head_request import HeadAsGet
 from notifier.inbox.mailhog_api import MailHogApi
 from notifier.inbox.page_api import PageApi
 from notifier.inbox.store import MessageStore
+from notifier.sse import RETRY_SECONDS, Streams, TooManyStreamsError
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE_POLICY = (
@@ -31,18 +33,21 @@ _STRICT = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+MAX_INBOX_STREAMS = 100
+"""Event streams that an inbox keeps open."""
 _SAFE_METHODS = {"GET", "HEAD"}
 
 
 def create_app(store: MessageStore, smtp_address: str = "127.0.0.1:1025") -> ASGIApp:
     """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
+    streams = Streams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
     routes = [
         Route("/", _page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),
-        *PageApi(store, smtp_address).routes(),
-        *MailHogApi(store).routes(),
+        *PageApi(store, smtp_address, streams).routes(),
+        *MailHogApi(store, streams).routes(),
     ]
-    handlers = {404: _nothing_here, 405: _another_method}
+    handlers: dict[Any, Any] = {404: _nothing_here, 405: _another_method, TooManyStreamsError: _too_many_streams}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return HeadAsGet(_StrictHeaders(app))
@@ -51,6 +56,11 @@ def create_app(store: MessageStore, smtp_address: str = "127.0.0.1:1025") -> ASG
 async def _nothing_here(_request: Request, _error: Exception) -> Response:
     """The answer for a path, or a file of the page, that there is not."""
     return PlainTextResponse("There is nothing at this path of the inbox.", 404)
+
+
+async def _too_many_streams(_request: Request, _error: Exception) -> Response:
+    """The answer for one event stream more than there may be."""
+    return PlainTextResponse("Too many pages watch this inbox: close one.", 429, {"Retry-After": str(RETRY_SECONDS)})
 
 
 async def _another_method(request: Request, _error: Exception) -> Response:

@@ -20,7 +20,7 @@ from notifier.inbox.message import ReceivedMessage
 from notifier.inbox.release import Release, ReleaseRefusedError, release
 from notifier.inbox.search import SearchKind, find
 from notifier.inbox.store import MessageStore
-from notifier.sse import event_stream
+from notifier.sse import EventStream, Streams
 
 _V1_LIMIT = 1_000
 _V2_LIMIT = 50
@@ -32,8 +32,9 @@ _NOT_FOUND = "There is no message with this id."
 class MailHogApi:
     """The routes, and what each of them does."""
 
-    def __init__(self, store: MessageStore) -> None:
+    def __init__(self, store: MessageStore, streams: Streams) -> None:
         self._store = store
+        self._streams = streams
 
     def routes(self) -> list[BaseRoute]:
         """All of MailHog's message routes; not Jim, not the websocket, not the list of outgoing servers."""
@@ -107,7 +108,7 @@ class MailHogApi:
     async def events(self, _request: Request) -> StreamingResponse:
         """GET /api/v1/events: each new message as one server-sent event."""
         arrivals = self._store.arrivals()
-        return event_stream(_items(arrivals))
+        return EventStream(_items(arrivals), self._streams, "inbox")
 
     async def list_window(self, request: Request) -> Response:
         """GET /api/v2/messages?start=&limit=: newest first."""

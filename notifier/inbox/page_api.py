@@ -21,7 +21,7 @@ from notifier.inbox.message import Attachment, ReceivedMessage
 from notifier.inbox.preview import preview
 from notifier.inbox.search import find_readable
 from notifier.inbox.store import MessageStore
-from notifier.sse import event_stream
+from notifier.sse import EventStream, Streams
 
 _LISTED = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
@@ -31,8 +31,9 @@ _MAX_SOURCE = 1024 * 1024  # bytes shown; the whole is there to download
 class PageApi:
     """The routes under /inbox."""
 
-    def __init__(self, store: MessageStore, smtp_address: str) -> None:
+    def __init__(self, store: MessageStore, smtp_address: str, streams: Streams) -> None:
         self._store = store
+        self._streams = streams
         self._smtp_address = smtp_address
 
     def routes(self) -> list[BaseRoute]:
@@ -59,7 +60,7 @@ class PageApi:
 
     async def changes(self, _request: Request) -> StreamingResponse:
         """One event at once and one after each change: the number of messages. The page then asks for the list."""
-        return event_stream(self._sizes())
+        return EventStream(self._sizes(), self._streams, "inbox")
 
     async def _sizes(self) -> AsyncIterator[str]:
         while not self._store.closed:

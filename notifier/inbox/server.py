@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 import uvicorn
 
+from notifier import http_server
 from notifier.inbox.app import create_app
 from notifier.inbox.receiver import Receiver
 from notifier.inbox.store import MessageStore
@@ -94,12 +95,9 @@ class Inbox:
 
 async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
     """Start uvicorn without `serve`, which would take over the signals of the process."""
-    config = uvicorn.Config(
+    config = http_server.configure(
         create_app(inbox.store, inbox.smtp_address),
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
+        http_server.find_limits(),
         server_header=False,
         date_header=False,  # needs uvicorn's main loop; the application sets it
     )

@@ -101,3 +101,18 @@ async def test_what_was_forgotten_is_asked_for_again() -> None:
     assert source.asked == [1, 1, 2, 2]
     assert await source.recall.look_up(2) == "2 at 0.5"
     assert source.asked == [1, 1, 2, 2]
+
+
+async def test_misses_that_are_remembered_displace_no_answer() -> None:
+    """As many as are asked for, the newest, for as long as an answer; what there is stays."""
+    source = Source()
+    recall = Recall(source.ask, source.clock, seconds=5, max_misses=2)
+    assert await recall.look_up(1) == "1 at 0"
+    for key in (-1, -2, -3, -3, -2, 1):
+        await recall.look_up(key)
+    assert source.asked == [1, -1, -2, -3]
+    assert await recall.look_up(-1) is None
+    source.clock.second = 5
+    await recall.look_up(-3)
+    await recall.look_up(1)
+    assert source.asked == [1, -1, -2, -3, -1, -3, 1]

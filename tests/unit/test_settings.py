@@ -75,6 +75,12 @@ def test_redirect_needs_a_target() -> None:
         RecipientsSettings(mode=RecipientsMode.REDIRECT)
 
 
+def test_a_placeholder_is_no_token_of_the_metrics() -> None:
+    """Who copies an example opens the metrics to everybody else who has read it."""
+    with pytest.raises(ValidationError, match="NOTIFIER_METRICS_TOKEN"):
+        Settings(metrics_token=SecretStr(" ChangeMe "))
+
+
 def test_secrets_do_not_print() -> None:
     """No password in a representation, so none in a log or an error."""
     settings = SmtpSettings(host="smtp.example.com", username="u", password=SecretStr("correct horse"))

@@ -17,3 +17,11 @@ class ForwardClock(SystemClock):
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return super().monotonic() + self.seconds
+
+
+class SteppingClock(ForwardClock):
+    """Monotonic time that moves only when a test moves it."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self.seconds

@@ -10,6 +10,7 @@ import pytest
 from integration.api.refusal import outcome
 from parts.installation import WELCOME, Installation, PostgresSeed
 from parts.postgres import OwnServer, execute
+from parts.probing import ask_anew
 from parts.wire import Proxy
 from pydantic import SecretStr
 from sqlalchemy import make_url, select
@@ -89,13 +90,13 @@ async def test_a_crashed_database_is_503_until_it_is_back(
             await asyncio.gather(*(_assert_refused_in_time(client, _key()) for _ in range(20)))
             await _assert_refused_in_time(client)
             assert outcome(await client.get(before.headers["location"])) == (503, "database_unavailable")
-            live, ready = await client.get("/livez"), await client.get("/readyz")
+            live, ready = await client.get("/livez"), await ask_anew(client, "/readyz")
             assert (live.status_code, ready.status_code) == (200, 503)
         finally:
             await asyncio.to_thread(own_server.start)
         after = await _post(client)
         assert after.status_code == 202
-        assert (await client.get("/readyz")).status_code == 200
+        assert (await ask_anew(client, "/readyz")).status_code == 200
     assert sorted(await _ids(own_parts)) == sorted([before.json()["id"], after.json()["id"]])
 
 
@@ -156,7 +157,7 @@ async def test_a_refused_connection_is_503(
     )
     async with limited.base() as parts, limited.client(parts) as client:
         await _assert_refused_in_time(client)
-        assert (await client.get("/readyz")).status_code == 503
+        assert (await ask_anew(client, "/readyz")).status_code == 503
         await asyncio.to_thread(execute, execute_in, f"ALTER ROLE {role} CONNECTION LIMIT -1")
         assert (await _post(client)).status_code == 202
 

@@ -132,7 +132,7 @@ async def test_the_documentation_needs_no_other_server(client: httpx2.AsyncClien
     assert page.status_code == 200
     assert not re.search(r"(?:https?:)?//[\w-]+\.", page.text)
     assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(assets) == 3
+    assert len(assets) == 4
     for path in [*assets, "/openapi.json"]:
         assert (await client.get(path)).status_code == 200, path
     assert (await client.get("/docs/nonsense")).status_code == 404

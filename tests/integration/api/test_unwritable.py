@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from integration.api.holder import holding
 from parts.installation import WELCOME, Installation
+from parts.probing import ask_anew
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
@@ -34,7 +35,7 @@ on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 
 async def _ready(client: httpx2.AsyncClient) -> tuple[int, str]:
     """Status of /readyz, and what it says of the database."""
-    reply = await client.get("/readyz")
+    reply = await ask_anew(client, "/readyz")
     (detail,) = [check["detail"] for check in reply.json()["checks"] if check["name"] == "database"]
     return reply.status_code, detail
 

@@ -15,10 +15,10 @@ from sqlalchemy import text
 
 from notifier import wiring
 from notifier.db import migrate
-from notifier.db.engine import DIRECT, POOLED, Database
+from notifier.db.engine import DIRECT, INSPECTING, POOLED, Database
 
 CALLERS, MAILS = 8, 25
-MODES = {"transaction": 5, "session": 2 * (POOLED + DIRECT + 1)}
+MODES = {"transaction": 5, "session": 2 * (POOLED + DIRECT + INSPECTING + 1)}
 """How many connections the pooler has; with session pooling each of ours keeps one, and there are two processes."""
 
 

@@ -5,10 +5,12 @@ import signal
 import smtplib
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
 
+from notifier.inbox.app import MAX_INBOX_STREAMS
 from notifier.inbox.server import Inbox, InboxPortBusy
 
 
@@ -155,3 +157,25 @@ def test_its_addresses_can_be_connected_to(host: str, url: str) -> None:
 
     assert inbox.http_url == url
     assert inbox.smtp_address == url.removeprefix("http://").replace("8025", "1025")
+
+
+async def test_a_stream_too_many_is_refused() -> None:
+    """Pages and MailHog's clients share the limit; whoever hangs up makes room."""
+    async with Inbox(smtp_port=0, http_port=0) as inbox, AsyncExitStack() as stack:
+        streams = []
+        for number in range(MAX_INBOX_STREAMS):
+            path = ("/inbox/changes", "/api/v1/events")[number % 2]
+            streams.append(await _get(inbox, path, stack))
+            await streams[-1].readuntil(b": open")
+        refused = await _get(inbox, "/inbox/changes", stack)
+        assert (await refused.readline()).startswith(b"HTTP/1.1 429")
+        assert b"retry-after: " in (await refused.readuntil(b"\r\n\r\n")).lower()
+        assert (await (await _get(inbox, "/api/v2/messages", stack)).readline()).startswith(b"HTTP/1.1 200")
+
+
+async def _get(inbox: Inbox, path: str, stack: AsyncExitStack) -> asyncio.StreamReader:
+    """What a request of its own connection is answered with; the connection lasts as long as the stack."""
+    reader, writer = await asyncio.open_connection(inbox.host, inbox.http_port)
+    stack.callback(writer.close)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{inbox.http_port}\r\n\r\n".encode())
+    return reader

@@ -17,3 +17,9 @@ def test_lines_make_events() -> None:
 def test_an_event_that_was_cut_off_is_none() -> None:
     """Only its empty line ends it."""
     assert _told("data: one", "", "data: {") == [b"one"]
+
+
+def test_the_event_that_ends_a_stream_is_no_answer() -> None:
+    """A server that ends a stream early says so in `end`; what comes behind it counts again."""
+    told = _told("data: one", "", "event: end", 'data: {"code": "time_limit"}', "", "data: two", "")
+    assert told == [b"one", b"two"]

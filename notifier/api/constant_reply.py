@@ -1,0 +1,50 @@
+"""Replies that are the same for everyone until the next release: made once, kept as bytes, told apart by an ETag."""
+
+import hashlib
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+PAGE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""Of every HTML page, beside its Content-Security-Policy."""
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True)
+class ConstantReply:
+    """A reply with status 200, or 304 to whoever has it already (RFC 9110 §13.1.2)."""
+
+    content: bytes
+    headers: dict[str, str]
+
+    def answer(self, request: Request) -> Response:
+        """The reply to one request."""
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if self.headers["ETag"] in known or "*" in known:
+            kept = {name: value for name, value in self.headers.items() if name != "Content-Type"}
+            return Response(status_code=304, headers=kept)
+        return Response(self.content, headers=self.headers)
+
+
+def make_reply(content: bytes, media_type: str, *, max_age: int = 3600, vary: str | None = None) -> ConstantReply:
+    """A reply that a cache may keep for so many seconds; 0: it asks each time whether it has changed."""
+    headers = {
+        "Content-Type": media_type,
+        "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        "Cache-Control": f"public, max-age={max_age}" if max_age else "no-cache",
+    }
+    return ConstantReply(content, headers | ({"Vary": vary} if vary else {}))
+
+
+def make_page(text: str, *, policy: str, vary: str | None = None) -> ConstantReply:
+    """An HTML page that may load what `policy` (directives of CSP) allows beside nothing."""
+    reply = make_reply(text.encode(), "text/html; charset=utf-8", vary=vary)
+    return ConstantReply(
+        reply.content, reply.headers | PAGE_HEADERS | {"Content-Security-Policy": f"{_POLICY}; {policy}"}
+    )

@@ -1,0 +1,95 @@
+"""Readiness and metrics as last measured: they are open to all, and asking often must not make them cost more."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+
+from pydantic import SecretStr
+
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.errors import DatabaseUnavailableError
+from notifier.health.checks import Finding
+from notifier.outbox import store
+from notifier.recall import Recall
+from notifier.states import EntryKind
+from notifier.telemetry import metrics
+
+PROBE_SECONDS = 5.0
+"""Readiness, and how far behind the queue is, are measured at most once in this time by each process."""
+EXPOSITION_SECONDS = 1.0
+"""The text of the metrics is written at most once in this time."""
+MAX_READINESS_SECONDS = 10.0
+"""Seconds that all checks of readiness may take together."""
+_ONE = "all"
+
+
+class Probes:
+    """What `/readyz` and `/metrics` show. Each is measured once, however many ask at the same time."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        readiness: Callable[[], Awaitable[list[Finding]]],
+        *,
+        metrics_token: SecretStr | None = None,
+        has_metrics: bool = True,
+    ) -> None:
+        self.has_metrics = has_metrics  # False: they are shown on another port
+        self._database = database
+        self._clock = clock
+        self._check = readiness
+        self._token = metrics_token
+        self._readiness = Recall(self._measure_readiness, clock, seconds=PROBE_SECONDS)
+        self._queue = Recall(self._measure_queue, clock, seconds=PROBE_SECONDS)
+        self._exposition = Recall(self._write_exposition, clock, seconds=EXPOSITION_SECONDS)
+
+    async def readiness(self) -> list[Finding]:
+        """Every check that this process depends on, at most `PROBE_SECONDS` old."""
+        return await self._readiness.look_up(_ONE) or []
+
+    async def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format, at most `EXPOSITION_SECONDS` old; the queue `PROBE_SECONDS`."""
+        return await self._exposition.look_up(_ONE) or b""
+
+    def may_see_metrics(self, authorization: str | None) -> bool:
+        """True if no token is set, or the Authorization header carries it."""
+        if self._token is None:
+            return True
+        scheme, _, token = (authorization or "").partition(" ")
+        expected = self._token.get_secret_value().encode()
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(errors="replace"), expected)
+
+    def forget(self) -> None:
+        """Measure anew for whoever asks next."""
+        for kept in (self._readiness, self._queue, self._exposition):
+            kept.forget(lambda _: True)
+
+    async def _measure_readiness(self, _: str) -> list[Finding]:
+        try:
+            async with asyncio.timeout(MAX_READINESS_SECONDS):
+                return await self._check()
+        except TimeoutError:
+            return [Finding(name="database", ok=False, detail="the checks take too long: it is overloaded")]
+
+    async def _write_exposition(self, _: str) -> bytes:
+        await self._queue.look_up(_ONE)
+        metrics.DATABASE_CONNECTIONS.set(self._database.pool_in_use())
+        return metrics.exposition()
+
+    async def _measure_queue(self, _: str) -> bool:
+        """Set the gauges that only the database knows; without it they keep what they had."""
+        try:
+            async with self._database.inspect() as connection:
+                now = self._clock.now()
+                ages = {kind: await store.due_age(connection, kind, now) for kind in EntryKind}
+                depths = await store.depth(connection)
+        except DatabaseUnavailableError:
+            return False
+        for kind, by_priority in ages.items():
+            for priority, age in by_priority.items():
+                metrics.DUE_AGE_SECONDS.labels(kind.value, priority.value).set(age)
+        for state, depth in depths.items():
+            metrics.ENTRIES.labels(state.value).set(depth)
+        return True

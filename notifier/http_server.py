@@ -1,0 +1,298 @@
+"""An HTTP server that no client can hold: deadlines for heads, bodies and unread replies, and a limit of connections.
+
+uvicorn has none of these by itself. A client that overruns a deadline is answered 408. At the limit the connection that
+has waited longest without a whole request makes room; only where all have one is a new connection answered 503.
+"""
+
+import asyncio
+import contextlib
+import json
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from notifier.errors import ConfigurationError
+from notifier.sse import Streams
+
+MAX_CONNECTIONS = 1_000
+"""Connections that a server keeps open; fewer where the process may not open so many files."""
+MIN_CONNECTIONS = 16
+"""The same, however few files the process may open."""
+MAX_HEAD_SECONDS = 10.0
+"""From a request's first byte, or a connection's start, to the end of its header fields."""
+MAX_BODY_SECONDS = 60.0
+"""From the end of the header fields to the end of the body."""
+MAX_IDLE_SECONDS = 5
+"""A connection without a request is closed after this time."""
+MAX_UNREAD_SECONDS = 30.0
+"""A connection is cut whose client takes less than `MIN_READ_BYTES` of its reply in this time."""
+MIN_READ_BYTES = 64 * 1024
+"""See `MAX_UNREAD_SECONDS`."""
+MAX_BACKLOG = 256
+"""Connections that the system holds ready; as many may be accepted before the limit is looked at."""
+MAX_FILES = 65_536
+"""Open files that the process asks the system for."""
+RESERVED_FILES = 128
+"""Files that the process needs for the database, its journal and its children."""
+STOP_SECONDS = 5
+
+
+class PortBusyError(ConfigurationError):
+    """Another program listens on the port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(f"port {port} is in use")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """What one client, and all together, may take."""
+
+    connections: int = MAX_CONNECTIONS
+    head_seconds: float = MAX_HEAD_SECONDS
+    body_seconds: float = MAX_BODY_SECONDS
+    unread_seconds: float = MAX_UNREAD_SECONDS
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the system allows it, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def find_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
+    """The limits of a server in a process that needs so many more files for connections to relays and webhooks.
+
+    `files`: how many the process may open. None: as the system says.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if files is None else files
+    if files == resource.RLIM_INFINITY:
+        return ServerLimits()
+    room = files - MAX_BACKLOG - RESERVED_FILES - reserved
+    return ServerLimits(connections=max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, room)))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `PortBusyError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle off only for sockets that say TCP; without it each small reply waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(MAX_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortBusyError(port) from error
+    listener.setblocking(False)  # noqa: FBT003 - the library's own signature
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    app: ASGIApp, listener: socket.socket, limits: ServerLimits, streams: Streams | None = None
+) -> AsyncIterator[None]:
+    """Serve the application on the socket until the block ends; streams are ended, and requests answered, first."""
+    server = _QuietServer(configure(app, limits, timeout_graceful_shutdown=STOP_SECONDS))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        if streams is not None:
+            streams.close()
+        server.should_exit = True
+        await serving
+
+
+def configure(app: ASGIApp, limits: ServerLimits, **options: Any) -> uvicorn.Config:
+    """The configuration of a server that keeps these limits."""
+    protocol: Any = partial(_LimitedProtocol, limits=limits, waiting={})
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        backlog=MAX_BACKLOG,
+        timeout_keep_alive=MAX_IDLE_SECONDS,
+        **options,
+    )
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the command line decides when to stop, and in which order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = "head"
+    BODY = "body"
+    REPLY = "reply"
+
+
+class _LimitedProtocol(H11Protocol):
+    """uvicorn's protocol with deadlines, as one of a limited number of connections."""
+
+    def __init__(self, *args: Any, limits: ServerLimits, waiting: "dict[_LimitedProtocol, None]", **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._limits = limits
+        self._waiting = waiting  # the server's connections without a whole request, longest first
+        self._phase = _Phase.REPLY
+        self._deadline: asyncio.TimerHandle | None = None
+        self._cut: asyncio.TimerHandle | None = None
+        self._unread = 0  # bytes that the client had still to take at the last look
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection, if need be in the place of another."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            if not self._waiting:
+                self._answer(503, "too_many_connections", "Too many connections", "all connections are in use")
+                self._hang_up()
+                return
+            next(iter(self._waiting)).give_way()
+        self._watch()
+        self._set_deadline(self._limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._waiting.pop(self, None)
+        for timer in (self._deadline, self._cut):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first ones of a request start its clock."""
+        super().data_received(data)
+        if self._phase is _Phase.HEAD and self._deadline is None:
+            self._set_deadline(self._limits.head_seconds)
+
+    def handle_events(self) -> None:
+        """Take what the parser has found."""
+        super().handle_events()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the client to take this reply."""
+        super().on_response_complete()
+        self._watch()
+        if self.transport.is_closing():
+            self._cut_later()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that nobody uses."""
+        super().timeout_keep_alive_handler()
+        self._cut_later()
+
+    def pause_writing(self) -> None:
+        """The client does not take its reply as fast as it is made."""
+        super().pause_writing()
+        self._cut_later()
+
+    def resume_writing(self) -> None:
+        """The client has taken what there was."""
+        super().resume_writing()
+        if self._cut is not None and not self.transport.is_closing():
+            self._cut.cancel()
+            self._cut = None
+
+    @property
+    def _cycle(self) -> RequestResponseCycle | None:
+        """The request under way, or the last one; uvicorn's own type leaves out that there may be none."""
+        return self.cycle
+
+    @property
+    def _is_half_sent(self) -> bool:
+        """True for a request that has begun, has no end, and has no answer."""
+        if self._phase is _Phase.HEAD:
+            return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        return self._phase is _Phase.BODY and not self.cycle.response_started
+
+    def _watch(self) -> None:
+        """Notice what the connection waits for now, and until when."""
+        cycle = self._cycle
+        is_idle = cycle is None or cycle.response_complete
+        phase = _Phase.HEAD if cycle is None or is_idle else _Phase.BODY if cycle.more_body else _Phase.REPLY
+        if phase is self._phase:
+            return
+        self._phase = phase
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if phase is _Phase.HEAD:
+            self._waiting[self] = None
+        else:
+            self._waiting.pop(self, None)
+        if phase is _Phase.BODY:
+            self._set_deadline(self._limits.body_seconds)
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self._end_late_request)
+
+    def _end_late_request(self) -> None:
+        """End a request whose head or body has not come in time."""
+        part = "header fields" if self._phase is _Phase.HEAD else "body"
+        if self._is_half_sent:
+            self._answer(408, "request_timeout", "The request came too slowly", f"its {part} did not come in time")
+        self._hang_up()
+
+    def give_way(self) -> None:
+        """Make room for another connection."""
+        if self._is_half_sent:
+            detail = "others waited, and this request did not come in full"
+            self._answer(503, "too_many_connections", "Too many connections", detail)
+        self._hang_up()
+
+    def _answer(self, status: int, code: str, title: str, detail: str) -> None:
+        """Write a problem document (RFC 9457) past the application."""
+        if self.transport.is_closing():
+            return
+        problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
+        body = json.dumps(problem | {"errors": [], "request_id": ""}).encode()
+        head = f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
+        self.transport.write(f"{head}Retry-After: 1\r\nConnection: close\r\n\r\n".encode() + body)
+
+    def _hang_up(self) -> None:
+        """Close the connection; whoever reads the request is told that the client is gone."""
+        self._waiting.pop(self, None)
+        cycle = self._cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.close()
+        self._cut_later()
+
+    def _cut_later(self) -> None:
+        """Cut the connection unless the client takes what is left for it."""
+        if self._cut is None:
+            self._unread = self.transport.get_write_buffer_size()
+            self._cut = self.loop.call_later(self._limits.unread_seconds, self._cut_if_unread)
+
+    def _cut_if_unread(self) -> None:
+        """Cut the connection if the client has taken next to nothing since the last look."""
+        self._cut = None
+        taken = self._unread - self.transport.get_write_buffer_size()
+        if taken < min(MIN_READ_BYTES, self._unread) or not self._unread:
+            self.transport.abort()
+        else:
+            self._cut_later()

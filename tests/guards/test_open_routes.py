@@ -1,0 +1,91 @@
+"""What needs no key takes nothing that callers need, and its pages give a browser no rights."""
+
+import asyncio
+import hashlib
+import re
+
+import httpx2
+from guards.test_routes import ABOUT, OPEN, _flat
+from parts import marketing
+from parts.connections import load_of
+from parts.installation import Installation
+
+from notifier import wiring
+
+AT_ONCE = 50
+PARAMETERS = {"/assets/{name}": "{digest}.png", "/problems/{code}": "not_found", "/docs/{name}": "swagger-ui.css"}
+"""What is asked for in the open routes with a parameter; each request for a file names another one."""
+PAGE_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+
+
+def _path(path: str, number: int) -> str:
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    return re.sub(r"\{[^}]*\}", PARAMETERS.get(path, "x").format(digest=digest), path)
+
+
+async def test_fifty_strangers_take_at_most_one_connection(installation: Installation, parts: wiring.Base) -> None:
+    """Each route without a key, asked by fifty at once, twice: no statement, or one at a time, on callers' connections.
+
+    Only files of images, each under a name of its own, are looked up in the database at all.
+    """
+    async with installation.client(parts) as client:
+        del client.headers["Authorization"]
+        open_routes = OPEN | ABOUT
+        assert open_routes <= {route.path for route in _flat(wiring.api(parts).routes)}
+        for path in sorted(open_routes):
+            with load_of(parts.database) as load:
+                for _ in range(2):
+                    asking = [client.get(_path(path, number)) for number in range(AT_ONCE)]
+                    statuses = {reply.status_code for reply in await asyncio.gather(*asking)}
+            assert statuses <= {200, 404}, path
+            assert load.most_out <= 1, path
+            asked = [statement for statement in load.statements if statement != "BEGIN"]
+            assert len(asked) <= (2 * AT_ONCE if path == "/assets/{name}" else 0), path
+
+
+async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.Base) -> None:
+    """All who ask within a few seconds get the same bytes, whoever they are."""
+    async with installation.client(parts) as client:
+        for path in ("/readyz", "/metrics"):
+            replies = await asyncio.gather(*(client.get(path) for _ in range(AT_ONCE)))
+            assert len({reply.content for reply in replies}) == 1, path
+
+
+async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installation) -> None:
+    """Who has them already gets 304, and what an ETag of another release asks for is sent."""
+    async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as client:
+        for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/problems/not_found"):
+            first = await client.get(path)
+            tag = first.headers["etag"]
+            again = await client.get(path, headers={"If-None-Match": f'"other", W/{tag}'})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag), path
+            other = await client.get(path, headers={"If-None-Match": '"other"'})
+            assert (other.status_code, other.content) == (200, first.content), path
+
+
+async def test_every_page_is_shown_without_rights(sqlite_installation: Installation) -> None:
+    """Each reply in HTML, of any route: no script in the page, none from elsewhere, in no frame, told to nobody."""
+    pages = set()
+    async with sqlite_installation.base() as parts:
+        key = await marketing.key(parts, "shop")
+        async with sqlite_installation.client(parts, key) as client:
+            for route in _flat(wiring.api(parts).routes):
+                for accept in ("text/html", "*/*") if "GET" in (route.methods or ()) else ():
+                    reply = await client.get(_path(route.path, 1), headers={"Accept": accept})
+                    if "html" in reply.headers.get("content-type", ""):
+                        pages.add(route.path)
+                        _assert_without_rights(reply)
+    assert pages >= {"/docs", "/problems/{code}"}
+
+
+def _assert_without_rights(page: httpx2.Response) -> None:
+    assert {name: page.headers.get(name) for name in PAGE_HEADERS} == PAGE_HEADERS
+    policy = dict(one.strip().partition(" ")[::2] for one in page.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy.get("script-src", "'none'") in {"'self'", "'none'"}
+    assert not re.search(r"<script[^>]*>[^<]|\son\w+=", page.text)
+    assert "localStorage" not in page.text

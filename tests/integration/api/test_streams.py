@@ -1,0 +1,166 @@
+"""Event streams: one look for all who watch a batch, a limited number, and an end that says why."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import httpx2
+import pytest
+from integration.api.clock import SteppingClock
+from parts import caller
+from parts.connections import load_of
+from parts.installation import WELCOME, Installation
+from sqlalchemy import update
+
+from notifier import wiring
+from notifier.api.app import create_app
+from notifier.db.tables import ApiKey, columns
+from notifier.notification.batch_watch import MAX_WATCH_SECONDS, BatchWatch
+from notifier.sse import Streams
+
+WATCHERS = 10
+STEPS = 5
+
+
+class Served:
+    """A running API: a caller, its open streams, and a clock to be put forward."""
+
+    def __init__(self, client: httpx2.AsyncClient, app: Any, clock: SteppingClock) -> None:
+        self.client = client
+        self.streams = app.state.streams
+        self.clock = clock
+
+
+@asynccontextmanager
+async def _served(installation: Installation, parts: wiring.Base) -> AsyncIterator[Served]:
+    clock = SteppingClock()
+    doors: Any = wiring.api(replace(parts, clock=clock)).state.doors
+    watch = BatchWatch(parts.database, clock, seconds=0.05)
+    streams = Streams(most=WATCHERS + 2, most_each=WATCHERS)
+    app = create_app(replace(doors, streams=streams, batch_watch=watch))
+    listener = wiring.listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    headers = {"Authorization": f"Bearer {installation.keys.shop}"}
+    limits = httpx2.Limits(max_connections=None)
+    async with (
+        asyncio.timeout(60),
+        httpx2.AsyncClient(base_url=url, headers=headers, limits=limits) as client,
+        wiring.http(app, listener),
+    ):
+        yield Served(client, app, clock)
+    listener.close()
+
+
+async def _batch(client: httpx2.AsyncClient) -> str:
+    """The path of the progress of a batch that waits until tomorrow."""
+    later = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    reply = await client.post("/v1/notifications/batch", json={"notifications": [WELCOME | later]})
+    return f"/v1/batches/{reply.json()['batch_id']}/progress"
+
+
+def _has_grown(statements: list[str], seen: int) -> bool:
+    return len(statements) > seen
+
+
+async def _first(stream: httpx2.Response) -> AsyncIterator[str]:
+    """The lines of a stream whose first event has come."""
+    assert stream.status_code == 200
+    lines = stream.aiter_lines()
+    while not (await anext(lines)).startswith("data: "):
+        pass
+    return lines
+
+
+async def _ending(lines: AsyncIterator[str]) -> tuple[str, dict[str, str]]:
+    """The name and the data of the last event; the stream must end with it, and not break."""
+    rest = [line async for line in lines if line and not line.startswith(":")]
+    name, data = rest[-2:]
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+async def test_all_who_watch_a_batch_share_one_look(installation: Installation, parts: wiring.Base) -> None:
+    """Ten streams of one batch, and a clock that moves five times: five looks, on one connection."""
+    async with _served(installation, parts) as served, AsyncExitStack() as stack:
+        path = await _batch(served.client)
+        watching = [
+            await _first(await stack.enter_async_context(served.client.stream("GET", path))) for _ in range(WATCHERS)
+        ]
+        with load_of(parts.database) as load:
+            for _ in range(STEPS):
+                seen = len(load.statements)
+                served.clock.seconds += 1
+                await caller.eventually(partial(_has_grown, load.statements, seen))
+        views = [one for one in load.statements if "count(" in one]
+        assert 1 <= len(views) <= STEPS + 1
+        assert len(watching) == WATCHERS
+        assert load.most_out <= 2  # the batch, and the key that all of them have
+
+
+async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
+    installation: Installation, parts: wiring.Base
+) -> None:
+    """For one key, and for all together; whoever hangs up gives its place back."""
+    other = {"Authorization": f"Bearer {installation.keys.reader}"}
+    async with _served(installation, parts) as served:
+        path = await _batch(served.client)
+        async with AsyncExitStack() as stack:
+            watching = [
+                await _first(await stack.enter_async_context(served.client.stream("GET", path)))
+                for _ in range(WATCHERS)
+            ]
+            refused = await served.client.get(path)
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+            assert int(refused.headers["retry-after"]) >= 1
+            for _ in range(2):
+                stream = await stack.enter_async_context(served.client.stream("GET", path, headers=other))
+                watching.append(await _first(stream))
+            assert served.streams.number == len(watching)
+            assert (await served.client.get(path, headers=other)).json()["code"] == "too_many_streams"
+            assert (await served.client.head(path, headers=other)).status_code == 429
+        await caller.eventually(lambda: served.streams.number == 0)
+        for _ in range(WATCHERS + 2):
+            assert (await served.client.head(path)).status_code == 200
+        await caller.eventually(lambda: served.streams.number == 0)
+
+
+@pytest.mark.parametrize("change", ["revoked_at", "expires_at", "scopes"])
+async def test_a_stream_ends_with_its_key(installation: Installation, parts: wiring.Base, change: str) -> None:
+    """Revoked, expired, or without the scope: the last event says so, and the stream ends cleanly."""
+    value: Any = [] if change == "scopes" else datetime.now(UTC)
+    prefix = installation.keys.shop[:-32]
+    async with _served(installation, parts) as served:
+        path = await _batch(served.client)
+        async with served.client.stream("GET", path) as stream:
+            lines = await _first(stream)
+            async with parts.database.write() as connection:
+                changed = update(ApiKey).where(columns(ApiKey).prefix == prefix).values({change: value})
+                await connection.execute(changed)
+            served.clock.seconds += 2
+            name, data = await _ending(lines)
+            assert (name, data["code"]) == ("end", "unauthenticated")
+        await caller.eventually(lambda: served.streams.number == 0)
+
+
+async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
+    installation: Installation, parts: wiring.Base
+) -> None:
+    """After ten minutes, and when the process stops: the last event says which, and nothing is cut off."""
+    async with AsyncExitStack() as stack:
+        async with _served(installation, parts) as served:
+            path = await _batch(served.client)
+            async with served.client.stream("GET", path) as stream:
+                lines = await _first(stream)
+                served.clock.seconds += MAX_WATCH_SECONDS + 1
+                name, data = await _ending(lines)
+                assert (name, data["code"]) == ("end", "time_limit")
+            stream = await stack.enter_async_context(served.client.stream("GET", path))
+            lines = await _first(stream)
+            ending = asyncio.create_task(_ending(lines))
+        name, data = await ending
+        assert (name, data["code"]) == ("end", "shutting_down")
+        assert served.streams.number == 0

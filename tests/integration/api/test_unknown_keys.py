@@ -1,0 +1,114 @@
+"""Strangers who try keys: they never take more than one connection, and displace nobody whose key is known."""
+
+import asyncio
+import itertools
+import string
+from collections.abc import Sequence
+from dataclasses import replace
+
+import httpx2
+from integration.api.clock import ForwardClock, SteppingClock
+from parts.connections import Load, load_of
+from parts.installation import WELCOME, Installation
+from sqlalchemy import update
+
+from notifier import wiring
+from notifier.auth.lookup_queue import MAX_LOOKUPS_IN_A_QUERY, LookupQueue
+from notifier.db.tables import ApiKey, columns
+
+STRANGERS = 1_000
+_LETTERS = itertools.product(string.ascii_letters, repeat=4)
+
+
+def _unknown_key() -> str:
+    return "ntf_live_Unknown0" + "".join(next(_LETTERS)) + "s" * 32
+
+
+async def _ask(client: httpx2.AsyncClient, key: str) -> int:
+    return (await client.get("/v1/whoami", headers={"Authorization": f"Bearer {key}"})).status_code
+
+
+async def test_a_thousand_unknown_keys_leave_the_callers_their_connections(
+    installation: Installation, parts: wiring.Base
+) -> None:
+    """A thousand at once, each with another key: one connection and a few statements, and whoever has a key comes in.
+
+    None of them displaces a key that is known, and one that is tried again is looked up once a second.
+    """
+    clock = SteppingClock()
+    async with installation.client(replace(parts, clock=clock)) as client:
+        keys = [_unknown_key() for _ in range(STRANGERS)]
+        with load_of(parts.database) as load:
+            statuses = await asyncio.gather(*(_ask(client, key) for key in [*keys, installation.keys.shop]))
+            assert statuses == [401] * STRANGERS + [200]
+            lookups = _lookups(load)
+            assert 1 <= lookups <= 2 * STRANGERS / MAX_LOOKUPS_IN_A_QUERY + 2
+            assert load.most_out <= 2  # one more writes that the shop's key was used
+            assert await _ask(client, installation.keys.shop) == 200
+            assert [await _ask(client, keys[-1]) for _ in range(5)] == [401] * 5
+            assert _lookups(load) == lookups
+            clock.seconds += 1
+            assert [await _ask(client, keys[-1]) for _ in range(5)] == [401] * 5
+            assert _lookups(load) == lookups + 1
+
+
+def _lookups(load: Load) -> int:
+    return sum("secret_hash" in statement for statement in load.statements)
+
+
+async def test_a_key_that_was_tried_too_early_works_within_a_second(
+    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+) -> None:
+    """What was unknown a moment ago is asked for again, and a key that nobody tried works at once."""
+    parts, clock = forward
+    key, key_row = installation.keys.shop, columns(ApiKey)
+    prefix = key[:-32]
+    hidden = update(ApiKey).where(key_row.prefix == prefix).values(prefix="ntf_live_hidden000000")
+    shown = update(ApiKey).where(key_row.prefix == "ntf_live_hidden000000").values(prefix=prefix)
+    async with parts.database.write() as connection:
+        await connection.execute(hidden)
+    async with installation.client(parts) as client:
+        assert await _ask(client, key) == 401
+        async with parts.database.write() as connection:
+            await connection.execute(shown)
+        clock.seconds += 1
+        assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
+
+
+async def test_one_query_runs_at_a_time_and_takes_all_that_wait() -> None:
+    """Whoever asks while one runs is in the next one; each hears what there is under the own name."""
+    asked: list[list[str]] = []
+    running = 0
+
+    async def read(names: Sequence[str]) -> dict[str, str]:
+        nonlocal running
+        running += 1
+        assert running == 1
+        asked.append(list(names))
+        await asyncio.sleep(0)
+        running -= 1
+        return {name: name.upper() for name in asked[-1] if name != "nobody"}
+
+    queue = LookupQueue(read)
+    names = [f"n{number}" for number in range(MAX_LOOKUPS_IN_A_QUERY + 5)]
+    assert await asyncio.gather(*(queue.look_up(name) for name in [*names, "nobody", "n1"])) == [
+        *(name.upper() for name in names),
+        None,
+        "N1",
+    ]
+    assert [len(one) for one in asked] == [MAX_LOOKUPS_IN_A_QUERY, 6]
+
+
+async def test_a_query_that_fails_fails_for_those_who_asked() -> None:
+    """And the next one is asked again."""
+    tries = iter([OSError("away"), None])
+
+    async def read(names: Sequence[str]) -> dict[str, str]:
+        if (error := next(tries)) is not None:
+            raise error
+        return dict.fromkeys(list(names), "here")
+
+    queue = LookupQueue(read)
+    failed = await asyncio.gather(queue.look_up("a"), queue.look_up("b"), return_exceptions=True)
+    assert [type(one) for one in failed] == [OSError, OSError]
+    assert await queue.look_up("a") == "here"

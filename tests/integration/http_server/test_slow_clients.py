@@ -1,0 +1,234 @@
+"""Clients that are slow, or many: each half request has an end, and no number of them keeps a whole one out."""
+
+import asyncio
+import json
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from notifier import http_server
+from notifier.api import catalogue
+from notifier.http_server import MAX_BACKLOG, MAX_CONNECTIONS, MIN_CONNECTIONS, RESERVED_FILES, ServerLimits
+
+PATIENT = ServerLimits(head_seconds=60, body_seconds=60, unread_seconds=60)
+WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF_HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "
+HALF_BODY = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Application:
+    """Answers at once; or reads its body first, waits for a word of the test, or answers without an end."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[Message] = asyncio.Queue()
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
+        self.ended: asyncio.Queue[str] = asyncio.Queue()
+        self.may_answer = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        path = scope["path"]
+        self.begun.put_nowait(path)
+        try:
+            while path == "/read":
+                self.heard.put_nowait(message := await receive())
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    break
+            if path == "/wait":
+                await self.may_answer.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+        finally:
+            self.ended.put_nowait(path)
+
+
+class Endless:
+    """Answers with bytes until nobody is there any more."""
+
+    def __init__(self) -> None:
+        self.is_over = asyncio.Event()
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        gone = asyncio.ensure_future(self._gone(receive))
+        while not gone.done():
+            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+            await asyncio.sleep(0)
+        self.is_over.set()
+
+    async def _gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@asynccontextmanager
+async def _served(app: Any, limits: ServerLimits) -> AsyncIterator[int]:
+    """The port of a server with these limits."""
+    with closing(http_server.listen("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        async with asyncio.timeout(60), http_server.serve(app, listener, limits):
+            yield port
+
+
+async def _send(port: int, data: bytes) -> Connection:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    return reader, writer
+
+
+async def _rest(connection: Connection) -> bytes:
+    """All that still comes; a connection that was reset has nothing more to say."""
+    try:
+        return await connection[0].read()
+    except ConnectionError:
+        return b""
+    finally:
+        connection[1].close()
+
+
+async def _reply(connection: Connection) -> bytes:
+    """The reply to a request, of which the application's has two bytes."""
+    return await connection[0].readuntil(b"ok")
+
+
+def _problem(answer: bytes) -> tuple[int, str]:
+    """Status and code of an answer that is a problem document of the catalogue, after which the connection ends."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    told = json.loads(body)
+    assert catalogue.ENTRIES[told["code"]].status == told["status"] == int(head.split()[1])
+    return told["status"], told["code"]
+
+
+@pytest.mark.parametrize("sent", [HALF_HEAD, b"G", b"POST / HTTP/1.1\r\n"])
+async def test_a_head_that_does_not_come_is_408(sent: bytes) -> None:
+    """However little of it has come, the client is told, and the connection ends."""
+    async with _served(Application(), ServerLimits(head_seconds=0.1)) as port:
+        assert _problem(await _rest(await _send(port, sent))) == (408, "request_timeout")
+
+
+async def test_a_connection_that_says_nothing_is_closed() -> None:
+    """Without a byte of a request there is nothing to be answered."""
+    async with _served(Application(), ServerLimits(head_seconds=0.1)) as port:
+        assert await _rest(await _send(port, b"")) == b""
+
+
+async def test_drops_do_not_keep_a_head_alive() -> None:
+    """The time is for the whole head: one more byte now and then does not lengthen it."""
+    async with _served(Application(), ServerLimits(head_seconds=0.3)) as port:
+        connection = await _send(port, HALF_HEAD)
+        answer = asyncio.create_task(_rest(connection))
+        while not answer.done():
+            connection[1].write(b"x")
+            await asyncio.wait({answer}, timeout=0.02)
+        assert _problem(await answer) == (408, "request_timeout")
+
+
+async def test_the_second_head_of_a_connection_has_its_time_too() -> None:
+    """A client that is known from one request is not trusted with the next."""
+    async with _served(Application(), ServerLimits(head_seconds=0.5)) as port:
+        connection = await _send(port, WHOLE)
+        assert (await _reply(connection)).startswith(b"HTTP/1.1 200")
+        connection[1].write(HALF_HEAD)
+        assert _problem(await _rest(connection)) == (408, "request_timeout")
+
+
+async def test_a_body_that_does_not_come_is_408() -> None:
+    """The application hears that the client is gone, and ends."""
+    app = Application()
+    async with _served(app, ServerLimits(body_seconds=0.2)) as port:
+        assert _problem(await _rest(await _send(port, HALF_BODY))) == (408, "request_timeout")
+        assert await app.ended.get() == "/read"
+        heard = [app.heard.get_nowait() for _ in range(app.heard.qsize())]
+        assert heard[-1]["type"] == "http.disconnect"
+
+
+async def test_a_body_behind_its_answer_ends_without_another() -> None:
+    """Who was answered before the body came gets no second answer, and the connection ends."""
+    async with _served(Application(), ServerLimits(head_seconds=0.2)) as port:
+        connection = await _send(port, HALF_BODY.replace(b"/read", b"/").replace(b"10", b"1000000"))
+        answer = asyncio.create_task(_rest(connection))
+        while not answer.done():
+            connection[1].write(b"x")
+            await asyncio.wait({answer}, timeout=0.02)
+        assert (await answer).count(b"HTTP/1.1") == 1
+
+
+async def test_a_reply_that_nobody_reads_has_an_end() -> None:
+    """The connection is cut, and the application ends."""
+    app = Endless()
+    async with _served(app, ServerLimits(unread_seconds=0.2)) as port:
+        reader, writer = await _send(port, WHOLE)
+        await app.is_over.wait()
+        writer.close()
+        assert reader is not None
+
+
+async def test_half_requests_make_room_for_a_whole_one() -> None:
+    """Three times as many half requests as there may be connections: the oldest go, and whoever comes is served."""
+    app = Application()
+    limits = ServerLimits(connections=8, head_seconds=60)
+    async with _served(app, limits) as port:
+        idle = await _send(port, WHOLE)
+        await _reply(idle)
+        halves = [await _send(port, HALF_HEAD) for _ in range(24)]
+        for _ in range(3):
+            served = await _send(port, WHOLE)
+            assert (await _reply(served)).startswith(b"HTTP/1.1 200")
+            served[1].close()
+        gone = await asyncio.gather(*(_rest(half) for half in halves[:16]))
+        assert await _rest(idle) == b""  # no answer on a connection without a request: it would be taken for the next
+        assert {_problem(answer) for answer in gone if answer} <= {(503, "too_many_connections")}
+        for _, writer in halves:
+            writer.close()
+
+
+async def test_a_connection_too_many_is_503_while_all_work() -> None:
+    """Whole requests are not cut for another; when they are answered there is room again."""
+    app = Application()
+    async with _served(app, ServerLimits(connections=3)) as port:
+        working = [await _send(port, WHOLE.replace(b"/", b"/wait", 1)) for _ in range(3)]
+        for _ in working:
+            await app.begun.get()
+        assert _problem(await _rest(await _send(port, b""))) == (503, "too_many_connections")
+        app.may_answer.set()
+        for connection in working:
+            assert (await _reply(connection)).startswith(b"HTTP/1.1 200")
+        for _, writer in working:
+            writer.close()
+        working.append(await _send(port, WHOLE))
+        assert (await _reply(working[-1])).startswith(b"HTTP/1.1 200")
+        working[-1][1].close()
+
+
+async def test_requests_over_one_connection_are_answered_in_their_order() -> None:
+    """Pipelined, in one packet or byte by byte: the limits change nothing for who is quick."""
+    async with _served(Application(), PATIENT) as port:
+        connection = await _send(port, WHOLE * 3)
+        for _ in range(3):
+            await _reply(connection)
+        for number in range(len(WHOLE)):
+            connection[1].write(WHOLE[number : number + 1])
+            await asyncio.sleep(0)
+        assert (await _reply(connection)).startswith(b"HTTP/1.1 200")
+        connection[1].close()
+
+
+@pytest.mark.parametrize(
+    ("files", "reserved", "connections"),
+    [
+        (1_000_000, 60, MAX_CONNECTIONS),
+        (1024, 60, 1024 - MAX_BACKLOG - RESERVED_FILES - 60),
+        (256, 500, MIN_CONNECTIONS),
+        (resource.RLIM_INFINITY, 500, MAX_CONNECTIONS),
+    ],
+)
+def test_files_are_left_for_the_sender(files: int, reserved: int, connections: int) -> None:
+    """A server takes only what the process need not open for the database, relays and webhooks."""
+    assert http_server.find_limits(reserved, files=files).connections == connections
