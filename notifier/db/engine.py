@@ -236,6 +236,7 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
     engine = create_async_engine(
         url,
         **_pool(pool_size),
+        hide_parameters=True,
         connect_args={
             "isolation_level": None,
             "timeout": SQLITE_BUSY_MS / 1000,

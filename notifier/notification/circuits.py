@@ -8,6 +8,7 @@ from notifier.clock import Clock
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Scope, Uncertain
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.redaction import redact
 from notifier.throttle.circuit import Circuit
 
 _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
@@ -76,6 +77,8 @@ class Circuits:
         if outcome.scope is Scope.SENDER:
             self.relay.closed()
             circuit = self._senders.setdefault(address.domain(sender), Circuit(self._clock))
+        # A circuit is shared: what it says is read by services whose mail the relay's words are not about.
+        reason = redact(outcome.detail)
         if not circuit.is_open:
-            self._log.warning("circuit_opened", relay=self._name, circuit=outcome.scope.value, reason=outcome.detail)
-        circuit.opened(outcome.detail, needs_person=outcome.needs_person)
+            self._log.warning("circuit_opened", relay=self._name, circuit=outcome.scope.value, reason=reason)
+        circuit.opened(reason, needs_person=outcome.needs_person)
