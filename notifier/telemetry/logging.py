@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -80,7 +80,7 @@ def catch_uncaught() -> None:
     sys.excepthook = _log_uncaught
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_thread
-    warnings.showwarning = _log_warning
+    warnings.showwarning = cast("Any", _log_warning)
 
 
 class _LibraryHandler(logging.Handler):
@@ -109,8 +109,9 @@ def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
     get_logger().error("uncaught_exception", source="finalizer", **_of_error(failed.exc_value))
 
 
-def _log_warning(_words: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-    get_logger().warning("warning", error=category.__name__, place=place(filename, lineno))
+def _log_warning(*told: Any) -> None:
+    _words, category, filename, line = told[:4]
+    get_logger().warning("warning", error=category.__name__, place=place(filename, line))
 
 
 def _of_error(error: BaseException | None) -> dict[str, Any]:

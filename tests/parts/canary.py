@@ -16,7 +16,7 @@ _METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def requests(key: str) -> Iterator[dict[str, Any]]:
-    """Each operation of the description, with ids that are none and ids of nothing, as httpx2's `request` takes them."""
+    """Each operation of the description, with ids that are none and ids of nothing, as httpx2 takes them."""
     paths = json.loads(Path("openapi.json").read_text())["paths"]
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": TOKEN, "User-Agent": ADDRESS, "X-Note": SQL}
     headers |= {"Content-Type": "application/json", "Connection": "close"}
@@ -50,7 +50,13 @@ def _body(path: str) -> Any:
         return {"notifications": [mail, mail]}
     if path == "/v1/notifications":
         return {name: mail[name] for name in ("to", "template", "variables")}
-    return mail | {"address": ADDRESS, "url": f"https://{TOKEN}.example/{ADDRESS}", "name": SQL, "note": SQL, "slug": SQL}
+    return mail | {
+        "address": ADDRESS,
+        "url": f"https://{TOKEN}.example/{ADDRESS}",
+        "name": SQL,
+        "note": SQL,
+        "slug": SQL,
+    }
 
 
 def _filled(path: str, value: str) -> str:

@@ -58,6 +58,7 @@ class Process:
             command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._errors: list[str] = []
+        self._wrote = threading.Condition()
         self._lines: queue.Queue[str] = queue.Queue()
         self._readers = [threading.Thread(target=self._read, args=(n,), daemon=True) for n in (0, 1)]
         for reader in self._readers:
@@ -91,6 +92,11 @@ class Process:
     def errors(self) -> str:
         """What it has written to stderr so far."""
         return "".join(self._errors)
+
+    def until_error(self, text: str) -> None:
+        """Wait until it has written this to stderr."""
+        with self._wrote:
+            assert self._wrote.wait_for(lambda: text in self.errors, READY_SECONDS), self.errors
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -134,6 +140,8 @@ class Process:
             if number == 0:
                 self._lines.put(line)
             else:
-                self._errors.append(line)
+                with self._wrote:
+                    self._errors.append(line)
+                    self._wrote.notify_all()
         if number == 0:
             self._lines.put("")

@@ -92,9 +92,7 @@ def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
         ("554 5.7.1 Client host [192.0.2.1] blocked", "554 5.7.1 Client host [192.0.2.1] blocked"),
     ],
 )
-def test_words_of_strangers_lose_addresses_quotations_and_tokens(
-    stream: io.StringIO, words: str, shown: str
-) -> None:
+def test_words_of_strangers_lose_addresses_quotations_and_tokens(stream: io.StringIO, words: str, shown: str) -> None:
     """What a relay or an endpoint says is logged without whom it is about."""
     assert redact(words) == shown
     logging.configure(json=True, level="INFO", stream=stream)

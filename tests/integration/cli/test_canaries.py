@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from parts import canary, process
-from parts.installation import Keys, SqliteSeed
+from parts.installation import SqliteSeed
 from parts.process import Process
 from parts.relay import Relay
 from parts.terminal import type_command
@@ -28,7 +28,7 @@ RAISE = "".join(
     for event in ("INSERT", "UPDATE", "DELETE")
 )
 DROP = "DROP TABLE {table};"
-RAISING = '''
+RAISING = """
 import asyncio, gc, logging, sys, threading, warnings
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -51,7 +51,7 @@ def fail_now(words):
 async def main():
     listener = wiring.listen("127.0.0.1", 0)
     async with wiring.http(Starlette(routes=[Route("/", fail)]), listener):
-        for request in (b"GET /?" + b"{token}" + b" HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", CANARY.encode() + b"\\r\\n\\r\\n"):
+        for request in (b"GET /?{token} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", CANARY.encode() + b"\\r\\n\\r\\n"):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(request)
             await reader.read(10)
@@ -73,7 +73,7 @@ async def main():
 output.configure_logging(LogSettings())
 output.run(main())
 raise ValueError(CANARY)
-'''
+"""
 SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", "uvicorn.error"}
 
 
@@ -120,9 +120,7 @@ async def test_no_route_lets_a_canary_into_the_log(
                 for key in keys_used:
                     for request in canary.requests(key):
                         codes.add((await client.request(**request)).status_code)
-                async with asyncio.timeout(60):
-                    while "circuit_opened" not in serve.errors:
-                        await asyncio.sleep(0.02)
+                await asyncio.to_thread(serve.until_error, "circuit_opened")
         await asyncio.to_thread(serve.stop)
         assert {200, 202, 401, 403, 404, 422, 500, 503} <= codes
         assert {"circuit_opened", "request_failed"} <= {json.loads(line)["event"] for line in serve.errors.splitlines()}
@@ -135,7 +133,7 @@ async def test_no_route_lets_a_canary_into_the_log(
 
 
 def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None:
-    """A route that raises, a request that is none, a lost task, a callback, a thread, a finalizer, a warning, the end."""
+    """A route that raises, a request that is none, a lost task, a callback, a thread, a finalizer, a warning."""
     script = RAISING.format(words=f"{canary.ADDRESS} {canary.TOKEN} {canary.SQL}", token=canary.TOKEN)
     env = os.environ | {"NOTIFIER_LOG_FORMAT": "json"}
     ended = subprocess.run(
@@ -146,7 +144,11 @@ def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert {line.get("source") for line in lines} == SOURCES | {None}
     details = {line.get("detail") for line in lines}
-    assert {"Exception in ASGI application", "Task exception was never retrieved", "Invalid HTTP request received"} <= details
+    assert {
+        "Exception in ASGI application",
+        "Task exception was never retrieved",
+        "Invalid HTTP request received",
+    } <= details
     assert [line["event"] for line in lines].count("warning") == 1
     assert lines[-1]["error"] == "ValueError"
 
