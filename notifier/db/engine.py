@@ -79,7 +79,7 @@ class Database:
         if isinstance(self.address, SqliteAddress):
             directory.create(self.address.path.absolute().parent)
             try:
-                self.address.path.touch()
+                self.address.path.touch(mode=0o600)  # which its WAL, SHM and journal files get too
             except OSError as error:
                 reason = directory.reason(error)
                 raise ConfigurationError(
