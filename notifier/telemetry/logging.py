@@ -44,7 +44,7 @@ def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
     for name in FREE_TEXT:
         if name in event:
-            event[name] = redact(str(event[name]))
+            event[name] = redact(str(event[name])) if event[name] is not None else None
     if event.keys() <= FIELDS:
         return event
     dropped = sorted(event.keys() - FIELDS)
@@ -90,23 +90,30 @@ class _LibraryHandler(logging.Handler):
         words = str(record.msg)
         sentence = next((known for known in LIBRARY_SENTENCES if words.startswith(known)), None)
         where = place(record.pathname, record.lineno, record.funcName or "")
-        fields = {"source": record.name, "place": where, **({"detail": sentence} if sentence else {})}
         error = record.exc_info[1] if record.exc_info else None
-        get_logger().log(record.levelno, "library_log", **fields, **_of_error(error))
+        get_logger().log(
+            record.levelno,
+            "library_log",
+            source=record.name,
+            place=where,
+            detail=sentence,
+            error=_class_of(error),
+            exc_info=error,
+        )
 
 
 def _log_uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
     if not isinstance(error, KeyboardInterrupt):
-        get_logger().error("uncaught_exception", **_of_error(error))
+        get_logger().error("uncaught_exception", error=_class_of(error), exc_info=error)
 
 
 def _log_thread(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_type is not SystemExit:
-        get_logger().error("uncaught_exception", source="thread", **_of_error(ended.exc_value))
+        _log_ended("thread", ended.exc_value)
 
 
 def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
-    get_logger().error("uncaught_exception", source="finalizer", **_of_error(failed.exc_value))
+    _log_ended("finalizer", failed.exc_value)
 
 
 def _log_warning(*told: Any) -> None:
@@ -114,8 +121,12 @@ def _log_warning(*told: Any) -> None:
     get_logger().warning("warning", error=category.__name__, place=place(filename, line))
 
 
-def _of_error(error: BaseException | None) -> dict[str, Any]:
-    return {"error": type(error).__name__, "exc_info": error} if error is not None else {}
+def _log_ended(source: str, error: BaseException | None) -> None:
+    get_logger().error("uncaught_exception", source=source, error=_class_of(error), exc_info=error)
+
+
+def _class_of(error: BaseException | None) -> str | None:
+    return type(error).__name__ if error is not None else None
 
 
 def _describe_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

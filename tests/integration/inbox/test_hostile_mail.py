@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from typing import Any, ClassVar
 
 import httpx2
 import pytest
@@ -16,7 +16,6 @@ from notifier.inbox.message import ReceivedMessage
 from notifier.inbox.readable_text import visible_text
 from notifier.inbox.store import MessageStore
 
-Send = Callable[..., None]
 SIZE = 300_000
 """Bytes of a hostile text: what takes quadratic time takes minutes with it."""
 
@@ -117,27 +116,35 @@ def test_the_store_counts_envelopes() -> None:
     assert asyncio.run(fill()) == 2
 
 
-def test_no_route_parses_a_mail_in_the_event_loop(
-    inbox: BackgroundInbox, http: httpx2.Client, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class NotingBytes(bytes):
+    """Bytes of a mail that note which threads begin to read them."""
+
+    readers: ClassVar[set[str]] = set()
+
+    def count(self, *given: Any) -> int:
+        self.readers.add(threading.current_thread().name)
+        return super().count(*given)
+
+    def startswith(self, *given: Any) -> bool:
+        self.readers.add(threading.current_thread().name)
+        return super().startswith(*given)
+
+
+def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: httpx2.Client) -> None:
     """The SMTP side lives there."""
-    threads = set[str]()
-    parse = message._parse
-
-    def noting(raw: bytes, *policies: object) -> EmailMessage:
-        threads.add(threading.current_thread().name)
-        return parse(raw, *policies)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(message, "_parse", noting)
     paths = (
-        "/api/v1/messages", "/api/v1/messages/{id}", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
-        "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/{id}", "/inbox/messages/{id}/frame",
-        "/inbox/messages/{id}/attachments/0", "/api/v1/messages/{id}/mime/part/0/download",
+        "/api/v1/messages", "/api/v1/messages/x", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
+        "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/x", "/inbox/messages/x/frame",
+        "/inbox/messages/x/attachments/0", "/api/v1/messages/x/mime/part/0/download",
     )  # fmt: skip
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>"
+        b"\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
+    )
     for path in paths:
+        NotingBytes.readers.clear()
         inbox.clear()
-        send(html="<p>x</p>", image=b"x")
-        (one,) = inbox.messages()
-        assert http.get(path.replace("{id}", one.id)).status_code == 200, path
-    assert threads
-    assert "notifier-inbox" not in threads
+        inbox._ask(lambda: inbox._inbox.store.add(received(NotingBytes(raw))))
+        assert http.get(path).status_code == 200, path
+        assert NotingBytes.readers, path
+        assert "notifier-inbox" not in NotingBytes.readers, path
