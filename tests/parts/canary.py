@@ -22,7 +22,7 @@ def requests(key: str) -> Iterator[dict[str, Any]]:
     headers |= {"Content-Type": "application/json", "Connection": "close"}
 
     for path, operations in paths.items():
-        for method in _METHODS & operations.keys():
+        for method in sorted(_METHODS & operations.keys()):
             parameters = operations[method].get("parameters", [])
             query = {one["name"]: ADDRESS for one in parameters if one["in"] == "query"}
             body = json.dumps(_body(path)) if method != "get" else None

@@ -57,6 +57,7 @@ class Process:
         self._popen = subprocess.Popen(
             command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.printed: list[str] = []  # to stdout, so far
         self._errors: list[str] = []
         self._wrote = threading.Condition()
         self._lines: queue.Queue[str] = queue.Queue()
@@ -138,6 +139,7 @@ class Process:
         assert stream is not None
         for line in stream:
             if number == 0:
+                self.printed.append(line)
                 self._lines.put(line)
             else:
                 with self._wrote:

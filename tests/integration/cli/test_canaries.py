@@ -115,7 +115,9 @@ async def test_no_route_lets_a_canary_into_the_log(
     with Process("serve", "--port", "0", env=env) as serve:
         base = (await asyncio.to_thread(serve.ready)).rpartition(" ")[2]
         async with httpx2.AsyncClient(base_url=base, trust_env=False) as client:
-            for keys_used, statement in (((canary.TOKEN, shop), ""), ((shop, admin), RAISE), ((admin,), DROP)):
+            unknown = {"Authorization": f"Bearer {canary.TOKEN}"}
+            codes.add((await client.get("/v1/whoami", headers=unknown)).status_code)
+            for keys_used, statement in (((shop,), ""), ((shop, admin), RAISE), ((admin,), DROP)):
                 _spoil(tmp_path / "notifier.sqlite3", statement)
                 for key in keys_used:
                     for request in canary.requests(key):
@@ -125,6 +127,7 @@ async def test_no_route_lets_a_canary_into_the_log(
         assert {200, 202, 401, 403, 404, 422, 500, 503} <= codes
         assert {"circuit_opened", "request_failed"} <= {json.loads(line)["event"] for line in serve.errors.splitlines()}
         _assert_clean(serve.errors)
+        assert canary.leaks("".join(serve.printed)) == []
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     for words in ("keys list", f"show {canary.ID}", "suppressions list", f"suppressions add {canary.ADDRESS}"):
