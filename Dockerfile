@@ -1,17 +1,21 @@
 # Build the wheel, install it on the pinned libraries, and run it as a user who owns nothing but the data directory.
-FROM python:3.13-slim AS build
+# The base image is pinned to a version, not to a digest: a digest could not be looked up where this file was written.
+FROM python:3.13.15-slim AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md CHANGELOG.md LICENSE ./
+COPY requirements.lock requirements-build.lock pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY notifier notifier
 COPY templates templates
 COPY alembic alembic
+# What builds the wheel is pinned by hashes like what runs it, and is left behind in this stage.
 RUN python -m venv /opt/notifier \
  && /opt/notifier/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
- && python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
- && /opt/notifier/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
+ && python -m pip install --no-cache-dir --require-hashes -r requirements-build.lock \
+ && python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
+ && /opt/notifier/bin/pip install --no-cache-dir --no-deps --no-index /wheel/*.whl
 
-FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/notifier --create-home notifier
+FROM python:3.13.15-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/notifier --create-home notifier \
+ && chmod 700 /var/lib/notifier
 COPY --from=build /opt/notifier /opt/notifier
 ENV PATH=/opt/notifier/bin:$PATH \
     PYTHONUNBUFFERED=1 \

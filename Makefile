@@ -80,6 +80,8 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra dev \
 	  -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo 'hatchling' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	  -c requirements-dev.lock - -o requirements-build.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \
 	  -o requirements-bench.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \

@@ -16,7 +16,7 @@ _PLAIN = re.compile(
 )
 _RENAMED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 """Mailboxes that the library writes in lower case (RFC 2142)."""
-_BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[^<>]*?)\s*<(?P<address>[^<>]+)>$', re.DOTALL)
+_BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"\s*+|[^<>]*)<(?P<address>[^<>]+)>$', re.DOTALL)
 
 
 SIMULATOR = "simulator.example"
@@ -63,7 +63,8 @@ def with_name(text: str) -> tuple[str | None, str]:
     found = _BRACKETED.match(text)
     if not found:
         return None, normalised(text)
-    name = parseaddr(f"{found['name']} <a@b.c>")[0] if found["name"].startswith('"') else found["name"]
+    name = found["name"].rstrip()
+    name = parseaddr(f"{name} <a@b.c>")[0] if name.startswith('"') else name
     return name or None, normalised(found["address"])
 
 

@@ -20,7 +20,7 @@ from notifier.ids import new_id
 
 _entry = columns(AuditEntry)
 # Words of people and relays may name anybody: "550 5.1.1 <ada@example.com> unknown". A domain alone is nobody.
-_ADDRESS = re.compile(r"[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
+_ADDRESS = re.compile(r"(?<![^\s@<>()\[\]{},;:\"'|\\/])[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
 REDACTED = "[address]"
 _NEVER = re.compile(r"secret|password|token|variables|content|html|text|body|hash|^key$|^address$|^to$|recipient")
 

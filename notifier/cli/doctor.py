@@ -36,7 +36,12 @@ async def _findings() -> "list[Finding]":
     from notifier.health.checks import Finding
 
     settings = output.settings()
-    findings = [*await _database(settings), *checks.data_directory(settings), await _relay(settings)]
+    findings = [
+        *await _database(settings),
+        *checks.data_directory(settings),
+        *_file_modes(settings),
+        await _relay(settings),
+    ]
     try:
         installation.identity(settings)
     except ConfigurationError as error:
@@ -61,6 +66,37 @@ async def _database(settings: "Settings") -> "list[Finding]":
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]
+
+
+def _file_modes(settings: "Settings") -> "list[Finding]":
+    """Whether other users of this host can read what Notifier keeps; nothing where nothing is kept yet."""
+    import shlex
+
+    from notifier.db import directory
+    from notifier.db.url import SqliteAddress, read_url
+    from notifier.errors import ConfigurationError
+    from notifier.health.checks import Finding
+
+    if not settings.data_dir.is_dir():
+        return []
+    try:
+        address = read_url(settings.effective_database_url)
+        database = address.path if isinstance(address, SqliteAddress) else None
+        exposed = directory.find_exposed(settings.data_dir, database)
+    except (ConfigurationError, OSError):  # the address and the directory have findings of their own
+        return []
+    if not exposed:
+        return [Finding(name="file_modes", ok=True, detail="other users can read nothing of it")]
+    commands = [
+        f"chmod {mode} {shlex.join(paths)}"
+        for mode, paths in (
+            (700, [str(path) for path in exposed if path.is_dir()]),
+            (600, [str(path) for path in exposed if not path.is_dir()]),
+        )
+        if paths
+    ]
+    detail = f"other users of this host can read mails and secrets: run {' && '.join(commands)}"
+    return [Finding(name="file_modes", ok=True, warning=True, detail=detail)]
 
 
 async def _relay(settings: "Settings") -> "Finding":

@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from notifier.telemetry.logging import get_logger
+
 RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits before a process that ended by itself is started again; one that lasted longer than the last begins anew."""
 
@@ -50,7 +52,7 @@ class Fleet:
                 return status
             if asyncio.get_running_loop().time() - started > RESTART_SECONDS[-1]:
                 ends = 0
-            print(f"sender process {number} ended with {status}; it is started again", file=sys.stderr, flush=True)
+            get_logger().warning("sender_process_ended", detail=f"process {number}", outcome=str(status))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESTART_SECONDS[min(ends, len(RESTART_SECONDS) - 1)]):
                     await self._stopping.wait()

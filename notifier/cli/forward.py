@@ -155,7 +155,7 @@ def _engine(url: str) -> "Engine | AsyncEngine":
         # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
         options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
-        return make(parsed, **options)
+        return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise Failed("--database-url: no database that can be opened from here", output.WRONG_USE) from error
 
@@ -178,13 +178,14 @@ def _reason(error: "DBAPIError | OSError", url: str) -> str:
     from sqlalchemy.exc import DBAPIError
 
     from notifier.db.reasons import UPGRADE, explain
+    from notifier.telemetry.redaction import redact
 
     address = _address(url)
     reason = explain(error, address) if address is not None else None
     if reason is not None and UPGRADE not in reason:  # whose schema it is not
         return reason
     words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
-    return words.removeprefix("<class ").partition("'>: ")[2] or words
+    return redact(words.removeprefix("<class ").partition("'>: ")[2] or words)
 
 
 def _address(url: str) -> "Address | None":

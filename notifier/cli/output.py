@@ -44,6 +44,7 @@ def configure_logging(settings: "LogSettings") -> None:
 
     pretty = settings.log_format.value == "pretty" or (settings.log_format.value == "auto" and sys.stderr.isatty())
     logging.configure(json=not pretty, level=settings.log_level)
+    logging.catch_uncaught()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import signal
-import sys
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from notifier.cli.output import Failed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from notifier.inbox.server import Inbox
     from notifier.settings import Settings
 
 GC_THRESHOLD = 50_000
@@ -124,18 +124,37 @@ async def _sender(settings: "Settings", number: int, *, drain: bool, until_close
             await wait_for_stop(until_closed)
 
 
-def inbox(host: Host = "127.0.0.1", port: InboxPort = 8025, smtp_port: SmtpPort = 1025) -> None:
+def inbox(
+    host: Host = "127.0.0.1",
+    port: InboxPort = 8025,
+    smtp_port: SmtpPort = 1025,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host name that may stand in its URL. Repeatable.")
+    ] = None,
+    release_port: Annotated[
+        list[int] | None, typer.Option(help="A loopback port to which mail may be released. Repeatable.")
+    ] = None,
+) -> None:
     """The development inbox alone: takes every mail, shows it, delivers none."""
-    with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
-        output.run(_inbox(host, port, smtp_port))
-
-
-async def _inbox(host: str, port: int, smtp_port: int) -> None:
-    from notifier.http_server import raise_file_limit
+    from notifier.inbox.origin import Access
     from notifier.inbox.server import Inbox
 
+    catcher = Inbox(
+        host=host,
+        smtp_port=smtp_port,
+        http_port=port,
+        access=Access(hosts=allow_host or (), release_ports=release_port or ()),
+    )
+    with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
+        output.run(_inbox(catcher))
+
+
+async def _inbox(catcher: "Inbox") -> None:
+    from notifier.http_server import raise_file_limit
+
     raise_file_limit()
-    async with Inbox(host=host, smtp_port=smtp_port, http_port=port) as catcher:
+    async with catcher:
+        host = catcher.host
         _say(f"inbox on {catcher.http_url}, mail to {host}:{catcher.smtp_port}")
         await wait_for_stop()
 
@@ -187,14 +206,14 @@ async def _require_usable(parts: Any) -> None:
     """Refuse a database that will never answer. One that is away for now, and a schema, may come later."""
     from notifier.db import migrate
     from notifier.errors import DatabaseUnavailableError
+    from notifier.telemetry.logging import get_logger
 
     try:
         await migrate.current(parts.database)
     except DatabaseUnavailableError as error:
         if not error.may_pass:
             raise
-        reason = error.reason or output.OUT_OF_REACH
-        print(f"notifier: {reason}. Until it answers, requests get 503", file=sys.stderr, flush=True)
+        get_logger().warning("api_waits_for_database", reason=error.reason or output.OUT_OF_REACH)
 
 
 def _with_postgres(command: str) -> "Settings":

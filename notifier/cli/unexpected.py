@@ -1,12 +1,12 @@
-"""An error that no command expects, in one line; with NOTIFIER_LOG_LEVEL=DEBUG its traceback stands before it."""
+"""An error that no command expects, in one line; with NOTIFIER_LOG_LEVEL=DEBUG its frames stand before it."""
 
 import sys
-import traceback
 
 from pydantic import ValidationError
 
 from notifier.db.directory import reason
 from notifier.settings import LogLevel, LogSettings
+from notifier.telemetry.fault import describe_exception
 
 
 def show(error: Exception) -> None:
@@ -16,7 +16,7 @@ def show(error: Exception) -> None:
     except ValidationError:
         level = LogLevel.INFO
     if level is LogLevel.DEBUG:
-        traceback.print_exception(error)
+        print("\n".join(describe_exception(error)), file=sys.stderr)
     print(f"notifier: {describe(error)}", file=sys.stderr)
 
 

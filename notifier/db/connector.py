@@ -44,7 +44,9 @@ class Connector:
 
     def engine(self, **pool: Any) -> AsyncEngine:
         """An engine whose connections are made here."""
-        engine = create_async_engine("postgresql+asyncpg://", connect_args={"async_creator_fn": self.connect}, **pool)
+        engine = create_async_engine(
+            "postgresql+asyncpg://", connect_args={"async_creator_fn": self.connect}, hide_parameters=True, **pool
+        )
 
         @event.listens_for(engine.sync_engine, "do_connect")
         def prepare_or_not(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:

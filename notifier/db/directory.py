@@ -1,4 +1,7 @@
-"""The data directory, and the lock that makes one process its owner while SQLite is in use."""
+"""The data directory, and the lock that makes one process its owner while SQLite is in use.
+
+What is made in it is for this user's eyes only: addresses, variables and webhook secrets stand there in clear.
+"""
 
 import os
 import secrets
@@ -15,10 +18,26 @@ from notifier.errors import ConfigurationError, DataDirectoryLockedError
 def create(directory: Path) -> None:
     """Make a directory, and those above it, if they are missing. Raises `ConfigurationError`."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private(directory)
     except OSError as error:
         text = fault(directory) or f"the directory {directory} cannot be made: {reason(error)}; {ADVICE}"
         raise ConfigurationError(text) from error
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, closed to other users."""
+    for missing in reversed([directory, *directory.parents]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def find_exposed(directory: Path, database: Path | None) -> list[Path]:
+    """What Notifier keeps in the directory, and SQLite's files, as far as other users may read or enter it."""
+    files = [directory / name for name in ("demo-key", "lock")]
+    if database is not None:
+        files += [database.with_name(database.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    journals = directory / "journal"
+    kept = [directory, journals, *files, *journals.glob("*.journal")]
+    return [path for path in kept if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
 def fault(directory: Path) -> str | None:
@@ -45,7 +64,7 @@ ADVICE = "choose another (NOTIFIER_DATA_DIR, or --data-dir of the demo), or let 
 def owned(directory: Path) -> Iterator[Path]:
     """Own the data directory until the block ends; the kernel gives the lock back if this process dies."""
     create(directory)
-    lock = FileLock(directory / "lock", timeout=0)
+    lock = FileLock(directory / "lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout as error:

@@ -82,7 +82,7 @@ class Database:
         if isinstance(self.address, SqliteAddress):
             directory.create(self.address.path.absolute().parent)
             try:
-                self.address.path.touch()
+                self.address.path.touch(mode=0o600)  # which its WAL, SHM and journal files get too
             except OSError as error:
                 reason = directory.reason(error)
                 raise ConfigurationError(
@@ -247,6 +247,7 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
     engine = create_async_engine(
         url,
         **_pool(pool_size),
+        hide_parameters=True,
         connect_args={
             "isolation_level": None,
             "timeout": SQLITE_BUSY_MS / 1000,

@@ -19,6 +19,7 @@ from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
+from notifier.telemetry.redaction import redact
 from notifier.throttle.relay_state import obstacles
 
 OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
@@ -106,7 +107,7 @@ async def relay(transport: Transport, settings: Settings) -> Finding:
     where = f"{smtp.host}:{smtp.port}"
     problem = await transport.probe()
     if problem is not None:
-        return Finding(name="relay", ok=False, detail=f"{where}: {problem.detail}")
+        return Finding(name="relay", ok=False, detail=f"{where}: {redact(problem.detail)}")
     how = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
     login = f"logged in as {smtp.username}" if smtp.username else "no login"
     return Finding(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notifier.head_request import HeadAsGet
 from notifier.inbox.mailhog_api import MailHogApi
+from notifier.inbox.origin import SAFE_METHODS, Access
 from notifier.inbox.page_api import PageApi
 from notifier.inbox.store import MessageStore
 from notifier.sse import RETRY_SECONDS, Streams, TooManyStreamsError
@@ -35,22 +36,25 @@ _STRICT = {
 }
 MAX_INBOX_STREAMS = 100
 """Event streams that an inbox keeps open."""
-_SAFE_METHODS = {"GET", "HEAD"}
 
 
-def create_app(store: MessageStore, smtp_address: str = "127.0.0.1:1025") -> ASGIApp:
+def create_app(
+    store: MessageStore,
+    smtp_address: str = "127.0.0.1:1025",
+    access: Access = Access(),  # noqa: B008 - frozen
+) -> ASGIApp:
     """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
     streams = Streams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
     routes = [
         Route("/", _page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),
         *PageApi(store, smtp_address, streams).routes(),
-        *MailHogApi(store, streams).routes(),
+        *MailHogApi(store, streams, access.release_ports).routes(),
     ]
     handlers: dict[Any, Any] = {404: _nothing_here, 405: _another_method, TooManyStreamsError: _too_many_streams}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
-    return HeadAsGet(_StrictHeaders(app))
+    return HeadAsGet(_StrictHeaders(app, access))
 
 
 async def _nothing_here(_request: Request, _error: Exception) -> Response:
@@ -70,7 +74,7 @@ async def _another_method(request: Request, _error: Exception) -> Response:
     for route in routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             taken |= route.methods or set()
-    allowed = ", ".join(sorted(taken or _SAFE_METHODS))
+    allowed = ", ".join(sorted(taken or SAFE_METHODS))
     return PlainTextResponse(f"This path takes {allowed}.", 405, {"Allow": allowed})
 
 
@@ -80,10 +84,11 @@ async def _page(_request: Request) -> Response:
 
 
 class _StrictHeaders:
-    """Adds the strict headers where a response has none of its own, and turns away writes from other sites."""
+    """Adds the strict headers where a response has none of its own, and turns away what the policy refuses."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_strictly(message: Message) -> None:
@@ -94,14 +99,6 @@ class _StrictHeaders:
                 headers.setdefault("Date", formatdate(usegmt=True))
             await send(message)
 
-        if _comes_from_another_site(scope):
-            refusal = PlainTextResponse("Another site may not change this inbox.", 403)
-            await refusal(scope, receive, send_strictly)
-        else:
-            await self._app(scope, receive, send_strictly)
-
-
-def _comes_from_another_site(scope: Scope) -> bool:
-    """Browsers say so (Sec-Fetch-Site); other clients send nothing."""
-    site = Headers(scope=scope).get("sec-fetch-site", "none")
-    return scope["method"] not in _SAFE_METHODS and site not in {"same-origin", "none"}
+        refusal = self._access.find_refusal(scope)
+        answer = self._app if refusal is None else PlainTextResponse(refusal, 403)
+        await answer(scope, receive, send_strictly)

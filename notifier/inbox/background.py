@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from notifier.inbox.expectation import Expectation, MailNotReceived
 from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.origin import Access
 from notifier.inbox.server import Inbox
 
 T = TypeVar("T")
@@ -22,10 +23,18 @@ class BackgroundInbox:
 
     smtp_host: str
     smtp_port: int
+    http_port: int
     http_url: str
 
-    def __init__(self, *, host: str = "127.0.0.1", smtp_port: int = 0, http_port: int = 0) -> None:
-        self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port)
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        smtp_port: int = 0,
+        http_port: int = 0,
+        access: Access = Access(),  # noqa: B008 - frozen
+    ) -> None:
+        self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="notifier-inbox", daemon=True)
@@ -34,7 +43,7 @@ class BackgroundInbox:
         self._thread.start()
         self._loop = self._started.result()
         self.smtp_host, self.smtp_port = self._inbox.host, self._inbox.smtp_port
-        self.http_url = self._inbox.http_url
+        self.http_url, self.http_port = self._inbox.http_url, self._inbox.http_port
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
 """The HTML of a mail as a document of its own, for a sandboxed frame.
 
 Nothing in it ever runs, and nothing is fetched unless the reader asked for remote content; inline images (cid:) are
-built into the document.
+built into the document. Each pattern here ends at the next `<` or after a few blanks, so that it takes linear time.
 """
 
 import base64
@@ -11,16 +11,19 @@ from urllib.parse import unquote
 
 from notifier.inbox.message import Attachment, ReceivedMessage
 
+MAX_INLINE_IMAGE_BYTES = 32 * 1024 * 1024
+"""Characters of `data:` URLs in one frame; images beyond it stay as the mail refers to them."""
 _CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
 _REMOTE = re.compile(
-    r"(?:\b(?:src|srcset|background|poster)\s*=|\burl\(|@import|<link\b[^>]*?\bhref\s*=)\s*[\"']?\s*(?:https?:)?//",
+    r"(?:\b(?:src|srcset|background|poster)\s{0,9}=|\burl\(|@import|<link\b[^<>]*?\bhref\s{0,9}=)"
+    r"\s{0,9}[\"']?\s{0,9}(?:https?:)?//",
     re.IGNORECASE,
 )
 _HEAD_OPENS = (
-    re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE),
-    re.compile(r"<html(?:\s[^>]*)?>", re.IGNORECASE),
-    re.compile(r"\A\s*<!doctype[^>]*>", re.IGNORECASE),
+    re.compile(r"<head(?:\s[^<>]*)?>", re.IGNORECASE),
+    re.compile(r"<html(?:\s[^<>]*)?>", re.IGNORECASE),
 )
+_DOCTYPE = re.compile(r"\s*+<!doctype[^<>]*>", re.IGNORECASE)
 # A click on a link opens a tab of its own, outside of the sandbox: confirming an address is what one comes here for.
 _BASE = '<base target="_blank">'
 _SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"
@@ -50,9 +53,9 @@ def wants_remote(html: str) -> bool:
     return _REMOTE.search(html) is not None
 
 
-def is_inline(attachment: Attachment, message: ReceivedMessage) -> bool:
-    """Whether the HTML shows this attachment, so that it need not be offered beside it."""
-    return bool(attachment.content_id) and f"cid:{attachment.content_id}" in unquote(message.html or "")
+def inline_content_ids(message: ReceivedMessage) -> frozenset[str]:
+    """Ids of the attachments that the HTML shows, so that they need not be offered beside it."""
+    return frozenset(unquote(reference) for reference in _CID.findall(message.html or ""))
 
 
 def _with_inline_images(html: str, attachments: tuple[Attachment, ...]) -> str:
@@ -61,19 +64,28 @@ def _with_inline_images(html: str, attachments: tuple[Attachment, ...]) -> str:
         for attachment in attachments
         if attachment.content_id and attachment.content_type.startswith("image/")
     }
+    urls: dict[str, str] = {}
+    room = MAX_INLINE_IMAGE_BYTES
 
     def data_url(reference: re.Match[str]) -> str:
-        image = images.get(unquote(reference[1]))
+        nonlocal room
+        name = unquote(reference[1])
+        image = images.get(name)
         if image is None:
             return reference[0]
-        return f"data:{image.content_type};base64,{base64.b64encode(image.content).decode()}"
+        if name not in urls:
+            urls[name] = f"data:{image.content_type};base64,{base64.b64encode(image.content).decode()}"
+        if len(urls[name]) > room:
+            return reference[0]
+        room -= len(urls[name])
+        return urls[name]
 
     return _CID.sub(data_url, html)
 
 
 def _link_out(html: str) -> str:
     """Before the doctype the base would switch the document to quirks mode, so it goes as far in as it can."""
-    for opening in _HEAD_OPENS:
-        if place := opening.search(html):
-            return html[: place.end()] + _BASE + html[place.end() :]
-    return _BASE + html
+    places = (opening.search(html) for opening in _HEAD_OPENS)
+    place = next(filter(None, places), None) or _DOCTYPE.match(html)
+    end = place.end() if place else 0
+    return html[:end] + _BASE + html[end:]

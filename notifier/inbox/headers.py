@@ -11,6 +11,8 @@ from itertools import groupby
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bqBQ])\?([^?]*)\?=")
 _RUN_OF_WORDS = re.compile(r"(?:=\?[^?\s]+\?[bqBQ]\?[^?]*\?=)+")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
+MAX_MAILBOX_LENGTH = 2_000
+"""Characters of a From field in which its first mailbox is looked for."""
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 
 
@@ -22,7 +24,10 @@ def readable(value: str) -> str:
 
 def name_and_address(value: str) -> tuple[str, str]:
     """The display name and the address of the first mailbox in a raw field body; empty where there is none."""
-    name, address = parseaddr(_FOLD.sub("", value))
+    try:
+        name, address = parseaddr(_FOLD.sub("", value[:MAX_MAILBOX_LENGTH]))
+    except RecursionError:  # comments in comments
+        return "", ""
     return readable(name), readable(address)
 
 

@@ -7,7 +7,7 @@ not there is 404.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -32,9 +32,10 @@ _NOT_FOUND = "There is no message with this id."
 class MailHogApi:
     """The routes, and what each of them does."""
 
-    def __init__(self, store: MessageStore, streams: Streams) -> None:
+    def __init__(self, store: MessageStore, streams: Streams, release_ports: Collection[int]) -> None:
         self._store = store
         self._streams = streams
+        self._release_ports = release_ports
 
     def routes(self) -> list[BaseRoute]:
         """All of MailHog's message routes; not Jim, not the websocket, not the list of outgoing servers."""
@@ -54,7 +55,7 @@ class MailHogApi:
 
     async def list_all(self, _request: Request) -> Response:
         """GET /api/v1/messages: the newest 1,000, as a bare array."""
-        return _json([mailhog_json.item(message) for message in self._store.newest_first()[:_V1_LIMIT]])
+        return await _json(mailhog_json.items, self._store.newest_first()[:_V1_LIMIT])
 
     async def delete_all(self, _request: Request) -> Response:
         """DELETE /api/v1/messages."""
@@ -64,7 +65,7 @@ class MailHogApi:
     async def get_one(self, request: Request) -> Response:
         """GET /api/v1/messages/{id}."""
         message = self._find(request)
-        return _json(mailhog_json.item(message)) if message else _missing()
+        return await _json(mailhog_json.item, message) if message else _missing()
 
     async def delete_one(self, request: Request) -> Response:
         """DELETE /api/v1/messages/{id}."""
@@ -81,7 +82,7 @@ class MailHogApi:
     async def download_part(self, request: Request) -> Response:
         """GET /api/v1/messages/{id}/mime/part/{n}/download: only base64 is decoded, as in MailHog."""
         message = self._find(request)
-        mime = mailhog_json.item(message)["MIME"] if message else None
+        mime = (await asyncio.to_thread(mailhog_json.item, message))["MIME"] if message else None
         number: int = request.path_params["part"]
         if message is None or mime is None or number >= len(mime["Parts"]):
             return _missing("There is no such part.")
@@ -95,7 +96,7 @@ class MailHogApi:
         if message is None:
             return _missing()
         try:
-            await release(message, Release.from_json(await request.json()))
+            await release(message, Release.from_json(await request.json(), self._release_ports))
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
         except (ValueError, RecursionError):
@@ -112,16 +113,15 @@ class MailHogApi:
 
     async def list_window(self, request: Request) -> Response:
         """GET /api/v2/messages?start=&limit=: newest first."""
-        return _json(mailhog_json.page(self._store.newest_first(), *_start_and_limit(request)))
+        return await _json(mailhog_json.page, self._store.newest_first(), *_start_and_limit(request))
 
     async def search(self, request: Request) -> Response:
         """GET /api/v2/search?kind=from|to|containing&query=&start=&limit=: newest first."""
         kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
         if kind not in set(SearchKind) or not query:
             return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
-        # Decoding thousands of mails takes seconds, and the SMTP side lives in this loop.
         found = await asyncio.to_thread(find, self._store.newest_first(), SearchKind(kind), query)
-        return _json(mailhog_json.page(found, *_start_and_limit(request)), media_type="application/json")
+        return await _json(mailhog_json.page, found, *_start_and_limit(request), media_type="application/json")
 
     def _find(self, request: Request) -> ReceivedMessage | None:
         return self._store.get(request.path_params["id"])
@@ -134,7 +134,7 @@ def attached(filename: str) -> dict[str, str]:
 
 async def _items(arrivals: AsyncIterator[ReceivedMessage]) -> AsyncIterator[str]:
     async for message in arrivals:
-        yield json.dumps(mailhog_json.item(message))
+        yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.item(message)))  # noqa: B023 - awaited here
 
 
 def _start_and_limit(request: Request) -> tuple[int, int]:
@@ -147,8 +147,9 @@ def _positive(text: str, otherwise: int) -> int:
     return int(text) if _POSITIVE.fullmatch(text) else otherwise
 
 
-def _json(content: Any, media_type: str = "text/json") -> Response:
-    return Response(json.dumps(content), media_type=media_type)
+async def _json(make: Callable[..., Any], *given: Any, media_type: str = "text/json") -> Response:
+    """What `make` says, made in a thread: decoding mails takes seconds, and the SMTP side lives in this loop."""
+    return Response(await asyncio.to_thread(lambda: json.dumps(make(*given))), media_type=media_type)
 
 
 def _missing(detail: str = _NOT_FOUND) -> Response:

@@ -9,6 +9,7 @@ import contextlib
 import re
 from email.message import Message
 from email.utils import format_datetime
+from itertools import islice
 from typing import Any
 
 from notifier.inbox.message import ReceivedMessage
@@ -16,15 +17,22 @@ from notifier.inbox.receiver import HOSTNAME
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_FIELD = re.compile(r"content-(?:type|disposition|transfer-encoding|id|description)", re.IGNORECASE)
-# A mail nested deeper than this was made to exhaust the stack.
-_MAX_DEPTH = 50
+MAX_JSON_DEPTH = 8
+"""Levels of MIME that are split into parts: each level repeats the bytes of those in it."""
+MAX_JSON_PARTS = 1_000
+"""Parts that one message is split into; the last one holds what comes after it."""
 _LINE_END = re.compile(r"\r?\n")
 
 
 def page(messages: list[ReceivedMessage], start: int, limit: int) -> dict[str, Any]:
     """MailHog's v2 result: one window of the messages, and how many there are altogether."""
     window = messages[start : start + limit]
-    return {"total": len(messages), "count": len(window), "start": start, "items": [item(m) for m in window]}
+    return {"total": len(messages), "count": len(window), "start": start, "items": items(window)}
+
+
+def items(messages: list[ReceivedMessage]) -> list[dict[str, Any]]:
+    """MailHog's v1 result: a bare list."""
+    return [item(message) for message in messages]
 
 
 def item(message: ReceivedMessage) -> dict[str, Any]:
@@ -96,22 +104,23 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _headers(head: str) -> dict[str, list[str]]:
-    headers: dict[str, list[str]] = {}
-    last: list[str] = []
+    fields: list[tuple[str, list[str]]] = []
     for line in _LINE_END.split(head):
         name, colon, value = line.partition(":")
-        if line[:1] in {" ", "\t"} and last:
-            last[-1] += line
+        if line[:1] in {" ", "\t"} and fields:
+            fields[-1][1].append(line)
         elif colon:
-            last = headers.setdefault(name, [])
-            last.append(value.removeprefix(" "))
+            fields.append((name, [value.removeprefix(" ")]))
+    headers: dict[str, list[str]] = {}
+    for name, lines in fields:
+        headers.setdefault(name, []).append("".join(lines))
     return headers
 
 
 def _parts(content: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
     """The parts of a multipart content, nested ones inside their own `MIME`; None for any other content."""
     content_type = header(content, "Content-Type")
-    if depth == _MAX_DEPTH or not content_type.lower().startswith("multipart/"):
+    if depth == MAX_JSON_DEPTH or not content_type.lower().startswith("multipart/"):
         return None
     parts = []
     for chunk in _between_boundaries(content["Body"], _boundary(content_type)):
@@ -126,7 +135,7 @@ def _between_boundaries(body: str, boundary: str) -> list[str]:
     if not boundary:
         return []
     delimiter = re.compile(rf"(?:\A|\r?\n)--{re.escape(boundary)}(--)?[ \t]*(?=\r?\n|\Z)")
-    marks = list(delimiter.finditer(body))
+    marks = list(islice(delimiter.finditer(body), MAX_JSON_PARTS))
     ends = [*(mark.start() for mark in marks), len(body)][1:]
     return [
         body[mark.end() : end].removeprefix("\r").removeprefix("\n")

@@ -1,6 +1,6 @@
 """One mail as it came over the wire: the envelope, the bytes, and what can be read out of them.
 
-Parsing is lazy and never raises, whatever the bytes are.
+Parsing is lazy, bounded and never raises, whatever the bytes are.
 """
 
 import contextlib
@@ -9,19 +9,38 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage, Message
-from email.policy import Policy, compat32
+from email.policy import Compat32, Policy, compat32
 from email.policy import default as modern
 from functools import cached_property
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from notifier.inbox.headers import decode_bytes, readable
 from notifier.inbox.readable_text import MAX_PART, folded, visible_text
 
 T = TypeVar("T")
+MAX_MIME_DEPTH = 50
+"""Levels of MIME that are looked into; a mail nested deeper was made to exhaust the stack."""
+MAX_MIME_PARTS = 1_000
+"""Parts of one mail that are shown."""
+MAX_DELIMITERS = 10_000
+"""Lines of a mail that begin as a boundary does; with more of them it is shown as it came, undivided."""
+MAX_HEADERS = 1_000
+"""Header fields of one mail that are shown."""
+MAX_HEADER_LENGTH = 16 * 1024
+"""Characters of one header field that are looked at."""
+
+
+class _Plain(Compat32):
+    """Fields as they came, up to a length: what the library makes of them can take quadratic time."""
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        del name
+        return str(value)[:MAX_HEADER_LENGTH]
+
+
 # The modern parser fails on some malformed parameters that the old one reads.
 _POLICIES: "tuple[Policy[Any], ...]" = (modern, compat32)
-# A mail nested deeper than this was made to exhaust the stack.
-_MAX_DEPTH = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +66,18 @@ class ReceivedMessage:
 
     @cached_property
     def email(self) -> EmailMessage:
-        """The parsed mail; for bytes that defeat both parsers of the library, a mail whose text is those bytes."""
-        for policy in _POLICIES:
-            with contextlib.suppress(Exception):
-                return message_from_bytes(self.raw, _class=EmailMessage, policy=policy)
-        unreadable = EmailMessage()
-        unreadable.set_content(decode_bytes(self.raw, "utf-8"))
-        return unreadable
+        """The mail as the library reads it, for tests; for bytes that defeat it, a mail whose text is those bytes."""
+        return _parse(self.raw, *_POLICIES)
+
+    @cached_property
+    def _mime(self) -> EmailMessage:
+        """The parsed mail, with plain fields: what everything below is read from."""
+        return _parse(self.raw, _Plain())
 
     @cached_property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Name and readable value of every header field, in order."""
-        return tuple((name, readable(str(value))) for name, value in self.email.raw_items())
+        """Name and readable value of the header fields, in order."""
+        return tuple((name, readable(value)) for name, value in self._raw_headers())
 
     @property
     def subject(self) -> str:
@@ -101,11 +120,15 @@ class ReceivedMessage:
 
     def raw_header(self, name: str) -> str:
         """The first field body of that name as it came, for those who parse it; empty when there is none."""
-        return next((str(value) for key, value in self.email.raw_items() if key.lower() == name.lower()), "")
+        return next((value for key, value in self._raw_headers() if key.lower() == name.lower()), "")
+
+    def _raw_headers(self) -> Iterator[tuple[str, str]]:
+        for name, value in islice(self._mime.raw_items(), MAX_HEADERS):
+            yield name, str(value)[:MAX_HEADER_LENGTH]
 
     @cached_property
     def _content(self) -> "_Content":
-        return _read_content(self.email)
+        return _read_content(self._mime)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +140,20 @@ class _Content:
     attachments: tuple[Attachment, ...]
 
 
+def _parse(raw: bytes, *policies: "Policy[Any]") -> EmailMessage:
+    if raw.count(b"\n--") <= MAX_DELIMITERS:
+        for policy in policies:
+            with contextlib.suppress(Exception):
+                return message_from_bytes(raw, _class=EmailMessage, policy=policy)
+    unreadable = EmailMessage()
+    unreadable.set_content(decode_bytes(raw, "utf-8"))
+    return unreadable
+
+
 def _read_content(email: EmailMessage) -> _Content:
     bodies: dict[str, str] = {}
     attachments = []
-    for part in _leaves(email):
+    for part in islice(_leaves(email), MAX_MIME_PARTS):
         content_type = _tolerant(part.get_content_type, "application/octet-stream")
         if content_type in {"text/plain", "text/html"} and content_type not in bodies and not _is_attached(part):
             charset = _tolerant(part.get_content_charset, None) or "utf-8"
@@ -133,7 +166,7 @@ def _read_content(email: EmailMessage) -> _Content:
 def _leaves(part: Message, depth: int = 0) -> Iterator[Message]:
     """A forwarded mail (message/rfc822) is one leaf: its parts are not parts of this mail."""
     nested = _tolerant(part.get_content_maintype, "") == "multipart" and part.is_multipart()
-    if nested and depth < _MAX_DEPTH:
+    if nested and depth < MAX_MIME_DEPTH:
         for child in _children(part):
             yield from _leaves(child, depth + 1)
     else:

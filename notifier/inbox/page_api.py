@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from notifier.inbox.frame import frame_of, is_inline, wants_remote
+from notifier.inbox.frame import Frame, frame_of, inline_content_ids, wants_remote
 from notifier.inbox.headers import name_and_address
 from notifier.inbox.mailhog_api import attached
 from notifier.inbox.message import Attachment, ReceivedMessage
@@ -76,9 +76,10 @@ class PageApi:
     async def frame(self, request: Request) -> Response:
         """The HTML part as a document of its own; `remote=1` when the reader asked for remote content."""
         message = self._store.get(request.path_params["id"])
-        if message is None or message.html is None:
+        remote = request.query_params.get("remote") == "1"
+        frame = await asyncio.to_thread(_frame, message, remote=remote) if message else None
+        if frame is None:
             return _missing()
-        frame = frame_of(message.html, message, remote=request.query_params.get("remote") == "1")
         headers = {"Content-Security-Policy": frame.policy, "X-Frame-Options": "SAMEORIGIN"}
         return Response(frame.document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
 
@@ -93,12 +94,20 @@ class PageApi:
         """One attachment, decoded, to be saved."""
         message = self._store.get(request.path_params["id"])
         number: int = request.path_params["number"]
-        if message is None or number >= len(message.attachments):
+        attachment = await asyncio.to_thread(_find_attachment, message, number) if message else None
+        if attachment is None:
             return _missing()
-        attachment = message.attachments[number]
         return Response(
             attachment.content, media_type="application/octet-stream", headers=attached(_filename(attachment, number))
         )
+
+
+def _frame(message: ReceivedMessage, *, remote: bool) -> Frame | None:
+    return None if message.html is None else frame_of(message.html, message, remote=remote)
+
+
+def _find_attachment(message: ReceivedMessage, number: int) -> Attachment | None:
+    return next(iter(message.attachments[number : number + 1]), None)
 
 
 def _listing(messages: list[ReceivedMessage], query: str, shown: int) -> dict[str, Any]:
@@ -107,6 +116,7 @@ def _listing(messages: list[ReceivedMessage], query: str, shown: int) -> dict[st
 
 
 def _summary(message: ReceivedMessage) -> dict[str, Any]:
+    inline = inline_content_ids(message)
     name, address = name_and_address(message.raw_header("From"))
     return {
         "id": message.id,
@@ -115,11 +125,12 @@ def _summary(message: ReceivedMessage) -> dict[str, Any]:
         "subject": message.subject,
         "preview": preview(message),
         "received": message.received_at.isoformat(),
-        "attachments": sum(1 for attachment in message.attachments if not is_inline(attachment, message)),
+        "attachments": sum(1 for attachment in message.attachments if attachment.content_id not in inline),
     }
 
 
 def _detail(message: ReceivedMessage) -> dict[str, Any]:
+    inline = inline_content_ids(message)
     return _summary(message) | {
         "sender": message.sender,
         "headers": message.headers,
@@ -134,7 +145,7 @@ def _detail(message: ReceivedMessage) -> dict[str, Any]:
                 "name": _filename(attachment, number),
                 "type": attachment.content_type,
                 "size": len(attachment.content),
-                "inline": is_inline(attachment, message),
+                "inline": attachment.content_id in inline,
             }
             for number, attachment in enumerate(message.attachments)
         ],

@@ -19,7 +19,7 @@ _INLINE = frozenset(
 _MARKUP = re.compile(
     r"<!--(?:-?>|.*?(?:-->|\Z))"
     r"|<(head|style|script|title|template)\b.*?(?:</\1\s*>|(?=<body\b)|\Z)"
-    r"|</?([a-z!?][^\s/<>]*)[^<>]*>",
+    r"|</?([a-z!?][^\s/<>]*+)[^<>]*+>",
     re.IGNORECASE | re.DOTALL,
 )
 """A comment, an element that nobody sees, or a tag. Each takes linear time, whatever is left open."""

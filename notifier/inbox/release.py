@@ -1,10 +1,12 @@
 """Hands a message on to another SMTP server, as MailHog's release does.
 
-It refuses every host but loopback: a development inbox must not be the way out for mail to real people.
+It refuses every host but loopback, and every port that it was not started with: a development inbox must not be the
+way out for mail to real people, nor the way of a page on the web to this machine's other services.
 """
 
 import asyncio
 import smtplib
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -28,8 +30,10 @@ class Release:
     email: str  # the envelope recipient
 
     @classmethod
-    def from_json(cls, body: Any) -> "Release":
+    def from_json(cls, body: Any, ports: Collection[int]) -> "Release":
         """Read MailHog's body; keys in any case, the port as number or text. `name` is of no use here.
+
+        `ports`: those to which mail may be released.
 
         Raises ReleaseRefusedError with a sentence for the caller.
         """
@@ -43,6 +47,10 @@ class Release:
             raise ReleaseRefusedError(f"{port!r} is not a port.")
         if "@" not in email or not email.isprintable() or set(email) & set("<> "):
             raise ReleaseRefusedError(f"{email!r} is not an e-mail address.")
+        if int(port) not in ports:
+            raise ReleaseRefusedError(
+                f"Mail is not released to port {port}: start the inbox with --release-port {port}."
+            )
         return cls(host=host, port=int(port), email=email)
 
 

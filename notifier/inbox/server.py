@@ -6,6 +6,7 @@ It installs no signal handler, starts no thread, and `stop` leaves no socket and
 import asyncio
 import errno
 import socket
+from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -13,6 +14,7 @@ import uvicorn
 
 from notifier import http_server
 from notifier.inbox.app import create_app
+from notifier.inbox.origin import Access
 from notifier.inbox.receiver import Receiver
 from notifier.inbox.store import MessageStore
 
@@ -45,11 +47,13 @@ class Inbox:
         http_port: int = HTTP_PORT,
         store: MessageStore | None = None,
         grace: float = 2.0,
+        access: Access = Access(),  # noqa: B008 - frozen
     ) -> None:
         self.host = host
         self.smtp_port = smtp_port  # 0 until `start` has chosen a free one
         self.http_port = http_port
         self.store = store or MessageStore()
+        self.access = replace(access, bound_to=host)
         self._grace = grace  # seconds that `stop` gives to requests that are being answered
         self._receiver = Receiver(self.store)
         self._web: uvicorn.Server | None = None
@@ -96,7 +100,7 @@ class Inbox:
 async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
     """Start uvicorn without `serve`, which would take over the signals of the process."""
     config = http_server.configure(
-        create_app(inbox.store, inbox.smtp_address),
+        create_app(inbox.store, inbox.smtp_address, inbox.access),
         http_server.find_limits(),
         server_header=False,
         date_header=False,  # needs uvicorn's main loop; the application sets it

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from notifier.inbox.message import ReceivedMessage
 
 MAX_MESSAGES = 2_000
+"""Mails that the inbox keeps; the oldest go first."""
 MAX_BYTES = 256 * 1024 * 1024
+"""Bytes of mails and envelopes that the inbox keeps; the oldest go first, and the newest always stays."""
 
 
 class MessageStore:
@@ -32,7 +34,7 @@ class MessageStore:
         """Keep a message, dropping the oldest ones beyond the bounds. The newest always stays."""
         self._arrived += 1
         self._messages[message.id] = (self._arrived, message)
-        self._bytes += len(message.raw)
+        self._bytes += _size(message)
         while len(self._messages) > self._max_messages or (self._bytes > self._max_bytes and len(self._messages) > 1):
             self._forget(next(iter(self._messages)))
         self._announce()
@@ -110,9 +112,13 @@ class MessageStore:
 
     def _forget(self, message_id: str) -> None:
         _, message = self._messages.pop(message_id)
-        self._bytes -= len(message.raw)
+        self._bytes -= _size(message)
 
     def _announce(self) -> None:
         self.version += 1
         self._next_change.set()
         self._next_change = asyncio.Event()
+
+
+def _size(message: ReceivedMessage) -> int:
+    return len(message.raw) + sum(map(len, message.recipients))

@@ -23,6 +23,7 @@ from notifier.outcomes import (
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.redaction import redact
 from notifier.throttle.circuit import LONGEST_WAIT, MAX_CLAIM_WAIT, Circuit
 from notifier.throttle.confirmation import (
     MIN_CONFIRMING_MAILS,
@@ -140,11 +141,12 @@ class Circuits:
             circuit, reason = self._remember(mail.sender).circuit, CircuitReason.SENDER
             self._open(circuit, reason, outcome.detail, longest=LONGEST_WAIT, needs_person=outcome.needs_person)
             return
+        words = redact(outcome.detail)  # a circuit is shared: services whose mail they are not about read them
         if not self.relay.is_open:
-            is_login = outcome.needs_person and _CODES.match(outcome.detail)  # a 5yz before MAIL that does not pass
+            is_login = outcome.needs_person and _CODES.match(words)  # a 5yz before MAIL that does not pass
             reason = CircuitReason.LOGIN if is_login else CircuitReason.UNREACHABLE
-            self._log_opened(Scope.RELAY, reason, outcome.detail)
-        self.relay.opened(outcome.detail, needs_person=outcome.needs_person)
+            self._log_opened(Scope.RELAY, reason, words)
+        self.relay.opened(words, needs_person=outcome.needs_person)
 
     def _claimed(self, mail: TriedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
         """The mail waits by its own schedule, unless others have shown already that it cannot help it.

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from notifier.db.directory import make_private
 from notifier.outbox.handler import Claimed, Fence, Note
 from notifier.telemetry.logging import get_logger
 
@@ -42,7 +43,7 @@ class Journal:
         self._pending: dict[Fence, bytes] = {}  # not settled yet
         self._size = 0
         self.writable = True  # False: no new bodies until lines can be written again
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self._file = self._new_file()
 
     def append(self, entry: Claimed, note: Note | msgspec.Struct) -> None:

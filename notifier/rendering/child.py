@@ -147,6 +147,7 @@ def serve(connection: socket.socket, nice: int = 0, public_url: str | None = Non
 
     `nice`: how far it lets others go first; linked images are below `public_url`.
     """
+    silence_stderr()
     os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -169,6 +170,13 @@ def serve(connection: socket.socket, nice: int = 0, public_url: str | None = Non
             FRAME.pack_into(frame, 0, len(frame) - FRAME.size)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.sendall(frame)
+
+
+def silence_stderr() -> None:
+    """Let nothing of this process reach the log: a library that fails here quotes what it was given."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _read_frame(connection: socket.socket) -> bytes | None:

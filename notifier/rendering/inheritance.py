@@ -18,7 +18,7 @@ from notifier.rendering.language.faults import find_column
 from notifier.rendering.language.sandbox import environment
 from notifier.rendering.source import TemplateSource
 
-_COMMENT = re.compile(r"<!--(?!\[if).*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # one that does not end is passed over once
 _SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
 """What may stand outside the blocks of a template that extends a layout: it writes nothing."""
 _WRITES: Final[Mapping[type[nodes.Node], str]] = {
@@ -130,7 +130,7 @@ def _first_seen(file: _File, output: nodes.Output, where: str) -> Iterator[Rende
         if not isinstance(child, nodes.TemplateData):
             yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
             return
-        seen = _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), child.data)
+        seen = _COMMENT.sub(lambda found: "\n" * found[0].count("\n") if found[1] else found[0], child.data)
         if text := seen.strip():
             line = child.lineno + seen[: len(seen) - len(seen.lstrip())].count("\n")
             yield _dropped(file, line, text.split("\n")[0].strip(), f"text stands {where}")

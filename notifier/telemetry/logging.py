@@ -1,38 +1,50 @@
 """Structured logs: an event name plus fields from an allow-list, JSON for machines, pretty for a terminal.
 
-Addresses, bodies, variables and secrets are not on the list, so they cannot be logged by accident.
+Addresses, bodies, variables and secrets are not on the list, so they cannot be logged by accident. What libraries and
+the interpreter want to say goes the same way: who said it and where, never in their words.
 """
 
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Callable
-from typing import Any, TextIO
+from types import TracebackType
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
-from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from notifier.telemetry.fault import describe_exception, place
+from notifier.telemetry.redaction import redact
 
 FIELDS = frozenset(
     {
         "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
-        "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "reason", "relay",
-        "request_id", "service_id", "timestamp", "version",
+        "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "place", "reason", "relay",
+        "request_id", "service_id", "source", "timestamp", "version",
     }
 )  # fmt: skip
-
-
-def _places_only(exc_info: ExcInfo) -> list[dict[str, Any]]:
-    """Types and places of an exception: neither locals nor messages, which hold keys, addresses and SQL parameters."""
-    stacks = ExceptionDictTransformer(show_locals=False)(exc_info)
-    return [stack | {"exc_value": ""} for stack in stacks]
-
-
-_TRACEBACKS = structlog.processors.ExceptionRenderer(_places_only)
+FREE_TEXT = ("detail", "error", "reason")
+"""Fields that may quote a stranger: addresses, quoted strings and long tokens are taken out of them."""
+LIBRARY_SENTENCES = (
+    "Exception in ASGI application",
+    "Future exception was never retrieved",
+    "Invalid HTTP request received",
+    "Task exception was never retrieved",
+    "Task was destroyed but it is pending",
+    "Unclosed",
+    "Unhandled exception in event loop",
+)
+"""Beginnings of what libraries say that are logged as `detail`; anything else of theirs may hold values."""
 
 
 def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
+    for name in FREE_TEXT:
+        if name in event:
+            event[name] = redact(str(event[name])) if event[name] is not None else None
     if event.keys() <= FIELDS:
         return event
     dropped = sorted(event.keys() - FIELDS)
@@ -42,32 +54,99 @@ def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
-def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
+def configure(*, json: bool, level: str, stream: TextIO | None = None) -> None:
     """Set up logging for this process; called once, by the command line."""
+    stream = stream or sys.stderr
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _TRACEBACKS if json else _no_change,
+        _describe_exceptions,
         allow_listed,
-        structlog.processors.JSONRenderer(serializer=_to_json)
-        if json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        structlog.processors.JSONRenderer(serializer=_to_json) if json else _indent_exceptions,
     ]
+    if not json:
+        processors.append(structlog.dev.ConsoleRenderer(colors=stream.isatty()))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
+
+
+def catch_uncaught() -> None:
+    """Log what the interpreter would print by itself: uncaught exceptions of any thread, and warnings."""
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_thread
+    warnings.showwarning = cast("Any", _log_warning)
+
+
+class _LibraryHandler(logging.Handler):
+    """Logs who said something, where, and because of which exception; the words only if they are known to be fixed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = str(record.msg)
+        sentence = next((known for known in LIBRARY_SENTENCES if words.startswith(known)), None)
+        where = place(record.pathname, record.lineno, record.funcName or "")
+        error = record.exc_info[1] if record.exc_info else None
+        get_logger().log(
+            record.levelno,
+            "library_log",
+            source=record.name,
+            place=where,
+            detail=sentence,
+            error=_class_of(error),
+            exc_info=error,
+        )
+
+
+def _log_uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    if not isinstance(error, KeyboardInterrupt):
+        get_logger().error("uncaught_exception", error=_class_of(error), exc_info=error)
+
+
+def _log_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        _log_ended("thread", ended.exc_value)
+
+
+def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
+    _log_ended("finalizer", failed.exc_value)
+
+
+def _log_warning(*told: Any) -> None:
+    _words, category, filename, line = told[:4]
+    get_logger().warning("warning", error=category.__name__, place=place(filename, line))
+
+
+def _log_ended(source: str, error: BaseException | None) -> None:
+    get_logger().error("uncaught_exception", source=source, error=_class_of(error), exc_info=error)
+
+
+def _class_of(error: BaseException | None) -> str | None:
+    return type(error).__name__ if error is not None else None
+
+
+def _describe_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Classes and places in the place of an exception."""
+    given = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = describe_exception(error)
+    return event
+
+
+def _indent_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Lines below the event, for a terminal."""
+    if "exception" in event:
+        event["exception"] = "\n".join(f"  {line}" for line in event["exception"])
+    return event
 
 
 def _to_json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
     return msgspec.json.encode(event, enc_hook=default).decode()
-
-
-def _no_change(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return event
 
 
 def get_logger() -> FilteringBoundLogger:

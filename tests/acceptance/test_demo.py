@@ -34,8 +34,8 @@ def test_the_first_mail(tmp_path: Path) -> None:
             page = httpx2.get(f"{where['inbox']}/api/v2/messages").json()
             assert page["items"][0]["Content"]["Headers"]["Subject"] == ["Welcome to Larkspur, Ada"]
         assert demo.stop() == 0
-    kept = tmp_path / "demo-key"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "demo-key").stat().st_mode) == 0o600
+    assert [path for path in tmp_path.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     with _demo(tmp_path, "--json") as demo:
         again = demo.ready_json()
         assert again["key"] == where["key"]

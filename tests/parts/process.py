@@ -67,7 +67,9 @@ class Process:
         self._popen = subprocess.Popen(
             command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.printed: list[str] = []  # to stdout, so far
         self._errors: list[str] = []
+        self._wrote = threading.Condition()
         self._lines: queue.Queue[str] = queue.Queue()
         self._readers = [threading.Thread(target=self._read, args=(n,), daemon=True) for n in (0, 1)]
         for reader in self._readers:
@@ -101,6 +103,11 @@ class Process:
     def errors(self) -> str:
         """What it has written to stderr so far."""
         return "".join(self._errors)
+
+    def until_error(self, text: str) -> None:
+        """Wait until it has written this to stderr."""
+        with self._wrote:
+            assert self._wrote.wait_for(lambda: text in self.errors, READY_SECONDS), self.errors
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -142,8 +149,11 @@ class Process:
         assert stream is not None
         for line in stream:
             if number == 0:
+                self.printed.append(line)
                 self._lines.put(line)
             else:
-                self._errors.append(line)
+                with self._wrote:
+                    self._errors.append(line)
+                    self._wrote.notify_all()
         if number == 0:
             self._lines.put("")

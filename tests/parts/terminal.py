@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -40,8 +42,10 @@ def _logging_kept() -> Iterator[None]:
     """A command sets up the logging of its process, which here is that of the tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning
     root.handlers[:] = []
     try:
         yield
     finally:
         root.handlers[:], root.level = handlers, level
+        sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning = hooks

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from notifier.telemetry import logging, metrics
+from notifier.telemetry import fault, logging, metrics
+from notifier.telemetry.redaction import MAX_REDACTED_TEXT, redact
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,15 +33,77 @@ def test_fields_off_the_list_are_dropped_and_named(stream: io.StringIO) -> None:
     assert "recipient" in line["detail"]
 
 
-def test_exceptions_are_logged_with_their_place(stream: io.StringIO) -> None:
-    """A trace is data in JSON, and readable on a terminal."""
-    for as_json in (True, False):
-        logging.configure(json=as_json, level="INFO", stream=stream)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_exceptions_are_logged_with_their_places_and_no_words(stream: io.StringIO, *, as_json: bool) -> None:
+    """Causes and the members of groups too; messages, notes and source lines are left out."""
+    logging.configure(json=as_json, level="INFO", stream=stream)
+    group = ExceptionGroup("canary", [KeyError("canary"), SyntaxError("canary", ("x.py", 1, 1, "canary"))])
+    group.add_note("canary")
+    try:
         try:
-            int("the place")
-        except ValueError:
-            logging.get_logger().exception("failed")
-    assert stream.getvalue().count("the place") >= 2
+            int("canary")
+        except ValueError as error:
+            raise group from error
+    except ExceptionGroup:
+        logging.get_logger().exception("failed")
+    lines = stream.getvalue()
+    for kind in ("ExceptionGroup", "KeyError", "SyntaxError", "ValueError", "test_telemetry.py:"):
+        assert kind in lines
+    assert "canary" not in lines
+
+
+def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
+    """Neither many causes nor many frames make a long line."""
+    logging.configure(json=True, level="INFO", stream=stream)
+    error: Exception = ValueError()
+    for _ in range(100):
+        error, cause = ValueError(), error
+        error.__cause__ = cause
+
+    def fall(depth: int) -> None:
+        if not depth:
+            raise error
+        fall(depth - 1)
+
+    try:
+        fall(500)
+    except ValueError:
+        logging.get_logger().exception("failed")
+    described = json.loads(stream.getvalue())["exception"]
+    assert described.count("ValueError") == fault.MAX_CHAIN
+    assert len(described) == fault.MAX_CHAIN + fault.MAX_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            "550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown in relay recipient table",
+            "550 5.1.1 [removed]: Recipient address rejected: User unknown in relay recipient table",
+        ),
+        ("554 5.7.1 bob@example.org is not welcome", "554 5.7.1 [removed] is not welcome"),
+        ('550 "Bob Smith"@example.org unknown', "550 [removed] unknown"),
+        ("550 bob @ example.org unknown", "550 [removed] unknown"),
+        ("550 bob\uff20example.org unknown", "550 [removed] unknown"),
+        ("550 r=bob%40example.org&x=1 refused", "550 [removed] refused"),
+        ("535 token abcDEF0123456789abcDEF0123 expired", "535 token [removed] expired"),
+        ("550 the mailbox 'bob smith' isn't here", "550 the mailbox [removed] isn't here"),
+        ("550 one\r\n\x1b[31mtwo", "550 one [31mtwo"),
+        ("554 5.7.1 Client host [192.0.2.1] blocked", "554 5.7.1 Client host [192.0.2.1] blocked"),
+    ],
+)
+def test_words_of_strangers_lose_addresses_quotations_and_tokens(stream: io.StringIO, words: str, shown: str) -> None:
+    """What a relay or an endpoint says is logged without whom it is about."""
+    assert redact(words) == shown
+    logging.configure(json=True, level="INFO", stream=stream)
+    logging.get_logger().warning("circuit_opened", reason=words)
+    assert json.loads(stream.getvalue())["reason"] == shown
+
+
+def test_redacted_words_have_an_end() -> None:
+    """However long the reply, and whatever stands open in it."""
+    for words in ("x " * 10_000, "<" * 10_000, '"a' * 10_000, "@ " * 10_000, "\ufdfa" * 10_000):
+        assert len(redact(words)) <= 5 * MAX_REDACTED_TEXT
 
 
 def test_less_severe_lines_are_left_out(stream: io.StringIO) -> None:

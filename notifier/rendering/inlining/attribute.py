@@ -10,7 +10,8 @@ import tinycss2
 
 from notifier.rendering.inlining.stylesheet import Declaration, read_declarations, write_declarations
 
-_LENGTH: Final = r"(?:0|\d*\.?\d+(?:px|em|rem|pt|%))"
+_NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
+_LENGTH: Final = rf"(?:0|{_NUMBER}(?:px|em|rem|pt|%))"
 _CERTAIN: Final = {
     **dict.fromkeys(("margin", "padding"), rf"{_LENGTH}(?:\s+{_LENGTH}){{0,3}}"),
     **dict.fromkeys(
@@ -20,8 +21,8 @@ _CERTAIN: Final = {
         ),
         _LENGTH,
     ),
-    "line-height": rf"{_LENGTH}|\d*\.?\d+|normal",
-    "letter-spacing": r"-?\d*\.?\d+(?:px|em)|normal",
+    "line-height": rf"{_LENGTH}|{_NUMBER}|normal",
+    "letter-spacing": rf"-?{_NUMBER}(?:px|em)|normal",
     "color": "#[0-9a-f]{3}(?:[0-9a-f]{3})?|black|white|inherit",
     "background-color": "#[0-9a-f]{3}(?:[0-9a-f]{3})?|black|white|transparent",
     "font-weight": "[1-9]00|normal|bold",

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
+from notifier.rendering.child import silence_stderr
 from notifier.rendering.process import forkserver
 from notifier.templating.assets.image import LARGEST_FILE, LARGEST_UPLOAD, TOO_LONG, Made, Refused, Wish, make
 
@@ -81,6 +82,7 @@ def _answer(ours: Connection, progress: Callable[[int], None], wanted: Callable[
 
 def serve(connection: Connection) -> None:
     """The child: read a wish and a picture, answer, and end."""
+    silence_stderr()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

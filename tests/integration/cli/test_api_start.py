@@ -1,5 +1,6 @@
 """An API whose database does not answer at the start: one that may come back, and one that cannot."""
 
+import json
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,13 +14,15 @@ SECRET = "s3cret-pa55"
 
 
 def test_an_api_starts_beside_a_server_that_is_away(tmp_path: Path) -> None:
-    """It says so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
+    """It logs so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
     env = process.environment(tmp_path, DATABASE_URL=f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
     with Process("api", "--port", "0", env=env) as api:
         url = api.ready().rpartition(" ")[2]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(f"{url}/readyz")
-        assert api.errors.startswith("notifier: PostgreSQL at 127.0.0.1:1 refuses connections")
+        line = json.loads(api.errors)
+        assert line["event"] == "api_waits_for_database"
+        assert line["reason"].startswith("PostgreSQL at 127.0.0.1:1 refuses connections")
         assert SECRET not in api.errors
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
+from notifier.inbox.origin import Access
 
 Send = Callable[..., None]
 
@@ -76,18 +77,24 @@ def test_a_multipart_without_a_boundary_has_no_parts(http: httpx2.Client, send: 
 
 @pytest.mark.parametrize("email", ["jo@x.example", "jürgen@x.example"])
 def test_a_release_sends_the_same_bytes_to_the_host_and_address_that_were_asked_for(
-    http: httpx2.Client, inbox: BackgroundInbox, elsewhere: BackgroundInbox, send: Send, email: str
+    elsewhere: BackgroundInbox, email: str
 ) -> None:
     """The sender stays; 8-bit content and international addresses pass."""
     raw = "Subject: release me\r\n\r\nGrüße\r\n".encode()
-    send(raw=raw)
     target = {"name": "", "email": email, "host": "127.0.0.1", "port": str(elsewhere.smtp_port)}
+    with BackgroundInbox(access=Access(release_ports=[elsewhere.smtp_port])) as inbox:
+        with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=10) as client:
+            client.sendmail("shop@shop.example", ["ann@customer.example"], raw)
+        url = f"{inbox.http_url}/api/v1/messages/{only_id(inbox)}/release"
 
-    answer = http.post(f"/api/v1/messages/{only_id(inbox)}/release", json=target)
+        answer = httpx2.post(url, json=target, trust_env=False)
 
-    assert answer.status_code == 200, answer.text
-    released = elsewhere.wait_for(to=email)
-    assert (released.raw, released.sender) == (raw, "shop@shop.example")
+        assert answer.status_code == 200, answer.text
+        released = elsewhere.wait_for(to=email)
+        assert (released.raw, released.sender) == (raw, "shop@shop.example")
+        refused = httpx2.post(url, json=target | {"port": inbox.http_port}, trust_env=False)
+        assert refused.status_code == 400
+        assert f"--release-port {inbox.http_port}" in refused.text
 
 
 @pytest.mark.parametrize(
@@ -118,12 +125,15 @@ def test_a_release_that_is_not_json_or_not_taken_says_so(
 ) -> None:
     """The second has MailHog's status."""
     send()
-    url = f"/api/v1/messages/{only_id(inbox)}/release"
-
-    assert http.post(url, content=b"{").status_code == 400
-    refused = http.post(url, json={"email": "a@x.example", "host": "127.0.0.1", "port": unused_port})
-    assert refused.status_code == 500
-    assert "did not take" in refused.text
+    assert http.post(f"/api/v1/messages/{only_id(inbox)}/release", content=b"{").status_code == 400
+    with BackgroundInbox(access=Access(release_ports=[unused_port])) as other:
+        with smtplib.SMTP(other.smtp_host, other.smtp_port, local_hostname="tests.example", timeout=10) as client:
+            client.sendmail("s@x.example", ["r@x.example"], b"Subject: x\r\n\r\nx\r\n")
+        url = f"{other.http_url}/api/v1/messages/{only_id(other)}/release"
+        target = {"email": "a@x.example", "host": "127.0.0.1", "port": unused_port}
+        refused = httpx2.post(url, json=target, trust_env=False)
+        assert refused.status_code == 500
+        assert "did not take" in refused.text
 
 
 def test_a_window_holds_250_messages_at_most(http: httpx2.Client, inbox: BackgroundInbox) -> None:

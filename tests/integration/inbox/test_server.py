@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from notifier.inbox.app import MAX_INBOX_STREAMS
+from notifier.inbox.origin import Access
 from notifier.inbox.server import Inbox, InboxPortBusy
 
 
@@ -60,7 +61,7 @@ async def test_it_stops_under_clients_that_stay_connected() -> None:
     smtp, dialogue = await asyncio.open_connection(inbox.host, inbox.smtp_port)
     await smtp.readline()
     web, idle = await asyncio.open_connection(inbox.host, inbox.http_port)
-    idle.write(b"GET / HTTP/1.1\r\nHost: inbox\r\n\r\n")
+    idle.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await web.readuntil(b"</html>")
     async with (
         httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client,
@@ -85,7 +86,7 @@ async def test_replies_are_sent_at_once() -> None:
     async with Inbox(smtp_port=0, http_port=0) as inbox:
         _, smtp = await asyncio.open_connection(inbox.host, inbox.smtp_port)
         reader, web = await asyncio.open_connection(inbox.host, inbox.http_port)
-        web.write(b"GET / HTTP/1.1\r\nHost: inbox\r\n\r\n")
+        web.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"</html>")
         assert inbox._web is not None
 
@@ -108,11 +109,12 @@ async def test_a_request_that_does_not_end_is_cut_off() -> None:
         writer.close()
 
     silent = await asyncio.start_server(never_greet, "127.0.0.1", 0)
-    inbox = Inbox(smtp_port=0, http_port=0, grace=0.05)
+    port = silent.sockets[0].getsockname()[1]
+    inbox = Inbox(smtp_port=0, http_port=0, grace=0.05, access=Access(release_ports=[port]))
     await inbox.start()
     await asyncio.to_thread(send_to, inbox)
     (message,) = inbox.store.oldest_first()
-    target = {"email": "a@x.example", "host": "127.0.0.1", "port": silent.sockets[0].getsockname()[1]}
+    target = {"email": "a@x.example", "host": "127.0.0.1", "port": port}
     async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
         request = asyncio.create_task(client.post(f"/api/v1/messages/{message.id}/release", json=target))
         await release_began.wait()

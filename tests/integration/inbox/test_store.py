@@ -27,7 +27,7 @@ def test_the_oldest_make_room_when_there_are_too_many() -> None:
 
 def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
     """The bound on the bytes keeps the newest, and the newest even if it alone is too big."""
-    store = MessageStore(max_bytes=25)
+    store = MessageStore(max_bytes=30)
 
     for name in "abc":
         store.add(message(name))
@@ -39,7 +39,7 @@ def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
 
 def test_removed_bytes_are_free_again() -> None:
     """Deleting one or all gives back their room."""
-    store = MessageStore(max_bytes=25)
+    store = MessageStore(max_bytes=30)
     for name in "ab":
         store.add(message(name))
 

@@ -1,0 +1,26 @@
+"""The words of strangers, made fit for logs and for readers who do not own the mail that they are about.
+
+Relays quote addresses, names and tokens in their replies. What remains is the sentence around them.
+"""
+
+import re
+import unicodedata
+
+MAX_REDACTED_TEXT = 300
+"""Characters of a stranger's words that are logged, or shown to somebody who does not own the mail."""
+REMOVED = "[removed]"
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
+_QUOTED = re.compile(r"""<[^<>]*>|"[^"]*"|`[^`]*`|\u201c[^\u201d]*\u201d|(?<!\w)'[^']*'(?!\w)""")
+_TOKEN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
+
+
+def redact(text: str) -> str:
+    """The text in one line, without addresses, quoted strings and long tokens."""
+    plain = unicodedata.normalize("NFKC", _UNPRINTABLE.sub(" ", text[:MAX_REDACTED_TEXT]))[:MAX_REDACTED_TEXT]
+    unquoted = _QUOTED.sub(REMOVED, " ".join(plain.split()))
+    words = unquoted.replace(" @", "@").replace("@ ", "@").split()
+    return _TOKEN.sub(REMOVED, " ".join(REMOVED if _has_address(word) else word for word in words))
+
+
+def _has_address(word: str) -> bool:
+    return "@" in word or "%40" in word

@@ -1,0 +1,46 @@
+"""Compose file and Dockerfile: nothing is published to everybody, and everything is pinned."""
+
+import re
+import tomllib
+
+from parts.document import ROOT
+
+COMPOSE, DOCKERFILE = ((ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile"))
+EXACT = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?")
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)((?: \\\n    --hash=\S+)+)", re.MULTILINE)
+
+
+def _pins(lock: str) -> dict[str, list[str]]:
+    return {name: rest for name, *rest in PIN.findall((ROOT / lock).read_text())}
+
+
+def test_ports_are_published_on_loopback() -> None:
+    """Whoever runs it on a server does not show mails and API to the world."""
+    ports = re.findall(r'- "([\d.:]+)"', COMPOSE)
+    assert len(ports) == COMPOSE.count("ports:") == 3
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_images_have_exact_versions() -> None:
+    """A tag that moves is another program tomorrow."""
+    images = re.findall(r"^ +image: (\S+)$", COMPOSE, re.MULTILINE)
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert [image for image in [*images, *bases] if image != "notifier" and not EXACT.fullmatch(image)] == []
+    assert len(set(bases)) == 1
+
+
+def test_what_builds_the_wheel_is_pinned() -> None:
+    """With the versions and hashes of the development lock; nothing else is fetched for the build."""
+    pinned = _pins("requirements-build.lock")
+    development = _pins("requirements-dev.lock")
+    assert pinned == {name: development[name] for name in pinned}
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert {re.split(r"[^a-z-]", name)[0] for name in required} <= pinned.keys()
+    installs = re.findall(r"pip (install|wheel) ([^&\n]*)", DOCKERFILE)
+    assert len(installs) == 4
+    for verb, flags in installs:
+        assert (
+            "--require-hashes" in flags
+            or "--no-index" in flags
+            or (verb == "wheel" and "--no-build-isolation" in flags)
+        )

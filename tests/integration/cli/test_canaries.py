@@ -1,0 +1,169 @@
+"""What a real process writes to stdout and stderr, whatever callers, relays, databases and libraries put into it."""
+
+import ast
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+from parts import canary, process
+from parts.installation import SqliteSeed
+from parts.process import Process
+from parts.relay import Relay
+from parts.terminal import type_command
+
+from notifier.auth import keys
+from notifier.clock import SystemClock
+from notifier.db.engine import Database
+
+KEPT = {"alembic_version", "api_key", "service", "sqlite_sequence"}
+"""Tables that stay, so that callers are known and their requests reach what fails."""
+RAISE = "".join(
+    f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{canary.ADDRESS}'); END;"
+    for event in ("INSERT", "UPDATE", "DELETE")
+)
+DROP = "DROP TABLE {table};"
+RAISING = """
+import asyncio, gc, logging, sys, threading, warnings
+from starlette.applications import Starlette
+from starlette.routing import Route
+from notifier import wiring
+from notifier.cli import output
+from notifier.settings import LogSettings
+
+CANARY = {words!r}
+
+async def fail(request=None):
+    raise ValueError(CANARY)
+
+class Fails:
+    def __del__(self):
+        raise ValueError(CANARY)
+
+def fail_now(words):
+    raise ValueError(words)
+
+async def main():
+    listener = wiring.listen("127.0.0.1", 0)
+    async with wiring.http(Starlette(routes=[Route("/", fail)]), listener):
+        for request in (b"GET /?{token} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", CANARY.encode() + b"\\r\\n\\r\\n"):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(request)
+            await reader.read(10)
+            writer.close()
+    asyncio.get_running_loop().call_soon(fail_now, CANARY)
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+    del task
+    gc.collect()
+    Fails()
+    warnings.warn(CANARY)
+    logging.getLogger("some.library").error("it went wrong: %s", CANARY)
+    logging.getLogger("some.library").error("it went wrong: " + CANARY, stack_info=True)
+    logging.getLogger("sqlalchemy.pool").error("Exception during reset", exc_info=ValueError(CANARY))
+    thread = threading.Thread(target=fail_now, args=(CANARY,))
+    thread.start()
+    thread.join()
+
+output.configure_logging(LogSettings())
+output.run(main())
+raise ValueError(CANARY)
+"""
+SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", "uvicorn.error"}
+
+
+async def _admin_key(url: str) -> str:
+    database = Database(url)
+    async with database.write() as connection:
+        scopes = tuple(keys.Scope)
+        _, key = await keys.issue(connection, None, keys.Wish(scopes=scopes), now=SystemClock().now())
+    await database.close()
+    return key
+
+
+def _spoil(file: Path, statement: str) -> None:
+    """Run a statement for each table that is not `KEPT`."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for name in names - KEPT:
+            connection.executescript(statement.format(table=name))
+    connection.close()
+
+
+def _assert_clean(output: str) -> None:
+    assert canary.leaks(output) == []
+    for line in output.splitlines():
+        assert isinstance(json.loads(line), dict), line
+
+
+async def test_no_route_lets_a_canary_into_the_log(
+    sqlite_seed: SqliteSeed, tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each route with addresses, tokens and SQL in path, query, headers and body; then with a database that fails."""
+    url = sqlite_seed.copy(tmp_path)
+    admin, shop = await _admin_key(url), sqlite_seed.keys.shop
+    relay.greeting = f"554 5.7.1 <{canary.ADDRESS}>: log in with {canary.TOKEN}"
+    settings = {"SMTP__PORT": str(relay.port), "SMTP__SECURITY": "none", "RECIPIENTS__MODE": "live"}
+    env = process.environment(tmp_path, **settings, LOG_FORMAT="json", LOG_LEVEL="DEBUG", DATABASE_URL=url)
+    codes = set()
+    with Process("serve", "--port", "0", env=env) as serve:
+        base = (await asyncio.to_thread(serve.ready)).rpartition(" ")[2]
+        async with httpx2.AsyncClient(base_url=base, trust_env=False) as client:
+            unknown = {"Authorization": f"Bearer {canary.TOKEN}"}
+            codes.add((await client.get("/v1/whoami", headers=unknown)).status_code)
+            for keys_used, statement in (((shop,), ""), ((shop, admin), RAISE), ((admin,), DROP)):
+                _spoil(tmp_path / "notifier.sqlite3", statement)
+                for key in keys_used:
+                    for request in canary.requests(key):
+                        codes.add((await client.request(**request)).status_code)
+                await asyncio.to_thread(serve.until_error, "circuit_opened")
+        await asyncio.to_thread(serve.stop)
+        assert {200, 202, 401, 403, 404, 422, 500, 503} <= codes
+        assert {"circuit_opened", "request_failed"} <= {json.loads(line)["event"] for line in serve.errors.splitlines()}
+        _assert_clean(serve.errors)
+        assert canary.leaks("".join(serve.printed)) == []
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    for words in ("keys list", f"show {canary.ID}", "suppressions list", f"suppressions add {canary.ADDRESS}"):
+        ended = await asyncio.to_thread(type_command, *words.split())
+        assert canary.leaks(ended.stdout + ended.stderr) == [], words
+
+
+def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None:
+    """A route that raises, a request that is none, a lost task, a callback, a thread, a finalizer, a warning."""
+    script = RAISING.format(words=f"{canary.ADDRESS} {canary.TOKEN} {canary.SQL}", token=canary.TOKEN)
+    env = os.environ | {"NOTIFIER_LOG_FORMAT": "json"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert canary.leaks(ended.stdout + ended.stderr) == []
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {line.get("source") for line in lines} == SOURCES | {None}
+    details = {line.get("detail") for line in lines}
+    assert {
+        "Exception in ASGI application",
+        "Task exception was never retrieved",
+        "Invalid HTTP request received",
+    } <= details
+    assert [line["event"] for line in lines].count("warning") == 1
+    assert lines[-1]["error"] == "ValueError"
+
+
+def test_every_engine_hides_its_parameters() -> None:
+    """An error of SQLAlchemy quotes the values of a statement, unless its engine is told not to."""
+    calls = [
+        (path, {keyword.arg for keyword in node.keywords})
+        for path in Path("notifier").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"create_engine", "create_async_engine", "make"}
+        if ast.unparse(node.func) != "make" or path.name == "forward.py"
+    ]
+    assert [path for path, given in calls if "hide_parameters" not in given] == []
+    assert len(calls) == 3

@@ -1,0 +1,150 @@
+"""Mails that were made to cost: what is read of each has an end, and it is read in another thread."""
+
+import asyncio
+import base64
+import threading
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any, ClassVar
+
+import httpx2
+import pytest
+
+from notifier.inbox import frame, mailhog_json, message, page_api
+from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.readable_text import visible_text
+from notifier.inbox.store import MessageStore
+
+SIZE = 300_000
+"""Bytes of a hostile text: what takes quadratic time takes minutes with it."""
+
+
+def received(raw: bytes, recipients: tuple[str, ...] = ("a@x.example",)) -> ReceivedMessage:
+    """A mail as the SMTP side puts it into the store."""
+    now = datetime.now(UTC)
+    return ReceivedMessage(id="x", received_at=now, helo="h", sender="s@x.example", recipients=recipients, raw=raw)
+
+
+def read_all(mail: ReceivedMessage) -> None:
+    """Everything that any route reads of it."""
+    page_api._detail(mail)
+    mailhog_json.item(mail)
+    assert isinstance(mail.searchable, str)
+    frame.frame_of(mail.html or "", mail, remote=False)
+
+
+def filled(text: str) -> str:
+    """This text again and again."""
+    return text * (SIZE // len(text))
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        filled("<link "), filled("<head "), filled("<html "), "src=" + " " * SIZE, filled("src= "), filled("<a"),
+        "<" + "a" * SIZE, filled("<!--"), filled("<style>"), filled("</style "), filled("cid:"), filled("url( "),
+        "<!doctype " * (SIZE // 10), " " * SIZE, filled("<link href"), filled("<a b='"), filled("&#"),
+    ],
+)  # fmt: skip
+def test_html_takes_linear_time(html: str) -> None:
+    """Whatever is left open in it."""
+    mail = EmailMessage()
+    mail.set_content("x")
+    mail.add_alternative(html, subtype="html")
+    read_all(received(b"Content-Type: text/html\r\n\r\n" + html.encode()))
+    assert isinstance(visible_text(html), str)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"".join(b"X-%d: %d\r\n" % (number, number) for number in range(20_000)) + b"\r\nx",
+        b"Subject: x\r\n" + b" y\r\n" * 100_000 + b"\r\nx",
+        b"Content-Type: " + b"a;" * SIZE + b"\r\n\r\nx",
+        b"Content-Type: text/plain; " + b'a="' * SIZE + b"\r\n\r\nx",
+        b"Content-Disposition: attachment; filename=" + b'"' * SIZE + b"\r\n\r\nx",
+        b"Content-Type: " + b"(" * SIZE + b"\r\n\r\nx",
+        b"From: " + b"(" * SIZE + b"\r\nSubject: " + b"=?a?q?" * SIZE + b"\r\n\r\nx",
+        b"From: " + b"," * SIZE + b"\r\nSubject: " + b"=?utf-8?q?a?= " * 20_000 + b"\r\n\r\nx",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 100_000,
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 5_000,
+        b"".join(b"Content-Type: multipart/x; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2_000)),
+        b"Content-Type: message/rfc822\r\n\r\n" * 2_000,
+    ],
+    ids=[
+        "headers", "folds", "parameters", "quotes", "filename", "comments", "words", "commas", "parts", "fewer parts",
+        "depth", "forwards",
+    ],
+)  # fmt: skip
+def test_messages_are_read_up_to_limits(raw: bytes) -> None:
+    """Headers, parameters, parts and levels without number."""
+    mail = received(raw)
+    read_all(mail)
+    assert len(mail.headers) <= message.MAX_HEADERS
+    assert len(mail.attachments) <= message.MAX_MIME_PARTS
+    assert max((len(value) for _, value in mail.headers), default=0) <= message.MAX_HEADER_LENGTH
+
+
+def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
+    """1 MB a thousand times is not 1 GB; what is built in comes first, and each image once fits."""
+    picture = base64.b64encode(b"x" * 700_000)
+    html = b'<img src="cid:big">' * 1_000
+    raw = (
+        b"Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n" + html
+        + b"\r\n--b\r\nContent-Type: image/png\r\nContent-ID: <big>\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + picture + b"\r\n--b--\r\n"
+    )  # fmt: skip
+    mail = received(raw)
+    document = frame.frame_of(mail.html or "", mail, remote=False).document
+    assert len(document) <= frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
+    assert document.count("data:image/png") == frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
+    assert document.count("cid:big") == 1_000 - document.count("data:image/png")
+    assert page_api._detail(mail)["files"][0]["inline"]
+
+
+def test_the_store_counts_envelopes() -> None:
+    """A mail to a million recipients is as large as they are."""
+
+    async def fill() -> int:
+        store = MessageStore(max_bytes=1_000)
+        for number in range(3):
+            mail = received(b"x", tuple("a" * 100 for _ in range(4)))
+            store.add(ReceivedMessage(**{**vars(mail), "id": str(number)}))
+        return len(store)
+
+    assert asyncio.run(fill()) == 2
+
+
+class NotingBytes(bytes):
+    """Bytes of a mail that note which threads begin to read them."""
+
+    readers: ClassVar[set[str]] = set()
+
+    def count(self, *given: Any) -> int:
+        self.readers.add(threading.current_thread().name)
+        return super().count(*given)
+
+    def startswith(self, *given: Any) -> bool:
+        self.readers.add(threading.current_thread().name)
+        return super().startswith(*given)
+
+
+def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: httpx2.Client) -> None:
+    """The SMTP side lives there."""
+    paths = (
+        "/api/v1/messages", "/api/v1/messages/x", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
+        "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/x", "/inbox/messages/x/frame",
+        "/inbox/messages/x/attachments/0", "/api/v1/messages/x/mime/part/0/download",
+    )  # fmt: skip
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>"
+        b"\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
+    )
+    for path in paths:
+        NotingBytes.readers.clear()
+        inbox.clear()
+        inbox._ask(lambda: inbox._inbox.store.add(received(NotingBytes(raw))))
+        assert http.get(path).status_code == 200, path
+        assert NotingBytes.readers, path
+        assert "notifier-inbox" not in NotingBytes.readers, path
