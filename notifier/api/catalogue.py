@@ -61,9 +61,9 @@ _PROBLEMS = {
         403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
     ),
     "key_kind_not_allowed": _entry(
-        403, "This key may not make such a key",
-        "A key makes keys of its own kind or a weaker one, and only a live key says whom team keys may mail.",
-        "Ask the operator, or use a key of that kind.",
+        403, "A key of this kind may not do this",
+        "A key makes and ends keys of its own kind or a weaker one. What live mail depends on is for live keys only.",
+        "Use a live key, or ask the operator.",
     ),
     "not_found": _entry(
         404, "Not found", "There is no such thing, or it belongs to another service.",
@@ -121,6 +121,10 @@ _PROBLEMS = {
     "asset_not_ready": _entry(
         409, "The image is not ready", "It is still worked at, or it has failed; `detail` says why.",
         "Wait until its `status` is `ready`, or upload one that can be used.", "get_asset_file",
+    ),
+    "too_many_keys": _entry(
+        409, "Too many API keys", "There are as many valid keys as a service may have.",
+        "Revoke one that nobody uses, or rotate without overlap.", "create_key rotate_key",
     ),
     "key_ended": _entry(
         409, "The API key has ended", "It was revoked, or has expired.", "Make a new one.", "rotate_key",

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from notifier import address
-from notifier.auth.keys import Caller, may_send_from
+from notifier.auth.keys import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import (
@@ -26,8 +26,9 @@ from notifier.notification import attachment, check, octets
 from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import CheckedCopy, Times, Wanted
 from notifier.notification.recipients import RecipientPolicy
+from notifier.notification.rights import MailRights
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
-from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
+from notifier.states import Category, Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
 from notifier.templating.use import Use
 from notifier.throttle.forecast import Forecast, QueueTooLongError
@@ -166,14 +167,13 @@ class Submitter:
 
     def _forbidden(self, caller: Caller, recipients: Sequence[tuple[str, str]]) -> Iterator[Fault]:
         """Those whom this instance, or this key, must not mail, and where they stand; a test key mails nobody."""
-        if caller.kind is KeyKind.TEST:
-            return
+        rights = self._rights(caller)
         for pointer, recipient in recipients:
-            if not self._terms.policy.allows(recipient):
-                yield Fault(pointer, "recipient_not_allowed", self._terms.policy.explanation())
-            elif not caller.may_mail(recipient):
-                detail = f"a team key only mails the service's own people; {caller.service} has not named this address"
-                yield Fault(pointer, "recipient_not_allowed", detail)
+            if fault := rights.recipient_fault(recipient, caller.kind, pointer):
+                yield fault
+
+    def _rights(self, caller: Caller) -> MailRights:
+        return MailRights(caller=caller, policy=self._terms.policy, own_sender=self._terms.identity.address)
 
     async def draft(
         self,
@@ -245,9 +245,8 @@ class Submitter:
         name, sender = check.mailbox_of(text, "/from", faults)
         if sender is None:
             return default
-        if not may_send_from(sender, default[1], caller.from_domains):
-            detail = f"the service {caller.service} may not send from {address.domain(sender)}{because}"
-            faults.append(Fault("/from", "from_not_allowed", detail))
+        if fault := self._rights(caller).sender_fault(sender, "/from", because):
+            faults.append(fault)
         return name, sender
 
 
