@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from notifier import header_names
 from notifier.environment import (
     PREFIX,
     EnvironmentSource,
@@ -154,6 +155,13 @@ class ApiSettings(_Part):
         60_000,
         ge=0,
         description="Notifications that a key may submit in a minute, per API process, and other requests; 0: any.",
+    )
+    allowed_headers: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.check_allowed)
+    ] = Field(
+        header_names.DEFAULT_ALLOWED,
+        validate_default=True,
+        description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
     )
     service_rate_per_minute: int = Field(
         120_000, ge=0, description="Notifications that all keys of a service may submit in a minute together; 0: any."

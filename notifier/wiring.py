@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TypedDict
 
@@ -34,8 +33,9 @@ from notifier.notification.deliver import Deliverer
 from notifier.notification.make import MailMaker
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.submit import Submitter, Terms
+from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
+from notifier.notification.terms import Terms
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -87,11 +87,7 @@ def api(parts: Base) -> FastAPI:
         parts.database,
         intake.submit,
         shelf=shelf,
-        terms=Terms(
-            identity=own,
-            policy=policy,
-            key_lasts=timedelta(days=parts.settings.api.idempotency_days),
-        ),
+        terms=Terms.of(parts.settings.api, own, policy),
         forecast=forecast,
         clock=parts.clock,
     )

@@ -217,7 +217,10 @@ _FAULTS = {
     "from_not_allowed": _fault(
         "The service may not send from this address.", "Use one of its domains, or ask the operator to add yours."
     ),
-    "header_not_allowed": _fault("This header cannot be set.", "Use another name, such as X-Yours."),
+    "header_not_allowed": _fault(
+        "This header cannot be set.",
+        "Leave it out, or ask the operator to allow an `X-…` name in `NOTIFIER_API__ALLOWED_HEADERS`.",
+    ),
     "invalid_address": _fault(
         "This is not exactly one mail address.", "Send one bare address, such as ada@example.com."
     ),

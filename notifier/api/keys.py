@@ -203,7 +203,7 @@ def _told_once(response: Response, view: KeyView) -> None:
 
 
 def _wish(wanted: KeyIn, caller: Caller, now: datetime) -> Wish:
-    """The request in the domain's words, within what the caller has. Raises as `limit_wish`, and `InvalidRequestError`."""
+    """The request in the domain's words, within what the caller has. Raises as `limit_wish`, or for each fault."""
     ends = wanted.expires_at
     if ends is not None and ends.tzinfo is None:
         raise InvalidRequestError([Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")])

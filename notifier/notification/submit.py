@@ -6,7 +6,7 @@ It promises that what it accepts can be rendered with the version it pinned; it 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,12 +21,10 @@ from notifier.errors import (
     LockTimeoutError,
 )
 from notifier.ids import new_id
-from notifier.installation import SenderIdentity
 from notifier.notification import attachment, check, octets
 from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import CheckedCopy, Times, Wanted
-from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.rights import MailRights
+from notifier.notification.terms import Terms
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
 from notifier.states import Category, Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
@@ -52,15 +50,6 @@ class _Checked:
     version: Published | None  # None: it has content of its own
     files: list[CheckedAttachment]
     times: Times
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What this instance demands of every request."""
-
-    identity: SenderIdentity
-    policy: RecipientPolicy
-    key_lasts: timedelta  # for how long an idempotency key stands for its notification
 
 
 class Submitter:
@@ -148,7 +137,7 @@ class Submitter:
         faults += self._forbidden(caller, [(copy.pointer, copy.address) for copy in copies])
         sender = self._sender(caller, wanted.sender, faults)
         reply_to = _reply_to(wanted.reply_to, faults)
-        faults += check.faults_in_headers(wanted.headers)
+        faults += check.faults_in_headers(wanted.headers, self._terms.allowed_headers)
         faults += check.faults_in_locale(wanted.locale)
         faults += check.faults_in_content(wanted.content)
         version = await check.version_of(self._shelf, wanted, faults)
@@ -167,13 +156,10 @@ class Submitter:
 
     def _forbidden(self, caller: Caller, recipients: Sequence[tuple[str, str]]) -> Iterator[Fault]:
         """Those whom this instance, or this key, must not mail, and where they stand; a test key mails nobody."""
-        rights = self._rights(caller)
+        rights = self._terms.rights_of(caller)
         for pointer, recipient in recipients:
             if fault := rights.recipient_fault(recipient, caller.kind, pointer):
                 yield fault
-
-    def _rights(self, caller: Caller) -> MailRights:
-        return MailRights(caller=caller, policy=self._terms.policy, own_sender=self._terms.identity.address)
 
     async def draft(
         self,
@@ -245,7 +231,7 @@ class Submitter:
         name, sender = check.mailbox_of(text, "/from", faults)
         if sender is None:
             return default
-        if fault := self._rights(caller).sender_fault(sender, "/from", because):
+        if fault := self._terms.rights_of(caller).sender_fault(sender, "/from", because):
             faults.append(fault)
         return name, sender
 
