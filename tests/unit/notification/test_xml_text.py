@@ -5,7 +5,7 @@ from parts.attached import given
 
 from notifier.notification import attachment
 from notifier.notification.file_type import type_of
-from notifier.notification.xml_text import MAX_XML_DEPTH
+from notifier.notification.xml_text import MAX_XML_DEPTH, MAX_XML_TOKEN
 
 XHTML = "http://www.w3.org/1999/xhtml"
 SVG = "http://www.w3.org/2000/svg"
@@ -35,6 +35,9 @@ RUNS = {
     "yet another encoding": "<?xml version='1.0' encoding='cp037'?><a/>",
     "an encoding with escapes": "<?xml version='1.0' encoding='iso-2022-jp'?><a/>",
     "an encoding of seven bits": "<?xml version='1.0' encoding='utf-7'?><a>+ADw-</a>",
+    "a tag of many attributes": "<a " + " ".join(f"a{number}=''" for number in range(MAX_XML_TOKEN)) + "/>",
+    "a tag of many namespaces": "<a " + " ".join(f"xmlns:a{number}='u'" for number in range(MAX_XML_TOKEN)) + "/>",
+    "a long value": f"<a b='{'>' * 3 * MAX_XML_TOKEN}'/>",
     "a deep tree": "<a>" * (MAX_XML_DEPTH + 1) + "</a>" * (MAX_XML_DEPTH + 1),
 }
 DATA = {
@@ -46,6 +49,8 @@ DATA = {
     "a namespace in text": f"<a href='{XHTML}'>{SVG}</a>",
     "an instruction": "<?app do='this'?><a/>",
     "a script by name only": "<a><script>not in XHTML</script></a>",
+    "a long text": f"<a>{'x' * 3 * MAX_XML_TOKEN}<![CDATA[{'y' * 3 * MAX_XML_TOKEN}]]></a>",
+    "a long tag": f"<a b='{'>' * (MAX_XML_TOKEN // 2)}'/>",
     "as deep as may be": "<a>" * MAX_XML_DEPTH + "</a>" * MAX_XML_DEPTH,
 }
 
