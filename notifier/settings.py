@@ -19,6 +19,7 @@ from notifier.environment import (
     EnvironmentSource,
     check_host_name,
     check_public_url,
+    check_secret_keys,
     lower_case,
     split_commas,
     upper_case,
@@ -253,6 +254,13 @@ class Settings(LogSettings):
     public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
         None,
         description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
+    )
+    secret_key: Annotated[SecretStr | None, AfterValidator(check_secret_keys)] = Field(
+        None,
+        description=(
+            "Keys that encrypt the secrets of webhooks in the database: 32 bytes in base64; the first of several,"
+            " comma-separated, encrypts. Default: they are kept in clear."
+        ),
     )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     api: ApiSettings = ApiSettings()

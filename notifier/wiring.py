@@ -58,6 +58,7 @@ from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
+from notifier.webhooks.secret_box import SecretBox
 
 STOP_SECONDS = 5
 NICE = 5  # of the children that render: what they do is never as urgent as a reply
@@ -109,6 +110,7 @@ def api(parts: Base) -> FastAPI:
         wake=parts.announce,
         probes=Probes(database=parts.database, clock=parts.clock, readiness=readiness),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
+        secret_box=SecretBox.of(parts.settings.secret_key),
     )
     return create_app(doors)
 

@@ -21,6 +21,7 @@ from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
+from notifier.webhooks.secret_box import SecretBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Doors:
     wake: Callable[[], None]  # a hint to the sender of this process that something has become due
     probes: Probes
     insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; how secrets of webhooks are kept
 
 
 def doors_of(request: Request) -> Doors:

@@ -36,7 +36,7 @@ async def create(request: Request, response: Response, doors: TheDoors, audited:
     caller = await _changing_caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointIn))
     async with changing(doors) as connection:
-        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now())
+        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now(), doors.secret_box)
         await audited(connection, caller, _deed(Action.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
     response.headers["location"] = f"/v1/webhooks/{made.id}"
     return made.model_dump()
@@ -104,7 +104,8 @@ async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     wanted = schema.parse_strictly(webhook_schema.RotateSecretIn, await json_body_if_any(request))
     overlap = timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
-        made = await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, doors.clock.now())
+        id_, now = _id(webhook_id), doors.clock.now()
+        made = await endpoint.rotate(connection, caller.service_id, id_, overlap, now, doors.secret_box)
         after = {"overlap_seconds": wanted.overlap_seconds}
         await audited(connection, caller, _deed(Action.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
         return made.model_dump()

@@ -50,12 +50,15 @@ async def _database(settings: "Settings") -> "list[Finding]":
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import Finding
+    from notifier.webhooks.secret_box import SecretBox
 
     try:
         async with installation.base(settings) as parts:
             findings = await checks.database(parts.database, with_reason=True, thorough=True)
             if findings[0].ok and not parts.database.is_missing:
                 findings.append(await checks.clock(parts.database, parts.clock))
+            if all(finding.ok for finding in findings) and not parts.database.is_missing:
+                findings.append(await checks.webhook_secrets(parts.database, SecretBox.of(settings.secret_key)))
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]

@@ -39,7 +39,7 @@ def problem_in(data: bytes) -> str | None:
             end = min(start + _PIECE, len(data))
             parser.Parse(data[start:end], end == len(data))
             if end - parser.CurrentByteIndex > MAX_XML_TOKEN:
-                raise _RefusedError(f"it has a tag or a comment of more than {MAX_XML_TOKEN} bytes")
+                return f"it has a tag or a comment of more than {MAX_XML_TOKEN} bytes"
     except _RefusedError as refused:
         return str(refused)
     except expat.ExpatError as error:
