@@ -57,12 +57,9 @@ _PROBLEMS = {
         403, "The API key may not do this", "The key is valid and lacks the scope that `detail` names.",
         "Use a key with that scope, or ask the operator for one.",
     ),
-    "not_yours": _entry(
-        403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
-    ),
+    "not_yours": _entry(403, "Not yours to change", "It is the instance's, not your service's.", "Ask the operator."),
     "key_kind_not_allowed": _entry(
-        403, "A key of this kind may not do this",
-        "A key makes and ends keys of its own kind or a weaker one. What live mail depends on is for live keys only.",
+        403, "A key of this kind may not do this", "What live mail and stronger keys depend on is not for this key.",
         "Use a live key, or ask the operator.",
     ),
     "not_found": _entry(
@@ -122,8 +119,12 @@ _PROBLEMS = {
         409, "The image is not ready", "It is still worked at, or it has failed; `detail` says why.",
         "Wait until its `status` is `ready`, or upload one that can be used.", "get_asset_file",
     ),
+    "too_many_templates": _entry(
+        409, "Too many templates, layouts or images", "There are as many as an instance keeps.",
+        "Delete one that nobody uses, or ask the operator.", "save_template_draft save_layout upload_asset",
+    ),
     "too_many_keys": _entry(
-        409, "Too many API keys", "There are as many valid keys as a service may have.",
+        409, "Too many API keys", "The service has as many valid keys as it may have.",
         "Revoke one that nobody uses, or rotate without overlap.", "create_key rotate_key",
     ),
     "key_ended": _entry(
@@ -218,8 +219,7 @@ _FAULTS = {
         "The service may not send from this address.", "Use one of its domains, or ask the operator to add yours."
     ),
     "header_not_allowed": _fault(
-        "This header cannot be set.",
-        "Leave it out, or ask the operator to allow an `X-…` name in `NOTIFIER_API__ALLOWED_HEADERS`.",
+        "This header cannot be set.", "Leave it out, or have an `X-…` name put into `NOTIFIER_API__ALLOWED_HEADERS`."
     ),
     "invalid_address": _fault(
         "This is not exactly one mail address.", "Send one bare address, such as ada@example.com."

@@ -40,6 +40,7 @@ from notifier.templating.assets.asset import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft import StaleDraftError, TemplateDeletedError
 from notifier.templating.layout import LayoutInUseError, StaleLayoutError
 from notifier.templating.publish import GateClosedError, NothingToPublishError
+from notifier.templating.room import TooManyTemplatesError
 from notifier.throttle.forecast import QueueTooLongError
 from notifier.throttle.rate import RateLimitedError
 from notifier.throttle.turns import TooMuchRefusedError
@@ -89,6 +90,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
     StaleAssetError: Kind(409, "stale_asset", "Somebody else was faster"),
     AssetNotReadyError: Kind(409, "asset_not_ready", "The image is not ready"),
+    TooManyTemplatesError: Kind(409, "too_many_templates", "Too many templates, layouts or images"),
     TooManyKeysError: Kind(409, "too_many_keys", "Too many API keys"),
     KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
     KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),

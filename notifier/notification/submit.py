@@ -21,7 +21,7 @@ from notifier.errors import (
     LockTimeoutError,
 )
 from notifier.ids import new_id
-from notifier.notification import attachment, check, octets
+from notifier.notification import attachment, check, key_space, octets
 from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import CheckedCopy, Times, Wanted
 from notifier.notification.terms import Terms
@@ -81,6 +81,7 @@ class Submitter:
         `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
         retry with the key can tell.
         """
+        idempotency = key_space.own(caller, idempotency)
         try:
             draft = await self.draft(caller, wanted, idempotency, faults or [])
             self.foresee(draft)

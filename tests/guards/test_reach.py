@@ -248,3 +248,25 @@ async def test_a_key_reads_no_mail_beyond_its_reach(scene: Scene) -> None:
             assert (await scene.http.get(path, headers=headers)).status_code == 200
             reply = await scene.http.get(f"{path}/content", headers=headers)
             assert reply.status_code == (200 if within else 404), (kind, row_kind)
+
+
+async def test_idempotency_keys_of_kinds_are_apart(scene: Scene) -> None:
+    """A test mail never stands for a live one: the same key of each kind is a notification of its own."""
+    live = scene.keys[KeyKind.LIVE]
+    team = {"recipients": [WELCOME["to"]]}
+    assert (await scene.ask("set_team_recipients", live, body=team))[0] == 200
+    made, batches = [], []
+    for _ in range(2):
+        for kind in REACH:
+            headers = {"Authorization": f"Bearer {scene.keys[kind]}", "Idempotency-Key": "order-1"}
+            reply = await scene.http.post("/v1/notifications", json=WELCOME, headers=headers)
+            made.append((reply.json()["id"], reply.headers.get("Idempotent-Replayed")))
+            batch = {"notifications": [WELCOME]}
+            reply = await scene.http.post(
+                "/v1/notifications/batch", json=batch, headers=headers | {"Idempotency-Key": "b"}
+            )
+            batches.append((reply.json()["batch_id"], reply.json()["results"][0]["replayed"]))
+    assert [replayed for _, replayed in made] == [None] * 3 + ["true"] * 3
+    assert [replayed for _, replayed in batches] == [False] * 3 + [True] * 3
+    assert made[:3] == [(id_, None) for id_, _ in made[3:]]
+    assert len({id_ for id_, _ in made}) == len({id_ for id_, _ in batches}) == 3

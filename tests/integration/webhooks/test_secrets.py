@@ -2,7 +2,8 @@
 
 import base64
 
-from integration.webhooks.conftest import key_of
+import pytest
+from integration.webhooks.conftest import LOOPBACK, key_of
 from parts import caller
 from parts.installation import Installation
 from parts.receiver import Receiver
@@ -15,6 +16,12 @@ from notifier.health import checks
 from notifier.webhooks.secret_box import MARK, SecretBox
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+
+@pytest.fixture
+def installation(sqlite_installation: Installation) -> Installation:
+    """On one database: they differ in nothing that matters here."""
+    return sqlite_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
 async def test_secrets_are_encrypted_and_keys_changed(
