@@ -58,7 +58,8 @@ async def _database(settings: "Settings") -> "list[Finding]":
             if findings[0].ok and not parts.database.is_missing:
                 findings.append(await checks.clock(parts.database, parts.clock))
             if all(finding.ok for finding in findings) and not parts.database.is_missing:
-                findings.append(await checks.webhook_secrets(parts.database, SecretBox.of(settings.secret_key)))
+                box = SecretBox.of(settings.secret_key)
+                findings.append(await checks.webhook_secrets(parts.database, box, parts.clock.now()))
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]

@@ -129,10 +129,10 @@ def recipients(settings: Settings) -> Finding:
     return Finding(name="recipients", ok=True, detail=detail, warning=warning)
 
 
-async def webhook_secrets(db: Database, box: SecretBox) -> Finding:
+async def webhook_secrets(db: Database, box: SecretBox, now: datetime) -> Finding:
     """The secrets of webhooks can be read, and are encrypted if there is a key."""
     async with db.read() as connection:
-        secrets = await endpoint.secrets_in_use(connection)
+        secrets = await endpoint.secrets_in_use(connection, now)
     unreadable = sum(not box.can_open(secret) for secret in secrets)
     clear = sum(not secret.startswith(MARK) for secret in secrets)
     if unreadable:

@@ -116,10 +116,11 @@ async def rotate(
     return rotated
 
 
-async def secrets_in_use(connection: AsyncConnection) -> list[str]:
-    """The secrets of all endpoints, as they are written down."""
-    found = await connection.execute(select(_endpoint.secret, _endpoint.previous_secret))
-    return [secret for row in found for secret in row if secret is not None]
+async def secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
+    """The secrets of all endpoints that sign now, as they are written down."""
+    found = await connection.execute(select(_endpoint.secret))
+    old = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
+    return [*found.scalars(), *(secret for secret in old.scalars() if secret is not None)]
 
 
 async def remove(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:

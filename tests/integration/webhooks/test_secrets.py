@@ -37,7 +37,8 @@ async def test_secrets_are_encrypted_and_keys_changed(
             return str((await connection.execute(select(WebhookEndpoint.__table__.c.secret))).scalar_one())  # type: ignore[attr-defined]
 
     async def found(*keys: str) -> tuple[bool, bool]:
-        finding = await checks.webhook_secrets(parts.database, SecretBox.of(with_keys(*keys).settings.secret_key))
+        box = SecretBox.of(with_keys(*keys).settings.secret_key)
+        finding = await checks.webhook_secrets(parts.database, box, parts.clock.now())
         return finding.ok, finding.warning
 
     key = await key_of(parts, "shop")
@@ -79,7 +80,7 @@ async def test_secrets_from_before_are_read(installation: Installation, parts: w
     keyed = installation.with_settings(secret_key=SecretStr(NEW))
     async with installation.client(parts, key) as client:
         made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
-    finding = await checks.webhook_secrets(parts.database, SecretBox.of(SecretStr(NEW)))
+    finding = await checks.webhook_secrets(parts.database, SecretBox.of(SecretStr(NEW)), parts.clock.now())
     assert (finding.ok, finding.warning) == (True, True)
     async with keyed.base() as new, keyed.client(new, key) as client, wiring.sender(new):
         await caller.submit(client)
