@@ -3,15 +3,18 @@
 A variable that is empty or blank counts as not set.
 """
 
+import base64
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 PREFIX = "NOTIFIER_"
+SECRET_KEY_BYTES = 32
 _PUBLIC_URL = re.compile(r"https?://[^\s\"'<>?#]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
 
@@ -61,4 +64,24 @@ def check_host_name(value: str) -> str:
     """Raise `ValueError` unless it can be said in EHLO."""
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name such as mail.example.com")
+    return value
+
+
+def read_secret_keys(value: str) -> tuple[bytes, ...]:
+    """The keys of a comma-separated text. Raises `ValueError`, which shows none of them."""
+    keys = []
+    for text in value.split(","):
+        try:
+            keys.append(base64.b64decode(text.strip(), validate=True))
+        except ValueError:
+            keys.append(b"")
+    if any(len(key) != SECRET_KEY_BYTES for key in keys):
+        raise ValueError("must be 32 random bytes in base64, as `openssl rand -base64 32` prints them")
+    return tuple(keys)
+
+
+def check_secret_keys(value: SecretStr | None) -> SecretStr | None:
+    """Raise `ValueError` unless it has keys only."""
+    if value is not None:
+        read_secret_keys(value.get_secret_value())
     return value

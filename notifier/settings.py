@@ -13,11 +13,13 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from notifier import header_names
 from notifier.environment import (
     PREFIX,
     EnvironmentSource,
     check_host_name,
     check_public_url,
+    check_secret_keys,
     lower_case,
     split_commas,
     upper_case,
@@ -158,6 +160,13 @@ class ApiSettings(_Part):
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
     )
+    allowed_headers: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.check_allowed)
+    ] = Field(
+        header_names.DEFAULT_ALLOWED,
+        validate_default=True,
+        description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
+    )
     service_rate_per_minute: int = Field(
         120_000, ge=0, description="Notifications that all keys of a service may submit in a minute together; 0: any."
     )
@@ -255,6 +264,13 @@ class Settings(LogSettings):
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 - scraped from outside
         description="Address on which the metrics ports of the API and of senders listen.",
+    )
+    secret_key: Annotated[SecretStr | None, AfterValidator(check_secret_keys)] = Field(
+        None,
+        description=(
+            "Keys that encrypt the secrets of webhooks in the database: 32 bytes in base64; the first of several,"
+            " comma-separated, encrypts. Default: they are kept in clear."
+        ),
     )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
     api: ApiSettings = ApiSettings()

@@ -15,6 +15,7 @@ from notifier.templating.assets.work import AssetMaker
 from notifier.webhooks.call import Caller
 from notifier.webhooks.deliver import Teller
 from notifier.webhooks.resolve import Resolver
+from notifier.webhooks.secret_box import SecretBox
 
 RESOLVING_THREADS = 8
 
@@ -49,7 +50,8 @@ def _teller(parts: Base) -> Iterator[Beside]:
         raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE cannot be used: {reason}") from error
     parts.wake.others.append(wake)
     try:
-        yield Beside(handler=Teller(parts.database, caller, settings=settings, clock=parts.clock), wake=wake)
+        box = SecretBox.of(parts.settings.secret_key)
+        yield Beside(handler=Teller(parts.database, caller, box, settings=settings, clock=parts.clock), wake=wake)
     finally:
         parts.wake.others.remove(wake)
         resolver.close()

@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -36,8 +35,9 @@ from notifier.notification.deliver import Deliverer
 from notifier.notification.make import MailMaker
 from notifier.notification.preview import Previewer
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.submit import Submitter, Terms
+from notifier.notification.submit import Submitter
 from notifier.notification.submit_batch import BatchSubmitter
+from notifier.notification.terms import Terms
 from notifier.notification.write import WRITER
 from notifier.outbox.hint import hear
 from notifier.outbox.holder import Holder
@@ -62,6 +62,7 @@ from notifier.templating.use import Uses
 from notifier.throttle.forecast import Forecast
 from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
+from notifier.webhooks.secret_box import SecretBox
 
 RELAY_AWAY = "takes no mail: the sender's log says why, and so does `notifier doctor`"
 """What strangers hear; a relay's own words may name addresses."""
@@ -88,11 +89,7 @@ def api(parts: Base) -> FastAPI:
         parts.database,
         intake.submit,
         shelf=shelf,
-        terms=Terms(
-            identity=own,
-            policy=policy,
-            key_lasts=timedelta(days=parts.settings.api.idempotency_days),
-        ),
+        terms=Terms.of(parts.settings.api, own, policy),
         forecast=forecast,
         clock=parts.clock,
     )
@@ -119,6 +116,7 @@ def api(parts: Base) -> FastAPI:
         streams=Streams(),
         batch_watch=BatchWatch(parts.database, parts.clock),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
+        secret_box=SecretBox.of(parts.settings.secret_key),
     )
     return create_app(doors)
 

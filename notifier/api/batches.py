@@ -91,6 +91,7 @@ async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audi
     id_ = id_of(batch_id, "batch")
     async with changing(doors) as connection:
         await batch.look(connection, caller.service_id, id_)
+        await batch.require_reach(connection, id_, caller.reach)
         cancelled, deed = await batch.cancel(connection, caller.service_id, id_, asked_by(caller, doors, wanted))
         await audited(connection, caller, deed)
         return _shown(await batch.look(connection, caller.service_id, id_)) | {"cancelled": cancelled}

@@ -57,13 +57,10 @@ _PROBLEMS = {
         403, "The API key may not do this", "The key is valid and lacks the scope that `detail` names.",
         "Use a key with that scope, or ask the operator for one.",
     ),
-    "not_yours": _entry(
-        403, "Not yours to change", "It belongs to the instance and not to your service.", "Ask the operator.",
-    ),
+    "not_yours": _entry(403, "Not yours to change", "It is the instance's, not your service's.", "Ask the operator."),
     "key_kind_not_allowed": _entry(
-        403, "This key may not make such a key",
-        "A key makes keys of its own kind or a weaker one, and only a live key says whom team keys may mail.",
-        "Ask the operator, or use a key of that kind.",
+        403, "A key of this kind may not do this", "What live mail and stronger keys depend on is not for this key.",
+        "Use a live key, or ask the operator.",
     ),
     "not_found": _entry(
         404, "Not found", "There is no such thing, or it belongs to another service.",
@@ -121,6 +118,14 @@ _PROBLEMS = {
     "asset_not_ready": _entry(
         409, "The image is not ready", "It is still worked at, or it has failed; `detail` says why.",
         "Wait until its `status` is `ready`, or upload one that can be used.", "get_asset_file",
+    ),
+    "too_many_templates": _entry(
+        409, "Too many templates, layouts or images", "There are as many as an instance keeps.",
+        "Delete one that nobody uses, or ask the operator.", "save_template_draft save_layout upload_asset",
+    ),
+    "too_many_keys": _entry(
+        409, "Too many API keys", "The service has as many valid keys as it may have.",
+        "Revoke one that nobody uses, or rotate without overlap.", "create_key rotate_key",
     ),
     "key_ended": _entry(
         409, "The API key has ended", "It was revoked, or has expired.", "Make a new one.", "rotate_key",
@@ -220,7 +225,9 @@ _FAULTS = {
     "from_not_allowed": _fault(
         "The service may not send from this address.", "Use one of its domains, or ask the operator to add yours."
     ),
-    "header_not_allowed": _fault("This header cannot be set.", "Use another name, such as X-Yours."),
+    "header_not_allowed": _fault(
+        "This header cannot be set.", "Leave it out, or have an `X-…` name put into `NOTIFIER_API__ALLOWED_HEADERS`."
+    ),
     "invalid_address": _fault(
         "This is not exactly one mail address.", "Send one bare address, such as ada@example.com."
     ),

@@ -18,6 +18,7 @@ from notifier.auth.keys import Caller, Scope
 from notifier.db.unavailable import unavailable_as_such
 from notifier.notification import change, find, patch
 from notifier.notification.change import Asked
+from notifier.notification.rights import MailRights
 from notifier.states import Cause
 
 CHANGE_SECONDS = 2.5
@@ -113,11 +114,11 @@ def asked_by(caller: Caller, doors: Doors, wanted: schema.ChangeIn) -> Asked:
     return Asked(
         actor=caller.actor,
         cause=Cause.CALLER,
-        service_id=caller.service_id,
+        rights=MailRights(caller=caller, policy=doors.policy, own_sender=doors.own_sender.address),
         at=doors.clock.now(),
         comment=wanted.comment,
     )
 
 
 async def _shown(connection: AsyncConnection, id_: UUID, asked: Asked) -> dict[str, Any]:
-    return reply.show(await find.one(connection, asked.service_id, id_), asked.at)
+    return reply.show(await find.one(connection, None, id_), asked.at)  # that they may see it was found out before

@@ -103,10 +103,10 @@ async def get_content(
     audited: Audited,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself: as it was sent, or as it will be. Who looked is recorded."""
+    """The mail itself: as it was sent, or as it will be. Who looked is recorded. 404 if your key reaches less far."""
     caller = await authenticated(request, doors, Scope.CONTENT)
     id_ = id_of(notification_id)
-    view = await doors.previewer.stored(caller.service_id, id_)
+    view = await doors.previewer.stored(caller, id_)
     deed = Deed(
         action=Action.CONTENT_VIEWED,
         object_kind=ObjectKind.NOTIFICATION,

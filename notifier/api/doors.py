@@ -24,6 +24,7 @@ from notifier.templating.editors import Editors
 from notifier.templating.gate.gate import Gate
 from notifier.templating.publish import Publisher
 from notifier.templating.store import Shelf
+from notifier.webhooks.secret_box import SecretBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Doors:
     streams: Streams
     batch_watch: BatchWatch
     insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; how secrets of webhooks are kept
 
 
 def doors_of(request: Request) -> Doors:

@@ -159,6 +159,7 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     wanted = schema.parse_strictly(GateIn, await json_body_if_any(request))
     if wanted.unmasked:
         caller.require(Scope.UNMASKED)
+    caller.require_live("sees what live mail says")
     source = await source_of(doors, slug, PreviewIn(version=wanted.version))
     checked = await doors.editors.of(caller.actor).check(source)
     form.require_sound(checked)

@@ -1,6 +1,5 @@
 """`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply that makes it."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from notifier.api.request import authenticated, id_of, json_body, json_body_if_a
 from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
-from notifier.auth.keys import DEFAULT_SCOPES, SERVICE_SCOPES, Scope, Wish
+from notifier.auth.keys import DEFAULT_SCOPES, SERVICE_SCOPES, Caller, Scope, Wish
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import KeyKind
 
@@ -44,10 +43,13 @@ class KeyIn(RequestModel):
     )
     expires_at: value.Time | None = Field(
         None,
-        description="From then on it is not valid; in the next hundred years. Default: for ever.",
+        description="From then on it is not valid; in the next hundred years, and no later than your own key. "
+        "Default: as long as your own key.",
         examples=["2099-12-31T23:59:59Z"],
     )
-    rate_per_minute: value.PositiveWhole | None = Field(None, description="Notifications; default: the setting.")
+    rate_per_minute: value.PositiveWhole | None = Field(
+        None, description="Notifications, at most those of your own key; default: as your own key."
+    )
 
 
 class RotateIn(RequestModel):
@@ -143,12 +145,9 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
     openapi_extra=with_body(KeyIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Make a key. It gets no scope and no rate that yours lacks, and its mail goes no further: test, team, live."""
+    """Make a key. It gets no scope, no rate and no end that yours lacks; its mail goes no further: test, team, live."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), doors.clock.now())
-    if caller.key_rate:  # a limit that one could get rid of would be none
-        wish = replace(wish, rate_per_minute=min(wish.rate_per_minute or caller.key_rate, caller.key_rate))
-    care.permit(caller, wish.kind, wish.scopes)
+    wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), caller, doors.clock.now())
     async with changing(doors) as connection:
         view, key = await care.make(connection, caller.service_id, wish, doors.clock.now())
         await audited(connection, caller, care.created(view))
@@ -167,16 +166,19 @@ async def create(request: Request, response: Response, doors: TheDoors, audited:
 async def rotate(
     request: Request, response: Response, key_id: str, doors: TheDoors, audited: Audited
 ) -> dict[str, Any]:
-    """Make a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before."""
+    """Make a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
+
+    The new key ends no later than yours, and has no higher rate.
+    """
     caller = await authenticated(request, doors, Scope.KEYS)
     wanted = schema.parse_strictly(RotateIn, await json_body_if_any(request))
     id_, now = id_of(key_id, "key"), doors.clock.now()
     async with changing(doors) as connection:
         before = await care.locked(connection, caller.service_id, id_)
         # Or whoever may look after keys could have a stronger key's successor.
-        care.permit(caller, before.kind, tuple(scope for scope in Scope if scope.value in before.scopes))
+        wish = care.limit_wish(caller, care.successor_of(before, now))
         care.require_rotatable(before, now)
-        old, new, key = await care.rotate(connection, before, timedelta(seconds=wanted.overlap_seconds), now)
+        old, new, key = await care.rotate(connection, before, wish, timedelta(seconds=wanted.overlap_seconds), now)
         await audited.all(connection, caller, [care.rotated(before, old), care.created(new)])
     _told_once(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
@@ -184,11 +186,12 @@ async def rotate(
 
 @router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key", summary="Revoke an API key")
 async def revoke(request: Request, key_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """End a key for good, felt everywhere within a second; twice is no error."""
+    """End a key of your own kind or a weaker one for good, felt everywhere within a second; twice is no error."""
     caller = await authenticated(request, doors, Scope.KEYS)
     id_ = id_of(key_id, "key")
     async with changing(doors) as connection:
         before = await care.locked(connection, caller.service_id, id_)
+        care.require_reach(caller, before.kind)
         after = await care.revoke(connection, before, doors.clock.now())
         await audited.all(connection, caller, [] if after is before else [care.revoked(before, after)])
     return vars(after)
@@ -199,17 +202,22 @@ def _told_once(response: Response, view: KeyView) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def _wish(wanted: KeyIn, now: datetime) -> Wish:
-    """The request in the domain's words. Raises `InvalidRequestError`."""
+def _wish(wanted: KeyIn, caller: Caller, now: datetime) -> Wish:
+    """The request in the domain's words, within what the caller has. Raises as `limit_wish`, or for each fault."""
     ends = wanted.expires_at
     if ends is not None and ends.tzinfo is None:
         raise InvalidRequestError([Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")])
     if ends is not None and not now < ends <= now + LONGEST_LIFE:
         raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")])
-    return Wish(
+    wish = Wish(
         name=wanted.name,
         kind=wanted.kind,
         scopes=tuple(wanted.scopes),
         expires_at=ends,
         rate_per_minute=wanted.rate_per_minute,
     )
+    limited = care.limit_wish(caller, wish)
+    if ends is not None and limited.expires_at != ends:
+        detail = f"your own key ends at {limited.expires_at}, and a key that it makes ends no later"
+        raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", detail)])
+    return limited

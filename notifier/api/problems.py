@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
 from notifier.api import conflict, shape_faults
-from notifier.auth.care import KeyEndedError, KeyReplacedError, StrongerKindError
-from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, UnauthenticatedError
+from notifier.auth.care import KeyEndedError, KeyReplacedError, TooManyKeysError
+from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, StrongerKindError, UnauthenticatedError
 from notifier.errors import (
     DatabaseUnavailableError,
     Fault,
@@ -41,6 +41,7 @@ from notifier.templating.assets.asset import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft import StaleDraftError, TemplateDeletedError
 from notifier.templating.layout import LayoutInUseError, StaleLayoutError
 from notifier.templating.publish import GateClosedError, NothingToPublishError
+from notifier.templating.room import TooManyTemplatesError
 from notifier.throttle.forecast import QueueTooLongError
 from notifier.throttle.rate import RateLimitedError
 from notifier.throttle.turns import TooMuchRefusedError
@@ -75,7 +76,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
     InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
     NotOfServiceError: Kind(403, "insufficient_scope", "The API key may not do this"),
-    StrongerKindError: Kind(403, "key_kind_not_allowed", "This key may not make such a key"),
+    StrongerKindError: Kind(403, "key_kind_not_allowed", "A key of this kind may not do this"),
     NotYoursError: Kind(403, "not_yours", "Not yours to change"),
     NotFoundError: Kind(404, "not_found", "Not found"),
     IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
@@ -90,6 +91,8 @@ _KINDS: dict[type[NotifierError], Kind] = {
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
     StaleAssetError: Kind(409, "stale_asset", "Somebody else was faster"),
     AssetNotReadyError: Kind(409, "asset_not_ready", "The image is not ready"),
+    TooManyTemplatesError: Kind(409, "too_many_templates", "Too many templates, layouts or images"),
+    TooManyKeysError: Kind(409, "too_many_keys", "Too many API keys"),
     KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
     KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
     StaleDraftError: Kind(409, "stale_draft", "Somebody else was faster"),

@@ -108,7 +108,7 @@ class NotificationIn(RequestModel):
     )
     headers: dict[str, str] = Field(
         default_factory=dict,
-        description="Custom headers: `X-…` and a few others, which take ASCII only.",
+        description="Custom headers: `X-…` that the operator allows, and a few others, which take ASCII only.",
         json_schema_extra={
             "maxProperties": MOST_HEADERS,
             "propertyNames": {"pattern": value.HEADER_NAME, "maxLength": 64},

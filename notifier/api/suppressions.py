@@ -120,6 +120,7 @@ async def get_page(
 async def add(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Never mail this address again, or until `expires_at`. One that is there keeps its reason, and the later end."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
+    caller.require_live("changes whom live mail may reach")
     now = doors.clock.now()
     wish = _wish(schema.parse_strictly(SuppressionIn, await json_body(request)), caller, now)
     async with changing(doors) as connection:
@@ -154,6 +155,7 @@ async def get_one(request: Request, suppression_id: str, doors: TheDoors) -> dic
 async def lift(request: Request, suppression_id: str, doors: TheDoors, audited: Audited) -> None:
     """Let the address be mailed again, from the next submit on. 403 for the instance's: ask the operator."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
+    caller.require_live("changes whom live mail may reach")
     wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
     id_ = id_of(suppression_id)
     async with changing(doors) as connection:

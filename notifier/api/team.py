@@ -48,7 +48,7 @@ class TeamOut(BaseModel):
 async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Say whom all team keys of this service may mail, instead of whoever it was. Only a live key may."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    owner.permit_team(caller)
+    caller.require_live("says whom team keys may mail")
     wanted = schema.parse_strictly(TeamIn, await json_body(request))
     team = _members(wanted.recipients)
     async with changing(doors) as connection:

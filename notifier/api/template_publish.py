@@ -40,6 +40,7 @@ async def publish(
 ) -> dict[str, Any]:
     """Make the draft, with the layouts as they stand now, the version that new notifications get."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    caller.require_live("changes what live mail says")
     given = schema.parse_strictly(PublishIn, await json_body(request))
     wanted = Wanted(slug=slug, seen=given.seen, force_reason=given.force_reason)
     return await _published(response, doors, audited, caller, wanted, given.note)
@@ -61,6 +62,7 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
 async def restore(request: Request, response: Response, slug: Slug, doors: TheDoors, audited: Audited) -> Any:
     """Publish an old version's very text as the next one, layouts as they were; or have a deleted template back."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    caller.require_live("changes what live mail says")
     given = schema.parse_strictly(RestoreIn, await json_body_if_any(request))
     if given.version is not None:
         wanted = Wanted(slug=slug, seen=given.seen, version=given.version, force_reason=given.force_reason)

@@ -76,6 +76,7 @@ async def get_one(request: Request, slug: Slug, doors: TheDoors) -> dict[str, An
 async def delete(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> None:
     """No new notifications from now on; what was accepted is sent as it was. `restore` has it back."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
+    caller.require_live("changes what live mail says")
     async with changing(doors) as connection:
         id_, was_there = await archive.delete(connection, slug, doors.clock.now())
         deeds = [deed.of_template(Action.TEMPLATE_DELETED, id_, slug)] if was_there else []

@@ -33,10 +33,10 @@ WithSecret = webhook_schema.EndpointWithSecretOut
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new endpoint. Its secret is shown now, and never again."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointIn))
     async with changing(doors) as connection:
-        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now())
+        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now(), doors.secret_box)
         await audited(connection, caller, _deed(Action.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
     response.headers["location"] = f"/v1/webhooks/{made.id}"
     return made.model_dump()
@@ -69,7 +69,7 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
 )
 async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change what is named; `disabled: false` also takes back what its failures led to."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     values = _checked(doors, await _values(request, webhook_schema.EndpointPatchIn))
     if not values:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
@@ -84,7 +84,7 @@ async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Au
 @router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
 async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> None:
     """Delete an endpoint; what it has not been told yet is not told any more."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
         before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         await endpoint.remove(connection, caller.service_id, before.id)
@@ -100,11 +100,12 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Au
 )
 async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     wanted = schema.parse_strictly(webhook_schema.RotateSecretIn, await json_body_if_any(request))
     overlap = timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
-        made = await endpoint.rotate(connection, caller.service_id, _id(webhook_id), overlap, doors.clock.now())
+        id_, now = _id(webhook_id), doors.clock.now()
+        made = await endpoint.rotate(connection, caller.service_id, id_, overlap, now, doors.secret_box)
         after = {"overlap_seconds": wanted.overlap_seconds}
         await audited(connection, caller, _deed(Action.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
         return made.model_dump()
@@ -121,7 +122,7 @@ async def test(
     request: Request, response: Response, webhook_id: str, doors: TheDoors, audited: Audited
 ) -> dict[str, Any]:
     """Send the event `webhook.test` to this endpoint, by the way that all events go."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         await audited(connection, caller, _deed(Action.WEBHOOK_TESTED, caller, found.id))
@@ -177,7 +178,7 @@ async def replay(
     request: Request, response: Response, webhook_id: str, delivery_id: str, doors: TheDoors, audited: Audited
 ) -> dict[str, Any]:
     """Tell the event again: the same octets and the same `webhook-id`, as a delivery of its own."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id}))
@@ -195,7 +196,7 @@ async def replay(
 )
 async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Tell again what has failed since then, oldest first, at most a thousand at once: `more` says to ask again."""
-    caller = await _caller(request, doors)
+    caller = await _changing_caller(request, doors)
     wanted = schema.parse_strictly(webhook_schema.ReplayIn, await json_body(request))
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
@@ -207,6 +208,13 @@ async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audi
 
 async def _caller(request: Request, doors: Doors) -> Caller:
     return await authenticated(request, doors, Scope.WEBHOOKS)
+
+
+async def _changing_caller(request: Request, doors: Doors) -> Caller:
+    """Who may change endpoints: they hear of all mail of the service."""
+    caller = await _caller(request, doors)
+    caller.require_live("changes webhook endpoints, which hear of live mail")
+    return caller
 
 
 def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> dict[str, Any]:

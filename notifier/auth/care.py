@@ -1,6 +1,7 @@
 """A key's life after it was made: seen, rotated, revoked; and what one key may give to another.
 
-A key never gives more than it has itself: no scope that it lacks, and no kind whose mail goes further than its own.
+A key never gives more than it has itself: no scope that it lacks, no kind whose mail goes further than its own, no
+higher rate and no later end.
 """
 
 from dataclasses import dataclass, replace
@@ -8,25 +9,31 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth import keys
-from notifier.auth.keys import Caller, Scope, Wish
+from notifier.auth.keys import Caller, Scope, StrongerKindError, Wish
 from notifier.db.tables import ApiKey, Service, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.states import KeyKind
 
 _key, _service = columns(ApiKey), columns(Service)
-_REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)  # how far their mail goes: nowhere, to the team, to anybody
 OVERLAP = timedelta(hours=24)
 LONGEST_OVERLAP = timedelta(days=30)
 LONGEST_NAME = 64
+MAX_KEYS_PER_SERVICE = 100
+"""Keys of a service that are valid at the same time; admin keys together count as one service's."""
 
 
-class StrongerKindError(NotifierError):
-    """This key cannot make a key whose mail goes further than its own."""
+class TooManyKeysError(NotifierError):
+    """There are as many valid keys as there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"there may be {MAX_KEYS_PER_SERVICE} valid keys, and there are: revoke one, or rotate without overlap"
+        )
 
 
 class KeyEndedError(NotifierError):
@@ -59,38 +66,64 @@ class KeyView:
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
 
-def permit(caller: Caller, kind: KeyKind, scopes: tuple[Scope, ...]) -> None:
-    """Raise `InsufficientScopeError` or `StrongerKindError` if the caller would give what it has not."""
-    for scope in scopes:
+def require_reach(caller: Caller, kind: KeyKind) -> None:
+    """Raise `StrongerKindError` if the mail of such a key goes further than the caller's."""
+    if kind not in caller.reach:
+        raise StrongerKindError(f"a {caller.kind.value} key neither makes nor ends a {kind.value} key")
+
+
+def limit_wish(caller: Caller, wish: Wish) -> Wish:
+    """The new key with no higher rate and no later end than the caller's own.
+
+    Raises `InsufficientScopeError` or `StrongerKindError` if it would have a scope or a reach that the caller lacks.
+    """
+    for scope in wish.scopes:
         caller.require(scope)
-    if _REACH.index(kind) > _REACH.index(caller.kind):
-        raise StrongerKindError(f"a {caller.kind.value} key makes no {kind.value} key")
+    require_reach(caller, wish.kind)
+    rates = [rate for rate in (wish.rate_per_minute, caller.key_rate) if rate]
+    ends = [end for end in (wish.expires_at, caller.expires_at) if end is not None]
+    return replace(wish, rate_per_minute=min(rates, default=None), expires_at=min(ends, default=None))
 
 
 async def make(connection: AsyncConnection, service_id: UUID | None, wish: Wish, now: datetime) -> tuple[KeyView, str]:
-    """A new key as it stands, and the key itself, which cannot be read again."""
+    """A new key as it stands, and the key itself, which cannot be read again. Raises `TooManyKeysError`."""
+    await _require_room(connection, service_id, now)
     id_, key = await keys.issue(connection, service_id, wish, now=now)
     return await one(connection, service_id, id_), key
 
 
-async def rotate(
-    connection: AsyncConnection, old: KeyView, overlap: timedelta, now: datetime
-) -> tuple[KeyView, KeyView, str]:
-    """Put a new key in the old one's place, which ends after the overlap: the old, the new, and the new key itself.
+async def _require_room(connection: AsyncConnection, service_id: UUID | None, now: datetime) -> None:
+    # Whoever makes a key of a service waits for the one before, so that there is never one too many.
+    await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
+    valid = select(func.count()).select_from(ApiKey).where(_key.service_id == service_id, *_lasting_after(now))
+    if int((await connection.execute(valid)).scalar_one()) >= MAX_KEYS_PER_SERVICE:
+        raise TooManyKeysError
 
-    `old` is one that `locked` has found. The new key lives as long as the old one was meant to.
-    """
+
+def successor_of(old: KeyView, now: datetime) -> Wish:
+    """What takes the key's place: a key like it, which lives as long as the old one was meant to."""
     life = old.expires_at - old.created_at if old.expires_at is not None else None
-    wish = Wish(
+    return Wish(
         name=old.name,
         kind=old.kind,
         scopes=tuple(scope for scope in Scope if scope.value in old.scopes),
         expires_at=now + life if life is not None else None,
         rate_per_minute=old.rate_per_minute,
     )
-    new, key = await make(connection, old.service_id, wish, now)
+
+
+async def rotate(
+    connection: AsyncConnection, old: KeyView, wish: Wish, overlap: timedelta, now: datetime
+) -> tuple[KeyView, KeyView, str]:
+    """Put a new key in the old one's place, which ends after the overlap: the old, the new, and the new key itself.
+
+    `old` is one that `locked` has found, and `wish` what `successor_of` says. Raises `TooManyKeysError`.
+    """
     ends = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
-    await connection.execute(update(ApiKey).where(_key.id == old.id).values(expires_at=ends, replaced_by=new.id))
+    ending = update(ApiKey).where(_key.id == old.id)
+    await connection.execute(ending.values(expires_at=ends))  # first: without overlap it makes room for the new one
+    new, key = await make(connection, old.service_id, wish, now)
+    await connection.execute(ending.values(replaced_by=new.id))
     return replace(old, expires_at=ends, replaced_by=new.id), new, key
 
 
@@ -173,12 +206,15 @@ async def page(
     if service_id is not None:
         statement = statement.where(_key.service_id == service_id)
     if lasting_after is not None:
-        lasts = or_(_key.expires_at.is_(None), _key.expires_at > lasting_after)
-        statement = statement.where(_key.revoked_at.is_(None), lasts)
+        statement = statement.where(*_lasting_after(lasting_after))
     if before is not None:
         statement = statement.where(_key.id < before)
     found = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
     return [KeyView(**row) for row in found.mappings()]
+
+
+def _lasting_after(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return _key.revoked_at.is_(None), or_(_key.expires_at.is_(None), _key.expires_at > now)
 
 
 def _views() -> Select[Any]:

@@ -61,6 +61,8 @@ ADMIN_SCOPES = (Scope.TEMPLATES_READ, Scope.TEMPLATES_EDIT, Scope.TEMPLATES_PUBL
 """Of an admin key, unless its maker says otherwise."""
 SERVICE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
 """What a key of a service can have."""
+REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
+"""How far the mail of a kind of key goes, from the least: nowhere, to the team, to anybody."""
 
 
 class UnauthenticatedError(NotifierError):
@@ -73,6 +75,10 @@ class InsufficientScopeError(NotifierError):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         super().__init__(f"this key lacks the scope {scope.value}")
+
+
+class StrongerKindError(NotifierError):
+    """Only a key whose mail goes further may do this."""
 
 
 class NotOfServiceError(NotifierError):
@@ -98,6 +104,16 @@ class Keyholder:
         """Raise `InsufficientScopeError` unless the key has the scope."""
         if scope.value not in self.scopes:
             raise InsufficientScopeError(scope)
+
+    @property
+    def reach(self) -> tuple[KeyKind, ...]:
+        """The kinds whose mail goes no further than this key's: it may change what keys of these kinds made."""
+        return REACH[: REACH.index(self.kind) + 1]
+
+    def require_live(self, deed: str) -> None:
+        """Raise `StrongerKindError` unless the key is a live or an admin key; `deed` completes "only a live key"."""
+        if self.kind is not KeyKind.LIVE:
+            raise StrongerKindError(f"only a live key {deed}; this is a {self.kind.value} key")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
 from notifier.audit import Action, Deed, ObjectKind
-from notifier.auth.care import StrongerKindError
-from notifier.auth.keys import Caller
 from notifier.db.tables import Service, columns
 from notifier.errors import NotFoundError
-from notifier.states import KeyKind
 
 MOST_MEMBERS = 1000
 _service = columns(Service)
@@ -50,12 +47,6 @@ def member(text: str) -> str:
     if text.startswith("@"):
         return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
     return address.key(address.normalised(text))
-
-
-def permit_team(caller: Caller) -> None:
-    """Raise `StrongerKindError` unless the key may mail all whom it could let the team's keys mail."""
-    if caller.kind is not KeyKind.LIVE:
-        raise StrongerKindError("only a live key says whom team keys may mail")
 
 
 async def listed(connection: AsyncConnection) -> list[ServiceView]:

@@ -169,7 +169,7 @@ async def _change(
         raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        asked = change.Asked(actor=doer.actor, cause=Cause.PERSON, service_id=None, at=doer.at, comment=words)
+        asked = change.Asked(actor=doer.actor, cause=Cause.PERSON, rights=None, at=doer.at, comment=words)
         for deed in await make(connection, wanted, asked):
             await audit.record(connection, deed, doer)
         view = await find.one(connection, None, wanted)

@@ -55,6 +55,7 @@ async def _database(settings: "Settings") -> "list[Finding]":
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import Finding
+    from notifier.webhooks.secret_box import SecretBox
 
     try:
         async with installation.base(settings) as parts:
@@ -63,6 +64,9 @@ async def _database(settings: "Settings") -> "list[Finding]":
                 findings.append(await checks.clock(parts.database, parts.clock))
             if all(finding.ok for finding in findings):
                 findings += await checks.circuits(parts.database)
+            if all(finding.ok for finding in findings) and not parts.database.is_missing:
+                box = SecretBox.of(settings.secret_key)
+                findings.append(await checks.webhook_secrets(parts.database, box, parts.clock.now()))
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]

@@ -117,7 +117,8 @@ async def _rotate(which: "UUID | str", overlap: timedelta, *, as_json: bool) -> 
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         before = await care.locked_by_name(connection, which)
         care.require_rotatable(before, doer.at)
-        old, new, key = await care.rotate(connection, before, min(overlap, care.LONGEST_OVERLAP), doer.at)
+        wish = care.successor_of(before, doer.at)
+        old, new, key = await care.rotate(connection, before, wish, min(overlap, care.LONGEST_OVERLAP), doer.at)
         for deed in (care.rotated(before, old), care.created(new)):
             await audit.record(connection, deed, doer)
     _show_new(new, key, as_json=as_json)

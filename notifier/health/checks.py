@@ -21,6 +21,8 @@ from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
 from notifier.telemetry.redaction import redact
 from notifier.throttle.relay_state import obstacles
+from notifier.webhooks import endpoint
+from notifier.webhooks.secret_box import MARK, SecretBox
 
 OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MOST_SKEW = 30.0  # seconds between this host and the database
@@ -145,6 +147,23 @@ def recipients(settings: Settings) -> Finding:
     else:
         detail, warning = "allow with an empty list: nobody can be mailed; set NOTIFIER_RECIPIENTS__MODE=live", True
     return Finding(name="recipients", ok=True, detail=detail, warning=warning)
+
+
+async def webhook_secrets(db: Database, box: SecretBox, now: datetime) -> Finding:
+    """The secrets of webhooks can be read, and are encrypted if there is a key."""
+    async with db.read() as connection:
+        secrets = await endpoint.secrets_in_use(connection, now)
+    unreadable = sum(not box.can_open(secret) for secret in secrets)
+    clear = sum(not secret.startswith(MARK) for secret in secrets)
+    if unreadable:
+        detail = f"{unreadable} of {len(secrets)} are encrypted under a key that NOTIFIER_SECRET_KEY lacks: put it back"
+    elif clear and box.keys:
+        detail = f"{clear} of {len(secrets)} are kept in clear: rotate them, and they are encrypted"
+    elif clear:
+        detail = f"{clear} kept in clear; with NOTIFIER_SECRET_KEY new ones are encrypted"
+    else:
+        detail = f"{len(secrets)} encrypted" if secrets else "none"
+    return Finding(name="webhooks", ok=not unreadable, detail=detail, warning=bool(clear and box.keys))
 
 
 def versions() -> list[Finding]:

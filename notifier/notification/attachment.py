@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from notifier.errors import Fault
-from notifier.notification.file_type import EXECUTABLE, FileType, type_of
-from notifier.rendering.headers import FORBIDDEN
+from notifier.notification.file_type import EXECUTABLE, UNSEEN, FileType, type_of
 
 CODE: Final = "attachment_rejected"
 LARGEST_TOTAL = 10 * 1024 * 1024  # octets of all attachments of a mail together
@@ -26,11 +25,6 @@ _DOMAIN = frozenset({"com"})
 """Executable extensions that are taken for the end of a domain if another extension follows: shop.example.com.pdf."""
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]')
 """What separates folders, streams or arguments on one system or another."""
-_UNSEEN = re.compile(f"{FORBIDDEN.pattern}|[\t\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and overrides of the writing direction, with which exe.gpj reads jpg.exe.
-
-Scripts that are written from right to left need none of them.
-"""
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 _CONTENT_ID = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9._-]+(@[A-Za-z0-9.-]+)?")
 
@@ -114,7 +108,7 @@ def _decoded(content: str) -> tuple[bytes | None, str | None]:
 def _problem_in_name(name: str, kind: FileType | None) -> str | None:
     if not 0 < len(name) <= LONGEST_NAME:
         return f"a name has 1 to {LONGEST_NAME} characters"
-    if found := _UNSEEN.search(name):
+    if found := UNSEEN.search(name):
         return f"U+{ord(found[0]):04X} cannot stand in a name"
     if found := _NOT_IN_NAMES.search(name):
         return f"a name without a path, hence without {found[0]}"

@@ -3,6 +3,7 @@
 Nothing here commits.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from notifier.ids import new_id
 from notifier.notification.change import Asked
 from notifier.notification.move import Move, move
 from notifier.outbox import store
-from notifier.states import WAITING, EventKind, Status
+from notifier.states import WAITING, EventKind, KeyKind, Status
 
 _batch, _notification = columns(Batch), columns(Notification)
 _ID = _batch.id.type
@@ -65,6 +66,15 @@ async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> Batc
     unknown = select(_notification.id).where(*own, _notification.status == Status.UNKNOWN)
     ids = (await connection.execute(unknown)).scalars().all()
     return BatchView(**found, statuses=statuses, closed=len(ids) - len(await store.due(connection, service_id, ids)))
+
+
+async def require_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
+    """Raise `NotFoundError`, as for a batch that there is not, unless all its mails are of these kinds of key."""
+    if set(kinds) == set(KeyKind):
+        return
+    beyond = select(_notification.id).where(_notification.batch_id == id_, _notification.kind.not_in(kinds)).limit(1)
+    if (await connection.execute(beyond)).first() is not None:
+        raise NotFoundError("there is no such batch")
 
 
 _WAITING = select(_notification.id).where(

@@ -4,6 +4,7 @@ Each says what it has done, for the audit. The outbox entry is taken back first 
 in which senders lock them; what cannot be done raises, so that the caller's transaction gives the entry back.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from notifier.db.tables import Event, Notification, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.notification.move import Deed, Move, intervene
+from notifier.notification.rights import MailRights
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.states import Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
@@ -56,9 +58,14 @@ class Asked:
 
     actor: str
     cause: Cause  # CALLER or PERSON
-    service_id: UUID | None  # whose notifications they see; None: an operator, who sees all
+    rights: MailRights | None  # which notifications they may change; None: an operator, who may change all
     at: datetime
     comment: str = ""  # at most `LONGEST_COMMENT` characters
+
+    def require_sendable(self, rows: Iterable[Any]) -> None:
+        """Raise `InvalidRequestError` unless these mails, which could leave now, may be sent by who wants it."""
+        if self.rights is not None:
+            self.rights.require_sendable(rows)
 
 
 async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
@@ -101,11 +108,12 @@ async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[
 async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     """Start a failed or expired notification over: the same bytes, due now, worth sending as long as at first.
 
-    Raises `NotFoundError`, `NotRetryableError`.
+    Raises `NotFoundError`, `NotRetryableError`, and `InvalidRequestError` if it could not be submitted today.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RETRYABLE:
         raise NotRetryableError(f"only what failed or expired can be retried: it is {found.status}")
+    asked.require_sendable([found])
     await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found)
     deed = _deed(EventKind.RETRIED, asked, _RETRYABLE, asked.comment, expires_at)
@@ -118,13 +126,16 @@ async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[au
 async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> list[audit.Deed]:
     """Decide about a mail of which nobody knows whether it was taken; `uncertain_at` stays on it for ever.
 
-    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way.
+    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way, and
+    `InvalidRequestError` if it is to be sent again and could not be submitted today.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RESOLVABLE:
         raise NotUnknownError(f"only what is unknown can be resolved: it is {found.status}")
-    await _withdraw(connection, found)
     again = how is Resolution.RESEND
+    if again:
+        asked.require_sendable([found])
+    await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found) if again and found.expires_at <= asked.at else None
     words = f"as {how}: {asked.comment}" if asked.comment else f"as {how}"
     deed = _deed(EventKind.RESOLVED, asked, _RESOLVABLE, words, expires_at)
@@ -145,13 +156,16 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
         _notification.id,
         _notification.service_id,
         _notification.address_key,
+        _notification.recipient,
+        _notification.from_address,
+        _notification.kind,
         _notification.status,
         _notification.priority,
         _notification.send_at,
         _notification.expires_at,
     ).where(_notification.id == id_)
-    if asked.service_id is not None:
-        statement = statement.where(_notification.service_id == asked.service_id)
+    if asked.rights is not None:
+        statement = statement.where(*asked.rights.are_over())
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         raise NotFoundError("there is no such notification")

@@ -1,14 +1,14 @@
 """What can be wrong with a request, check by check; each adds its faults, so that all are told in one reply."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from notifier import address
+from notifier import address, header_names
 from notifier.address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
 from notifier.rendering import subject
@@ -25,12 +25,6 @@ MOST_COPIES = 50
 LONGEST_NAME = 256
 LARGEST_VARIABLES = 256 * 1024  # octets as JSON
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-_HEADERS_ALLOWED = frozenset(
-    {
-        "list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to", "feedback-id",
-        "importance", "precedence",
-    }
-)  # fmt: skip
 _ONE_CLICK = "List-Unsubscribe=One-Click"
 _HTTPS_LINK = re.compile(r"<\s*https://[^\s<>]+\s*>", re.IGNORECASE)
 """A link of List-Unsubscribe to which a POST can go (RFC 8058 §3.1)."""
@@ -152,28 +146,38 @@ def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None
     return name, found
 
 
-def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
-    """Custom headers: an allow-list plus `X-…`, so that no caller can forge what relays and clients act upon."""
-    faults = []
+def faults_in_headers(headers: Mapping[str, str], allowed: Collection[str]) -> list[Fault]:
+    """Custom headers: an allow-list, so that no caller can forge what relays and clients act upon.
+
+    `allowed` is the operator's part of it, as `header_names.is_allowed` takes it.
+    """
     if len(headers) > MOST_HEADERS:
-        faults.append(Fault("/headers", "too_many_headers", f"at most {MOST_HEADERS} custom headers"))
+        return [Fault("/headers", "too_many_headers", f"at most {MOST_HEADERS} custom headers")]
+    faults = []
     for name, value in headers.items():
         pointer = f"/headers/{escape_pointer(name)}"
-        allowed = name.lower() in _HEADERS_ALLOWED or name.lower().startswith("x-")
-        if not _HEADER_NAME.fullmatch(name) or not allowed or name.lower().startswith("x-notifier-"):
-            faults.append(Fault(pointer, "header_not_allowed", "this header cannot be set"))
+        if not _HEADER_NAME.fullmatch(name) or not header_names.is_allowed(name, allowed):
+            faults.append(Fault(pointer, "header_not_allowed", _why_not(name)))
         elif fault := subject.unfit(value, pointer):
             faults.append(fault)
-        elif len(value) > 900 or (name.lower() in _HEADERS_ALLOWED and not value.isascii()):  # noqa: PLR2004
+        elif len(value) > 900 or (name.lower() in header_names.STANDARD and not value.isascii()):  # noqa: PLR2004
             faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
     return [*faults, *_faults_between_headers(headers)]
+
+
+def _why_not(name: str) -> str:
+    if not name.lower().startswith("x-") or not _HEADER_NAME.fullmatch(name):
+        return "this header cannot be set"
+    if header_names.commands_relay(name):
+        return "this header can never be set: relays take it, or names that begin like it, for a command"
+    return "the operator has not allowed this header: NOTIFIER_API__ALLOWED_HEADERS has the names that can be set"
 
 
 def _faults_between_headers(headers: Mapping[str, str]) -> Iterator[Fault]:
     """A field that is there twice in different case, and one half of one-click unsubscribing (RFC 8058)."""
     names: dict[str, str] = {}
     for name in headers:
-        if names.setdefault(name.lower(), name) != name and name.lower() in _HEADERS_ALLOWED:
+        if names.setdefault(name.lower(), name) != name:
             detail = f"{names[name.lower()]} is the same header; give it once"
             yield Fault(f"/headers/{escape_pointer(name)}", "invalid_header_value", detail)
     if (post := names.get("list-unsubscribe-post")) is None:

@@ -1,16 +1,18 @@
 """The types of files that may be attached, and whether a file is what it is said to be.
 
-A list of what is allowed: what is not known to be harmless to open is not on it. Nothing is unpacked and no file is
-parsed; only beginnings, names in archives and the encoding of text are looked at.
+A list of what is allowed: what is not known to be harmless to open is not on it. Nothing is unpacked; beginnings, names
+in archives, the encoding of text and the markup of XML are looked at.
 """
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import puremagic
+
+from notifier.notification import xml_text, zip_archive
+from notifier.rendering.headers import FORBIDDEN
 
 EXECUTABLE: Final = frozenset(
     {
@@ -23,18 +25,16 @@ EXECUTABLE: Final = frozenset(
         "ps1", "ps1xml", "ps2", "psc1", "psd1", "psm1", "py", "pyc", "pyw", "pyz", "rb", "reg", "rpm", "run", "scf",
         "scpt", "scr", "sct", "search-ms", "settingcontent-ms", "sh", "shb", "shs", "shtml", "sldm", "so", "svg",
         "svgz", "swf", "sys", "theme", "url", "vb", "vbe", "vbs", "vbscript", "vhd", "vhdx", "vxd", "war", "website",
-        "wsc", "wsf", "wsh", "xbap", "xhtml", "xlam", "xll", "xlsb", "xlsm", "xltm", "xsl", "xslt", "zsh",
+        "wsc", "wsf", "wsh", "xbap", "xht", "xhtm", "xhtml", "xlam", "xll", "xlsb", "xlsm", "xltm", "xsl", "xslt",
+        "zsh",
     }
 )  # fmt: skip
 """Extensions of programs, scripts, shortcuts, disk images, documents with macros, and of what a browser would run."""
 _ARCHIVES = frozenset({"7z", "arj", "bz2", "gz", "lzh", "rar", "tar", "tgz", "xz", "z", "zip", "zst"})
 """What may not stand in an archive, because its contents could not be seen."""
-MOST_ENTRIES = 4096
-_END = struct.Struct("<4s4H2LH")  # of central directory record (APPNOTE §4.3.16)
-_ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory file header (§4.3.12)
-_LONGEST_COMMENT = 65535
-_LOCAL_NAME = 30  # where the name begins in the header before a file (§4.3.7)
-_LENGTHS = struct.Struct("<2H")  # of the name and of the extra field, which stand before it
+UNSEEN = re.compile(f"{FORBIDDEN.pattern}|[\t\u202a-\u202e\u2066-\u2069]")
+"""What nobody sees in a name: control characters, and overrides of the writing direction, with which exe.gpj reads
+jpg.exe. Scripts that are written from right to left need none of them."""
 _BEGINNING = 65536
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
@@ -157,22 +157,31 @@ def _text(beginning: str = "") -> _Problem:
     return problem
 
 
+def _xml(data: bytes) -> str | None:
+    return _text(r"\s*<")(data) or xml_text.problem_in(data)
+
+
 def _zip(data: bytes) -> str | None:
-    names = _names_in(data)
+    names = zip_archive.names_in(data)
     if names is None:
         return "the content is not a ZIP archive whose contents can be listed"
     for name in names:
         _, dot, extension = name.lower().rpartition("/")[2].rstrip(". ").rpartition(".")
-        if (dot and extension in EXECUTABLE | _ARCHIVES) or ".." in name.split("/"):
+        if (dot and extension in EXECUTABLE | _ARCHIVES) or _leaves_folder(name):
             return f"the archive contains {name[:100]!r}"
     return None
+
+
+def _leaves_folder(name: str) -> bool:
+    """Whether a file of this name could be put elsewhere than where the archive is unpacked, or be read as another."""
+    return name.startswith("/") or ".." in name.split("/") or UNSEEN.search(name) is not None or ":" in name
 
 
 def _office(folder: str) -> _Problem:
     """Office Open XML: an archive with the folder of that application, and without macros."""
 
     def problem(data: bytes) -> str | None:
-        names = _names_in(data) or []
+        names = zip_archive.names_in(data) or []
         if "[Content_Types].xml" not in names or not any(name.startswith(folder) for name in names):
             return "the content is not of this type"
         has_macros = any(name.lower().endswith("vbaproject.bin") for name in names)
@@ -189,7 +198,7 @@ def _open_document(kind: str) -> _Problem:
     expected = f"application/vnd.oasis.opendocument.{kind}".encode()
 
     def problem(data: bytes) -> str | None:
-        entries = _entries_in(data) or []
+        entries = zip_archive.entries_in(data) or []
         if not any(entry.name == "mimetype" and entry.stored_in(data) == expected for entry in entries):
             return "the content is not of this type"
         has_macros = any(entry.name.startswith(("Basic/", "Scripts/")) for entry in entries)
@@ -198,59 +207,12 @@ def _open_document(kind: str) -> _Problem:
     return problem
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
-    """A file in a ZIP archive, as the archive's directory has it."""
-
-    name: str
-    method: int  # 0: not compressed
-    size: int  # bytes that it takes in the archive
-    start: int  # of its own header
-
-    def stored_in(self, data: bytes) -> bytes | None:
-        """Its content, if it is not compressed."""
-        if self.method != 0 or self.start + _LOCAL_NAME > len(data):
-            return None
-        name, extra = _LENGTHS.unpack_from(data, self.start + _LOCAL_NAME - _LENGTHS.size)
-        content = self.start + _LOCAL_NAME + name + extra
-        return data[content : content + self.size]
-
-
-def _names_in(data: bytes) -> list[str] | None:
-    """The names in a ZIP archive's directory, or None if it has none that every program would read alike."""
-    entries = _entries_in(data)
-    return None if entries is None else [entry.name for entry in entries]
-
-
-def _entries_in(data: bytes) -> list[_Entry] | None:
-    """What stands in a ZIP archive's directory, or None if it has none that every program would read alike."""
-    end = data.rfind(b"PK\x05\x06", -(_END.size + _LONGEST_COMMENT))
-    if not data.startswith(b"PK\x03\x04") or end < 0 or end + _END.size > len(data):
-        return None
-    *_, count, size, start, comment = _END.unpack_from(data, end)
-    if start + size != end or end + _END.size + comment != len(data) or count > MOST_ENTRIES:
-        return None
-    entries = []
-    for _ in range(count):
-        if start + _ENTRY.size > end:
-            return None
-        mark, *numbers = _ENTRY.unpack_from(data, start)
-        if mark != b"PK\x01\x02":
-            return None
-        name, extra, remark = numbers[9:12]
-        start += _ENTRY.size
-        text = data[start : start + name].decode(errors="replace").replace("\\", "/")
-        entries.append(_Entry(name=text, method=numbers[3], size=numbers[7], start=numbers[15]))
-        start += name + extra + remark
-    return entries if start == end else None
-
-
 _OOXML = "application/vnd.openxmlformats-officedocument"
 _ODF = "application/vnd.oasis.opendocument"
 _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "application/json": ("json geojson", _text(r'\s*[\[{"0-9tfn-]')),
     "application/pdf": ("pdf", _pdf),
-    "application/xml": ("xml", _text(r"\s*<")),
+    "application/xml": ("xml", _xml),
     "application/zip": ("zip", _zip),
     "image/gif": ("gif", _begins_like("image/gif")),
     "image/jpeg": ("jpg jpeg jpe jfif", _begins_like("image/jpeg")),
@@ -260,7 +222,7 @@ _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "text/csv": ("csv", _text()),
     "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _text()),
     "text/vcard": ("vcf", _text(r"\s*BEGIN:VCARD")),
-    "text/xml": ("xml", _text(r"\s*<")),
+    "text/xml": ("xml", _xml),
     f"{_OOXML}.wordprocessingml.document": ("docx", _office("word/")),
     f"{_OOXML}.spreadsheetml.sheet": ("xlsx", _office("xl/")),
     f"{_OOXML}.presentationml.presentation": ("pptx", _office("ppt/")),

@@ -76,6 +76,7 @@ async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked:
     `AlreadyUnderWayError` or `AlreadyEndedError`.
     """
     family = await _family(connection, id_, asked)
+    asked.require_sendable(one for one in family if one.status is Status.QUEUED)
     times = await _checked(connection, family[0], changes, asked)
     for one in family:
         if one.status is Status.QUEUED:
@@ -111,6 +112,9 @@ async def _family(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[
         "id",
         "service_id",
         "address_key",
+        "recipient",
+        "from_address",
+        "kind",
         "parent_id",
         "status",
         "priority",
@@ -121,8 +125,8 @@ async def _family(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[
     )
     wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
     wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
-    if asked.service_id is not None:
-        wanted = wanted.where(_notification.service_id == asked.service_id)
+    if asked.rights is not None:
+        wanted = wanted.where(*asked.rights.are_over())
     found = (await connection.execute(wanted.order_by(_notification.id))).all()
     own = next((row for row in found if row.id == id_), None)
     if own is None:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from notifier.auth.keys import Caller
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, columns
-from notifier.errors import Fault, InvalidRequestError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.notification import compose, find, load, octets
 from notifier.notification.load import Delivery
 from notifier.notification.recipients import RecipientPolicy
@@ -48,11 +49,13 @@ class Previewer:
         self._policy = policy
         self._sources = load.Sources(database)
 
-    async def stored(self, service_id: UUID, id_: UUID) -> ContentView:
-        """The mail of a service's notification. Raises `NotFoundError`, `UnrenderableError`."""
+    async def stored(self, caller: Caller, id_: UUID) -> ContentView:
+        """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""
         async with self._database.read() as connection:
-            await find.one(connection, service_id, id_)
+            await find.one(connection, caller.service_id, id_)
             delivery = (await load.deliveries(connection, [id_]))[id_]
+            if delivery.kind not in caller.reach:  # what live mail says, a sign-in link say, is not for a test key
+                raise NotFoundError("there is no such notification")
             sent = await connection.execute(
                 select(_attempt.sha256)
                 .where(_attempt.notification_id == id_, _attempt.outcome != OutcomeName.DEFERRED)
@@ -63,7 +66,7 @@ class Previewer:
         files = await octets.attachments(self._database, delivery.attachments)
         if files is None:
             raise UnrenderableError(str(compose.ATTACHMENT_GONE))
-        shown = await self._made(service_id, delivery, files)
+        shown = await self._made(caller.service_id, delivery, files)
         if isinstance(shown, RenderFault):
             raise UnrenderableError(str(shown))
         return _view(shown, delivery.attachments, digest)

@@ -6,12 +6,12 @@ It promises that what it accepts can be rendered with the version it pinned; it 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from notifier import address
-from notifier.auth.keys import Caller, may_send_from
+from notifier.auth.keys import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import (
@@ -21,13 +21,12 @@ from notifier.errors import (
     LockTimeoutError,
 )
 from notifier.ids import new_id
-from notifier.installation import SenderIdentity
-from notifier.notification import attachment, check, octets
+from notifier.notification import attachment, check, key_space, octets
 from notifier.notification.attachment import CheckedAttachment
 from notifier.notification.check import CheckedCopy, Times, Wanted
-from notifier.notification.recipients import RecipientPolicy
+from notifier.notification.terms import Terms
 from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
-from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
+from notifier.states import Category, Priority, Role, WhenUncertain
 from notifier.templating.store import Published, Shelf
 from notifier.templating.use import Use
 from notifier.throttle.forecast import Forecast, QueueTooLongError
@@ -51,15 +50,6 @@ class _Checked:
     version: Published | None  # None: it has content of its own
     files: list[CheckedAttachment]
     times: Times
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What this instance demands of every request."""
-
-    identity: SenderIdentity
-    policy: RecipientPolicy
-    key_lasts: timedelta  # for how long an idempotency key stands for its notification
 
 
 class Submitter:
@@ -91,6 +81,7 @@ class Submitter:
         `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
         retry with the key can tell.
         """
+        idempotency = key_space.own(caller, idempotency)
         try:
             draft = await self.draft(caller, wanted, idempotency, faults or [])
             self.foresee(draft)
@@ -147,7 +138,7 @@ class Submitter:
         faults += self._forbidden(caller, [(copy.pointer, copy.address) for copy in copies])
         sender = self._sender(caller, wanted.sender, faults)
         reply_to = _reply_to(wanted.reply_to, faults)
-        faults += check.faults_in_headers(wanted.headers)
+        faults += check.faults_in_headers(wanted.headers, self._terms.allowed_headers)
         faults += check.faults_in_locale(wanted.locale)
         faults += check.faults_in_content(wanted.content)
         version = await check.version_of(self._shelf, wanted, faults)
@@ -166,14 +157,10 @@ class Submitter:
 
     def _forbidden(self, caller: Caller, recipients: Sequence[tuple[str, str]]) -> Iterator[Fault]:
         """Those whom this instance, or this key, must not mail, and where they stand; a test key mails nobody."""
-        if caller.kind is KeyKind.TEST:
-            return
+        rights = self._terms.rights_of(caller)
         for pointer, recipient in recipients:
-            if not self._terms.policy.allows(recipient):
-                yield Fault(pointer, "recipient_not_allowed", self._terms.policy.explanation())
-            elif not caller.may_mail(recipient):
-                detail = f"a team key only mails the service's own people; {caller.service} has not named this address"
-                yield Fault(pointer, "recipient_not_allowed", detail)
+            if fault := rights.recipient_fault(recipient, caller.kind, pointer):
+                yield fault
 
     async def draft(
         self,
@@ -245,9 +232,8 @@ class Submitter:
         name, sender = check.mailbox_of(text, "/from", faults)
         if sender is None:
             return default
-        if not may_send_from(sender, default[1], caller.from_domains):
-            detail = f"the service {caller.service} may not send from {address.domain(sender)}{because}"
-            faults.append(Fault("/from", "from_not_allowed", detail))
+        if fault := self._terms.rights_of(caller).sender_fault(sender, "/from", because):
+            faults.append(fault)
         return name, sender
 
 

@@ -7,7 +7,7 @@ fault is to refuse all, nothing; after an error in the middle a repetition with 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -27,7 +27,7 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import new_id
-from notifier.notification import octets
+from notifier.notification import key_space, octets
 from notifier.notification.check import Wanted
 from notifier.notification.submit import Submitter
 from notifier.notification.write import (
@@ -101,8 +101,11 @@ class BatchSubmitter:
         `QueueTooLongError` if nothing else is wrong with any), and `DatabaseUnavailableError` when the first chunks may
         have been written and the others not.
         """
-        batch_id = uuid5(caller.service_id, wish.key) if wish.key is not None else new_id()
-        parsed = [item async for item in _in_slices(wish.items)]
+        own_key = key_space.own_text(caller, wish.key) if wish.key is not None else None
+        batch_id = uuid5(caller.service_id, own_key) if own_key is not None else new_id()
+        parsed = [
+            replace(item, idempotency=key_space.own(caller, item.idempotency)) async for item in _in_slices(wish.items)
+        ]
         earlier = await self._earlier(caller, parsed)
         checked = [await self._checked(caller, item, earlier, batch_id) async for item in _in_slices(parsed)]
         for index in _reused(parsed):

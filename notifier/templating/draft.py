@@ -20,7 +20,7 @@ from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import layout
+from notifier.templating import layout, room
 from notifier.templating.assets import asset
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,10 +107,11 @@ async def save(
 ) -> DraftView:
     """Keep the source as the draft if nothing has changed since `seen`.
 
-    Raises `StaleDraftError`, `TemplateDeletedError`.
+    Raises `StaleDraftError`, `TemplateDeletedError`, `TooManyTemplatesError`.
     """
     there = await look(connection, slug, lock=True)
     if there.template_id is None:
+        await room.require_room(connection, Template)
         await _found(connection, slug, now)
         there = await look(connection, slug, lock=True)  # another may have been first
     require(there, seen, source)

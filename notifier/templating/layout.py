@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, columns
 from notifier.errors import NotFoundError, NotifierError
+from notifier.templating import room
 
 NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
@@ -73,9 +74,13 @@ async def one(connection: AsyncConnection, name: str) -> LayoutView | None:
 
 
 async def save(connection: AsyncConnection, name: str, text: str, *, seen: int, by: str, now: datetime) -> LayoutView:
-    """Write the text if nobody has since the revision `seen`, 0 for a new one. Raises `StaleLayoutError`."""
+    """Write the text if nobody has since the revision `seen`, 0 for a new one.
+
+    Raises `StaleLayoutError`, `TooManyTemplatesError`.
+    """
     row = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
     if seen == 0:  # of two who make it, one is the first
+        await room.require_room(connection, TemplateLayout)
         inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TemplateLayout)
         made = await connection.execute(inserting.values(row).on_conflict_do_nothing().returning(_layout.name))
         written = made.first() is not None

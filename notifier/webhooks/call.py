@@ -26,6 +26,7 @@ BODY_SECONDS = 2.0
 """For so long the rest of a reply is read, once its status is known."""
 SHOWN = 200
 """Characters of a refusal that are kept for the endpoint's owner."""
+NOT_KEPT = "the words of a host in NOTIFIER_WEBHOOKS__INSECURE_HOSTS are not kept"
 _CHUNK = 4096
 
 
@@ -80,7 +81,8 @@ class Caller:
         try:
             where = target.parse(url, self._trusted)
             reply = await self._exchange(where, fields, body)
-            code, detail = reply.code, _readable(reply.start)
+            # An insecure host may be anything on this network: what it says is not for whoever names a URL of it.
+            code, detail = reply.code, NOT_KEPT if where.trusted else _readable(reply.start)
             if code >= 300:  # noqa: PLR2004 - after a success nothing is left to ask for
                 asked = retry_after(reply.retry_after, self._clock.now())
         except UrlRefusedError as error:

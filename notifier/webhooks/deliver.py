@@ -26,6 +26,7 @@ from notifier.webhooks.call import Answer, Caller
 from notifier.webhooks.lanes import Lanes
 from notifier.webhooks.load import Listener, Pending
 from notifier.webhooks.schedule import wait_after
+from notifier.webhooks.secret_box import SecretBox, UnreadableSecretError
 
 LEASE = timedelta(minutes=5)
 FAULT_WAIT = timedelta(minutes=1)
@@ -52,10 +53,14 @@ class Teller:
     lease = LEASE
     still_wanted = "1 = 1"
 
-    def __init__(self, database: Database, caller: Caller, *, settings: WebhooksSettings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, caller: Caller, box: SecretBox, *, settings: WebhooksSettings, clock: Clock
+    ) -> None:
         self.slots = settings.concurrency
         self._database = database
         self._caller = caller
+        self._box = box  # in which the secrets of endpoints are kept
+        self._unreadable: set[Any] = set()  # endpoints of whose secret that was said
         self._calling = asyncio.Semaphore(settings.concurrency)
         self._lanes = Lanes(settings.concurrency, clock)
         self._longest = settings.timeout + MARGIN
@@ -161,6 +166,15 @@ class Teller:
     async def _settlement(self, entry: Claimed, pending: Pending) -> Settlement:
         if (stop := self._stopped(entry, pending)) is not None:
             return stop
+        now = self._clock.now()
+        try:
+            keys = [self._box.open(secret) for secret in pending.secrets(now)]
+        except UnreadableSecretError as error:  # a mistake of this installation: the delivery has not been tried
+            if pending.endpoint_id not in self._unreadable:
+                self._unreadable.add(pending.endpoint_id)
+                self._log.error("webhook_secret_unreadable", endpoint_id=str(pending.endpoint_id), reason=str(error))
+            return Settlement(entry=entry, action=Reschedule(delay=FAULT_WAIT, attempts=entry.attempts))
+        self._unreadable.discard(pending.endpoint_id)
         if (wait := self._lanes.enter(pending.endpoint_id)) is not None:
             return Settlement(entry=entry, action=Reschedule(delay=wait, attempts=entry.attempts))
         answer = Answer(code=None, detail="", seconds=0.0)
@@ -168,7 +182,7 @@ class Teller:
             async with self._calling:
                 if self._closing or entry.lease_ends - self._clock.monotonic() < self._longest:
                     return Settlement(entry=entry, action=Release())
-                answer = await self._call(pending)
+                answer = await self._call(pending, keys)
         finally:
             self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_well=answer.is_success)
         return self._after(entry, pending, answer)
@@ -187,9 +201,8 @@ class Teller:
             return Settlement(entry=entry, action=Finish(), record=end)
         return None
 
-    async def _call(self, pending: Pending) -> Answer:
-        now = self._clock.now()
-        fields = sign.fields(str(pending.event_id), now, pending.body, pending.keys(now))
+    async def _call(self, pending: Pending, keys: Sequence[str]) -> Answer:
+        fields = sign.fields(str(pending.event_id), self._clock.now(), pending.body, keys)
         answer = await self._caller.post(pending.url or "", fields, pending.body.encode())
         outcome = "delivered" if answer.is_success else "failed"
         metrics.WEBHOOKS.labels(outcome).inc()

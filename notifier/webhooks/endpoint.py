@@ -16,6 +16,7 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierE
 from notifier.ids import new_id
 from notifier.webhooks import sign, target
 from notifier.webhooks.body import TYPES
+from notifier.webhooks.secret_box import SecretBox
 
 MOST_ENDPOINTS = 10
 BY_OWNER = "disabled by its owner"
@@ -44,9 +45,9 @@ def check(values: Mapping[str, Any], trusted: Sequence[str]) -> None:
 
 
 async def create(
-    connection: AsyncConnection, service_id: UUID, values: Mapping[str, Any], now: datetime
+    connection: AsyncConnection, service_id: UUID, values: Mapping[str, Any], now: datetime, box: SecretBox
 ) -> WebhookEndpoint:
-    """A new endpoint, enabled. Raises `TooManyEndpointsError`."""
+    """A new endpoint, enabled, with its secret in clear; `box` says how it is kept. Raises `TooManyEndpointsError`."""
     # Whoever makes endpoints of a service waits for the one before, so that there are never eleven.
     await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
     counted = select(func.count()).select_from(WebhookEndpoint).where(_endpoint.service_id == service_id)
@@ -61,7 +62,7 @@ async def create(
         secret=sign.new_secret(),
         created_at=now,
     )
-    await connection.execute(insert(WebhookEndpoint).values(made.model_dump()))
+    await connection.execute(insert(WebhookEndpoint).values(made.model_dump() | {"secret": box.seal(made.secret)}))
     return made
 
 
@@ -98,17 +99,28 @@ async def change(
 
 
 async def rotate(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, overlap: timedelta, now: datetime
+    connection: AsyncConnection, service_id: UUID, id_: UUID, overlap: timedelta, now: datetime, box: SecretBox
 ) -> WebhookEndpoint:
-    """The endpoint with a new secret; the one before signs as well until the overlap is over."""
+    """The endpoint with a new secret, in clear; the one before signs as well until the overlap is over."""
     known = await one(connection, service_id, id_)
+    secret = sign.new_secret()
     new = {
-        "secret": sign.new_secret(),
-        "previous_secret": known.secret if overlap else None,
+        "secret": box.seal(secret),
+        # One that cannot be read signs nothing: it must not keep the new one from signing.
+        "previous_secret": box.seal(box.open(known.secret)) if overlap and box.can_open(known.secret) else None,
         "previous_until": now + overlap if overlap else None,
     }
     await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
-    return await one(connection, service_id, id_)
+    rotated = await one(connection, service_id, id_)
+    rotated.secret = secret
+    return rotated
+
+
+async def secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
+    """The secrets of all endpoints that sign now, as they are written down."""
+    found = await connection.execute(select(_endpoint.secret))
+    old = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
+    return [*found.scalars(), *(secret for secret in old.scalars() if secret is not None)]
 
 
 async def remove(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:

@@ -57,8 +57,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     previous_until: datetime | None
     disabled_because: str | None
 
-    def keys(self, now: datetime) -> list[str]:
-        """The secrets that sign: the new one first, and during a rotation the old one too."""
+    def secrets(self, now: datetime) -> list[str]:
+        """The secrets that sign, as they are kept: the new one first, and during a rotation the old one too."""
         old = self.previous_secret if self.previous_until is not None and self.previous_until > now else None
         return [key for key in (self.secret, old) if key is not None]
 

@@ -27,8 +27,10 @@ def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tu
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= _settings(kind, f"{prefix}{name.upper()}__")
             continue
-        default = "" if field.default in (None, ()) else str(getattr(field.default, "value", field.default))
-        found[str(field.validation_alias or prefix + name.upper())] = (default, str(field.description))
+        default = field.default
+        shown = ",".join(default) if isinstance(default, tuple) else str(getattr(default, "value", default))
+        shown = "" if default is None else shown
+        found[str(field.validation_alias or prefix + name.upper())] = (shown, str(field.description))
     return found
 
 

@@ -5,6 +5,7 @@ import os
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from notifier import header_names
 from notifier.settings import RecipientsMode, RecipientsSettings, Security, Settings, SmtpSettings
 
 
@@ -91,3 +92,29 @@ def test_settings_are_frozen(environment: pytest.MonkeyPatch) -> None:
     """What was read at the start holds until the end."""
     with pytest.raises(ValidationError):
         setattr(Settings(), "log_level", "DEBUG")  # noqa: B010 - mypy knows that it cannot be assigned
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("X-SMTPAPI", "x-MSYS-API", "X-MC-*", "X-PM-Bcc", "X-SES-*", "X-Mailgun-*", "X-Envelope-To", "X-Original-*"),
+        *("X-To", "X-Notifier-Mine", "X-Notifier-*", "X-M-*, X-SG-EID", "X-*", "*", "X", "X-"),
+        *("Resent-To", "Bcc", "Subject"),
+        *("X-Shop*", "X-Shop-**", "X-A b", "X-Ä", "X-A:", "X-Shop-*-Id"),
+    ],
+)
+def test_no_operator_allows_what_commands_a_relay(environment: pytest.MonkeyPatch, entry: str) -> None:
+    """Nor what is no custom header, nor a beginning that would cover either."""
+    environment.setenv("NOTIFIER_API__ALLOWED_HEADERS", f"X-Shop-Order, {entry}")
+    with pytest.raises(ValidationError, match=r"neither a name such as|can never be allowed"):
+        Settings()
+
+
+def test_an_operator_allows_names_and_beginnings(environment: pytest.MonkeyPatch) -> None:
+    """Instead of the default, in any case; the default itself is such a list."""
+    environment.setenv("NOTIFIER_API__ALLOWED_HEADERS", "X-Shop-*, X-Trace-ID")
+    allowed = Settings().api.allowed_headers
+    for name in ("X-SHOP-a", "x-trace-id", "X-Shop-", "X-Order"):
+        assert header_names.is_allowed(name, allowed) == (name in {"X-SHOP-a", "x-trace-id"})
+    environment.delenv("NOTIFIER_API__ALLOWED_HEADERS")
+    assert Settings().api.allowed_headers == header_names.check_allowed(header_names.DEFAULT_ALLOWED)

@@ -26,6 +26,7 @@ from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.rendering.source import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
+from notifier.templating import room
 from notifier.templating.assets.image import Made, Wish
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -96,11 +97,14 @@ async def upload(
 ) -> AssetView:
     """Keep the upload and ask for its files; `seen` is the revision that stands there, 0 for a new name.
 
-    Raises `StaleAssetError`. The name and the wish have been checked, and the data are at most `LARGEST_UPLOAD`.
+    Raises `StaleAssetError`, `TooManyTemplatesError`.
+    The name and the wish have been checked, and the data are at most `LARGEST_UPLOAD`.
     """
     there = await _find(connection, name, lock=True)
     if (there.revision if there else 0) != seen:
         raise StaleAssetError(name, there)
+    if there is None:
+        await room.require_room(connection, Asset)
     original = await keep_original(connection, data, by.at)
     values = new_row(original, wish, revision=seen + 1, by=by)
     id_ = there.id if there else new_id()

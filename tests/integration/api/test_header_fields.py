@@ -5,7 +5,9 @@ from typing import Any
 import httpx2
 from integration.api.refusal import NOTHING, Written, faults, outcome
 from integration.api.test_faults import SHIPPED
-from parts.installation import WELCOME
+from parts.installation import WELCOME, Installation
+
+from notifier import wiring
 
 VARIABLES = {"name": "Ada", "product": "Larkspur"}
 BREAKING = {
@@ -20,6 +22,16 @@ BREAKING = {
     "U+2028": "\u2028",
     "U+2029": "\u2029",
 }
+COMMANDING = (
+    *("X-SMTPAPI", "x-smtpapi", "X-SG-EID", "X-MSYS-API", "X-MC-BccAddress", "X-MC-Subaccount", "X-Mandrill-Bcc"),
+    *("X-PM-Bcc", "X-PM-Message-Stream", "X-Postmark-Server", "X-SES-SOURCE-ARN", "X-SES-CONFIGURATION-SET"),
+    *("X-Mailgun-Variables", "X-Mailgun-Drop-Message", "X-MJ-CustomID", "X-Mailjet-Campaign", "X-Mailin-custom"),
+    *("X-Sib-Sandbox", "X-Brevo-Tag", "X-Sparkpost-Api", "X-MSFBL", "X-ElasticEmail-Settings", "X-Campaign-Id"),
+    *("X-Envelope-To", "X-Envelope-From", "X-Original-To", "X-Rcpt-To", "X-RCPT-TO", "X-Bcc", "X-Cc", "X-To"),
+    *("X-Forwarded-To", "X-Failed-Recipients", "X-Sender", "X-Receiver", "X-Virtual-MTA", "X-Job", "X-Resent-To"),
+    *("X-MS-Exchange-Organization-SCL", "X-Return-Path", "X-Mailtrap-Tag", "X-xsMailingId", "X-Notifier-Id"),
+)
+"""What some relay, or we, would obey."""
 FORBIDDEN = (
     "Bcc",
     "bcc",
@@ -50,6 +62,12 @@ FORBIDDEN = (
     "",
     " X-A",
     "X_A",
+    "X-Comment",
+    "Resent-To",
+    "Delivered-To",
+    "Apparently-To",
+    "Errors-To",
+    *COMMANDING,
 )
 ALLOWED = {
     "List-Unsubscribe": "<https://shop.example/unsubscribe/1>",
@@ -61,7 +79,7 @@ ALLOWED = {
     "Importance": "high",
     "Precedence": "bulk",
     "X-Order": "42",
-    "x-comment": "Grüße 😀",
+    "x-reference": "Grüße 😀",
 }
 
 
@@ -138,20 +156,47 @@ async def test_a_header_outside_the_allow_list_is_refused(client: httpx2.AsyncCl
 
 
 async def test_headers_on_the_allow_list_are_taken(client: httpx2.AsyncClient, written: Written) -> None:
-    """Those for lists and threads, and any `X-…` of the caller's own, whose text may have every script."""
+    """Those for lists and threads, and the `X-…` that are harmless, whose text may have every script."""
     reply = await client.post("/v1/notifications", json=WELCOME | {"headers": ALLOWED})
     assert reply.status_code == 202
     assert await written() == (1, 1, 1)
 
 
+async def test_an_operator_says_which_custom_headers_there_are(
+    installation: Installation, parts: wiring.Base, written: Written
+) -> None:
+    """Names and beginnings, in any case; what commands a relay is refused although a setting has it."""
+    allowed = ("x-shop-*", "x-trace", "x-smtpapi", "x-mc-bccaddress", "x-sm-*")
+    told = {}
+    async with (
+        installation.with_settings(api={"allowed_headers": allowed}).base() as widened,
+        installation.client(widened) as client,
+    ):
+        names = ("X-Shop-Order", "x-shop-a-b", "X-TRACE", "X-Shop-", "X-Shop", "X-Traces", "X-Order", *COMMANDING)
+        for name in names:
+            reply = await client.post("/v1/notifications", json=WELCOME | {"headers": {name: "x"}})
+            told[name] = reply.status_code
+            if reply.status_code == 422:
+                assert faults(reply) == {(f"/headers/{name}", "header_not_allowed")}
+                assert ("NOTIFIER_API__ALLOWED_HEADERS" in reply.text) == (name not in COMMANDING)
+        batch = {"notifications": [WELCOME], "defaults": {"headers": {"X-SMTPAPI": "{}"}}}
+        assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 422
+        twice = WELCOME | {"headers": {"X-Trace": "1", "x-trace": "2"}}
+        assert faults(await client.post("/v1/notifications", json=twice)) == {
+            ("/headers/x-trace", "invalid_header_value")
+        }
+    assert {name for name, status in told.items() if status == 202} == {"X-Shop-Order", "x-shop-a-b", "X-TRACE"}
+    assert await written() == (3, 3, 3)
+
+
 async def test_a_header_value_has_its_limits(client: httpx2.AsyncClient, written: Written) -> None:
     """At most 900 characters; fields with a syntax of their own are ASCII; a display name has at most 256."""
     body: dict[str, Any] = WELCOME | {
-        "headers": {"X-Long": "x" * 901, "List-Id": "<ü.example>", "X-Longest": "x" * 900},
+        "headers": {"X-Order": "x" * 901, "List-Id": "<ü.example>", "X-Reference": "x" * 900},
         "from": f"{'n' * 257} <a@shop.example>",
         "reply_to": f"{'n' * 256} <a@x.org>",
     }
     reply = await client.post("/v1/notifications", json=body)
-    pointers = ("/headers/X-Long", "/headers/List-Id", "/from")
+    pointers = ("/headers/X-Order", "/headers/List-Id", "/from")
     assert faults(reply) == {(pointer, "invalid_header_value") for pointer in pointers}
     assert await written() == NOTHING

@@ -13,7 +13,7 @@ from parts import marketing
 from parts.installation import Installation
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import care, keys
 from notifier.auth.keys import Scope, Wish
 from notifier.auth.usage import Usage
 from notifier.states import KeyKind
@@ -232,3 +232,43 @@ async def test_a_limit_is_not_got_rid_of(
         body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": asked}
         made = await shop.post(PATH, json=body, headers=_by(limited))
         assert (made.status_code, made.json()["rate_per_minute"]) == (201, given)
+
+
+async def test_a_key_that_ends_makes_none_that_lasts_longer(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Without an end asked for it is the maker's; and so when it rotates itself, or another key."""
+    now = parts.clock.now()
+    end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
+    mine, ending = await _key(parts, scopes=tuple(keys.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
+    by = _by(ending)
+    for asked, given in ((None, end), (sooner, sooner), (end, end)):
+        body = {"name": "x", "expires_at": asked.isoformat() if asked else None}
+        made = (await shop.post(PATH, json=body, headers=by)).json()
+        assert datetime.fromisoformat(made["expires_at"]) == given
+    refused = await shop.post(PATH, json={"name": "x", "expires_at": later.isoformat()}, headers=by)
+    assert faults(refused) == {("/expires_at", "time_out_of_range")}
+    for_ever, _ = await _key(parts)
+    soon, _ = await _key(parts, expires_at=now + timedelta(hours=1))
+    for id_ in (for_ever, mine, soon):
+        made = (await shop.post(f"{PATH}/{id_}/rotate", json={"overlap_seconds": 2_592_000}, headers=by)).json()
+        assert datetime.fromisoformat(made["expires_at"]) <= end
+        assert datetime.fromisoformat(made["replaces"]["expires_at"]) <= max(end, now + timedelta(days=31))
+        assert made["rate_per_minute"] == 50
+
+
+async def test_a_service_has_a_bounded_number_of_valid_keys(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+    """Those that have ended do not count; rotating without overlap needs no room."""
+    there = len((await shop.get(PATH)).json()["keys"])
+    async with parts.database.write() as connection:
+        service, now = await keys.find_service(connection, "shop"), parts.clock.now()
+        for _ in range(care.MAX_KEYS_PER_SERVICE - there - 1):
+            await keys.issue(connection, service, Wish(), now=now)
+        await keys.issue(connection, service, Wish(expires_at=now - timedelta(seconds=1)), now=now)
+    last = await shop.post(PATH, json={"name": "last"})
+    assert last.status_code == 201
+    path = f"{PATH}/{last.json()['id']}"
+    for refused in (shop.post(PATH, json={"name": "x"}), shop.post(f"{path}/rotate")):
+        assert outcome(await refused) == (409, "too_many_keys")
+    rotated = await shop.post(f"{path}/rotate", json={"overlap_seconds": 0})
+    assert rotated.status_code == 201, rotated.text
+    assert outcome(await shop.delete(f"{PATH}/{rotated.json()['id']}")) == (200, "")
+    assert outcome(await shop.post(PATH, json={"name": "x"})) == (201, "")

@@ -50,12 +50,11 @@ async def test_the_pair_leaves_as_it_was_given(parts: wiring.Base, client: httpx
         {LINK.lower(): HTTPS.upper(), POST.upper(): ONE_CLICK},
         {LINK: HTTPS},
         {LINK: MAILTO},
-        {"X-A": "1", "x-a": "2"},
     ],
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
     """The link alone, or with an https link that takes the POST."""
-    assert check.faults_in_headers(headers) == []
+    assert check.faults_in_headers(headers, ()) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
 )
 def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, told: str) -> None:
     """A mail program that posts to a link which takes no POST would unsubscribe nobody."""
-    (fault,) = check.faults_in_headers(headers)
+    (fault,) = check.faults_in_headers(headers, ())
     assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
     assert told in fault.detail
 

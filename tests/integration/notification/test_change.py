@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import UUID
 
 import httpx2
 import pytest
@@ -16,11 +15,9 @@ from sqlalchemy import select
 from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.db.tables import Attempt, columns
-from notifier.errors import NotFoundError
-from notifier.ids import new_id
 from notifier.notification import change
 from notifier.outbox import store
-from notifier.states import Cause, EntryState, Priority, Resolution, Status
+from notifier.states import Cause, EntryState, Priority, Status
 
 ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED)
 
@@ -188,28 +185,19 @@ async def test_nothing_else_can_be_retried(parts: wiring.Base, client: httpx2.As
 # -- who asks ------------------------------------------------------------------------------------
 
 
-async def test_a_service_changes_its_own_and_an_operator_all(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
-    """Another service's notification is not there; an operator's `None` sees it, and is named in the event."""
+async def test_a_service_changes_its_own_and_an_operator_all(
+    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+) -> None:
+    """Another service's notification is not there; an operator sees it, and is named in the event."""
     path = await caller.submit(client)
-
-    def by(service_id: UUID | None) -> change.Asked:
-        return change.Asked(
-            actor="operator:grace",
-            cause=Cause.PERSON,
-            service_id=service_id,
-            at=SystemClock().now(),
-            comment="wrong list",
-        )
-
-    id_ = unsure.id_in(path)
+    async with installation.client(parts, installation.keys.other) as other:
+        for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):
+            assert (await other.post(f"{path}/{verb}", json=body)).status_code == 404
+        assert (await other.patch(path, json={"priority": "high"})).status_code == 404
+    operator = change.Asked(
+        actor="operator:grace", cause=Cause.PERSON, rights=None, at=SystemClock().now(), comment="wrong list"
+    )
     async with parts.database.write() as connection:
-        for refused in (
-            change.cancel(connection, id_, by(new_id())),
-            change.retry(connection, id_, by(new_id())),
-            change.resolve(connection, id_, Resolution.SENT, by(new_id())),
-        ):
-            with pytest.raises(NotFoundError):
-                await refused
-        await change.cancel(connection, id_, by(None))
+        await change.cancel(connection, unsure.id_in(path), operator)
     assert (await unsure.row_of(parts.database, path)).status is Status.CANCELLED
     assert await unsure.events_of(parts.database, path) == [("cancelled", "operator:grace", "wrong list")]

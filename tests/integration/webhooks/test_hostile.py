@@ -7,7 +7,8 @@ import pytest
 from integration.webhooks.test_guard import FIELDS, Names, caller
 from parts.receiver import Reply, receiving, reply, silence
 
-from notifier.webhooks.call import LARGEST_REPLY, SHOWN, Answer
+from notifier.webhooks import call
+from notifier.webhooks.call import LARGEST_REPLY, NOT_KEPT, SHOWN, Answer
 
 
 async def _say_for_ever(writer: asyncio.StreamWriter, what: bytes, pause: float = 0.0) -> None:
@@ -82,12 +83,20 @@ async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> Non
     assert answer.code == code
 
 
-async def test_what_was_said_is_kept_short_and_clean() -> None:
+def test_what_was_said_is_kept_short_and_clean() -> None:
     """The first 200 characters in one line, without control characters."""
-    answer = await _answer(reply("400 Bad Request", b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000))
-    assert answer.detail.startswith("no [31mred \ufffdxxx")
-    assert len(answer.detail) <= SHOWN < LARGEST_REPLY
-    assert answer.detail.isprintable()
+    detail = call._readable(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
+    assert detail.startswith("no [31mred \ufffdxxx")
+    assert len(detail) <= SHOWN < LARGEST_REPLY
+    assert detail.isprintable()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "500 Internal Server Error"])
+async def test_what_an_insecure_host_says_is_not_kept(status: str) -> None:
+    """Any service of this machine may be behind such a URL: whoever names it learns the status, and no word."""
+    answer = await _answer(reply(status, b"root password: hunter2", X_Secret="hunter2"))
+    assert (answer.code, answer.detail) == (int(status[:3]), NOT_KEPT)
+    assert "hunter2" not in repr(answer)
 
 
 async def test_nobody_listens() -> None:

@@ -18,6 +18,7 @@ from notifier.db.tables import WebhookEndpoint, columns
 from notifier.ids import new_id
 from notifier.outbox.handler import Claimed, Lost
 from notifier.states import EntryKind, Priority
+from notifier.webhooks.call import NOT_KEPT
 from notifier.webhooks.schedule import MOST_TRIES
 
 _endpoint = columns(WebhookEndpoint)
@@ -57,7 +58,7 @@ async def test_down_and_up_again(shop: Shop) -> None:
         await caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="delivered")
     tries = [(one["number"], one["code"], one["detail"]) for one in ended["attempts"]]
-    assert tries == [(1, 500, "out of order"), (2, None, "no connection: ConnectionRefusedError"), (3, 204, "")]
+    assert tries == [(1, 500, NOT_KEPT), (2, None, "no connection: ConnectionRefusedError"), (3, 204, NOT_KEPT)]
     assert (ended["ended_at"] is not None, ended["next_attempt_at"]) == (True, None)
     one, other = shop.receiver.heard
     assert (one.id, one.body) == (other.id, other.body) == (ended["event_id"], ended["body"].encode())
@@ -184,7 +185,7 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
             gone = Lost(entry=Claimed(**{**_fields(entry), "subject_id": new_id()}), marked_at=None)
             assert len(await teller.mourn(connection, [gone])) == 1
     detail = await _until(shop, endpoint, tries=2)
-    assert [one["detail"] for one in detail["attempts"]] == ["out of order", "the sender died at this try"]
+    assert [one["detail"] for one in detail["attempts"]] == [NOT_KEPT, "the sender died at this try"]
     assert again.action.attempts == 4  # type: ignore[union-attr]
 
 

@@ -6,7 +6,8 @@ import zipfile
 import pytest
 from parts.attached import EXE, FILES, JPEG, ODF, OOXML, PDF, archive, office, open_document
 
-from notifier.notification.file_type import MOST_ENTRIES, FileType, type_of
+from notifier.notification.file_type import FileType, type_of
+from notifier.notification.zip_archive import MOST_ENTRIES
 
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
 WORD = f"{OOXML}.wordprocessingml.document"

@@ -1,0 +1,272 @@
+"""No right grows: every route that changes something, with every kind of key, on every kind of row.
+
+A route that is new fails here until it stands in `RULES`.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from parts import caller
+from parts.installation import WELCOME, Installation
+
+from notifier import wiring
+from notifier.auth import keys
+from notifier.auth.keys import SERVICE_SCOPES, Scope, Wish
+from notifier.ids import new_id
+from notifier.states import KeyKind, Status
+
+
+class Rule(Enum):
+    """What a key may change by a route."""
+
+    ROW = "notifications made by keys within its reach; the others are not there (404)"
+    KEY = "keys within its reach; the others are listed, and 403"
+    LIVE = "what live mail depends on: only a live key, 403 for the others"
+    ADMIN = "the same, of the instance: a live or an admin key"
+    OWN = "what it makes itself, which is of its own kind"
+    DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
+
+
+RULES = {
+    "submit_notification": Rule.OWN,
+    "submit_batch": Rule.OWN,
+    "test_template": Rule.OWN,
+    "update_notification": Rule.ROW,
+    "cancel_notification": Rule.ROW,
+    "retry_notification": Rule.ROW,
+    "resolve_notification": Rule.ROW,
+    "cancel_batch": Rule.ROW,
+    "create_key": Rule.KEY,
+    "rotate_key": Rule.KEY,
+    "revoke_key": Rule.KEY,
+    "set_team_recipients": Rule.LIVE,
+    "add_suppression": Rule.LIVE,
+    "lift_suppression": Rule.LIVE,
+    "create_webhook": Rule.LIVE,
+    "update_webhook": Rule.LIVE,
+    "delete_webhook": Rule.LIVE,
+    "rotate_webhook_secret": Rule.LIVE,
+    "test_webhook": Rule.LIVE,
+    "replay_webhook_delivery": Rule.LIVE,
+    "replay_failed_webhook_deliveries": Rule.LIVE,
+    "try_template": Rule.ADMIN,
+    "publish_template": Rule.ADMIN,
+    "restore_template": Rule.ADMIN,
+    "delete_template": Rule.ADMIN,
+    "save_template_draft": Rule.DRAFT,
+    "discard_template_draft": Rule.DRAFT,
+    "preview_template": Rule.DRAFT,
+    "render_source": Rule.DRAFT,
+    "save_layout": Rule.DRAFT,
+    "delete_layout": Rule.DRAFT,
+    "upload_asset": Rule.DRAFT,
+    "delete_asset": Rule.DRAFT,
+}
+KINDS = tuple(KeyKind)
+REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
+"""From the least."""
+BEYOND = (404, "not_found")
+FORBIDDEN = (403, "key_kind_not_allowed")
+
+
+def _operations() -> dict[str, tuple[str, str]]:
+    """Each operation that changes something: its method and path."""
+    document: dict[str, Any] = json.loads(Path("openapi.json").read_text(encoding="utf-8"))
+    return {
+        described["operationId"]: (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+        if method in {"post", "put", "patch", "delete"}
+    }
+
+
+OPERATIONS = _operations()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The shop with a key of each kind, each with every scope, and an admin key."""
+
+    parts: wiring.Base
+    http: httpx2.AsyncClient
+    keys: Mapping[KeyKind, str]
+    admin: str
+
+    async def ask(
+        self, operation: str, key: str, *, id_: str = "", body: Mapping[str, Any] | None = None
+    ) -> tuple[int, str]:
+        """The status and the code of an answer; each parameter of the path is `id_`."""
+        method, path = OPERATIONS[operation]
+        filled = "/".join(id_ or str(new_id()) if part.startswith("{") else part for part in path.split("/"))
+        headers = {"Authorization": f"Bearer {key}"}
+        if body is None:
+            reply = await self.http.request(method, filled, headers=headers)
+        else:
+            reply = await self.http.request(method, filled, headers=headers, json=dict(body))
+        return reply.status_code, reply.json().get("code", "") if reply.content else ""
+
+    async def key(self, kind: KeyKind, **wish: Any) -> tuple[str, str]:
+        """The id of a new key of the shop, and the key."""
+        async with self.parts.database.write() as connection:
+            service = await keys.find_service(connection, "shop")
+            asked = Wish(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
+            id_, key = await keys.issue(connection, service, asked, now=self.parts.clock.now())
+        return str(id_), key
+
+    async def row(self, kind: KeyKind, status: Status) -> str:
+        """The id of a notification, as a key of this kind would have made it."""
+        self.http.headers["Authorization"] = f"Bearer {self.keys[KeyKind.LIVE]}"
+        path = await caller.submit(self.http)
+        await caller.set_notification(self.parts.database, path, kind=kind, status=status)
+        return path.rpartition("/")[2]
+
+
+@pytest.fixture
+async def scene(sqlite_installation: Installation) -> AsyncIterator[Scene]:
+    async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as http:
+        async with parts.database.write() as connection:
+            service = await keys.find_service(connection, "shop")
+            made = {
+                kind: (
+                    await keys.issue(connection, service, Wish(kind=kind, scopes=SERVICE_SCOPES), now=parts.clock.now())
+                )[1]
+                for kind in KINDS
+            }
+            wish = Wish(scopes=tuple(Scope))
+            _, admin = await keys.issue(connection, None, wish, now=parts.clock.now())
+        yield Scene(parts, http, made, admin)
+
+
+def test_every_route_that_changes_something_has_a_rule() -> None:
+    """Who adds one says here what a key of which kind may change by it; one that is gone is a fault too."""
+    assert set(RULES) == set(OPERATIONS)
+
+
+async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -> None:
+    """Whatever the request is, a test or a team key hears 403 before anything is read of it."""
+    for operation in (name for name, rule in RULES.items() if rule in {Rule.LIVE, Rule.ADMIN}):
+        for kind in KINDS:
+            answer = await scene.ask(operation, scene.keys[kind])
+            assert (answer == FORBIDDEN) == (kind is not KeyKind.LIVE), (operation, kind, answer)
+        if RULES[operation] is Rule.ADMIN:
+            assert (await scene.ask(operation, scene.admin))[0] != 403, operation
+
+
+async def test_a_key_of_no_service_changes_nothing_of_a_service(scene: Scene) -> None:
+    """An admin key with every scope there is."""
+    of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN}
+    for operation in (name for name, rule in RULES.items() if rule in of_services):
+        assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
+
+
+BODIES: dict[str, tuple[Status, dict[str, Any] | None]] = {
+    "update_notification": (Status.QUEUED, {"variables": WELCOME["variables"]}),
+    "cancel_notification": (Status.QUEUED, None),
+    "retry_notification": (Status.FAILED, None),
+    "resolve_notification": (Status.UNKNOWN, {"as": "sent"}),
+}
+"""In which status a notification can be changed, and how."""
+
+
+async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
+    """It is not there for the key, as another service's is not; what is within reach is changed."""
+    asked = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
+    assert set(asked) == set(BODIES)
+    team = {"recipients": [WELCOME["to"]]}
+    assert (await scene.ask("set_team_recipients", scene.keys[KeyKind.LIVE], body=team))[0] == 200
+    for operation in asked:
+        status, body = BODIES[operation]
+        for row_kind in KINDS:
+            id_ = await scene.row(row_kind, status)
+            for kind in REACH:  # from the weakest, so that the first who may is the one that does
+                answer = await scene.ask(operation, scene.keys[kind], id_=id_, body=body)
+                if row_kind in REACH[: REACH.index(kind) + 1]:
+                    assert answer[0] == 200, (operation, kind, row_kind, answer)
+                    break
+                assert answer == BEYOND, (operation, kind, row_kind, answer)
+
+
+async def test_a_key_cancels_no_batch_beyond_its_reach(scene: Scene) -> None:
+    """Nor one in which a single mail is beyond it."""
+    for row_kind in KINDS:
+        body = {"notifications": [WELCOME, WELCOME]}
+        made = await scene.http.post("/v1/notifications/batch", json=body)
+        batch = made.json()["batch_id"]
+        path = f"/v1/notifications/{made.json()['results'][1]['id']}"
+        await caller.set_notification(scene.parts.database, path, kind=row_kind)
+        for kind in REACH:
+            answer = await scene.ask("cancel_batch", scene.keys[kind], id_=batch)
+            # The first of the two stays live, so that it is beyond all others.
+            assert (answer[0] == 200) == (kind is KeyKind.LIVE), (kind, row_kind, answer)
+            assert answer == BEYOND or kind is KeyKind.LIVE
+
+
+async def test_a_key_makes_and_ends_no_key_beyond_its_reach(scene: Scene) -> None:
+    """Made, rotated and revoked: of its own kind or a weaker one."""
+    for other in KINDS:
+        for kind in KINDS:
+            within = other in REACH[: REACH.index(kind) + 1]
+            id_, _ = await scene.key(other)
+            body = {"name": "x", "kind": other.value, "scopes": ["notifications:send"]}
+            for operation, sent, want in (
+                ("create_key", body, 201),
+                ("rotate_key", None, 201),
+                ("revoke_key", None, 200),
+            ):
+                answer = await scene.ask(operation, scene.keys[kind], id_=id_, body=sent)
+                assert answer == ((want, "") if within else FORBIDDEN), (operation, kind, other, answer)
+
+
+async def test_what_a_key_submits_is_of_its_kind(scene: Scene) -> None:
+    """Alone, in a batch, and as a test mail of a template: a team key mails nobody outside the team."""
+    ways: dict[str, dict[str, Any]] = {
+        "submit_notification": dict(WELCOME),
+        "submit_batch": {"notifications": [WELCOME]},
+        "test_template": {"to": "ada@example.com"},
+    }
+    assert set(ways) == {name for name, rule in RULES.items() if rule is Rule.OWN}
+    for operation, body in ways.items():
+        for kind in KINDS:
+            answer = await scene.ask(operation, scene.keys[kind], id_="welcome", body=body)
+            want = (422, "recipient_not_allowed") if kind is KeyKind.TEAM else (202, "")
+            assert answer == want, (operation, kind, answer)
+
+
+async def test_a_key_reads_no_mail_beyond_its_reach(scene: Scene) -> None:
+    """What a mail says may be a sign-in link; its status may be looked at."""
+    for row_kind in KINDS:
+        path = f"/v1/notifications/{await scene.row(row_kind, Status.QUEUED)}"
+        for kind in KINDS:
+            headers = {"Authorization": f"Bearer {scene.keys[kind]}"}
+            within = row_kind in REACH[: REACH.index(kind) + 1]
+            assert (await scene.http.get(path, headers=headers)).status_code == 200
+            reply = await scene.http.get(f"{path}/content", headers=headers)
+            assert reply.status_code == (200 if within else 404), (kind, row_kind)
+
+
+async def test_idempotency_keys_of_kinds_are_apart(scene: Scene) -> None:
+    """A test mail never stands for a live one: the same key of each kind is a notification of its own."""
+    live = scene.keys[KeyKind.LIVE]
+    team = {"recipients": [WELCOME["to"]]}
+    assert (await scene.ask("set_team_recipients", live, body=team))[0] == 200
+    made, batches = [], []
+    for _ in range(2):
+        for kind in REACH:
+            headers = {"Authorization": f"Bearer {scene.keys[kind]}", "Idempotency-Key": "order-1"}
+            reply = await scene.http.post("/v1/notifications", json=WELCOME, headers=headers)
+            made.append((reply.json()["id"], reply.headers.get("Idempotent-Replayed")))
+            batch = {"notifications": [WELCOME]}
+            reply = await scene.http.post(
+                "/v1/notifications/batch", json=batch, headers=headers | {"Idempotency-Key": "b"}
+            )
+            batches.append((reply.json()["batch_id"], reply.json()["results"][0]["replayed"]))
+    assert [replayed for _, replayed in made] == [None] * 3 + ["true"] * 3
+    assert [replayed for _, replayed in batches] == [False] * 3 + [True] * 3
+    assert made[:3] == [(id_, None) for id_, _ in made[3:]]
+    assert len({id_ for id_, _ in made}) == len({id_ for id_, _ in batches}) == 3

@@ -1,0 +1,96 @@
+"""Secrets of endpoints under a key of the environment: what the database has, and what a wrong key costs."""
+
+import base64
+
+import pytest
+from integration.webhooks.conftest import LOOPBACK, key_of
+from parts import caller
+from parts.installation import Installation
+from parts.receiver import Receiver
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from notifier import wiring
+from notifier.db.tables import WebhookEndpoint
+from notifier.health import checks
+from notifier.webhooks.secret_box import MARK, SecretBox
+
+OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+
+@pytest.fixture
+def installation(sqlite_installation: Installation) -> Installation:
+    """On one database: they differ in nothing that matters here."""
+    return sqlite_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
+
+
+async def test_secrets_are_encrypted_and_keys_changed(
+    installation: Installation, parts: wiring.Base, receiver: Receiver
+) -> None:
+    """Written under the first key; without it a delivery waits untried; with it, behind a new one, it is signed."""
+
+    def with_keys(*keys: str) -> Installation:
+        return installation.with_settings(secret_key=SecretStr(",".join(keys)) if keys else None)
+
+    async def stored() -> str:
+        async with parts.database.read() as connection:
+            return str((await connection.execute(select(WebhookEndpoint.__table__.c.secret))).scalar_one())  # type: ignore[attr-defined]
+
+    async def found(*keys: str) -> tuple[bool, bool]:
+        box = SecretBox.of(with_keys(*keys).settings.secret_key)
+        finding = await checks.webhook_secrets(parts.database, box, parts.clock.now())
+        return finding.ok, finding.warning
+
+    key = await key_of(parts, "shop")
+    async with with_keys(OLD).base() as old, with_keys(OLD).client(old, key) as client:
+        made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
+        assert made["secret"].startswith("whsec_")
+        assert (await stored()).startswith(MARK)
+        assert made["secret"].removeprefix("whsec_") not in await stored()
+        assert "secret" not in (await client.get(f"/v1/webhooks/{made['id']}")).json()
+        assert [await found(OLD), await found(NEW, OLD), await found(NEW), await found()] == [
+            (True, False), (True, False), (False, False), (False, False),
+        ]  # fmt: skip
+
+        for wrong in ((), (NEW,)):
+            async with with_keys(*wrong).base() as without, wiring.sender(without) as running:
+                await caller.submit(client)
+                await running.drain()
+        path = f"/v1/webhooks/{made['id']}/deliveries"
+        waiting = (await client.get(path)).json()["deliveries"]
+        assert [(one["state"], one["tries"]) for one in waiting] == [("pending", 0), ("pending", 0)]
+        assert receiver.heard == []
+
+    await caller.make_due(parts.database)
+    async with with_keys(NEW, OLD).base() as both, with_keys(NEW, OLD).client(both, key) as client:
+        async with wiring.sender(both):
+            for heard in await receiver.wait_for(2):
+                heard.verified(made["secret"])
+        rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
+        assert await found(NEW) == (True, False)  # the old secret as well, for as long as it signs
+        async with with_keys(NEW).base() as new, wiring.sender(new):
+            await caller.submit(client)
+            (*_, heard) = await receiver.wait_for(3)
+        assert heard.verified(rotated["secret"]) == heard.verified(made["secret"])
+
+
+async def test_secrets_from_before_are_read(installation: Installation, parts: wiring.Base, receiver: Receiver) -> None:
+    """Those in clear sign under any key, and rotating encrypts; one that cannot be read is replaced by rotating."""
+    key = await key_of(parts, "shop")
+    keyed = installation.with_settings(secret_key=SecretStr(NEW))
+    async with installation.client(parts, key) as client:
+        made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
+    finding = await checks.webhook_secrets(parts.database, SecretBox.of(SecretStr(NEW)), parts.clock.now())
+    assert (finding.ok, finding.warning) == (True, True)
+    async with keyed.base() as new, keyed.client(new, key) as client, wiring.sender(new):
+        await caller.submit(client)
+        (heard,) = await receiver.wait_for(1)
+        heard.verified(made["secret"])
+    other = installation.with_settings(secret_key=SecretStr(OLD))
+    async with keyed.base() as new, keyed.client(new, key) as client:
+        await client.post(f"/v1/webhooks/{made['id']}/rotate-secret", json={"overlap_seconds": 0})
+    async with other.base() as lost, other.client(lost, key) as client, wiring.sender(lost):
+        rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
+        await caller.submit(client)
+        (*_, heard) = await receiver.wait_for(2)
+        heard.verified(rotated["secret"])
