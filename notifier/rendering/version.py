@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from notifier.rendering import images
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
-from notifier.rendering.language.faults import PartError, fault_of
+from notifier.rendering.language.faults import PartError, fault_of, fault_without_place
 from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
-from notifier.rendering.language.time_limit import TooSlowError
+from notifier.rendering.language.time_limit import TIME_LIMIT, TooSlowError
 from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -42,6 +42,15 @@ class Written:
     text: str | None  # None: the template has no text part
 
 
+def _made(make: Callable[[str], str], html: str) -> str:
+    """What is made of the HTML, in no more time than a part may take; raises `PartError`."""
+    try:
+        with TIME_LIMIT.part():
+            return make(html)
+    except Exception as error:
+        raise PartError(fault_without_place(error, HTML)) from error
+
+
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept."""
 
@@ -59,8 +68,8 @@ class CompiledVersion:
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
         """The three parts in the closest locale, as they leave; raises `PartError`."""
         tag, parts, values = self._begun(requested, values)
-        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else build_text_part(html)
+        html = self._styled_html(tag, values) or _made(inline_css, self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else _made(build_text_part, html)
         return Preview(subject=values["subject"], html=html, text=text)
 
     def written(self, requested: str | None, values: dict[str, Any]) -> Written:

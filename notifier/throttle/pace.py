@@ -9,6 +9,38 @@ from collections.abc import Hashable
 
 from notifier.clock import Clock
 
+MEMORY_SECONDS = 600.0
+"""How long somebody whose work was costly is remembered for it."""
+
+
+class Costs:
+    """Whose work is costly though it comes to something: it is done behind everybody else's, and has a share.
+
+    What takes no longer than `free` seconds costs nothing.
+    """
+
+    def __init__(self, clock: Clock, *, free: float, burst: float, share: float) -> None:
+        self._clock = clock
+        self._free = free
+        self._pace = Pace(clock, burst=burst, share=share)
+        self._until: dict[Hashable, float] = {}  # of the clock, for those who are remembered
+
+    def add(self, who: Hashable, seconds: float) -> None:
+        """So long has it taken."""
+        if seconds > self._free:
+            now = self._clock.monotonic()
+            self._until = {one: until for one, until in self._until.items() if until > now}
+            self._until[who] = now + MEMORY_SECONDS
+            self._pace.burnt(who, seconds)
+
+    def is_costly(self, who: Hashable) -> bool:
+        """Whether work of theirs was costly of late."""
+        return who in self._until and self._until[who] > self._clock.monotonic()
+
+    def wait(self, who: Hashable) -> float:
+        """Seconds until they may go on; 0: now."""
+        return self._pace.wait(who)
+
 
 class Pace:
     """What those who have burnt something have left of `burst`, the seconds that they may burn at once.

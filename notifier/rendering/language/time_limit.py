@@ -5,6 +5,8 @@ pool's wall limit, at which the child is killed.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 PART_SECONDS: Final = 0.25
@@ -38,6 +40,15 @@ class TimeLimit:
     def end(self) -> None:
         """The part has ended; the clock may go on until the next begins."""
         self._is_running = False
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Let what the block does take no longer than a part may; raises `TooSlowError`."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
 
     def stop(self) -> None:
         """Nothing is rendered for now: a read from a socket would be cut short by the signal."""
