@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import Template, TemplateSyntaxError
+from jinja2 import Template
 from msgspec.structs import replace
 
 from notifier.rendering import images
@@ -161,7 +161,7 @@ class CompiledVersion:
             found.append(RenderFault(part=HTML, line=None, message=message))
         parser = self._environment(None, autoescape=False)
         for name, text in self.source.files.items():
-            with contextlib.suppress(TemplateSyntaxError):
+            with contextlib.suppress(Exception):
                 found += images.faults_in(name, parser.parse(text), self.source.assets)
         return found
 

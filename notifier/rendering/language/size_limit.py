@@ -8,9 +8,9 @@ OUTPUT_LIMIT: Final = 1024 * 1024
 
 
 MIN_TEXT: Final = 16 * 1024
-"""Characters that a text made from HTML may have, however short that is."""
+"""UTF-8 bytes that a text made from HTML may have, however short that is."""
 MAX_TEXT_PER_HTML: Final = 4
-"""Characters of such a text for each character of the HTML: tags take more room than indentations and addresses."""
+"""Bytes of such a text for each byte of the HTML: tags take more room than indentations and addresses."""
 
 
 class OutputTooLargeError(Exception):
@@ -22,8 +22,13 @@ class OutputTooLargeError(Exception):
 
 
 def limit_text(html: str) -> int:
-    """How many characters the text made from this HTML may have."""
-    return min(OUTPUT_LIMIT, MIN_TEXT + MAX_TEXT_PER_HTML * len(html))
+    """How many UTF-8 bytes the text made from this HTML may have."""
+    return min(OUTPUT_LIMIT, MIN_TEXT + MAX_TEXT_PER_HTML * size_of(html))
+
+
+def size_of(text: str) -> int:
+    """Its UTF-8 bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def within_limit(text: str) -> str:

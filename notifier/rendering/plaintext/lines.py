@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError, size_of
 
 MAX_INDENTS: Final = 10  # lists and quotes within each other that are still indented
 MAX_IN_ROW: Final = 60  # characters of a cell; with two longer ones, each cell of a row has a line of its own
@@ -45,7 +45,7 @@ class TextWriter:
     """Takes words and boundaries, and has lines. Raises `OutputTooLargeError` as soon as they are too many."""
 
     def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
-        self._room = limit  # characters that may still be written
+        self._room = limit  # bytes that may still be written
         self.lines: list[TextLine] = []
         self._pieces: list[str] = []  # of the line that is being written
         self._gap = ""  # before the next word: a blank, or an edge of a box
@@ -90,7 +90,7 @@ class TextWriter:
         if self._pieces and self._gap and (self._gap == " " or not self._holds_together(text)):
             text = f" {text}"
         self._gap = ""
-        self._take(len(text))
+        self._take(size_of(text))
         self._pieces.append(text)
 
     def _take(self, size: int) -> None:
@@ -156,12 +156,12 @@ class TextWriter:
     def replace_since(self, start: Position, text: str) -> None:
         """Write this instead of what was written since, in the same line."""
         blank = " " if self._pieces[start.piece].startswith(" ") else ""
-        self._take(len(text))
+        self._take(size_of(text))
         self._pieces[start.piece :] = [blank + text]
 
     def append_to_last(self, text: str) -> None:
         """Add to the last word, wherever its line has ended."""
-        self._take(len(text))
+        self._take(size_of(text))
         if self._pieces:
             self._pieces.append(text)
         else:
