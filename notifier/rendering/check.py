@@ -93,8 +93,8 @@ class _Trial:
                 self.faults.append(fault)
 
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
+        sent = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
         written = version.written(tag, dict(values))
-        sent = version.render(tag, dict(values))
         compose(_specimen(), sent)
         self.mails.append(
             Mail(

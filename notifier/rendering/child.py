@@ -94,11 +94,14 @@ class Child:
         size, begun = 0, process_time()
         before = begun
         for job in jobs:
+            compiled = self._known.get(job.version) if job.version is not None else None
+            locales = compiled.compiled_locales if compiled is not None else 0
             mail = self._mail(job)
+            is_first = compiled is not None and compiled.compiled_locales > locales
             size += 0 if isinstance(mail, RenderFault) else size_when_filled(mail)
             after = process_time()
             results.append(mail)
-            seconds.append(after - before)
+            seconds.append(0.0 if is_first else after - before)
             before = after
             if after - begun > REQUEST_SECONDS or size > MAX_ANSWER_BYTES:
                 break

@@ -245,7 +245,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The answers to a `Render`, in order: to all of its jobs, or to the first ones, if those were work enough."""
 
     results: list[Rendered | Gapped | RenderFault]
-    seconds: list[float]  # of a processor, that each has taken
+    seconds: list[float]  # of a processor, that each has taken; 0 for the first of a version, which was compiled for it
 
 
 Answer = Batch | ShownParts | RenderFault | Checked | Comparison

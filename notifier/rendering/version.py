@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from time import process_time
 from typing import Any, Final
 
 from jinja2 import Template
@@ -16,7 +17,7 @@ from notifier.rendering.language.faults import PartError, fault_of, fault_withou
 from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
-from notifier.rendering.language.time_limit import TIME_LIMIT, TooSlowError
+from notifier.rendering.language.time_limit import MAIL_SECONDS, TIME_LIMIT, TooSlowError
 from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -65,11 +66,22 @@ class CompiledVersion:
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
+    @property
+    def compiled_locales(self) -> int:
+        """In how many locales it has been asked for: the first mail of each pays for the compiler."""
+        return len(self._parts)
+
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
-        """The three parts in the closest locale, as they leave; raises `PartError`."""
+        """The three parts in the closest locale, as they leave; raises `PartError`.
+
+        A check takes the same way, so that what is in time there is so when it is sent.
+        """
+        began = process_time()
         tag, parts, values = self._begun(requested, values)
         html = self._styled_html(tag, values) or _made(inline_css, self._run(parts, HTML, values))
         text = self._run(parts, TEXT, values) if TEXT in parts else _made(build_text_part, html)
+        if process_time() - began > MAIL_SECONDS:
+            raise PartError(fault_without_place(TooSlowError(), "mail"))
         return Preview(subject=values["subject"], html=html, text=text)
 
     def written(self, requested: str | None, values: dict[str, Any]) -> Written:
@@ -143,7 +155,8 @@ class CompiledVersion:
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
-            return env.get_template(name)
+            with TIME_LIMIT.part():
+                return env.get_template(name)
         except Exception as error:  # of Python's compiler too, for which twenty loops in one another are too many
             raise PartError(fault_of(error, name, self.source)) from error
 

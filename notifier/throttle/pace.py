@@ -11,6 +11,8 @@ from notifier.clock import Clock
 
 MEMORY_SECONDS = 600.0
 """How long somebody whose work was costly is remembered for it."""
+COSTLY_TIMES = 2
+"""How often it has to be within that: once may be the machine's doing."""
 
 
 class Costs:
@@ -23,19 +25,20 @@ class Costs:
         self._clock = clock
         self._free = free
         self._pace = Pace(clock, burst=burst, share=share)
-        self._until: dict[Hashable, float] = {}  # of the clock, for those who are remembered
+        self._seen: dict[Hashable, tuple[float, int]] = {}  # until when they are remembered, and how often it was
 
     def add(self, who: Hashable, seconds: float) -> None:
         """So long has it taken."""
         if seconds > self._free:
             now = self._clock.monotonic()
-            self._until = {one: until for one, until in self._until.items() if until > now}
-            self._until[who] = now + MEMORY_SECONDS
+            self._seen = {one: seen for one, seen in self._seen.items() if seen[0] > now}
+            self._seen[who] = now + MEMORY_SECONDS, self._seen.get(who, (0.0, 0))[1] + 1
             self._pace.burnt(who, seconds)
 
     def is_costly(self, who: Hashable) -> bool:
         """Whether work of theirs was costly of late."""
-        return who in self._until and self._until[who] > self._clock.monotonic()
+        until, times = self._seen.get(who, (0.0, 0))
+        return times >= COSTLY_TIMES and until > self._clock.monotonic()
 
     def wait(self, who: Hashable) -> float:
         """Seconds until they may go on; 0: now."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 PART_SECONDS: Final = 0.25
 """Of processor time, not of waiting: a hundred times what a mail's part takes."""
+MAIL_SECONDS: Final = 0.75
+"""Of processor time, for a mail from the compiler to its text: less than the second after which its child is killed."""
 AGAIN_SECONDS: Final = 0.05
 """Until it is stopped once more, if something has caught the first error."""
 
