@@ -15,7 +15,7 @@ async def test_who_was_refused_has_a_child_apart() -> None:
     editors = Editors(pool, HandClock())
     try:
         assert (await editors.of("mallory").check(source("{{ missing }}"))).faults
-        async with pool.child(apart=True):
+        async with asyncio.timeout(60), pool.child(apart=True):
             refused = asyncio.create_task(editors.of("mallory").check(source("{{ missing }}")))
             for _ in range(2):
                 assert not (await editors.of("ada").check(GOOD)).faults
