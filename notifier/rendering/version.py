@@ -43,7 +43,7 @@ class Written:
     text: str | None  # None: the template has no text part
 
 
-def _made(make: Callable[[str], str], html: str) -> str:
+def make_of_html(make: Callable[[str], str], html: str) -> str:
     """What is made of the HTML, in no more time than a part may take; raises `PartError`."""
     try:
         with TIME_LIMIT.part():
@@ -78,8 +78,8 @@ class CompiledVersion:
         """
         began = process_time()
         tag, parts, values = self._begun(requested, values)
-        html = self._styled_html(tag, values) or _made(inline_css, self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else _made(build_text_part, html)
+        html = self._styled_html(tag, values) or make_of_html(inline_css, self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else make_of_html(build_text_part, html)
         if process_time() - began > MAIL_SECONDS:
             raise PartError(fault_without_place(TooSlowError(), "mail"))
         return Preview(subject=values["subject"], html=html, text=text)

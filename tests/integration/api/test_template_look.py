@@ -13,7 +13,6 @@ from parts import caller, editor, picture
 from parts.editor import PATH
 from parts.installation import Installation
 from parts.relay import Relay
-from sqlalchemy import text
 
 from notifier import wiring
 from notifier.auth import keys
@@ -96,27 +95,6 @@ async def test_a_preview_is_the_mail(staff: httpx2.AsyncClient, parts: wiring.Ba
     assert (by_test, by_request) == (_without_moment(drafted), _without_moment(shown))
 
 
-async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
-    staff: httpx2.AsyncClient, parts: wiring.Base
-) -> None:
-    """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
-    await editor.saved(staff)
-    async with parts.database.write() as connection:
-        await connection.execute(text("ALTER TABLE audit_entry RENAME TO audit_entry_elsewhere"))
-    failed = await staff.post(f"{PATH}/test-send", json={"to": "ada@example.com"})
-    assert failed.status_code >= 500
-    async with parts.database.write() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one() == 0
-        assert (await connection.execute(text("SELECT count(*) FROM outbox_entry"))).scalar_one() == 0
-        await connection.execute(text("ALTER TABLE audit_entry_elsewhere RENAME TO audit_entry"))
-    tested = await staff.post(f"{PATH}/test-send", json={"to": "ada@example.com"})
-    assert tested.status_code == 202
-    async with parts.database.read() as connection:
-        count = text("SELECT count(*) FROM audit_entry WHERE action = 'template.tested'")
-        assert (await connection.execute(count)).scalar_one() == 1
-        assert (await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one() == 1
-
-
 def _without_moment(source: str) -> str:
     """The mail without its Date and Message-ID, and with a boundary that does not depend on them."""
     plain = re.sub(r"(?m)^(Date|Message-ID): .*\r\n", "", source)
@@ -161,8 +139,8 @@ async def test_hostile_text_is_refused_while_others_are_answered(staff: httpx2.A
             answered += 1
 
     asking = asyncio.create_task(others())
-    for html in HOSTILE.values():
-        reply = await staff.put(f"{PATH}/draft", json=editor.draft(files={"body.html": html}))
+    for text in HOSTILE.values():
+        reply = await staff.put(f"{PATH}/draft", json=editor.draft(files={"body.html": text}))
         assert reply.status_code == 422, reply.text
         assert answered > 0, "nobody else was answered meanwhile"
         answered = 0

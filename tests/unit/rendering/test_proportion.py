@@ -1,6 +1,8 @@
 """What a mail may cost: its bytes grow no faster than what somebody sent, and nothing of it grows without end."""
 
 import json
+import signal
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifier.rendering import child as module
+from notifier.rendering import version
 from notifier.rendering.attachments import MAX_MESSAGE_BYTES, filled, size_when_filled
 from notifier.rendering.child import Child
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import (
     Attachment,
     Batch,
+    Check,
+    Checked,
     FaultCode,
     Gapped,
     Job,
@@ -25,7 +30,10 @@ from notifier.rendering.job import (
     Rendered,
     RenderFault,
 )
+from notifier.rendering.language import time_limit
+from notifier.rendering.language.faults import PartError
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
+from notifier.rendering.language.time_limit import TIME_LIMIT
 from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.source import TemplateSettings, TemplateSource
 
@@ -158,3 +166,46 @@ def test_a_request_ends_when_it_has_been_work_enough(monkeypatch: pytest.MonkeyP
     answer = Child().answer(Render(jobs=jobs, sources={}))
     assert isinstance(answer, Batch)
     assert msgspec.msgpack.encode(answer.results[:1] * 5) == msgspec.msgpack.encode(answer.results)
+
+
+@pytest.fixture
+def short_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock of a child, which lets a part have a thousandth of a second."""
+    before = signal.getsignal(signal.SIGPROF)
+    monkeypatch.setattr(time_limit, "PART_SECONDS", 0.001)
+    TIME_LIMIT.set_up()
+    yield
+    TIME_LIMIT.stop()
+    monkeypatch.setattr(TIME_LIMIT, "_is_set_up", False)  # for good: nothing else in this process is to be stopped
+    signal.signal(signal.SIGPROF, before)
+
+
+@pytest.mark.usefixtures("short_clock")
+def test_the_text_of_content_is_made_within_the_clock_of_a_part() -> None:
+    """It is stopped where it is, and told as too slow."""
+    fault = rendered({"subject": "a", "html": "<p>word <b>bold</b>" * 20_000})
+    assert isinstance(fault, RenderFault)
+    assert (fault.part, fault.code) == ("content", FaultCode.TOO_SLOW)
+
+
+@pytest.mark.usefixtures("short_clock")
+@pytest.mark.parametrize("make", [inline_css, build_text_part])
+def test_what_is_made_of_a_templates_html_has_a_clock_too(make: Callable[[str], str]) -> None:
+    """Its text, and its styles that are moved into the tags."""
+    with pytest.raises(PartError) as failed:
+        version.make_of_html(make, "<style>p { color: red }</style>" + "<p>word <b>bold</b>" * 20_000)
+    assert (failed.value.fault.part, failed.value.fault.code) == ("body.html", FaultCode.TOO_SLOW)
+
+
+def test_one_clock_counts_where_a_source_is_saved_and_where_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail that is over its time, from the compiler to its text, is refused in both places in the same words."""
+    files = {"subject.txt": "a", "body.html": "<p>b</p>"}
+    source = TemplateSource(files=files, sample={}, settings=TemplateSettings(name="A"))
+    job = Job(version="a", locale=None, variables="{}", header=header())
+    monkeypatch.setattr(version, "MAIL_SECONDS", -1.0)
+    sent, checked = Child().answer(Render(jobs=[job], sources={"a": source})), Child().answer(Check(source=source))
+    assert isinstance(sent, Batch)
+    assert isinstance(checked, Checked)
+    assert [*checked.faults] == [*sent.results]
+    assert isinstance(sent.results[0], RenderFault)
+    assert sent.results[0].code is FaultCode.TOO_SLOW
