@@ -67,7 +67,10 @@ CONTENT = msgspec.json.Decoder(Content)
 class Child:
     """Answers requests one after the other."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(
+        self, public_url: str | None = None, *, seconds: float = REQUEST_SECONDS, size: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._seconds, self._size = seconds, size  # that a request has
         self._public_url = public_url  # where linked images are
         self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
 
@@ -103,7 +106,7 @@ class Child:
             results.append(mail)
             seconds.append(0.0 if is_first else after - before)
             before = after
-            if after - begun > REQUEST_SECONDS or size > MAX_ANSWER_BYTES:
+            if after - begun > self._seconds or size > self._size:
                 break
         return Batch(results=results, seconds=seconds)
 

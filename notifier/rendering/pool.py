@@ -83,7 +83,10 @@ class RenderingPool:
     A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
     """
 
-    def __init__(self, *, children: int = 1, nice: int = 0, images: Images | None = None) -> None:
+    def __init__(
+        self, *, children: int = 1, nice: int = 0, images: Images | None = None, limit: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        self._limit = limit  # bytes of a finished mail
         self._images = images  # None: there are none
         public_url = images.public_url if images is not None else None
         count = children or suggested(_processors())
@@ -158,14 +161,14 @@ class RenderingPool:
     ) -> Rendered | RenderFault:
         """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
         if isinstance(mail, Rendered):
-            return mail if len(mail.wire) <= MAX_MESSAGE_BYTES else TOO_BIG
+            return mail if len(mail.wire) <= self._limit else TOO_BIG
         gaps = len(job.attachments) + len(mail.images)
         if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
             raise ChildLostError(Loss.DIED)
         images = await self._shown(mail.images, sources[job.version].assets) if job.version and mail.images else []
         if images is None:
             return IMAGE_GONE
-        if size_when_filled(mail, job.attachments, images) > MAX_MESSAGE_BYTES:
+        if size_when_filled(mail, job.attachments, images) > self._limit:
             return TOO_BIG
         if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= AT_ONCE:
             return filled(mail, job.attachments, images)

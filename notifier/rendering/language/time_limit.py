@@ -25,6 +25,7 @@ class TimeLimit:
     """Interrupts the main thread of its process, which should do nothing but render."""
 
     def __init__(self) -> None:
+        self.seconds = PART_SECONDS  # that a part has
         self._is_set_up = False
         self._is_running = False  # a late signal must not hit what comes after the part
 
@@ -36,7 +37,7 @@ class TimeLimit:
     def begin(self) -> None:
         """A part begins: until `end`, `TooSlowError` comes up in it once it has used its time."""
         if self._is_set_up:
-            signal.setitimer(signal.ITIMER_PROF, PART_SECONDS, AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds, AGAIN_SECONDS)
             self._is_running = True
 
     def end(self) -> None:

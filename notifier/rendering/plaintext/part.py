@@ -38,10 +38,7 @@ _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def build_text_part(html: str) -> str:
-    """Write the text part of a mail that has only HTML; lines are not wrapped, and the last one ends as all do.
-
-    Raises `OutputTooLargeError` while it grows.
-    """
+    """Write the text part of a mail that has only HTML, in lines as long as they are; raises `OutputTooLargeError`."""
     return _TextPart(html).build()
 
 

@@ -9,14 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
-import pytest
 from integration.api.clock import ForwardClock
 from parts import caller, published
 from parts.installation import WELCOME, Installation
 from parts.relay import Relay
 
 from notifier import wiring
-from notifier.notification import make
 from notifier.notification.make import BURST_SECONDS, SHARE
 from notifier.rendering.on_demand import NICE
 from notifier.rendering.source import TemplateSettings, TemplateSource
@@ -90,28 +88,6 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
         ended = await caller.until(client, late, "expired", "sent", "failed")
     assert (ended["status"], len(ended["attempts"]), len(bad)) == ("expired", 0, OVER)
     assert ended["detail"].startswith("expired before it could be tried: mails of this version of its template took")
-
-
-async def test_content_that_is_costly_has_a_share_as_templates_have(
-    installation: Installation, parts: wiring.Base, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Making texts of very much HTML: the first mails leave, the others wait and say why, and other mail goes first."""
-    monkeypatch.setattr(make, "FREE_SECONDS", 0.01)
-    monkeypatch.setattr(make, "COSTLY_BURST_SECONDS", 0.01)
-    monkeypatch.setattr(make, "COSTLY_SHARE", 0.0001)
-    heavy = {"to": "ada@example.com", "content": {"subject": "Hi", "html": "<p>word <b>b</b>" * 12_000}}
-    async with installation.client(parts) as client, wiring.sender(parts):
-        sent = [await client.post("/v1/notifications", json=heavy) for _ in range(6)]
-        bad = [f"/v1/notifications/{reply.json()['id']}" for reply in sent]
-        told = await _until_told(client, bad[-1])
-        assert told["because"][0]["detail"].startswith("mails of this service with content took long to make")
-        (other,) = await _accepted(client, WELCOME)
-        await caller.until(client, other, "sent")
-        waiting = [path for path in bad if (await client.get(path)).json()["status"] == "queued"]
-        assert 0 < len(waiting) < len(bad)
-        for path in waiting:
-            await client.post(f"{path}/cancel")
-    assert len(relay.received) == len(bad) - len(waiting) + 1
 
 
 def _priorities() -> set[int]:

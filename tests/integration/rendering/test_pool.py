@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from parts.example_mail import GOOD, HEADER, job, source
 from unit.rendering.hostile import STUBBORN
 
-from notifier.rendering import pool as module
 from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
-from notifier.rendering.job import Attachment, FaultCode, Job, Rendered, RenderFault, Untried
+from notifier.rendering.job import FaultCode, Job, Rendered, RenderFault
 from notifier.rendering.pool import (
     LARGEST_BATCH,
     MOST_CHILDREN,
-    MOST_CONTENT,
     OVERRAN,
-    TOO_BIG,
     RenderingPool,
     suggested,
 )
@@ -296,44 +292,3 @@ async def test_a_child_that_was_not_let_to_run_is_no_fault_of_the_mail(pool: Ren
     os.kill(pid, signal.SIGSTOP)
     assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
     assert children() != [pid]
-
-
-class Shy:
-    """A meter that has everything left out once it has heard of one mail."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, float]] = []
-
-    def add(self, job: Job, seconds: float) -> None:
-        """Remember it."""
-        self.heard.append((job.payer, seconds))
-
-    def leaves_out(self, job: Job) -> bool:
-        """Of those that have been heard of, all others."""
-        return job.payer in {payer for payer, _ in self.heard}
-
-
-def content(size: int, payer: str = "") -> Job:
-    """A job with a text of so many characters."""
-    said = json.dumps({"subject": "Hi", "text": "a" * size})
-    return Job(version=None, locale=None, variables="{}", header=HEADER, content=said, payer=payer)
-
-
-async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows(pool: RenderingPool) -> None:
-    """Two requests are under way before anything is known; of the others, only those of others are rendered."""
-    jobs = [*[content(MOST_CONTENT, "a")] * 3, replace(job(), payer="b")]
-    meter = Shy()
-    results = await pool.render(jobs, SOURCES, meter)
-    assert kinds(results) == [Rendered, Rendered, Untried, Rendered]
-    assert sorted(payer for payer, _ in meter.heard) == ["a", "a", "b"]
-
-
-async def test_a_mail_beyond_the_limit_is_not_finished(pool: RenderingPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is made of: its own words, or files that are put in; the others leave."""
-    file = Attachment(filename="a", content_type="a/b", content_id=None, data=b"x" * 4_000)
-    monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 4_000)
-    jobs = [job(), replace(job(), attachments=[file]), content(4_000), job()]
-    results = await pool.render(jobs, SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, RenderFault, Rendered]
-    assert results[1] == results[2] == TOO_BIG
-    assert (TOO_BIG.code, "25 MiB" in TOO_BIG.message) == (FaultCode.TOO_LARGE, True)

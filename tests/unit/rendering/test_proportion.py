@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from notifier.rendering import child as module
 from notifier.rendering import version
 from notifier.rendering.attachments import MAX_MESSAGE_BYTES, filled, size_when_filled
 from notifier.rendering.child import Child
@@ -19,8 +18,6 @@ from notifier.rendering.inline import inline_css
 from notifier.rendering.job import (
     Attachment,
     Batch,
-    Check,
-    Checked,
     FaultCode,
     Gapped,
     Job,
@@ -30,7 +27,6 @@ from notifier.rendering.job import (
     Rendered,
     RenderFault,
 )
-from notifier.rendering.language import time_limit
 from notifier.rendering.language.faults import PartError
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
 from notifier.rendering.language.time_limit import TIME_LIMIT
@@ -154,13 +150,11 @@ def test_a_finished_mail_has_its_measure_before_it_is_made() -> None:
     assert MAX_MESSAGE_BYTES > 10 * 1024 * 1024 * 4 / 3 + 2 * 4 / 3 * OUTPUT_LIMIT  # all that one request may attach
 
 
-def test_a_request_ends_when_it_has_been_work_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_ends_when_it_has_been_work_enough() -> None:
     """What is left is not answered; at least one is, and what each took is told."""
     jobs = [Job(version=None, locale=None, variables="{}", header=header(), content='{"subject":"a","text":"b"}')] * 5
-    for name, value in (("REQUEST_SECONDS", 0.0), ("MAX_ANSWER_BYTES", 1)):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, value)
-            answer = Child().answer(Render(jobs=jobs, sources={}))
+    for child in (Child(seconds=0.0), Child(size=1)):
+        answer = child.answer(Render(jobs=jobs, sources={}))
         assert isinstance(answer, Batch)
         assert (len(answer.results), len(answer.seconds)) == (1, 1)
     answer = Child().answer(Render(jobs=jobs, sources={}))
@@ -169,14 +163,15 @@ def test_a_request_ends_when_it_has_been_work_enough(monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def short_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_clock() -> Iterator[None]:
     """The clock of a child, which lets a part have a thousandth of a second."""
     before = signal.getsignal(signal.SIGPROF)
-    monkeypatch.setattr(time_limit, "PART_SECONDS", 0.001)
+    kept = vars(TIME_LIMIT).copy()
+    TIME_LIMIT.seconds = 0.001
     TIME_LIMIT.set_up()
     yield
     TIME_LIMIT.stop()
-    monkeypatch.setattr(TIME_LIMIT, "_is_set_up", False)  # for good: nothing else in this process is to be stopped
+    vars(TIME_LIMIT).update(kept)
     signal.signal(signal.SIGPROF, before)
 
 
@@ -195,17 +190,3 @@ def test_what_is_made_of_a_templates_html_has_a_clock_too(make: Callable[[str], 
     with pytest.raises(PartError) as failed:
         version.make_of_html(make, "<style>p { color: red }</style>" + "<p>word <b>bold</b>" * 20_000)
     assert (failed.value.fault.part, failed.value.fault.code) == ("body.html", FaultCode.TOO_SLOW)
-
-
-def test_one_clock_counts_where_a_source_is_saved_and_where_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail that is over its time, from the compiler to its text, is refused in both places in the same words."""
-    files = {"subject.txt": "a", "body.html": "<p>b</p>"}
-    source = TemplateSource(files=files, sample={}, settings=TemplateSettings(name="A"))
-    job = Job(version="a", locale=None, variables="{}", header=header())
-    monkeypatch.setattr(version, "MAIL_SECONDS", -1.0)
-    sent, checked = Child().answer(Render(jobs=[job], sources={"a": source})), Child().answer(Check(source=source))
-    assert isinstance(sent, Batch)
-    assert isinstance(checked, Checked)
-    assert [*checked.faults] == [*sent.results]
-    assert isinstance(sent.results[0], RenderFault)
-    assert sent.results[0].code is FaultCode.TOO_SLOW
