@@ -16,7 +16,9 @@ from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, r
 from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.audit import Action
 from notifier.auth.keys import Keyholder, Scope
+from notifier.notification import octets
 from notifier.notification.check import Wanted as Mail
+from notifier.notification.write import write_within
 from notifier.rendering import images
 from notifier.rendering.job import Shown
 from notifier.rendering.source import TemplateSource
@@ -101,12 +103,16 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
         sender=source.settings.from_,
         reply_to=source.settings.reply_to,
     )
-    submitted = await doors.submitter.submit(caller, literal, None)
-    async with changing(doors) as connection:
+    accepted = await doors.submitter.draft(caller, literal, None, [])
+    doors.submitter.foresee(accepted)
+    await octets.keep(doors.database, accepted.files, doors.clock.now())
+    async with changing(doors) as connection:  # the mail and what is told of it: both, or neither
+        submitted = await write_within(connection, accepted)
         id_ = (await find.template(connection, slug)).id
         which = wanted.version if wanted.version is not None else "draft"
         done = deed.of_template(Action.TEMPLATE_TESTED, id_, slug, version=which, notification=str(submitted.id))
         await audited(connection, caller, done)
+    doors.wake()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = reply.shown_status(submitted.status, submitted.send_at, doors.clock.now())
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}

@@ -8,6 +8,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.rendering.job import Remark, Severity
+from notifier.rendering.line_diff import MAX_DIFF_BYTES
 from notifier.templating.delta import FileChange
 
 
@@ -135,7 +136,12 @@ class FileDifferenceOut(BaseModel):
 
     file: str
     change: FileChange
-    diff: str = Field(description="Unified.")
+    diff: str = Field(
+        description=(
+            f"Unified. All of an answer have at most {MAX_DIFF_BYTES // 1024} KiB together, as JSON; a last line that"
+            " begins with a backslash says that something was left out."
+        )
+    )
 
 
 class VariableDifferenceOut(BaseModel):

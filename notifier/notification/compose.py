@@ -10,8 +10,8 @@ VERSION_GONE = RenderFault(part="template", line=None, message="the pinned versi
 ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")
 
 
-def job(delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[Attachment] = ()) -> Job:
-    """What the rendering child is to make of it."""
+def job(delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[Attachment] = (), *, payer: str = "") -> Job:
+    """What the rendering child is to make of it; `payer` is whose processor time it takes."""
     redirected = policy.envelope_to(delivery.recipient) != delivery.recipient
     return Job(
         version=str(delivery.template_version_id) if delivery.template_version_id else None,
@@ -20,4 +20,5 @@ def job(delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[Attac
         header=delivery.header({ORIGINAL_TO: delivery.recipient} if redirected else {}),
         content=delivery.content,
         attachments=list(attachments),
+        payer=payer,
     )

@@ -93,9 +93,10 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
-        light = [one for one in prepared if not one.delivery.attachments]
+        alone = [one for one in prepared if one.delivery.attachments or self._maker.is_costly(one)]
+        light = [one for one in prepared if one not in alone]
         parts = [light[start : start + LARGEST_BATCH] for start in range(0, len(light), LARGEST_BATCH)]
-        parts += [[one] for one in prepared if one.delivery.attachments]
+        parts += [[one] for one in alone]
         # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
         # after its dot would be sent again. (A task group would cancel.)
         ends = await asyncio.gather(*(self._send_part(part, desk) for part in parts), return_exceptions=True)

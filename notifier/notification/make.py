@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,16 +18,30 @@ from notifier.notification.verdict import GivenBack, Paced, Verdict, faulted, un
 from notifier.outbox.handler import Claimed
 from notifier.rendering.job import Attachment, FaultCode, Job, Rendered, RenderFault, Untried
 from notifier.rendering.language.time_limit import PART_SECONDS
+from notifier.rendering.meter import Meter
 from notifier.rendering.on_demand import PoolOnDemand
 from notifier.rendering.pool import OVERRAN, STARVED, WALL_SECONDS, RenderingPool
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.pace import Pace
+from notifier.throttle.pace import Costs, Pace
 
 BURST_SECONDS = 0.5
 """That a version's mails may burn at once: as much as two that are stopped by their time limit."""
 SHARE = 0.01
 """Of a processor, that they have from then on: one such mail every 25 seconds."""
+FREE_SECONDS = 0.05
+"""Of a processor, that a mail may take and count for nothing: many times what a usual one takes."""
+COSTLY_BURST_SECONDS = 1.0
+"""That mails which take more, and come to something, may use at once: of a service with a version, or with content."""
+COSTLY_SHARE = 0.5
+"""Of a processor, that they have from then on."""
+MAX_WAITING = 4
+"""Such mails that wait for their turn in this process; the others wait in the queue, where they are in nobody's way."""
+QUEUE_SECONDS = 1.0
+"""How long one of the others waits there at least."""
+
+Payer = tuple[str, str | None]
+"""A service, and the version of its mails or None for those with content of their own."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
@@ -34,6 +49,14 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
 
     entry: Claimed
     delivery: Delivery
+
+
+@dataclass(eq=False)
+class _Lane:
+    """The costly mails of one payer, which are made one after the other."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0  # the one that is being made too
 
 
 class MailMaker:
@@ -44,38 +67,61 @@ class MailMaker:
     ) -> None:
         self._sources = Sources(database)
         self._pool = pool
-        self._apart = apart  # for versions that have been slow: one batch at a time, behind everybody else
+        self._apart = apart  # for costly mails: one at a time, behind everybody else
         self._policy = policy
-        # Of a service with a version: what it sends may be what is slow.
+        # What a service sends with a version may be what is slow, not the version.
         self._pace = Pace(clock, burst=BURST_SECONDS, share=SHARE)
+        self._costs = Costs(clock, free=FREE_SECONDS, burst=COSTLY_BURST_SECONDS, share=COSTLY_SHARE)
+        self._lanes: dict[Payer, _Lane] = {}
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
         """Whether mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)
 
+    def is_costly(self, one: Work) -> bool:
+        """Whether it is to be made alone: mails like it were costly of late, or came to nothing."""
+        return self._is_costly(_payer_of(one))
+
     async def made(self, work: Sequence[Work], files: Sequence[Attachment] = ()) -> list[Rendered | Verdict]:
         """The bytes of each mail, or how its claim ends; in order. `files` go with a mail that is made alone."""
-        suspect = [self._pace.suspects(_whose(one)) for one in work]
-        if not any(suspect):
-            return await self._made(work, files, self._pool)
-        others = [one for one, is_suspect in zip(work, suspect, strict=True) if not is_suspect]
-        slow = [one for one, is_suspect in zip(work, suspect, strict=True) if is_suspect]
-        made = await asyncio.gather(self._made(others, files, self._pool), self._made_apart(slow, files))
-        ends = [iter(results) for results in made]
-        return [next(ends[is_suspect]) for is_suspect in suspect]
+        if len(work) != 1 or not self.is_costly(work[0]):
+            return await self._made(work, files, self._pool, self)
+        payer = _payer_of(work[0])
+        lane = self._lanes.setdefault(payer, _Lane())
+        if lane.waiting >= MAX_WAITING:
+            return [self._paced(work[0]) or Paced(wait=timedelta(seconds=QUEUE_SECONDS))]
+        lane.waiting += 1
+        try:
+            async with lane.lock, self._apart.child() as pool:  # payers take turns: each has one mail in the line
+                return await self._made(work, files, pool, None)
+        finally:
+            lane.waiting -= 1
+            if not lane.waiting:
+                del self._lanes[payer]
 
-    async def _made_apart(self, work: Sequence[Work], files: Sequence[Attachment]) -> list[Rendered | Verdict]:
-        async with self._apart.child() as pool:  # what one batch burns is known before the next begins
-            return await self._made(work, files, pool)
+    # -- what the pool asks while it renders ------------------------------------------------------
+
+    def add(self, job: Job, seconds: float) -> None:
+        """Remember who is costly."""
+        self._costs.add((job.payer, job.version), seconds)
+
+    def leaves_out(self, job: Job) -> bool:
+        """What has turned out to be costly meanwhile does not keep others waiting."""
+        return self._is_costly((job.payer, job.version))
+
+    # -- details, in call order -------------------------------------------------------------------
+
+    def _is_costly(self, payer: Payer) -> bool:
+        return self._pace.suspects(payer) or self._costs.is_costly(payer)
 
     async def _made(
-        self, work: Sequence[Work], files: Sequence[Attachment], pool: RenderingPool
+        self, work: Sequence[Work], files: Sequence[Attachment], pool: RenderingPool, meter: Meter | None
     ) -> list[Rendered | Verdict]:
         sources = await self._sources.of([one.delivery.template_version_id for one in work])
         begun = [self._begun(one, sources, files) for one in work]
         jobs = [(one, job) for one, job in zip(work, begun, strict=True) if isinstance(job, Job)]
-        rendered = await pool.render([job for _, job in jobs], sources)
+        rendered = await pool.render([job for _, job in jobs], sources, meter)
         for (one, _), result in zip(jobs, rendered, strict=True):
             self._learn(one, result)  # of all of them, before it is said when the others of a version may be tried
         ends = (self._end(one, result) for (one, _), result in zip(jobs, rendered, strict=True))
@@ -85,7 +131,7 @@ class MailMaker:
         try:
             if (paced := self._paced(one)) is not None:
                 return paced
-            job = compose.job(one.delivery, self._policy, files)
+            job = compose.job(one.delivery, self._policy, files, payer=str(one.entry.service_id))
         except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
             self._log.exception("composing_failed", notification_id=str(one.delivery.id))
             return faulted(error)
@@ -94,8 +140,8 @@ class MailMaker:
     def _learn(self, one: Work, result: Rendered | RenderFault | Untried) -> None:
         if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW:
             seconds = WALL_SECONDS if result is OVERRAN else PART_SECONDS
-            if self._pace.burnt(_whose(one), seconds):
-                service, version = map(str, _whose(one))
+            if self._pace.burnt(_payer_of(one), seconds):
+                service, version = _payer_of(one)
                 self._log.warning("template_too_slow", service_id=service, version=version)
 
     def _end(self, one: Work, result: Rendered | RenderFault | Untried) -> Rendered | Verdict:
@@ -106,8 +152,9 @@ class MailMaker:
         return GivenBack() if result is STARVED else self._failed(result)
 
     def _paced(self, one: Work) -> Paced | None:
-        """Not now, because too many of the service's mails of that version have taken too long."""
-        wait = self._pace.wait(_whose(one))
+        """Not now, because the service's mails of that version, or with content, have taken too long."""
+        payer = _payer_of(one)
+        wait = max(self._pace.wait(payer), self._costs.wait(payer))
         return Paced(wait=timedelta(seconds=wait)) if wait > 0 else None
 
     def _failed(self, fault: RenderFault) -> Verdict:
@@ -115,5 +162,6 @@ class MailMaker:
         return unrenderable(fault)
 
 
-def _whose(one: Work) -> tuple[UUID, UUID | None]:
-    return one.entry.service_id, one.delivery.template_version_id
+def _payer_of(one: Work) -> Payer:
+    version = one.delivery.template_version_id
+    return str(one.entry.service_id), str(version) if version else None

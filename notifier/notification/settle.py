@@ -47,6 +47,7 @@ MOST_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
 REDIRECTED = "said about the redirect address (NOTIFIER_RECIPIENTS__REDIRECT_TO), not about the recipient"
 PACED = "mails of this version of its template took too long to make: the others are tried one by one, with pauses"
+PACED_CONTENT = "mails of this service with content took long to make: the others are tried one by one, with pauses"
 _NAMES = {
     Accepted: OutcomeName.ACCEPTED,
     Deferred: OutcomeName.DEFERRED,
@@ -104,7 +105,8 @@ def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, given: Circumsta
     again = Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
     if delivery.status is Status.UNKNOWN or delivery.reason is Reason.TEMPLATE:
         return Settlement(entry=entry, action=again)
-    step = _step(delivery, given, delivery.status, Reason.TEMPLATE, PACED)
+    why = PACED if delivery.template_version_id else PACED_CONTENT
+    step = _step(delivery, given, delivery.status, Reason.TEMPLATE, why)
     return Settlement(entry=entry, action=again, record=Record(move=step))
 
 

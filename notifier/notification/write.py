@@ -14,13 +14,14 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.notification import write_sql
 from notifier.notification.attachment import CheckedAttachment
-from notifier.outbox.intake import Writer
+from notifier.outbox.intake import LOCK_TIMEOUT_MS, Writer
 from notifier.states import Status
 
 Key = tuple[UUID, str]
@@ -121,6 +122,18 @@ def _earlier(service_id: UUID, row: Sequence[Any]) -> tuple[Key, Earlier]:
         request_hash=request_hash,
         batch_id=batch_id,
     )
+
+
+async def write_within(connection: AsyncConnection, draft: Draft) -> Submitted:
+    """Write one that has no idempotency key in a transaction of somebody else's, who commits and wakes the sender."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        (result,) = await driver._execute(_on_sqlite, driver._conn, [draft])  # noqa: SLF001 - as the engine does
+    else:
+        (result,) = await _on_postgres(connection, [draft], LOCK_TIMEOUT_MS)
+    if not isinstance(result, Submitted):
+        raise result
+    return result
 
 
 async def _on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:

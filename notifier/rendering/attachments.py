@@ -42,6 +42,26 @@ def fields(attachment: Attachment, *, inline: bool) -> bytes:
     return b"\r\n".join((*lines, b"", b""))
 
 
+MAX_MESSAGE_BYTES = 25 * 1024 * 1024
+"""Bytes of a finished mail, as it is handed over: what the largest providers take."""
+
+
+def size_when_filled(
+    mail: Rendered | Gapped, attachments: Sequence[Attachment] = (), images: Sequence[bytes] = ()
+) -> int:
+    """Bytes of the mail with its attachments and images."""
+    if isinstance(mail, Rendered):
+        return len(mail.wire)
+    files = sum(_size_in_base64(len(attachment.data)) for attachment in attachments)
+    own = sum(len(piece) for piece in mail.pieces if isinstance(piece, bytes))
+    return own + files + sum(map(len, images))
+
+
+def _size_in_base64(size: int) -> int:
+    encoded = -(-size // 3) * 4
+    return encoded + 2 * -(-encoded // _BASE64_LINE)
+
+
 def filled(mail: Gapped, attachments: Sequence[Attachment], images: Sequence[bytes] = ()) -> Rendered:
     """The mail with its attachments, and the images, which are base64 already, behind them.
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from jinja2 import TemplateError
 
 from notifier.rendering import variables as variable
 from notifier.rendering.compare import fault_in_mail
@@ -24,7 +23,18 @@ ENOUGH = 20
 
 
 def check(source: TemplateSource, public_url: str | None = None) -> Checked:
-    """Compile every part and render the sample in every locale, with and without the optional variables."""
+    """Compile every part and render the sample in every locale, with and without the optional variables.
+
+    Whatever the source makes our own code raise is told as a fault of it.
+    """
+    try:
+        return _check(source, public_url)
+    except Exception as error:  # noqa: BLE001 - such as a number of 5,000 digits, which Python does not read
+        faults = [fault_in_mail(error)]
+    return Checked(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
+
+
+def _check(source: TemplateSource, public_url: str | None) -> Checked:
     trial = _Trial(source, _static_faults(source))
     remarks: list[Remark] = []
     paths: list[list[str]] = []
@@ -83,8 +93,8 @@ class _Trial:
                 self.faults.append(fault)
 
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
+        sent = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
         written = version.written(tag, dict(values))
-        sent = version.render(tag, dict(values))
         compose(_specimen(), sent)
         self.mails.append(
             Mail(
@@ -107,7 +117,7 @@ def _variables(source: TemplateSource) -> Variables:
     """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
     try:
         return variables_of(source)
-    except (TemplateError, RecursionError):
+    except Exception:  # noqa: BLE001 - of Python's too: see `_check`
         optional = [*source.settings.optional]
         schema = variable.schema_of(source.sample, optional)
         return Variables(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])

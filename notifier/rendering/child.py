@@ -10,12 +10,14 @@ import signal
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from time import process_time
 
 import msgspec
 from msgspec.structs import replace
 
 from notifier.rendering import images
+from notifier.rendering.attachments import size_when_filled
 from notifier.rendering.check import check
 from notifier.rendering.compare import compared, fault_in_mail
 from notifier.rendering.job import (
@@ -26,7 +28,6 @@ from notifier.rendering.job import (
     Compared,
     Comparison,
     Content,
-    FaultCode,
     Gapped,
     Job,
     MailHeader,
@@ -36,9 +37,8 @@ from notifier.rendering.job import (
     Request,
     Show,
     ShownParts,
-    Untried,
 )
-from notifier.rendering.language.faults import PartError
+from notifier.rendering.language.faults import PartError, fault_without_place
 from notifier.rendering.language.time_limit import TIME_LIMIT
 from notifier.rendering.mime import compose, compose_around
 from notifier.rendering.plaintext.part import build_text_part
@@ -51,6 +51,10 @@ HELLO = FRAME.pack(0)
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
 LONGEST_LIFE = 10.0
 """Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
+REQUEST_SECONDS = 0.1
+"""Of processor time, after which the request's other mails are left for its next: another service may wait."""
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""Bytes of mail after which they are left as well."""
 KEPT_FREE = 16 * 1024 * 1024
 """Bytes in one piece whose being freed teaches glibc to keep twice as much. Else, as the heap happens to lie, it gives
 back what 25 mails took as soon as they are sent, and getting it anew for the next 25 is a tenth of the child's time.
@@ -63,7 +67,10 @@ CONTENT = msgspec.json.Decoder(Content)
 class Child:
     """Answers requests one after the other."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(
+        self, public_url: str | None = None, *, seconds: float = REQUEST_SECONDS, size: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._seconds, self._size = seconds, size  # that a request has
         self._public_url = public_url  # where linked images are
         self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
 
@@ -78,19 +85,30 @@ class Child:
         elif isinstance(request, Compare):
             answer = self._compared(request)
         else:
-            answer = Batch(results=list(self._mails(request.jobs)))
+            answer = self._batch(request.jobs)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
         return answer
 
-    def _mails(self, jobs: Iterable[Job]) -> Iterator[Rendered | Gapped | RenderFault | Untried]:
-        """Each mail; of a version of which one takes too long, none after it."""
-        slow: set[str | None] = set()
+    def _batch(self, jobs: Iterable[Job]) -> Batch:
+        """The first mails, as many as the request's time and bytes suffice for; at least one."""
+        results: list[Rendered | Gapped | RenderFault] = []
+        seconds: list[float] = []
+        size, begun = 0, process_time()
+        before = begun
         for job in jobs:
-            mail = Untried() if job.version in slow else self._mail(job)
-            if isinstance(mail, RenderFault) and mail.code is FaultCode.TOO_SLOW:
-                slow.add(job.version)
-            yield mail
+            compiled = self._known.get(job.version) if job.version is not None else None
+            locales = compiled.compiled_locales if compiled is not None else 0
+            mail = self._mail(job)
+            is_first = compiled is not None and compiled.compiled_locales > locales
+            size += 0 if isinstance(mail, RenderFault) else size_when_filled(mail)
+            after = process_time()
+            results.append(mail)
+            seconds.append(0.0 if is_first else after - before)
+            before = after
+            if after - begun > self._seconds or size > self._size:
+                break
+        return Batch(results=results, seconds=seconds)
 
     def _mail(self, job: Job) -> Rendered | Gapped | RenderFault:
         try:
@@ -139,7 +157,12 @@ def _literal(content: Content) -> Parts:
         return Parts(subject=content.subject, html=content.html, text=content.text)
     if content.html is None:
         raise PartError(RenderFault(part="content", line=None, message="there is neither HTML nor text"))
-    return Parts(subject=content.subject, html=content.html, text=build_text_part(content.html))
+    try:
+        with TIME_LIMIT.part():
+            text = build_text_part(content.html)
+    except Exception as error:
+        raise PartError(fault_without_place(error, "content")) from error
+    return Parts(subject=content.subject, html=content.html, text=text)
 
 
 def serve(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:

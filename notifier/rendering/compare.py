@@ -4,12 +4,13 @@ It answers with what differs, never with a whole mail; diffs are made only where
 """
 
 from datetime import UTC, datetime
-from difflib import unified_diff
-from itertools import islice
 
 from notifier.rendering.headers import HeaderValueError
 from notifier.rendering.job import Compared, Mailbox, MailHeader, Payload, Preview, RenderFault
-from notifier.rendering.language.faults import PartError
+from notifier.rendering.language.faults import PartError, fault_without_place
+from notifier.rendering.language.size_limit import OutputTooLargeError
+from notifier.rendering.language.time_limit import TooSlowError
+from notifier.rendering.line_diff import DiffBudget
 from notifier.rendering.mime import NulInPartError, compose
 from notifier.rendering.variables import DECODER
 from notifier.rendering.version import CompiledVersion
@@ -67,6 +68,8 @@ def fault_in_mail(error: Exception) -> RenderFault:
     if isinstance(error, UnicodeError):
         advice = "Look for \\ud… in the template and in the values, and write the character itself."
         return RenderFault(part="mail", line=None, message="there is half a character in it.", advice=advice)
+    if isinstance(error, (RecursionError, MemoryError, OutputTooLargeError, TooSlowError)):
+        return fault_without_place(error, "mail")
     advice = f"Tell who runs Notifier that it was “{type(error).__name__}”."
     return RenderFault(part="mail", line=None, message="the mail could not be put together.", advice=advice)
 
@@ -82,8 +85,8 @@ def _shape(old: str, new: str) -> tuple[int, int]:
 
 def diff(old: str, new: str) -> str:
     """A unified diff of two texts, cut where it becomes too long to read."""
-    lines = unified_diff(old.splitlines(), new.splitlines(), "published", "draft", lineterm="", n=CONTEXT)
-    kept = list(islice(lines, MOST_LINES + 1))
+    lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT)
+    kept = lines[: MOST_LINES + 1]
     if len(kept) > MOST_LINES:
         kept[MOST_LINES:] = ["…"]
     return "\n".join(line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in kept)

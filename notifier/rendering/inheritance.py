@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Final
 
-from jinja2 import TemplateSyntaxError, nodes
+from jinja2 import nodes
 
 from notifier.rendering.job import RenderFault
 from notifier.rendering.language.faults import find_column
@@ -68,7 +68,7 @@ def find_dropped(source: TemplateSource) -> list[RenderFault]:
     env = environment(source.files, autoescape=False)
     files = {}
     for name, text in source.files.items():
-        with contextlib.suppress(TemplateSyntaxError, RecursionError, ValueError):
+        with contextlib.suppress(Exception):
             files[name] = _File(name, text, env.parse(text))
     faults: list[RenderFault] = []
     for file in files.values():

@@ -13,10 +13,15 @@ from typing import Final, NamedTuple
 from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, find_depth, read_tokens
 from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
 from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
 
 MOST_STRUCTURES: Final = 128
 MAX_DEPTH: Final = 500
 """Elements within each other: browsers lift them out of each other from 512 on, and css-inline crashes at thousands."""
+MAX_MATCHED: Final = 5_000_000
+"""Selectors times tags of a mail that are looked at: a few tenths of a second."""
+TOO_LONG: Final = "this becomes more than 1 MiB once its styles stand in the tags."
+TOO_MANY: Final = f"its styles have too many rules for so many tags: at most {MAX_MATCHED:,} of one times the other."
 LONGEST_TAG: Final = 1000  # characters; longer ones have images in them, and do not come again
 
 _CLOSING = re.compile(r"</(?i:style)")
@@ -49,7 +54,10 @@ _structures: dict[object, _Found] = {}  # by the shapes of the tags
 
 
 def inline_css(html: str) -> str:
-    """The same document with its styles inlined; nothing is ever fetched."""
+    """The same document with its styles inlined; nothing is ever fetched.
+
+    Raises `OutputTooLargeError` while it grows.
+    """
     if not any(_may_move(html[found.end() : _end(html, found.end())]) for found in STYLE.finditer(html)):
         return html
     pieces = SPLIT.split(html)
@@ -138,6 +146,8 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[Token]) -> _Structur
     )
     if is_unsure or not matcher.sheet.has_movable or _has_double_names(matcher.sheet, tokens):
         return None
+    if len(matcher.sheet.rules) * len(tokens) > MAX_MATCHED:
+        raise OutputTooLargeError(TOO_MANY)
     matched = matcher.match(pieces, tokens)
     if matched is None:
         return None
@@ -179,10 +189,15 @@ def _names(tokens: Sequence[Token]) -> frozenset[str]:
 
 def _written(pieces: list[str], tokens: Sequence[Token], structure: _Structure) -> str:
     """The pieces put together again, some of them changed."""
+    room = OUTPUT_LIMIT - sum(map(len, pieces))
     for number, marks in structure.marked:
         place = 2 * number + 1
         write = _tag if len(pieces[place]) <= LONGEST_TAG else _tag.__wrapped__
-        pieces[place] = write(structure.writer, marks, pieces[place], tokens[number])
+        written = write(structure.writer, marks, pieces[place], tokens[number])
+        room -= len(written) - len(pieces[place])
+        if room < 0:
+            raise OutputTooLargeError(TOO_LONG)
+        pieces[place] = written
     for number, css, may_go in structure.styles:
         place = 2 * number + 1
         start, end = tokens[number].css or (0, 0)

@@ -54,6 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     header: MailHeader
     content: str | None = None  # the JSON text of a `Content`; only the child reads it
     attachments: list[Attachment] = []  # the child is told everything but their bytes
+    payer: str = ""  # whose processor time it takes, such as a service's id
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -137,7 +138,7 @@ class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Untried(msgspec.Struct, frozen=True, tag=True):
-    """A mail that was left out, because one of its version, in the same batch, took too long; no fault of its own."""
+    """A mail that was left out, because others like it took too long; no fault of its own."""
 
 
 class Severity(StrEnum):
@@ -241,9 +242,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answers to a `Render`, in order."""
+    """The answers to a `Render`, in order: to all of its jobs, or to the first ones, if those were work enough."""
 
-    results: list[Rendered | Gapped | RenderFault | Untried]
+    results: list[Rendered | Gapped | RenderFault]
+    seconds: list[float]  # of a processor, that each has taken; 0 for the first of a version, which was compiled for it
 
 
 Answer = Batch | ShownParts | RenderFault | Checked | Comparison

@@ -7,12 +7,12 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Self
 
 from msgspec.structs import replace
 
-from notifier.rendering.attachments import filled
+from notifier.rendering.attachments import MAX_MESSAGE_BYTES, filled, size_when_filled
 from notifier.rendering.images import Images
 from notifier.rendering.job import (
     Answer,
@@ -35,6 +35,7 @@ from notifier.rendering.job import (
     Untried,
 )
 from notifier.rendering.link import ChildLostError, Loss
+from notifier.rendering.meter import Meter
 from notifier.rendering.process import ChildProcess
 from notifier.rendering.source import PinnedAsset, TemplateSource
 from notifier.telemetry import metrics
@@ -63,7 +64,17 @@ OVERRAN = RenderFault(
 )
 STARVED = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
 """No fault of the mail: to be rendered again later."""
+TOO_BIG = RenderFault(
+    part="mail",
+    line=None,
+    message=f"the finished mail would have more than {MAX_MESSAGE_BYTES // 1024**2} MiB.",
+    advice="Send fewer or smaller files, or link to them.",
+    code=FaultCode.TOO_LARGE,
+)
 IMAGE_GONE = RenderFault(part="mail", line=None, message="an image that it shows is not in the database any more")
+
+
+Result = Rendered | Gapped | RenderFault | Untried
 
 
 class RenderingPool:
@@ -72,7 +83,10 @@ class RenderingPool:
     A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
     """
 
-    def __init__(self, *, children: int = 1, nice: int = 0, images: Images | None = None) -> None:
+    def __init__(
+        self, *, children: int = 1, nice: int = 0, images: Images | None = None, limit: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        self._limit = limit  # bytes of a finished mail
         self._images = images  # None: there are none
         public_url = images.public_url if images is not None else None
         count = children or suggested(_processors())
@@ -96,10 +110,13 @@ class RenderingPool:
         return sum(child.worked for child in self._children)
 
     async def render(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None = None
     ) -> list[Rendered | RenderFault | Untried]:
-        """Render the jobs, whose versions are all in `sources`; one result per job, in order."""
-        rendered = await asyncio.gather(*(self._render_and_fill(batch, sources) for batch in _batches(jobs)))
+        """Render the jobs, whose versions are all in `sources`; one result per job, in order.
+
+        A request has little time: what it leaves undone queues again, behind whatever was asked for meanwhile.
+        """
+        rendered = await asyncio.gather(*(self._render_and_fill(batch, sources, meter) for batch in _batches(jobs)))
         return [result for results in rendered for result in results]
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
@@ -131,11 +148,11 @@ class RenderingPool:
         return answer.results
 
     async def _render_and_fill(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None
     ) -> list[Rendered | RenderFault | Untried]:
-        results = await self._render_batch(jobs, sources)
+        results = await self._render_batch(jobs, sources, meter)
         return [
-            await self._filled(result, job, sources) if isinstance(result, Gapped) else result
+            await self._filled(result, job, sources) if isinstance(result, (Rendered, Gapped)) else result
             for result, job in zip(results, jobs, strict=True)
         ]
 
@@ -144,13 +161,15 @@ class RenderingPool:
     ) -> Rendered | RenderFault:
         """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
         if isinstance(mail, Rendered):
-            return mail
+            return mail if len(mail.wire) <= self._limit else TOO_BIG
         gaps = len(job.attachments) + len(mail.images)
         if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
             raise ChildLostError(Loss.DIED)
         images = await self._shown(mail.images, sources[job.version].assets) if job.version and mail.images else []
         if images is None:
             return IMAGE_GONE
+        if size_when_filled(mail, job.attachments, images) > self._limit:
+            return TOO_BIG
         if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= AT_ONCE:
             return filled(mail, job.attachments, images)
         async with self._filling:
@@ -165,38 +184,55 @@ class RenderingPool:
         return [found[one] for one in hashes] if found.keys() >= set(hashes) else None
 
     async def _render_batch(
+        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None
+    ) -> list[Result]:
+        """Each of the jobs, in as many requests as it takes; of a version that is slow, none after the first."""
+        results: dict[int, Result] = {}
+        slow: set[tuple[str, str | None]] = set()
+        at_once = len(jobs)
+        while len(results) < len(jobs):
+            async with self._places:
+                pending = [number for number in range(len(jobs)) if number not in results]
+                left_out = {number for number in pending if _is_left_out(jobs[number], slow, meter)}
+                results |= dict.fromkeys(left_out, Untried())
+                asked = [number for number in pending if number not in left_out][:at_once]
+                answer = await self._render_some([jobs[number] for number in asked], sources) if asked else None
+            if answer is None:
+                at_once = 1  # which one of them was it?
+                continue
+            for number, result, seconds in zip(asked, answer.results, answer.seconds, strict=False):
+                results[number] = result
+                if meter is not None:
+                    meter.add(jobs[number], seconds)
+                if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW:
+                    slow.add((jobs[number].payer, jobs[number].version))
+        return [results[number] for number in range(len(jobs))]
+
+    async def _render_some(
         self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None
-    ) -> list[Rendered | Gapped | RenderFault | Untried]:
+    ) -> Batch | None:
+        """The first of the jobs, at least one; None if one of several made them lose their child."""
         started = time.perf_counter()
         wall = STARVED_WALL_SECONDS if before is Loss.STARVED else WALL_SECONDS
         try:
             request = Render(jobs=[_told(job) for job in jobs], sources=_needed(jobs, sources))
-            answer = await self._ask(request, wall)
+            answer = await self._ask_at_once(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
-                return await self._one_by_one(jobs, sources)
+                return None
             if lost.how is not Loss.OVERRAN and before is None:  # something else may be to blame, and not the mail
-                return await self._render_batch(jobs, sources, before=lost.how)
+                return await self._render_some(jobs, sources, before=lost.how)
             self._log.warning("render_overran", version=jobs[0].version, reason=lost.how)
-            return [STARVED if lost.how is Loss.STARVED else OVERRAN]
+            return (
+                Batch(results=[STARVED], seconds=[0.0])
+                if lost.how is Loss.STARVED
+                else Batch(results=[OVERRAN], seconds=[wall])
+            )
         finally:
             metrics.RENDER_SECONDS.observe(time.perf_counter() - started)
-        if not isinstance(answer, Batch) or len(answer.results) != len(jobs):
+        if not isinstance(answer, Batch) or not 0 < len(answer.results) == len(answer.seconds) <= len(jobs):
             raise ChildLostError(Loss.DIED)
-        return answer.results
-
-    async def _one_by_one(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource]
-    ) -> list[Rendered | Gapped | RenderFault | Untried]:
-        """Which one of them was it? Of its version, none is tried after it."""
-        results: list[Rendered | Gapped | RenderFault | Untried] = []
-        slow: set[str | None] = set()
-        for job in jobs:
-            result = Untried() if job.version in slow else (await self._render_batch([job], sources))[0]
-            results.append(result)
-            if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW and job.version is not None:
-                slow.add(job.version)
-        return results
+        return answer
 
     async def _patiently(self, request: Request, wall: float) -> Answer:
         """The answer, or a fault in place of one; a child that was not let to run, or died, is asked once more."""
@@ -213,13 +249,16 @@ class RenderingPool:
     async def _ask(self, request: Request, wall: float) -> Answer:
         """Ask the child with the fewest requests; again, if one was lost by what another request did to it."""
         async with self._places:
-            while True:
-                child = min(self._children, key=lambda child: child.asked)
-                try:
-                    return await child.ask(request, wall)
-                except ChildLostError as lost:
-                    if lost.how is not Loss.BEHIND:
-                        raise
+            return await self._ask_at_once(request, wall)
+
+    async def _ask_at_once(self, request: Request, wall: float) -> Answer:
+        while True:
+            child = min(self._children, key=lambda child: child.asked)
+            try:
+                return await child.ask(request, wall)
+            except ChildLostError as lost:
+                if lost.how is not Loss.BEHIND:
+                    raise
 
 
 def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
@@ -233,6 +272,10 @@ def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         content += length
     if jobs:
         yield jobs[start:]
+
+
+def _is_left_out(job: Job, slow: Collection[tuple[str, str | None]], meter: Meter | None) -> bool:
+    return (job.payer, job.version) in slow or (meter is not None and meter.leaves_out(job))
 
 
 def _told(job: Job) -> Job:

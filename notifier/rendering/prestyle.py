@@ -14,6 +14,7 @@ from typing import Final
 import tinycss2
 
 from notifier.rendering.inline import inline_css
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT
 
 _ELEMENT = re.compile(r"<!--.*?-->|(<style\b[^>]*>.*?</style>)", re.DOTALL)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
@@ -219,12 +220,17 @@ def _put_back(style: str, own: str) -> str:
 
 
 def _written(text: str, styles: Mapping[_Tag, str]) -> str:
-    """The source with each tag's style in it."""
+    """The source with each tag's style in it; raises `_UnsureError` while it becomes too long."""
+    room = OUTPUT_LIMIT
 
     def write(found: re.Match[str]) -> str:
+        nonlocal room
         if not _is_seen(found):
             return found[0]
         style = styles[_tag(found)]
+        room -= len(style)
+        if room < 0:
+            raise _UnsureError
         rest = _ATTRIBUTE.sub(lambda one: "" if one["name"].lower() == "style" else one[0], found["rest"] or "")
         return f"<{found['name']}{rest}" + (f' style="{style}"' if style else "") + found["end"]
 

@@ -2,21 +2,22 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from time import process_time
 from typing import Any, Final
 
-from jinja2 import Template, TemplateSyntaxError
+from jinja2 import Template
 from msgspec.structs import replace
 
 from notifier.rendering import images
 from notifier.rendering.inline import inline_css
 from notifier.rendering.job import MailHeader, Preview, RenderFault
-from notifier.rendering.language.faults import PartError, fault_of
+from notifier.rendering.language.faults import PartError, fault_of, fault_without_place
 from notifier.rendering.language.guarded_calls import guard_function
 from notifier.rendering.language.public import cleaned
 from notifier.rendering.language.sandbox import MailEnvironment, RawValues, environment, render_limited
-from notifier.rendering.language.time_limit import TooSlowError
+from notifier.rendering.language.time_limit import MAIL_SECONDS, TIME_LIMIT, TooSlowError
 from notifier.rendering.plaintext.part import build_text_part
 from notifier.rendering.prestyle import Prestyled, prestyled
 from notifier.rendering.source import HTML, LOCALES, PARTS, SUBJECT, TEXT, TemplateSource, choose_locale
@@ -42,6 +43,15 @@ class Written:
     text: str | None  # None: the template has no text part
 
 
+def make_of_html(make: Callable[[str], str], html: str) -> str:
+    """What is made of the HTML, in no more time than a part may take; raises `PartError`."""
+    try:
+        with TIME_LIMIT.part():
+            return make(html)
+    except Exception as error:
+        raise PartError(fault_without_place(error, HTML)) from error
+
+
 class CompiledVersion:
     """A version's parts, compiled once per locale and kept."""
 
@@ -56,11 +66,22 @@ class CompiledVersion:
         self._parts: dict[str | None, dict[str, Template]] = {}
         self._styled: dict[str | None, tuple[Prestyled, Template] | None] = {}
 
+    @property
+    def compiled_locales(self) -> int:
+        """In how many locales it has been asked for: the first mail of each pays for the compiler."""
+        return len(self._parts)
+
     def render(self, requested: str | None, values: dict[str, Any]) -> Preview:
-        """The three parts in the closest locale, as they leave; raises `PartError`."""
+        """The three parts in the closest locale, as they leave; raises `PartError`.
+
+        A check takes the same way, so that what is in time there is so when it is sent.
+        """
+        began = process_time()
         tag, parts, values = self._begun(requested, values)
-        html = self._styled_html(tag, values) or inline_css(self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else build_text_part(html)
+        html = self._styled_html(tag, values) or make_of_html(inline_css, self._run(parts, HTML, values))
+        text = self._run(parts, TEXT, values) if TEXT in parts else make_of_html(build_text_part, html)
+        if process_time() - began > MAIL_SECONDS:
+            raise PartError(fault_without_place(TooSlowError(), "mail"))
         return Preview(subject=values["subject"], html=html, text=text)
 
     def written(self, requested: str | None, values: dict[str, Any]) -> Written:
@@ -134,7 +155,8 @@ class CompiledVersion:
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
-            return env.get_template(name)
+            with TIME_LIMIT.part():
+                return env.get_template(name)
         except Exception as error:  # of Python's compiler too, for which twenty loops in one another are too many
             raise PartError(fault_of(error, name, self.source)) from error
 
@@ -152,7 +174,7 @@ class CompiledVersion:
             found.append(RenderFault(part=HTML, line=None, message=message))
         parser = self._environment(None, autoescape=False)
         for name, text in self.source.files.items():
-            with contextlib.suppress(TemplateSyntaxError):
+            with contextlib.suppress(Exception):
                 found += images.faults_in(name, parser.parse(text), self.source.assets)
         return found
 

@@ -9,6 +9,41 @@ from collections.abc import Hashable
 
 from notifier.clock import Clock
 
+MEMORY_SECONDS = 600.0
+"""How long somebody whose work was costly is remembered for it."""
+COSTLY_TIMES = 2
+"""How often it has to be within that: once may be the machine's doing."""
+
+
+class Costs:
+    """Whose work is costly though it comes to something: it is done behind everybody else's, and has a share.
+
+    What takes no longer than `free` seconds costs nothing.
+    """
+
+    def __init__(self, clock: Clock, *, free: float, burst: float, share: float) -> None:
+        self._clock = clock
+        self._free = free
+        self._pace = Pace(clock, burst=burst, share=share)
+        self._seen: dict[Hashable, tuple[float, int]] = {}  # until when they are remembered, and how often it was
+
+    def add(self, who: Hashable, seconds: float) -> None:
+        """So long has it taken."""
+        if seconds > self._free:
+            now = self._clock.monotonic()
+            self._seen = {one: seen for one, seen in self._seen.items() if seen[0] > now}
+            self._seen[who] = now + MEMORY_SECONDS, self._seen.get(who, (0.0, 0))[1] + 1
+            self._pace.burnt(who, seconds)
+
+    def is_costly(self, who: Hashable) -> bool:
+        """Whether work of theirs was costly of late."""
+        until, times = self._seen.get(who, (0.0, 0))
+        return times >= COSTLY_TIMES and until > self._clock.monotonic()
+
+    def wait(self, who: Hashable) -> float:
+        """Seconds until they may go on; 0: now."""
+        return self._pace.wait(who)
+
 
 class Pace:
     """What those who have burnt something have left of `burst`, the seconds that they may burn at once.

@@ -42,8 +42,9 @@ class Turn:
     began: float | None = None  # how many it were then; None: nothing has been done yet
     refused: bool = False
 
-    def begin(self) -> None:
-        """From now on others are kept from the child."""
+    def begin(self, worked: Callable[[], float] | None = None) -> None:
+        """From now on others are kept from the child, or from another one, whose work `worked` tells."""
+        self.worked = worked or self.worked
         self.began = self.worked()
 
     def burnt(self) -> float:
@@ -78,6 +79,10 @@ class Turns:
     def remembered(self) -> int:
         """How many people have something under way."""
         return len(self._seats)
+
+    def suspects(self, who: str) -> bool:
+        """True if they have burnt something that has not grown back yet."""
+        return self._pace.suspects(who)
 
     @asynccontextmanager
     async def of(self, who: str) -> AsyncIterator[Turn]:

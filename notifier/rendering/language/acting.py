@@ -29,6 +29,7 @@ from notifier.rendering.language.value_text import write_value
 
 DEAD: Final = "#"
 """What stands in place of a link that must not live, in mails of versions that were published long ago."""
+_ENDS_ENTRY = re.compile(r"\s|^,|,\Z")
 _BARE = re.compile(r"[^A-Za-z0-9_.%-]")
 _STYLE = re.compile(r"[^;{}\\<>\"'()@]*|(?:rgb|hsl)a?\([\d\s.,%/]*\)", re.IGNORECASE)
 _ACTS_IN_STYLE = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s*:", re.IGNORECASE)
@@ -121,6 +122,17 @@ def _is_strict(context: Context) -> bool:
     return bool(getattr(context.environment, "strict", True))
 
 
-LINK, STYLE, BARE = "link in place", "style in place", "bare in place"
-ACTING: Final = {LINK: link, STYLE: style, BARE: bare}
+@pass_context
+def entry(context: Context, value: Any) -> Any:
+    """The value in an attribute of several addresses, if it cannot begin another one."""
+    text = _text_of(value)
+    if not _ENDS_ENTRY.search(text):
+        return value
+    if _is_strict(context):
+        raise ValueRefusedError("srcset", value, "one address or a part of one, without blanks and commas around it")
+    return ""
+
+
+LINK, STYLE, BARE, ENTRY = "link in place", "style in place", "bare in place", "entry in place"
+ACTING: Final = {LINK: link, STYLE: style, BARE: bare, ENTRY: entry}
 """By names that no template can write."""

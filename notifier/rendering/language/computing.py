@@ -58,6 +58,14 @@ def _not_in(found: re.Match[str], _: Place) -> Mistake:
     )
 
 
+def _digits(_: re.Match[str], place: Place) -> Mistake:
+    literal = _LONG_NUMBER.search(place.text)
+    line = place.text.count("\n", 0, literal.start()) + 1 if literal else None
+    return Mistake(message="this number has too many digits.", advice=_SENT, line=line)
+
+
+_LONG_NUMBER = re.compile(r"[0-9_]{4301}")
+"""Longer than what Python reads."""
 _SENT = "Let the caller send the result."
 COMPUTING = (
     row(r"'(.+)' not supported between instances of '(\w+)' and '(\w+)'", _operands),
@@ -76,13 +84,16 @@ COMPUTING = (
     row(r"unhashable type", said("a list or an object cannot be a name.", "Names in an object are texts.")),
     row(r"division|modulo by zero|by zero", said("this divides by zero.", "Ask with {% if %} first.", "/")),
     row(r"Range too big", said("range() counts to 100,000 at most.", "Loop over less.", "range")),
-    row(r"too large|too big|name 'inf' is not|Exceeds the limit", said("this number is too large.", _SENT)),
+    row(r"Exceeds the limit \(\d+ digits\)", _digits),
+    row(r"too large|too big|name 'inf' is not", said("this number is too large.", _SENT)),
     row(r"^no items for cycling given", said("loop.cycle() needs what it shows in turn.",
         'Write it so: loop.cycle("odd", "even").', "cycle")),
     row(r"must have the 'recursive' marker", said("only a recursive loop can be called.",
         "Write {% for item in items recursive %}.", "loop")),
     row(r"cannot assign attribute on non-namespace", said("a value of an object cannot be changed.",
         "Give the new value a name of its own: {% set total = … %}.", "set")),
+    row(r"too many levels of indentation", said("too many tags stand within one another.",
+        "Take the inner ones out into a macro.")),
     row(r"too many statically nested blocks", said("too many loops stand within one another.",
         "Take the inner ones out into a macro.")),
     row(r"surrogates not allowed|codec can't", said("there is half a character in this text, which no mail can carry.",

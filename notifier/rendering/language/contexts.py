@@ -4,20 +4,25 @@ Text and quoted attributes need no more than escaping, and cost nothing. Links, 
 get what `acting` does around the value. A value inside a tag, a script or an event handler is refused.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import replace
 
 from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyntaxError
 
-from notifier.rendering.language.acting import BARE, LINK, STYLE
+from notifier.rendering.language.acting import BARE, ENTRY, LINK, STYLE
 from notifier.rendering.language.link_address import ENDS, PATH, SCHEME, START
-from notifier.rendering.language.markup import Position, Where
+from notifier.rendering.language.markup import IMAGES, LINKS, LISTS, Position, Where
 
 _ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
 _FRESH = (nodes.Macro, nodes.AssignBlock)
 """What is written somewhere else than it stands, as markup of its own."""
+_ACTIVE = re.compile(rf"<(?:style|script)|\b(?:{'|'.join(sorted(LINKS | IMAGES))})\s*=", re.IGNORECASE)
+"""Markup that acts."""
 _ELSEWHERE = (nodes.Extends, nodes.Include, nodes.CallBlock)
 
 
@@ -39,6 +44,18 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
             raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno, name)
         if isinstance(node, nodes.Test) and node.name not in environment.tests:
             raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno, name)
+    _refuse_alike(template, name)
+
+
+def _refuse_alike(template: nodes.Template, name: str | None) -> None:
+    """Find names that only look different: Python, which templates become, takes them for one (PEP 3131)."""
+    seen: dict[str, str] = {}
+    for node in template.find_all((nodes.Name, nodes.Block, nodes.Macro)):
+        word: str = node.name  # type: ignore[attr-defined]
+        plain = unicodedata.normalize("NFKC", word)
+        if seen.setdefault(plain, word) != word:
+            message = f"“{word}” and “{seen[plain]}” are the same name, written with other characters."
+            raise ForbiddenError(message, "Write it in the same way everywhere.", node.lineno, name)
 
 
 def guard(template: nodes.Template, environment: Environment, name: str | None) -> None:
@@ -77,38 +94,87 @@ def _is_plain(included: nodes.Include, environment: Environment) -> bool:
     return all(isinstance(piece, nodes.TemplateData) for piece in shown) and not any(file.find_all(_ELSEWHERE))
 
 
+def _ends_open(included: nodes.Include, environment: Environment) -> bool:
+    """Whether a file that may be included ends in a tag, a style or the like: what follows it is guarded as text."""
+    named = included.template
+    items = named.items if isinstance(named, (nodes.List, nodes.Tuple)) else [named]
+    names = [item.value for item in items if isinstance(item, nodes.Const)]
+    if len(names) < len(items):  # a value names it: any of them
+        names = environment.list_templates()
+    for name in names:
+        with suppress(TemplateError):  # told when the file itself is compiled
+            file = (
+                environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
+            )
+            end = _Guard(environment, name, {}, looks_inside=False).walk(file.body, Position()) if file else Position()
+            if end.where is not Where.TEXT:
+                return True
+    return False
+
+
 class _Guard:
-    def __init__(self, environment: Environment, name: str | None, blocks: Mapping[str, Position]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        name: str | None,
+        blocks: Mapping[str, Position],
+        *,
+        looks_inside: bool = True,
+    ) -> None:
+        self._looks_inside = looks_inside  # at the files that it includes
         self._environment = environment
         self._name = name
+        self._in_filter = 0
         self.blocks = dict(blocks)  # where each begins in the mail
 
     def walk(self, body: Sequence[nodes.Node], position: Position) -> Position:
         """Go through a body in the order in which it is written; returns where it ends."""
         for node in body:
-            position = self._node(node, position)
+            self._refuse_piece(node, position)
+            position = self._output(node, position) if isinstance(node, nodes.Output) else self._node(node, position)
         return position
 
     def _node(self, node: nodes.Node, position: Position) -> Position:
-        if isinstance(node, nodes.Output):
-            return self._output(node, position)
         if isinstance(node, nodes.If):
             others = [self.walk(branch.body, position) for branch in node.elif_]
             return self._met([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
         if isinstance(node, nodes.For):
             return self._met([self.walk(node.body, position), position, self.walk(node.else_, position)], node)
         if isinstance(node, (*_FRESH, nodes.CallBlock)):
-            self.walk(node.body, Position())
-        if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock)) and position.acts:
+            self._closed(self.walk(node.body, Position()), Position(), node)
+        if isinstance(node, nodes.Block):
+            begins = self.blocks.setdefault(node.name, position)
+            end = self._closed(self.walk(node.body, begins), begins, node)
+            return end if begins is position else position  # it is written where the layout has it
+        if isinstance(node, nodes.FilterBlock):
+            self._in_filter += 1
+            end = self._closed(self.walk(node.body, position), position, node)
+            self._in_filter -= 1
+            return end
+        if isinstance(node, (nodes.With, nodes.Scope)):
+            return self.walk(node.body, position)
+        return position
+
+    def _refuse_piece(self, node: nodes.Node, position: Position) -> None:
+        """Refuse what writes more than a value in a place where only a value could be guarded."""
+        if isinstance(node, (nodes.CallBlock, nodes.FilterBlock)) and (position.is_style or position.is_link):
+            advice = "Put the filter on the value, as in {{ name | upper }}, or the value into a macro's brackets."
+            self._refuse(node, "a call or a filter cannot stand around what is in a style or a link.", advice)
+        if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock, nodes.FilterBlock)) and position.acts:
             self._refuse(node, "a block, a file or a call cannot stand in this attribute or tag.")
         if isinstance(node, nodes.Include) and position.is_style and not _is_plain(node, self._environment):
             advice = "Write the values in a <style> of this file, and leave only what is fixed in the other."
             self._refuse(node, "a file with values cannot be included in a style.", advice)
-        if isinstance(node, nodes.Block):
-            return self.walk(node.body, self.blocks.setdefault(node.name, position))
-        if isinstance(node, (nodes.FilterBlock, nodes.With, nodes.Scope)):
-            return self.walk(node.body, position)
-        return position
+        if isinstance(node, nodes.Include) and self._looks_inside and _ends_open(node, self._environment):
+            advice = "Close there the tags' quotes and brackets, and the <style> and comments, that it opens."
+            self._refuse(node, "the file that is included ends inside what it opened.", advice)
+
+    def _closed(self, end: Position, begin: Position, node: nodes.Node) -> Position:
+        """The end of a piece that is written, or replaced, as a whole: it has to be where the piece began."""
+        if not end.settled().meets(begin.settled()):
+            advice = "Close in it the tags' quotes and brackets, and the <style> and comments, that it opens."
+            raise ForbiddenError("a piece of HTML ends inside what it opened.", advice, node.lineno, self._name)
+        return end
 
     def _met(self, ends: Sequence[Position], node: nodes.Node) -> Position:
         """Where the branches of an {% if %} meet; they have to, or nobody could say what follows."""
@@ -123,6 +189,7 @@ class _Guard:
         for child, following in _with_next(node.nodes):
             if isinstance(child, nodes.TemplateData):
                 position = position.after(child.data)
+                self._refuse_unsafe(position, child)
                 if position.runs_code:
                     advice = "A link begins with https://, http://, mailto: or tel:."
                     raise ForbiddenError("this link would run code.", advice, child.lineno, self._name)
@@ -133,11 +200,28 @@ class _Guard:
         node.nodes = guarded
         return position
 
+    def _refuse_unsafe(self, position: Position, child: nodes.TemplateData) -> None:
+        """Refuse text of the template's own that mail programs would act on, or do not agree on."""
+        if position.is_redirect:
+            self._refuse(child, "a mail cannot send its reader to another page by itself.", "Take the <meta> tag out.")
+        if position.is_ambiguous:
+            message = f"there is markup in <{position.element}>, which mail programs do not read in the same way."
+            self._refuse(child, message, f"Leave only text between <{position.element}> and its end.")
+        if self._in_filter and _ACTIVE.search(child.data):
+            advice = "Move it out of {% filter %}."
+            self._refuse(child, "a link, a style or a script cannot stand in {% filter %}, which could cut it.", advice)
+
     def _guarded(self, value: nodes.Expr, position: Position, following: str) -> nodes.Expr:
         if position.where in (Where.TAG, Where.NAME):
             self._refuse(value, "a value cannot stand here in a tag.")
         if position.is_code:
             self._refuse(value, "a value cannot stand in a script.")
+        if position.refuses_values:
+            self._refuse(
+                value, "a value cannot stand in this attribute.", "Write there what is fixed, or leave it out."
+            )
+        if position.is_link and position.attribute in LISTS:
+            value = _around(value, ENTRY)
         if position.is_style:
             value = _around(value, STYLE)
         elif position.is_link and not position.decided:

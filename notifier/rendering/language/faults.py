@@ -51,6 +51,12 @@ def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderF
     )
 
 
+def fault_without_place(error: BaseException, part: str) -> RenderFault:
+    """The error as a fault of a part that no template has written, or in which no line is to blame."""
+    mistake = _mistake_of(error, Place(text="", line=None, names=[], filters=(), files={}))
+    return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_code_of(error))
+
+
 def _place_of(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
     """The file that is at fault, with the line: the innermost template that was running, or would not compile."""
     if isinstance(error, TemplateSyntaxError):
@@ -109,7 +115,7 @@ def _refused(error: BaseException, place: Place) -> Mistake:
 
 def _too_much(error: BaseException, _: Place) -> Mistake:
     if isinstance(error, OutputTooLargeError):
-        return Mistake(message="this becomes more than 1 MiB of text.", advice="Show less, or loop over less.")
+        return Mistake(message=error.message, advice="Show less, or loop over less.")
     return Mistake(message="this takes more memory than a mail may use.", advice="Show less, or loop over less.")
 
 

@@ -15,9 +15,24 @@ LINKS: Final = frozenset(
         "manifest", "ping", "profile", "usemap", "xlink:href",
     }
 )  # fmt: skip
-IMAGES: Final = frozenset({"background", "dynsrc", "lowsrc", "poster", "src", "srcset"})
+IMAGES: Final = frozenset({"background", "dynsrc", "imagesrcset", "lowsrc", "poster", "src", "srcset"})
+_PAGES: Final = frozenset({"embed", "frame", "iframe", "script"})
+"""Elements whose `src` is a page or a program, not an image."""
+_SETS: Final = frozenset({"imagesrcset", "srcset"})
+LISTS: Final = frozenset({"archive", "ping"}) | _SETS
+"""Attributes with several addresses."""
+_ANIMATIONS: Final = frozenset({"animate", "animatecolor", "animatemotion", "animatetransform", "set"})
+_ANIMATED: Final = frozenset({"by", "from", "to", "values"})
+"""What an animation writes into another attribute, which may be a link."""
+_OPAQUE: Final = frozenset({"script", "style", "iframe", "noembed", "noframes", "xmp", "textarea"})
 _RAW: Final = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
-_OPENING = re.compile(r"<!--(?!\[if)|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
+_OPENING = re.compile(r"<!--(?!\[if)(-?>)?|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
+_COMMENT_END = re.compile(r"--!?>")
+_TAG_IN_TEXT = re.compile(r"<[a-zA-Z]")
+_ENTRY = re.compile(r"[\s,]*(?P<address>\S*)(?P<rest>[^,]*)(?P<end>,?)")
+"""An address of a `srcset` with its descriptor (HTML §4.8.4.2.2); a comma right behind an address ends it too."""
+SHOWN: Final = "\ue000"
+"""Stands in `begun` for a value that was shown."""
 _DECIDES = re.compile(r"[:/?#]")
 _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORECASE)
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
@@ -49,16 +64,36 @@ class Position:
     quote: str = ""  # of a value; none if it has no quotes
     begun: str = ""  # what of a value's beginning is known
     decided: bool = False  # the value's scheme cannot be changed by what follows
+    is_ambiguous: bool = False  # mail programs and browsers do not agree on where this element ends
 
     @property
     def is_link(self) -> bool:
         """Whether a link's address stands here."""
-        return self.where in (Where.VALUE, Where.EQUALS) and self.attribute in LINKS | IMAGES
+        is_parameter = self.element == "param" and self.attribute == "value"
+        is_named = self.attribute in LINKS | IMAGES or is_parameter or self.is_animated
+        return self.where in (Where.VALUE, Where.EQUALS) and is_named
 
     @property
     def is_image(self) -> bool:
         """Whether it is that of something which is shown, not followed."""
-        return self.attribute in IMAGES
+        return self.attribute in IMAGES and not (self.attribute == "src" and self.element in _PAGES)
+
+    @property
+    def is_animated(self) -> bool:
+        """Whether an animation takes its value from here, and may write it into a link."""
+        return self.element in _ANIMATIONS and self.attribute in _ANIMATED
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the template's own text has begun a `<meta>` that sends its reader elsewhere."""
+        is_meta = self.where is Where.VALUE and self.element == "meta" and self.attribute == "http-equiv"
+        return is_meta and html.unescape(self.begun).strip().lower().startswith("refresh")
+
+    @property
+    def refuses_values(self) -> bool:
+        """Whether no value may stand here, because what is written here decides what the rest of the tag means."""
+        inside = self.where in (Where.VALUE, Where.EQUALS)
+        return inside and (self.is_animated or (self.element == "meta" and self.attribute == "http-equiv"))
 
     @property
     def is_style(self) -> bool:
@@ -89,8 +124,10 @@ class Position:
         """Whether the template's own text has begun a link that runs code."""
         if not self.is_link:
             return False
-        seen = _UNSEEN.sub("", html.unescape(self.begun))
-        return bool(_CODE.match(seen) or (not self.is_image and _DATA.match(seen)))
+        begun = html.unescape(self.begun)
+        entries = re.split(r"[\s,;]", begun) if self.attribute in LISTS or self.is_animated else ()
+        seen = [_UNSEEN.sub("", one) for one in (begun, *entries)]
+        return any(_CODE.match(one) or (not self.is_image and _DATA.match(one)) for one in seen)
 
     def settled(self) -> "Position":
         """The same place by the name that it shares with those it cannot be told from."""
@@ -108,6 +145,9 @@ class Position:
 
     def after_value(self) -> "Position":
         """The place behind a shown value: it begins a value without quotes, and settles where a link leads."""
+        if self.attribute in LISTS and self.where in (Where.EQUALS, Where.VALUE):
+            where = Where.VALUE
+            return replace(self, where=where, begun=self.begun + SHOWN, decided=True)
         if self.where is Where.EQUALS:
             return replace(self, where=Where.VALUE, quote="", decided=True)
         return replace(self, decided=True) if self.where is Where.VALUE else self
@@ -131,9 +171,11 @@ def _in_text(position: Position, text: str, at: int) -> tuple[Position, int]:
     if not found:
         return position, len(text)
     if found[0].startswith("<!--"):
+        if found[1]:  # it ends where it begins
+            return Position(), found.end()
         return Position(where=Where.COMMENT), found.end()
     closing = "/" if found[0].startswith("</") else ""
-    return Position(where=Where.TAG, element=closing + (found[1] or "").lower()), found.end()
+    return Position(where=Where.TAG, element=closing + (found[2] or "").lower()), found.end()
 
 
 def _in_tag(position: Position, text: str, at: int) -> tuple[Position, int]:
@@ -169,24 +211,41 @@ def _in_equals(position: Position, text: str, at: int) -> tuple[Position, int]:
 def _in_value(position: Position, text: str, at: int) -> tuple[Position, int]:
     ends = re.compile(re.escape(position.quote) if position.quote else r"[\s>]").search(text, at)
     end = ends.start() if ends else len(text)
-    begun = position.begun if position.decided else position.begun + text[at:end]
-    seen = html.unescape(begun)
-    inside = replace(position, begun=begun, decided=position.decided or bool(_DECIDES.search(seen)))
-    if inside.runs_code:
+    is_list = position.attribute in LISTS
+    begun = position.begun + text[at:end] if is_list or not position.decided else position.begun
+    seen = _last_entry(html.unescape(begun), position.attribute) if is_list else html.unescape(begun)
+    is_decided = (position.decided and not is_list) or SHOWN in seen or bool(_DECIDES.search(seen))
+    inside = replace(position, begun=begun, decided=is_decided)
+    if inside.runs_code or inside.is_redirect:
         return inside, len(text)  # told by whoever asked
     if not ends:
         return inside, end
     return Position(where=Where.TAG, element=position.element), end + len(position.quote)
 
 
+def _last_entry(text: str, attribute: str) -> str:
+    """What is written of the last address of several; empty if another one follows."""
+    if attribute not in _SETS:
+        return re.split(r"[\s,]", text)[-1]
+    for found in _ENTRY.finditer(text):
+        if found.end() < len(text) or found["end"]:
+            continue
+        return "" if found["rest"] or found["address"].endswith(",") else found["address"]
+    return ""
+
+
 def _in_raw(position: Position, text: str, at: int) -> tuple[Position, int]:
     found = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
+    end = found.start() if found else len(text)
+    ambiguous = "<!--" in text[at:end] if position.element in _OPAQUE else _TAG_IN_TEXT.search(text, at, end)
+    if ambiguous and position.element != "style":
+        return replace(position, is_ambiguous=True), len(text)  # told by whoever asked
     return (Position(where=Where.TAG, element=f"/{position.element}"), found.end()) if found else (position, len(text))
 
 
 def _in_comment(position: Position, text: str, at: int) -> tuple[Position, int]:
-    end = text.find("-->", at)
-    return (Position(), end + 3) if end >= 0 else (position, len(text))
+    end = _COMMENT_END.search(text, at)
+    return (Position(), end.end()) if end else (position, len(text))
 
 
 _STEPS = {

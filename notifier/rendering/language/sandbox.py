@@ -53,6 +53,10 @@ class FileLoader(BaseLoader):
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
 
+    def list_templates(self) -> list[str]:
+        """The files' names."""
+        return [*self._files]
+
     def get_source(
         self,
         environment: Environment,  # noqa: ARG002 - the library's own signature

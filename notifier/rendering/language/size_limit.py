@@ -7,8 +7,28 @@ OUTPUT_LIMIT: Final = 1024 * 1024
 """Characters that one part may render to, and any text on the way there."""
 
 
+MIN_TEXT: Final = 16 * 1024
+"""UTF-8 bytes that a text made from HTML may have, however short that is."""
+MAX_TEXT_PER_HTML: Final = 4
+"""Bytes of such a text for each byte of the HTML: tags take more room than indentations and addresses."""
+
+
 class OutputTooLargeError(Exception):
-    """A part, or a text of it, becomes longer than 1 MiB."""
+    """This becomes more than 1 MiB of text."""
+
+    def __init__(self, message: str = "this becomes more than 1 MiB of text.") -> None:
+        self.message = message
+        super().__init__(message)
+
+
+def limit_text(html: str) -> int:
+    """How many UTF-8 bytes the text made from this HTML may have."""
+    return min(OUTPUT_LIMIT, MIN_TEXT + MAX_TEXT_PER_HTML * size_of(html))
+
+
+def size_of(text: str) -> int:
+    """Its UTF-8 bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def within_limit(text: str) -> str:

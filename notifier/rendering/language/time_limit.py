@@ -5,10 +5,14 @@ pool's wall limit, at which the child is killed.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 PART_SECONDS: Final = 0.25
 """Of processor time, not of waiting: a hundred times what a mail's part takes."""
+MAIL_SECONDS: Final = 0.75
+"""Of processor time, for a mail from the compiler to its text: less than the second after which its child is killed."""
 AGAIN_SECONDS: Final = 0.05
 """Until it is stopped once more, if something has caught the first error."""
 
@@ -21,6 +25,7 @@ class TimeLimit:
     """Interrupts the main thread of its process, which should do nothing but render."""
 
     def __init__(self) -> None:
+        self.seconds = PART_SECONDS  # that a part has
         self._is_set_up = False
         self._is_running = False  # a late signal must not hit what comes after the part
 
@@ -32,12 +37,21 @@ class TimeLimit:
     def begin(self) -> None:
         """A part begins: until `end`, `TooSlowError` comes up in it once it has used its time."""
         if self._is_set_up:
-            signal.setitimer(signal.ITIMER_PROF, PART_SECONDS, AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds, AGAIN_SECONDS)
             self._is_running = True
 
     def end(self) -> None:
         """The part has ended; the clock may go on until the next begins."""
         self._is_running = False
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Let what the block does take no longer than a part may; raises `TooSlowError`."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
 
     def stop(self) -> None:
         """Nothing is rendered for now: a read from a socket would be cut short by the signal."""

@@ -7,9 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError, size_of
+
 MAX_INDENTS: Final = 10  # lists and quotes within each other that are still indented
 MAX_IN_ROW: Final = 60  # characters of a cell; with two longer ones, each cell of a row has a line of its own
 CELL_GAP: Final = "  "
+TOO_LONG: Final = "the text that is made from this HTML becomes more than 1 MiB, or several times as long as the HTML."
 _BLANKS: Final = re.compile(r"[ \t\n\r\f\xa0\u2028\u2029]+")
 _UNSEEN: Final = dict.fromkeys([*range(9), 0x0B, *range(0x0E, 0x20), *range(0x7F, 0xA0)]) | dict.fromkeys(
     [0xAD, 0x034F, 0x180E, 0x200B, 0x2060, 0xFEFF]
@@ -39,9 +42,10 @@ class Position(NamedTuple):
 
 
 class TextWriter:
-    """Takes words and boundaries, and has lines."""
+    """Takes words and boundaries, and has lines. Raises `OutputTooLargeError` as soon as they are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
+        self._room = limit  # bytes that may still be written
         self.lines: list[TextLine] = []
         self._pieces: list[str] = []  # of the line that is being written
         self._gap = ""  # before the next word: a blank, or an edge of a box
@@ -86,7 +90,14 @@ class TextWriter:
         if self._pieces and self._gap and (self._gap == " " or not self._holds_together(text)):
             text = f" {text}"
         self._gap = ""
+        self._take(size_of(text))
         self._pieces.append(text)
+
+    def _take(self, size: int) -> None:
+        """Count what is written, while it is. Raises `OutputTooLargeError`."""
+        self._room -= size
+        if self._room < 0:
+            raise OutputTooLargeError(TOO_LONG)
 
     def _holds_together(self, text: str) -> bool:
         return text[0] in _CLOSING or self._pieces[-1][-1:] in _OPENING
@@ -113,6 +124,7 @@ class TextWriter:
         if self._marker:
             indent = indent[: len(indent) - len(self._marker)] + self._marker
             self._marker = ""
+        self._take(len(indent) + 2)
         self.lines.append(TextLine(indent, text, self._is_apart and bool(self.lines)))
         self._is_apart = False
         return True
@@ -144,10 +156,12 @@ class TextWriter:
     def replace_since(self, start: Position, text: str) -> None:
         """Write this instead of what was written since, in the same line."""
         blank = " " if self._pieces[start.piece].startswith(" ") else ""
+        self._take(size_of(text))
         self._pieces[start.piece :] = [blank + text]
 
     def append_to_last(self, text: str) -> None:
         """Add to the last word, wherever its line has ended."""
+        self._take(size_of(text))
         if self._pieces:
             self._pieces.append(text)
         else:

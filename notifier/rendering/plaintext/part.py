@@ -4,11 +4,13 @@ The HTML is taken as it is sent, after styles were inlined, so that preview, tem
 Elements are walked with a stack of our own: nesting may be as deep as it likes.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from selectolax.lexbor import LexborNode
 
+from notifier.rendering.language.size_limit import OutputTooLargeError, limit_text
 from notifier.rendering.plaintext.address import address_in_words, clean_address
 from notifier.rendering.plaintext.cascade import Cascade, Layers, cascaded_values
 from notifier.rendering.plaintext.computed_style import DISPLAY_OF_TAG, ROOT_STYLE, ComputedStyle, compute_style
@@ -36,14 +38,15 @@ _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def build_text_part(html: str) -> str:
-    """Write the text part of a mail that has only HTML; lines are not wrapped, and the last one ends as all do."""
+    """Write the text part of a mail that has only HTML, in lines as long as they are; raises `OutputTooLargeError`."""
     return _TextPart(html).build()
 
 
 def begins_hidden(html: str) -> bool:
     """Whether a mail's first words are hidden ones, which an inbox shows behind the subject: its preheader."""
     part = _TextPart(html)
-    part.build()
+    with suppress(OutputTooLargeError):  # told where the mail is made
+        part.build()
     return bool(part.begins_hidden)
 
 
@@ -73,7 +76,7 @@ class _TextPart:
         self._tree = parse_html(html)
         self._has_quirks = "<!doctype" not in html[:MAX_PROLOGUE].lower()
         self._cascade = Cascade(self._tree, html.count("<"))
-        self._writer = TextWriter()
+        self._writer = TextWriter(limit_text(html))
         self._open: list[_OpenElement] = []
         self._links: list[_OpenElement] = []
         self._lists: list[_OpenElement] = []

@@ -13,6 +13,8 @@ MIN_DEPTH: Final = 500  # elements within each other that any mail may have, tho
 MAX_LOOKED_AT: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED: Final = 100_000  # formatting elements that all the blocks of a mail may open again
 MIN_FORMATTING: Final = 8  # open formatting elements that any mail may have
+MAX_CLONED: Final = 20_000_000  # characters of formatting tags and links, if each tag of a mail opened them again
+MIN_KEPT_TAG: Final = 200  # characters of such a tag that may have attributes in any mail
 MAX_ATTRIBUTES: Final = 1_000  # in one tag
 SMALL: Final = 1_000  # tags, with which nothing takes long
 _FORMATTING: Final = frozenset(
@@ -29,6 +31,9 @@ MAY_LACK_END: Final = frozenset(
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _MIN_LONG_TAG: Final = 5_000  # characters; a shorter one has not too many attributes
 _LONG_TAG: Final = re.compile(rf"<[a-zA-Z][^<>]{{{_MIN_LONG_TAG},}}")
+_CLONED_TAG: Final = re.compile(
+    rf"(<(?i:a|{'|'.join(sorted(_FORMATTING))}))(?=[\s/])(?:[^>\"'=]+|=\s*\"[^\"]*\"|=\s*'[^']*'|=|[\"'])*+>"
+)
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
 _EMPTY_INLINE, _EMPTY_BLOCK = "wbr", "br"  # tags that hold nothing, and say whether what is around them is one word
@@ -39,6 +44,9 @@ def parse_html(html: str) -> LexborHTMLParser:
     if len(html) > _MIN_LONG_TAG:
         html = _LONG_TAG.sub(_limit_attributes, html)
     tags = html.count("<")
+    if tags * len(html) > MAX_CLONED:
+        longest = max(MIN_KEPT_TAG, MAX_CLONED // tags)
+        html = _CLONED_TAG.sub(lambda tag: tag[0] if len(tag[0]) <= longest else f"{tag[1]}>", html)
     return LexborHTMLParser(html if tags < SMALL else _TAG.sub(_DepthLimit(tags).rename, html))
 
 

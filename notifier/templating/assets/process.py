@@ -4,6 +4,7 @@ A decoder that is led astray hurts nobody but that process: its answer is plain 
 """
 
 import contextlib
+import os
 import resource
 import signal
 import time
@@ -13,6 +14,7 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from notifier.rendering.child import silence_stderr
+from notifier.rendering.on_demand import NICE
 from notifier.rendering.process import forkserver
 from notifier.templating.assets.image import LARGEST_FILE, LARGEST_UPLOAD, TOO_LONG, Made, Refused, Wish, make
 
@@ -81,8 +83,9 @@ def _answer(ours: Connection, progress: Callable[[int], None], wanted: Callable[
 
 
 def serve(connection: Connection) -> None:
-    """The child: read a wish and a picture, answer, and end."""
+    """The child: read a wish and a picture, answer, and end; everything else on the machine goes first."""
     silence_stderr()
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -1,6 +1,5 @@
 """What differs between two sources of a template: in a few words for a list, and line by line for a person."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from notifier.rendering.line_diff import DiffBudget
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import schema_of
 from notifier.templating.folder import files, settings_text
@@ -66,8 +66,7 @@ def of_texts(old: Mapping[str, str], new: Mapping[str, str]) -> Difference:
 def _amount(before: str | None, after: str | None) -> str:
     if before is None or after is None:
         return "added" if before is None else "removed"
-    changed = list(difflib.unified_diff(_split(before), _split(after), n=0))[2:]
-    more, less = (sum(line.startswith(sign) for line in changed) for sign in "+-")
+    more, less = DiffBudget(size=None).count(_split(before), _split(after))
     return f"+{more} -{less}"
 
 
@@ -95,7 +94,7 @@ def unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, ne
         if before == after:
             continue
         labels = f"{old_name}/{name}" if name in old else "nothing", f"{new_name}/{name}" if name in new else "nothing"
-        for line in difflib.unified_diff(_split(before or ""), _split(after or ""), *labels):
+        for line in DiffBudget(size=None).unified(_split(before or ""), _split(after or ""), labels):
             yield line if line.endswith("\n") else f"{line}\n{_NO_END}"
 
 

@@ -44,7 +44,7 @@ def batch(message: str) -> bytes:
 
 def answer(message: str) -> Batch:
     """The same, as it is read."""
-    return Batch(results=[RenderFault(part="mail", line=None, message=message)])
+    return Batch(results=[RenderFault(part="mail", line=None, message=message)], seconds=[0.0])
 
 
 @asynccontextmanager

@@ -18,7 +18,13 @@ from unit.rendering.hostile import STUBBORN
 
 from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
 from notifier.rendering.job import FaultCode, Job, Rendered, RenderFault
-from notifier.rendering.pool import LARGEST_BATCH, MOST_CHILDREN, OVERRAN, RenderingPool, suggested
+from notifier.rendering.pool import (
+    LARGEST_BATCH,
+    MOST_CHILDREN,
+    OVERRAN,
+    RenderingPool,
+    suggested,
+)
 from notifier.templating.folder import files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from notifier.rendering.check import check
 from notifier.rendering.child import Child
 from notifier.rendering.job import Check, Checked, Preview
@@ -128,3 +130,37 @@ def test_whatever_goes_wrong_is_a_fault() -> None:
     """A lone surrogate that a template writes is told as what it is, not as an overrun."""
     (fault,) = faults({**GOOD, "body.txt": "{{ '\\ud800' }}"}, a=1, b={"c": 2})
     assert fault.startswith("mail: there is half a character in it.")
+
+
+UNREADABLE = {
+    "a long number": ("<p>\n{{ " + "1" * 5_000 + " }}", "body.html, line 2: this number has too many digits."),
+    "a long number in a condition": ("{% if 1 == " + "9" * 9_000 + " %}{% endif %}", "body.html, line 1: this number"),
+    "an infinite number": ("{{ 1e999 }}", "body.html, line 1: this number is too large"),
+    "brackets": ("{{ " + "(" * 3_000 + "1" + ")" * 3_000 + " }}", "body.html: a macro, block or file uses itself"),
+    "words": ("{{ " + "not " * 3_000 + "a }}", "body.html: a macro, block or file uses itself"),
+    "a sum": ("{{ " + "+".join(["a"] * 3_000) + " }}", "body.html: a macro, block or file uses itself"),
+    "dots": ("{{ a" + ".b" * 3_000 + " }}", "body.html: a macro, block or file uses itself"),
+    "loops": ("{% for b in [1] %}" * 30 + "{% endfor %}" * 30, "body.html: too many loops"),
+    "conditions": ("{% if a %}" * 120 + "{% endif %}" * 120, "body.html: too many tags stand within one another."),
+    "half a character": ("{{ '\\ud800' }}", "mail: there is half a character in it."),
+    "half an escape": ("{{ '\\x' }}", "body.html, line 1, column 5: “\\” in a text"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.parametrize("file", ["body.html", "subject.txt", "_layouts/base.html"])
+def test_whatever_a_template_makes_python_raise_is_told_about_it(name: str, file: str) -> None:
+    """By the child that checks, which lives on: no kind of error is left to end it."""
+    html, told = UNREADABLE[name]
+    files = {"subject.txt": "Hi", "body.html": "<p>x</p>", file: html}
+    if file.startswith("_"):
+        files["body.html"] = f'{{% extends "{file}" %}}{{% block a %}}{{% endblock %}}'
+    child = Child()
+    answer = child.answer(
+        Check(source=TemplateSource(files=files, sample={"a": 1}, settings=TemplateSettings(name="A")))
+    )
+    assert isinstance(answer, Checked)
+    assert answer.faults
+    if file == "body.html":
+        assert str(answer.faults[0]).startswith(told)
+    assert not any("who runs Notifier" in str(fault) for fault in answer.faults)

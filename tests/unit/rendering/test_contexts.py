@@ -144,3 +144,90 @@ def test_what_extends_itself_is_told_by_whoever_renders_it() -> None:
     files = {"a": '{% extends "b" %}{% block x %}{{ u }}{% endblock %}', "b": '{% extends "a" %}'}
     with pytest.raises(RecursionError):
         render_limited(environment(files, autoescape=True).get_template("a"), {"u": "x"})
+
+
+CALL = "{% macro m() %}{{ caller() }}{% endmacro %}"
+AROUND = {
+    "a call in a style": CALL + "<style>p { color: {% call m() %}{{ u }}{% endcall %} }</style>",
+    "a filter in a link": '<a href="{% filter lower %}{{ u }}{% endfilter %}">',
+    "a filter that cuts a link": '<a href="{% filter right(19) %}https://x/{{ u }}{% endfilter %}">',
+    "a filter around a link": '{% filter right(40) %}<a href="https://x/{{ u }}">x</a>{% endfilter %}',
+    "a filter in a style": "<style>{% filter upper %}p { color: {{ u }} }{% endfilter %}</style>",
+    "an animation": '<svg><a><set attributeName="href" to="{{ u }}"/></a></svg>',
+    "values of an animation": '<svg><a><animate attributeName="xlink:href" values="#;{{ u }}"/></a></svg>',
+    "an animation of ours": '<svg><a><set attributeName="href" to="#;javascript:x"/></a></svg>',
+    "a redirect": '<meta http-equiv=" Refresh" content="0;url={{ u }}">',
+    "a redirect in characters": '<meta http-equiv="&#114;efresh" content="0">',
+    "the kind of a meta": '<meta http-equiv="{{ u }}" content="0;url=x">',
+    "the second address": '<img srcset="https://x/a 1x, javascript:x 2x">',
+    "a page in a frame": '<iframe src="data:text/html,{{ u }}">',
+    "a title in a picture": "<svg><title><style>{{ u }}</style></title></svg>",
+    "a script in a script": "<script><!-- <script></script> {{ u }} --></script>",
+    "a macro that opens a style": "{% macro m() %}<style>p { color: {% endmacro %}{{ m() }}{{ u }}",
+    "a variable that opens a link": '{% set k %}<a href="{% endset %}{{ k }}{{ u }}">',
+    "a block that opens a style": "{% block b %}<style>p { color: {% endblock %}{{ u }}</style>",
+    "blocks of one name": "<style>{% block fin %}p {}{% endblock %}</style>{% block ﬁn %}{{ u }}{% endblock %}",
+    "variables of one name": "{% set ﬁn = 1 %}{{ fin }}",
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_would_get_round_a_guard_is_refused(name: str) -> None:
+    """Whatever hides in which place a value will stand, when it is saved; the words say what to do."""
+    with pytest.raises(ForbiddenError) as refused:
+        shown(AROUND[name])
+    assert refused.value.message
+    assert refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ('<img srcset="https://x/a 1x, {{ u }} 2x">', '<img srcset="https://x/a 1x, # 2x">'),
+        ('<img srcset="https://x/a,https://x/b 1x,{{ u }} 2x">', '<img srcset="https://x/a,https://x/b 1x,# 2x">'),
+        ('<img srcset="https://x/a, {{ u }} 2x">', '<img srcset="https://x/a, # 2x">'),
+        ('<img srcset="https://x/a,b/{{ u }} 2x">', f'<img srcset="https://x/a,b/{SCRIPT} 2x">'),
+        ('<img srcset="{{ u }} 1x, {{ u }} 2x">', '<img srcset="# 1x, # 2x">'),
+        ('<link imagesrcset="{{ u }} 1x">', '<link imagesrcset="# 1x">'),
+        ('<a ping="https://x.example {{ u }}">', '<a ping="https://x.example #">'),
+        ('<iframe src="{{ u }}">', '<iframe src="#">'),
+        ('<param name="movie" value="{{ u }}">', '<param name="movie" value="#">'),
+        ('<!--><a href="{{ u }}">', '<!--><a href="#">'),
+        ('<!---><a href="{{ u }}">', '<!---><a href="#">'),
+        ('<!-- x --!><a href="{{ u }}">', '<!-- x --!><a href="#">'),
+        ('<meta name="description" content="{{ u }}">', f'<meta name="description" content="{SCRIPT}">'),
+        ("{% filter upper %}{{ u }}{% endfilter %}", SCRIPT.upper()),
+    ],
+)
+def test_the_guard_reads_as_browsers_do(text: str, html: str) -> None:
+    """Each of several addresses, and whatever follows an odd comment."""
+    assert shown(text) == html
+
+
+@pytest.mark.parametrize("value", ["https://x/a 1x, javascript:x", "a\tb", ",x", "x,"])
+def test_a_value_begins_no_other_address(value: str) -> None:
+    """Not even where it stands behind a host."""
+    text = '<img srcset="https://x/{{ u }} 2x">'
+    assert shown(text, value) == '<img srcset="https://x/ 2x">'
+    with pytest.raises(ValueRefusedError):
+        shown(text, value, strict=True)
+
+
+@pytest.mark.parametrize("opened", ["<style>p { color: ", "<!-- ", "<p", '<a href="https://x', "<script>"])
+@pytest.mark.parametrize("named", ['"open"', '["none", "open"]', "u"])
+def test_an_included_file_ends_where_it_began(opened: str, named: str) -> None:
+    """What follows it would be guarded as text; a file whose name is a value may be any of the files."""
+    files = {"open": f"<p>x</p>{opened}", "part": f"{{% include {named} %}}{{{{ u }}}}"}
+    with pytest.raises(ForbiddenError, match="ends inside what it opened"):
+        environment(files, autoescape=True).get_template("part")
+
+
+@pytest.mark.parametrize("opened", ["<style>p { color: ", "<!-- ", "<p", '<a href="https://x'])
+def test_a_block_ends_where_its_layout_has_it(opened: str) -> None:
+    """A template's block cannot open what the layout goes on with."""
+    files = {
+        "layout": "{% block text %}{% endblock %}{{ u }}",
+        "part": f'{{% extends "layout" %}}{{% block text %}}{opened}{{% endblock %}}',
+    }
+    with pytest.raises(ForbiddenError, match="ends inside what it opened"):
+        environment(files, autoescape=True).get_template("part")

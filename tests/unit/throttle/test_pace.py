@@ -3,7 +3,7 @@
 import pytest
 from parts.time import HandClock
 
-from notifier.throttle.pace import Pace
+from notifier.throttle.pace import MEMORY_SECONDS, Costs, Pace
 
 BURST_SECONDS = 2.0
 SHARE = 0.01
@@ -68,3 +68,39 @@ def test_it_is_told_once_when_they_must_begin_to_wait(pace: Pace, clock: HandClo
     told = [pace.burnt("v", 0.75) for _ in range(4)]
     clock.later(1000)
     assert [*told, pace.burnt("v", 3.0)] == [False, False, True, False, True]
+
+
+@pytest.fixture
+def costs(clock: HandClock) -> Costs:
+    return Costs(clock, free=0.05, burst=1.0, share=0.5)
+
+
+def test_usual_work_costs_nothing(costs: Costs) -> None:
+    """However much of it there is."""
+    for _ in range(10_000):
+        costs.add("v", 0.05)
+    assert (costs.is_costly("v"), costs.wait("v")) == (False, 0)
+
+
+def test_who_is_costly_again_is_remembered(costs: Costs, clock: HandClock) -> None:
+    """Once may be the machine's doing; after ten minutes without, they are as everybody else. Others never are."""
+    costs.add("v", 0.06)
+    assert not costs.is_costly("v")
+    costs.add("v", 0.06)
+    assert costs.is_costly("v")
+    assert not costs.is_costly("w")
+    clock.later(MEMORY_SECONDS - 1)
+    assert costs.is_costly("v")
+    clock.later(2)
+    assert not costs.is_costly("v")
+    costs.add("w", 0.06)
+    costs.add("v", 0.06)
+    assert not costs.is_costly("v")
+
+
+def test_costly_work_has_its_share(costs: Costs) -> None:
+    """Beyond the burst, each second of it is followed by as long a pause as the share says."""
+    costs.add("v", 1.0)
+    assert costs.wait("v") == 0
+    costs.add("v", 1.0)
+    assert costs.wait("v") == pytest.approx(1.0 / 0.5)

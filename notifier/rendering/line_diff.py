@@ -1,0 +1,108 @@
+"""What differs between texts, line by line, at a cost that is bounded whatever they say."""
+
+from collections.abc import Iterator, Sequence
+from difflib import Match, SequenceMatcher
+from typing import Literal
+
+import msgspec
+
+MAX_DIFF_STEPS = 1_000_000
+"""Equal lines that are looked at for all diffs of one answer: some tenths of a second."""
+MAX_DIFF_BYTES = 48 * 1024
+"""Bytes of all diffs of one answer together, as JSON."""
+REST = f"\\ The rest is not shown: the differences of one answer have at most {MAX_DIFF_BYTES // 1024} KiB."
+
+_Tag = Literal["replace", "delete", "insert", "equal"]
+_Opcodes = list[tuple[_Tag, int, int, int, int]]
+
+
+class _BudgetSpentError(Exception):
+    """There are too many equal lines to say which of them belong together."""
+
+
+class DiffBudget:
+    """What the diffs of one answer may cost together; beyond that they say less, and in the end nothing."""
+
+    def __init__(self, *, steps: int = MAX_DIFF_STEPS, size: int | None = MAX_DIFF_BYTES) -> None:
+        self.steps = steps  # that are left
+        self._size = size  # bytes that are left; None: they are not counted
+
+    def unified(self, old: Sequence[str], new: Sequence[str], names: tuple[str, str], context: int = 3) -> list[str]:
+        """The lines of a unified diff; those that are too many for the answer are left out, which the last one says."""
+        lines: list[str] = []
+        for line in _written(old, new, names, self._opcodes(old, new), context):
+            if self._size is not None:
+                self._size -= len(msgspec.json.encode(line))
+                if self._size < 0:
+                    return [*lines, REST]
+            lines.append(line)
+        return lines
+
+    def count(self, old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+        """How many lines come and go."""
+        changes = [code for code in self._opcodes(old, new) if code[0] != "equal"]
+        return sum(to - start for *_, start, to in changes), sum(to - start for _, start, to, _, _ in changes)
+
+    def _opcodes(self, old: Sequence[str], new: Sequence[str]) -> _Opcodes:
+        """The steps from one text to the other: between the first line that differs and the last, as far as it goes."""
+        least = min(len(old), len(new))
+        first = next((at for at in range(least) if old[at] != new[at]), least)
+        last = next((at for at in range(least - first) if old[-1 - at] != new[-1 - at]), least - first)
+        ends = len(old) - last, len(new) - last
+        try:
+            inner = _Matcher(self, old[first : ends[0]], new[first : ends[1]]).get_opcodes()
+        except _BudgetSpentError:
+            inner = [("replace", 0, ends[0] - first, 0, ends[1] - first)]
+        moved = [(tag, a + first, b + first, c + first, d + first) for tag, a, b, c, d in inner]
+        before: _Opcodes = [("equal", 0, first, 0, first)] if first else []
+        after: _Opcodes = [("equal", ends[0], len(old), ends[1], len(new))] if last else []
+        return [*before, *moved, *after]
+
+
+class _Matcher(SequenceMatcher[str]):
+    """The library's, which counts what it does: it is quadratic in lines that are equal, and worse in the depth."""
+
+    b2j: dict[str, list[int]]  # where each line of the new text stands
+
+    def __init__(self, budget: DiffBudget, old: Sequence[str], new: Sequence[str]) -> None:
+        super().__init__(None, old, new)
+        self._budget = budget
+        self._old = old
+
+    def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
+        """The library's, if there is enough left for it."""
+        self._budget.steps -= sum(1 + len(self.b2j.get(line, ())) for line in self._old[alo:ahi])
+        if self._budget.steps < 0:
+            raise _BudgetSpentError
+        return super().find_longest_match(alo, ahi, blo, bhi)
+
+
+class _Grouper(SequenceMatcher[str]):
+    """The library's, for steps that are known already."""
+
+    opcodes: _Opcodes
+
+
+def _written(
+    old: Sequence[str], new: Sequence[str], names: tuple[str, str], opcodes: _Opcodes, context: int
+) -> Iterator[str]:
+    """The lines, as `difflib.unified_diff` writes them."""
+    grouper = _Grouper(None, (), ())
+    grouper.opcodes = opcodes
+    for number, group in enumerate(grouper.get_grouped_opcodes(context)):
+        if not number:
+            yield f"--- {names[0]}"
+            yield f"+++ {names[1]}"
+        yield f"@@ -{_range(group[0][1], group[-1][2])} +{_range(group[0][3], group[-1][4])} @@"
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in old[a:b])
+                continue
+            yield from (f"-{line}" for line in old[a:b])
+            yield from (f"+{line}" for line in new[c:d])
+
+
+def _range(start: int, stop: int) -> str:
+    length = stop - start
+    begin = start + 1 if length else start
+    return str(begin) if length == 1 else f"{begin},{length}"

@@ -1,0 +1,34 @@
+"""A test mail with what the audit tells of it."""
+
+from parts import editor
+from parts.editor import PATH
+from parts.installation import Installation
+from sqlalchemy import text
+
+from notifier import wiring
+from notifier.auth import keys
+
+
+async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
+    installation: Installation, parts: wiring.Base
+) -> None:
+    """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
+    async with parts.database.write() as connection:
+        shop = await keys.find_service(connection, "shop")
+        key = await keys.create_key(connection, shop, scopes=keys.SERVICE_SCOPES, now=parts.clock.now())
+    async with installation.client(parts, key) as staff:
+        await editor.saved(staff)
+        async with parts.database.write() as connection:
+            await connection.execute(text("ALTER TABLE audit_entry RENAME TO audit_entry_elsewhere"))
+        failed = await staff.post(f"{PATH}/test-send", json={"to": "ada@example.com"})
+        assert failed.status_code >= 500
+        async with parts.database.write() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one() == 0
+            assert (await connection.execute(text("SELECT count(*) FROM outbox_entry"))).scalar_one() == 0
+            await connection.execute(text("ALTER TABLE audit_entry_elsewhere RENAME TO audit_entry"))
+        tested = await staff.post(f"{PATH}/test-send", json={"to": "ada@example.com"})
+        assert tested.status_code == 202
+        async with parts.database.read() as connection:
+            count = text("SELECT count(*) FROM audit_entry WHERE action = 'template.tested'")
+            assert (await connection.execute(count)).scalar_one() == 1
+            assert (await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one() == 1
