@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check database, migrations, clock, relay login and TLS, recipients mode, versions. Exit 1 if one is bad."""
+    """Check database, migrations, clock, relay login, TLS, connections, recipients, versions. Exit 1 if one is bad."""
     findings = output.run(_findings())
     if as_json:
         output.show((vars(finding) for finding in findings), as_json=True)
@@ -36,7 +36,8 @@ async def _findings() -> "list[Finding]":
     from notifier.health.checks import Finding
 
     settings = output.settings()
-    findings = [*await _database(settings), *checks.data_directory(settings), await _relay(settings)]
+    findings = [*await _database(settings), *checks.data_directory(settings)]
+    findings += [*checks.certificates(settings), await _relay(settings)]
     try:
         installation.identity(settings)
     except ConfigurationError as error:
@@ -56,21 +57,19 @@ async def _database(settings: "Settings") -> "list[Finding]":
             findings = await checks.database(parts.database, with_reason=True, thorough=True)
             if findings[0].ok and not parts.database.is_missing:
                 findings.append(await checks.clock(parts.database, parts.clock))
+            if all(finding.ok for finding in findings):
+                findings.append(await checks.connections(parts.database, settings))
             return findings
     except ConfigurationError as error:
         return [Finding(name="database", ok=False, detail=str(error))]
 
 
 async def _relay(settings: "Settings") -> "Finding":
-    from notifier.errors import ConfigurationError
     from notifier.health import checks
-    from notifier.health.checks import Finding
     from notifier.smtp.transport import Transport
 
     transport = Transport(settings.smtp)
     try:
         return await checks.relay(transport, settings)
-    except ConfigurationError as error:
-        return Finding(name="relay", ok=False, detail=str(error))
     finally:
         await transport.close()

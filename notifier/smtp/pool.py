@@ -34,10 +34,7 @@ class Announcing:
 
 
 class LeftBehindError(NotifierError):
-    """The mail before did not end in time, or all is being stopped, or the connection was one too many.
-
-    Nothing of this mail was handed over.
-    """
+    """Nothing was handed over: the mail before took too long, all is stopped, or another connection is needed."""
 
 
 @dataclass(eq=False)
@@ -48,6 +45,11 @@ class _Waiting:
     fresh: bool
     turn: asyncio.Future[Session | None]
     patience: asyncio.TimerHandle | None = None  # once it was announced behind another
+
+    def lose_patience(self) -> None:
+        """Whoever waits too long behind another goes elsewhere, before the permit is too old."""
+        if not self.turn.done():
+            self.turn.set_exception(LeftBehindError())
 
 
 class SessionPool:
@@ -67,7 +69,7 @@ class SessionPool:
         self._idle: list[Session] = []  # the one used last stands last
         self._busy: set[Session] = set()
         self._opening = 0
-        self._is_away = False  # the last try to open one has failed
+        self._is_away = False  # the last try to open a connection has failed, or is not over
         self._leaving: dict[Session, asyncio.Task[None]] = {}  # saying goodbye
         self._sweep: asyncio.TimerHandle | None = None
         self._sessions = metrics.SMTP_SESSIONS.labels(settings.host)
@@ -196,7 +198,7 @@ class SessionPool:
         if first is None or first.transaction is None or first.fresh or not self._may_announce(session):
             return None
         self._behind[session] = self._waiting.popleft()
-        first.patience = asyncio.get_running_loop().call_later(self._announcing.patience, _lose_patience, first)
+        first.patience = asyncio.get_running_loop().call_later(self._announcing.patience, first.lose_patience)
         return first.transaction
 
     def _may_announce(self, session: Session) -> bool:
@@ -218,14 +220,12 @@ class SessionPool:
         standing = self._standing()
         # What was taken before is tried again at once; one more than that, or after an outage, is tried once.
         is_usual = self.limit.is_known(standing) if standing else not self._is_away
+        self._is_away = True
         try:
             session = await self._connector.open_session(tries=CONNECT_TRIES if is_usual else 1)
-            self._is_away = False
-        except RelayUnreachableError:
-            self._is_away = True
-            raise
         finally:
             self._opening -= 1
+        self._is_away = False
         session.when_lost(partial(self._forget, session))
         session.ask_for_next = partial(self._next_on, session)
         self.limit.opened(self._standing() + 1)
@@ -293,12 +293,6 @@ class Use:
         if error is not None:
             self._session.abort()
         self._pool.give_back(self._session)
-
-
-def _lose_patience(one: _Waiting) -> None:
-    """Whoever waits too long behind another goes elsewhere, before the permit is too old."""
-    if not one.turn.done():
-        one.turn.set_exception(LeftBehindError())
 
 
 def _is_young(session: Session) -> bool:

@@ -8,10 +8,9 @@ from parts.permit import at_once
 from parts.relay import DROP, RESET, Relay
 from structlog.testing import capture_logs
 
-from notifier.outcomes import Accepted, NotTried, Outcome
+from notifier.outcomes import Accepted, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import MAX_OPENING
-from notifier.smtp.pool import WORKING_SECONDS
 from notifier.smtp.transport import Transport
 from notifier.telemetry import metrics
 
