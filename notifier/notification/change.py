@@ -126,7 +126,7 @@ async def find_failed(connection: AsyncConnection, reason: Reason, *, after: UUI
     statement = (
         select(_notification.id)
         .join(StatusIndex, listed.notification_id == _notification.id)
-        .where(listed.status == Status.FAILED, _notification.status == Status.FAILED, _notification.reason == reason)
+        .where(listed.status.in_(_RETRYABLE), _notification.status.in_(_RETRYABLE), _notification.reason == reason)
         .where(_notification.id > after, _notification.updated_at < until)
         .order_by(_notification.id)
         .limit(MAX_FOUND)

@@ -101,6 +101,10 @@ class Relay:
         """Wait until that many mails were read to their dot."""
         await self._until(lambda: len(self.bodies) >= count)
 
+    async def wait_for_refusals(self, count: int) -> None:
+        """Wait until that many connections were refused."""
+        await self._until(lambda: self.refused >= count)
+
     async def wait_until_silent(self, *, seconds: float = 15.0) -> None:
         """Wait until no connection is open."""
         await self._until(lambda: not self._writers, seconds)
@@ -129,9 +133,11 @@ class Relay:
         self.connections += 1
         self.connected_at.append(asyncio.get_running_loop().time())
         if self.limit is not None and len(self._writers) >= self.limit:
-            self.refused += 1
             with contextlib.suppress(ConnectionError):
                 await _refuse(reader, writer, self.refusal)
+            async with self._arrived:
+                self.refused += 1
+                self._arrived.notify_all()
             return
         self._writers.add(writer)
         self.most = max(self.most, len(self._writers))
