@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import contextlib
 import errno
 import os
 import resource
@@ -131,24 +132,29 @@ async def test_a_host_that_is_no_name(host: str) -> None:
     assert outcome.scope is Scope.RELAY
 
 
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Every file or socket that is opened in the block is one too many for this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, before[1]))
+    filling: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                filling.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in filling:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 async def test_a_process_without_descriptors(relay: Relay) -> None:
     """Too many open files: this is about the process, and passes by itself."""
     transport = Transport(SmtpSettings(port=relay.port))
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(int(file.name) for file in Path("/proc/self/fd").iterdir()), before[1])
-    )
-    try:
-        filling = []
-        try:
-            while True:
-                filling.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            outcomes = await send(transport, 2)
-        for descriptor in filling:
-            os.close(descriptor)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with no_descriptors():
+        outcomes = await send(transport, 2)
     assert all(isinstance(outcome, NotTried) and not outcome.needs_person for outcome in outcomes)
     assert isinstance((await send(transport))[0], Accepted)
     await transport.close()
