@@ -12,7 +12,6 @@ from typing import Any
 
 from parts.received import Received
 
-RESET = "reset"  # cut the connection with RST
 DROP = "drop"  # close the connection instead of answering
 HANG = "hang"  # never answer
 ENDLESS = "endless"  # continuation lines without end, until the other side closes
@@ -39,13 +38,9 @@ class Relay:
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")  # for AUTH, offered where there are users
     watchful: bool = False  # hold each reply back for a moment, and note what arrives before it in `early`
     pipelines: bool = False  # offer PIPELINING (RFC 2920)
-    limit: int | None = None  # connections that it takes at the same time; one more gets `refusal`
-    refusal: str = "421 4.7.0 relay.example too many connections"  # a greeting, EHLO and a reply to it, DROP or RESET
     port: int = 0
     host: str = "127.0.0.1"
     connections: int = 0
-    refused: int = 0  # connections
-    most: int = 0  # connections that were taken at the same time
     connected_at: list[float] = field(default_factory=list)  # seconds of the loop's clock
     commands: list[str] = field(default_factory=list)  # every command of every connection, in order
     received: list[Received] = field(default_factory=list)
@@ -101,10 +96,6 @@ class Relay:
         """Wait until that many mails were read to their dot."""
         await self._until(lambda: len(self.bodies) >= count)
 
-    async def wait_for_refusals(self, count: int) -> None:
-        """Wait until that many connections were refused."""
-        await self._until(lambda: self.refused >= count)
-
     async def wait_until_silent(self, *, seconds: float = 15.0) -> None:
         """Wait until no connection is open."""
         await self._until(lambda: not self._writers, seconds)
@@ -132,15 +123,7 @@ class Relay:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.connected_at.append(asyncio.get_running_loop().time())
-        if self.limit is not None and len(self._writers) >= self.limit:
-            with contextlib.suppress(ConnectionError):
-                await _refuse(reader, writer, self.refusal)
-            async with self._arrived:
-                self.refused += 1
-                self._arrived.notify_all()
-            return
         self._writers.add(writer)
-        self.most = max(self.most, len(self._writers))
         try:
             await _Connection(self, reader, writer).run()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
@@ -300,20 +283,6 @@ class _Connection:
                 if said := await self._reader.read(1 << 16):
                     self._relay.early.append(said)
         return bool(self._relay.early)
-
-
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refusal: str) -> None:
-    """Turn away a connection that is one too many."""
-    greeting, _, reply = refusal.partition("EHLO ")
-    if refusal == RESET:
-        writer.transport.abort()
-    elif reply:
-        writer.write(b"220 relay.example ESMTP\r\n")
-        await reader.readline()
-        writer.write(reply.encode() + b"\r\n")
-    elif refusal != DROP:
-        writer.write(greeting.encode() + b"\r\n")
-    writer.close()
 
 
 def _address_in(line: bytes) -> str:

@@ -1,6 +1,7 @@
 """What the installation or the relay's limits do to mail in the queue: it waits or goes on, and is never judged."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,8 @@ import pytest
 from parts import caller
 from parts.certificate import Authority
 from parts.installation import Installation
-from parts.relay import HOLD, Relay
+from parts.limited_relay import LimitedRelay
+from parts.relay import HOLD
 from parts.terminal import type_command
 from pydantic import SecretStr
 from structlog.testing import capture_logs
@@ -26,6 +28,15 @@ MAILS = 20
 
 
 @pytest.fixture
+async def relay() -> AsyncIterator[LimitedRelay]:
+    """The installation's relay; it takes all connections unless a test says otherwise."""
+    started = LimitedRelay()
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
 def wide(installation: Installation) -> Installation:
     """With the defaults: twenty connections for twenty mails at the same time."""
     return installation.with_settings(sender={"concurrency": 20}, smtp={"max_connections": 20})
@@ -35,7 +46,7 @@ async def submit(client: httpx2.AsyncClient, mails: int = MAILS) -> list[str]:
     return [await caller.submit(client, f"bob{n}@example.com") for n in range(mails)]
 
 
-async def test_a_relay_that_takes_five_connections(wide: Installation, relay: Relay) -> None:
+async def test_a_relay_that_takes_five_connections(wide: Installation, relay: LimitedRelay) -> None:
     """All mails are sent at the first attempt, no circuit opens, and the number is told while it is in force."""
     relay.limit = 5
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=5)
@@ -69,7 +80,7 @@ async def _connections(parts: wiring.Base, words: str) -> str:
 
 
 @pytest.fixture
-def secured(wide: Installation, relay: Relay, tmp_path: Path) -> Installation:
+def secured(wide: Installation, relay: LimitedRelay, tmp_path: Path) -> Installation:
     """A relay with STARTTLS and a login."""
     authority = Authority(tmp_path)
     relay.starttls, relay.users = authority.server(), {"shop": "good"}
@@ -77,7 +88,7 @@ def secured(wide: Installation, relay: Relay, tmp_path: Path) -> Installation:
     return wide.with_settings(smtp=smtp)
 
 
-async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: Relay) -> None:
+async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: LimitedRelay) -> None:
     """B3: twenty mails are due, one login is made, the circuit opens; each probe is one login; nothing is burnt."""
     wrong = secured.with_settings(smtp={"username": "shop", "password": SecretStr("wrong")})
     async with wrong.base() as parts, wrong.client(parts) as client:
@@ -99,7 +110,7 @@ async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: Re
             assert (found["status"], found["attempts"]) == ("queued", [])
 
 
-async def test_certificates_that_vanish_under_way(secured: Installation, relay: Relay) -> None:
+async def test_certificates_that_vanish_under_way(secured: Installation, relay: LimitedRelay) -> None:
     """The circuit opens with the reason, readiness says so, and mail leaves when the file is there again."""
     ca_file = secured.settings.smtp.ca_file
     assert ca_file is not None
@@ -122,7 +133,7 @@ async def test_certificates_that_vanish_under_way(secured: Installation, relay: 
 
 
 async def test_all_that_failed_for_a_reason_is_retried(
-    installation: Installation, parts: wiring.Base, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, parts: wiring.Base, relay: LimitedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One command puts back what failed for this reason, and nothing else; a second one finds nothing."""
     async with installation.client(parts) as client:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
+from parts.limited_relay import RESET, LimitedRelay
 from parts.pair import mail_to
 from parts.permit import at_once
-from parts.relay import DROP, HOLD, RESET, Relay
+from parts.relay import DROP, HOLD
 from structlog.testing import capture_logs
 
 from notifier.outcomes import Accepted, NotTried, Outcome
@@ -17,13 +19,21 @@ from notifier.smtp.pool import WORKING_SECONDS
 from notifier.smtp.transport import Transport
 from notifier.telemetry import metrics
 
-pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 TAKEN = 5  # connections that the relay takes
 CLOSING = "421 4.7.0 too many messages on this connection"
 
 
 @pytest.fixture
-def transport(relay: Relay) -> Transport:
+async def relay() -> AsyncIterator[LimitedRelay]:
+    """It takes all connections unless a test says otherwise."""
+    started = LimitedRelay(pipelines=True)
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+def transport(relay: LimitedRelay) -> Transport:
     """With the default of twenty connections."""
     return Transport(SmtpSettings(port=relay.port))
 
@@ -60,7 +70,7 @@ def all_accepted(outcomes: list[Outcome]) -> bool:
         "EHLO 454 4.7.0 not now",
     ],
 )
-async def test_the_relays_number_is_found(relay: Relay, transport: Transport, refusal: str) -> None:
+async def test_the_relays_number_is_found(relay: LimitedRelay, transport: Transport, refusal: str) -> None:
     """However one more is refused: all mails are sent, few connections are refused, and the number is in force."""
     relay.limit, relay.refusal = TAKEN, refusal
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=TAKEN)
@@ -80,7 +90,7 @@ async def test_the_relays_number_is_found(relay: Relay, transport: Transport, re
     await transport.close()
 
 
-async def test_the_number_rises_when_the_relay_takes_more(relay: Relay) -> None:
+async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -> None:
     """After the wait one more is tried, and then the next, until all that the setting allows are in force."""
     relay.limit = 2
     transport = Transport(SmtpSettings(port=relay.port, max_connections=6))
@@ -104,7 +114,7 @@ async def test_the_number_rises_when_the_relay_takes_more(relay: Relay) -> None:
     await transport.close()
 
 
-async def test_a_number_that_falls_again(relay: Relay, transport: Transport) -> None:
+async def test_a_number_that_falls_again(relay: LimitedRelay, transport: Transport) -> None:
     """A relay that takes fewer than before: connections that end are not replaced, and no mail is worse for it."""
     await open_connections(transport, 10)
     relay.limit = 3
@@ -116,7 +126,7 @@ async def test_a_number_that_falls_again(relay: Relay, transport: Transport) -> 
 
 
 @pytest.mark.parametrize("word", [CLOSING, "421 4.7.0 rate limit exceeded", "421 4.4.2 timeout", DROP])
-async def test_the_end_of_a_session_is_no_limit(relay: Relay, transport: Transport, word: str) -> None:
+async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: Transport, word: str) -> None:
     """A relay that takes so many mails on a connection, or so many in a time, is connected to again, as often."""
     await open_connections(transport, 4)
     for round_ in range(3):
@@ -138,7 +148,7 @@ async def test_the_end_of_a_session_is_no_limit(relay: Relay, transport: Transpo
         "421 4.3.2 maximum number of simultaneous connections exceeded",
     ],
 )
-async def test_too_many_connections_said_at_mail(relay: Relay, transport: Transport, word: str) -> None:
+async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport: Transport, word: str) -> None:
     """The mail goes over another connection, without an attempt, and one connection fewer is in force."""
     await open_connections(transport, 4)
     before = transport.limit.in_force
@@ -150,7 +160,7 @@ async def test_too_many_connections_said_at_mail(relay: Relay, transport: Transp
     await transport.close()
 
 
-async def test_a_rate_said_at_mail_is_no_limit(relay: Relay, transport: Transport) -> None:
+async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: Transport) -> None:
     """Amazon's word for mails that come too fast is about these mails, whatever the number of connections."""
     await open_connections(transport, 4)
     relay.say("fast0@shop.example", "MAIL", "454 Throttling failure: Maximum sending rate exceeded.")
@@ -159,7 +169,7 @@ async def test_a_rate_said_at_mail_is_no_limit(relay: Relay, transport: Transpor
     await transport.close()
 
 
-async def test_nothing_works_so_it_is_an_outage(relay: Relay, transport: Transport) -> None:
+async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
     """The first connection is refused: all who wait hear of it, after one knock, and the number stays."""
     relay.limit = 0
     outcomes = await send(transport, 20)
@@ -173,7 +183,7 @@ async def test_nothing_works_so_it_is_an_outage(relay: Relay, transport: Transpo
     await transport.close()
 
 
-async def test_a_relay_that_has_gone_silent_is_an_outage(relay: Relay, transport: Transport) -> None:
+async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
     """Connections that were not answered for a minute do not show that the relay is there."""
     async with transport._pool.session() as session:
         relay.limit = 1
@@ -183,7 +193,7 @@ async def test_a_relay_that_has_gone_silent_is_an_outage(relay: Relay, transport
     await transport.close()
 
 
-async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: Relay) -> None:
+async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: LimitedRelay) -> None:
     """Where a hundred mails were carried the connection ends with QUIT, and the next one is not one too many."""
     relay.limit = 1
     transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
