@@ -52,7 +52,9 @@ async def drain(installation: Installation, plan: Plan, connections: int, found:
             started = time.time()
             await sender.finished(seconds=LONGEST_DRAIN)
             lines = sender.log_lines()
-        assert await installation.count("sent") == plan.mails
+        sent = await installation.count("sent")
+        if sent != plan.mails:
+            raise AssertionError(f"{plan.mails} mails were queued, and {sent} are sent")
         found.rates.append(plan.mails / (await _last_settle(installation) - started))
         found.refused.append(sink.refused)
         found.lines.append(lines)
