@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from parts.limited_relay import RESET, LimitedRelay
-from parts.pair import mail_to
+from parts.pair import mail_to, turns
 from parts.permit import at_once
 from parts.relay import DROP, HOLD
 from structlog.testing import capture_logs
@@ -194,10 +194,14 @@ async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, tr
 
 
 async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: LimitedRelay) -> None:
-    """Where a hundred mails were carried the connection ends with QUIT, and the next one is not one too many."""
+    """Where a hundred mails were carried the connection ends with QUIT, and only then the next one is opened."""
     relay.limit = 1
+    relay.say("*", "QUIT", HOLD + "221 2.0.0 bye")
     transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
-    assert all_accepted(await send(transport, 350))
-    assert (relay.connections, relay.refused) == (4, 0)
-    assert relay.commands.count("QUIT") == 3
+    sending = asyncio.create_task(send(transport, 101))
+    await relay.wait_for_commands("QUIT", 1)
+    await turns()
+    relay.resume.set()
+    assert all_accepted(await sending)
+    assert (relay.connections, relay.refused) == (2, 0)
     await transport.close()
