@@ -13,7 +13,7 @@ from notifier.outcomes import NotTried
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
-MAX_OPENING = 4
+MAX_OPENING = 5
 """Connections that are opened at the same time, so that few are refused until the relay's number is known."""
 FIRST_WAIT = 5.0
 """Seconds from a refusal until one connection more is tried."""
@@ -77,7 +77,7 @@ class ConnectionLimit:
         """How many mails may have a connection or open one: the first is opened alone, and then a few at a time."""
         if standing and self._monotonic() < self._none_until:
             return standing
-        opening = min(max(standing, 1), MAX_OPENING)
+        opening = MAX_OPENING if standing else 1
         return min(standing + opening, self.find_ceiling(standing))
 
     def is_known(self, standing: int) -> bool:
