@@ -49,7 +49,7 @@ def _nobody(_: ConnectionNumber) -> None:
 
 
 class ConnectionLimit:
-    """The number in force. `standing` is always the number of connections that are open and usable."""
+    """The number in force. `standing` are connections that are open and usable, `opening` those that may become so."""
 
     def __init__(self, relay: str, maximum: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.on_change: Listener = _nobody
@@ -75,7 +75,7 @@ class ConnectionLimit:
 
     def find_places(self, standing: int) -> int:
         """How many mails may have a connection or open one: the first is opened alone, and then a few at a time."""
-        if standing and self._monotonic() < self._none_until:
+        if standing == self.maximum or (standing and self._monotonic() < self._none_until):
             return standing
         opening = MAX_OPENING if standing else 1
         return min(standing + opening, self.find_ceiling(standing))
@@ -84,14 +84,13 @@ class ConnectionLimit:
         """True if the relay has taken one more than these before, so that a refusal is rather a moment's."""
         return standing < self._most_seen
 
-    def opened(self, standing: int) -> None:
+    def opened(self, standing: int, opening: int = 0) -> None:
         """One more was taken."""
         self._most_seen = max(self._most_seen, standing)
-        if standing > self.in_force:
-            self.in_force = standing
-            self._report()
+        self.in_force = max(self.in_force, standing)
+        self._report(opening)
 
-    def refused(self, standing: int, outcome: NotTried) -> None:
+    def refused(self, standing: int, outcome: NotTried, opening: int = 0) -> None:
         """One more was refused while these stood and worked."""
         now = self._monotonic()
         is_new = self.is_known(standing) or now - self._refused_at > 2 * MAX_WAIT
@@ -101,13 +100,14 @@ class ConnectionLimit:
         self._refused_at = now
         if outcome.needs_person:
             self._none_until = now + PERSON_WAIT
-        self._most_seen = self.in_force = max(1, min(standing, self.in_force))
+        self._most_seen = min(standing, self._most_seen)
+        self.in_force = max(1, min(standing + opening, self.in_force))
         self._reason = outcome.detail
-        self._report()
+        self._report(opening)
 
-    def _report(self) -> None:
+    def _report(self, opening: int) -> None:
         """A figure, and a line in the log: for each change, not for each refusal."""
-        if self.in_force == self._reported:
+        if opening or self.in_force == self._reported:
             return
         self._reported = self.in_force
         number = ConnectionNumber(

@@ -129,7 +129,7 @@ class SessionPool:
         standing = [session for session in (*self._busy, *self._idle) if session.stands]
         if not any(time.monotonic() - session.used_at < WORKING_SECONDS for session in standing):
             return False
-        self.limit.refused(len(standing), outcome)
+        self.limit.refused(len(standing), outcome, self._opening)
         return True
 
     def announce_later(self) -> None:
@@ -228,7 +228,7 @@ class SessionPool:
         self._is_away = False
         session.when_lost(partial(self._forget, session))
         session.ask_for_next = partial(self._next_on, session)
-        self.limit.opened(self._standing() + 1)
+        self.limit.opened(self._standing() + 1, self._opening)
         return session
 
     async def _make_room(self) -> None:

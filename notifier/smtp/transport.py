@@ -2,7 +2,7 @@
 
 import time
 
-from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Scope
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Phase, Scope
 from notifier.settings import SmtpSettings
 from notifier.smtp.connect import RelayUnreachableError
 from notifier.smtp.connection_limit import is_about_connections
@@ -61,7 +61,7 @@ class Transport:
             if self._aborted:  # while a connection was opened for it
                 return None
             result = await session.carry(transaction)
-            too_many = _find_refused_connection(result)
+            too_many = None if isinstance(result, Accepted) else _find_refused_connection(result)
             if too_many is not None:
                 session.abort()  # this is the one too many
         if too_many is None:

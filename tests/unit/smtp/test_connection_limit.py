@@ -6,7 +6,6 @@ import pytest
 
 from notifier.outcomes import NotTried
 from notifier.smtp.connection_limit import (
-    MAX_OPENING,
     MAX_WAIT,
     PERSON_WAIT,
     ConnectionLimit,
