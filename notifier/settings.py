@@ -68,7 +68,7 @@ class SmtpSettings(_Part):
         20,
         ge=1,
         le=500,
-        description="Connections to the relay at the same time, per process, at most: a relay that takes fewer gets fewer.",
+        description="Connections to the relay at the same time, per process, at most; fewer where it takes fewer.",
     )
 
     @property
