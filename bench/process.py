@@ -60,6 +60,10 @@ class Child:
         if code:
             raise ChildFailedError(f"a process ended with {code}:\n{self._last_words()}")
 
+    def log_lines(self) -> int:
+        """How many lines it has written to stderr so far."""
+        return os.pread(self._errors.fileno(), 1 << 26, 0).count(b"\n")
+
     def cpu_seconds(self) -> float:
         """CPU time that it has used, without its children; NaN where there is no /proc."""
         return tree.cpu_seconds(self.pid)

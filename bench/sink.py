@@ -9,6 +9,7 @@ from typing import Self
 
 _GREETING = b"220 sink.example ESMTP\r\n"
 _EHLO = b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+_TOO_MANY = b"421 4.7.0 sink.example too many connections from this client\r\n"
 _OK = b"250 2.0.0 ok\r\n"
 _REPLIES = {
     b"HELO": b"250 sink.example\r\n",
@@ -27,8 +28,14 @@ _KEPT_BODIES = 20
 class Sink:
     """Use it as an async context manager; `port` is known inside."""
 
-    def __init__(self, *, pipelining: bool = True) -> None:
+    def __init__(
+        self, *, pipelining: bool = True, max_connections: int | None = None, answer_seconds: float = 0.0
+    ) -> None:
         self.port = 0
+        self.max_connections = max_connections  # from a client; one more is refused with 421
+        self.answer_seconds = answer_seconds  # from the final dot to its reply
+        self.open = 0  # connections
+        self.refused = 0  # connections
         self.ehlo = _EHLO if pipelining else _EHLO.replace(b"250-PIPELINING\r\n", b"")
         self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # octets of the last mails, as on the wire
         self.bodies: deque[bytes] = deque(maxlen=_KEPT_BODIES)
@@ -74,7 +81,18 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._open = transport
-        transport.write(_GREETING)
+        limit = self._sink.max_connections
+        self._is_refused = limit is not None and self._sink.open >= limit
+        self._sink.open += 1
+        if self._is_refused:
+            self._sink.refused += 1
+            transport.write(_TOO_MANY)
+            transport.close()
+        else:
+            transport.write(_GREETING)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._sink.open -= 1
 
     def data_received(self, data: bytes) -> None:
         searched = max(0, len(self._buffer) - len(_END))
@@ -95,8 +113,15 @@ class _Connection(asyncio.Protocol):
                 del self._buffer[: end + 2]
                 replies.append(self._obey(line))
             searched = 0
+        if taken and self._sink.answer_seconds:
+            asyncio.get_running_loop().call_later(self._sink.answer_seconds, self._answer, replies, taken)
+        else:
+            self._answer(replies, taken)
+
+    def _answer(self, replies: list[bytes], taken: list[tuple[str, bytes]]) -> None:
+        """Write replies, and note the mails among them."""
         assert self._open is not None
-        if replies:
+        if replies and not self._open.is_closing():
             self._open.write(b"".join(replies))
         moment = time.perf_counter()
         for recipient, body in taken:

@@ -67,7 +67,10 @@ class SmtpSettings(_Part):
         "notifier.localdomain", description="Name given in EHLO."
     )
     max_connections: int = Field(
-        20, ge=1, le=500, description="Connections to the relay at the same time, per process."
+        20,
+        ge=1,
+        le=500,
+        description="Connections to the relay at the same time, per process, at most; fewer where it takes fewer.",
     )
 
     @property

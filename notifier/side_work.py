@@ -4,11 +4,9 @@ Their slots are not those of mail, and no mail waits for them.
 """
 
 import contextlib
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from notifier.errors import ConfigurationError
 from notifier.installation import Base
 from notifier.outbox.wake import LazyWake, Wake
 from notifier.templating.assets.work import AssetMaker
@@ -43,11 +41,7 @@ def _teller(parts: Base) -> Iterator[Beside]:
     """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
     settings, wake = parts.settings.webhooks, LazyWake()
     resolver = Resolver(min(settings.concurrency, RESOLVING_THREADS))
-    try:
-        caller = Caller(resolver, clock=parts.clock, settings=settings)
-    except OSError as error:
-        reason = "no certificate is in it" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
-        raise ConfigurationError(f"NOTIFIER_WEBHOOKS__CA_FILE cannot be used: {reason}") from error
+    caller = Caller(resolver, clock=parts.clock, settings=settings)
     parts.wake.others.append(wake)
     try:
         box = SecretBox.of(parts.settings.secret_key)

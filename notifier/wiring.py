@@ -185,7 +185,7 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
                 settings=settings.sender,
                 clock=parts.clock,
             )
-            deliverer.circuits.tell = _telling(parts, report)
+            deliverer.circuits.tell, transport.limit.on_change = _telling(parts, report), report.limited
             rescuer = Rescuer(
                 parts.database,
                 [deliverer, *(one.handler for one in side)],

@@ -11,7 +11,7 @@ import typer
 from notifier.cli import output
 from notifier.cli.administer import writing
 from notifier.cli.output import Failed
-from notifier.states import Resolution
+from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -136,11 +136,65 @@ def cancel(id_: Id, comment: Comment = "") -> None:
     output.run(_change(id_, comment, change.cancel))
 
 
-def retry(id_: Id, comment: Comment = "") -> None:
-    """Send a failed or expired mail again, with the same bytes."""
+def retry(
+    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="The notification's id.")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Instead of an ID: all that failed for this reason.")] = None,
+    comment: Comment = "",
+) -> None:
+    """Send a failed or expired mail again, with the same bytes; or all mails that failed for a reason."""
     from notifier.notification import change
 
-    output.run(_change(id_, comment, change.retry))
+    if (id_ is None) == (reason is None):
+        raise Failed("give the ID of a notification, or --reason for all that failed for it", output.WRONG_USE)
+    if id_ is not None:
+        output.run(_change(id_, comment, change.retry))
+    elif reason is not None:
+        output.run(_retry_all(reason, comment))
+
+
+async def _retry_all(reason: Reason, comment: str) -> None:
+    """Each in the order in which it was accepted; what somebody else changes meanwhile is passed over."""
+    from uuid import UUID
+
+    from notifier.notification import change
+
+    async with writing() as parts:
+        started, last, retried = parts.clock.now(), UUID(int=0), 0
+        while True:
+            async with parts.database.write() as connection:
+                found = await change.find_failed(connection, reason, after=last, until=started)
+                for id_ in found:
+                    retried += await _retry_one(connection, id_, _asked(comment, started))
+            if not found:
+                break
+            last = found[-1]
+    print(f"retried {retried}")
+
+
+async def _retry_one(connection: "AsyncConnection", id_: "UUID", asked: "Asked") -> bool:
+    from notifier import audit
+    from notifier.errors import NotFoundError
+    from notifier.notification import change
+
+    try:
+        async with connection.begin_nested():
+            deeds = await change.retry(connection, id_, asked)
+    except (change.NotPossibleError, NotFoundError):
+        return False
+    for deed in deeds:
+        await audit.record(connection, deed, audit.Doer(actor=asked.actor, at=asked.at))
+    return True
+
+
+def _asked(comment: str, at: datetime) -> "Asked":
+    """What is asked for at this terminal."""
+    from notifier.notification import change
+    from notifier.states import Cause
+
+    words = comment.encode(errors="replace").decode()
+    if len(words) > change.LONGEST_COMMENT:
+        raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
+    return change.Asked(actor=operator(), cause=Cause.PERSON, rights=None, at=at, comment=words)
 
 
 def resolve(
@@ -161,17 +215,13 @@ async def _change(
     id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, Asked], Awaitable[list[Deed]]]"
 ) -> None:
     from notifier import audit
-    from notifier.notification import change, find
-    from notifier.states import Cause
+    from notifier.notification import find
 
-    wanted, words = _uuid(id_), comment.encode(errors="replace").decode()
-    if len(words) > change.LONGEST_COMMENT:
-        raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
+    wanted = _uuid(id_)
     async with writing() as parts, parts.database.write() as connection:
-        doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        asked = change.Asked(actor=doer.actor, cause=Cause.PERSON, rights=None, at=doer.at, comment=words)
+        asked = _asked(comment, parts.clock.now())
         for deed in await make(connection, wanted, asked):
-            await audit.record(connection, deed, doer)
+            await audit.record(connection, deed, audit.Doer(actor=asked.actor, at=asked.at))
         view = await find.one(connection, None, wanted)
     print(view.status)
 

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check database, migrations, clock, relay login and TLS, circuits, recipients mode, versions. Exit 1 if bad."""
+    """Check database, clock, relay, TLS, connections, circuits, recipients, versions. Exit 1 if one is bad."""
     findings = output.run(_findings())
     if as_json:
         output.show((vars(finding) for finding in findings), as_json=True)
@@ -40,6 +40,7 @@ async def _findings() -> "list[Finding]":
         *await _database(settings),
         *checks.data_directory(settings),
         *_file_modes(settings),
+        *checks.certificates(settings),
         await _relay(settings),
     ]
     try:
@@ -64,6 +65,7 @@ async def _database(settings: "Settings") -> "list[Finding]":
                 findings.append(await checks.clock(parts.database, parts.clock))
             if all(finding.ok for finding in findings):
                 findings += await checks.circuits(parts.database)
+                findings.append(await checks.connections(parts.database, settings))
             if all(finding.ok for finding in findings) and not parts.database.is_missing:
                 box = SecretBox.of(settings.secret_key)
                 findings.append(await checks.webhook_secrets(parts.database, box, parts.clock.now()))
@@ -104,15 +106,11 @@ def _file_modes(settings: "Settings") -> "list[Finding]":
 
 
 async def _relay(settings: "Settings") -> "Finding":
-    from notifier.errors import ConfigurationError
     from notifier.health import checks
-    from notifier.health.checks import Finding
     from notifier.smtp.transport import Transport
 
     transport = Transport(settings.smtp)
     try:
         return await checks.relay(transport, settings)
-    except ConfigurationError as error:
-        return Finding(name="relay", ok=False, detail=str(error))
     finally:
         await transport.close()

@@ -45,6 +45,7 @@ async def _serve(host: str, port: int) -> None:
     from notifier.http_server import raise_file_limit
 
     settings = output.settings()
+    _require_certificates(settings)
     raise_file_limit()
     async with AsyncExitStack() as stack:
         listener = wiring.listen(host, port)
@@ -88,6 +89,7 @@ def sender(
 ) -> None:
     """A sender alone: claims, renders, delivers. Run as many as you like. Needs PostgreSQL."""
     settings = _with_postgres("sender")
+    _require_certificates(settings)
     if processes == 1:
         output.run(_sender(settings, number, drain=drain, until_closed=until_closed))
     else:
@@ -190,6 +192,15 @@ async def wait_for_stop(pipe: int | None = None) -> None:
         loop.remove_reader(pipe)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
+
+
+def _require_certificates(settings: "Settings") -> None:
+    """Refuse files of certificates that cannot be used (exit 2): no mail or webhook shall find it out."""
+    from notifier.health import checks
+
+    faults = [finding.detail for finding in checks.certificates(settings) if not finding.ok]
+    if faults:
+        raise Failed("\nnotifier: ".join(faults), output.WRONG_USE)
 
 
 async def _require_migrated(parts: Any) -> None:

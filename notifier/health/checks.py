@@ -11,20 +11,23 @@ from typing import Any
 
 from sqlalchemy import text
 
+from notifier.certificates import SMTP_VARIABLE, WEBHOOKS_VARIABLE, make_context
 from notifier.clock import Clock
 from notifier.db import directory, migrate
 from notifier.db.columns import UtcDateTime
 from notifier.db.engine import Database
 from notifier.db.write_probe import find_disk_fault, find_write_fault
-from notifier.errors import DatabaseUnavailableError
+from notifier.errors import ConfigurationError, DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Security, Settings
 from notifier.smtp.transport import Transport
 from notifier.telemetry.redaction import redact
-from notifier.throttle.relay_state import obstacles
+from notifier.throttle.relay_state import limited_senders, obstacles
 from notifier.webhooks import endpoint
 from notifier.webhooks.secret_box import MARK, SecretBox
 
 OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
+MAX_SHOWN_SENDERS = 5
+"""Senders whose connections are named in one finding."""
 MOST_SKEW = 30.0  # seconds between this host and the database
 _FAULTY = (
     # (what, first good version, why)
@@ -131,6 +134,43 @@ async def circuits(db: Database) -> list[Finding]:
         )
         for one in found
     ]
+
+
+def certificates(settings: Settings) -> list[Finding]:
+    """The files of certificates that are set can be used."""
+    findings = []
+    for name, ca_file, variable in (
+        ("smtp_ca", settings.smtp.ca_file, SMTP_VARIABLE),
+        ("webhooks_ca", settings.webhooks.ca_file, WEBHOOKS_VARIABLE),
+    ):
+        if ca_file is None:
+            continue
+        try:
+            make_context(ca_file, variable)
+        except ConfigurationError as error:
+            findings.append(Finding(name=name, ok=False, detail=str(error)))
+        else:
+            findings.append(Finding(name=name, ok=True, detail=f"{ca_file} can be used"))
+    return findings
+
+
+async def connections(db: Database, settings: Settings) -> Finding:
+    """How many connections are in force: as many as the setting allows, unless a relay takes fewer."""
+    try:
+        async with db.read() as connection:
+            limited = await limited_senders(connection)
+    except DatabaseUnavailableError:
+        return Finding(name="connections", ok=False, detail=OUT_OF_REACH)
+    if not limited:
+        detail = f"up to {settings.smtp.max_connections} for each sender process (NOTIFIER_SMTP__MAX_CONNECTIONS)"
+        return Finding(name="connections", ok=True, detail=detail)
+    each = "; ".join(
+        f"{one.in_force} of {one.maximum} to {one.relay} since {one.since.isoformat(timespec='seconds')} ({one.reason})"
+        for one in limited[:MAX_SHOWN_SENDERS]
+    )
+    more = f"; and {len(limited) - MAX_SHOWN_SENDERS} more" if len(limited) > MAX_SHOWN_SENDERS else ""
+    detail = f"{each}{more}: the relay refuses more, so ask its operator, or lower NOTIFIER_SMTP__MAX_CONNECTIONS"
+    return Finding(name="connections", ok=True, warning=True, detail=detail)
 
 
 def recipients(settings: Settings) -> Finding:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Action, ObjectKind
-from notifier.db.tables import Event, Notification, columns
+from notifier.db.tables import Event, Notification, StatusIndex, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.notification.move import Deed, Move, intervene
@@ -26,6 +26,8 @@ from notifier.states import Cause, EntryKind, EventKind, Priority, Reason, Resol
 
 _notification, _event = columns(Notification), columns(Event)
 LONGEST_COMMENT = 900
+MAX_FOUND = 200
+"""Notifications that are retried in one transaction."""
 _CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
 _RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED})
 _RESOLVABLE = frozenset({Status.UNKNOWN})
@@ -121,6 +123,23 @@ async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[au
         raise NotRetryableError("somebody else has just changed it")
     await _enqueue(connection, found, asked)
     return [_told(Action.NOTIFICATION_RETRIED, found, Status.QUEUED, asked)]
+
+
+async def find_failed(connection: AsyncConnection, reason: Reason, *, after: UUID, until: datetime) -> list[UUID]:
+    """Ids of notifications that failed for a reason, behind an id, by their ids; at most `MAX_FOUND`.
+
+    Those that fail again after `until`, the start of the command, are left alone.
+    """
+    listed = columns(StatusIndex)
+    statement = (
+        select(_notification.id)
+        .join(StatusIndex, listed.notification_id == _notification.id)
+        .where(listed.status.in_(_RETRYABLE), _notification.status.in_(_RETRYABLE), _notification.reason == reason)
+        .where(_notification.id > after, _notification.updated_at < until)
+        .order_by(_notification.id)
+        .limit(MAX_FOUND)
+    )
+    return list((await connection.execute(statement)).scalars())
 
 
 async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> list[audit.Deed]:

@@ -10,18 +10,21 @@ from typing import cast
 import aiosmtplib
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from notifier.errors import NotifierError
+from notifier.certificates import SMTP_VARIABLE, make_context
+from notifier.errors import ConfigurationError, NotifierError
 from notifier.outcomes import NotTried
 from notifier.settings import Security, SmtpSettings
 from notifier.smtp import replies
 from notifier.smtp.session import Session
 from notifier.smtp.transaction import Offer
 from notifier.smtp.wire import Wire
+from notifier.telemetry.logging import get_logger
 
 STEP_SECONDS = 10.0  # connecting, and each step of opening
 OPEN_SECONDS = 30.0
 CONNECT_TRIES = 3
 LAST_TRY_AFTER = 10.0
+_EXPECTED = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError, ConfigurationError, MemoryError)
 _AUTH_PREFERENCE = ("plain", "login", "cram-md5")
 
 
@@ -33,23 +36,38 @@ class RelayUnreachableError(NotifierError):
         super().__init__(outcome.detail)
 
 
-async def open_session(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Session:
-    """Connect, protect and log in: up to three tries within ten seconds. Raises `RelayUnreachableError`.
+class Connector:
+    """Opens connections to one relay; the certificates to trust are read at the first, and again after a failure."""
 
-    Only what may pass by itself is tried again; a wrong password or certificate is not, or the account gets locked.
-    """
-    retrying = AsyncRetrying(
-        retry=retry_if_exception(_may_pass),
-        stop=stop_after_attempt(CONNECT_TRIES) | stop_after_delay(LAST_TRY_AFTER),
-        wait=wait_random_exponential(multiplier=0.05, max=1.0),
-        reraise=True,
-    )
-    try:
-        async with asyncio.timeout(OPEN_SECONDS):
-            return await retrying(_open_once, settings, tls)
-    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
-        outcome = NotTried(detail=_words(error), needs_person=_needs_person(error))
-        raise RelayUnreachableError(outcome) from error
+    def __init__(self, settings: SmtpSettings) -> None:
+        self._settings = settings
+        self._tls: ssl.SSLContext | None = None  # shared, because loading the certificates is slow
+
+    async def open_session(self, *, tries: int = CONNECT_TRIES) -> Session:
+        """Connect, protect and log in: up to so many tries within ten seconds. Raises `RelayUnreachableError`.
+
+        Whatever goes wrong here is no mail's fault, so nothing else is raised. Only what may pass by itself is tried
+        again; a wrong password or certificate is not, or the account gets locked.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_attempt(tries) | stop_after_delay(LAST_TRY_AFTER),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                if self._tls is None and self._settings.effective_security is not Security.NONE:
+                    self._tls = await asyncio.to_thread(make_context, self._settings.ca_file, SMTP_VARIABLE)
+                return await retrying(_open_once, self._settings, self._tls)
+        except Exception as error:
+            needs_person = _needs_person(error)
+            if needs_person:
+                self._tls = None  # whoever mends it may have replaced the file
+            if not isinstance(error, _EXPECTED):
+                get_logger().exception("connecting_failed", relay=self._settings.host, error=type(error).__name__)
+            outcome = NotTried(detail=_words(error), needs_person=needs_person)
+            raise RelayUnreachableError(outcome) from error
 
 
 async def _open_once(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Session:
@@ -121,7 +139,7 @@ def _needs_person(error: BaseException) -> bool:
     """True for a wrong password, a bad certificate or a missing STARTTLS: no waiting mends these."""
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return error.code >= 500  # noqa: PLR2004 - 4yz to AUTH passes by itself (RFC 4954 §6)
-    if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLError)):
+    if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLError, ConfigurationError, UnicodeError)):
         return True
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLError):
@@ -135,4 +153,5 @@ def _words(error: BaseException) -> str:
         return str(replies.parse(error.code, str(error.message)))
     if isinstance(error, TimeoutError) and not str(error):
         return "timed out"
-    return replies.parse(0, str(error)).text or type(error).__name__
+    words = replies.parse(0, str(error)).text
+    return words or type(error).__name__ if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {words}"

@@ -1,7 +1,6 @@
 """Open connections to one relay, kept for the next mail and given up before the relay gets tired of them."""
 
 import asyncio
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from notifier.errors import ConfigurationError, NotifierError
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.connect import RelayUnreachableError, open_session
+from notifier.errors import NotifierError
+from notifier.outcomes import NotTried
+from notifier.settings import SmtpSettings
+from notifier.smtp.connect import CONNECT_TRIES, Connector, RelayUnreachableError
+from notifier.smtp.connection_limit import ConnectionLimit
 from notifier.smtp.session import Session
 from notifier.smtp.transaction import Transaction
 from notifier.telemetry import metrics
@@ -19,6 +20,8 @@ from notifier.telemetry import metrics
 MOST_MAILS = 100
 OLDEST_SECONDS = 300.0
 IDLE_SECONDS = 30.0
+WORKING_SECONDS = 60.0
+"""A connection that was answered so many seconds ago shows that the relay is there, though it refuses one more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Announcing:
 
 
 class LeftBehindError(NotifierError):
-    """The mail before did not end in time, or all is being stopped; nothing of this one was handed over."""
+    """Nothing was handed over: the mail before took too long, all is stopped, or another connection is needed."""
 
 
 @dataclass(eq=False)
@@ -43,31 +46,37 @@ class _Waiting:
     turn: asyncio.Future[Session | None]
     patience: asyncio.TimerHandle | None = None  # once it was announced behind another
 
+    def lose_patience(self) -> None:
+        """Whoever waits too long behind another goes elsewhere, before the permit is too old."""
+        if not self.turn.done():
+            self.turn.set_exception(LeftBehindError())
+
 
 class SessionPool:
-    """At most `max_connections` sessions to the relay, each used by one mail at a time.
+    """At most so many sessions as the setting allows and the relay takes, each used by one mail at a time.
 
     Where mails wait, the first of them is announced on the connection whose mail has just left, behind its final dot.
     """
 
     def __init__(self, settings: SmtpSettings, announcing: Announcing = Announcing()) -> None:
-        self._settings = settings
+        self._connector = Connector(settings)
+        self.limit = ConnectionLimit(settings.host, settings.max_connections)
         self._announcing = announcing
-        self._places = settings.max_connections  # that are free
+        self._used = 0  # places: mails that have a session or open one
         self._waiting: deque[_Waiting] = deque()  # first come, first served
         self._behind: dict[Session, _Waiting] = {}  # who was announced, on which session
         self._announcing_from = 0.0  # monotonic
         self._idle: list[Session] = []  # the one used last stands last
         self._busy: set[Session] = set()
         self._opening = 0
+        self._is_away = False  # the last try to open a connection has failed, or is not over
         self._leaving: dict[Session, asyncio.Task[None]] = {}  # saying goodbye
         self._sweep: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
         self._sessions = metrics.SMTP_SESSIONS.labels(settings.host)
         self._counted = 0
 
     def session(self, *, fresh: bool = False, transaction: Transaction | None = None) -> "Use":
-        """A session of one's own in the block; `fresh` asks for a new connection.
+        """A session of one's own in the block; `fresh` asks for a new connection, unless the relay takes no more.
 
         Raises `RelayUnreachableError`; and `LeftBehindError`, if the transaction was announced in vain.
         """
@@ -75,22 +84,29 @@ class SessionPool:
 
     async def take(self, one: _Waiting) -> Session:
         """The half of `session` before the block."""
-        if self._places and not self._waiting:
-            self._places -= 1
-        else:
+        self._waiting.append(one)
+        while True:
             session = await self._turn(one)
             if session is not None:
                 return session
-        try:
-            session = (None if one.fresh else self._reusable()) or await self._open()
-        except BaseException as error:
-            if isinstance(error, RelayUnreachableError):  # for all, or each of them would knock in its turn
-                self._send_away(partial(RelayUnreachableError, error.outcome))
-            self._free_place()
-            raise
-        self._busy.add(session)
-        self._count()
-        return session
+            try:
+                session = (None if one.fresh else self._reusable()) or await self._open()
+            except RelayUnreachableError as error:
+                if not self.refuse_one_more(error.outcome):
+                    self._send_away(partial(RelayUnreachableError, error.outcome))  # or each would knock in its turn
+                    self._free_place()
+                    raise
+                one.fresh, one.turn = False, asyncio.get_running_loop().create_future()
+                self._waiting.appendleft(one)
+                self._free_place()
+            except BaseException:
+                self._free_place()
+                raise
+            else:
+                self._busy.add(session)
+                self._count()
+                self._hand_out_places()  # once one stands, more may be opened
+                return session
 
     def give_back(self, session: Session) -> None:
         """The half after it: whoever was announced on the session goes on with it, whatever has become of it."""
@@ -107,6 +123,14 @@ class SessionPool:
             session.abort()
         self._count()
         self._free_place()
+
+    def refuse_one_more(self, outcome: NotTried) -> bool:
+        """The relay takes no more connections; False if none works, so that this is an outage."""
+        standing = [session for session in (*self._busy, *self._idle) if session.stands]
+        if not any(time.monotonic() - session.used_at < WORKING_SECONDS for session in standing):
+            return False
+        self.limit.refused(len(standing), outcome, self._opening)
+        return True
 
     def announce_later(self) -> None:
         """An announced mail was dropped without a word: this relay may not like it, so it gets a rest of that."""
@@ -130,7 +154,7 @@ class SessionPool:
             session.abort()
 
     async def _turn(self, one: _Waiting) -> Session | None:
-        self._waiting.append(one)
+        self._hand_out_places()
         try:
             return await one.turn
         except BaseException:
@@ -155,12 +179,16 @@ class SessionPool:
         self._waiting.clear()
 
     def _free_place(self) -> None:
-        while self._waiting:
+        self._used -= 1
+        self._hand_out_places()
+
+    def _hand_out_places(self) -> None:
+        """To those who wait, as many as there are."""
+        while self._waiting and self._used < self.limit.find_places(self._standing()):
             one = self._waiting.popleft()
             if not one.turn.done():
+                self._used += 1
                 one.turn.set_result(None)
-                return
-        self._places += 1
 
     def _next_on(self, session: Session) -> Transaction | None:
         """The mail that is announced on a session whose own mail has left."""
@@ -170,7 +198,7 @@ class SessionPool:
         if first is None or first.transaction is None or first.fresh or not self._may_announce(session):
             return None
         self._behind[session] = self._waiting.popleft()
-        first.patience = asyncio.get_running_loop().call_later(self._announcing.patience, _lose_patience, first)
+        first.patience = asyncio.get_running_loop().call_later(self._announcing.patience, first.lose_patience)
         return first.transaction
 
     def _may_announce(self, session: Session) -> bool:
@@ -180,31 +208,40 @@ class SessionPool:
     def _reusable(self) -> Session | None:
         """The idle session used last, so that the others may age out; those past their limits are closed."""
         while self._idle:
-            session = self._idle.pop()
+            session = self._idle[-1]
             if session.usable and _is_young(session) and session.sent < MOST_MAILS:
-                return session
-            session.abort()
+                return self._idle.pop()
+            self._say_goodbye(session)
         return None
 
     async def _open(self) -> Session:
+        await self._make_room()
         self._opening += 1
+        standing = self._standing()
+        # What was taken before is tried again at once; one more than that, or after an outage, is tried once.
+        is_usual = self.limit.is_known(standing) if standing else not self._is_away
+        self._is_away = True
         try:
-            self._make_room()
-            if self._tls is None and self._settings.effective_security is not Security.NONE:
-                self._tls = await asyncio.to_thread(_tls_context, self._settings)
-            session = await open_session(self._settings, self._tls)
+            session = await self._connector.open_session(tries=CONNECT_TRIES if is_usual else 1)
         finally:
             self._opening -= 1
+        self._is_away = False
         session.when_lost(partial(self._forget, session))
         session.ask_for_next = partial(self._next_on, session)
+        self.limit.opened(self._standing() + 1, self._opening)
         return session
 
-    def _make_room(self) -> None:
-        """Close what nobody uses where one more connection would be one too many."""
-        spare = [*self._leaving, *self._idle]
-        excess = self._opening + len(self._busy) + len(spare) - self._settings.max_connections
-        for session in spare[: max(excess, 0)]:
-            session.abort()
+    async def _make_room(self) -> None:
+        """Close what nobody uses where one more connection would be one too many for the relay."""
+        while self._opening + self._standing() + len(self._leaving) >= self.limit.find_ceiling(self._standing()):
+            if self._idle and not self._leaving:
+                self._say_goodbye(self._idle[0])
+            if not self._leaving:
+                return
+            await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    def _standing(self) -> int:
+        return len(self._busy) + len(self._idle)
 
     def _keep(self, session: Session) -> None:
         self._idle.append(session)
@@ -232,7 +269,7 @@ class SessionPool:
         task.add_done_callback(lambda _: self._leaving.pop(session))
 
     def _count(self) -> None:
-        if (count := len(self._idle) + len(self._busy)) != self._counted:
+        if (count := self._standing()) != self._counted:
             self._counted = count
             self._sessions.set(count)
 
@@ -258,23 +295,6 @@ class Use:
         self._pool.give_back(self._session)
 
 
-def _lose_patience(one: _Waiting) -> None:
-    """Whoever waits too long behind another goes elsewhere, before the permit is too old."""
-    if not one.turn.done():
-        one.turn.set_exception(LeftBehindError())
-
-
 def _is_young(session: Session) -> bool:
     now = time.monotonic()
     return now - session.opened_at < OLDEST_SECONDS and now - session.used_at < IDLE_SECONDS
-
-
-def _tls_context(settings: SmtpSettings) -> ssl.SSLContext:
-    """A verifying context; built once, because loading the certificates is slow."""
-    try:
-        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-    except OSError as error:
-        reason = "no certificate is in it" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
-        raise ConfigurationError(f"NOTIFIER_SMTP__CA_FILE cannot be used: {reason}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

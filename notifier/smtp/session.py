@@ -29,6 +29,11 @@ class Session:
         return self._wire.idle
 
     @property
+    def stands(self) -> bool:
+        """True until the connection is lost or closing."""
+        return self._wire.stands
+
+    @property
     def size_limit(self) -> int | None:
         """The relay's SIZE in octets (RFC 1870); None if it gives none."""
         return self._offer.size_limit
@@ -60,12 +65,16 @@ class Session:
         return transaction.announce(self._offer) if transaction is not None else b""
 
     async def quit(self) -> None:
-        """Say goodbye if there is someone to say it to."""
+        """Say goodbye if there is someone to say it to, and wait until the relay has closed its side.
+
+        Before that it may still count the connection among those of this client.
+        """
         try:
             if self.usable:
                 self._wire.limit(QUIT_SECONDS)
                 self._wire.command(b"QUIT\r\n")
-                await self._wire.answer()
+                while await self._wire.answer() is not None:
+                    pass
         finally:
             self.abort()
 

@@ -2,9 +2,10 @@
 
 import time
 
-from notifier.outcomes import Deferred, NotTried, Outcome
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Phase, Scope
 from notifier.settings import SmtpSettings
 from notifier.smtp.connect import RelayUnreachableError
+from notifier.smtp.connection_limit import is_about_connections
 from notifier.smtp.mail import BeforeBody, Dropped, Mail
 from notifier.smtp.pool import Announcing, LeftBehindError, SessionPool
 from notifier.smtp.transaction import Transaction
@@ -21,6 +22,7 @@ class Transport:
         self.relay = settings.host
         self.connections = settings.max_connections
         self._pool = SessionPool(settings, announcing)
+        self.limit = self._pool.limit
         self._aborted = False
 
     async def send(self, mail: Mail, *, seconds: float, before_body: BeforeBody) -> Outcome:
@@ -35,14 +37,13 @@ class Transport:
             transaction = Transaction(mail, deadline=until, before_body=before_body)
             fresh = dropped is not None
             try:
-                async with self._pool.session(fresh=fresh, transaction=transaction) as session:
-                    if self._aborted:  # while a connection was opened for it
-                        break
-                    result = await session.carry(transaction)
+                result = await self._carry(transaction, fresh=fresh)
             except LeftBehindError:
                 continue
             except RelayUnreachableError as error:
                 return _after(dropped) if dropped and dropped.answered else error.outcome
+            if result is None:
+                break
             if not isinstance(result, Dropped):
                 return result
             if transaction.announced and not result.answered:
@@ -53,6 +54,21 @@ class Transport:
         if dropped is None or self._aborted:
             return NotTried(detail="stopped before the mail was handed over")
         return _after(dropped)
+
+    async def _carry(self, transaction: Transaction, *, fresh: bool) -> Outcome | Dropped | None:
+        """One try on one connection; None if it was stopped before. Raises `LeftBehindError` for another connection."""
+        async with self._pool.session(fresh=fresh, transaction=transaction) as session:
+            if self._aborted:  # while a connection was opened for it
+                return None
+            result = await session.carry(transaction)
+            too_many = None if isinstance(result, Accepted) else _find_refused_connection(result)
+            if too_many is not None:
+                session.abort()  # this is the one too many
+        if too_many is None:
+            return result
+        if self._pool.refuse_one_more(too_many):
+            raise LeftBehindError
+        return result if isinstance(result, Dropped) else too_many
 
     async def probe(self) -> NotTried | None:
         """Connect, protect and log in without sending; None if all is well."""
@@ -70,6 +86,18 @@ class Transport:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
+
+
+def _find_refused_connection(result: Outcome | Dropped) -> NotTried | None:
+    """What is refused at MAIL only because there are too many connections; any other may carry the mail."""
+    match result:
+        case Dropped(phase=Phase.MAIL, answered=False, detail=words) | NotTried(scope=Scope.RELAY, detail=words):
+            pass
+        case Deferred(phase=Phase.MAIL, reply=reply):
+            words = str(reply)
+        case _:
+            return None
+    return NotTried(detail=words) if is_about_connections(words) else None
 
 
 def _after(dropped: Dropped) -> Deferred | NotTried:

@@ -32,6 +32,12 @@ SMTP_SECONDS = Histogram(
     "notifier_smtp_seconds", "Time of one SMTP transaction.", ["relay"], buckets=SECONDS, registry=REGISTRY
 )
 SMTP_SESSIONS = Gauge("notifier_smtp_sessions", "Open connections to the relay.", ["relay"], registry=REGISTRY)
+SMTP_CONNECTIONS = Gauge(
+    "notifier_smtp_connections",
+    "Connections that the setting allows (maximum), and that the relay takes (in_force).",
+    ["relay", "number"],
+    registry=REGISTRY,
+)
 CIRCUIT_OPEN = Gauge("notifier_circuit_open", "1 while the relay is not usable.", ["relay"], registry=REGISTRY)
 RENDER_SECONDS = Histogram(
     "notifier_render_seconds", "Time of one batch in the rendering pool.", buckets=SECONDS, registry=REGISTRY

@@ -1,25 +1,31 @@
-"""What keeps senders from their relays, where other processes can read it: who asks why a mail waits is told.
+"""What senders learn about their relays, where other processes can read it: outages, and numbers of connections.
 
 Only a note: no sender decides anything by it, and one that cannot be written is written later.
 """
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.db.tables import RelayState, SenderProcess, columns
+from notifier.db.tables import RelayConnections, RelayState, SenderProcess, columns
 from notifier.errors import DatabaseUnavailableError
+from notifier.smtp.connection_limit import ConnectionNumber
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.expression import ColumnCollection
 
 AGAIN_SECONDS = 1.0
 LONGEST_REASON = 1000
-_state, _sender = columns(RelayState), columns(SenderProcess)
+_state, _connections, _sender = columns(RelayState), columns(RelayConnections), columns(SenderProcess)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +37,46 @@ class Obstacle:
     since: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class LimitedSender:
+    """A sender from which the relay takes fewer connections than its setting allows."""
+
+    relay: str
+    in_force: int
+    maximum: int
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Notes:
+    """The rows of one sender; None: there is none."""
+
+    state: Mapping[str, Any] | None = None
+    connections: Mapping[str, Any] | None = None
+
+
 class RelayReport:
-    """One sender's note about its relay."""
+    """One sender's notes about its relay."""
 
     def __init__(self, database: Database, sender_id: UUID, relay: str, clock: Clock) -> None:
         self._database = database
-        self._sender_id = sender_id
-        self._relay = relay
+        self._key = {"sender_id": sender_id, "relay": relay}
         self._clock = clock
-        self._reason: str | None = None
-        self._since = clock.now()
+        self._notes = _Notes()
         self._writing: asyncio.Task[None] | None = None
 
     def changed(self, reason: str | None) -> None:
         """The relay is out of reach because of that, or (None) takes mail again."""
-        self._reason, self._since = reason, self._clock.now()
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        row = None if reason is None else {"reason": reason[:LONGEST_REASON], "since": self._clock.now()}
+        self._note(replace(self._notes, state=row))
+
+    def limited(self, number: ConnectionNumber) -> None:
+        """The relay takes so many connections."""
+        row = None if number.in_force == number.maximum else vars(number) | {"since": self._clock.now()}
+        if row is not None:
+            row["reason"] = number.reason[:LONGEST_REASON]
+        self._note(replace(self._notes, connections=row))
 
     async def close(self) -> None:
         """Nobody waits for this sender any more."""
@@ -55,36 +84,57 @@ class RelayReport:
             self._writing.cancel()
             await asyncio.wait({self._writing})
             with contextlib.suppress(DatabaseUnavailableError):
-                await self._put(None)
+                await self._put(_Notes())
+
+    def _note(self, notes: _Notes) -> None:
+        self._notes = notes
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Until what is written is what was last said."""
-        written: object = self
-        while written != (self._reason, self._since):
-            said = self._reason, self._since
+        """Until what is written is what was last noted."""
+        written: _Notes | None = None
+        while written is not self._notes:
+            notes = self._notes
             try:
-                await self._put(self._reason)
-                written = said
+                await self._put(notes)
+                written = notes
             except DatabaseUnavailableError:
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _put(self, reason: str | None) -> None:
+    async def _put(self, notes: _Notes) -> None:
         async with self._database.write() as connection:
-            await connection.execute(delete(RelayState).where(self._is_stale(), _state.relay == self._relay))
-            if reason is not None:
-                values = {"sender_id": self._sender_id, "relay": self._relay, "since": self._since}
-                await connection.execute(insert(RelayState).values(values | {"reason": reason[:LONGEST_REASON]}))
+            for table, row in ((RelayState, notes.state), (RelayConnections, notes.connections)):
+                own = columns(table)
+                await connection.execute(delete(table).where(self._is_stale(own), own.relay == self._key["relay"]))
+                if row is not None:
+                    await connection.execute(insert(table).values(self._key | dict(row)))
 
-    def _is_stale(self) -> ColumnElement[bool]:
+    def _is_stale(self, own: "ColumnCollection[str, Column[Any]]") -> ColumnElement[bool]:
         """The own note before, and those of senders that are gone; on SQLite there is one sender at a time."""
         if self._database.is_sqlite:
-            return _state.sender_id.is_not(None)
-        return (_state.sender_id == self._sender_id) | _state.sender_id.not_in(select(_sender.id))
+            return own.sender_id.is_not(None)
+        return (own.sender_id == self._key["sender_id"]) | own.sender_id.not_in(select(_sender.id))
 
 
 async def obstacles(connection: AsyncConnection) -> list[Obstacle]:
     """Why relays are out of reach at this moment, oldest first."""
-    statement = select(_state.relay, _state.reason, _state.since)
+    statement = select(_state.relay, _state.reason, _state.since).order_by(_state.since)
+    return [Obstacle(**row) for row in await _of_living(connection, statement, _state)]
+
+
+async def limited_senders(connection: AsyncConnection) -> list[LimitedSender]:
+    """The senders from which a relay takes fewer connections than it might, oldest first."""
+    own = _connections
+    statement = select(own.relay, own.in_force, own.maximum, own.reason, own.since).order_by(own.since)
+    return [LimitedSender(**row) for row in await _of_living(connection, statement, own)]
+
+
+async def _of_living(
+    connection: AsyncConnection, statement: Select[Any], own: "ColumnCollection[str, Column[Any]]"
+) -> Sequence[RowMapping]:
+    """The rows of senders that are there; on SQLite that is the only one."""
     if connection.dialect.name != "sqlite":
-        statement = statement.where(_state.sender_id.in_(select(_sender.id)))
-    return [Obstacle(**row) for row in (await connection.execute(statement.order_by(_state.since))).mappings()]
+        statement = statement.where(own.sender_id.in_(select(_sender.id)))
+    found: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return found

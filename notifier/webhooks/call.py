@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import h11
 
 import notifier
+from notifier.certificates import WEBHOOKS_VARIABLE, make_context
 from notifier.clock import Clock
 from notifier.settings import WebhooksSettings
 from notifier.webhooks import resolve, target
@@ -58,7 +59,7 @@ class _Reply:
 
 
 class Caller:
-    """Calls endpoints; safe to use for many at once."""
+    """Calls endpoints; safe to use for many at once. Raises `ConfigurationError` for the file of certificates."""
 
     def __init__(
         self,
@@ -71,8 +72,7 @@ class Caller:
         self._clock = clock
         self._timeout = settings.timeout
         self._trusted = settings.insecure_hosts
-        self._tls = ssl.create_default_context(cafile=settings.ca_file)
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls = make_context(settings.ca_file, WEBHOOKS_VARIABLE)  # at the start, so that no try finds it missing
 
     async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> Answer:
         """POST these octets of JSON."""

@@ -11,7 +11,7 @@ from notifier.db.tables.notification import (
     NotificationTag,
     StatusIndex,
 )
-from notifier.db.tables.outbox import OutboxEntry, RelayState, SenderProcess
+from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import ApiKey, Service
 from notifier.db.tables.suppression import INSTANCE, Suppression
 from notifier.db.tables.template import (
@@ -40,6 +40,7 @@ __all__ = [
     "NotificationContent",
     "NotificationTag",
     "OutboxEntry",
+    "RelayConnections",
     "RelayState",
     "SenderProcess",
     "Service",

@@ -83,3 +83,16 @@ class RelayState(Table, table=True):
     relay: str = Field(primary_key=True, max_length=255)
     reason: str = Field(max_length=1000)
     since: datetime = Field(sa_type=UtcDateTime)
+
+
+class RelayConnections(Table, table=True):
+    """How many connections a relay takes from a sender; there is no row while it takes all that the setting allows."""
+
+    __tablename__ = "relay_connections"
+
+    sender_id: UUID = Field(primary_key=True)
+    relay: str = Field(primary_key=True, max_length=255)
+    in_force: int
+    maximum: int  # that the setting allows
+    reason: str = Field(max_length=1000)
+    since: datetime = Field(sa_type=UtcDateTime)

@@ -133,10 +133,13 @@ async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.Base, client:
     await queued(parts, LONG)
     sender_id = await sending(parts)
     report = RelayReport(parts.database, sender_id, "relay.example:25", parts.clock)
-    await report._put("Connection refused")
+    report.changed("Connection refused")
+    assert report._writing is not None
+    await report._writing
     await seen(client)
     assert (await _post(client)).status_code == 202
-    await report._put(None)
+    report.changed(None)
+    await report._writing
     await seen(client)
     assert outcome(await _post(client)) == TOO_LONG
 

@@ -66,7 +66,7 @@ async def storm(relay: Relay, transport: Transport, rng: random.Random, number: 
         transport.abort()
     async with asyncio.timeout(20):
         outcomes: list[Outcome | BaseException] = await asyncio.gather(*sendings, return_exceptions=True)
-    assert most <= pool._settings.max_connections
+    assert most <= pool.limit.maximum
     await turns()
     accepted = Counter(mail.recipient for mail in relay.received)
     kinds = Counter[str]()
@@ -92,7 +92,7 @@ async def test_a_storm_costs_no_place(relay: Relay) -> None:
         kinds += await storm(relay, transport, rng, number)
         relay.forget()
         pool = transport._pool
-        assert (pool._places, pool._opening, len(pool._busy)) == (most, 0, 0)
+        assert (pool._used, pool._opening, len(pool._busy)) == (0, 0, 0)
         assert (len(pool._waiting), len(pool._behind)) == (0, 0)
         assert all(session._wire.idle for session in pool._idle)
         transport._aborted = False

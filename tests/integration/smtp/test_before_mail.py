@@ -1,0 +1,199 @@
+"""Whatever raises before MAIL FROM was answered is no attempt of a mail: certificates, names, files, our own code."""
+
+import asyncio
+import builtins
+import contextlib
+import errno
+import os
+import resource
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+from parts.certificate import Authority
+from parts.pair import mail_to
+from parts.permit import at_once
+from parts.relay import Relay
+from pydantic import SecretStr
+
+from notifier.outcomes import Accepted, NotTried, Outcome, Scope
+from notifier.settings import Security, SmtpSettings
+from notifier.smtp.connection_limit import MAX_OPENING
+from notifier.smtp.transport import Transport
+
+
+async def send(transport: Transport, mails: int = 1) -> list[Outcome]:
+    """So many mails at the same time."""
+    sendings = (transport.send(mail_to(f"n{n}"), seconds=30, before_body=at_once) for n in range(mails))
+    return await asyncio.gather(*sendings)
+
+
+def exceptions() -> Iterator[BaseException]:
+    """One of each kind of error that Python knows, and that libraries raise while they connect."""
+    yield ssl.SSLError(1, "wrong version number")
+    yield OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    yield UnicodeEncodeError("idna", "x" * 64, 0, 64, "label too long")
+    yield aiosmtplib.SMTPException("odd")
+    for kind in vars(builtins).values():
+        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, Warning | UnicodeError):
+            if issubclass(kind, ExceptionGroup):
+                yield kind("odd", [ValueError()])
+            else:
+                yield from (kind("odd"), kind())
+
+
+async def test_whatever_raises_while_connecting(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
+    """No kind of error leaves the transport, each is told, and the next mail is sent."""
+    transport = Transport(SmtpSettings(port=relay.port))
+    count = 0
+    for error in exceptions():
+
+        async def fail(_self: object, error: BaseException = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(aiosmtplib.SMTP, "connect", fail)
+            outcomes = await send(transport, 2)
+        for outcome in outcomes:
+            assert isinstance(outcome, NotTried), error
+            assert (outcome.scope, bool(outcome.detail)) == (Scope.RELAY, True), error
+        count += 1
+    assert count > 60
+    assert isinstance((await send(transport))[0], Accepted)
+    await transport.close()
+
+
+FILES = {
+    "missing": (None, "there is no such file"),
+    "a directory": (Path(), "is a directory"),
+    "empty": (b"", "it is empty"),
+    "blank": (b" \n\n", "it is empty"),
+    "text": (b"hello\n", "no certificate in PEM format is in it"),
+    "binary": (bytes(range(256)), "no certificate in PEM format is in it"),
+    "a key": (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "a private key and no certificate"),
+    "broken": (b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", "cannot be read"),
+    "cut": (b"-----BEGIN CERTIFICATE-----\nMIIB", "cannot be read"),
+    "odd": (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+}
+"""What may stand at the place of a file of certificates, and what is said of it."""
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+async def test_a_file_of_certificates_that_cannot_be_used(
+    relay: Relay, authority: Authority, tmp_path: Path, security: Security
+) -> None:
+    """No connection is made and no attempt burnt; a person is needed, and once the file is there mail flows."""
+    await relay.stop()
+    relay.tls, relay.starttls = (authority.server(), None) if security is Security.TLS else (None, authority.server())
+    await relay.start()
+    for name, (content, words) in FILES.items():
+        ca_file = tmp_path / f"{name}.pem"
+        if isinstance(content, Path):
+            ca_file.mkdir()
+        elif content is not None:
+            ca_file.write_bytes(content)
+        transport = Transport(SmtpSettings(port=relay.port, security=security, ca_file=ca_file))
+        for outcome in await send(transport, 3):
+            assert isinstance(outcome, NotTried), name
+            assert outcome.needs_person
+            assert f"NOTIFIER_SMTP__CA_FILE: {ca_file} cannot be used" in outcome.detail
+            assert words in outcome.detail, name
+        if isinstance(content, Path):
+            ca_file.rmdir()
+        ca_file.write_bytes(authority.ca_file.read_bytes())
+        assert isinstance((await send(transport))[0], Accepted), name
+        await transport.close()
+    assert relay.connections == len(FILES)
+
+
+async def test_a_file_that_is_replaced_is_read_again(relay: Relay, authority: Authority, tmp_path: Path) -> None:
+    """A relay with a certificate of another authority: once that stands in the file, nothing need be restarted."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(Authority(tmp_path).ca_file.read_bytes())
+    relay.starttls = authority.server()
+    transport = Transport(SmtpSettings(port=relay.port, security=Security.STARTTLS, ca_file=ca_file))
+    (outcome,) = await send(transport)
+    assert isinstance(outcome, NotTried)
+    ca_file.write_bytes(authority.ca_file.read_bytes())
+    assert isinstance((await send(transport))[0], Accepted)
+    ca_file.unlink()  # what was read stays in force
+    relay.hang_up()
+    assert isinstance((await send(transport))[0], Accepted)
+    await transport.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "a b", "é" * 64, ".", "xn--\u3002"])
+async def test_a_host_that_is_no_name(host: str) -> None:
+    """The codec of host names raises `UnicodeError`, and resolvers what they like."""
+    (outcome,) = await send(Transport(SmtpSettings(host=host, security=Security.NONE)))
+    assert isinstance(outcome, NotTried)
+    assert outcome.scope is Scope.RELAY
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Every file or socket that is opened in the block is one too many for this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, before[1]))
+    filling: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                filling.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in filling:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_process_without_descriptors(relay: Relay) -> None:
+    """Too many open files: this is about the process, and passes by itself."""
+    transport = Transport(SmtpSettings(port=relay.port))
+    with no_descriptors():
+        outcomes = await send(transport, 2)
+    assert all(isinstance(outcome, NotTried) and not outcome.needs_person for outcome in outcomes)
+    assert isinstance((await send(transport))[0], Accepted)
+    await transport.close()
+
+
+async def test_a_wrong_password_is_tried_by_the_first_alone(relay: Relay, authority: Authority) -> None:
+    """B3: of twenty mails at a cold start one logs in; the others wait for it, and hear what it heard."""
+    await relay.stop()
+    relay.tls, relay.users = authority.server(), {"shop": "another"}
+    await relay.start()
+    settings = SmtpSettings(
+        port=relay.port, security=Security.TLS, ca_file=authority.ca_file, username="shop", password=SecretStr("wrong")
+    )
+    transport = Transport(settings)
+    for probes in (1, 2):
+        outcomes = await send(transport, 20)
+        assert {type(outcome) for outcome in outcomes} == {NotTried}
+        assert (relay.commands.count("AUTH"), relay.connections) == (probes, probes)
+    relay.users = {"shop": "wrong"}
+    assert all(isinstance(outcome, Accepted) for outcome in await send(transport, 20))
+    await transport.close()
+
+
+async def test_a_password_that_changes_under_way(relay: Relay, authority: Authority) -> None:
+    """While connections stand that were logged in, one that is refused is not tried again for a minute."""
+    await relay.stop()
+    relay.tls, relay.users = authority.server(), {"shop": "good-1"}
+    await relay.start()
+    settings = SmtpSettings(
+        port=relay.port, security=Security.TLS, ca_file=authority.ca_file, username="shop", password=SecretStr("good-1")
+    )
+    transport = Transport(settings)
+    async with transport._pool.session(), transport._pool.session():
+        logins = relay.commands.count("AUTH")
+        relay.users = {"shop": "good-2"}
+        waiting = asyncio.create_task(send(transport, 30))
+        await relay.wait_for_commands("AUTH", logins + 1)
+        waiting_too = asyncio.create_task(send(transport, 30))
+    outcomes = [*await waiting, *await waiting_too]
+    assert {type(outcome) for outcome in outcomes} == {Accepted}
+    assert relay.commands.count("AUTH") <= logins + MAX_OPENING
+    await transport.close()

@@ -1,0 +1,207 @@
+"""A relay that takes fewer connections than the setting allows: its number is found, and no mail is worse for it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from parts.limited_relay import RESET, LimitedRelay
+from parts.pair import mail_to, turns
+from parts.permit import at_once
+from parts.relay import DROP, HOLD
+from structlog.testing import capture_logs
+
+from notifier.outcomes import Accepted, NotTried, Outcome
+from notifier.settings import SmtpSettings
+from notifier.smtp.connect import CONNECT_TRIES
+from notifier.smtp.connection_limit import MAX_OPENING
+from notifier.smtp.pool import WORKING_SECONDS
+from notifier.smtp.transport import Transport
+from notifier.telemetry import metrics
+
+TAKEN = 5  # connections that the relay takes
+CLOSING = "421 4.7.0 too many messages on this connection"
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[LimitedRelay]:
+    """It takes all connections unless a test says otherwise."""
+    started = LimitedRelay(pipelines=True)
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+def transport(relay: LimitedRelay) -> Transport:
+    """With the default of twenty connections."""
+    return Transport(SmtpSettings(port=relay.port))
+
+
+async def send(transport: Transport, mails: int, name: str = "n") -> list[Outcome]:
+    """So many mails that are due at the same time."""
+    sendings = (transport.send(mail_to(f"{name}{n}"), seconds=60, before_body=at_once) for n in range(mails))
+    return await asyncio.gather(*sendings)
+
+
+async def open_connections(transport: Transport, count: int) -> None:
+    """Leave so many connections idle."""
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(count):
+            await stack.enter_async_context(transport._pool.session())
+
+
+def all_accepted(outcomes: list[Outcome]) -> bool:
+    return all(isinstance(outcome, Accepted) for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "421 4.7.0 relay.example Error: too many connections from 127.0.0.1",
+        "421 4.3.2 The maximum number of concurrent server connections has exceeded a limit",
+        "421 relay.example busy",
+        "554 5.7.0 no more",
+        DROP,
+        RESET,
+        "EHLO 450 4.7.0 too many connections",
+        "EHLO 451 4.3.2 try later",
+        "EHLO 421 4.3.2 too many sessions",
+        "EHLO 454 4.7.0 not now",
+    ],
+)
+async def test_the_relays_number_is_found(relay: LimitedRelay, transport: Transport, refusal: str) -> None:
+    """However one more is refused: all mails are sent, few connections are refused, and the number is in force."""
+    relay.limit, relay.refusal = TAKEN, refusal
+    relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=TAKEN)
+    with capture_logs() as logs:
+        sending = asyncio.create_task(send(transport, 100))
+        await relay.wait_for_bodies(TAKEN)
+        await relay.wait_for_refusals(1)
+        relay.resume.set()
+        assert all_accepted(await sending)
+    assert (transport.limit.in_force, relay.most) == (TAKEN, TAKEN)
+    assert relay.refused <= MAX_OPENING
+    assert [line["event"] for line in logs] == ["connections_changed"] * len(logs)
+    assert 1 <= len(logs) <= 2
+    assert logs[-1]["detail"] == "5 of 20 connections are in force"
+    gauge = metrics.SMTP_CONNECTIONS
+    assert [gauge.labels(transport.relay, which)._value.get() for which in ("in_force", "maximum")] == [TAKEN, 20]
+    await transport.close()
+
+
+async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -> None:
+    """After the wait one more is tried, and then the next, until all that the setting allows are in force."""
+    relay.limit = 2
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=6))
+    with capture_logs() as logs:
+        relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=2)
+        sending = asyncio.create_task(send(transport, 20))
+        await relay.wait_for_refusals(1)
+        relay.resume.set()
+        await sending
+        assert (transport.limit.in_force, relay.most) == (2, 2)
+        refused = relay.refused
+        assert all_accepted(await send(transport, 40, "early"))
+        assert (transport.limit.in_force, relay.refused) == (2, refused)
+        relay.limit = None
+        transport.limit._more_from = 0.0  # as if the wait were over
+        while transport.limit.in_force < 6:
+            assert all_accepted(await send(transport, 100, "late"))
+    assert (relay.most, relay.refused) == (6, refused)
+    assert [line["detail"] for line in logs][-5:] == [f"{n} of 6 connections are in force" for n in range(2, 7)]
+    assert [bool(line["reason"]) for line in logs][-5:] == [True, True, True, True, False]
+    await transport.close()
+
+
+async def test_a_number_that_falls_again(relay: LimitedRelay, transport: Transport) -> None:
+    """A relay that takes fewer than before: connections that end are not replaced, and no mail is worse for it."""
+    await open_connections(transport, 10)
+    relay.limit = 3
+    relay.say("*", "MAIL", CLOSING, times=8)
+    assert all_accepted(await send(transport, 100, "late"))
+    assert 2 <= transport.limit.in_force <= 3
+    assert len(relay._writers) <= 3
+    await transport.close()
+
+
+@pytest.mark.parametrize("word", [CLOSING, "421 4.7.0 rate limit exceeded", "421 4.4.2 timeout", DROP])
+async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: Transport, word: str) -> None:
+    """A relay that takes so many mails on a connection, or so many in a time, is connected to again, as often."""
+    await open_connections(transport, 4)
+    for round_ in range(3):
+        for n in range(4):  # each on a connection that has carried mails
+            relay.say(f"end{round_}{n}@shop.example", "MAIL", word)
+        assert all_accepted(await send(transport, 30, "usual"))
+        assert all_accepted(await send(transport, 4, f"end{round_}"))
+    assert (transport.limit.in_force, relay.refused) == (20, 0)
+    await transport.close()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "450 4.7.0 too many connections from 127.0.0.1",
+        "451 4.3.2 Too many concurrent SMTP connections; please try again later",
+        "452 4.3.2 Too many open connections",
+        "454 4.7.0 too many sessions",
+        "421 4.3.2 maximum number of simultaneous connections exceeded",
+    ],
+)
+async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport: Transport, word: str) -> None:
+    """The mail goes over another connection, without an attempt, and one connection fewer is in force."""
+    await open_connections(transport, 4)
+    before = transport.limit.in_force
+    relay.say("crowded0@shop.example", "MAIL", word, times=2)
+    busy = asyncio.create_task(send(transport, 60, "usual"))
+    assert all_accepted(await send(transport, 1, "crowded"))
+    assert all_accepted(await busy)
+    assert transport.limit.in_force < before
+    await transport.close()
+
+
+async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: Transport) -> None:
+    """Amazon's word for mails that come too fast is about these mails, whatever the number of connections."""
+    await open_connections(transport, 4)
+    relay.say("fast0@shop.example", "MAIL", "454 Throttling failure: Maximum sending rate exceeded.")
+    await send(transport, 1, "fast")
+    assert transport.limit.in_force == 20
+    await transport.close()
+
+
+async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
+    """The first connection is refused: all who wait hear of it, after one knock, and the number stays."""
+    relay.limit = 0
+    outcomes = await send(transport, 20)
+    assert {type(outcome) for outcome in outcomes} == {NotTried}
+    assert relay.refused <= CONNECT_TRIES
+    refused = relay.refused
+    await send(transport, 20)
+    assert (relay.refused, transport.limit.in_force) == (refused + 1, 20)  # a probe is one connection
+    relay.limit = None
+    assert all_accepted(await send(transport, 20))
+    await transport.close()
+
+
+async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
+    """Connections that were not answered for a minute do not show that the relay is there."""
+    async with transport._pool.session() as session:
+        relay.limit = 1
+        session.used_at -= WORKING_SECONDS
+        assert {type(outcome) for outcome in await send(transport, 3)} == {NotTried}
+        assert transport.limit.in_force == 20
+    await transport.close()
+
+
+async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: LimitedRelay) -> None:
+    """Where a hundred mails were carried the connection ends with QUIT, and only then the next one is opened."""
+    relay.limit = 1
+    relay.say("*", "QUIT", HOLD + "221 2.0.0 bye")
+    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    sending = asyncio.create_task(send(transport, 101))
+    await relay.wait_for_commands("QUIT", 1)
+    await turns()
+    relay.resume.set()
+    assert all_accepted(await sending)
+    assert (relay.connections, relay.refused) == (2, 0)
+    await transport.close()
