@@ -8,11 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import paging, schema, value
+from notifier.api import paging, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request import authenticated, id_of
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
@@ -145,7 +146,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Make a key. It gets no scope and no rate that yours lacks, and its mail goes no further: test, team, live."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), doors.clock.now())
+    wish = _wish(await read_model(request, KeyIn), doors.clock.now())
     if caller.key_rate:  # a limit that one could get rid of would be none
         wish = replace(wish, rate_per_minute=min(wish.rate_per_minute or caller.key_rate, caller.key_rate))
     care.permit(caller, wish.kind, wish.scopes)
@@ -169,7 +170,7 @@ async def rotate(
 ) -> dict[str, Any]:
     """Make a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    wanted = schema.parse_strictly(RotateIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, RotateIn)
     id_, now = id_of(key_id, "key"), doors.clock.now()
     async with changing(doors) as connection:
         before = await care.locked(connection, caller.service_id, id_)

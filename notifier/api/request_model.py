@@ -11,8 +11,13 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from notifier.api import body_limits
+from notifier.api.body_limits import BodyLimits
+
+MAX_NAMES = 100  # in one object of a request that has fields; no such object has as many
 
 _BESIDE_THE_TYPE = frozenset({"title", "description", "default", "examples", "deprecated"})
 
@@ -22,6 +27,17 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     null_is_unset: ClassVar[bool] = True
+    limits: ClassVar[BodyLimits] = body_limits.FORM
+    keep_fractions: ClassVar[bool] = False
+    """True: a template's sample is in it, in which `2.0` says that fractions may come."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_names(cls, value: Any) -> Any:
+        """Refuse an object of many names as a whole: each unknown one would be a fault of its own."""
+        if isinstance(value, dict) and len(value) > MAX_NAMES:
+            raise PydanticCustomError("too_many_names", "too many names", {"max_length": MAX_NAMES})
+        return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
