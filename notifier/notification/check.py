@@ -155,8 +155,6 @@ def mailbox_of(text: str, pointer: str, faults: list[Fault]) -> tuple[str | None
 def faults_in_headers(headers: Mapping[str, str]) -> list[Fault]:
     """Custom headers: an allow-list plus `X-…`, so that no caller can forge what relays and clients act upon."""
     faults = []
-    if len(headers) > MOST_HEADERS:
-        faults.append(Fault("/headers", "too_many_headers", f"at most {MOST_HEADERS} custom headers"))
     for name, value in headers.items():
         pointer = f"/headers/{escape_pointer(name)}"
         allowed = name.lower() in _HEADERS_ALLOWED or name.lower().startswith("x-")
@@ -173,7 +171,7 @@ def _faults_between_headers(headers: Mapping[str, str]) -> Iterator[Fault]:
     """A field that is there twice in different case, and one half of one-click unsubscribing (RFC 8058)."""
     names: dict[str, str] = {}
     for name in headers:
-        if names.setdefault(name.lower(), name) != name and name.lower() in _HEADERS_ALLOWED:
+        if names.setdefault(name.lower(), name) != name:
             detail = f"{names[name.lower()]} is the same header; give it once"
             yield Fault(f"/headers/{escape_pointer(name)}", "invalid_header_value", detail)
     if (post := names.get("list-unsubscribe-post")) is None:
