@@ -13,12 +13,14 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
+
 from notifier.errors import NotifierError
 
 DEEPEST = 64
 LARGEST_INTEGER = 2**63
 _EXACT_IN_A_FLOAT: Final = 2**53
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 _ENCODINGS = {  # by the first four bytes: the mark, or where the NULs stand (RFC 4627 §3); the longer ones first
@@ -152,7 +154,7 @@ def _shown(character: str) -> str:
 
 def canonical(value: Any) -> bytes:
     """The value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
-    return _CANONICAL.encode(value).encode()
+    return _encode_canonical(value)
 
 
 def canonical_hash(value: Any) -> bytes:

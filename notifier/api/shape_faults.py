@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from notifier.api import paging, value
-from notifier.api.request_model import RequestModel, place_at
+from notifier.api.request_model import RequestModel, TooMany, place_at
 from notifier.errors import Fault
 from notifier.rendering.pointer import escape_pointer
 from notifier.rendering.variables import LONGEST_SUGGESTED, MOST_SUGGESTIONS
@@ -90,6 +90,8 @@ def detail_of(error: Any) -> str:
 
 def _fault(error: Any, model: type[RequestModel], body: Any, *, suggests: bool) -> Fault:
     path: Sequence[str | int] = error["loc"]
+    if isinstance(error["input"], TooMany):
+        return Fault(_pointer(path), "too_many", f"at most {error['input'].most} entries")
     if path[-1:] == (_KEY,) and not isinstance(_at(body, path[:-1]), dict):
         path, detail = path[:-1], f"the name: {detail_of(error)}"
     elif error["type"] == "missing":
@@ -100,8 +102,11 @@ def _fault(error: Any, model: type[RequestModel], body: Any, *, suggests: bool) 
         detail = "null is refused here: leave the field out and it stays as it is, or give its new value"
     else:
         detail = detail_of(error)
-    pointer = "".join(f"/{escape_pointer(str(step))}" for step in path)
-    return Fault(pointer, _CODES.get(error["type"], "invalid_type"), detail)
+    return Fault(_pointer(path), _CODES.get(error["type"], "invalid_type"), detail)
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in path)
 
 
 def _nearest(path: Sequence[str | int], model: type[RequestModel], body: Any) -> str:

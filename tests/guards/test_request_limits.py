@@ -8,9 +8,10 @@ import pytest
 from parts.described import DOCUMENT
 from pydantic import BaseModel
 
-from notifier.api import body_limits, request_model
+from notifier.api import body_limits, request_model, schema
 from notifier.api.app import undressed
 from notifier.api.request_model import RequestModel
+from notifier.errors import InvalidRequestError
 
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 FREE = {
@@ -52,21 +53,21 @@ def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple
         yield from _parts(one, where, seen)
 
 
-def _is_bounded(schema: dict[str, Any], name: str) -> bool:
+def _is_bounded(part: dict[str, Any], name: str) -> bool:
     """Whether a part has a maximum, apart from those of its own parts."""
-    if {"anyOf", "enum", "const"} & set(schema):
+    if {"anyOf", "enum", "const"} & set(part):
         return True
-    others = schema.get("additionalProperties", True)
+    others = part.get("additionalProperties", True)
     has_maximum = {
-        "string": "maxLength" in schema or schema.get("format") in BOUNDED,
-        "integer": "maximum" in schema,
-        "number": "maximum" in schema,
-        "array": "maxItems" in schema,
-        "object": others is False or ("maxProperties" in schema and (others is not True or name in FREE)),
+        "string": "maxLength" in part or part.get("format") in BOUNDED,
+        "integer": "maximum" in part,
+        "number": "maximum" in part,
+        "array": "maxItems" in part,
+        "object": others is False or ("maxProperties" in part and (others is not True or name in FREE)),
         "boolean": True,
         "null": True,
     }
-    return has_maximum.get(schema.get("type", ""), False)
+    return has_maximum.get(part.get("type", ""), False)
 
 
 def _unbounded(schema: dict[str, Any], seen: set[str]) -> list[str]:
@@ -119,3 +120,21 @@ def test_no_model_has_as_many_fields_as_a_request_may_have_names() -> None:
     """An object of more names is refused as a whole; every field that there is must fit."""
     undressed()
     assert max(len(model.model_fields) for model in _models(RequestModel)) * 2 < request_model.MAX_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
+def test_what_is_too_long_is_one_fault(name: str) -> None:
+    """An array or object of more than it may have is refused as a whole, however wrong each part of it is."""
+    undressed()
+    model = {model.__name__: model for model in _models(RequestModel)}[name]
+    for field, described in SCHEMAS[name]["properties"].items():
+        for part in [described, *described.get("anyOf", ())]:
+            most = part.get("maxItems", part.get("maxProperties"))
+            if most is None:
+                continue
+            wrong = [{}] * (most + 1) if "maxItems" in part else {str(number): [] for number in range(most + 1)}
+            with pytest.raises(InvalidRequestError) as refused:
+                schema.parse_strictly(model, {field: wrong})
+            assert [fault.code for fault in refused.value.faults if fault.pointer.startswith(f"/{field}")] == [
+                "too_many"
+            ]

@@ -24,8 +24,11 @@ def _names(size: int, length: int) -> bytes:
     return b",".join(b'"%0*d":1' % (length, number) for number in range(count))
 
 
-def bodies_of(schema: Mapping[str, Any], size: int) -> Iterator[tuple[str, bytes]]:
-    """What it is, and its bytes, of no more than `size`, for a request with this schema."""
+def bodies_of(schema: Mapping[str, Any], size: int, values: int) -> Iterator[tuple[str, bytes]]:
+    """What it is, and its bytes, of no more than `size`, for a request with this schema.
+
+    The last ones have as many values and names as may be sent, so that they are parsed, and looked at.
+    """
     room = size - 100
     yield "a wide object", b"{" + _names(room, 7) + b"}"
     yield "a few unknown fields of 10 KB", b"{" + _names(min(room, ABOVE_A_NOTIFICATION), len(LONG)) + b"}"
@@ -36,9 +39,12 @@ def bodies_of(schema: Mapping[str, Any], size: int) -> Iterator[tuple[str, bytes
     yield "one long text", b'{"a":"' + b"x" * room + b'"}'
     yield "nothing but escapes", b'{"a":"' + b"\\n" * (room // 2) + b'"}'
     room = min(room, ABOVE_A_NOTIFICATION)
+    counted = min(room, (values // 2 - 20) * 3)
     for name in resolved(dict(schema))["properties"]:
         for what, value in (
             ("{}", b"[" + _filled(b"{}", room) + b"]"),
+            ("as many {} as are parsed", b"[" + _filled(b"{}", counted) + b"]"),
+            ("as many names as are parsed", b"{" + _names(min(room, counted * 4), 7) + b"}"),
             ("99 wrong items", b"[" + _filled(b"{}", 99 * 3) + b"]"),
             ("names", b"{" + _names(room, 7) + b"}"),
             ("10 KB names", b"{" + _names(min(room, ABOVE_A_NOTIFICATION), len(LONG)) + b"}"),

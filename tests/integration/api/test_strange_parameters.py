@@ -141,6 +141,7 @@ async def test_no_time_is_too_early_or_too_late(strange: httpx2.AsyncClient) -> 
         for name in names:
             for edge in EDGES:
                 _require_answer(await strange.request(method, url, params={name: edge}), f"{path}?{name}={edge[:40]}")
+        places |= set(names)
         body = _body(operation)
         if body is None:
             continue
@@ -149,7 +150,7 @@ async def test_no_time_is_too_early_or_too_late(strange: httpx2.AsyncClient) -> 
             for edge in EDGES:
                 reply = await strange.request(method, url, json=_with(body, place, edge))
                 _require_answer(reply, f"{method} {path}: {json.dumps(place)} is {edge[:40]}")
-        places |= {f"{path}/{'/'.join(place)}" for place in _moments(schema)} | {f"{path}?{name}" for name in names}
-    assert {place.rpartition("/")[2].rpartition("?")[2] for place in places} >= {
+        places |= {"/".join(place) for place in _moments(schema)}
+    assert {place.rpartition("/")[2] for place in places} >= {
         "send_at", "expires_at", "since", "created_after", "created_before",
     }, places  # fmt: skip

@@ -11,6 +11,7 @@ from parts import marketing, worst_body
 from parts.described import DOCUMENT
 from parts.installation import WELCOME, Installation
 
+from notifier import strict_json
 from notifier.api import body_limits, request_body
 from notifier.api.app import undressed
 from notifier.api.reply_limits import MAX_FAULTS
@@ -59,7 +60,7 @@ async def test_the_worst_body_has_a_small_reply(
     model = _models()[schema["$ref"].rpartition("/")[2]]
     url = path.replace("{slug}", "welcome").replace("{name}", "larkspur.html")
     url = "/".join(ANY_ID if part.startswith("{") else part for part in url.split("/"))
-    for what, body in worst_body.bodies_of(schema, model.limits.max_bytes):
+    for what, body in worst_body.bodies_of(schema, model.limits.max_bytes, model.limits.max_values):
         _require_small(await worst.request(method, url, content=body, headers=JSON), f"{method} {path}: {what}")
 
 
@@ -134,13 +135,13 @@ async def test_marks_in_texts_are_no_values(worst: httpx2.AsyncClient) -> None:
 async def test_a_large_body_is_parsed_in_a_thread(worst: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing, validation and the hash of what is large happen beside the event loop; small bodies stay in it."""
     where: list[str] = []
-    load = request_body.strict_json.loads
+    load = strict_json.loads
 
     def loads(*arguments: Any, **options: Any) -> Any:
         where.append(threading.current_thread().name)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(request_body.strict_json, "loads", loads)
+    monkeypatch.setattr(strict_json, "loads", loads)
     for size in (10, request_body.MAX_INLINE_BYTES):
         content = {"subject": "Hello", "text": "x" * size}
         for path, body in (
