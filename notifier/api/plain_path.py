@@ -1,36 +1,23 @@
-"""Nothing has a name with NUL in it: such a path is answered before a route, its key or a database sees it.
+"""What no database takes as text does not reach a route by its path: NUL, and half a character.
 
-PostgreSQL takes no text with NUL, and a driver's error is no answer.
+Nothing has a name with U+FFFD in it, so that the route answers as it does for every name that is not there.
 """
 
-from starlette.requests import Request
+import re
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from notifier.api import problems
+_STRANGE = re.compile("[\x00\ud800-\udfff]")
 
 
 class PlainPath:
-    """ASGI around the application: answers 404 to a path that cannot name anything."""
+    """ASGI around the application: puts U+FFFD in place of what PostgreSQL does not take."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http" or is_plain(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        kind = problems.Kind(problems.NOT_FOUND, "not_found", "Not found")
-        reply = problems.problem(Request(scope), kind, "the path has NUL, or half a character, in it")
-        await reply(scope, receive, send)
-
-
-def is_plain(path: str) -> bool:
-    """Whether a database takes every part of the path as text: it has no NUL and no lone surrogate."""
-    if path.isascii():
-        return "\x00" not in path
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in path
+        """Pass one request on."""
+        if scope["type"] == "http" and _STRANGE.search(scope["path"]):
+            scope = {**scope, "path": _STRANGE.sub("\ufffd", scope["path"])}
+        await self._app(scope, receive, send)
