@@ -10,8 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 
+MAX_LAYOUTS = 200  # layouts of an instance
 NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = columns(TemplateLayout)
@@ -73,8 +74,13 @@ async def one(connection: AsyncConnection, name: str) -> LayoutView | None:
 
 
 async def save(connection: AsyncConnection, name: str, text: str, *, seen: int, by: str, now: datetime) -> LayoutView:
-    """Write the text if nobody has since the revision `seen`, 0 for a new one. Raises `StaleLayoutError`."""
+    """Write the text if nobody has since the revision `seen`, 0 for a new one.
+
+    Raises `StaleLayoutError`, or `InvalidRequestError` if there are too many.
+    """
     row = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
+    if seen == 0 and len((await connection.execute(select(_layout.name).limit(MAX_LAYOUTS))).all()) == MAX_LAYOUTS:
+        raise InvalidRequestError([Fault("", "too_many", f"there are {MAX_LAYOUTS} layouts; delete one first")])
     if seen == 0:  # of two who make it, one is the first
         inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TemplateLayout)
         made = await connection.execute(inserting.values(row).on_conflict_do_nothing().returning(_layout.name))

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.direct import Connection
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
@@ -28,6 +28,7 @@ from notifier.rendering.source import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
 from notifier.templating.assets.image import Made, Wish
 
+MAX_ASSETS = 1_000  # images of an instance
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 WIDEST = 1200  # CSS pixels that may be asked for
 NO_FILE = "there is no such file"
@@ -96,7 +97,8 @@ async def upload(
 ) -> AssetView:
     """Keep the upload and ask for its files; `seen` is the revision that stands there, 0 for a new name.
 
-    Raises `StaleAssetError`. The name and the wish have been checked, and the data are at most `LARGEST_UPLOAD`.
+    Raises `StaleAssetError`, or `InvalidRequestError` if there are too many. The name and the wish have been checked,
+    and the data are at most `LARGEST_UPLOAD`.
     """
     there = await _find(connection, name, lock=True)
     if (there.revision if there else 0) != seen:
@@ -107,6 +109,8 @@ async def upload(
     try:
         if there:
             await connection.execute(update(Asset).where(_asset.id == id_).values(values))
+        elif len((await connection.execute(select(_asset.id).limit(MAX_ASSETS))).all()) == MAX_ASSETS:
+            raise InvalidRequestError([Fault("/name", "too_many", f"there are {MAX_ASSETS} images; delete one first")])
         else:
             await connection.execute(insert(Asset).values(values | {"id": id_, "name": name}))
     except IntegrityError as error:  # another upload of the same new name was quicker
