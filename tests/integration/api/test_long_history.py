@@ -4,20 +4,21 @@ from datetime import timedelta
 from uuid import UUID
 
 import httpx2
-import pytest
 from integration.api.refusal import faults
 from parts import caller, marketing
 from parts.installation import Installation
 from sqlalchemy import insert
 
 from notifier import wiring
-from notifier.db.tables import Attempt, Event
+from notifier.db.tables import Asset, Attempt, Event, TemplateLayout
 from notifier.ids import new_id
 from notifier.notification import find, timeline
 from notifier.outcomes import OutcomeName, Phase
-from notifier.states import EventKind
+from notifier.states import AssetMode, EventKind
 from notifier.templating import layout
 from notifier.templating.assets import asset
+from notifier.templating.assets.asset import Uploader
+from notifier.templating.assets.image import Wish
 
 
 async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
@@ -47,17 +48,31 @@ async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient
     assert len(events) < timeline.MAX_EVENTS_SHOWN + find.MAX_ATTEMPTS_SHOWN + 5
 
 
-async def test_layouts_and_images_have_an_end(
-    installation: Installation, parts: wiring.Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def _fill(parts: wiring.Base) -> None:
+    """As many layouts and images as there may be."""
+    now = parts.clock.now()
+    layouts = [f"_layouts/filler{number}.html" for number in range(layout.MAX_LAYOUTS)]
+    text = {"text": "", "revision": 1, "updated_by": "x", "updated_at": now}
+    wish, by = Wish(mode=AssetMode.FIT, width=None, height=None), Uploader(actor="x", at=now)
+    async with parts.database.write() as connection:
+        there = len(await layout.every(connection))
+        await connection.execute(insert(TemplateLayout), [{"name": name} | text for name in layouts[there:]])
+        (one,) = await asset.every(connection)
+        original = await asset.keep_original(connection, b"filler", now)
+        row = asset.new_row(original, wish, revision=1, by=by)
+        names = [f"filler{number}" for number in range(asset.MAX_ASSETS - 1)]
+        assert one.name == "logo"
+        await connection.execute(insert(Asset), [row | {"id": new_id(), "name": name} for name in names])
+
+
+async def test_layouts_and_images_have_an_end(installation: Installation, parts: wiring.Base) -> None:
     """They are listed whole, so that there may only be so many; one that is there can still be changed."""
     image = {"name": "logo", "content": "iVBORw0KGgo=", "revision": 0}
     async with installation.client(parts, await marketing.key(parts, "shop")) as client:
         first = await client.put("/v1/layouts/first.html", json={"text": "<p>", "revision": 0})
         assert first.status_code == 200
         assert (await client.post("/v1/assets", json=image)).status_code == 202
-        monkeypatch.setattr(layout, "MAX_LAYOUTS", len((await client.get("/v1/layouts")).json()["layouts"]))
-        monkeypatch.setattr(asset, "MAX_ASSETS", len((await client.get("/v1/assets")).json()["assets"]))
+        await _fill(parts)
         reply = await client.put("/v1/layouts/second.html", json={"text": "<p>", "revision": 0})
         assert faults(reply) == {("", "too_many")}
         reply = await client.put("/v1/layouts/first.html", json={"text": "<b>", "revision": first.json()["revision"]})
