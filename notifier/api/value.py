@@ -67,11 +67,22 @@ def _require_utc(time: datetime) -> datetime:
     return time
 
 
+def _within_calendar(time: datetime) -> datetime:
+    """The time, or the first or last one in UTC if it is outside the calendar there: what is looked for lies within."""
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
+    return time
+
+
 _SHORT = documented(maxLength=MAX_TIME_LENGTH)
-_IN_UTC = AfterValidator(_require_utc)
-Time = Annotated[datetime, BeforeValidator(_moment), _IN_UTC, Field(strict=False), _SHORT]
+Time = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_require_utc), Field(strict=False), _SHORT]
 """One without an offset passes, and is refused by name later."""
-AwareTime = Annotated[AwareDatetime, BeforeValidator(_moment), _IN_UTC, Field(strict=False), _SHORT]
+AwareTime = Annotated[
+    AwareDatetime, BeforeValidator(_moment), AfterValidator(_within_calendar), Field(strict=False), _SHORT
+]
+"""One by which something is looked for."""
 Whole = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWhole = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
 """Limits of a field that may be null stand here: `Whole | None` with `Field(ge=1)` is checked and not documented."""
