@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with a request: where (JSON pointer, RFC 6901), a stable code, and a sentence for a person."""
 
@@ -46,7 +46,7 @@ class InvalidRequestError(NotifierError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(f"{f.pointer}: {f.detail}" for f in self.faults))
+        super().__init__("; ".join(f"{f.pointer}: {f.detail}" for f in self.faults[:3]))
 
 
 class IdempotencyKeyReusedError(NotifierError):

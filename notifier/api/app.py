@@ -32,6 +32,7 @@ from notifier.api import (
 )
 from notifier.api.doors import Doors
 from notifier.api.limits import RateFields
+from notifier.api.plain_path import PlainPath
 from notifier.head_request import HeadAsGet
 from notifier.health import routes
 
@@ -70,6 +71,7 @@ def undressed() -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
+    app.add_middleware(PlainPath)
     app.add_middleware(RateFields)
     app.add_middleware(HeadAsGet)
     app.webhooks.include_router(event.router)

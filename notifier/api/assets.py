@@ -9,11 +9,12 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from notifier.api import schema, value
+from notifier.api import body_limits, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import LARGEST_REQUEST, holder, json_body
+from notifier.api.request import holder
+from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Scope
@@ -45,6 +46,8 @@ _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, 
 class AssetIn(RequestModel):
     """An image to upload."""
 
+    limits = body_limits.FILES
+
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
@@ -53,7 +56,8 @@ class AssetIn(RequestModel):
 
     name: Annotated[str, value.documented(pattern=_NAME)] = Field(max_length=64, description="As templates name it.")
     content: Annotated[str, value.documented(pattern=value.BASE64, minLength=4, contentEncoding="base64")] = Field(
-        description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels."
+        max_length=value.MAX_BASE64_LENGTH,
+        description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels.",
     )
     mode: AssetMode = Field(
         AssetMode.FIT,
@@ -112,7 +116,7 @@ async def upload(request: Request, response: Response, doors: TheDoors, audited:
     What is published already shows what it was published with.
     """
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
-    wanted = schema.parse_strictly(AssetIn, await json_body(request, most=LARGEST_REQUEST))
+    wanted = await read_model(request, AssetIn)
     data = await asyncio.to_thread(_checked, wanted)
     wish = Wish(mode=wanted.mode, width=wanted.width, height=wanted.height)
     by = Uploader(actor=caller.actor, at=doors.clock.now())

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api import reply, schema, value
+from notifier.api import body_limits, reply, schema, value
+from notifier.api.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
 from notifier.api.problems import BadRequestError
-from notifier.api.request import KEY_PATTERN, LARGEST_NOTIFICATION, LARGEST_REQUEST, LONGEST_KEY, read_key
-from notifier.api.request_model import RequestModel, normalised
+from notifier.api.reply_limits import FaultLister, code_of, more_errors
+from notifier.api.request import KEY_PATTERN, LONGEST_KEY, read_key
+from notifier.api.request_model import MAX_NAMES, RequestModel, normalised
 from notifier.errors import Fault
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import Item
@@ -25,7 +26,7 @@ from notifier.notification.write import Idempotency
 MOST = 1000
 KEY_ROOM = len("#999")
 """What the index takes when the key of the whole batch is made one of a single notification."""
-MOST_FAULTS = 100
+MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch; each refused notification has a code
 _OWN_KEY = "idempotency_key"
 
 
@@ -58,10 +59,12 @@ class BatchItemIn(schema.NotificationIn):
 class BatchIn(RequestModel):
     """Many notifications at once."""
 
+    limits = body_limits.BATCH
     model_config = ConfigDict(extra="forbid", strict=True)
 
     defaults: dict[str, Any] = Field(
         default_factory=dict,
+        max_length=MAX_NAMES,
         description="Fields for every notification that lacks them; variables are merged by name. What an item has "
         "itself is not looked at.",
     )
@@ -103,6 +106,7 @@ class ErrorOut(BaseModel):
 
     code: str
     errors: list[FaultOut]
+    more_errors: int = reply.sometimes("How many more there are than are listed; absent if none.")
 
 
 class BatchAcceptedOut(BaseModel):
@@ -147,18 +151,18 @@ def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]
         body = _merged(wanted.defaults, given)
         text = strict_json.canonical(body)
         total += len(text)
-        if total > LARGEST_REQUEST:
-            detail = f"with the defaults in each notification it has more than {LARGEST_REQUEST} bytes"
+        if total > MAX_BODY_BYTES:
+            detail = f"with the defaults in each notification it has more than {MAX_BODY_BYTES} bytes"
             raise BadRequestError(413, "request_too_large", detail)
-        raw = _merged(received.defaults, received.notifications[index])
-        parsed, faults = schema.parse(body, raw)
+        if len(text) > MAX_NOTIFICATION_BYTES < schema.weight(body, len(text)):
+            detail = f"at most {MAX_NOTIFICATION_BYTES} bytes without attachments"
+            parsed, faults = Wanted(), [Fault("", "too_large", detail)]
+        else:
+            parsed, faults = schema.parse(body, _merged(received.defaults, received.notifications[index]))
         if own_key is not None:
             own_key, problem = read_key(own_key) if isinstance(own_key, str) else (None, "it is a string")
             if problem is not None:
                 faults = [*faults, Fault(f"/{_OWN_KEY}", "invalid_idempotency_key", problem)]
-        if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
-            detail = f"at most {LARGEST_NOTIFICATION} bytes without attachments"
-            parsed, faults = Wanted(), [Fault("", "too_large", detail)]
         if own_key is None and key is not None:
             own_key = f"{key}#{index}"
         digest = hashlib.sha256(text).digest()
@@ -181,9 +185,14 @@ def _merged(defaults: Mapping[str, Any], given: Any) -> Any:
 
 
 def told(wanted: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
-    """The faults of a refused batch, each once, as many as anyone reads."""
-    every = dict.fromkeys(fault for index, own in faults.items() for fault in placed(wanted, index, own))
-    return list(islice(every, MOST_FAULTS))
+    """The faults of a refused batch, each once."""
+    return list(dict.fromkeys(fault for index, own in faults.items() for fault in placed(wanted, index, own)))
+
+
+def list_refused(wanted: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
+    """Why one notification was not accepted, in as many faults as the reply has room for, and at least one."""
+    listed, _ = lister.list_faults(placed(wanted, index, faults[: max(lister.faults_left, 1)]), at_least=1)
+    return {"code": code_of(faults), "errors": listed} | more_errors(len(faults) - len(listed))
 
 
 def placed(wanted: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:

@@ -15,7 +15,8 @@ from notifier.api import schema
 from notifier.api.audited import Audited
 from notifier.api.change import asked_by, changing, with_body
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import authenticated, id_of, json_body_if_any, recognised
+from notifier.api.request import authenticated, id_of, recognised
+from notifier.api.request_body import read_model_if_any
 from notifier.auth.keys import Caller, InsufficientScopeError, Scope, UnauthenticatedError
 from notifier.errors import DatabaseUnavailableError
 from notifier.notification import batch
@@ -87,7 +88,7 @@ async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingRe
 async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """See that no mail of the batch is sent that is not on its way yet; `cancelled` says how many those were."""
     caller = await authenticated(request, doors, Scope.SEND)
-    wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(batch_id, "batch")
     async with changing(doors) as connection:
         await batch.look(connection, caller.service_id, id_)

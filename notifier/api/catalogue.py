@@ -283,7 +283,6 @@ _FAULTS = {
     ),
     "too_long": _fault("The text is too long.", "Shorten it; `detail` says how long it may be."),
     "too_many": _fault("There are too many of these.", "`detail` says how many there may be."),
-    "too_many_headers": _fault("There are too many custom headers.", "Send at most ten."),
     "unknown_event_type": _fault("There is no such event type.", "`detail` lists those that there are."),
     "unknown_field": _fault("There is no such field.", "Leave it out, or mend its name."),
     "unknown_template": _fault("There is no such template.", "Mend the slug, or publish the template first."),

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import reply, schema
 from notifier.api.audited import Audited
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request import authenticated, id_of
+from notifier.api.request_body import read_model, read_model_if_any
+from notifier.api.request_model import RequestModel
 from notifier.auth.keys import Caller, Scope
 from notifier.db.unavailable import unavailable_as_such
 from notifier.notification import change, find, patch
@@ -26,10 +27,10 @@ CHANGE_SECONDS = 2.5
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-def with_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+def with_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
     """What the documentation says about a body that the route parses itself."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
-    return {"requestBody": {"required": required, "content": content}}
+    return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
 
 
 @router.post(
@@ -42,7 +43,7 @@ def with_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
 async def cancel(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticated(request, doors, Scope.SEND)
-    wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, schema.ChangeIn)
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
         await audited.all(connection, caller, await change.cancel(connection, id_, asked))
@@ -59,7 +60,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors, audite
 async def patch_one(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change when it is sent, or with which variables, before the first try; its copies change with it."""
     caller = await authenticated(request, doors, Scope.SEND)
-    changes = schema.parse_patch(await json_body(request))
+    changes = schema.changes_of(await read_model(request, schema.NotificationPatchIn))
     id_, asked = id_of(notification_id), asked_by(caller, doors, schema.ChangeIn())
     async with changing(doors) as connection:
         await audited(connection, caller, await patch.patch(connection, id_, changes, asked))
@@ -76,7 +77,7 @@ async def patch_one(request: Request, notification_id: str, doors: TheDoors, aud
 async def retry(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
     caller = await authenticated(request, doors, Scope.SEND)
-    wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, schema.ChangeIn)
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
         await audited.all(connection, caller, await change.retry(connection, id_, asked))
@@ -93,7 +94,7 @@ async def retry(request: Request, notification_id: str, doors: TheDoors, audited
 async def resolve(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticated(request, doors, Scope.SEND)
-    wanted = schema.parse_strictly(schema.ResolveIn, await json_body(request))
+    wanted = await read_model(request, schema.ResolveIn)
     id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
     async with changing(doors) as connection:
         await audited.all(connection, caller, await change.resolve(connection, id_, wanted.as_, asked))

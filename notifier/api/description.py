@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from notifier.api import answers, catalogue, example, links, schema_cleanup
+from notifier.api import answers, catalogue, example, links, reply, schema_cleanup
 from notifier.api.batch import FaultOut
 
 ABOUT = """\
@@ -58,11 +58,6 @@ _REFUSAL: JsonValue = {
 }
 
 
-def _sometimes(description: str) -> Any:
-    """A member that not every problem has."""
-    return Field(default=None, description=description)
-
-
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
@@ -78,11 +73,14 @@ class Problem(BaseModel):
     )
     detail: str
     errors: list[FaultOut] = Field(description="Each fault with a JSON pointer (RFC 6901) to it.")
+    more_errors: int = reply.sometimes("How many faults there are besides those in `errors`, which lists at most 100.")
     request_id: str = Field(description="By it the operator finds the request in the logs.")
-    theirs: dict[str, Any] | None = _sometimes("Of a conflict between two who edit: what stands there.")
-    yours: dict[str, Any] | None = _sometimes("And what you have sent.")
-    diff: list[dict[str, Any]] = _sometimes("What leads from theirs to yours: `file`, `change` and unified `diff`.")
-    report: dict[str, Any] = _sometimes("Of `gate_closed`: who would break, and how.")
+    theirs: dict[str, Any] | None = reply.sometimes("Of a conflict between two who edit: what stands there.")
+    yours: dict[str, Any] | None = reply.sometimes("And what you have sent.")
+    diff: list[dict[str, Any]] = reply.sometimes(
+        "What leads from theirs to yours: `file`, `change` and unified `diff`."
+    )
+    report: dict[str, Any] = reply.sometimes("Of `gate_closed`: who would break, and how.")
 
 
 def text(document: dict[str, Any]) -> str:

@@ -14,11 +14,12 @@ import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import schema, value
+from notifier.api import value
 from notifier.api.audited import Audited
 from notifier.api.change import with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import holder, json_body_if_any
+from notifier.api.request import holder
+from notifier.api.request_body import read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.api.template_draft import source_of
 from notifier.api.template_schema import PreviewIn, Slug
@@ -156,7 +157,7 @@ class GateOut(BaseModel):
 async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> Any:
     """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
-    wanted = schema.parse_strictly(GateIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, GateIn)
     if wanted.unmasked:
         caller.require(Scope.UNMASKED)
     caller.require_live("sees what live mail says")

@@ -7,11 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import paging, schema, value
+from notifier.api import paging, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request import authenticated, id_of
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
@@ -147,7 +148,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Make a key. It gets no scope, no rate and no end that yours lacks; its mail goes no further: test, team, live."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    wish = _wish(schema.parse_strictly(KeyIn, await json_body(request)), caller, doors.clock.now())
+    wish = _wish(await read_model(request, KeyIn), caller, doors.clock.now())
     async with changing(doors) as connection:
         view, key = await care.make(connection, caller.service_id, wish, doors.clock.now())
         await audited(connection, caller, care.created(view))
@@ -171,7 +172,7 @@ async def rotate(
     The new key ends no later than yours, and has no higher rate.
     """
     caller = await authenticated(request, doors, Scope.KEYS)
-    wanted = schema.parse_strictly(RotateIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, RotateIn)
     id_, now = id_of(key_id, "key"), doors.clock.now()
     async with changing(doors) as connection:
         before = await care.locked(connection, caller.service_id, id_)

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import schema, value
+from notifier.api import body_limits, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.conflict import layout_of
 from notifier.api.doors import TheDoors
-from notifier.api.request import holder, json_body
+from notifier.api.request import holder
+from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
-from notifier.api.template_schema import LARGEST_REQUEST
 from notifier.audit import Action
 from notifier.auth.keys import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -29,11 +29,13 @@ Name = Annotated[str, Path(description="Templates name it `_layouts/` and this."
 class LayoutIn(RequestModel):
     """A layout to save."""
 
+    limits = body_limits.TEMPLATE
+
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]}
     )
 
-    text: str
+    text: str = Field(max_length=LARGEST_SOURCE)
     revision: value.Whole = Field(ge=0, le=2**31 - 2, description="The one that you have seen; 0 for a new layout.")
 
 
@@ -88,7 +90,7 @@ async def get_one(request: Request, name: Name, doors: TheDoors) -> dict[str, An
 async def save(request: Request, name: Name, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Save it. Nothing that is published changes; 409 with both sides if somebody else has saved since `revision`."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
-    wanted = schema.parse_strictly(LayoutIn, await json_body(request, most=LARGEST_REQUEST))
+    wanted = await read_model(request, LayoutIn)
     faults = []
     if not layout.NAME.fullmatch(LAYOUTS + name):
         faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))

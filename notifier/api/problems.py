@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
 from notifier.api import conflict, shape_faults
+from notifier.api.reply_limits import MAX_DETAIL_BYTES, FaultLister, code_of, more_errors, shorten
 from notifier.auth.care import KeyEndedError, KeyReplacedError, TooManyKeysError
 from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, StrongerKindError, UnauthenticatedError
 from notifier.errors import (
@@ -33,7 +34,7 @@ from notifier.notification.change import (
 from notifier.notification.patch import AlreadyAttemptedError, IsACopyError
 from notifier.notification.preview import UnrenderableError
 from notifier.sse import TooManyStreamsError
-from notifier.strict_json import MalformedJsonError
+from notifier.strict_json import MalformedJsonError, TooManyValuesError
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -50,6 +51,7 @@ from notifier.webhooks.history import EndpointDisabledError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
+_COUNT_BYTES = 100  # of a detail that says how many faults there are
 
 
 class BadRequestError(NotifierError):
@@ -103,6 +105,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     GateClosedError: Kind(409, "gate_closed", "Callers would break"),
     IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
     MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
+    TooManyValuesError: Kind(413, "request_too_large", "The request cannot be understood"),
     RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
     TooManyStreamsError: Kind(429, "too_many_streams", "Too many event streams"),
     TooMuchRefusedError: Kind(429, "too_much_refused", "Too much was refused"),
@@ -193,27 +196,21 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
-    """All faults; the problem's own code is theirs when they agree on one."""
-    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
-    return problem(request, Kind(422, _code(faults), "The request has faults"), detail, faults)
-
-
-def summary(faults: Sequence[Fault]) -> dict[str, Any]:
-    """What is wrong with one notification of a batch."""
-    return {"code": _code(faults), "errors": [_shown(fault) for fault in faults]}
-
-
-def _code(faults: Sequence[Fault]) -> str:
-    codes = {fault.code for fault in faults}
-    return codes.pop() if len(codes) == 1 else "invalid_request"
-
-
-def _shown(fault: Fault) -> dict[str, str]:
-    return {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
+    """All faults that a reply has room for; the problem's own code is theirs when they agree on one."""
+    listed, more = FaultLister().list_faults(faults)
+    detail = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in listed[:3])
+    detail = shorten(detail, MAX_DETAIL_BYTES - _COUNT_BYTES)
+    if more:
+        detail += f"; and more: there are {len(faults):,} faults, of which {len(listed)} are listed"
+    return problem(request, Kind(422, code_of(faults), "The request has faults"), detail, listed, more_errors(more))
 
 
 def problem(
-    request: Request, kind: Kind, detail: str, faults: Sequence[Fault] = (), also: Mapping[str, Any] | None = None
+    request: Request,
+    kind: Kind,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    also: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     """One problem document; `also` has members that not every one has."""
     metrics.REFUSED.labels(kind.code).inc()
@@ -222,8 +219,8 @@ def problem(
         "title": kind.title,
         "status": kind.status,
         "code": kind.code,
-        "detail": detail,
-        "errors": [_shown(fault) for fault in faults],
+        "detail": shorten(detail, MAX_DETAIL_BYTES),
+        "errors": list(errors),
         "request_id": request_id(request),
     }
     return JSONResponse(body | dict(also or {}), kind.status, dict(kind.headers), MEDIA_TYPE)

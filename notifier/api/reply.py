@@ -22,6 +22,11 @@ ShownStatus = TypeAliasType("ShownStatus", Literal[
 """As `Status`, with `scheduled` for what is queued and not due yet."""
 
 
+def sometimes(description: str) -> Any:
+    """A member that not every reply has."""
+    return Field(default=None, description=description)
+
+
 class AcceptedOut(BaseModel):
     """What became of a submit: the row is committed."""
 

@@ -1,21 +1,17 @@
 """What routes do with a request before they act: who asks, about which notification, and what the body says."""
 
 import re
-from typing import Any
 from uuid import UUID
 
 from fastapi import Request
 from starlette.convertors import Convertor, register_url_convertor
 
-from notifier import strict_json
 from notifier.api import body
 from notifier.api.doors import Doors
 from notifier.api.problems import BadRequestError
 from notifier.auth.keys import Caller, Keyholder, Scope, of_service
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
-LARGEST_NOTIFICATION = 512 * 1024
-LARGEST_REQUEST = 15 * 1024 * 1024
 LONGEST_KEY = 255
 _IN_QUOTES = r'(?:[!#-\[\]-~]|\\["\\])'
 KEY_PATTERN = f'^(?:[!#-~](?:[ -~]*[!-~])?|"{_IN_QUOTES}(?:(?:{_IN_QUOTES}| )*{_IN_QUOTES})?")$'
@@ -110,36 +106,26 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-async def json_body(request: Request, *, most: int = LARGEST_NOTIFICATION, has_sample: bool = False) -> Any:
-    """The value in the body, if it claims to be JSON and has no more than `most` bytes.
-
-    `has_sample`: a template's sample is in it, in which `2.0` says that fractions may come.
-    """
-    return strict_json.loads(await json_text(request, most=most), keep_fractions=has_sample)
-
-
-async def json_text(request: Request, *, most: int) -> bytes:
-    """A body that claims to be JSON, of no more than `most` bytes once it is decoded."""
+async def json_text(request: Request, *, max_bytes: int) -> bytes:
+    """A body that claims to be JSON, of no more than so many bytes once it is decoded."""
     _require_json(request)
-    text = await body.read(request, most=most)
+    text = await body.read(request, most=max_bytes)
     if not text:
         raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
     return text
 
 
-async def json_body_if_any(request: Request) -> Any:
-    """The same, where a request without a body, or with null for one, means an empty object."""
+async def json_text_if_any(request: Request, *, max_bytes: int) -> bytes:
+    """The same; empty for a request without a body."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return {}
+        return b""
     if "content-length" in headers:
         _require_json(request)
-    text = await body.read(request, most=LARGEST_NOTIFICATION)
-    if not text:  # sent in chunks, of which there are none
-        return {}
-    _require_json(request)
-    value = strict_json.loads(text)
-    return {} if value is None else value
+    text = await body.read(request, most=max_bytes)
+    if text:  # or it was sent in chunks, of which there are none
+        _require_json(request)
+    return text
 
 
 def _require_json(request: Request) -> None:

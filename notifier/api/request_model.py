@@ -11,10 +11,24 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from annotated_types import MaxLen
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from notifier.api import body_limits
+from notifier.api.body_limits import BodyLimits
+
+MAX_NAMES = 100  # in one object of a request that has fields; no such object has as many
 
 _BESIDE_THE_TYPE = frozenset({"title", "description", "default", "examples", "deprecated"})
+
+
+@dataclass(frozen=True)
+class TooMany:
+    """Stands for an array or object that has more in it than it may have, which is then not looked at."""
+
+    most: int
 
 
 class RequestModel(BaseModel):
@@ -22,6 +36,26 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     null_is_unset: ClassVar[bool] = True
+    limits: ClassVar[BodyLimits] = body_limits.FORM
+    keep_fractions: ClassVar[bool] = False
+    """True: a template's sample is in it, in which `2.0` says that fractions may come."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_parts(cls, value: Any) -> Any:
+        """Refuse an object, or a list in it, that has too much in it as a whole: each part could be a fault of its own.
+
+        The library counts only what is right, and so makes an error for everything else first.
+        """
+        if not isinstance(value, dict):
+            return value
+        if len(value) > MAX_NAMES:
+            raise PydanticCustomError("too_many_names", "too many names", {"max_length": MAX_NAMES})
+        for name, most in _limits_of(cls):
+            inner = value.get(name)
+            if isinstance(inner, list | dict) and len(inner) > most:
+                value = {**value, name: TooMany(most)}
+        return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -60,6 +94,25 @@ class Place:
     fields: Mapping[str, "Place | None"] = field(default_factory=dict)  # of a model, under their names in JSON
     inner: "Place | None" = None  # of the items of an array, or of the values under the caller's own names
     null_is_unset: bool = False  # True: a name whose value is null is as if it were not there
+
+
+@cache
+def _limits_of(model: type[RequestModel]) -> list[tuple[str, int]]:
+    """How many items or names each array and object of a model may have, under its name in JSON."""
+    fields = [(info.alias or name, info) for name, info in model.model_fields.items()]
+    limits = [(name, _limit_of(info.annotation, info.metadata)) for name, info in fields]
+    return [(name, limit) for name, limit in limits if limit is not None]
+
+
+def _limit_of(annotation: Any, metadata: Sequence[Any]) -> int | None:
+    """The limit of an array or object of this type, which may be null; None for any other type."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _limit_of(arguments[0], [*metadata, *arguments[1:]])
+    if origin in {Union, UnionType}:
+        return next((limit for limit in (_limit_of(one, metadata) for one in arguments) if limit is not None), None)
+    known = [inner for one in metadata for inner in (one.metadata if isinstance(one, FieldInfo) else [one])]
+    return next((one.max_length for one in known if isinstance(one, MaxLen)), None) if origin in {list, dict} else None
 
 
 @cache

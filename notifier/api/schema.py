@@ -4,11 +4,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from notifier.api import shape_faults, value
+from notifier.api import body_limits, shape_faults, value
 from notifier.api.request_model import PatchModel, RequestModel, normalised
 from notifier.api.value import Address, PositiveWhole, Time
 from notifier.errors import Fault, InvalidRequestError
-from notifier.notification.attachment import MOST_ATTACHMENTS
+from notifier.notification.attachment import LONGEST_NAME, MOST_ATTACHMENTS
 from notifier.notification.change import LONGEST_COMMENT
 from notifier.notification.check import MOST_COPIES, MOST_HEADERS, Wanted
 from notifier.notification.file_type import LONGEST_TYPE
@@ -16,6 +16,7 @@ from notifier.notification.patch import Changes
 from notifier.rendering import subject
 from notifier.states import Priority, Resolution, WhenUncertain
 
+MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is bounded by bytes
 Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[value.Text, value.documented(pattern=value.MAILBOX)]
 _Word = Annotated[str, StringConstraints(max_length=500)]
@@ -35,14 +36,18 @@ EXAMPLE: JsonValue = {
 }
 
 
+_Part = Annotated[str, StringConstraints(max_length=body_limits.MAX_NOTIFICATION_BYTES)]
+_Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
+
+
 class ContentIn(RequestModel):
     """A mail in the caller's own words, with `html`, `text` or both: it leaves as it is, nothing is filled in."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_WORDS]})
 
     subject: value.Line = Field(min_length=1, max_length=subject.LONGEST)
-    html: str | None = Field(None, description="HTML part.")
-    text: str | None = Field(None, description="Text part; made from the HTML when missing.")
+    html: _Part | None = Field(None, description="HTML part.")
+    text: _Part | None = Field(None, description="Text part; made from the HTML when missing.")
 
 
 class AttachmentIn(RequestModel):
@@ -56,9 +61,11 @@ class AttachmentIn(RequestModel):
         },
     )
 
-    filename: str = Field(max_length=200, description="Without a path; its extension is one of the content type.")
+    filename: str = Field(
+        max_length=LONGEST_NAME, description="Without a path; its extension is one of the content type."
+    )
     content: Annotated[str, value.documented(pattern=value.BASE64, contentEncoding="base64")] = Field(
-        description="The octets in base64 (RFC 4648 §4)."
+        max_length=value.MAX_BASE64_LENGTH, description="The octets in base64 (RFC 4648 §4)."
     )
     content_type: str = Field(
         max_length=LONGEST_TYPE,
@@ -72,18 +79,20 @@ class AttachmentIn(RequestModel):
 class NotificationIn(RequestModel):
     """A notification to send: with a `template`, or with `content` of its own, never both."""
 
+    limits = body_limits.FILES
+
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [EXAMPLE]})
 
     to: Address = Field(description="The recipient: exactly one bare address.")
     cc: list[Address] = Field(
         default_factory=list,
+        max_length=MOST_COPIES,
         description="Who gets a copy, and is named in the Cc field; with `bcc` at most 50, nobody twice.",
-        json_schema_extra={"maxItems": MOST_COPIES},
     )
     bcc: list[Address] = Field(
         default_factory=list,
+        max_length=MOST_COPIES,
         description="Who gets a copy of which nobody else knows.",
-        json_schema_extra={"maxItems": MOST_COPIES},
     )
     template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
     template_version: PositiveWhole | None = Field(None, description="A version other than the current one.")
@@ -91,7 +100,7 @@ class NotificationIn(RequestModel):
         None,
         description="The mail itself, instead of `template`; without `template_version`, `variables` and `locale`.",
     )
-    variables: dict[str, Any] = Field(
+    variables: _Variables = Field(
         default_factory=dict, description="Values for the template's variables: those that it has, in its types."
     )
     from_: _Mailbox | None = Field(
@@ -103,14 +112,14 @@ class NotificationIn(RequestModel):
     )
     attachments: list[AttachmentIn] = Field(
         default_factory=list,
+        max_length=MOST_ATTACHMENTS,
         description="Files; together at most 10 MiB, each what its name and type say.",
-        json_schema_extra={"maxItems": MOST_ATTACHMENTS},
     )
     headers: dict[str, str] = Field(
         default_factory=dict,
+        max_length=MOST_HEADERS,
         description="Custom headers: `X-…` that the operator allows, and a few others, which take ASCII only.",
         json_schema_extra={
-            "maxProperties": MOST_HEADERS,
             "propertyNames": {"pattern": value.HEADER_NAME, "maxLength": 64},
             "additionalProperties": value.HeaderValue,
         },
@@ -142,9 +151,11 @@ def _patch(shown: dict[str, Any]) -> None:
 class NotificationPatchIn(PatchModel):
     """What is to be different; nothing else changes."""
 
+    limits = body_limits.VARIABLES
+
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_patch)
 
-    variables: dict[str, Any] = _may_lack(
+    variables: _Variables = _may_lack(
         "All of them: they take the place of the old ones. Not for mail with `content`, which has none."
     )
     send_at: Time = _may_lack("Not before this time: at most a day ago and a year ahead.")
@@ -187,6 +198,8 @@ def parse(body: Any, original: Any = None) -> tuple[Wanted, list[Fault]]:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = shape_faults.faults_of(errors, NotificationIn, body if original is None else original)
+        if any(not one["loc"] for one in errors):
+            return Wanted(), faults
         broken = {str(one["loc"][0]) for one in errors if one["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
         placeholders = {"to": ""} | sound
@@ -236,9 +249,9 @@ def parse_strictly(model: type[Model], body: Any) -> Model:
         raise InvalidRequestError(shape_faults.faults_of(error.errors(include_url=False), model, body)) from error
 
 
-def parse_patch(body: Any) -> Changes:
-    """What is to be changed. Raises `InvalidRequestError` with every fault."""
-    changes = Changes(**parse_strictly(NotificationPatchIn, body).model_dump())
+def changes_of(patch: NotificationPatchIn) -> Changes:
+    """What is to be changed. Raises `InvalidRequestError` if that is nothing."""
+    changes = Changes(**patch.model_dump())
     if not changes.names:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
     return changes

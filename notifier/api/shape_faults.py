@@ -8,16 +8,18 @@ from difflib import get_close_matches
 from typing import Any
 
 from notifier.api import paging, value
-from notifier.api.request_model import RequestModel, place_at
+from notifier.api.request_model import RequestModel, TooMany, place_at
 from notifier.errors import Fault
 from notifier.rendering.pointer import escape_pointer
-from notifier.rendering.variables import LONGEST_SUGGESTED
+from notifier.rendering.variables import LONGEST_SUGGESTED, MOST_SUGGESTIONS
 
 _CODES = {
     "extra_forbidden": "unknown_field",
     "missing": "missing_field",
     "string_too_long": "too_long",
     "too_long": "too_many",
+    "too_many_names": "too_many",
+    "time_out_of_range": "time_out_of_range",
 }
 _KEY = "[key]"
 """How the library marks a fault of a name, behind the name itself."""
@@ -40,6 +42,8 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_long": lambda limits: f"at most {limits['max_length']} characters",
     "string_too_short": lambda limits: f"at least {limits['min_length']} character(s)",
     "too_long": lambda limits: f"at most {limits['max_length']} entries",
+    "too_many_names": lambda limits: f"at most {limits['max_length']} fields",
+    "time_out_of_range": lambda _: "in UTC it has a year before 1 or after 9999",
     "too_short": lambda limits: f"at least {limits['min_length']} entry(s)",
     "greater_than_equal": lambda limits: f"at least {limits['ge']}",
     "less_than_equal": lambda limits: f"at most {limits['le']}",
@@ -71,7 +75,7 @@ def expected_object(body: Any) -> Fault:
 
 def faults_of(errors: Iterable[Any], model: type[RequestModel], body: Any) -> list[Fault]:
     """Each fault that the library has found in a body, of which null has been taken away where it counts as unset."""
-    return [_fault(error, model, body) for error in errors]
+    return [_fault(error, model, body, suggests=number < MOST_SUGGESTIONS) for number, error in enumerate(errors)]
 
 
 def detail_of(error: Any) -> str:
@@ -84,20 +88,25 @@ def detail_of(error: Any) -> str:
     return value.TIME_FORM if kind.startswith("datetime_") else "this value cannot stand here"
 
 
-def _fault(error: Any, model: type[RequestModel], body: Any) -> Fault:
+def _fault(error: Any, model: type[RequestModel], body: Any, *, suggests: bool) -> Fault:
     path: Sequence[str | int] = error["loc"]
+    if isinstance(error["input"], TooMany):
+        return Fault(_pointer(path), "too_many", f"at most {error['input'].most} entries")
     if path[-1:] == (_KEY,) and not isinstance(_at(body, path[:-1]), dict):
         path, detail = path[:-1], f"the name: {detail_of(error)}"
     elif error["type"] == "missing":
         detail = "this field is needed; null counts as left out" if _is_null(body, path) else "this field is needed"
     elif error["type"] == "extra_forbidden":
-        detail = f"there is no such field{_nearest(path, model, body)}"
+        detail = f"there is no such field{_nearest(path, model, body) if suggests else ''}"
     elif error["input"] is None and not model.null_is_unset and len(path) == 1:
         detail = "null is refused here: leave the field out and it stays as it is, or give its new value"
     else:
         detail = detail_of(error)
-    pointer = "".join(f"/{escape_pointer(str(step))}" for step in path)
-    return Fault(pointer, _CODES.get(error["type"], "invalid_type"), detail)
+    return Fault(_pointer(path), _CODES.get(error["type"], "invalid_type"), detail)
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in path)
 
 
 def _nearest(path: Sequence[str | int], model: type[RequestModel], body: Any) -> str:

@@ -1,31 +1,26 @@
 """`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer. The doors that are busy."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api import batch, content, problems, reply, schema
+from notifier.api import batch, content, reply, schema
 from notifier.api.body import too_large
+from notifier.api.body_limits import MAX_NOTIFICATION_BYTES
 from notifier.api.change import with_body
 from notifier.api.doors import Doors, doors_of
-from notifier.api.request import (
-    KEY_PATTERN,
-    LARGEST_NOTIFICATION,
-    LARGEST_REQUEST,
-    LONGEST_KEY,
-    authenticated,
-    idempotency_key,
-    json_body,
-    json_text,
-    recognised,
-)
+from notifier.api.reply_limits import FaultLister
+from notifier.api.request import KEY_PATTERN, LONGEST_KEY, authenticated, idempotency_key, json_text, recognised
+from notifier.api.request_body import load, parse_apart
+from notifier.api.request_model import RequestModel
 from notifier.auth.keys import Caller, Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
@@ -82,7 +77,7 @@ class DryRunOut(content.ContentOut):
 SubmitResultOut = TypeAliasType("SubmitResultOut", DryRunOut | reply.AcceptedOut)
 
 
-def _with_body(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, Any]:
+def _with_body(model: type[RequestModel], *parameters: dict[str, Any]) -> dict[str, Any]:
     return with_body(model, required=True) | {"parameters": list(parameters)}
 
 
@@ -103,12 +98,10 @@ async def submit(request: Request) -> Response:
         doors.limits.submitting(request, caller, 1)
         caller.require(Scope.SEND)
         key = idempotency_key(request)
-        received = await _body(request)
-        body = schema.normalised_notification(received)
-        wanted, faults = schema.parse(body, received)
+        text = await json_text(request, max_bytes=schema.NotificationIn.limits.max_bytes)
+        wanted, faults, idempotency = await parse_apart(partial(_parse, key=key), text)
         if _is_dry(request):
             return await _rehearsed(doors, caller, wanted, faults)
-        idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
@@ -131,19 +124,20 @@ async def submit_batch(request: Request) -> Response:
         # A batch that cannot be read counts as a request, or a loop that makes the same mistake would never be stopped.
         caller = await authenticated(request, doors, Scope.SEND)
         key = idempotency_key(request, room=batch.KEY_ROOM)
-        received = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
-        wanted = received.normalised()
+        text = await json_text(request, max_bytes=batch.BatchIn.limits.max_bytes)
+        received, wanted = await parse_apart(_parse_batch, text)
         doors.limits.submitting(request, caller, len(wanted.notifications))
         try:
             wish = Wish(items=batch.parse(wanted, received, key), key=key, reject_all=wanted.rejects_all)
             batch_id, answers = await doors.batch_submitter.submit(caller, wish)
         except BatchRejectedError as error:
-            raise InvalidRequestError(batch.told(wanted, error.faults)) from error
+            raise InvalidRequestError(await asyncio.to_thread(batch.told, wanted, error.faults)) from error
     now = doors.clock.now()
+    lister = FaultLister(max_bytes=batch.MAX_BATCH_FAULTS_BYTES)
     results = [
         {"index": index}
         | (
-            {"error": problems.summary(batch.placed(wanted, index, answer))}
+            {"error": batch.list_refused(wanted, index, answer, lister)}
             if isinstance(answer, list)
             else _shown(answer, now) | {"replayed": answer.replayed}
         )
@@ -171,13 +165,24 @@ async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 
-async def _body(request: Request) -> Any:
-    """A notification: attachments may make it large, nothing else."""
-    text = await json_text(request, most=LARGEST_REQUEST)
-    body = strict_json.loads(text)
-    if len(text) > LARGEST_NOTIFICATION < schema.weight(body, len(text)):
-        raise too_large(LARGEST_NOTIFICATION, but=" without attachments")
-    return body
+def _parse(text: bytes, key: str | None) -> tuple[Wanted, list[Fault], Idempotency | None]:
+    """The notification, what is wrong with its shape, and what a repetition must be equal to.
+
+    Attachments may make it large, nothing else.
+    """
+    received = load(schema.NotificationIn, text)
+    if len(text) > MAX_NOTIFICATION_BYTES < schema.weight(received, len(text)):
+        raise too_large(MAX_NOTIFICATION_BYTES, but=" without attachments")
+    body = schema.normalised_notification(received)
+    wanted, faults = schema.parse(body, received)
+    idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
+    return wanted, faults, idempotency
+
+
+def _parse_batch(text: bytes) -> tuple[batch.BatchIn, batch.BatchIn]:
+    """The batch as it was received, and without what counts as not set."""
+    received = schema.parse_strictly(batch.BatchIn, load(batch.BatchIn, text))
+    return received, received.normalised()
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from notifier.api import paging, schema, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request import authenticated, id_of
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.auth.keys import Caller, Scope
 from notifier.errors import Fault, InvalidRequestError
@@ -122,7 +123,7 @@ async def add(request: Request, response: Response, doors: TheDoors, audited: Au
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
     now = doors.clock.now()
-    wish = _wish(schema.parse_strictly(SuppressionIn, await json_body(request)), caller, now)
+    wish = _wish(await read_model(request, SuppressionIn), caller, now)
     async with changing(doors) as connection:
         fate, view, before = await suppression.add(connection, wish, now)
         if fate is Fate.UNCHANGED:
@@ -156,7 +157,7 @@ async def lift(request: Request, suppression_id: str, doors: TheDoors, audited: 
     """Let the address be mailed again, from the next submit on. 403 for the instance's: ask the operator."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    wanted = schema.parse_strictly(schema.ChangeIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(suppression_id)
     async with changing(doors) as connection:
         view = await suppression.lift(connection, caller.service_id, id_)

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.address import InvalidAddressError
-from notifier.api import schema
+from notifier.api import body_limits, value
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated, json_body
+from notifier.api.request import authenticated
+from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
 from notifier.auth import owner
 from notifier.auth.keys import Scope
@@ -23,9 +24,10 @@ router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
 class TeamIn(RequestModel):
     """Everybody whom team keys may mail."""
 
+    limits = body_limits.VARIABLES
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    recipients: list[str] = Field(
+    recipients: list[value.Address] = Field(
         max_length=owner.MOST_MEMBERS,
         description="Addresses, and domains as `@example.org`; none: nobody.",
         examples=[["ada@example.com", "@example.org"]],
@@ -49,7 +51,7 @@ async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, 
     """Say whom all team keys of this service may mail, instead of whoever it was. Only a live key may."""
     caller = await authenticated(request, doors, Scope.KEYS)
     caller.require_live("says whom team keys may mail")
-    wanted = schema.parse_strictly(TeamIn, await json_body(request))
+    wanted = await read_model(request, TeamIn)
     team = _members(wanted.recipients)
     async with changing(doors) as connection:
         before = await owner.locked(connection, caller.service_id)

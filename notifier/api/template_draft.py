@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request
 
-from notifier.api import conflict, schema
+from notifier.api import conflict
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import holder, json_body, json_body_if_any
+from notifier.api.request import holder
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
-from notifier.api.template_schema import LARGEST_REQUEST, DraftIn, PreviewIn, RenderIn, Slug
+from notifier.api.template_schema import DraftIn, PreviewIn, RenderIn, Slug
 from notifier.audit import Action
 from notifier.auth.keys import Keyholder, Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -55,7 +56,7 @@ async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, 
 async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
-    wanted = schema.parse_strictly(DraftIn, await json_body(request, most=LARGEST_REQUEST, has_sample=True))
+    wanted = await read_model(request, DraftIn)
     source = wanted.source()
     form.require(slug, source)
     async with doors.database.read() as connection:
@@ -105,7 +106,7 @@ async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audite
     """The draft, or a version, as a mail; with the sample, or with your variables."""
     caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
-    wanted = schema.parse_strictly(PreviewIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, PreviewIn)
     mail = await shown(doors, caller, await source_of(doors, slug, wanted), wanted)
     told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
     return told | {"source": mail.wire.decode("utf-8", "replace")}
@@ -122,7 +123,7 @@ async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[st
     """Text that is saved nowhere, with these variables: three parts and what could be better, or 422."""
     caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
-    wanted = schema.parse_strictly(RenderIn, await json_body(request, most=LARGEST_REQUEST, has_sample=True))
+    wanted = await read_model(request, RenderIn)
     source = _unsaved(wanted)
     if faults := form.faults_in(source):
         raise InvalidRequestError([_placed(fault, wanted) for fault in faults])

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
-from notifier.api import reply, schema
+from notifier.api import reply
 from notifier.api.audited import Audited
 from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import holder, json_body, json_body_if_any, recognised
+from notifier.api.request import holder, recognised
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.template_draft import shown, source_of
 from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, remarks_of
 from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
@@ -43,7 +44,7 @@ async def publish(
     """Make the draft, with the layouts as they stand now, the version that new notifications get."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    given = schema.parse_strictly(PublishIn, await json_body(request))
+    given = await read_model(request, PublishIn)
     wanted = Wanted(slug=slug, seen=given.seen, force_reason=given.force_reason)
     return await _published(response, doors, audited, caller, wanted, given.note)
 
@@ -65,7 +66,7 @@ async def restore(request: Request, response: Response, slug: Slug, doors: TheDo
     """Publish an old version's very text as the next one, layouts as they were; or have a deleted template back."""
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    given = schema.parse_strictly(RestoreIn, await json_body_if_any(request))
+    given = await read_model_if_any(request, RestoreIn)
     if given.version is not None:
         wanted = Wanted(slug=slug, seen=given.seen, version=given.version, force_reason=given.force_reason)
         return await _published(response, doors, audited, caller, wanted, given.note)
@@ -92,7 +93,7 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     doors.limits.submitting(request, caller, 1)
     caller.require(Scope.TEMPLATES_EDIT)
     caller.require(Scope.SEND)
-    wanted = schema.parse_strictly(TestSendIn, await json_body(request))
+    wanted = await read_model(request, TestSendIn)
     source = await source_of(doors, slug, wanted)
     mail = await shown(doors, caller, source, wanted)
     literal = Mail(

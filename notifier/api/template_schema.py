@@ -6,14 +6,15 @@ import msgspec
 from fastapi import Path
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
-from notifier.api import value
+from notifier.api import body_limits, value
 from notifier.api.request_model import RequestModel
+from notifier.api.schema import MAX_VARIABLES
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.templating.form import MOST_FILES
+from notifier.templating.form import LARGEST_SOURCE, MOST_FILES
 
-LARGEST_REQUEST = 2 * 1024 * 1024  # escapes in JSON take room
 LONGEST_NOTE = 500
+MAX_FILE_NAME_LENGTH = 80  # characters of the name of a template's file, with its folder
 SCHEME = "^[a-z][a-z0-9+.-]{0,30}$"
 SLUG = "^[a-z][a-z0-9_-]{0,63}$"
 FILE = r"^(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)$"
@@ -31,7 +32,13 @@ _Mailbox = Annotated[str, StringConstraints(max_length=640), value.documented(pa
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
 _EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
-_Files = Annotated[dict[str, str], value.documented(propertyNames={"pattern": FILE}, maxProperties=MOST_FILES)]
+_Text = Annotated[str, StringConstraints(max_length=LARGEST_SOURCE)]
+_Files = Annotated[
+    dict[str, _Text],
+    Field(max_length=MOST_FILES),
+    value.documented(propertyNames={"pattern": FILE, "maxLength": MAX_FILE_NAME_LENGTH}),
+]
+_Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
 class SettingsIn(RequestModel):
@@ -78,7 +85,7 @@ class SourceIn(RequestModel):
     files: _Files = Field(
         description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`."
     )
-    sample: dict[str, Any] = Field(default_factory=dict, description="Variables, as a caller would send them.")
+    sample: _Sample = Field(default_factory=dict, description="Variables, as a caller would send them.")
     settings: SettingsIn
 
     def source(self) -> TemplateSource:
@@ -90,6 +97,8 @@ class SourceIn(RequestModel):
 class DraftIn(SourceIn):
     """A draft to save."""
 
+    limits = body_limits.TEMPLATE
+    keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
@@ -123,9 +132,10 @@ class RestoreIn(RequestModel):
 class PreviewIn(RequestModel):
     """How a template is to be looked at."""
 
+    limits = body_limits.VARIABLES
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    variables: dict[str, Any] | None = Field(None, description="Default: the sample.")
+    variables: _Sample | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None
     version: value.PositiveWhole | None = Field(None, description="Of this version; default: of the draft.")
     to: value.Address | None = Field(None, description="Whom the mail names; nothing is sent. Default: somebody.")
@@ -143,12 +153,14 @@ _UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name 
 class RenderIn(RequestModel):
     """Text that is saved nowhere: three parts, or all files of a template."""
 
+    limits = body_limits.TEMPLATE
+    keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
 
-    subject: str | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
-    html: str | None = None
-    text: str | None = Field(None, description="Made from the HTML when missing.")
+    subject: _Text | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
+    html: _Text | None = None
+    text: _Text | None = Field(None, description="Made from the HTML when missing.")
     files: _Files | None = Field(None, description="As of a draft.")
     settings: SettingsIn | None = None
-    variables: dict[str, Any] = Field(default_factory=dict)
+    variables: _Sample = Field(default_factory=dict)
     locale: Annotated[str, StringConstraints(max_length=35, pattern=value.LOCALE)] | None = None

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 LARGEST_NUMBER = 2**31 - 1
 _EITHER = "^(draft|[1-9][0-9]{0,8})$"
-_State = Annotated[str, Query(pattern=_EITHER, description="`draft`, or the number of a version.")]
+_State = Annotated[str, Query(max_length=9, pattern=_EITHER, description="`draft`, or the number of a version.")]
 _Which = Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER, description="Default: the current one.")]
 
 
@@ -76,7 +76,8 @@ async def get_diff(
     slug: Slug,
     doors: TheDoors,
     from_: Annotated[
-        str | None, Query(alias="from", pattern=_EITHER, description="The same. Default: the current version.")
+        str | None,
+        Query(alias="from", max_length=9, pattern=_EITHER, description="The same. Default: the current version."),
     ] = None,
     to: _State = "draft",
 ) -> dict[str, Any]:

@@ -4,15 +4,21 @@ What only the documentation says is checked by the domain, with a code of its ow
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from notifier.notification.attachment import LARGEST_TOTAL
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
 """Not a number, which pydantic would take for the seconds since 1970."""
 TIME_FORM = "a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)"
+MAX_TIME_LENGTH = 64  # characters of a time
+MAX_LINE_LENGTH = 998  # characters of a line of a header (RFC 5322 §2.1.1)
+MAX_BASE64_LENGTH = (LARGEST_TOTAL + 2) // 3 * 4  # characters of a file in base64
 _IN_HEADERS = r"[^\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]"
 _LINE = f"^{_IN_HEADERS}*$"
 MAILBOX = f"^{_IN_HEADERS}+@{_IN_HEADERS}+$"
@@ -39,7 +45,9 @@ def patch(schema: dict[str, Any]) -> None:
 
 
 def _moment(value: Any) -> Any:
-    if value is not None and not (isinstance(value, str) and _MOMENT.fullmatch(value)):
+    if value is not None and not (
+        isinstance(value, str) and len(value) <= MAX_TIME_LENGTH and _MOMENT.fullmatch(value)
+    ):
         raise ValueError(TIME_FORM)
     return value
 
@@ -49,13 +57,36 @@ def convert_whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Time = Annotated[datetime, BeforeValidator(_moment), Field(strict=False)]
+def _require_utc(time: datetime) -> datetime:
+    """Refuse a time that no database and no reckoning could take: at its offset it is outside the calendar."""
+    try:
+        if time.tzinfo is not None:
+            time.astimezone(UTC)
+    except OverflowError as error:
+        raise PydanticCustomError("time_out_of_range", "outside the calendar") from error
+    return time
+
+
+def _within_calendar(time: datetime) -> datetime:
+    """The time, or the first or last one in UTC if it is outside the calendar there: what is looked for lies within."""
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
+    return time
+
+
+_SHORT = documented(maxLength=MAX_TIME_LENGTH)
+Time = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_require_utc), Field(strict=False), _SHORT]
 """One without an offset passes, and is refused by name later."""
-AwareTime = Annotated[AwareDatetime, BeforeValidator(_moment), Field(strict=False)]
+AwareTime = Annotated[
+    AwareDatetime, BeforeValidator(_moment), AfterValidator(_within_calendar), Field(strict=False), _SHORT
+]
+"""One by which something is looked for."""
 Whole = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWhole = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
 """Limits of a field that may be null stand here: `Whole | None` with `Field(ge=1)` is checked and not documented."""
 Address = Annotated[str, StringConstraints(max_length=320), documented(format="idn-email")]
-Text = Annotated[str, StringConstraints(max_length=998)]
+Text = Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH)]
 Line = Annotated[str, documented(pattern=_LINE)]
 HeaderValue: JsonDict = {"type": "string", "maxLength": 900, "pattern": _LINE}

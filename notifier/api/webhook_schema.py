@@ -1,7 +1,7 @@
 """The shapes of requests and replies about webhooks."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -132,10 +132,3 @@ class ReplayedOut(BaseModel):
 
     replayed: int
     more: bool = Field(description="There are others: ask again.")
-
-
-def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The description of a request's body, which the routes read by themselves."""
-    return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": model.model_json_schema()}}}
-    }

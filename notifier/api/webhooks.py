@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import paging, schema, webhook_schema
 from notifier.api.audited import Audited
-from notifier.api.change import changing
+from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
-from notifier.api.request import authenticated, id_of, json_body, json_body_if_any
+from notifier.api.request import authenticated, id_of
+from notifier.api.request_body import read_model, read_model_if_any
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Caller, Scope
 from notifier.db.tables import DeliveryState
@@ -29,7 +30,7 @@ WithSecret = webhook_schema.EndpointWithSecretOut
     response_model=WithSecret,
     operation_id="create_webhook",
     summary="Create a webhook endpoint",
-    openapi_extra=webhook_schema.body_of(webhook_schema.EndpointIn),
+    openapi_extra=with_body(webhook_schema.EndpointIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new endpoint. Its secret is shown now, and never again."""
@@ -65,7 +66,7 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
     response_model=OneEndpoint,
     operation_id="update_webhook",
     summary="Change a webhook endpoint",
-    openapi_extra=webhook_schema.body_of(webhook_schema.EndpointPatchIn),
+    openapi_extra=with_body(webhook_schema.EndpointPatchIn, required=True),
 )
 async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change what is named; `disabled: false` also takes back what its failures led to."""
@@ -96,12 +97,12 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     response_model=WithSecret,
     operation_id="rotate_webhook_secret",
     summary="Rotate the secret of a webhook endpoint",
-    openapi_extra=webhook_schema.body_of(webhook_schema.RotateSecretIn, required=False),
+    openapi_extra=with_body(webhook_schema.RotateSecretIn, required=False),
 )
 async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _changing_caller(request, doors)
-    wanted = schema.parse_strictly(webhook_schema.RotateSecretIn, await json_body_if_any(request))
+    wanted = await read_model_if_any(request, webhook_schema.RotateSecretIn)
     overlap = timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
         id_, now = _id(webhook_id), doors.clock.now()
@@ -192,12 +193,12 @@ async def replay(
     response_model=webhook_schema.ReplayedOut,
     operation_id="replay_failed_webhook_deliveries",
     summary="Replay failed webhook deliveries",
-    openapi_extra=webhook_schema.body_of(webhook_schema.ReplayIn),
+    openapi_extra=with_body(webhook_schema.ReplayIn, required=True),
 )
 async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Tell again what has failed since then, oldest first, at most a thousand at once: `more` says to ask again."""
     caller = await _changing_caller(request, doors)
-    wanted = schema.parse_strictly(webhook_schema.ReplayIn, await json_body(request))
+    wanted = await read_model(request, webhook_schema.ReplayIn)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
         done = await history.replay_failed(connection, found, wanted.since, doors.clock.now())
@@ -225,7 +226,7 @@ def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> di
 
 async def _values(request: Request, model: type[schema.Model]) -> dict[str, Any]:
     """What the body says; what it does not say is not in it."""
-    wanted: Any = schema.parse_strictly(model, await json_body(request))
+    wanted: Any = await read_model(request, model)
     given: dict[str, Any] = wanted.model_dump(exclude_unset=True)
     return given
 

@@ -82,6 +82,9 @@ _WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_unce
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
+MAX_ATTEMPTS_SHOWN = 200  # tries of one notification that are shown: the newest
+
+
 ITS_ENTRY = and_(store.BY_SUBJECT, _entry.service_id == _notification.service_id, _entry.subject_id == _notification.id)
 
 
@@ -97,7 +100,7 @@ def _view() -> Select[*tuple[object, ...]]:
 
 
 async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> NotificationView:
-    """A service's notification, or (None) anybody's, with its attempts.
+    """A service's notification, or (None) anybody's, with its newest attempts.
 
     Raises `NotFoundError`, also for another service's.
     """
@@ -109,10 +112,10 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
         raise NotFoundError("there is no such notification")
     # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
     names = [name for name in AttemptView.__dataclass_fields__ if name != "number"]
-    tried = await connection.execute(
-        select(*(_attempt[name] for name in names)).where(_attempt.notification_id == id_).order_by(_attempt.id)
-    )
-    attempts = [AttemptView(number=number, **attempt) for number, attempt in enumerate(tried.mappings(), start=1)]
+    number = func.row_number().over(order_by=_attempt.id).label("number")
+    newest = select(*(_attempt[name] for name in names), number).where(_attempt.notification_id == id_)
+    tried = await connection.execute(newest.order_by(_attempt.id.desc()).limit(MAX_ATTEMPTS_SHOWN))
+    attempts = [AttemptView(**attempt) for attempt in reversed(tried.mappings().all())]
     return NotificationView(**row, attempts=attempts, copies=await _copies(connection, id_))
 
 

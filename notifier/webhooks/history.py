@@ -20,6 +20,7 @@ from notifier.outbox import store
 from notifier.webhooks import body, record
 from notifier.webhooks.deliver import new_delivery
 
+MAX_TRIES_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
 MOST_REPLAYED = 1000
 """Deliveries that one request replays."""
 _delivery, _attempt, _event = columns(WebhookDelivery), columns(WebhookAttempt), columns(WebhookEvent)
@@ -66,10 +67,11 @@ async def page(
 
 
 async def one(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
-    """One delivery with its tries, oldest first. Raises `NotFoundError`."""
+    """One delivery with its newest tries, oldest first. Raises `NotFoundError`."""
     (shown,) = await _shown(connection, [await _row(connection, endpoint_id, id_)])
-    tries = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id)
-    shown["attempts"] = [dict(row) for row in (await connection.execute(tries)).mappings()]
+    tries = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
+    newest = (await connection.execute(tries.limit(MAX_TRIES_SHOWN))).mappings().all()
+    shown["attempts"] = [dict(row) for row in reversed(newest)]
     return shown
 
 

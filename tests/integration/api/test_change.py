@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from notifier import wiring
-from notifier.api.request import LARGEST_NOTIFICATION
+from notifier.api.body_limits import MAX_NOTIFICATION_BYTES
 from notifier.auth import keys
 from notifier.db.tables import ApiKey, Notification, columns
 from notifier.ids import new_id
@@ -75,7 +75,7 @@ async def test_a_resolution_is_read_strictly(parts: wiring.Base, client: httpx2.
 async def test_bodies_obey_the_rules_of_submit(parts: wiring.Base, client: httpx2.AsyncClient, verb: str) -> None:
     """Another content type is 415, too large 413, not strict JSON 400, an unknown field 422."""
     path = await _unknown(parts, client)
-    large = b'{"comment": "' + b"x" * LARGEST_NOTIFICATION + b'"}'
+    large = b'{"comment": "' + b"x" * MAX_NOTIFICATION_BYTES + b'"}'
 
     async def in_pieces() -> Any:
         for _ in range(6):

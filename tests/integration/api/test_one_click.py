@@ -50,6 +50,7 @@ async def test_the_pair_leaves_as_it_was_given(parts: wiring.Base, client: httpx
         {LINK.lower(): HTTPS.upper(), POST.upper(): ONE_CLICK},
         {LINK: HTTPS},
         {LINK: MAILTO},
+        {"X-A": "1", "X-B": "2"},
     ],
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
@@ -69,6 +70,7 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
         ({LINK: HTTPS, POST: "One-Click"}, POST, "its only value"),
         ({LINK: HTTPS, POST: ""}, POST, "its only value"),
         ({LINK: HTTPS, LINK.lower(): MAILTO}, LINK.lower(), "List-Unsubscribe is the same header"),
+        ({"X-A": "1", "x-a": "2"}, "x-a", "X-A is the same header; give it once"),
     ],
 )
 def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, told: str) -> None:

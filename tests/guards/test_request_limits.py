@@ -1,0 +1,140 @@
+"""Every part of every request has a maximum, in openapi.json and in the code; a new field is covered by itself."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from parts.described import DOCUMENT
+from pydantic import BaseModel
+
+from notifier.api import body_limits, request_model, schema
+from notifier.api.app import undressed
+from notifier.api.request_model import RequestModel
+from notifier.errors import InvalidRequestError
+
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+FREE = {
+    "variables": "the template says what they are; at most 256 KiB, and the values of the body are counted",
+    "sample": "as variables; at most 256 KiB, and the values of the body are counted",
+    "defaults": "checked as fields of each notification; the values of the body are counted",
+}
+"""Objects of which the caller says what is below their names, and what bounds them instead."""
+BOUNDED = {"uuid"}
+"""Formats whose texts have a length."""
+
+
+def _bodies() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                yield operation["operationId"], operation["requestBody"], operation["requestBody"]["content"]
+
+
+def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A schema and all in it, each component once, with their places."""
+    if "$ref" in schema:
+        target = schema["$ref"].rpartition("/")[2]
+        if target not in seen:
+            seen.add(target)
+            yield from _parts(SCHEMAS[target], target, seen)
+        return
+    yield place, schema
+    inner = [(place, choice) for choice in schema.get("anyOf", ())]
+    inner += [(f"{place}/{field}", one) for field, one in schema.get("properties", {}).items()]
+    if "propertyNames" in schema:
+        inner.append((f"{place}/propertyNames", {"type": "string"} | schema["propertyNames"]))
+    inner += [
+        (f"{place}/{keyword}", schema[keyword])
+        for keyword in ("items", "additionalProperties")
+        if isinstance(schema.get(keyword), dict)
+    ]
+    for where, one in inner:
+        yield from _parts(one, where, seen)
+
+
+def _is_bounded(part: dict[str, Any], name: str) -> bool:
+    """Whether a part has a maximum, apart from those of its own parts."""
+    if {"anyOf", "enum", "const"} & set(part):
+        return True
+    others = part.get("additionalProperties", True)
+    has_maximum = {
+        "string": "maxLength" in part or part.get("format") in BOUNDED,
+        "integer": "maximum" in part,
+        "number": "maximum" in part,
+        "array": "maxItems" in part,
+        "object": others is False or ("maxProperties" in part and (others is not True or name in FREE)),
+        "boolean": True,
+        "null": True,
+    }
+    return has_maximum.get(part.get("type", ""), False)
+
+
+def _unbounded(schema: dict[str, Any], seen: set[str]) -> list[str]:
+    parts = _parts(schema, "", seen)
+    return [place for place, part in parts if not _is_bounded(part, place.rpartition("/")[2])]
+
+
+def test_every_part_of_every_body_has_a_maximum() -> None:
+    """Arrays, objects, strings and numbers, in whatever they stand; exceptions are named, with what bounds them."""
+    seen: set[str] = set()
+    found = [
+        part for _, _, content in _bodies() for one in content.values() for part in _unbounded(one["schema"], seen)
+    ]
+    assert found == []
+    assert {"NotificationIn", "BatchItemIn", "AttachmentIn", "SettingsIn"} <= seen
+
+
+def test_every_text_of_a_parameter_has_a_maximum() -> None:
+    """In the query and the header: a length, a closed list, or an id. A long path names nothing."""
+    found = [
+        f"{operation['operationId']}: {parameter['name']}"
+        for methods in DOCUMENT["paths"].values()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] != "path" and _unbounded(parameter["schema"], set())
+    ]
+    assert found == []
+
+
+def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
+    for model in root.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+@pytest.mark.parametrize(
+    ("operation", "described", "content"), list(_bodies()), ids=lambda one: one if isinstance(one, str) else ""
+)
+def test_every_body_says_its_limits(operation: str, described: dict[str, Any], content: dict[str, Any]) -> None:
+    """How many bytes and values a body may have is the model's, and stands in the document."""
+    undressed()  # or not all modules are imported
+    models = {model.__name__: model for model in _models(RequestModel)}
+    model = models[re.sub(r".*/", "", content["application/json"]["schema"]["$ref"])]
+    assert described["description"] == model.limits.describe(), operation
+    assert model.limits.max_bytes <= body_limits.MAX_BODY_BYTES
+    assert model.limits.max_values <= body_limits.MAX_BATCH_VALUES
+
+
+def test_no_model_has_as_many_fields_as_a_request_may_have_names() -> None:
+    """An object of more names is refused as a whole; every field that there is must fit."""
+    undressed()
+    assert max(len(model.model_fields) for model in _models(RequestModel)) * 2 < request_model.MAX_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
+def test_what_is_too_long_is_one_fault(name: str) -> None:
+    """An array or object of more than it may have is refused as a whole, however wrong each part of it is."""
+    undressed()
+    model = {model.__name__: model for model in _models(RequestModel)}[name]
+    for field, described in SCHEMAS[name]["properties"].items():
+        for part in [described, *described.get("anyOf", ())]:
+            most = part.get("maxItems", part.get("maxProperties"))
+            if most is None:
+                continue
+            wrong = [{}] * (most + 1) if "maxItems" in part else {str(number): [] for number in range(most + 1)}
+            with pytest.raises(InvalidRequestError) as refused:
+                schema.parse_strictly(model, {field: wrong})
+            assert [fault.code for fault in refused.value.faults if fault.pointer.startswith(f"/{field}")] == [
+                "too_many"
+            ]
