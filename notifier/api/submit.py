@@ -108,6 +108,8 @@ async def submit(request: Request) -> Response:
         wanted, faults = schema.parse(body, received)
         if _is_dry(request):
             return await _rehearsed(doors, caller, wanted, faults)
+        if (copies := len(wanted.cc) + len(wanted.bcc)) and not faults:
+            doors.limits.submitting(request, caller, copies)
         idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
@@ -133,7 +135,7 @@ async def submit_batch(request: Request) -> Response:
         key = idempotency_key(request, room=batch.KEY_ROOM)
         received = schema.parse_strictly(batch.BatchIn, await json_body(request, most=LARGEST_REQUEST))
         wanted = received.normalised()
-        doors.limits.submitting(request, caller, len(wanted.notifications))
+        doors.limits.submitting(request, caller, batch.mails(wanted))
         try:
             wish = Wish(items=batch.parse(wanted, received, key), key=key, reject_all=wanted.rejects_all)
             batch_id, answers = await doors.batch_submitter.submit(caller, wish)

@@ -14,18 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Action, ObjectKind
-from notifier.db.tables import Event, Notification, columns
+from notifier.db.tables import Batch, Event, Notification, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.notification.move import Deed, Move, intervene
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
-from notifier.states import Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
+from notifier.states import CANCELLABLE, Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
 
-_notification, _event = columns(Notification), columns(Event)
+_notification, _event, _batch = columns(Notification), columns(Event), columns(Batch)
 LONGEST_COMMENT = 900
-_CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
 _RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED})
+_CANCELLED_WITH_IT = "its batch was cancelled, so it cannot be sent again: submit it anew"
 _RESOLVABLE = frozenset({Status.UNKNOWN})
 _TO = {Resolution.SENT: Status.SENT, Resolution.FAILED: Status.FAILED, Resolution.RESEND: Status.QUEUED}
 
@@ -48,6 +48,10 @@ class NotRetryableError(NotPossibleError):
 
 class NotUnknownError(NotPossibleError):
     """Only a notification whose status is unknown can be resolved."""
+
+
+class BatchCancelledError(NotPossibleError):
+    """Its batch was cancelled: nothing of it is sent again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +89,9 @@ async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[a
 
 async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     found = await _look(connection, id_, asked)
-    if found.status in _CANCELLABLE:
+    if found.status in CANCELLABLE:
         await _withdraw(connection, found)
-        deed = _deed(EventKind.CANCELLED, asked, _CANCELLABLE, asked.comment)
+        deed = _deed(EventKind.CANCELLED, asked, CANCELLABLE, asked.comment)
         if await intervene(connection, _step(id_, Status.CANCELLED, asked), deed):
             return [_told(Action.NOTIFICATION_CANCELLED, found, Status.CANCELLED, asked)]
         found = await _look(connection, id_, asked)  # somebody was faster
@@ -101,11 +105,13 @@ async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[
 async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     """Start a failed or expired notification over: the same bytes, due now, worth sending as long as at first.
 
-    Raises `NotFoundError`, `NotRetryableError`.
+    Raises `NotFoundError`, `NotRetryableError`, `BatchCancelledError`.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RETRYABLE:
         raise NotRetryableError(f"only what failed or expired can be retried: it is {found.status}")
+    if found.batch_cancelled_at is not None:
+        raise BatchCancelledError(_CANCELLED_WITH_IT)
     await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found)
     deed = _deed(EventKind.RETRIED, asked, _RETRYABLE, asked.comment, expires_at)
@@ -118,13 +124,16 @@ async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[au
 async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> list[audit.Deed]:
     """Decide about a mail of which nobody knows whether it was taken; `uncertain_at` stays on it for ever.
 
-    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way.
+    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way, `BatchCancelledError`
+    if there is to be one.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RESOLVABLE:
         raise NotUnknownError(f"only what is unknown can be resolved: it is {found.status}")
-    await _withdraw(connection, found)
     again = how is Resolution.RESEND
+    if again and found.batch_cancelled_at is not None:
+        raise BatchCancelledError(_CANCELLED_WITH_IT)
+    await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found) if again and found.expires_at <= asked.at else None
     words = f"as {how}: {asked.comment}" if asked.comment else f"as {how}"
     deed = _deed(EventKind.RESOLVED, asked, _RESOLVABLE, words, expires_at)
@@ -149,7 +158,9 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
         _notification.priority,
         _notification.send_at,
         _notification.expires_at,
-    ).where(_notification.id == id_)
+        _batch.cancelled_at.label("batch_cancelled_at"),
+    )
+    statement = statement.outerjoin(Batch, _batch.id == _notification.batch_id).where(_notification.id == id_)
     if asked.service_id is not None:
         statement = statement.where(_notification.service_id == asked.service_id)
     row = (await connection.execute(statement)).one_or_none()
