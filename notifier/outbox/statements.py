@@ -268,7 +268,7 @@ RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.f
 @cache
 def release(condition: str, *, sqlite: bool) -> TextClause:
     """Claims of a service that are taken from their holders before a body was permitted; locked in one order."""
-    return _postgres(f"""
+    return (text if sqlite else _postgres)(f"""
 UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {":now" if sqlite else _NOW}
 WHERE marked_at IS NULL AND id IN (
   SELECT e.id FROM outbox_entry AS e WHERE e.state = 'leased' AND e.kind = :kind AND e.service_id = :service
