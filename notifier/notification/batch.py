@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
-from notifier.db.tables import Batch, Event, Notification, OutboxEntry, columns
+from notifier.db.tables import Batch, Event, Notification, columns
 from notifier.errors import NotFoundError
 from notifier.ids import new_id
-from notifier.notification import batch_sql
+from notifier.notification import batch_sql, find
 from notifier.notification.change import Asked
 from notifier.notification.move import Move, move
 from notifier.outbox import store
@@ -26,7 +26,7 @@ from notifier.states import CANCELLABLE, WAITING, Cause, EntryKind, EventKind, P
 
 MAX_CANCEL_ROWS = 500
 """Rows of a batch that one transaction looks at to put them to `cancelled`."""
-_batch, _notification, _entry = columns(Batch), columns(Notification), columns(OutboxEntry)
+_batch, _notification = columns(Batch), columns(Notification)
 _ID = _batch.id.type
 _OF_THE_BATCH = f"EXISTS ({batch_sql.WAITING})"
 
@@ -77,22 +77,9 @@ async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> Batc
     own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
     counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
     statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    closed = await _closed(connection, service_id, id_) if Status.UNKNOWN in statuses else 0
+    closed = await find.count_closed(connection, id_) if Status.UNKNOWN in statuses else 0
     cancelling = found["cancelled_at"] is not None and bool(await store.due(connection, service_id, [id_]))
     return BatchView(**found, statuses=statuses, closed=closed, cancelling=cancelling)
-
-
-async def _closed(connection: AsyncConnection, service_id: UUID, id_: UUID) -> int:
-    """How many are unknown and have no entry any more."""
-    its_entry = and_(store.BY_SUBJECT, _entry.service_id == service_id, _entry.subject_id == _notification.id)
-    statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, its_entry)
-    statement = statement.where(
-        _notification.batch_id == id_,
-        _notification.parent_id.is_(None),
-        _notification.status == Status.UNKNOWN,
-        _entry.id.is_(None),
-    )
-    return int((await connection.execute(statement)).scalar_one())
 
 
 async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked: Asked) -> tuple[Step, audit.Deed]:

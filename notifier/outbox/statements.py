@@ -265,7 +265,6 @@ _RIPEN = "UPDATE outbox_entry SET state = 'ready' WHERE state = 'held' AND due_a
 RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.format(now=":now"))
 
 
-@cache
 def release(condition: str, *, sqlite: bool) -> TextClause:
     """Claims of a service that are taken from their holders before a body was permitted; locked in one order."""
     return (text if sqlite else _postgres)(f"""
