@@ -24,7 +24,7 @@ from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.states import CANCELLABLE, WAITING, Cause, EntryKind, EventKind, Priority, Status
 
-MAX_CANCEL_ROWS = 500
+MAX_CANCEL_ROWS = 250
 """Rows of a batch that one transaction looks at to put them to `cancelled`."""
 _batch, _notification = columns(Batch), columns(Notification)
 _ID = _batch.id.type

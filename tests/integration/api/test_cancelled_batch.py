@@ -22,7 +22,7 @@ from notifier.outbox import store
 from notifier.states import EntryKind, Status
 
 _notification, _batch, _entry = columns(Notification), columns(Batch), columns(OutboxEntry)
-FAMILIES = 12
+FAMILIES = 6
 ROWS = FAMILIES * 51
 """More than one step looks at."""
 
