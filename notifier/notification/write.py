@@ -218,7 +218,8 @@ def _size_on_sqlite(draft: Draft) -> Size:
 
 def _size(draft: Draft, records: str) -> Size:
     """One row for each mail, and all the bytes that are handed to the database."""
-    return Size(rows=draft.mails, bytes=len(records) + sum(len(file.data) for file in draft.files))
+    files = sum([len(file.data) for file in draft.files]) if draft.files else 0
+    return Size(draft.mails, len(records) + files)
 
 
 WRITER = Writer(
