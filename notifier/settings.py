@@ -149,16 +149,27 @@ class RecipientsSettings(_Part):
         return self
 
 
+MIN_IDEMPOTENCY_DAYS = 7
+"""Days that an idempotency key lasts at least: a forwarder repeats a request for six, and clocks differ."""
+
+
+def _long_enough(days: float) -> float:
+    if days < MIN_IDEMPOTENCY_DAYS:
+        reason = "forwarders repeat a request for up to six days, and what is forgotten sooner would be sent twice"
+        raise ValueError(f"must be at least {MIN_IDEMPOTENCY_DAYS}, and is {days:g}: {reason}")
+    return days
+
+
 class ApiSettings(_Part):
     """What callers may do."""
 
-    idempotency_days: float = Field(
-        7, gt=0, le=366, description="For how many days an Idempotency-Key stands for its notification."
+    idempotency_days: Annotated[float, AfterValidator(_long_enough)] = Field(
+        7, le=366, description="For how many days an Idempotency-Key stands for its notification; at least 7."
     )
     rate_per_minute: int = Field(
         60_000,
         ge=0,
-        description="Notifications that a key may submit in a minute, per API process, and other requests; 0: any.",
+        description="Mails that a key may submit in a minute, per API process, and other requests; 0: any.",
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
@@ -171,7 +182,7 @@ class ApiSettings(_Part):
         description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
     )
     service_rate_per_minute: int = Field(
-        120_000, ge=0, description="Notifications that all keys of a service may submit in a minute together; 0: any."
+        120_000, ge=0, description="Mails that all keys of a service may submit in a minute together; 0: any."
     )
 
 

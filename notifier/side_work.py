@@ -1,4 +1,4 @@
-"""What a sender does beside mail: telling services by webhooks, and making images ready. Each with its own worker.
+"""What a sender does beside mail: webhooks, images, and the rest of cancelled batches. Each with its own worker.
 
 Their slots are not those of mail, and no mail waits for them.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from notifier.installation import Base
+from notifier.notification.stop_batch import BatchStopper
 from notifier.outbox.wake import LazyWake, Wake
 from notifier.templating.assets.work import AssetMaker
 from notifier.webhooks.call import Caller
@@ -22,7 +23,7 @@ RESOLVING_THREADS = 8
 class Beside:
     """The handler of one kind of work, and the wake of its worker."""
 
-    handler: Teller | AssetMaker
+    handler: Teller | AssetMaker | BatchStopper
     wake: Wake
 
 
@@ -30,10 +31,15 @@ class Beside:
 def side_work(parts: Base) -> Iterator[tuple[Beside, ...]]:
     """All of it, for as long as the block lasts."""
     with _teller(parts) as telling:
-        # What wakes the mails' worker does not wake this one: an image may wait a second for the next look.
-        seldom = Wake()
-        seldom.hinted = True
-        yield telling, Beside(handler=AssetMaker(parts.database, parts.clock), wake=seldom)
+        stopper = Beside(handler=BatchStopper(parts.database, parts.clock), wake=_seldom())
+        yield telling, Beside(handler=AssetMaker(parts.database, parts.clock), wake=_seldom()), stopper
+
+
+def _seldom() -> Wake:
+    """What wakes the mails' worker does not wake this one: images and batches may wait a second for the next look."""
+    wake = Wake()
+    wake.hinted = True
+    return wake
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ class EntryKind(StrEnum):
     EMAIL = "email"
     WEBHOOK = "webhook"
     ASSET = "asset"
+    BATCH = "batch"  # a cancelled one, whose mails are to be settled
 
 
 class EntryState(StrEnum):
@@ -163,6 +164,9 @@ class Cause(StrEnum):
 WAITING = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
 """Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
 
+CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
+"""Statuses of a mail that can still be kept from leaving."""
+
 FOUND_BY_STATUS = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
 """Statuses that are listed apart, so that they are found among millions: all that no mail passes on the usual way."""
 
@@ -218,6 +222,7 @@ NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
         Cause.SENDER,
         "proof of a 250 that was read late: the mail has left, and the status must say so",
     ),
+    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.SENDER, "its batch was cancelled"),
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.CALLER),
     *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.PERSON),
     *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.CALLER, _RETRIED),

@@ -18,12 +18,14 @@ from notifier.api.problems import BadRequestError
 from notifier.api.reply_limits import FaultLister, code_of, more_errors
 from notifier.api.request import KEY_PATTERN, LONGEST_KEY, read_key
 from notifier.api.request_model import MAX_NAMES, RequestModel, normalised
-from notifier.errors import Fault
+from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import Item
 from notifier.notification.write import Idempotency
 
 MOST = 1000
+MAX_BATCH_MAILS = 5000
+"""Mails of one batch: each of its notifications, and each of their copies."""
 KEY_ROOM = len("#999")
 """What the index takes when the key of the whole batch is made one of a single notification."""
 MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch; each refused notification has a code
@@ -138,6 +140,23 @@ class BatchOut(BaseModel):
 
     batch_id: UUID
     results: list[BatchResultOut]
+
+
+def mails(wanted: BatchIn) -> int:
+    """How many mails a normalised batch asks for, copies counted. Raises `InvalidRequestError` if they are too many."""
+    total = sum(
+        1 + sum(_listed(wanted.defaults, item, name) for name in ("cc", "bcc")) for item in wanted.notifications
+    )
+    if total > MAX_BATCH_MAILS:
+        detail = f"a batch has at most {MAX_BATCH_MAILS} mails, copies counted, and this one has {total}: split it"
+        raise InvalidRequestError([Fault("/notifications", "too_many", detail)])
+    return total
+
+
+def _listed(defaults: Mapping[str, Any], item: Any, name: str) -> int:
+    """How many addresses the item, or else the defaults, has in a list."""
+    found = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
+    return len(found) if isinstance(found, list) else 0
 
 
 def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]:

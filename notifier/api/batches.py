@@ -38,12 +38,17 @@ class BatchProgressOut(BaseModel):
     ended: int = Field(description="How many of those wait for nothing any more.")
     progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
     statuses: dict[Status, int] = Field(description="How many have each status.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
 
 
 class BatchCancelledOut(BatchProgressOut):
     """How far a batch had come when the rest of it was cancelled."""
 
-    cancelled: int = Field(description="How many mails, copies counted, this request stopped.")
+    cancelled: int = Field(
+        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
+        "sender does the same with the others; none of them is sent."
+    )
 
 
 @router.get(
@@ -86,16 +91,18 @@ async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingRe
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """See that no mail of the batch is sent that is not on its way yet; `cancelled` says how many those were."""
+    """See that no mail of the batch is sent that is not on its way yet. It may be repeated."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(batch_id, "batch")
     async with changing(doors) as connection:
-        await batch.look(connection, caller.service_id, id_)
         await batch.require_reach(connection, id_, caller.reach)
-        cancelled, deed = await batch.cancel(connection, caller.service_id, id_, asked_by(caller, doors, wanted))
+        step, deed = await batch.cancel(connection, caller.service_id, id_, asked_by(caller, doors, wanted))
         await audited(connection, caller, deed)
-        return _shown(await batch.look(connection, caller.service_id, id_)) | {"cancelled": cancelled}
+    if step.last is not None:
+        async with changing(doors) as connection:
+            await batch.release(connection, caller.service_id, id_)
+    return _shown(await _look(doors, caller.service_id, id_)) | {"cancelled": step.stopped}
 
 
 async def _look(doors: Doors, service_id: UUID, id_: UUID) -> BatchView:

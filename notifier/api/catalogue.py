@@ -94,6 +94,10 @@ _PROBLEMS = {
         409, "Neither failed nor expired", "Only what has failed or expired can be sent again.",
         _LOOK, "retry_notification",
     ),
+    "batch_cancelled": _entry(
+        409, "Its batch was cancelled", "Nothing of a cancelled batch is sent, nor sent again.", "Submit it anew.",
+        "retry_notification resolve_notification",
+    ),
     "not_unknown": _entry(
         409, "Not unknown", "There is nothing to decide: the status is not `unknown`.", _LOOK, "resolve_notification",
     ),

@@ -28,6 +28,7 @@ from notifier.errors import (
 from notifier.notification.change import (
     AlreadyEndedError,
     AlreadyUnderWayError,
+    BatchCancelledError,
     NotRetryableError,
     NotUnknownError,
 )
@@ -88,6 +89,7 @@ _KINDS: dict[type[NotifierError], Kind] = {
     IsACopyError: Kind(409, "is_a_copy", "This is a copy"),
     NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
     NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
+    BatchCancelledError: Kind(409, "batch_cancelled", "Its batch was cancelled"),
     UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
     EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
     TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),

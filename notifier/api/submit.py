@@ -102,6 +102,8 @@ async def submit(request: Request) -> Response:
         wanted, faults, idempotency = await parse_apart(partial(_parse, key=key), text)
         if _is_dry(request):
             return await _rehearsed(doors, caller, wanted, faults)
+        if (copies := len(wanted.cc) + len(wanted.bcc)) and not faults:
+            doors.limits.submitting(request, caller, copies)
         submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
@@ -126,7 +128,7 @@ async def submit_batch(request: Request) -> Response:
         key = idempotency_key(request, room=batch.KEY_ROOM)
         text = await json_text(request, max_bytes=batch.BatchIn.limits.max_bytes)
         received, wanted = await parse_apart(_parse_batch, text)
-        doors.limits.submitting(request, caller, len(wanted.notifications))
+        doors.limits.submitting(request, caller, batch.mails(wanted))
         try:
             wish = Wish(items=batch.parse(wanted, received, key), key=key, reject_all=wanted.rejects_all)
             batch_id, answers = await doors.batch_submitter.submit(caller, wish)

@@ -17,7 +17,6 @@ from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, r
 from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.audit import Action
 from notifier.auth.keys import Keyholder, Scope
-from notifier.notification import octets
 from notifier.notification.check import Wanted as Mail
 from notifier.notification.write import write_within
 from notifier.rendering import images
@@ -106,7 +105,6 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     )
     accepted = await doors.submitter.draft(caller, literal, None, [])
     doors.submitter.foresee(accepted)
-    await octets.keep(doors.database, accepted.files, doors.clock.now())
     async with changing(doors) as connection:  # the mail and what is told of it: both, or neither
         submitted = await write_within(connection, accepted)
         id_ = (await find.template(connection, slug)).id

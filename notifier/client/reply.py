@@ -231,7 +231,9 @@ class Batch(Reply):
     ended: int | None = None  # how many of those wait for nothing any more
     progress: int | None = None  # the part of the accepted that has ended, in percent
     statuses: Mapping[str, int] = field(default_factory=dict)
-    cancelled: int | None = None  # after `cancel_batch`: how many mails that request stopped
+    cancelled_at: datetime | None = None  # from then on nothing of it is begun
+    cancelling: bool = False  # some of its mails are not sent, and are still to be put to `cancelled`
+    cancelled: int | None = None  # after `cancel_batch`: how many mails that request put to `cancelled`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,29 +1,34 @@
 """A batch as a whole, once it is taken in: how far it has come, and seeing that the rest of it is never sent.
 
-Nothing here commits.
+A cancelled batch is flagged: from the commit on, no body of its mails is permitted. Its rows are put to `cancelled` in
+steps of bounded size, the first with the flag and the others by a sender. Nothing here commits.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.db.tables import Batch, Event, Notification, columns
 from notifier.errors import NotFoundError
 from notifier.ids import new_id
+from notifier.notification import batch_sql, find
 from notifier.notification.change import Asked
 from notifier.notification.move import Move, move
 from notifier.outbox import store
-from notifier.states import WAITING, EventKind, KeyKind, Status
+from notifier.outbox.handler import NewEntry
+from notifier.states import CANCELLABLE, WAITING, Cause, EntryKind, EventKind, KeyKind, Priority, Status
 
+MAX_CANCEL_ROWS = 250
+"""Rows of a batch that one transaction looks at to put them to `cancelled`."""
 _batch, _notification = columns(Batch), columns(Notification)
 _ID = _batch.id.type
-CANCELLABLE = (Status.QUEUED, Status.DEFERRED)
+_OF_THE_BATCH = f"EXISTS ({batch_sql.WAITING})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class BatchView:
     size: int  # how many notifications the request asked for
     statuses: dict[Status, int]  # of those that were written, copies left out
     closed: int = 0  # of those that are unknown: nobody looked in time, and nothing is waited for
+    cancelled_at: datetime | None = None  # from then on nothing of it is begun
+    cancelling: bool = False  # some of its mails are still to be put to `cancelled`
 
     @property
     def accepted(self) -> int:
@@ -52,20 +59,27 @@ class BatchView:
         return 100 * self.ended // self.accepted if self.accepted else 100
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one transaction has done about a cancelled batch."""
+
+    stopped: int  # mails, copies counted
+    last: UUID | None  # of the rows that were looked at; None: there are no more
+
+
 async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
     """A service's batch. Raises `NotFoundError`, also for another service's."""
-    wanted = select(_batch.id, _batch.created_at, _batch.size).where(_batch.id == id_, _batch.service_id == service_id)
+    wanted = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
+    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id)
     found = (await connection.execute(wanted)).mappings().one_or_none()
     if found is None:
         raise NotFoundError("there is no such batch")
     own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
     counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
     statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    if Status.UNKNOWN not in statuses:
-        return BatchView(**found, statuses=statuses)
-    unknown = select(_notification.id).where(*own, _notification.status == Status.UNKNOWN)
-    ids = (await connection.execute(unknown)).scalars().all()
-    return BatchView(**found, statuses=statuses, closed=len(ids) - len(await store.due(connection, service_id, ids)))
+    closed = await find.count_closed(connection, id_) if Status.UNKNOWN in statuses else 0
+    cancelling = found["cancelled_at"] is not None and bool(await store.due(connection, service_id, [id_]))
+    return BatchView(**found, statuses=statuses, closed=closed, cancelling=cancelling)
 
 
 async def require_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
@@ -77,33 +91,94 @@ async def require_reach(connection: AsyncConnection, id_: UUID, kinds: Collectio
         raise NotFoundError("there is no such batch")
 
 
-_WAITING = select(_notification.id).where(
-    _notification.batch_id == bindparam("batch", type_=_ID), _notification.status.in_(CANCELLABLE)
-)
+async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked: Asked) -> tuple[Step, audit.Deed]:
+    """See that nothing of the batch is sent that has not begun yet: flag it, and put its first rows to `cancelled`.
 
-
-async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked: Asked) -> tuple[int, audit.Deed]:
-    """See that nothing of the batch is sent that has not begun yet; how many mails those are, and what was done."""
-    await store.lock(connection, service_id, await _waiting(connection, id_))
-    # Asked again, because a sender that was settling one of them has written its status by now.
-    waiting = await _waiting(connection, id_)
-    stopped = await store.withdraw_all(connection, service_id, waiting)
-    steps = [Move(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
-    if steps:
-        await move(connection, steps, asked.cause)
-        await connection.execute(insert(Event), [_event(one, asked) for one in stopped])
+    If there are more, a sender goes on with them, and `release` must follow once this is committed. Raises
+    `NotFoundError`.
+    """
+    flag = {
+        "cancelled_at": func.coalesce(_batch.cancelled_at, asked.at),
+        "cancelled_by": func.coalesce(_batch.cancelled_by, asked.actor),
+        "cancel_comment": func.coalesce(_batch.cancel_comment, asked.comment),
+    }
+    flagged = update(Batch).where(_batch.id == id_, _batch.service_id == service_id).values(flag).returning(_batch.id)
+    if (await connection.execute(flagged)).first() is None:
+        raise NotFoundError("there is no such batch")
+    step = await _step(connection, service_id, id_, None, asked)
+    if step.last is not None and not await store.due(connection, service_id, [id_]):
+        entry = NewEntry(
+            id=new_id(),
+            kind=EntryKind.BATCH,
+            subject_id=id_,
+            service_id=service_id,
+            priority=Priority.HIGH,
+            due_at=asked.at,
+        )
+        await store.enqueue(connection, [entry])
     deed = audit.Deed(
         action=audit.Action.BATCH_CANCELLED,
         object_kind=audit.ObjectKind.BATCH,
         object_id=id_,
         service_id=service_id,
-        after={"cancelled": len(stopped), "comment": asked.comment},
+        after={"cancelled": step.stopped, "comment": asked.comment}
+        | ({"cancelling": True} if step.last is not None else {}),
     )
-    return len(stopped), deed
+    return step, deed
 
 
-async def _waiting(connection: AsyncConnection, id_: UUID) -> list[UUID]:
-    return list((await connection.execute(_WAITING, {"batch": id_})).scalars())
+async def release(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
+    """Take from the senders what they have claimed of a flagged batch and not begun: they are not permitted any more.
+
+    After the commit of the flag, because a mark that was under way then has not seen it.
+    """
+    await store.release_where(connection, EntryKind.EMAIL, service_id, _OF_THE_BATCH, {"batch": id_})
+
+
+async def go_on(
+    connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, now: datetime
+) -> UUID | None:
+    """Put the next rows of a cancelled batch, those behind `after`, to `cancelled`; the last, or None at the end."""
+    wanted = select(_batch.cancelled_by, _batch.cancel_comment)
+    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
+    flag = (await connection.execute(wanted)).one_or_none()
+    if flag is None:
+        return None
+    actor, comment = flag.cancelled_by or "", flag.cancel_comment or ""
+    asked = Asked(actor=actor, cause=Cause.CALLER, rights=None, at=now, comment=comment)
+    return (await _step(connection, service_id, id_, after, asked)).last
+
+
+async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, asked: Asked) -> Step:
+    ids = await _rows(connection, id_, after)
+    waiting = await _waiting(connection, ids)
+    await store.lock(connection, service_id, waiting)
+    # Asked again, because a sender that was settling one of them has written its status by now.
+    waiting = await _waiting(connection, waiting)
+    stopped = await store.withdraw_all(connection, service_id, waiting) if waiting else []
+    if stopped:
+        steps = [Move(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
+        await move(connection, steps, asked.cause)
+        await connection.execute(insert(Event), [_event(one, asked) for one in stopped])
+    return Step(stopped=len(stopped), last=ids[-1] if len(ids) == MAX_CANCEL_ROWS else None)
+
+
+async def _rows(connection: AsyncConnection, id_: UUID, after: UUID | None) -> Sequence[UUID]:
+    """The next rows of the batch, whatever became of them."""
+    statement = select(_notification.id).where(_notification.batch_id == id_)
+    if after is not None:
+        statement = statement.where(_notification.id > after)
+    return (await connection.execute(statement.order_by(_notification.id).limit(MAX_CANCEL_ROWS))).scalars().all()
+
+
+_WAITING = select(_notification.id).where(
+    _notification.id.in_(bindparam("ids", expanding=True, type_=_ID)), _notification.status.in_(CANCELLABLE)
+)
+
+
+async def _waiting(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
+    """Those of them that can still be kept from leaving."""
+    return list((await connection.execute(_WAITING, {"ids": list(ids)})).scalars()) if ids else []
 
 
 def _event(notification_id: UUID, asked: Asked) -> dict[str, Any]:

@@ -15,21 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Action, ObjectKind
-from notifier.db.tables import Event, Notification, StatusIndex, columns
+from notifier.db.tables import Batch, Event, Notification, StatusIndex, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.notification.move import Deed, Move, intervene
 from notifier.notification.rights import MailRights
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
-from notifier.states import Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
+from notifier.states import CANCELLABLE, Cause, EntryKind, EventKind, Priority, Reason, Resolution, Status
 
-_notification, _event = columns(Notification), columns(Event)
+_notification, _event, _batch = columns(Notification), columns(Event), columns(Batch)
 LONGEST_COMMENT = 900
 MAX_FOUND = 200
 """Notifications that are retried in one transaction."""
-_CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
 _RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED})
+_CANCELLED_WITH_IT = "its batch was cancelled, so it cannot be sent again: submit it anew"
 _RESOLVABLE = frozenset({Status.UNKNOWN})
 _TO = {Resolution.SENT: Status.SENT, Resolution.FAILED: Status.FAILED, Resolution.RESEND: Status.QUEUED}
 
@@ -52,6 +52,10 @@ class NotRetryableError(NotPossibleError):
 
 class NotUnknownError(NotPossibleError):
     """Only a notification whose status is unknown can be resolved."""
+
+
+class BatchCancelledError(NotPossibleError):
+    """Its batch was cancelled: nothing of it is sent again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +98,9 @@ async def cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[a
 
 async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     found = await _look(connection, id_, asked)
-    if found.status in _CANCELLABLE:
+    if found.status in CANCELLABLE:
         await _withdraw(connection, found)
-        deed = _deed(EventKind.CANCELLED, asked, _CANCELLABLE, asked.comment)
+        deed = _deed(EventKind.CANCELLED, asked, CANCELLABLE, asked.comment)
         if await intervene(connection, _step(id_, Status.CANCELLED, asked), deed):
             return [_told(Action.NOTIFICATION_CANCELLED, found, Status.CANCELLED, asked)]
         found = await _look(connection, id_, asked)  # somebody was faster
@@ -110,11 +114,14 @@ async def _cancel(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[
 async def retry(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[audit.Deed]:
     """Start a failed or expired notification over: the same bytes, due now, worth sending as long as at first.
 
-    Raises `NotFoundError`, `NotRetryableError`, and `InvalidRequestError` if it could not be submitted today.
+    Raises `NotFoundError`, `NotRetryableError`, `BatchCancelledError`, and `InvalidRequestError` if it could not be
+    submitted today.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RETRYABLE:
         raise NotRetryableError(f"only what failed or expired can be retried: it is {found.status}")
+    if found.batch_cancelled_at is not None:
+        raise BatchCancelledError(_CANCELLED_WITH_IT)
     asked.require_sendable([found])
     await _withdraw(connection, found)
     expires_at = asked.at + await _lifetime(connection, found)
@@ -145,13 +152,15 @@ async def find_failed(connection: AsyncConnection, reason: Reason, *, after: UUI
 async def resolve(connection: AsyncConnection, id_: UUID, how: Resolution, asked: Asked) -> list[audit.Deed]:
     """Decide about a mail of which nobody knows whether it was taken; `uncertain_at` stays on it for ever.
 
-    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way, and
-    `InvalidRequestError` if it is to be sent again and could not be submitted today.
+    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way, `BatchCancelledError`
+    if there is to be one, and `InvalidRequestError` if it is to be sent again and could not be submitted today.
     """
     found = await _look(connection, id_, asked)
     if found.status not in _RESOLVABLE:
         raise NotUnknownError(f"only what is unknown can be resolved: it is {found.status}")
     again = how is Resolution.RESEND
+    if again and found.batch_cancelled_at is not None:
+        raise BatchCancelledError(_CANCELLED_WITH_IT)
     if again:
         asked.require_sendable([found])
     await _withdraw(connection, found)
@@ -182,7 +191,9 @@ async def _look(connection: AsyncConnection, id_: UUID, asked: Asked) -> Any:
         _notification.priority,
         _notification.send_at,
         _notification.expires_at,
-    ).where(_notification.id == id_)
+        _batch.cancelled_at.label("batch_cancelled_at"),
+    )
+    statement = statement.outerjoin(Batch, _batch.id == _notification.batch_id).where(_notification.id == id_)
     if asked.rights is not None:
         statement = statement.where(*asked.rights.are_over())
     row = (await connection.execute(statement)).one_or_none()

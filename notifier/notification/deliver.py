@@ -28,6 +28,7 @@ from notifier.notification.verdict import (
     Stopped,
     Tried,
     Verdict,
+    cancelled,
     expired,
     faulted,
     unrenderable,
@@ -139,7 +140,7 @@ class Deliverer:
         prepared = []
         for one in work:
             try:
-                verdict = self._reason_to_stop(one.delivery, one.entry)
+                verdict = cancelled(one.delivery) or self._reason_to_stop(one.delivery, one.entry)
             except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
                 self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
                 verdict = faulted(error)

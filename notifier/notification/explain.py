@@ -18,7 +18,7 @@ from notifier.notification import find, load
 from notifier.notification.find import NotificationView
 from notifier.notification.recipients import RecipientPolicy
 from notifier.outbox.statements import SUSPECT
-from notifier.states import WAITING, EntryState, KeyKind, Priority, Reason, Status
+from notifier.states import CANCELLABLE, WAITING, EntryState, KeyKind, Priority, Reason, Status
 from notifier.throttle.forecast import SILENCE
 from notifier.throttle.relay_state import Obstacle, obstacles
 
@@ -49,6 +49,7 @@ class Because(StrEnum):
     QUEUE = "queue"
     SUPPRESSED = "suppressed"
     RECIPIENTS_MODE = "recipients_mode"
+    BATCH_CANCELLED = "batch_cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,8 @@ async def _of_the_recipient(
 ) -> AsyncIterator[Cause]:
     """What will stop it when it is claimed."""
     delivery = (await load.deliveries(connection, [view.id])).get(view.id)
+    if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE:
+        yield Cause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")
     if delivery is not None and delivery.suppressed_because is not None:
         detail = f"the address is suppressed ({delivery.suppressed_because}): it ends as suppressed when it is due"
         yield Cause(code=Because.SUPPRESSED, detail=detail)

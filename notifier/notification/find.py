@@ -132,6 +132,14 @@ async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Notifi
     return [known[id_] for id_ in ids if id_ in known]
 
 
+async def count_closed(connection: AsyncConnection, batch_id: UUID) -> int:
+    """How many of a batch, copies left out, are unknown and wait for nothing any more: nobody looked in time."""
+    own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
+    statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ITS_ENTRY)
+    found = await connection.execute(statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None)))
+    return int(found.scalar_one())
+
+
 async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
     """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
     statement = _view().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)

@@ -1,4 +1,7 @@
-"""Reading what a claimed batch is about, in one query, and the pinned sources that it needs."""
+"""Reading what a claimed batch is about, in one query, and the pinned sources that it needs.
+
+A copy has no content of its own: that of the notification it is a copy of is read once, however many copies there are.
+"""
 
 import json
 from collections import OrderedDict
@@ -15,6 +18,7 @@ from notifier import suppression
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, columns
+from notifier.notification import batch_sql
 from notifier.notification.write import Draft
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
@@ -56,10 +60,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     variables: str  # JSON text: only the rendering child reads it
     headers: dict[str, str]
     content: str | None  # JSON text, as above
-    addressed_to: str | None  # of a copy: whom the To field names
+    addressed_to: str | None  # of a mail with copies, and of those: whom the To field names
     cc: list[str]
     attachments: list[dict[str, Any]]  # their names; the octets are elsewhere
     suppressed_because: SuppressionReason | None
+    is_cancelled: bool  # with its batch: it is not to be sent, unless a relay may have it already
     when_uncertain: WhenUncertain | None  # None: accepted by an earlier release, and nothing says what to do
 
     def header(self, extra: dict[str, str]) -> MailHeader:
@@ -79,41 +84,66 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _AMONG_SQLITE = "WHERE n.id IN (SELECT value FROM json_each(:ids))"
 _SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
+_CONTENT = ("variables", "headers", "content", "addressed_to", "cc", "attachments")
+_ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT)
 _LOAD = f"""
-SELECT {", ".join(f"n.{name}" for name in _OWN)},
-       coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain,
-       CAST(c.variables AS text) AS variables, CAST(c.headers AS text) AS headers,
-       CAST(c.content AS text) AS content, c.addressed_to, CAST(c.cc AS text) AS cc,
-       CAST(c.attachments AS text) AS attachments,
+SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
+       coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain, {_ITS_CONTENT},
+       {batch_sql.IS_CANCELLED} AS is_cancelled,
        ({suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
         LIMIT 1) AS suppressed_because
-FROM notification AS n JOIN notification_content AS c ON c.notification_id = n.id
+FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{meant}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
 """  # noqa: S608 - names of our own columns
 # An array and not a list of parameters: the statement is prepared once, however many are asked for.
 # Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
 _LOAD_POSTGRES = text(
-    _LOAD.format(now="now()")
-    + "WHERE n.id = ANY(CAST(:ids AS uuid[])) AND c.notification_id = ANY(CAST(:ids AS uuid[]))"
+    _LOAD.format(now="now()", meant=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
+    + "WHERE n.id = ANY(CAST(:ids AS uuid[]))"
 )
-_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW) + _AMONG_SQLITE).columns(
-    **{name: _notification[name].type for name in _OWN}
+_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, meant="") + _AMONG_SQLITE).columns(
+    parent_id=_notification.parent_id.type, **{name: _notification[name].type for name in _OWN}
+)
+_SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"  # noqa: S608 - ours
+_SHARED_POSTGRES = text(_SHARED.format(among="= ANY(CAST(:ids AS uuid[]))"))
+_SHARED_SQLITE = text(_SHARED.format(among="IN (SELECT value FROM json_each(:ids))")).columns(
+    notification_id=_notification.id.type
 )
 STILL_WANTED = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING))}') AND n.expires_at > {{now}}
+      AND NOT ({batch_sql.CANCELLABLE_SQL} AND {batch_sql.IS_CANCELLED})
       AND NOT EXISTS (
         {suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
-"""A mail that has neither ended nor expired, and whose address is not suppressed, at the moment of its mark."""
+"""A mail that has neither ended nor expired, of a batch that nobody has cancelled, and whose address is not suppressed.
+
+At the moment of its mark.
+"""
 
 
 async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
-    """The notifications with these ids."""
+    """The notifications with these ids, less those whose content was deleted."""
+    found = (await connection.execute(*_asked(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
+    loaded = [dict(row) for row in found]
+    if shared := {row["parent_id"] for row in loaded if row["variables"] is None and row["parent_id"] is not None}:
+        contents = await _contents(connection, shared)
+        for row in loaded:
+            if row["variables"] is None:
+                row.update(contents.get(row["parent_id"], {}))
+    return {row["id"]: _delivery(row) for row in loaded if row["variables"] is not None}
+
+
+async def _contents(connection: Connection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What these notifications share with their copies."""
+    found = (await connection.execute(*_asked(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
+    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in found}
+
+
+def _asked(connection: Connection, sqlite: Any, postgres: Any, ids: Collection[UUID]) -> tuple[Any, dict[str, Any]]:
+    """The statement in the words of the database, and its parameter."""
     if connection.dialect.name == "sqlite":
-        found = await connection.execute(_LOAD_SQLITE, {"ids": json.dumps([id_.hex for id_ in ids])})
-    else:
-        found = await connection.execute(_LOAD_POSTGRES, {"ids": list(ids)})
-    return {row["id"]: _delivery(row) for row in found.mappings()}
+        return sqlite, {"ids": json.dumps([id_.hex for id_ in ids])}
+    return postgres, {"ids": list(ids)}
 
 
 def drafted(draft: Draft) -> Delivery:
@@ -132,13 +162,14 @@ def drafted(draft: Draft) -> Delivery:
         cc=content["cc"] or [],
         attachments=content["attachments"] or [],
         suppressed_because=None,
+        is_cancelled=False,
         when_uncertain=row["when_uncertain"],
     )
 
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:
     """The row with its closed sets and its header fields read; its variables stay as they are."""
-    values = dict(row)
+    values = {name: row[name] for name in Delivery.__struct_fields__}
     for name, kind in _CLOSED_SETS.items():
         if values[name] is not None:
             values[name] = kind(values[name])

@@ -1,40 +1,41 @@
-"""The octets of attachments, kept once for each SHA-256: written before the notification that names them.
+"""The octets of attachments, once for each SHA-256: written with the notification that names them, or not at all."""
 
-What is written and never named, because the request failed after all, waits for the purge.
-"""
-
-import asyncio
+import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, text
 
 from notifier.db import tables
+from notifier.db.columns import sqlite_time
+from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import columns
-from notifier.db.unavailable import unavailable_as_such
 from notifier.notification.attachment import CheckedAttachment
 from notifier.rendering.job import Attachment
 
-KEEP_SECONDS = 2.5
-"""Longest transaction; the driver takes two more to let go of a server that hangs."""
 _attachment = columns(tables.Attachment)
+_KNOWN = text("SELECT sha256 FROM attachment WHERE sha256 = ANY(CAST(:digests AS bytea[]))")
+_KEEP_SQLITE = "INSERT OR IGNORE INTO attachment (sha256, octets, created_at) VALUES (?, ?, ?)"
 
 
-async def keep(database: Database, attachments: Sequence[CheckedAttachment], now: datetime) -> None:
-    """Commit the octets that are not there yet."""
-    insert = sqlite.insert if database.is_sqlite else postgresql.insert
-    statement = insert(tables.Attachment).on_conflict_do_nothing()
-    # In one order, so that two who keep the same ones never wait for each other.
-    for one in sorted(attachments, key=lambda one: one.sha256):
-        with unavailable_as_such():
-            async with asyncio.timeout(KEEP_SECONDS), database.write() as connection:
-                known = select(_attachment.sha256).where(_attachment.sha256 == one.sha256)
-                if (await connection.execute(known)).first() is None:
-                    values = {"sha256": one.sha256, "octets": one.data, "created_at": now}
-                    await connection.execute(statement, values)
+async def unknown(connection: Connection, carried: Collection[tuple[UUID, CheckedAttachment]]) -> dict[str, Any]:
+    """Those of the files that PostgreSQL has not yet, with whose they are, as a statement takes them."""
+    digests = [file.sha256 for _, file in carried]
+    known = {bytes(row.sha256) for row in await connection.execute(_KNOWN, {"digests": digests})}
+    missing = [(owner, file) for owner, file in carried if file.sha256 not in known]
+    return {
+        "owners": [owner for owner, _ in missing],
+        "digests": [file.sha256 for _, file in missing],
+        "octets": [file.data for _, file in missing],
+    }
+
+
+def keep_on_sqlite(connection: sqlite3.Connection, files: Sequence[CheckedAttachment], now: datetime) -> None:
+    """Write the octets that are not there yet, in the thread of the one writer."""
+    connection.executemany(_KEEP_SQLITE, [(file.sha256, file.data, sqlite_time(now)) for file in files])
 
 
 def named(attachments: Sequence[CheckedAttachment]) -> list[dict[str, Any]] | None:

@@ -81,6 +81,9 @@ async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked:
     for one in family:
         if one.status is Status.QUEUED:
             await _change(connection, one, changes, times, asked)
+    if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
+        contents = update(NotificationContent).where(_content.notification_id.in_([one.id for one in family]))
+        await connection.execute(contents.values(variables=dict(changes.variables)))
     detail = ", ".join(changes.names) + (f": {asked.comment}" if asked.comment else "")
     event = {
         "id": new_id(),
@@ -188,9 +191,6 @@ async def _change(connection: AsyncConnection, one: Any, changes: Changes, times
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
         raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
-    if changes.variables is not None:
-        own = update(NotificationContent).where(_content.notification_id == one.id)
-        await connection.execute(own.values(variables=dict(changes.variables)))
     entry = NewEntry(
         id=new_id(),
         kind=EntryKind.EMAIL,

@@ -90,7 +90,6 @@ class Submitter:
             if idempotency and (replay := await self._replay(caller, idempotency)):
                 return replay
             raise
-        await octets.keep(self._database, draft.files, self._clock.now())
         try:
             result = await self._write(draft)
         except LockTimeoutError as error:
@@ -110,9 +109,13 @@ class Submitter:
             if template_id is not None:
                 self._shelf.uses.note(Use(template_id, caller.key_id, caller.service_id))
 
-    def foresee(self, draft: Draft) -> None:
-        """Raise `QueueTooLongError` if what is due before it leaves it no time."""
-        self._forecast.check(draft.row["priority"], draft.row["service_id"], draft.row["expires_at"])
+    def foresee(self, draft: Draft, *, ahead: int = 0) -> None:
+        """Raise `QueueTooLongError` if what is due before its last copy leaves that no time.
+
+        `ahead`: mails of the same request that are sent before it.
+        """
+        row, ahead = draft.row, ahead + len(draft.copies)
+        self._forecast.check(row["priority"], row["service_id"], row["expires_at"], ahead=ahead)
 
     def is_outdated(self, earlier: Earlier) -> bool:
         """True if its idempotency key does not count any more."""
@@ -185,7 +188,7 @@ class Submitter:
             entry_id=new_id(),
             files=checked.files,
             key_lasts=self._terms.key_lasts,
-            copies=tuple(_copy(row, content, copy) for copy in checked.copies),
+            copies=tuple(_copy(row, copy) for copy in checked.copies),
         )
 
     def _row(self, caller: Caller, wanted: Wanted, checked: _Checked) -> dict[str, Any]:
@@ -260,15 +263,15 @@ def _content(wanted: Wanted, checked: _Checked) -> dict[str, Any]:
         "variables": dict(wanted.variables or {}),
         "headers": dict(wanted.headers),
         "content": dict(wanted.content) if wanted.content else None,
-        "addressed_to": None,
+        "addressed_to": checked.recipient if checked.copies else None,
         "cc": named or None,
         "attachments": octets.named(checked.files),
     }
 
 
-def _copy(row: dict[str, Any], content: dict[str, Any], copy: CheckedCopy) -> Draft:
-    """The same mail to somebody else: with an envelope and a status of its own."""
-    own = {
+def _copy(row: dict[str, Any], copy: CheckedCopy) -> dict[str, Any]:
+    """The same mail to somebody else: with an envelope and a status of its own, and the content of the first."""
+    return row | {
         "id": new_id(),
         "parent_id": row["id"],
         "role": copy.role,
@@ -276,5 +279,5 @@ def _copy(row: dict[str, Any], content: dict[str, Any], copy: CheckedCopy) -> Dr
         "address_key": address.key(copy.address),
         "idempotency_key": None,
         "request_hash": None,
+        "entry_id": new_id(),
     }
-    return Draft(row=row | own, content=content | {"addressed_to": row["recipient"]}, entry_id=new_id())

@@ -27,7 +27,7 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import new_id
-from notifier.notification import key_space, octets
+from notifier.notification import key_space
 from notifier.notification.check import Wanted
 from notifier.notification.submit import Submitter
 from notifier.notification.write import (
@@ -44,7 +44,8 @@ from notifier.throttle.forecast import QueueTooLongError
 SLICE_SECONDS = 0.002  # of work until everybody else has a turn
 TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
 BEGIN_SECONDS = 2.5  # longest; the driver takes two more to let go of a server that hangs
-CHUNK = 100  # rows of one commit: small enough that other requests get in between
+MAX_CHUNK_MAILS = 100
+"""Mails, copies counted, that are handed to the intake at once: so few that other requests get in between."""
 Thing = TypeVar("Thing")
 Answer = Submitted | list[Fault]
 """What became of one notification; its faults point into it."""
@@ -101,13 +102,16 @@ class BatchSubmitter:
         `QueueTooLongError` if nothing else is wrong with any), and `DatabaseUnavailableError` when the first chunks may
         have been written and the others not.
         """
-        own_key = key_space.own_text(caller, wish.key) if wish.key is not None else None
-        batch_id = uuid5(caller.service_id, own_key) if own_key is not None else new_id()
         parsed = [
             replace(item, idempotency=key_space.own(caller, item.idempotency)) async for item in _in_slices(wish.items)
         ]
+        batch_id = _batch_id(caller, wish.key, parsed) if wish.key is not None else new_id()
         earlier = await self._earlier(caller, parsed)
-        checked = [await self._checked(caller, item, earlier, batch_id) async for item in _in_slices(parsed)]
+        checked: list[Checked] = []
+        ahead = 0  # mails of those before it
+        async for item in _in_slices(parsed):
+            checked.append(await self._checked(caller, item, earlier, batch_id, ahead))
+            ahead += checked[-1].mails if isinstance(checked[-1], Draft) else 0
         for index in _reused(parsed):
             checked[index] = _answer(IdempotencyKeyReusedError())
         if wish.reject_all:
@@ -140,12 +144,14 @@ class BatchSubmitter:
             earlier = await find_earlier(connection, caller.service_id, keys)
         return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
 
-    async def _checked(self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID) -> Checked:
+    async def _checked(
+        self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID, ahead: int
+    ) -> Checked:
         if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
             return _answer(known.replayed(item.idempotency.request_hash))
         try:
             draft = await self._submitter.draft(caller, item.wanted, item.idempotency, item.faults, batch_id=batch_id)
-            self._submitter.foresee(draft)
+            self._submitter.foresee(draft, ahead=ahead)
         except InvalidRequestError as error:
             return list(error.faults)
         except QueueTooLongError as error:
@@ -154,14 +160,31 @@ class BatchSubmitter:
 
     async def _written(self, drafts: Sequence[Draft]) -> Iterator[Answer]:
         answers: list[Answer] = []
-        for start in range(0, len(drafts), CHUNK):
-            chunk = drafts[start : start + CHUNK]
-            for draft in chunk:
-                await octets.keep(self._database, draft.files, self._clock.now())
+        for chunk in _chunks(drafts):
             async with self._lane:
                 results = await self._write_all(chunk)
             answers += [_answer(result, draft) for result, draft in zip(results, chunk, strict=True)]
         return iter(answers)
+
+
+def _batch_id(caller: Caller, key: str, items: Sequence[Item]) -> UUID:
+    """The same for a repetition, and another for other notifications, so that a batch never outgrows its request."""
+    own_key = key_space.own_text(caller, key)
+    return uuid5(caller.service_id, "\n".join([own_key, *(item.idempotency.key for item in items if item.idempotency)]))
+
+
+def _chunks(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """The drafts in their order, as many at a time as make up a chunk of mails, and at least one."""
+    chunk: list[Draft] = []
+    mails = 0
+    for draft in drafts:
+        if chunk and mails + draft.mails > MAX_CHUNK_MAILS:
+            yield chunk
+            chunk, mails = [], 0
+        chunk.append(draft)
+        mails += draft.mails
+    if chunk:
+        yield chunk
 
 
 def _reject(checked: Sequence[Checked]) -> None:

@@ -10,7 +10,7 @@ from notifier.notification.load import Delivery
 from notifier.outbox.handler import Claimed
 from notifier.outcomes import Outcome
 from notifier.rendering.job import RenderFault
-from notifier.states import Reason, Status
+from notifier.states import CANCELLABLE, Reason, Status
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,7 +43,7 @@ class Stopped:
     """The notification ends without asking a relay."""
 
     status: Status
-    reason: Reason
+    reason: Reason | None  # None: the status says it
     detail: str
 
 
@@ -77,6 +77,13 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     spread: float  # in [0, 1]: where in the jitter the next try falls
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
+
+
+def cancelled(delivery: Delivery) -> Stopped | None:
+    """With its batch; what a relay may have already is none of it."""
+    if delivery.is_cancelled and delivery.status in CANCELLABLE:
+        return Stopped(status=Status.CANCELLED, reason=None, detail="its batch was cancelled")
+    return None
 
 
 def expired(delivery: Delivery, entry: Claimed) -> Stopped:

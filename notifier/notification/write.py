@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db import rows
 from notifier.db.direct import Connection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
-from notifier.notification import write_sql
+from notifier.notification import octets, write_sql
 from notifier.notification.attachment import CheckedAttachment
-from notifier.outbox.intake import LOCK_TIMEOUT_MS, Writer
+from notifier.outbox.intake import LOCK_TIMEOUT_MS, Size, Writer
 from notifier.states import Status
 
 Key = tuple[UUID, str]
@@ -41,17 +42,35 @@ class Draft:
     """A checked notification, ready to be written: `suppressed` if nobody may mail the address, else `queued`."""
 
     row: dict[str, Any]  # of the notification table, less the status and its reason
-    content: dict[str, Any]  # of the table of contents
+    content: dict[str, Any]  # of the table of contents: once, for the notification and its copies
     entry_id: UUID
-    files: Sequence[CheckedAttachment] = ()  # whose octets must be kept before this is written
+    files: Sequence[CheckedAttachment] = ()  # whose octets are written with it
     key_lasts: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
-    copies: "tuple[Draft, ...]" = ()  # written with it, or not at all
+    copies: Sequence[dict[str, Any]] = ()  # rows, with an `entry_id` each; written with it, or not at all
 
     @property
     def key(self) -> Key | None:
         """Service and idempotency key, if one was given."""
         key = self.row["idempotency_key"]
         return (self.row["service_id"], key) if key is not None else None
+
+    @property
+    def mails(self) -> int:
+        """How many mails it is: its own and one for each copy."""
+        return 1 + len(self.copies)
+
+    @cached_property
+    def records_for_postgres(self) -> str:
+        """The rows, and with them what goes into the other tables, as JSON objects with commas between them."""
+        return rows.parameter(self._records(), sqlite=False)[1:-1]
+
+    @cached_property
+    def records_for_sqlite(self) -> str:
+        """The same in SQLite's form."""
+        return rows.parameter(self._records(), sqlite=True)[1:-1]
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [self.row | self.content | {"entry_id": self.entry_id}, *self.copies]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +100,11 @@ class Earlier:
         """True if its key does not count any more."""
         return self.created_at <= now - lasts
 
-    def replayed(self, request_hash: bytes) -> "Submitted | IdempotencyKeyReusedError":
-        """What a request with the same key is told, by whether it is the same request."""
+    def replayed(self, request_hash: bytes, *, is_own: bool = False) -> "Submitted | IdempotencyKeyReusedError":
+        """What a request with the same key is told, by whether it is the same request.
+
+        `is_own`: this very request has written it, in a commit whose reply was lost.
+        """
         if self.request_hash != request_hash:
             return IdempotencyKeyReusedError()
         return Submitted(
@@ -91,7 +113,7 @@ class Earlier:
             created_at=self.created_at,
             send_at=self.send_at,
             batch_id=self.batch_id,
-            replayed=True,
+            replayed=not is_own,
         )
 
 
@@ -138,6 +160,9 @@ async def write_within(connection: AsyncConnection, draft: Draft) -> Submitted:
 
 async def _on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> list[Submitted | Refused]:
     written = await _write_on_postgres(connection, drafts, lock_ms)
+    if there := [draft.row["id"] for draft in drafts if draft.key is None and draft.row["id"] not in written]:
+        found = await connection.execute(write_sql.THERE_POSTGRES, {"ids": there})
+        written |= {row.id: Status(row.status) for row in found}
     if not (lost := _lost(drafts, written)):
         return [_result(draft, written, {}) for draft in drafts]
     # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
@@ -155,9 +180,12 @@ async def _on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms:
 async def _write_on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> dict[UUID, Status]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
     ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
-    batch = rows.parameter(_records(ordered), sqlite=False)
-    found = await connection.execute(write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)})
-    return {row.id: Status(row.status) for row in found}
+    batch = f"[{','.join([draft.records_for_postgres for draft in ordered])}]"
+    statement, values = write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)}
+    if any(draft.files for draft in ordered):
+        carried = [(draft.row["id"], file) for draft in ordered for file in draft.files]
+        statement, values = write_sql.POSTGRES_WITH_FILES, values | await octets.unknown(connection, carried)
+    return {row.id: Status(row.status) for row in await connection.execute(statement, values)}
 
 
 def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Submitted | Refused]:
@@ -180,21 +208,39 @@ def _on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[
 
 
 def _write_on_sqlite(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[UUID, Status]:
-    records = _records(drafts)
-    batch = rows.parameter(records, sqlite=True)
-    hashes = b"".join(record["request_hash"] or bytes(write_sql.HASH_BYTES) for record in records)
+    batch = f"[{','.join([draft.records_for_sqlite for draft in drafts])}]"
+    none = bytes(write_sql.HASH_BYTES)  # of a copy, and of what has no key
+    hashes = b"".join((draft.row["request_hash"] or none) + none * len(draft.copies) for draft in drafts)
     for statement in write_sql.SQLITE:
         connection.execute(statement, {"batch": batch, "hashes": hashes})
     ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
-    return {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
+    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
+    for draft in drafts:
+        if draft.files and draft.row["id"] in written:
+            octets.keep_on_sqlite(connection, draft.files, draft.row["created_at"])
+    return written
 
 
-WRITER = Writer(on_postgres=_on_postgres, on_sqlite=_on_sqlite)
+def _size_on_postgres(draft: Draft) -> Size:
+    return _size(draft, draft.records_for_postgres)
 
 
-def _records(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
-    """The rows, and with them what goes into the other tables; both databases take a batch as one JSON array."""
-    return [one.row | one.content | {"entry_id": one.entry_id} for draft in drafts for one in (draft, *draft.copies)]
+def _size_on_sqlite(draft: Draft) -> Size:
+    return _size(draft, draft.records_for_sqlite)
+
+
+def _size(draft: Draft, records: str) -> Size:
+    """One row for each mail, and all the bytes that are handed to the database."""
+    files = sum([len(file.data) for file in draft.files]) if draft.files else 0
+    return Size(draft.mails, len(records) + files)
+
+
+WRITER = Writer(
+    on_postgres=_on_postgres,
+    on_sqlite=_on_sqlite,
+    size_on_postgres=_size_on_postgres,
+    size_on_sqlite=_size_on_sqlite,
+)
 
 
 def _lost(drafts: Sequence[Draft], written: Collection[UUID]) -> list[Draft]:
@@ -240,4 +286,5 @@ def _result(draft: Draft, written: dict[UUID, Status], earlier: dict[Key, Earlie
         return Submitted(status=status, **{name: row[name] for name in names})
     if draft.key is None or draft.key not in earlier:
         return IdempotencyInProgressError()
-    return earlier[draft.key].replayed(row["request_hash"])
+    known = earlier[draft.key]
+    return known.replayed(row["request_hash"], is_own=known.id == row["id"])

@@ -30,12 +30,24 @@ _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
 _INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
 _INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
 _KEY_FREE = "ON CONFLICT (service_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
+# Also free of itself: a commit whose reply was lost may have been made, and is made again for each draft alone.
+_NEW = "ON CONFLICT DO NOTHING"
 _ENTRY = f"'{EntryKind.EMAIL}' AS kind, d.id AS subject_id, d.service_id, d.priority, d.send_at AS due_at"
 # Of one that is suppressed from the beginning; its id serves as that of the event, there is no other with it.
 _TELLING = "d.id AS notification_id, d.id AS event_id, d.service_id, 0 AS sequence, d.created_at AS at"
 
 
-def _postgres() -> TextClause:
+# Octets that only what has been written may leave behind, in one order, so that two who keep the same never deadlock.
+_KEPT = """
+kept AS (
+  INSERT INTO attachment (sha256, octets, created_at)
+  SELECT DISTINCT ON (f.sha256) f.sha256, f.octets, d.created_at
+  FROM unnest(CAST(:owners AS uuid[]), CAST(:digests AS bytea[]), CAST(:octets AS bytea[]))
+    AS f(owner, sha256, octets)
+  JOIN won ON won.id = f.owner JOIN draft AS d ON d.id = f.owner ORDER BY f.sha256 ON CONFLICT DO NOTHING),"""
+
+
+def _postgres(kept: str = "") -> TextClause:
     """All of it, and the limit of waiting for locks, in one statement: one round trip, one transaction."""
     given = [*columns(Notification), *list(columns(NotificationContent))[1:]]
     types = {column.name: column.type.compile(_DIALECT) for column in given if column.name not in _FOUND_OUT}
@@ -51,11 +63,11 @@ draft AS MATERIALIZED (
   FROM bound, json_to_recordset(CAST(:batch AS json)) AS d({", ".join(f"{n} {t}" for n, t in types.items())})),
 won AS (
   {_INTO} SELECT {values} FROM draft WHERE parent_id IS NULL ORDER BY service_id, idempotency_key
-  {_KEY_FREE} RETURNING id, status),
+  {_NEW} RETURNING id, status),
 copied AS (
   {_INTO} SELECT {values} FROM draft WHERE parent_id IN (SELECT id FROM won) RETURNING id, status),
 written AS (SELECT id, status FROM won UNION ALL SELECT id, status FROM copied),
-content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM written JOIN draft USING (id)),
+content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM won JOIN draft USING (id)),{kept}
 tagged AS (
   {_INTO_TAGS} SELECT d.service_id, tag, d.id FROM written JOIN draft AS d USING (id),
   LATERAL jsonb_array_elements_text(d.tags) AS tag ON CONFLICT DO NOTHING),
@@ -70,7 +82,7 @@ SELECT id, status FROM written
 """)
 
 
-POSTGRES = _postgres()
+POSTGRES, POSTGRES_WITH_FILES = _postgres(), _postgres(_KEPT)
 
 
 def _sqlite() -> tuple[str, ...]:
@@ -96,7 +108,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
     return (
         f"{insert} value ->> 'parent_id' IS NULL {_KEY_FREE}",
         f"{insert} value ->> 'parent_id' IN (SELECT id FROM notification)",
-        f"{_INTO_CONTENT} SELECT d.id, {content} {here}",
+        f"{_INTO_CONTENT} SELECT d.id, {content} {here} WHERE d.parent_id IS NULL",
         f"{_INTO_TAGS} SELECT DISTINCT d.service_id, t.value, d.id {here}, json_each(d.tags) AS t",
         f"WITH entry AS ({entry}) {statements.enqueue_from('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
@@ -118,6 +130,9 @@ WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key 
 """
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
 EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
+
+# What of these drafts a commit has written whose reply was lost.
+THERE_POSTGRES = text("SELECT id, status FROM notification WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 # Keys that do not count any more are taken off the rows that have them.
 _FORGET = "UPDATE notification SET idempotency_key = NULL WHERE id {among}"

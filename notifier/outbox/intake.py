@@ -1,16 +1,14 @@
 """Taking work in: what waits at the same moment is written in one transaction and committed before anyone is answered.
 
-The rows are written by the writer it was given; this module owns the transaction, nothing else. A batch that fails on
-one request is halved until only that request fails.
+The rows are written by the writer it was given; this module owns the transaction, nothing else. A commit is bounded in
+rows and bytes, a large item has one of its own, and if one fails, each of its items is tried alone.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from sqlalchemy.exc import DBAPIError
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
 from notifier.db.direct import Connection
 from notifier.db.engine import Database
@@ -21,15 +19,26 @@ LONGEST_WAIT = 4.5  # seconds until the caller hears 503
 TRANSACTION_SECONDS = 2.2  # longest; the driver takes two more to let go of a server that hangs
 LOCK_TIMEOUT_MS = 500
 LOCK_TRIES = 4  # together two seconds for a key that another process is writing at this moment
-SEARCH_TIMEOUT_MS = 20  # while halving a batch that met a lock
-MOST_APART = 4  # items that wait for a lock of their own at the same time
-LARGEST_BATCH = 200
+SEARCH_TIMEOUT_MS = 20  # while each item of a commit that met a lock is tried alone
+MOST_APART = 4  # items that are tried alone, or wait for a lock of their own, at the same time
+MAX_COMMIT_ROWS = 200
+"""Rows of one shared commit, each copy of a mail counting as one; a single item may have more."""
+MAX_COMMIT_BYTES = 1024 * 1024
+"""Bytes that one shared commit hands to the database, in one statement."""
+MAX_SHARED_BYTES = 64 * 1024
+"""Bytes of an item that is committed together with others; a larger one is committed alone."""
 TURNS = 3  # of the event loop, before a batch is closed: requests that are already here come along
 FLIGHTS = 2  # commits under way at the same time; on SQLite, with its one writer, one
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_Waiting = tuple[Item, asyncio.Future[Result]]
+
+
+class Size(NamedTuple):
+    """What an item adds to a commit."""
+
+    rows: int
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,40 @@ class Writer(Generic[Item, Result]):
     on_postgres: Callable[[Connection, Sequence[Item], int], Awaitable[Sequence[Result]]]
     # In the thread of the one writer, within a transaction.
     on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
+    # Of what the database is given for an item.
+    size_on_postgres: Callable[[Item], Size]
+    size_on_sqlite: Callable[[Item], Size]
+
+
+@dataclass(eq=False)
+class _Waiting(Generic[Item, Result]):
+    """An item whose commit is awaited."""
+
+    item: Item
+    size: Size
+    future: asyncio.Future[Result]
+
+
+@dataclass(kw_only=True)
+class _Lane(Generic[Item, Result]):
+    """Items that are committed in turn, and how many commits of them may be under way."""
+
+    flights: int
+    max_rows: int
+    max_bytes: int
+    flying: int = 0
+    waiting: list[_Waiting[Item, Result]] = field(default_factory=list)
+
+    def take(self) -> list[_Waiting[Item, Result]]:
+        """The first that wait, as many as one commit may have, and at least one."""
+        count = rows = size = 0
+        for one in self.waiting:
+            rows, size = rows + one.size.rows, size + one.size.bytes
+            if count and (rows > self.max_rows or size > self.max_bytes):
+                break
+            count += 1
+        batch, self.waiting = self.waiting[:count], self.waiting[count:]
+        return batch
 
 
 class Intake(Generic[Item, Result]):
@@ -48,10 +91,11 @@ class Intake(Generic[Item, Result]):
     def __init__(self, database: Database, writer: Writer[Item, Result], *, committed: Callable[[], None]) -> None:
         self._database = database
         self._writer = writer
+        self._size = writer.size_on_sqlite if database.is_sqlite else writer.size_on_postgres
         self._committed = committed  # called after each commit, to wake a sender in this process
-        self._waiting: list[_Waiting[Item, Result]] = []
-        self._flights = 1 if database.is_sqlite else FLIGHTS
-        self._flying = 0
+        flights = 1 if database.is_sqlite else FLIGHTS
+        self._shared = _Lane[Item, Result](flights=flights, max_rows=MAX_COMMIT_ROWS, max_bytes=MAX_COMMIT_BYTES)
+        self._large = _Lane[Item, Result](flights=1, max_rows=0, max_bytes=0)  # one by one, beside the others
         self._tasks: set[asyncio.Task[None]] = set()
         self._apart_room = asyncio.Semaphore(MOST_APART)
 
@@ -76,10 +120,16 @@ class Intake(Generic[Item, Result]):
 
     def _enter(self, item: Item) -> asyncio.Future[Result]:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if self._flying < self._flights:
-            self._flying += 1
-            self._start(self._flush())
+        try:
+            size = self._size(item)
+        except Exception as error:  # noqa: BLE001 - its caller gets it raised, and nobody else
+            future.set_exception(error)
+            return future
+        lane = self._large if size.bytes > MAX_SHARED_BYTES else self._shared
+        lane.waiting.append(_Waiting(item, size, future))
+        if lane.flying < lane.flights:
+            lane.flying += 1
+            self._start(self._flush(lane))
         return future
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -87,40 +137,51 @@ class Intake(Generic[Item, Result]):
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
 
-    async def _flush(self) -> None:
+    async def _flush(self, lane: _Lane[Item, Result]) -> None:
         try:
-            while self._waiting:
+            while lane.waiting:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
-                batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
-                await self._commit([waiting for waiting in batch if not waiting[1].done()])
+                await self._commit([one for one in lane.take() if not one.future.done()])
         finally:
-            self._flying -= 1
+            lane.flying -= 1
 
-    async def _commit(self, batch: list[_Waiting[Item, Result]], *, lock_ms: int = LOCK_TIMEOUT_MS) -> None:
-        """Commit the batch; on an error that one item may have caused, halve it."""
+    async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
+        """Commit the batch; if that fails, each of its items is tried alone, so that none fails for another."""
         if not batch:
             return
         try:
-            await self._write(batch, lock_ms)
-        except (LockTimeoutError, DBAPIError) as error:
-            if len(batch) > 1:
-                lock_ms = SEARCH_TIMEOUT_MS if isinstance(error, LockTimeoutError) else lock_ms
-                middle = len(batch) // 2
-                await self._commit(batch[:middle], lock_ms=lock_ms)
-                await self._commit(batch[middle:], lock_ms=lock_ms)
+            await self._write(batch, LOCK_TIMEOUT_MS)
+        except Exception as error:  # noqa: BLE001 - each caller gets its own raised; the door stays open for the next
+            if len(batch) > 1 and self._may_try_again(error):
+                for one in batch:
+                    self._start(self._try_alone(one))
             elif isinstance(error, LockTimeoutError):
                 self._start(self._wait_apart(batch[0]))
             else:
                 _fail(batch, error)
-        except Exception as error:  # noqa: BLE001 - each caller gets it raised; the door stays open for the next
-            _fail(batch, error)
+
+    def _may_try_again(self, error: Exception) -> bool:
+        """False after a time-out of SQLite's one writer: it goes on in its thread, and may still commit."""
+        return not (self._database.is_sqlite and isinstance(error.__cause__, TimeoutError))
+
+    async def _try_alone(self, waiting: _Waiting[Item, Result]) -> None:
+        """Write one item of a commit that failed; one that meets a lock waits for it behind the others."""
+        async with self._apart_room:
+            if waiting.future.done():
+                return
+            try:
+                await self._write([waiting], SEARCH_TIMEOUT_MS)
+            except LockTimeoutError:
+                self._start(self._wait_apart(waiting))
+            except Exception as error:  # noqa: BLE001 - its caller gets it raised
+                _fail([waiting], error)
 
     async def _wait_apart(self, waiting: _Waiting[Item, Result]) -> None:
         """Try one item that met a lock a few times more, while others are committed."""
         async with self._apart_room:
             for tries_left in reversed(range(LOCK_TRIES - 1)):
-                if waiting[1].done():
+                if waiting.future.done():
                     return
                 try:
                     await self._write([waiting], LOCK_TIMEOUT_MS)
@@ -130,7 +191,7 @@ class Intake(Generic[Item, Result]):
 
     async def _write(self, batch: Sequence[_Waiting[Item, Result]], lock_ms: int) -> None:
         """One transaction; whoever still waits has the result once it is committed."""
-        items = [item for item, _ in batch]
+        items = [one.item for one in batch]
         with unavailable_as_such():
             async with asyncio.timeout(TRANSACTION_SECONDS):
                 if self._database.is_sqlite:
@@ -138,13 +199,13 @@ class Intake(Generic[Item, Result]):
                 else:
                     async with self._database.single() as connection:
                         results = await self._writer.on_postgres(connection, items, lock_ms)
-        for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        for one, result in zip(batch, results, strict=True):
+            if not one.future.done():
+                one.future.set_result(result)
         self._committed()
 
 
 def _fail(batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+    for one in batch:
+        if not one.future.done():
+            one.future.set_exception(error)

@@ -264,6 +264,17 @@ OVERDUE_SQLITE = text(_OVERDUE.format(now=":now", begun=":begun"))
 _RIPEN = "UPDATE outbox_entry SET state = 'ready' WHERE state = 'held' AND due_at <= {now} RETURNING id"
 RIPEN_POSTGRES, RIPEN_SQLITE = _postgres(_RIPEN.format(now=_NOW)), text(_RIPEN.format(now=":now"))
 
+
+def release(condition: str, *, sqlite: bool) -> TextClause:
+    """Claims of a service that are taken from their holders before a body was permitted; locked in one order."""
+    return (text if sqlite else _postgres)(f"""
+UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {":now" if sqlite else _NOW}
+WHERE marked_at IS NULL AND id IN (
+  SELECT e.id FROM outbox_entry AS e WHERE e.state = 'leased' AND e.kind = :kind AND e.service_id = :service
+    AND {condition} ORDER BY e.id{"" if sqlite else " FOR UPDATE OF e"})
+""")
+
+
 # 5. Withdraw, look ----------------------------------------------------------------------------------------------------
 
 # Whoever takes work back waits for those who are settling it, and sees how it stands then.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, insert, literal, select
+from sqlalchemy import TextClause, bindparam, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import rows
@@ -208,6 +208,19 @@ async def withdraw_all(connection: Connection, service_id: UUID, subject_ids: Se
         values = {"service": service_id, "subjects": list(subject_ids)}
         found = await connection.execute(statements.WITHDRAW_POSTGRES, values)
     return [row.subject_id for row in found]
+
+
+async def release_where(
+    connection: AsyncConnection, kind: EntryKind, service_id: UUID, condition: str, values: dict[str, UUID]
+) -> None:
+    """Give back what is leased of a service and not marked, where the condition, SQL on `e`, holds.
+
+    The fence stays, as after a rescue: a late settle still counts, and a late mark is refused.
+    """
+    ids = {"service": service_id, **values}
+    statement = statements.release(condition, sqlite=is_sqlite(connection))
+    statement = statement.bindparams(*(bindparam(name, type_=_entry.id.type) for name in ids))
+    await connection.execute(statement, times(connection, None)[0] | ids | {"kind": kind.value})
 
 
 async def lock(connection: Connection, service_id: UUID, subject_ids: Sequence[UUID]) -> None:

@@ -79,24 +79,27 @@ class Forecast:
         self._clock = clock
         self._drain = drain  # of the sender in this process; on SQLite there is no other
         self._waits: Mapping[Whose, float] = {}
+        self._rate: float | None = None  # mails a second, while mail waits for nothing but those before it
         self._most = 10 * LEAST_COUNTED
         self._seen = 0.0
         self._next_look = self._believed_until = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
-    def check(self, priority: Priority, service_id: UUID, expires_at: datetime) -> None:
+    def check(self, priority: Priority, service_id: UUID, expires_at: datetime, *, ahead: int = 0) -> None:
         """Raise `QueueTooLongError` if a mail submitted now would expire in the queue as it is now.
 
-        One that is to be sent later, when what is due now will have left, expires later still, and is taken.
+        `ahead`: mails of the same request that are sent before it, and are not in the queue yet. One that is to be
+        sent later, when what is due now will have left, expires later still, and is taken.
         """
         at = self._clock.monotonic()
         if at >= self._next_look and (self._looking is None or self._looking.done()):
             self._looking = asyncio.create_task(self.look())
-        seen = self._waits.get((priority, service_id))
-        if seen is None or at > self._believed_until:
+        if self._rate is None or at > self._believed_until:
             return
-        wait, left = seen - (at - self._seen), (expires_at - self._clock.now()).total_seconds()
-        if wait > left:
+        seen = self._waits.get((priority, service_id), 0.0)
+        wait = max(0.0, seen - (at - self._seen)) + ahead / self._rate
+        left = (expires_at - self._clock.now()).total_seconds()
+        if wait > max(0.0, left):
             raise QueueTooLongError(wait, left)
 
     async def close(self) -> None:
@@ -112,23 +115,23 @@ class Forecast:
                 found = await self._of(connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is submitted meanwhile is taken
             get_logger().warning("queue_not_seen", error=type(error).__name__)
-        self._waits, self._seen = found or {}, self._clock.monotonic()
+        (self._waits, self._rate), self._seen = found or ({}, None), self._clock.monotonic()
         took = self._seen - started
         if found is None or took > LONGEST_LOOK:
             self._most = max(LEAST_COUNTED, self._most // 2)
-        elif found and took < LONGEST_LOOK / 4:
+        elif self._waits and took < LONGEST_LOOK / 4:
             self._most = min(MOST_COUNTED, self._most * 2)
         pause = max(LOOK_SECONDS, LOOK_SHARE * took)
         self._next_look, self._believed_until = self._seen + pause, self._seen + BELIEVED * pause
 
-    async def _of(self, connection: AsyncConnection) -> dict[Whose, float]:
-        """What is known; nothing while mail may wait for something else than those before it."""
-        rate = await self._rate(connection)
-        if rate is None or await obstacles(connection):
-            return {}
-        return waits(await store.waiting(connection, EntryKind.EMAIL, most=self._most), rate)
+    async def _of(self, connection: AsyncConnection) -> tuple[dict[Whose, float], float | None]:
+        """What is known, and the rate; nothing while mail may wait for something else than those before it."""
+        rate = await self._rate_of_all(connection)
+        if not rate or await obstacles(connection):
+            return {}, None
+        return waits(await store.waiting(connection, EntryKind.EMAIL, most=self._most), rate), rate
 
-    async def _rate(self, connection: AsyncConnection) -> float | None:
+    async def _rate_of_all(self, connection: AsyncConnection) -> float | None:
         """That of all living senders together; None if there are none, or one does not know its own."""
         if self._database.is_sqlite:
             return self._drain.per_second(self._clock.monotonic())

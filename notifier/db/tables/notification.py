@@ -79,7 +79,10 @@ class Notification(Table, table=True):
 
 
 class NotificationContent(Table, table=True):
-    """What the mail is made of; apart from the status, so that it can be deleted while the record stays."""
+    """What a mail and its copies are made of; apart from the status, so that it can be deleted while the record stays.
+
+    A copy has none of its own, unless a release before 0007 has written it.
+    """
 
     __tablename__ = "notification_content"
 
@@ -87,7 +90,7 @@ class NotificationContent(Table, table=True):
     variables: dict[str, Any] = Field(sa_type=json_type())
     headers: dict[str, str] = Field(sa_type=json_type())
     content: dict[str, str | None] | None = Field(default=None, sa_type=json_type())  # subject, html, text
-    addressed_to: str | None = Field(default=None, max_length=320)  # of a copy: whom the To field names
+    addressed_to: str | None = Field(default=None, max_length=320)  # if there are copies: whom the To field names
     cc: list[str] | None = Field(default=None, sa_type=json_type())  # whom the Cc field names
     attachments: list[dict[str, Any]] | None = Field(default=None, sa_type=json_type())  # names; the octets by hash
 
@@ -123,6 +126,9 @@ class Batch(Table, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str = Field(max_length=64)
     size: int  # how many were asked for
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # from then on nothing of it is begun
+    cancelled_by: str | None = Field(default=None, max_length=64)
+    cancel_comment: str | None = Field(default=None, max_length=1000)
 
 
 class Attachment(Table, table=True):

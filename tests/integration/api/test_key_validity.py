@@ -119,10 +119,10 @@ async def test_a_batch_uses_old_keys_again(parts: wiring.Base, client: httpx2.As
 
 async def test_the_time_is_a_setting(installation: Installation) -> None:
     """`api.idempotency_days`."""
-    shorter = installation.with_settings(api={"idempotency_days": 1})
-    async with shorter.base() as parts, shorter.client(parts) as client:
+    longer = installation.with_settings(api={"idempotency_days": 10})
+    async with longer.base() as parts, longer.client(parts) as client:
         first = await _post(client)
-        await _age(parts, hours=23)
+        await _age(parts, days=9, hours=23)
         assert (await _post(client)).json()["id"] == first.json()["id"]
         await _age(parts, hours=2)
         assert (await _post(client)).json()["id"] != first.json()["id"]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -146,6 +147,30 @@ async def test_rows_come_through_every_migration(empty: Database) -> None:
     await migrate.downgrade(empty, "0002")
     await migrate.upgrade(empty)
     assert await _old_rows(empty) == [("a@b.org", "failed", "transactional", 1, 1, 1)]
+
+
+async def test_copies_get_their_content_back(empty: Database) -> None:
+    """An earlier release finds the content of a copy only as the copy's own; up again nothing is lost."""
+    await migrate.upgrade(empty, "0003")
+    async with empty.write() as connection:
+        for statement in OLD_ROWS:
+            await connection.execute(text(statement), {"one": ONE, "at": AT if empty.is_sqlite else TIME})
+    await migrate.upgrade(empty)
+    copy = {"id": ":two", "parent_id": ":one", "role": "'bcc'"}
+    names = Table.metadata.tables["notification"].columns.keys()
+    chosen = ", ".join(copy.get(name, name) for name in names)
+    async with empty.write() as connection:
+        await connection.execute(
+            text(f"INSERT INTO notification ({', '.join(names)}) SELECT {chosen} FROM notification"),
+            {"one": ONE, "two": "2" * 32} if empty.is_sqlite else {"one": UUID(ONE), "two": UUID("2" * 32)},
+        )
+        await connection.execute(text("UPDATE notification_content SET addressed_to = 'a@b.org'"))
+    await migrate.downgrade(empty, "0006")
+    query = text("SELECT count(*), count(DISTINCT notification_id), min(addressed_to) FROM notification_content")
+    async with empty.read() as connection:
+        assert tuple((await connection.execute(query)).one()) == (2, 2, "a@b.org")
+    await migrate.upgrade(empty)
+    assert await migrate.differences(empty) == []
 
 
 async def _old_rows(database: Database) -> list[tuple[object, ...]]:

@@ -1,8 +1,9 @@
-"""The intake's shared commit: together, bisected on failure, and never an answer before the commit."""
+"""The intake's shared commit: together, each alone after a failure, and never an answer before the commit."""
 
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from parts.queue import Queue
@@ -10,7 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from notifier.db.direct import Connection
-from notifier.outbox.intake import Intake, Writer
+from notifier.errors import DatabaseUnavailableError, LockTimeoutError
+from notifier.outbox.intake import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_SHARED_BYTES, Intake, Size, Writer
+
+
+def _size(word: str) -> Size:
+    """A word is one row; `3x` at its beginning says three."""
+    rows, mark, _ = word.partition("x")
+    return Size(rows=int(rows) if mark and rows.isdecimal() else 1, bytes=len(word))
 
 
 class Ledger:
@@ -18,7 +26,7 @@ class Ledger:
 
     def __init__(self, queue: Queue) -> None:
         self.database = queue.database
-        self.transactions = 0
+        self.transactions: list[list[str]] = []
         self.commits = 0
 
     async def create(self) -> None:
@@ -28,15 +36,17 @@ class Ledger:
     @property
     def writer(self) -> Writer[str, str]:
         """Writes in one statement on each database."""
-        return Writer(on_postgres=self._on_postgres, on_sqlite=self._on_sqlite)
+        return Writer(
+            on_postgres=self._on_postgres, on_sqlite=self._on_sqlite, size_on_postgres=_size, size_on_sqlite=_size
+        )
 
     async def _on_postgres(self, connection: Connection, words: Sequence[str], _lock_ms: int) -> list[str]:
-        self.transactions += 1
+        self.transactions.append(list(words))
         await connection.execute(text("INSERT INTO ledger SELECT unnest(CAST(:words AS text[]))"), {"words": words})
         return [word.upper() for word in words]
 
     def _on_sqlite(self, connection: sqlite3.Connection, words: Sequence[str]) -> list[str]:
-        self.transactions += 1
+        self.transactions.append(list(words))
         connection.executemany("INSERT INTO ledger VALUES (?)", [(word,) for word in words])
         return [word.upper() for word in words]
 
@@ -62,12 +72,12 @@ async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None
     results = await asyncio.gather(*(intake.submit(word) for word in words))
     assert results == [word.upper() for word in words]
     assert await ledger.words() == words
-    assert ledger.transactions <= 3
-    assert ledger.commits == ledger.transactions
+    assert len(ledger.transactions) <= 3
+    assert ledger.commits == len(ledger.transactions)
 
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
-    """A batch with one refused row is halved until only that row's caller hears of it."""
+    """When a shared commit is refused each is tried alone, so that only the refused row's caller hears of it."""
     intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
@@ -90,7 +100,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
             raise ZeroDivisionError
         return ledger.writer.on_sqlite(connection, words)
 
-    writer = Writer(on_postgres=on_postgres, on_sqlite=on_sqlite)
+    writer = replace(ledger.writer, on_postgres=on_postgres, on_sqlite=on_sqlite)
     intake = Intake(ledger.database, writer, committed=ledger.committed)
     results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
@@ -126,3 +136,74 @@ async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
     results = await intake.submit_all(["a", "poison", "b"])
     assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
     assert await ledger.words() == ["a", "b"]
+
+
+# -- what one item may do to the others ------------------------------------------------------------
+
+
+async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
+    """Items that are large together are spread over commits; each is written, and each commit is within the bound."""
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    words = [str(number).rjust(MAX_SHARED_BYTES, "w") for number in range(40)]
+    assert await asyncio.gather(*(intake.submit(word) for word in words)) == [word.upper() for word in words]
+    assert max(sum(map(len, written)) for written in ledger.transactions) == MAX_COMMIT_BYTES
+    assert sum(map(len, ledger.transactions)) == len(words)
+
+
+async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
+    """An item counts as many rows as it has."""
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    words = [f"51x{number}" for number in range(20)]
+    await asyncio.gather(*(intake.submit(word) for word in words))
+    assert max(map(len, ledger.transactions)) == MAX_COMMIT_ROWS // 51
+
+
+async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
+    """Its neighbours share their commits without it, whatever comes first."""
+    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    large = "x" * (MAX_SHARED_BYTES + 1)
+    results = await asyncio.gather(*(intake.submit(word) for word in ("a", large, "b", large, "c")))
+    assert results == ["A", large.upper(), "B", large.upper(), "C"]
+    assert [written for written in ledger.transactions if large in written] == [[large], [large]]
+    assert ["a", "b", "c"] in ledger.transactions
+
+
+@pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
+async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Exception]) -> None:
+    """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
+    intake = Intake(ledger.database, _failing(ledger, "fault", error), committed=ledger.committed)
+    results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
+    if ledger.database.is_sqlite and error is TimeoutError:
+        assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
+        return
+    expected = DatabaseUnavailableError if error is TimeoutError else error
+    assert [result if isinstance(result, str) else type(result) for result in results] == ["A", expected, "B"]
+    assert await ledger.words() == ["a", "b"]
+
+
+async def test_what_cannot_be_measured_fails_alone(ledger: Ledger) -> None:
+    """An item that cannot be put into the database's form is refused before it comes near the others."""
+
+    def size(word: str) -> Size:
+        return Size(rows=1, bytes=1 // (word != "fault"))
+
+    writer = replace(ledger.writer, size_on_postgres=size, size_on_sqlite=size)
+    intake = Intake(ledger.database, writer, committed=ledger.committed)
+    results = await intake.submit_all(["a", "fault", "b"])
+    assert [result if isinstance(result, str) else type(result) for result in results] == ["A", ZeroDivisionError, "B"]
+
+
+def _failing(ledger: Ledger, word: str, error: type[Exception]) -> Writer[str, str]:
+    """The ledger's writer, for which any transaction with this word fails."""
+
+    async def on_postgres(connection: Connection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
+        if word in words:
+            raise error
+        return await ledger.writer.on_postgres(connection, words, lock_ms)
+
+    def on_sqlite(connection: sqlite3.Connection, words: Sequence[str]) -> Sequence[str]:
+        if word in words:
+            raise error
+        return ledger.writer.on_sqlite(connection, words)
+
+    return replace(ledger.writer, on_postgres=on_postgres, on_sqlite=on_sqlite)

@@ -1,5 +1,6 @@
 """docs/producer.md, run: its four ways make one and the same table, and its Python does what it says."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from notifier.client import producer
+from notifier.settings import MIN_IDEMPOTENCY_DAYS
 
 TABLE, MIGRATION = 0, 1
 _COLUMNS = {
@@ -125,3 +127,4 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     assert f"under a lease ({limits.lease.seconds} s)" in page
     assert f"… {limits.longest_pause.seconds} s" in page
     assert limits.keys_last.days == 6
+    assert limits.keys_last < timedelta(days=MIN_IDEMPOTENCY_DAYS)  # or what is repeated would be sent twice

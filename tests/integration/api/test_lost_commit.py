@@ -1,0 +1,57 @@
+"""A shared commit whose answer is lost: each request is tried alone, and none is written twice or told of a fault."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from parts import attached
+from parts.installation import WELCOME, Installation
+from sqlalchemy import func, select
+
+from notifier import wiring
+from notifier.db.direct import Connection
+from notifier.db.tables import Attachment, NotificationContent
+from notifier.errors import DatabaseUnavailableError
+from notifier.notification.write import WRITER, Draft
+from notifier.outbox.intake import Intake
+
+PATH = "/v1/notifications"
+
+
+async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_installation: Installation) -> None:
+    """With keys and without, with copies and with files: 202 for all, each once, and none is called a replay."""
+    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+        lost = 0
+
+        async def on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> Sequence[Any]:
+            nonlocal lost
+            written = await WRITER.on_postgres(connection, drafts, lock_ms)
+            if len(drafts) > 1:
+                lost += len(drafts)
+                raise DatabaseUnavailableError
+            return written
+
+        intake = Intake(parts.database, replace(WRITER, on_postgres=on_postgres), committed=lambda: None)
+        client._transport.app.state.doors.submitter._write = intake.submit  # type: ignore[attr-defined]
+        bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
+            ({}, {}),
+            ({"cc": ["bob@example.com"]}, {}),
+            ({"cc": ["bob@example.com"]}, {"Idempotency-Key": "a"}),
+            ({"attachments": [attached.given()]}, {"Idempotency-Key": "b"}),
+        ]
+        sent = (client.post(PATH, json=WELCOME | fields, headers=headers) for fields, headers in bodies)
+        replies = await asyncio.gather(*sent)
+        assert lost >= 2
+        assert [(reply.status_code, "idempotent-replayed" in reply.headers) for reply in replies] == [(202, False)] * 4
+        assert len({reply.json()["id"] for reply in replies}) == 4
+        assert await _count(parts) == (4, 1)
+        again = await client.post(PATH, json=WELCOME | bodies[2][0], headers=bodies[2][1])
+        assert (again.json()["id"], again.headers["idempotent-replayed"]) == (replies[2].json()["id"], "true")
+
+
+async def _count(parts: wiring.Base) -> tuple[int, ...]:
+    """How many contents and attachments there are."""
+    tables = (NotificationContent, Attachment)
+    async with parts.database.read() as connection:
+        return tuple([int(await connection.scalar(select(func.count()).select_from(one)) or 0) for one in tables])
