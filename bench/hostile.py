@@ -18,7 +18,7 @@ from bench.installation import Installation, Installations, sample
 from bench.process import NOTIFIER, Child, module, running
 from bench.sink import Sink
 from bench.table import Figure, Table, median_and_range, percentile
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.job import Checked
@@ -144,7 +144,7 @@ async def _prepared(installation: Installation) -> str:
     try:
         async with database.write() as connection:
             await store.publish(connection, enemy.SLUG, source, checked, Publication(by="bench", at=now))
-            wish = keys.Wish(scopes=keys.ADMIN_SCOPES)
+            wish = keys.Wish(scopes=scope.ADMIN_SCOPES)
             return (await keys.issue(connection, None, wish, now=now))[1]
     finally:
         await database.close()

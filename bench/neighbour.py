@@ -16,7 +16,7 @@ from bench.process import NOTIFIER, Child, module, running
 from bench.sink import Sink
 from bench.table import Figure, Table, percentile
 from bench.worst_client import ATTACKS
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -137,7 +137,7 @@ async def _create_keys(installation: Installation) -> tuple[str, str]:
         async with database.write() as connection:
             service = await keys.create_service(connection, "attacker", from_domains=[], now=now)
             key = await keys.create_key(connection, service, now=now)
-            return key, (await keys.issue(connection, None, keys.Wish(scopes=keys.ADMIN_SCOPES), now=now))[1]
+            return key, (await keys.issue(connection, None, keys.Wish(scopes=scope.ADMIN_SCOPES), now=now))[1]
     finally:
         await database.close()
 

@@ -7,23 +7,21 @@ is empty or blank is the same as one that is not set.
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Self
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from notifier import header_names
 from notifier.environment import (
-    PREFIX,
-    EnvironmentSource,
     check_host_name,
     check_public_url,
     check_secret_keys,
     lower_case,
     split_commas,
-    upper_case,
 )
+from notifier.log_settings import LogSettings
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -204,55 +202,6 @@ class WebhooksSettings(_Part):
         ),
     )
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
-
-
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    AUTO = "auto"
-    JSON = "json"
-    PRETTY = "pretty"
-
-
-class LogLevel(StrEnum):
-    """How severe a line must be to be written."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-class LogSettings(BaseSettings):
-    """How the process logs."""
-
-    reads_environment: ClassVar[bool] = True
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="ignore",
-        populate_by_name=True,
-        str_strip_whitespace=True,
-    )
-
-    log_format: Annotated[LogFormat, BeforeValidator(lower_case)] = Field(
-        LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal."
-    )
-    log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
-        LogLevel.INFO, description="Least severe level logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, if it is read at all."""
-        return (init_settings, EnvironmentSource(settings_cls)) if cls.reads_environment else (init_settings,)
 
 
 class Settings(LogSettings):

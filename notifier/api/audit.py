@@ -11,7 +11,8 @@ from notifier import audit
 from notifier.api import paging
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller
+from notifier.auth.scope import Scope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 

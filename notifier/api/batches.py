@@ -17,7 +17,8 @@ from notifier.api.change import asked_by, changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, recognised
 from notifier.api.request_body import read_model_if_any
-from notifier.auth.keys import Caller, InsufficientScopeError, Scope, UnauthenticatedError
+from notifier.auth.keys import Caller, InsufficientScopeError, UnauthenticatedError
+from notifier.auth.scope import Scope
 from notifier.errors import DatabaseUnavailableError
 from notifier.notification import batch
 from notifier.notification.batch import BatchView

@@ -15,7 +15,8 @@ from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller
+from notifier.auth.scope import Scope
 from notifier.db.unavailable import unavailable_as_such
 from notifier.notification import change, find, patch
 from notifier.notification.change import Asked

@@ -12,7 +12,7 @@ from notifier.api.audited import Audited
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.audit import Action, Deed, ObjectKind
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.notification import explain
 from notifier.notification.explain import Because
 from notifier.notification.preview import ContentView

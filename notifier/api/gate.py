@@ -24,7 +24,7 @@ from notifier.api.request_model import RequestModel
 from notifier.api.template_draft import source_of
 from notifier.api.template_schema import PreviewIn, Slug
 from notifier.audit import Action
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource

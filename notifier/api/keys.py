@@ -16,7 +16,8 @@ from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
-from notifier.auth.keys import DEFAULT_SCOPES, SERVICE_SCOPES, Caller, Scope, Wish
+from notifier.auth.keys import Caller, Wish
+from notifier.auth.scope import DEFAULT_SCOPES, SERVICE_SCOPES, Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import KeyKind
 

@@ -15,7 +15,7 @@ from notifier.api.request import holder
 from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
 from notifier.audit import Action
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.source import LAYOUTS
 from notifier.templating import deed, layout

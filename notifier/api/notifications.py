@@ -11,7 +11,7 @@ from notifier.api import paging, reply
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.api.value import AwareTime
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.notification import find, search, timeline
 from notifier.notification.search import Filter, Slice
 from notifier.states import Status

@@ -9,7 +9,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from notifier.api import body
 from notifier.api.doors import Doors
 from notifier.api.problems import BadRequestError
-from notifier.auth.keys import Caller, Keyholder, Scope, of_service
+from notifier.auth.keys import Caller, Keyholder, of_service
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
 LONGEST_KEY = 255

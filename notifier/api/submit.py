@@ -21,7 +21,8 @@ from notifier.api.reply_limits import FaultLister
 from notifier.api.request import KEY_PATTERN, LONGEST_KEY, authenticated, idempotency_key, json_text, recognised
 from notifier.api.request_body import load, parse_apart
 from notifier.api.request_model import RequestModel
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import BatchRejectedError, Wish

@@ -15,7 +15,8 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import SuppressionReason, SuppressionScope
 from notifier.suppression import Fate, SuppressionView, Wish

@@ -14,8 +14,8 @@ from notifier.api.request import authenticated
 from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
 from notifier.auth import owner
-from notifier.auth.keys import Scope
 from notifier.auth.owner import Changes
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError
 
 router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])

@@ -18,7 +18,8 @@ from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
 from notifier.api.template_schema import DraftIn, PreviewIn, RenderIn, Slug
 from notifier.audit import Action
-from notifier.auth.keys import Keyholder, Scope
+from notifier.auth.keys import Keyholder
+from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.job import Shown
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource, choose_locale

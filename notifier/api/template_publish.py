@@ -16,7 +16,8 @@ from notifier.api.template_draft import shown, source_of
 from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, remarks_of
 from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.audit import Action
-from notifier.auth.keys import Keyholder, Scope
+from notifier.auth.keys import Keyholder
+from notifier.auth.scope import Scope
 from notifier.notification.check import Wanted as Mail
 from notifier.notification.write import write_within
 from notifier.rendering import images

@@ -13,7 +13,8 @@ from notifier.api.request import holder
 from notifier.api.template_reply import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.template_schema import Number, Slug
 from notifier.api.templates import WantedVersions
-from notifier.auth.keys import Keyholder, Scope
+from notifier.auth.keys import Keyholder
+from notifier.auth.scope import Scope
 from notifier.errors import NotFoundError
 from notifier.rendering.source import TemplateSource
 from notifier.templating import delta, draft, find

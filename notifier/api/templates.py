@@ -14,7 +14,7 @@ from notifier.api.request import holder
 from notifier.api.template_reply import CurrentOut, TemplatePageOut
 from notifier.api.template_schema import Slug
 from notifier.audit import Action
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.errors import NotFoundError
 from notifier.templating import archive, deed, draft, find, store
 

@@ -14,7 +14,8 @@ from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.api.request_body import read_model, read_model_if_any
 from notifier.audit import Action, Deed, ObjectKind
-from notifier.auth.keys import Caller, Scope
+from notifier.auth.keys import Caller
+from notifier.auth.scope import Scope
 from notifier.db.tables import DeliveryState
 from notifier.errors import Fault, InvalidRequestError
 from notifier.webhooks import endpoint, history

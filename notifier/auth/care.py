@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth import keys
-from notifier.auth.keys import Caller, Scope, StrongerKindError, Wish
+from notifier.auth.keys import Caller, StrongerKindError, Wish
+from notifier.auth.scope import Scope
 from notifier.db.tables import ApiKey, Service, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.states import KeyKind

@@ -12,7 +12,6 @@ import string
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
 from notifier.auth.lookup_queue import LookupQueue
+from notifier.auth.scope import DEFAULT_SCOPES, SERVICE_SCOPES, Scope
 from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -39,28 +39,6 @@ MAX_UNKNOWN_KEYS = 1_000
 _NOBODY = hashlib.sha256(b"nobody").digest()
 
 
-class Scope(StrEnum):
-    """What a key may do."""
-
-    SEND = "notifications:send"
-    READ = "notifications:read"
-    CONTENT = "content:read"
-    SUPPRESSIONS = "suppressions:manage"
-    WEBHOOKS = "webhooks:manage"
-    KEYS = "keys:manage"
-    AUDIT = "audit:read"
-    TEMPLATES_READ = "templates:read"
-    TEMPLATES_EDIT = "templates:edit"
-    TEMPLATES_PUBLISH = "templates:publish"
-    UNMASKED = "content:unmasked"
-    ADMIN = "admin"
-
-
-DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
-ADMIN_SCOPES = (Scope.TEMPLATES_READ, Scope.TEMPLATES_EDIT, Scope.TEMPLATES_PUBLISH, Scope.ADMIN)
-"""Of an admin key, unless its maker says otherwise."""
-SERVICE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
-"""What a key of a service can have."""
 REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
 """How far the mail of a kind of key goes, from the least: nowhere, to the team, to anybody."""
 

@@ -15,7 +15,8 @@ from notifier.cli.output import Failed
 from notifier.cli.process import InboxPort, Port, SmtpPort, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
-    from notifier.settings import LogSettings, Settings
+    from notifier.log_settings import LogSettings
+    from notifier.settings import Settings
 
 DATA_DIR = Path("var/demo")
 KEY_FILE = "demo-key"
@@ -50,7 +51,8 @@ def _log_settings() -> "tuple[LogSettings, list[str]]":
     from pydantic import ValidationError
 
     from notifier.environment import set_variables
-    from notifier.settings import IsolatedSettings, LogSettings
+    from notifier.log_settings import LogSettings
+    from notifier.settings import IsolatedSettings
 
     ignored = [name for name in set_variables() if name.upper() not in OF_OTHERS]
     try:
@@ -143,7 +145,7 @@ async def _seed(parts: Any) -> None:
 
 async def _demo_key(parts: Any, data_dir: Path) -> str:
     """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
-    from notifier.auth import keys
+    from notifier.auth import keys, scope
     from notifier.db import directory
     from notifier.errors import NotFoundError
 
@@ -158,7 +160,7 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
             service = await keys.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await keys.create_key(connection, service, scopes=list(keys.Scope), now=parts.clock.now())
+        key = await keys.create_key(connection, service, scopes=list(scope.Scope), now=parts.clock.now())
     directory.keep_secret(file, key)
     return key
 

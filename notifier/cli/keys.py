@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from notifier.auth.care import KeyView
-    from notifier.auth.keys import Scope, Wish
+    from notifier.auth.keys import Wish
+    from notifier.auth.scope import Scope
 
 MOST_LISTED = 1000
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
@@ -51,6 +52,7 @@ def create(
     life = _duration(expires_in, "--expires-in") if expires_in else None
     words = name.encode(errors="replace").decode()
     from notifier.auth import care, keys
+    from notifier.auth.scope import ADMIN_SCOPES, DEFAULT_SCOPES, Scope
 
     if len(words) > care.LONGEST_NAME:
         raise Failed(f"--name: at most {care.LONGEST_NAME} characters", output.WRONG_USE)
@@ -58,8 +60,8 @@ def create(
         raise Failed("either --service NAME or --admin", output.WRONG_USE)
     if admin and kind is not KeyKind.LIVE:
         raise Failed("--kind: an admin key sends no mail", output.WRONG_USE)
-    scopes = _scopes(scope) or (keys.ADMIN_SCOPES if admin else keys.DEFAULT_SCOPES)
-    if not admin and keys.Scope.ADMIN in scopes:
+    scopes = _scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
+    if not admin and Scope.ADMIN in scopes:
         raise Failed("--scope: a service's key cannot have admin; make one with --admin", output.WRONG_USE)
     wish = keys.Wish(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run(_create(service, wish, life, as_json=as_json))
@@ -143,12 +145,12 @@ async def _revoke(which: "UUID | str", *, as_json: bool) -> None:
 
 
 def _scopes(texts: list[str]) -> "tuple[Scope, ...]":
-    from notifier.auth import keys
+    from notifier.auth.scope import Scope
 
     try:
-        return tuple(keys.Scope(scope) for scope in texts)
+        return tuple(Scope(scope) for scope in texts)
     except ValueError as error:
-        known = ", ".join(scope.value for scope in keys.Scope)
+        known = ", ".join(scope.value for scope in Scope)
         raise Failed(f"{error}; scopes are {known}", output.WRONG_USE) from error
 
 

@@ -8,7 +8,8 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from notifier.settings import LogSettings, Settings
+    from notifier.log_settings import LogSettings
+    from notifier.settings import Settings
 
 WRONG_USE = 2
 OUT_OF_REACH = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"

@@ -5,7 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from notifier.db.directory import reason
-from notifier.settings import LogLevel, LogSettings
+from notifier.log_settings import LogLevel, LogSettings
 from notifier.telemetry.fault import describe_exception
 
 

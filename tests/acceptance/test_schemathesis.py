@@ -18,7 +18,7 @@ from parts import process
 from parts.installation import SqliteSeed
 from parts.process import Process
 
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -49,7 +49,7 @@ async def _others_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
         service = await keys.find_service(connection, "other")
-        key = await keys.create_key(connection, service, scopes=tuple(keys.Scope), now=SystemClock().now())
+        key = await keys.create_key(connection, service, scopes=tuple(scope.Scope), now=SystemClock().now())
     await database.close()
     return key
 

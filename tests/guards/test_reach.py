@@ -17,7 +17,8 @@ from parts.installation import WELCOME, Installation
 
 from notifier import wiring
 from notifier.auth import keys
-from notifier.auth.keys import SERVICE_SCOPES, Scope, Wish
+from notifier.auth.keys import Wish
+from notifier.auth.scope import SERVICE_SCOPES, Scope
 from notifier.ids import new_id
 from notifier.states import KeyKind, Status
 

@@ -5,8 +5,9 @@ from typing import Any
 import httpx2
 
 from notifier import wiring
-from notifier.auth import keys
-from notifier.auth.keys import Scope, Wish
+from notifier.auth import keys, scope
+from notifier.auth.keys import Wish
+from notifier.auth.scope import Scope
 
 PATH = "/v1/templates/greeting"
 FILES = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}, your order {{ order.id }} left.</p>"}
@@ -16,7 +17,7 @@ SETTINGS = {"name": "Greeting"}
 
 async def admin_key(parts: wiring.Base, *scopes: Scope) -> str:
     """An admin key, with all that it has unless somebody says otherwise."""
-    wish = Wish(scopes=scopes or (*keys.ADMIN_SCOPES, Scope.AUDIT))
+    wish = Wish(scopes=scopes or (*scope.ADMIN_SCOPES, Scope.AUDIT))
     async with parts.database.write() as connection:
         return (await keys.issue(connection, None, wish, now=parts.clock.now()))[1]
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.clock import SystemClock
 from notifier.db import migrate
 from notifier.db.engine import Database
@@ -50,7 +50,7 @@ async def seed(url: str) -> Keys:
         made = Keys(
             shop=await keys.create_key(connection, shop, now=now),
             other=await keys.create_key(connection, other, now=now),
-            reader=await keys.create_key(connection, shop, scopes=[keys.Scope.READ], now=now),
+            reader=await keys.create_key(connection, shop, scopes=[scope.Scope.READ], now=now),
         )
     await database.close()
     return made

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority
 from notifier.templating.folder import files
@@ -28,4 +28,4 @@ async def key(parts: wiring.Base, service: str) -> str:
     """A key of the service that may do everything."""
     async with parts.database.write() as connection:
         service_id = await keys.find_service(connection, service)
-        return await keys.create_key(connection, service_id, scopes=list(keys.Scope), now=parts.clock.now())
+        return await keys.create_key(connection, service_id, scopes=list(scope.Scope), now=parts.clock.now())

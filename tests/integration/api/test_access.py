@@ -12,7 +12,7 @@ from parts.installation import WELCOME, Installation
 from sqlalchemy import update
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import scope
 from notifier.db.tables import ApiKey, columns
 from notifier.ids import new_id
 
@@ -123,7 +123,7 @@ async def test_a_key_without_the_scope_is_403(
         assert "notifications:send" in problem(reply)["detail"]
         assert (await reader.get("/v1/notifications")).status_code == 200
     assert await written() == NOTHING
-    await _change(parts, installation.keys.other, scopes=[keys.Scope.SEND.value])
+    await _change(parts, installation.keys.other, scopes=[scope.Scope.SEND.value])
     async with installation.client(parts, installation.keys.other) as sender:
         location = (await sender.post("/v1/notifications", json=WELCOME)).headers["location"]
         for path in ("/v1/notifications", location):

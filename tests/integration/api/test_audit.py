@@ -18,7 +18,7 @@ from notifier.api.audited import Audited
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated
 from notifier.audit import Action, Deed, Doer, NotForTheAuditError, ObjectKind
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.db.tables import AuditEntry
 from notifier.ids import new_id
 from notifier.states import Status

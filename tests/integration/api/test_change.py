@@ -17,7 +17,7 @@ from sqlalchemy import update
 
 from notifier import wiring
 from notifier.api.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.auth import keys
+from notifier.auth import scope
 from notifier.db.tables import ApiKey, Notification, columns
 from notifier.ids import new_id
 from notifier.notification.change import LONGEST_COMMENT
@@ -116,7 +116,7 @@ async def test_a_key_that_may_only_read_changes_nothing(
     key = columns(ApiKey)
     async with parts.database.write() as connection:
         only_send = update(ApiKey).where(key.prefix == installation.keys.other[:-32])
-        await connection.execute(only_send.values(scopes=[keys.Scope.SEND.value]))
+        await connection.execute(only_send.values(scopes=[scope.Scope.SEND.value]))
     async with installation.client(parts, installation.keys.other) as sender:
         own = await caller.submit(sender)
         assert outcome(await sender.get(f"{own}/events")) == (403, "insufficient_scope")

@@ -11,14 +11,14 @@ from parts.relay import Relay
 from sqlalchemy import text
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 
 
 async def _reading(installation: Installation, parts: wiring.Base) -> str:
     """A key that may look at contents."""
     async with parts.database.write() as connection:
         shop = await keys.find_service(connection, "shop")
-        scopes = [keys.Scope.SEND, keys.Scope.READ, keys.Scope.CONTENT]
+        scopes = [scope.Scope.SEND, scope.Scope.READ, scope.Scope.CONTENT]
         return await keys.create_key(connection, shop, scopes=scopes, now=parts.clock.now())
 
 

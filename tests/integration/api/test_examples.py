@@ -9,7 +9,7 @@ from parts.described import DOCUMENT, compare, resolved
 from parts.installation import WELCOME, Installation
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 
 OPEN = {"metadata", "statuses", "before", "after"}
 """Objects whose fields are the caller's own, or depend on what was done."""
@@ -39,7 +39,7 @@ def _alike(shown: Any, real: Any, where: str) -> None:
 async def _all_scopes(parts: wiring.Base) -> str:
     async with parts.database.write() as connection:
         shop = await keys.find_service(connection, "shop")
-        return await keys.create_key(connection, shop, scopes=tuple(keys.Scope), now=parts.clock.now())
+        return await keys.create_key(connection, shop, scopes=tuple(scope.Scope), now=parts.clock.now())
 
 
 async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.Base) -> None:

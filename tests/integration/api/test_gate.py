@@ -11,7 +11,7 @@ from parts.editor import PATH
 from parts.installation import Installation
 
 from notifier import wiring
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 
 SECRET = 740112963
 HTML = "<p>Hello {{ name }}: {{ order.id }}</p>"

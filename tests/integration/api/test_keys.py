@@ -13,13 +13,14 @@ from parts import marketing
 from parts.installation import Installation
 
 from notifier import wiring
-from notifier.auth import care, keys
-from notifier.auth.keys import Scope, Wish
+from notifier.auth import care, keys, scope
+from notifier.auth.keys import Wish
+from notifier.auth.scope import Scope
 from notifier.auth.usage import Usage
 from notifier.states import KeyKind
 
 PATH = "/v1/keys"
-ALL = [scope.value for scope in keys.SERVICE_SCOPES]
+ALL = [scope.value for scope in scope.SERVICE_SCOPES]
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ async def test_a_key_that_ends_makes_none_that_lasts_longer(parts: wiring.Base, 
     """Without an end asked for it is the maker's; and so when it rotates itself, or another key."""
     now = parts.clock.now()
     end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
-    mine, ending = await _key(parts, scopes=tuple(keys.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
+    mine, ending = await _key(parts, scopes=tuple(scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
     by = _by(ending)
     for asked, given in ((None, end), (sooner, sooner), (end, end)):
         body = {"name": "x", "expires_at": asked.isoformat() if asked else None}

@@ -6,7 +6,7 @@ from integration.api.refusal import faults
 from parts.installation import Installation
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 
 TEXTS = [
     ("notifications", "to"),
@@ -21,7 +21,7 @@ async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiri
     """PostgreSQL has no text with NUL; SQLite has, and says the same."""
     async with parts.database.write() as connection:
         shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=tuple(keys.Scope), now=parts.clock.now())
+        key = await keys.create_key(connection, shop, scopes=tuple(scope.Scope), now=parts.clock.now())
     async with installation.client(parts, key) as client:
         for where, name in TEXTS:
             reply = await client.get(f"/v1/{where}", params={name: "a\x00b"})

@@ -15,7 +15,7 @@ from parts.installation import Installation
 from parts.relay import Relay
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.rendering.job import FaultCode
 
 HOSTILE = {
@@ -37,7 +37,7 @@ async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator
     """Somebody of the shop who edits templates."""
     async with parts.database.write() as connection:
         shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=keys.SERVICE_SCOPES, now=parts.clock.now())
+        key = await keys.create_key(connection, shop, scopes=scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.client(parts, key) as client:
         yield client
 

@@ -15,7 +15,7 @@ from parts.editor import FILES, PATH
 from parts.installation import WELCOME, Installation
 
 from notifier import wiring
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.templating.publish import Publisher

@@ -6,7 +6,7 @@ from parts.installation import Installation
 from sqlalchemy import text
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 
 
 async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
@@ -15,7 +15,7 @@ async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
     """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
     async with parts.database.write() as connection:
         shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=keys.SERVICE_SCOPES, now=parts.clock.now())
+        key = await keys.create_key(connection, shop, scopes=scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.client(parts, key) as staff:
         await editor.saved(staff)
         async with parts.database.write() as connection:

@@ -17,7 +17,7 @@ from parts.process import Process
 from parts.relay import Relay
 from parts.terminal import type_command
 
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -34,7 +34,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from notifier import wiring
 from notifier.cli import output
-from notifier.settings import LogSettings
+from notifier.log_settings import LogSettings
 
 CANARY = {words!r}
 
@@ -80,7 +80,7 @@ SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", 
 async def _admin_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
-        scopes = tuple(keys.Scope)
+        scopes = tuple(scope.Scope)
         _, key = await keys.issue(connection, None, keys.Wish(scopes=scopes), now=SystemClock().now())
     await database.close()
     return key

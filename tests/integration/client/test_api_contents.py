@@ -8,7 +8,7 @@ from integration.client.both import Client, Connect
 from parts.installation import Installation
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.client import Attachment, InvalidRequestError, NotFoundError, PermissionDeniedError, Status
 
 WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
@@ -17,7 +17,7 @@ WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "
 @pytest.fixture
 async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.Base) -> Client:
     """A client of the shop that may also look at contents and care for suppressions."""
-    scopes = [keys.Scope.SEND, keys.Scope.READ, keys.Scope.CONTENT, keys.Scope.SUPPRESSIONS]
+    scopes = [scope.Scope.SEND, scope.Scope.READ, scope.Scope.CONTENT, scope.Scope.SUPPRESSIONS]
     async with parts.database.write() as connection:
         service = await keys.find_service(connection, "shop")
         key = await keys.create_key(connection, service, scopes=scopes, now=parts.clock.now())

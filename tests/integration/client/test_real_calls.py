@@ -15,7 +15,7 @@ from parts.installation import Installation
 from parts.receiver import Receiver, reply
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import scope
 from notifier.client import AsyncNotifier, ConflictError, NotFoundError, Notifier, Status, WebhookVerifier
 from notifier.states import Status as Stored
 
@@ -130,7 +130,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.Base, receiver: Receiver) 
 
 async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     me = await shop("whoami")
-    assert (me.service, me.scopes, me.from_domains) == ("shop", keys.SERVICE_SCOPES, ("shop.example",))
+    assert (me.service, me.scopes, me.from_domains) == ("shop", scope.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
     ends = datetime.now(UTC) + HOUR
     made = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)

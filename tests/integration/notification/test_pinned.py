@@ -18,7 +18,7 @@ from sqlalchemy import update
 
 from notifier import wiring
 from notifier.auth import keys
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, columns
 from notifier.errors import NotFoundError

@@ -22,7 +22,7 @@ from parts.installation import WELCOME, Installation
 from sqlalchemy import select, update
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, columns
 from notifier.notification import aftermath, load, search, settle
 from notifier.notification.move import Move, move
@@ -209,7 +209,7 @@ async def walk(request: pytest.FixtureRequest, installation: Installation, parts
     async with parts.database.write() as connection:
         services = {await keys.find_service(connection, name): name for name in SERVICES}
         every = {
-            name: await keys.create_key(connection, id_, scopes=list(keys.Scope), now=parts.clock.now())
+            name: await keys.create_key(connection, id_, scopes=list(scope.Scope), now=parts.clock.now())
             for id_, name in services.items()
         }
     async with installation.client(parts, every["shop"]) as shop, installation.client(parts, every["other"]) as other:

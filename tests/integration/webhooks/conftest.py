@@ -11,7 +11,7 @@ from parts.installation import Installation
 from parts.receiver import Receiver
 
 from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import keys, scope
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -44,11 +44,11 @@ def installation(installation: Installation) -> Installation:
     return installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
-async def key_of(parts: wiring.Base, service: str, *scopes: keys.Scope) -> str:
+async def key_of(parts: wiring.Base, service: str, *scopes: scope.Scope) -> str:
     """A key of the service with these scopes; all if none is named."""
     async with parts.database.write() as connection:
         id_ = await keys.find_service(connection, service)
-        return await keys.create_key(connection, id_, scopes=scopes or tuple(keys.Scope), now=parts.clock.now())
+        return await keys.create_key(connection, id_, scopes=scopes or tuple(scope.Scope), now=parts.clock.now())
 
 
 @pytest.fixture

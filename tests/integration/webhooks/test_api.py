@@ -12,7 +12,7 @@ from parts.receiver import reply
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from notifier import wiring
-from notifier.auth.keys import Scope
+from notifier.auth.scope import Scope
 from notifier.webhooks.body import TYPES
 
 NOWHERE = "/v1/webhooks/0192f0c1-2345-7000-8000-000000000000"

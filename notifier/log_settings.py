@@ -1,0 +1,58 @@
+"""How a process logs, from `NOTIFIER_LOG_…`; what every command reads, also one that reads nothing else."""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from notifier.environment import PREFIX, EnvironmentSource, lower_case, upper_case
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class LogLevel(StrEnum):
+    """How severe a line must be to be written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogSettings(BaseSettings):
+    """How the process logs."""
+
+    reads_environment: ClassVar[bool] = True
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        str_strip_whitespace=True,
+    )
+
+    log_format: Annotated[LogFormat, BeforeValidator(lower_case)] = Field(
+        LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
+        LogLevel.INFO, description="Least severe level logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, if it is read at all."""
+        return (init_settings, EnvironmentSource(settings_cls)) if cls.reads_environment else (init_settings,)
