@@ -17,13 +17,13 @@ def _limits() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for name in _NAME.findall(path.read_text("utf-8")):
-            yield f"{module}.{name}", _show(getattr(importlib.import_module(f"notifier.{module}"), name))
+            value = getattr(importlib.import_module(f"notifier.{module}"), name)
+            if isinstance(value, int | float | timedelta):
+                yield f"{module}.{name}", _show(value)
 
 
-def _show(value: object) -> str:
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():,.0f} s"
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
+def _show(value: float | timedelta) -> str:
+    return f"{value.total_seconds():,.0f} s" if isinstance(value, timedelta) else f"{value:,}"
 
 
 def test_every_limit_is_in_the_table() -> None:
