@@ -64,8 +64,6 @@ from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.secret_box import SecretBox
 
-RELAY_AWAY = "takes no mail: the sender's log says why, and so does `notifier doctor`"
-"""What strangers hear; a relay's own words may name addresses."""
 NICE = 5  # of the children that render: what they do is never as urgent as a reply
 
 __all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "probe_app", "sender", "sender_app"]
@@ -138,8 +136,9 @@ class Sender:
 
     async def readiness(self, database: Database) -> list[Finding]:
         """The database answers, the journal can be written, and the relay takes mail."""
-        is_open = self.deliverer.relay.is_open
-        relay = Finding(name="relay", ok=not is_open, detail=RELAY_AWAY if is_open else "takes mail")
+        circuits = self.deliverer.circuits
+        is_open = circuits.relay.is_open
+        relay = Finding(name="relay", ok=not is_open, detail=circuits.public_reason if is_open else "takes mail")
         journal = self.holder.journal
         return [*await checks.database(database), checks.journal(journal.folder, has_room=journal.writable), relay]
 

@@ -1,5 +1,6 @@
 """Fixtures that every tier may ask for: databases of one's own, on both engines, and a scripted relay."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -46,11 +47,19 @@ def _is_repetition(place: tuple[str, ...], name: str) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _plain_tracebacks() -> None:
-    """Unconfigured, structlog draws each traceback with all its locals, and the event loop stands for a second."""
+def _plain_logs() -> Iterator[None]:
+    """Unconfigured, structlog draws each traceback with all its locals, and the event loop stands for a second.
+
+    What a test configures is taken back: the next one would write to a stream that is closed.
+    """
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)
+    root = logging.getLogger()
+    handlers, root_level = [*root.handlers], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(root_level)
 
 
 @pytest.fixture(scope="session")

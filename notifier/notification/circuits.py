@@ -47,11 +47,18 @@ WORDS = {
 }
 """For people, and fit for everybody: nothing of what the relay said."""
 _CODES = re.compile(r"[45]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?(?![\w.])")
+_LOGIN_CODES = frozenset({"530", "534", "535", "538"})  # RFC 4954 §6
 _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
 Listener = Callable[[str | None], None]
 """Who hears why the relay is out of reach, or (None) that it takes mail again."""
+
+
+def _explain(reason: CircuitReason, words: str) -> str:
+    """The reason in our own words, with the codes that the relay's reply begins with."""
+    codes = _CODES.match(words)
+    return f"{WORDS[reason]} ({codes[0]})" if codes else WORDS[reason]
 
 
 def _nobody(_: str | None) -> None:
@@ -71,6 +78,7 @@ class Circuits:
 
     def __init__(self, relay_name: str, clock: Clock) -> None:
         self.relay = Circuit(clock)
+        self.public_reason = ""  # why the relay's circuit was opened last, fit for strangers
         self._name = relay_name
         self.tell: Listener = _nobody
         self._clock = clock
@@ -142,10 +150,10 @@ class Circuits:
             self._open(circuit, reason, outcome.detail, longest=LONGEST_WAIT, needs_person=outcome.needs_person)
             return
         words = redact(outcome.detail)  # a circuit is shared: services whose mail they are not about read them
+        reason = CircuitReason.LOGIN if words[:3] in _LOGIN_CODES else CircuitReason.UNREACHABLE
         if not self.relay.is_open:
-            is_login = outcome.needs_person and _CODES.match(words)  # a 5yz before MAIL that does not pass
-            reason = CircuitReason.LOGIN if is_login else CircuitReason.UNREACHABLE
             self._log_opened(Scope.RELAY, reason, words)
+        self.public_reason = _explain(reason, words)
         self.relay.opened(words, needs_person=outcome.needs_person)
 
     def _claimed(self, mail: TriedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
@@ -173,10 +181,12 @@ class Circuits:
         self, circuit: Circuit, reason: CircuitReason, words: str, *, longest: float, needs_person: bool = False
     ) -> None:
         """Its reason is for everybody whose mails wait for it: codes, and none of the words said to another mail."""
-        codes = _CODES.match(words)
         if not circuit.is_open:
+            codes = _CODES.match(words)
             self._log_opened(Scope.RELAY if circuit is self.relay else Scope.SENDER, reason, codes[0] if codes else "")
-        told = f"{WORDS[reason]} ({codes[0]})" if codes else WORDS[reason]
+        told = _explain(reason, words)
+        if circuit is self.relay:
+            self.public_reason = told
         circuit.opened(told, needs_person=needs_person, longest=longest)
 
     def _log_opened(self, scope: Scope, reason: CircuitReason, detail: str) -> None:

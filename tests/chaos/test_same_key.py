@@ -42,7 +42,7 @@ COMMANDS = {"postgresql": "api", "sqlite": "serve"}
 DATABASES = {"postgresql": "durable_database", "sqlite": "sqlite_database"}
 WRITTEN = {  # by one POST
     "notification": 2,  # and its copy
-    "notification_content": 2,
+    "notification_content": 1,  # they share it
     "notification_tag": 2,
     "outbox_entry": 2,
 }

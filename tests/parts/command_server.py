@@ -5,6 +5,7 @@ a process of its own: arguments, environment, working directory, output, exit st
 """
 
 import array
+import atexit
 import contextlib
 import gc
 import json
@@ -63,10 +64,16 @@ class CommandServer:
         if self._socket is None:
             mine, theirs = socket.socketpair()
             command = [sys.executable, "-m", "parts.command_server", str(theirs.fileno())]
-            subprocess.Popen(command, cwd=_TESTS, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            server = subprocess.Popen(command, cwd=_TESTS, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             theirs.close()
             self._socket = mine
+            atexit.register(self._stop, server)
         return self._socket
+
+    def _stop(self, server: subprocess.Popen[bytes]) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        server.wait()
 
 
 def _fixed(environment: dict[str, str]) -> dict[str, str]:

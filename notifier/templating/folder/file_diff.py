@@ -93,9 +93,13 @@ def unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, ne
         before, after = old.get(name), new.get(name)
         if before == after:
             continue
-        labels = f"{old_name}/{name}" if name in old else "nothing", f"{new_name}/{name}" if name in new else "nothing"
-        for line in DiffBudget(size=None).unified(_split(before or ""), _split(after or ""), labels):
-            yield line if line.endswith("\n") else f"{line}\n{_NO_END}"
+        labels = (
+            f"{old_name}/{name}" if name in old else "nothing",
+            f"{new_name}/{name}" if name in new else "nothing",
+        )
+        names = (f"{labels[0]}\n", f"{labels[1]}\n")
+        for line in DiffBudget(size=None).unified(_split(before or ""), _split(after or ""), names):
+            yield line if line.endswith("\n") else f"{line}\n" if line.startswith("@@") else f"{line}\n{_NO_END}"
 
 
 def _split(text: str) -> list[str]:

@@ -12,6 +12,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from notifier import wiring
+from notifier.notification.circuits import WORDS
+from notifier.outcomes import CircuitReason
 
 
 def _metrics(exposition: str) -> dict[tuple[str, str], float]:
@@ -123,7 +125,7 @@ async def test_metrics_may_have_a_port_of_their_own(installation: Installation) 
 
 
 async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installation, relay: Relay) -> None:
-    """What a relay says may name addresses; strangers hear that it takes no mail, and where the reason is."""
+    """What a relay says may name addresses; strangers hear a reason in our own words."""
     relay.greeting = "554 5.7.1 <ada@example.com> has been reported"
     async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as client:
         await client.post("/v1/notifications", json=WELCOME)
@@ -134,5 +136,5 @@ async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installa
                 ready, shown = await scraper.get("/readyz"), await scraper.get("/metrics")
             assert ready.status_code == 503
             (found,) = [check for check in ready.json()["checks"] if not check["ok"]]
-            assert (found["name"], found["detail"]) == ("relay", wiring.RELAY_AWAY)
+            assert (found["name"], found["detail"]) == ("relay", f"{WORDS[CircuitReason.UNREACHABLE]} (554 5.7.1)")
             assert "ada@" not in ready.text + shown.text

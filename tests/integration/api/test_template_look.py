@@ -123,7 +123,7 @@ async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: http
         ("/settings/priority", "invalid_setting"),
         ("/settings/from", "invalid_address"),
     }
-    large = editor.draft(files={"body.html": "x" * 600_000})
+    large = editor.draft(files={"body.html": "x" * 300_000, "body.txt": "x" * 300_000})
     assert faults(await staff.put(f"{PATH}/draft", json=large)) == {("/files", "too_large")}
     assert outcome(await staff.put("/v1/templates/Großes/draft", json=editor.draft())) == (422, "invalid_slug")
 

@@ -1,4 +1,4 @@
-"""Secrets of endpoints under a key of the environment: what the database has, and what a wrong key costs."""
+"""Secrets of endpoints under a key of the environment: what the database has, and what a wrong key costs, as docs/webhooks.md says."""
 
 import base64
 
