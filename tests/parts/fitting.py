@@ -147,7 +147,8 @@ def _key(body: dict[str, Any]) -> None:
 
 def _team(body: dict[str, Any]) -> None:
     """Addresses and domains, for which there is no format."""
-    body["recipients"] = [f"ada-{number}@example.com" for number in range(len(body["recipients"]))]
+    if isinstance(body["recipients"], list):
+        body["recipients"] = [f"ada-{number}@example.com" for number in range(len(body["recipients"]))]
 
 
 def _source(body: dict[str, Any]) -> None:

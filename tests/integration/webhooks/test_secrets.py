@@ -1,4 +1,4 @@
-"""Secrets of endpoints under a key of the environment: what the database has, and what a wrong key costs, as docs/webhooks.md says."""
+"""Secrets of endpoints under a key, as docs/webhooks.md says: what is stored, and what a wrong key costs."""
 
 import base64
 
