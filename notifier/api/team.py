@@ -27,7 +27,7 @@ class TeamIn(RequestModel):
     limits = body_limits.VARIABLES
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    recipients: list[value.Address] = Field(
+    recipients: list[value.Text] = Field(
         max_length=owner.MOST_MEMBERS,
         description="Addresses, and domains as `@example.org`; none: nobody.",
         examples=[["ada@example.com", "@example.org"]],

@@ -92,7 +92,7 @@ def _notification(body: dict[str, Any]) -> None:
     if body.get("reply_to") is not None:
         body["reply_to"] = "Help <help@shop.example>"
     if body.get("headers") is not None:
-        # Of those two the one needs the other, and names that differ in case only are the same.
+        # Of those two the one needs the other, names that differ in case only are the same, and few begin with X-.
         kept = {name.lower(): (name, text) for name, text in body["headers"].items() if "-post" not in name.lower()}
         body["headers"] = {name: text if text.isascii() else "ascii" for name, text in kept.values()}
     if body.get("attachments") is not None:
@@ -147,8 +147,8 @@ def _key(body: dict[str, Any]) -> None:
 
 def _team(body: dict[str, Any]) -> None:
     """Addresses and domains, for which there is no format."""
-    if isinstance(body["recipients"], list):
-        body["recipients"] = [f"ada-{number}@example.com" for number in range(len(body["recipients"]))]
+    several = body["recipients"] if isinstance(body["recipients"], list) else [body["recipients"]]
+    body["recipients"] = [f"ada-{number}@example.com" for number in range(len(several))]
 
 
 def _source(body: dict[str, Any]) -> None:
