@@ -95,6 +95,9 @@ def _notification(body: dict[str, Any]) -> None:
         # Of those two the one needs the other, names that differ in case only are the same, and few begin with X-.
         kept = {name.lower(): (name, text) for name, text in body["headers"].items() if "-post" not in name.lower()}
         body["headers"] = {name: text if text.isascii() else "ascii" for name, text in kept.values()}
+        body["headers"] = {
+            "X-Order" if name[:2] in {"x-", "X-"} else name: text for name, text in body["headers"].items()
+        }
     if body.get("attachments") is not None:
         body["attachments"] = [
             _FILE | {"filename": f"terms-{number}.txt"} for number in range(len(body["attachments"]))
