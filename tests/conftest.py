@@ -54,6 +54,7 @@ def _plain_logs() -> Iterator[None]:
     """
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.reset_defaults()
     structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)
     root = logging.getLogger()
     handlers, root_level = [*root.handlers], root.level
