@@ -136,7 +136,7 @@ async def _create_keys(installation: Installation) -> tuple[str, str]:
     try:
         async with database.write() as connection:
             service = await keys.create_service(connection, "attacker", from_domains=[], now=now)
-            key = await keys.create_key(connection, service, now=now)
+            key = (await keys.issue(connection, service, keys.Wish(scopes=scope.SERVICE_SCOPES), now=now))[1]
             return key, (await keys.issue(connection, None, keys.Wish(scopes=scope.ADMIN_SCOPES), now=now))[1]
     finally:
         await database.close()

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Any
 from uuid import uuid4
@@ -99,7 +100,7 @@ async def list_read_loops(client: Client) -> list[Loop]:
 
     async def read_next() -> None:
         path = _fill_path(next(paths))
-        if not path.endswith("/events"):
+        if not path.endswith("/progress"):
             await client.send("GET", f"{path}?limit=200", key=_choose_key(path, client))
 
     return [read_next] * READERS
@@ -126,11 +127,13 @@ async def list_stranger_loops(client: Client) -> list[Loop]:
 
 
 async def list_stream_loops(client: Client) -> list[Loop]:
-    """Streams of one batch's events, as many as are given."""
-    batch = {"notifications": [{"to": "a@simulator.example", "template": "welcome", "variables": {"name": "A"}}]}
+    """Streams of one batch's events, as many as are given; it is for tomorrow, so that they last."""
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    item = {"to": "a@simulator.example", "template": "welcome", "send_at": later}
+    batch = {"notifications": [item | {"variables": {"name": "A", "product": "B"}}]}
     headers = {"Authorization": f"Bearer {client.key}"}
     response = await client.http.post("/v1/notifications/batch", json=batch, headers=headers)
-    path = f"/v1/batches/{response.json()['batch_id']}/events"
+    path = f"/v1/batches/{response.json()['batch_id']}/progress"
 
     async def follow() -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from notifier.inbox.server import Inbox
     from notifier.settings import Settings
 
+SWITCH_SECONDS = 0.0005
 GC_THRESHOLD = 50_000
 """Objects between two looks for garbage in cycles; Python's own 700 cost a twentieth of a sender's time."""
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -182,6 +184,8 @@ async def wait_for_stop(pipe: int | None = None) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)  # what a mail or a request needs comes and goes together; cycles are rare
+    # A request waits for the interpreter several times; beside a thread that parses, each wait lasts so long.
+    sys.setswitchinterval(SWITCH_SECONDS)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
