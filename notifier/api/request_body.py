@@ -17,7 +17,7 @@ from notifier.api.request import json_text, json_text_if_any
 from notifier.api.request_model import RequestModel
 
 MAX_INLINE_BYTES: Final = 32 * 1024  # of a body that is parsed in the event loop; a larger one is parsed in a thread
-MAX_PARSING_THREADS: Final = 1  # large bodies that one process parses at the same time: more would only share the interpreter
+MAX_PARSING_THREADS: Final = 1  # large bodies that one process parses at the same time
 THREAD_NAME: Final = "large-body"
 Model = TypeVar("Model", bound=RequestModel)
 Result = TypeVar("Result")
