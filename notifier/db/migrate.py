@@ -80,7 +80,7 @@ async def current(database: Database) -> str | None:
 
 async def differences(database: Database) -> list[object]:
     """What autogenerate would still change, which is nothing when migrations and models agree."""
-    async with database.read() as connection:
+    async with database.rebuild() as connection:  # comparing takes longer than a caller may read
         return await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), Table.metadata)
         )
