@@ -78,13 +78,18 @@ class NotForTheAuditError(ValueError):
     """A field that must not be kept for ever was about to be written into the audit."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Doer:
-    """Who did it, when, and by which request."""
+    """Who acts, when and by which request; it also remembers that its operation has answered for itself."""
 
     actor: str  # `key:<id>`, `operator:<name>`
     at: datetime
     request_id: str | None = None  # None: not by the API
+    has_answered: bool = False  # an audit record was written, or the operation said that it changed nothing
+
+    def record_no_change(self) -> None:
+        """Say that the operation was fine and changed nothing, such as a second cancel."""
+        self.has_answered = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +147,7 @@ async def record(connection: AsyncConnection, deed: Deed, doer: Doer) -> UUID:
     }
     there = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
     await connection.execute(insert(AuditEntry).values(there))
+    doer.has_answered = True
     return UUID(str(values["id"]))
 
 

@@ -32,13 +32,23 @@ class Recorder:
     def __init__(self, request: Request, doors: Doors) -> None:
         self._request_id = request_id(request)
         self._doors = doors
-        self.told = False
+        self._doers: list[Doer] = []
+        self._changed_nothing = False
 
     async def __call__(self, connection: AsyncConnection, caller: Keyholder, deed: Deed) -> None:
         """Write down what the caller did, in the transaction in which it is done."""
+        await audit.record(connection, deed, self.doer(caller))
+
+    def doer(self, caller: Keyholder) -> Doer:
+        """The caller as operations take it: they write their own audit record."""
         doer = Doer(actor=caller.actor, at=self._doors.clock.now(), request_id=self._request_id)
-        await audit.record(connection, deed, doer)
-        self.told = True
+        self._doers.append(doer)
+        return doer
+
+    @property
+    def told(self) -> bool:
+        """True once an audit record was written, or an operation said that it changed nothing."""
+        return self._changed_nothing or any(doer.has_answered for doer in self._doers)
 
     async def all(self, connection: AsyncConnection, caller: Keyholder, deeds: Iterable[Deed]) -> None:
         """The same for all that one request has done, which may be nothing."""
@@ -54,7 +64,7 @@ class Recorder:
 
     def nothing(self) -> None:
         """The request was fine and changed nothing, such as a second cancel."""
-        self.told = True
+        self._changed_nothing = True
 
 
 async def recorder(request: Request) -> AsyncIterator[Recorder]:
