@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Connection
 from sqlmodel.sql.sqltypes import AutoString
 
 from alembic import context
-from notifier.db.columns import UtcDateTime
+from notifier.db.column_types import UtcDateTime
 from notifier.db.engine import Database
 from notifier.db.tables import Table
 from notifier.settings import Settings

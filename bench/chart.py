@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.compare import CELERY, OURS, POST_OFFICE
-from bench.process import ROOT
+from bench.measure.peer_comparison import CELERY, OURS, POST_OFFICE
+from bench.rig.child_process import ROOT
 
 RESULTS = ROOT / "bench" / "results.json"
 CHART = ROOT / "docs" / "bench.svg"

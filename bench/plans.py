@@ -3,8 +3,21 @@
 import argparse
 from dataclasses import dataclass
 
-from bench import batch, compare, drain, gate, growth, hostile, idle, isolation, latency, neighbour, search, submit
-from bench.sender import Setup
+from bench.measure import (
+    batch,
+    drain,
+    growth,
+    hostile,
+    idle,
+    isolation,
+    latency,
+    neighbour,
+    peer_comparison,
+    publish_gate,
+    search,
+    submit,
+)
+from bench.rig.sender_run import SenderSetup
 
 PARTS = (
     "submit",
@@ -37,19 +50,19 @@ class Plans:
     idle: idle.Plan
     growth: growth.Plan
     search: search.Plan
-    gate: gate.Plan
+    gate: publish_gate.Plan
     hostile: hostile.Plan
     neighbour: neighbour.Plan
-    peers: compare.Plan
+    peers: peer_comparison.Plan
 
 
-def of(given: argparse.Namespace) -> Plans:
+def build_plans(given: argparse.Namespace) -> Plans:
     """What the command line asks for; `--quick` shows that everything works and measures nothing."""
-    setup = Setup(sessions=given.sessions, processes=given.processes, children=given.children)
+    setup = SenderSetup(sessions=given.sessions, processes=given.processes, children=given.children)
     return _quick(given, setup) if given.quick else _whole(given, setup)
 
 
-def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
+def _whole(given: argparse.Namespace, setup: SenderSetup) -> Plans:
     return Plans(
         submit=submit.Plan(
             rounds=given.rounds, seconds=given.seconds, most=_MANY, warm_up=500, template=given.template
@@ -68,22 +81,22 @@ def _whole(given: argparse.Namespace, setup: Setup) -> Plans:
             trickle=1000,
             trickle_seconds=60.0,
             patience=60.0,
-            setup=Setup(sessions=given.sessions),
+            setup=SenderSetup(sessions=given.sessions),
         ),
         search=search.Plan(rows=given.search_rows, requests=40),
         hostile=hostile.Plan(rounds=max(5, given.rounds), seconds=max(24.0, given.seconds), settling=12.0, most=_MANY),
         neighbour=neighbour.Plan(seconds=max(15.0, given.seconds), most=_MANY, mails=30),
-        gate=gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
-        peers=compare.Plan(
+        gate=publish_gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
+        peers=peer_comparison.Plan(
             rounds=given.rounds,
             mails=given.peer_mails,
             our_mails=4 * given.peer_mails,
-            setup=Setup(sessions=given.sessions),
+            setup=SenderSetup(sessions=given.sessions),
         ),
     )
 
 
-def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
+def _quick(given: argparse.Namespace, setup: SenderSetup) -> Plans:
     return Plans(
         submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
         batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=given.template),
@@ -100,11 +113,11 @@ def _quick(given: argparse.Namespace, setup: Setup) -> Plans:
             trickle=20,
             trickle_seconds=1.0,
             patience=20.0,
-            setup=Setup(sessions=given.sessions),
+            setup=SenderSetup(sessions=given.sessions),
         ),
         search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
-        gate=gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
-        peers=compare.Plan(rounds=1, mails=100, our_mails=100, setup=Setup(sessions=given.sessions)),
+        gate=publish_gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
+        peers=peer_comparison.Plan(rounds=1, mails=100, our_mails=100, setup=SenderSetup(sessions=given.sessions)),
     )

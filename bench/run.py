@@ -13,26 +13,26 @@ from functools import partial
 from os import cpu_count, getloadavg
 from pathlib import Path
 
-from bench import (
+from bench import plans
+from bench.measure import (
     batch,
-    compare,
     drain,
-    gate,
     growth,
     hostile,
     idle,
     isolation,
     latency,
     neighbour,
-    plans,
+    peer_comparison,
+    publish_gate,
     rendering,
     search,
     submit,
 )
-from bench.installation import Installations, installations
 from bench.plans import PARTS, QUICK_PARTS, Plans
-from bench.relay import SESSIONS, relay
-from bench.table import Figure, Table
+from bench.rig.installation import Installations, open_installations
+from bench.rig.relay import SESSIONS, run_relay
+from bench.rig.result_table import Figure, Table
 
 Measurement = Callable[[], Awaitable[Table]]
 Measure = Callable[..., Awaitable[Table]]
@@ -40,7 +40,7 @@ DRAINED = ("receipt_inline", "receipt")
 ISOLATED = ("receipt_inline", "order_shipped")
 
 
-def measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
+def list_measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
     """What to measure, in the order in which it is shown."""
 
     async def on_postgresql(measure: Measure, how: object) -> Table:
@@ -50,7 +50,7 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         return await measure(await made.sqlite(), how)
 
     async def with_relay(measure: Measure, *how: object) -> Table:
-        async with relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
+        async with run_relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
             return await measure(made, sink, *how)
 
     by_part: dict[str, Sequence[Measurement]] = {
@@ -66,16 +66,18 @@ def measurements(plan: Plans, given: argparse.Namespace, made: Installations) ->
         "search": (partial(search.measure, made, plan.search),),
         "hostile": (partial(hostile.measure, made, plan.hostile),),
         "neighbour": (partial(neighbour.measure, made, plan.neighbour),),
-        "gate": (partial(gate.measure, made, plan.gate),),
+        "gate": (partial(publish_gate.measure, made, plan.gate),),
         "isolation": [partial(with_relay, isolation.measure, template, plan.isolation) for template in ISOLATED],
-        "rendering": [partial(asyncio.to_thread, rendering.table, subject) for subject in rendering.subjects()],
-        "peers": (partial(with_relay, compare.measure, plan.peers),),
+        "rendering": [
+            partial(asyncio.to_thread, rendering.measure_subject, subject) for subject in rendering.list_subjects()
+        ],
+        "peers": (partial(with_relay, peer_comparison.measure, plan.peers),),
     }
     wanted = given.only or (QUICK_PARTS if given.quick else PARTS)
     return [measurement for part in PARTS if part in wanted for measurement in by_part[part]]
 
 
-async def tables(wanted: Sequence[Measurement], *, at_once: bool) -> AsyncIterator[Table]:
+async def run_measurements(wanted: Sequence[Measurement], *, at_once: bool) -> AsyncIterator[Table]:
     """One table after the other, each measured while nothing else of ours runs, unless nobody reads the figures."""
     if at_once:
         for table in await asyncio.gather(*(measure() for measure in wanted)):
@@ -95,8 +97,10 @@ async def run(given: argparse.Namespace) -> None:
     results: dict[str, float] = {}
     print(f"Python {platform.python_version()}, {cpu_count()} cores, {platform.system()} {platform.machine()}")
     print("database, sink, generator and what is measured share these cores\n", flush=True)
-    async with installations() as made:
-        async for table in tables(measurements(plans.of(given), given, made), at_once=given.quick):
+    async with open_installations() as made:
+        async for table in run_measurements(
+            list_measurements(plans.build_plans(given), given, made), at_once=given.quick
+        ):
             print(table, flush=True)
             headlines += table.headlines()
             results |= table.results
@@ -116,7 +120,7 @@ def _write(file: Path | None, results: dict[str, float]) -> None:
         file.write_text(json.dumps(kept, indent=2) + "\n")
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Throughput and latency of Notifier.")
     parser.add_argument("--quick", action="store_true", help="tiny counts: shows that it works, in half a minute")
@@ -141,7 +145,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Entry point."""
     try:
-        asyncio.run(run(arguments()))
+        asyncio.run(run(parse_arguments()))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 """`python -m notifier`: the command line."""
 
-from notifier.cli.main import run
+from notifier.cli.main import run_command_line
 
 if __name__ == "__main__":
-    run()
+    run_command_line()

@@ -15,17 +15,19 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import AuditEntry, columns
-from notifier.ids import new_id
+from notifier.db.tables import AuditEntry, get_columns
+from notifier.ids import generate_id
 
-_entry = columns(AuditEntry)
+_entry_columns = get_columns(AuditEntry)
 # Words of people and relays may name anybody: "550 5.1.1 <ada@example.com> unknown". A domain alone is nobody.
-_ADDRESS = re.compile(r"(?<![^\s@<>()\[\]{},;:\"'|\\/])[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
+_ADDRESS_PATTERN = re.compile(r"(?<![^\s@<>()\[\]{},;:\"'|\\/])[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
 REDACTED = "[address]"
-_NEVER = re.compile(r"secret|password|token|variables|content|html|text|body|hash|^key$|^address$|^to$|recipient")
+_FORBIDDEN_NAMES = re.compile(
+    r"secret|password|token|variables|content|html|text|body|hash|^key$|^address$|^to$|recipient"
+)
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What was done; the part before the dot is the kind of object."""
 
     ASSET_UPLOADED = "asset.uploaded"
@@ -79,10 +81,10 @@ class NotForTheAuditError(ValueError):
 
 
 @dataclass(kw_only=True)
-class Doer:
+class Actor:
     """Who acts, when and by which request; it also remembers that its operation has answered for itself."""
 
-    actor: str  # `key:<id>`, `operator:<name>`
+    name: str  # `key:<id>`, `operator:<name>`
     at: datetime
     request_id: str | None = None  # None: not by the API
     has_answered: bool = False  # an audit record was written, or the operation said that it changed nothing
@@ -93,10 +95,10 @@ class Doer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deed:
+class AuditRecord:
     """What was done to which object; `before` and `after` have the fields that matter and nothing else."""
 
-    action: Action
+    action: AuditAction
     object_kind: ObjectKind
     object_id: UUID
     service_id: UUID | None  # whose the object is; None: the instance's
@@ -106,7 +108,7 @@ class Deed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntryView:
+class AuditRecordView:
     """A deed as those see it who look for it."""
 
     id: UUID
@@ -122,7 +124,7 @@ class EntryView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class AuditFilter:
     """Which deeds; None: any."""
 
     object_kind: str | None = None
@@ -130,19 +132,19 @@ class Filter:
     actor: str | None = None
 
 
-async def record(connection: AsyncConnection, deed: Deed, doer: Doer) -> UUID:
+async def write_audit_record(connection: AsyncConnection, deed: AuditRecord, doer: Actor) -> UUID:
     """Write the deed in the transaction in which it is done; the id of the entry."""
     values = {
-        "id": new_id(),
+        "id": generate_id(),
         "at": doer.at,
-        "actor": doer.actor[:64],
+        "actor": doer.name[:64],
         "service_id": deed.service_id,
         "action": deed.action,
         "object_kind": deed.object_kind,
         "object_id": str(deed.object_id),
         "address": deed.address,
-        "before": _kept(deed.before),
-        "after": _kept(deed.after),
+        "before": _redact_state(deed.before),
+        "after": _redact_state(deed.after),
         "request_id": doer.request_id,
     }
     there = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
@@ -151,35 +153,35 @@ async def record(connection: AsyncConnection, deed: Deed, doer: Doer) -> UUID:
     return UUID(str(values["id"]))
 
 
-async def page(
-    connection: AsyncConnection, service_id: UUID | None, wanted: Filter, *, before: UUID | None, limit: int
-) -> list[EntryView]:
+async def list_audit_records(
+    connection: AsyncConnection, service_id: UUID | None, wanted: AuditFilter, *, before: UUID | None, limit: int
+) -> list[AuditRecordView]:
     """What was done to a service's objects, or to the instance's, newest first."""
-    statement = select(*(_entry[name] for name in EntryView.__dataclass_fields__)).where(
-        _entry.service_id == service_id
+    statement = select(*(_entry_columns[name] for name in AuditRecordView.__dataclass_fields__)).where(
+        _entry_columns.service_id == service_id
     )
     for name, value in vars(wanted).items():
         if value is not None:
-            statement = statement.where(_entry[name] == value)
+            statement = statement.where(_entry_columns[name] == value)
     if before is not None:
-        statement = statement.where(_entry.id < before)
-    found = await connection.execute(statement.order_by(_entry.id.desc()).limit(limit))
-    return [EntryView(**row) for row in found.mappings()]
+        statement = statement.where(_entry_columns.id < before)
+    found = await connection.execute(statement.order_by(_entry_columns.id.desc()).limit(limit))
+    return [AuditRecordView(**row) for row in found.mappings()]
 
 
-def _kept(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _redact_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """A state as JSON, without what would name a person. Raises `NotForTheAuditError`."""
-    return None if state is None else {name: _plain(value, name) for name, value in state.items()}
+    return None if state is None else {name: _redact_value(value, name) for name, value in state.items()}
 
 
-def _plain(value: Any, name: str) -> Any:
-    if _NEVER.search(name):
+def _redact_value(value: Any, name: str) -> Any:
+    if _FORBIDDEN_NAMES.search(name):
         raise NotForTheAuditError(f"{name} is not kept in the audit")
     if isinstance(value, Mapping):
-        return {key: _plain(part, str(key)) for key, part in value.items()}
+        return {key: _redact_value(part, str(key)) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(part, name) for part in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        return [_redact_value(part, name) for part in (sorted(value) if isinstance(value, set | frozenset) else value)]
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
-    return _ADDRESS.sub(REDACTED, text)
+    return _ADDRESS_PATTERN.sub(REDACTED, text)

@@ -19,7 +19,7 @@ _PUBLIC_URL = re.compile(r"https?://[^\s\"'<>?#]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
 
 
-def set_variables() -> list[str]:
+def list_set_variables() -> list[str]:
     """The names of all `NOTIFIER_…` variables that are set to something, in order."""
     return sorted(name for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value.strip())
 
@@ -43,12 +43,12 @@ def split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def lower_case(value: object) -> object:
+def to_lower_case(value: object) -> object:
     """One word of a closed set that is written in small letters."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def upper_case(value: object) -> object:
+def to_upper_case(value: object) -> object:
     """One word of a closed set that is written in capitals."""
     return value.strip().upper() if isinstance(value, str) else value
 

@@ -1,4 +1,4 @@
-"""The one error root and its families. Domain errors know no HTTP; `notifier.api.problems` maps them in one table."""
+"""The one error root and its families. Domain errors know no HTTP; `notifier.api.errors.problem_responses` maps them in one table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,16 +7,16 @@ an order would go past team lists, recipients mode, suppressions and sender doma
 import re
 from collections.abc import Collection
 
-STANDARD = frozenset(
+STANDARD_HEADERS = frozenset(
     {
         "list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to", "feedback-id",
         "importance", "precedence",
     }
 )  # fmt: skip
 """For lists and threads; always allowed."""
-DEFAULT_ALLOWED = ("X-Auto-Response-Suppress", "X-Entity-Ref-ID", "X-Order", "X-Priority", "X-Reference")
+DEFAULT_ALLOWED_HEADERS = ("X-Auto-Response-Suppress", "X-Entity-Ref-ID", "X-Order", "X-Priority", "X-Reference")
 """Without a setting: read by clients at most, and the numbers of orders and cases."""
-_PREFIXES = (
+_RELAY_PREFIXES = (
     "x-notifier-",  # our own
     # Services that send mail, by what their documentation says they read.
     "x-smtp", "x-sg-", "x-sendgrid", "x-msys", "x-msfbl", "x-sparkpost", "x-mc-", "x-mandrill", "x-mailchimp", "x-pm-",
@@ -35,38 +35,38 @@ _PREFIXES = (
     # What says who a mail is from and whether it is to be trusted.
     "x-spam", "x-virus", "x-dkim", "x-arc-", "x-auth", "x-spf", "x-received", "x-originating",
 )  # fmt: skip
-_NAMES = frozenset(
+_RELAY_NAMES = frozenset(
     {"x-to", "x-cc", "x-from", "x-sender", "x-job", "x-loop", "x-tags", "x-notify", "x-pool", "x-ip-pool"}
 )
-_ENTRY = re.compile(r"x-[a-z0-9]+(?:-[a-z0-9]+)*(?:-\*)?", re.IGNORECASE)
+_ALLOWED_ENTRY = re.compile(r"x-[a-z0-9]+(?:-[a-z0-9]+)*(?:-\*)?", re.IGNORECASE)
 
 
-def commands_relay(name: str) -> bool:
+def is_relay_command(name: str) -> bool:
     """True for the name of a field that some relay obeys, or that is ours, in any case."""
-    return name.lower().startswith(_PREFIXES) or name.lower() in _NAMES
+    return name.lower().startswith(_RELAY_PREFIXES) or name.lower() in _RELAY_NAMES
 
 
-def is_allowed(name: str, allowed: Collection[str]) -> bool:
+def is_header_allowed(name: str, allowed: Collection[str]) -> bool:
     """True if a caller may set the field; `allowed` has names, and beginnings that end with `-*`, in lower case."""
     lower = name.lower()
-    if lower in STANDARD:
+    if lower in STANDARD_HEADERS:
         return True
-    if not lower.startswith("x-") or commands_relay(lower):
+    if not lower.startswith("x-") or is_relay_command(lower):
         return False
-    return any(_matches(lower, entry) for entry in allowed)
+    return any(_matches_entry(lower, entry) for entry in allowed)
 
 
-def check_allowed(entries: tuple[str, ...]) -> tuple[str, ...]:
+def validate_allowed_headers(entries: tuple[str, ...]) -> tuple[str, ...]:
     """The entries in lower case. Raises `ValueError` for one that is no `X-…` name, or could command a relay."""
     for entry in entries:
-        if not _ENTRY.fullmatch(entry):
+        if not _ALLOWED_ENTRY.fullmatch(entry):
             raise ValueError(f"{entry[:64]!r} is neither a name such as X-Shop-Order nor a beginning such as X-Shop-*")
         beginning = entry.lower().removesuffix("*")
-        covered = (*_PREFIXES, *_NAMES) if entry.endswith("*") else ()
-        if commands_relay(beginning) or any(one.startswith(beginning) for one in covered):
+        covered = (*_RELAY_PREFIXES, *_RELAY_NAMES) if entry.endswith("*") else ()
+        if is_relay_command(beginning) or any(one.startswith(beginning) for one in covered):
             raise ValueError(f"{entry} can never be allowed: relays take such a header for a command; use another name")
     return tuple(entry.lower() for entry in entries)
 
 
-def _matches(lower: str, entry: str) -> bool:
+def _matches_entry(lower: str, entry: str) -> bool:
     return lower == entry or (entry.endswith("*") and lower.startswith(entry[:-1]) and len(lower) >= len(entry))

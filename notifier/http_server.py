@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from notifier.errors import ConfigurationError
-from notifier.sse import Streams
+from notifier.sse import OpenStreams
 
 MAX_CONNECTIONS = 1_000
 """Connections that a server keeps open; fewer where the process may not open so many files."""
@@ -73,7 +73,7 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def find_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
+def find_server_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
     """The limits of a server in a process that needs so many more files for connections to relays and webhooks.
 
     `files`: how many the process may open. None: as the system says.
@@ -85,7 +85,7 @@ def find_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
     return ServerLimits(connections=max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, room)))
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """A listening socket. Raises `PortBusyError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle off only for sockets that say TCP; without it each small reply waits 40 ms for an ACK.
@@ -97,16 +97,16 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortBusyError(port) from error
-    listener.setblocking(False)  # noqa: FBT003 - the library's own signature
+    listener.setblocking(False)
     return listener
 
 
 @contextlib.asynccontextmanager
-async def serve(
-    app: ASGIApp, listener: socket.socket, limits: ServerLimits, streams: Streams | None = None
+async def serve_app(
+    app: ASGIApp, listener: socket.socket, limits: ServerLimits, streams: OpenStreams | None = None
 ) -> AsyncIterator[None]:
     """Serve the application on the socket until the block ends; streams are ended, and requests answered, first."""
-    server = _QuietServer(configure(app, limits, timeout_graceful_shutdown=STOP_SECONDS))
+    server = _QuietServer(build_server_config(app, limits, timeout_graceful_shutdown=STOP_SECONDS))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield
@@ -117,7 +117,7 @@ async def serve(
         await serving
 
 
-def configure(app: ASGIApp, limits: ServerLimits, **options: Any) -> uvicorn.Config:
+def build_server_config(app: ASGIApp, limits: ServerLimits, **options: Any) -> uvicorn.Config:
     """The configuration of a server that keeps these limits."""
     protocol: Any = partial(_LimitedProtocol, limits=limits, waiting={})
     return uvicorn.Config(
@@ -166,10 +166,10 @@ class _LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             if not self._waiting:
-                self._answer(503, "too_many_connections", "Too many connections", "all connections are in use")
-                self._hang_up()
+                self._send_problem(503, "too_many_connections", "Too many connections", "all connections are in use")
+                self._close_connection()
                 return
-            next(iter(self._waiting)).give_way()
+            next(iter(self._waiting)).make_room()
         self._watch()
         self._set_deadline(self._limits.head_seconds)
 
@@ -197,17 +197,17 @@ class _LimitedProtocol(H11Protocol):
         super().on_response_complete()
         self._watch()
         if self.transport.is_closing():
-            self._cut_later()
+            self._schedule_cut()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that nobody uses."""
         super().timeout_keep_alive_handler()
-        self._cut_later()
+        self._schedule_cut()
 
     def pause_writing(self) -> None:
         """The client does not take its reply as fast as it is made."""
         super().pause_writing()
-        self._cut_later()
+        self._schedule_cut()
 
     def resume_writing(self) -> None:
         """The client has taken what there was."""
@@ -253,17 +253,19 @@ class _LimitedProtocol(H11Protocol):
         """End a request whose head or body has not come in time."""
         part = "header fields" if self._phase is _Phase.HEAD else "body"
         if self._is_half_sent:
-            self._answer(408, "request_timeout", "The request came too slowly", f"its {part} did not come in time")
-        self._hang_up()
+            self._send_problem(
+                408, "request_timeout", "The request came too slowly", f"its {part} did not come in time"
+            )
+        self._close_connection()
 
-    def give_way(self) -> None:
+    def make_room(self) -> None:
         """Make room for another connection."""
         if self._is_half_sent:
             detail = "others waited, and this request did not come in full"
-            self._answer(503, "too_many_connections", "Too many connections", detail)
-        self._hang_up()
+            self._send_problem(503, "too_many_connections", "Too many connections", detail)
+        self._close_connection()
 
-    def _answer(self, status: int, code: str, title: str, detail: str) -> None:
+    def _send_problem(self, status: int, code: str, title: str, detail: str) -> None:
         """Write a problem document (RFC 9457) past the application."""
         if self.transport.is_closing():
             return
@@ -272,7 +274,7 @@ class _LimitedProtocol(H11Protocol):
         head = f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
         self.transport.write(f"{head}Retry-After: 1\r\nConnection: close\r\n\r\n".encode() + body)
 
-    def _hang_up(self) -> None:
+    def _close_connection(self) -> None:
         """Close the connection; whoever reads the request is told that the client is gone."""
         self._waiting.pop(self, None)
         cycle = self._cycle
@@ -280,9 +282,9 @@ class _LimitedProtocol(H11Protocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self.transport.close()
-        self._cut_later()
+        self._schedule_cut()
 
-    def _cut_later(self) -> None:
+    def _schedule_cut(self) -> None:
         """Cut the connection unless the client takes what is left for it."""
         if self._cut is None:
             self._unread = self.transport.get_write_buffer_size()
@@ -295,4 +297,4 @@ class _LimitedProtocol(H11Protocol):
         if taken < min(MIN_READ_BYTES, self._unread) or not self._unread:
             self.transport.abort()
         else:
-            self._cut_later()
+            self._schedule_cut()

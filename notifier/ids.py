@@ -8,12 +8,12 @@ from uuid_utils.compat import uuid7
 _LATEST_MS = 2**48 - 1
 
 
-def new_id() -> UUID:
+def generate_id() -> UUID:
     """A fresh UUIDv7."""
     return uuid7()
 
 
-def first_id_of(time: datetime) -> UUID:
+def get_first_id(time: datetime) -> UUID:
     """The smallest UUIDv7 that can be made at an aware time, to the millisecond."""
     milliseconds = min(max(int(time.timestamp() * 1000), 0), _LATEST_MS)
     return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)

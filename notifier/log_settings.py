@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from notifier.environment import PREFIX, EnvironmentSource, lower_case, upper_case
+from notifier.environment import PREFIX, EnvironmentSource, to_lower_case, to_upper_case
 
 
 class LogFormat(StrEnum):
@@ -39,10 +39,10 @@ class LogSettings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    log_format: Annotated[LogFormat, BeforeValidator(lower_case)] = Field(
+    log_format: Annotated[LogFormat, BeforeValidator(to_lower_case)] = Field(
         LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal."
     )
-    log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
+    log_level: Annotated[LogLevel, BeforeValidator(to_upper_case)] = Field(
         LogLevel.INFO, description="Least severe level logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
     )
 

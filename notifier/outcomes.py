@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Phase(StrEnum):
+class SmtpPhase(StrEnum):
     """How far an SMTP transaction had come (RFC 5321 §3)."""
 
     CONNECT = "connect"
@@ -28,7 +28,7 @@ class OutcomeName(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-class Scope(StrEnum):
+class OutageScope(StrEnum):
     """What is out of reach when a mail was not tried: the whole relay, or the relay for one sender's address."""
 
     RELAY = "relay"
@@ -48,7 +48,7 @@ class CircuitReason(StrEnum):
     SENDER = "sender"  # it does not send for this sender's address
 
 
-class Refused(StrEnum):
+class RefusalKind(StrEnum):
     """What a permanent refusal was about. Only `RECIPIENT` may suppress, and only the address that was refused."""
 
     RECIPIENT = "recipient"  # a fact about the address: there is no such mailbox
@@ -56,7 +56,7 @@ class Refused(StrEnum):
     SIZE = "size"
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SmtpReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One SMTP reply: three-digit code, enhanced status code (RFC 3463) where given, and sanitised text."""
 
     code: int
@@ -70,24 +70,26 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The relay answered the final dot with 250: the mail is its responsibility now (RFC 5321 §4.2.5)."""
 
-    reply: Reply
+    reply: SmtpReply
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A temporary refusal, or a connection lost before the final dot: surely not sent, so try again."""
 
-    phase: Phase
-    reply: Reply | None = None
+    phase: SmtpPhase
+    reply: SmtpReply | None = None
     detail: str = ""
-    claim: CircuitReason | None = None  # what the relay said of itself or of the sender: true if other mails confirm it
+    reported_fault: CircuitReason | None = (
+        None  # what the relay said of itself or of the sender: true if other mails confirm it
+    )
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A permanent refusal: trying again would only repeat it."""
 
-    phase: Phase
-    refused: Refused
-    reply: Reply | None = None
+    phase: SmtpPhase
+    refused: RefusalKind
+    reply: SmtpReply | None = None
     detail: str = ""  # what we say where there is no reply, or what we add to it
 
 
@@ -101,9 +103,9 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The relay was out of reach or misconfigured, so nothing was asked of it about this mail."""
 
     detail: str
-    scope: Scope = Scope.RELAY
+    scope: OutageScope = OutageScope.RELAY
     needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
-    claim: CircuitReason | None = None  # heard while this mail was handed over: true if other mails confirm it
+    reported_fault: CircuitReason | None = None  # heard while this mail was handed over: true if other mails confirm it
 
 
 class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):

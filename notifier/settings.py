@@ -14,21 +14,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from notifier import header_names
-from notifier.environment import (
-    check_host_name,
-    check_public_url,
-    check_secret_keys,
-    lower_case,
-    split_commas,
-)
+from notifier.environment import check_host_name, check_public_url, check_secret_keys, split_commas, to_lower_case
 from notifier.log_settings import LogSettings
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
 _PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "xxx", "todo"})
 
 
-class Security(StrEnum):
+class SmtpSecurity(StrEnum):
     """How the connection to a relay is protected."""
 
     NONE = "none"
@@ -57,7 +51,7 @@ class SmtpSettings(_Part):
     password: SecretStr | None = Field(
         None, description="Password for AUTH; never sent over an unprotected connection."
     )
-    security: Annotated[Security | None, BeforeValidator(lower_case)] = Field(
+    security: Annotated[SmtpSecurity | None, BeforeValidator(to_lower_case)] = Field(
         None, description="`starttls`, `tls` or `none`. Default: `none` for a loopback relay, else `starttls`."
     )
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
@@ -72,14 +66,14 @@ class SmtpSettings(_Part):
     )
 
     @property
-    def effective_security(self) -> Security:
+    def effective_security(self) -> SmtpSecurity:
         """The protection in force: only a loopback relay may go without by default."""
-        return self.security or (Security.NONE if self.is_loopback else Security.STARTTLS)
+        return self.security or (SmtpSecurity.NONE if self.is_loopback else SmtpSecurity.STARTTLS)
 
     @property
     def is_loopback(self) -> bool:
         """True if the relay is on this machine, so that nothing leaves it."""
-        return self.host in LOOPBACK
+        return self.host in LOOPBACK_HOSTS
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,7 +81,7 @@ class SmtpSettings(_Part):
             raise ValueError("NOTIFIER_SMTP__USERNAME and NOTIFIER_SMTP__PASSWORD go together: set both, or neither")
         if self.password is not None and self.password.get_secret_value().strip().lower() in _PLACEHOLDERS:
             raise ValueError("NOTIFIER_SMTP__PASSWORD is a placeholder: set the real one")
-        if self.password is not None and self.effective_security is Security.NONE:
+        if self.password is not None and self.effective_security is SmtpSecurity.NONE:
             raise ValueError("a password is never sent in clear: set NOTIFIER_SMTP__SECURITY to starttls or tls")
         return self
 
@@ -131,7 +125,7 @@ class SenderSettings(_Part):
 class RecipientsSettings(_Part):
     """Who may be mailed at all, so that no staging system mails a customer."""
 
-    mode: Annotated[RecipientsMode, BeforeValidator(lower_case)] = Field(
+    mode: Annotated[RecipientsMode, BeforeValidator(to_lower_case)] = Field(
         RecipientsMode.ALLOW,
         description="`live`, `allow` (the list; a loopback relay with an empty list takes all) or `redirect`.",
     )
@@ -173,9 +167,9 @@ class ApiSettings(_Part):
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
     )
     allowed_headers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.check_allowed)
+        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.validate_allowed_headers)
     ] = Field(
-        header_names.DEFAULT_ALLOWED,
+        header_names.DEFAULT_ALLOWED_HEADERS,
         validate_default=True,
         description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
     )
@@ -225,7 +219,7 @@ class Settings(LogSettings):
         None, description="Token that /metrics asks for, as `Authorization: Bearer …`. Default: open to all."
     )
     metrics_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - scraped from outside
+        "0.0.0.0",
         description="Address on which the metrics ports of the API and of senders listen.",
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(check_secret_keys)] = Field(

@@ -1,7 +1,7 @@
 """The two state machines, declared: the life of an outbox entry and the life of a notification.
 
 Every transition is listed once, with who may cause it and, where it looks odd, why. Nothing here touches a database;
-`notifier.notification.move` is the only code that changes a notification's status, and it asks this table.
+`notifier.status.status_writer` is the only code that changes a notification's status, and it asks this table.
 """
 
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ class Resolution(StrEnum):
     RESEND = "resend"
 
 
-class Cause(StrEnum):
+class TransitionCause(StrEnum):
     """Who may move a machine on."""
 
     SENDER = "sender"
@@ -161,16 +161,16 @@ class Cause(StrEnum):
     FEEDBACK = "feedback"
 
 
-WAITING = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
+WAITING_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
 """Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
 
-CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED})
+CANCELLABLE_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED})
 """Statuses of a mail that can still be kept from leaving."""
 
-FOUND_BY_STATUS = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
+INDEXED_STATUSES = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
 """Statuses that are listed apart, so that they are found among millions: all that no mail passes on the usual way."""
 
-RANK = {
+STATUS_RANK = {
     Status.QUEUED: 0,
     Status.DEFERRED: 1,
     Status.UNKNOWN: 2,
@@ -192,46 +192,81 @@ class Transition:
 
     source: Status
     target: Status
-    cause: Cause
-    because: str = ""
+    cause: TransitionCause
+    reason: str = ""
 
 
-def _each(sources: set[Status], targets: set[Status], cause: Cause, because: str = "") -> list[Transition]:
+def _build_transitions(
+    sources: set[Status], targets: set[Status], cause: TransitionCause, because: str = ""
+) -> list[Transition]:
     pairs = product(sorted(sources), sorted(targets))
-    return [Transition(source=s, target=t, cause=cause, because=because) for s, t in pairs]
+    return [Transition(source=s, target=t, cause=cause, reason=because) for s, t in pairs]
 
 
-_S = Status
+_Status = Status
 _RETRIED = "retry and redrive start over, with a new entry"
 _RESOLVED = "resolve: a person or caller looked and decided"
 NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
-    *_each({_S.QUEUED, _S.DEFERRED}, {_S.DEFERRED, _S.UNKNOWN, _S.SENT}, Cause.SENDER),
-    *_each({_S.QUEUED, _S.DEFERRED}, {_S.FAILED, _S.EXPIRED, _S.SUPPRESSED}, Cause.SENDER),
-    Transition(source=_S.QUEUED, target=_S.QUEUED, cause=Cause.SENDER, because="not tried: only the reason is new"),
-    *_each({_S.UNKNOWN}, {_S.UNKNOWN}, Cause.SENDER, "a resend was lost in the same way"),
-    *_each({_S.UNKNOWN}, {_S.SENT}, Cause.SENDER, "a resend was accepted, or the lost reply turned up after all"),
-    *_each(
-        {_S.UNKNOWN},
-        {_S.DEFERRED, _S.FAILED},
-        Cause.PROOF,
+    *_build_transitions(
+        {_Status.QUEUED, _Status.DEFERRED}, {_Status.DEFERRED, _Status.UNKNOWN, _Status.SENT}, TransitionCause.SENDER
+    ),
+    *_build_transitions(
+        {_Status.QUEUED, _Status.DEFERRED},
+        {_Status.FAILED, _Status.EXPIRED, _Status.SUPPRESSED},
+        TransitionCause.SENDER,
+    ),
+    Transition(
+        source=_Status.QUEUED,
+        target=_Status.QUEUED,
+        cause=TransitionCause.SENDER,
+        reason="not tried: only the reason is new",
+    ),
+    *_build_transitions(
+        {_Status.UNKNOWN}, {_Status.UNKNOWN}, TransitionCause.SENDER, "a resend was lost in the same way"
+    ),
+    *_build_transitions(
+        {_Status.UNKNOWN},
+        {_Status.SENT},
+        TransitionCause.SENDER,
+        "a resend was accepted, or the lost reply turned up after all",
+    ),
+    *_build_transitions(
+        {_Status.UNKNOWN},
+        {_Status.DEFERRED, _Status.FAILED},
+        TransitionCause.PROOF,
         "a definite no to the very attempt that was thought lost: its reply was read late",
     ),
-    *_each(
-        {_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED, _S.FAILED},
-        {_S.SENT},
-        Cause.SENDER,
+    *_build_transitions(
+        {_Status.CANCELLED, _Status.SUPPRESSED, _Status.EXPIRED, _Status.FAILED},
+        {_Status.SENT},
+        TransitionCause.SENDER,
         "proof of a 250 that was read late: the mail has left, and the status must say so",
     ),
-    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.SENDER, "its batch was cancelled"),
-    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.CALLER),
-    *_each({_S.QUEUED, _S.DEFERRED}, {_S.CANCELLED}, Cause.PERSON),
-    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.CALLER, _RETRIED),
-    *_each({_S.FAILED, _S.EXPIRED}, {_S.QUEUED}, Cause.PERSON, _RETRIED),
-    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.CALLER, _RESOLVED),
-    *_each({_S.UNKNOWN}, {_S.SENT, _S.FAILED, _S.QUEUED}, Cause.PERSON, _RESOLVED),
-    *_each({_S.SENT, _S.UNKNOWN}, {_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK),
-    *_each({_S.DELIVERED}, {_S.BOUNCED, _S.COMPLAINED}, Cause.FEEDBACK, "a bounce can follow a delivery report"),
-    *_each({_S.BOUNCED}, {_S.COMPLAINED}, Cause.FEEDBACK),
+    *_build_transitions(
+        {_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.SENDER, "its batch was cancelled"
+    ),
+    *_build_transitions({_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.CALLER),
+    *_build_transitions({_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.PERSON),
+    *_build_transitions({_Status.FAILED, _Status.EXPIRED}, {_Status.QUEUED}, TransitionCause.CALLER, _RETRIED),
+    *_build_transitions({_Status.FAILED, _Status.EXPIRED}, {_Status.QUEUED}, TransitionCause.PERSON, _RETRIED),
+    *_build_transitions(
+        {_Status.UNKNOWN}, {_Status.SENT, _Status.FAILED, _Status.QUEUED}, TransitionCause.CALLER, _RESOLVED
+    ),
+    *_build_transitions(
+        {_Status.UNKNOWN}, {_Status.SENT, _Status.FAILED, _Status.QUEUED}, TransitionCause.PERSON, _RESOLVED
+    ),
+    *_build_transitions(
+        {_Status.SENT, _Status.UNKNOWN},
+        {_Status.DELIVERED, _Status.BOUNCED, _Status.COMPLAINED},
+        TransitionCause.FEEDBACK,
+    ),
+    *_build_transitions(
+        {_Status.DELIVERED},
+        {_Status.BOUNCED, _Status.COMPLAINED},
+        TransitionCause.FEEDBACK,
+        "a bounce can follow a delivery report",
+    ),
+    *_build_transitions({_Status.BOUNCED}, {_Status.COMPLAINED}, TransitionCause.FEEDBACK),
 )
 
 ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
@@ -251,7 +286,7 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
 )
 
 
-def sources_of(target: Status, cause: Cause) -> frozenset[Status]:
+def get_source_statuses(target: Status, cause: TransitionCause) -> frozenset[Status]:
     """The statuses from which `cause` may move a notification to `target`; a proof may do what a sender may."""
-    causes = {cause, Cause.SENDER} if cause is Cause.PROOF else {cause}
+    causes = {cause, TransitionCause.SENDER} if cause is TransitionCause.PROOF else {cause}
     return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause in causes)

@@ -17,10 +17,10 @@ import msgspec
 
 from notifier.errors import NotifierError
 
-DEEPEST = 64
-LARGEST_INTEGER = 2**63
-_EXACT_IN_A_FLOAT: Final = 2**53
-_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
+MAX_DEPTH = 64
+MAX_INTEGER = 2**63
+_MAX_EXACT_FLOAT: Final = 2**53
+_canonical_encoder = msgspec.json.Encoder(order="deterministic").encode
 
 
 _ENCODINGS = {  # by the first four bytes: the mark, or where the NULs stand (RFC 4627 §3); the longer ones first
@@ -59,7 +59,7 @@ class TooManyValuesError(NotifierError):
         super().__init__(f"the body has more than {max_values} JSON values and names; send less at once")
 
 
-def loads(body: bytes, *, keep_fractions: bool = False, max_values: int | None = None) -> Any:
+def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | None = None) -> Any:
     """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers.
 
     `2.0` is read as `2`; with `keep_fractions` it stays a float, because a sample says by it that fractions may come.
@@ -69,7 +69,7 @@ def loads(body: bytes, *, keep_fractions: bool = False, max_values: int | None =
         raise TooManyValuesError(max_values)
     if body.startswith(_GZIP):
         raise MalformedJsonError("the body is compressed: say so with Content-Encoding: gzip")
-    if encoding := _other_encoding(body):
+    if encoding := _detect_other_encoding(body):
         raise MalformedJsonError(f"the body is {encoding}; JSON is sent in UTF-8 (RFC 8259 §8.1)")
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="strict")
@@ -82,11 +82,11 @@ def loads(body: bytes, *, keep_fractions: bool = False, max_values: int | None =
     except RecursionError as error:
         raise MalformedJsonError("the body is nested too deeply") from error
     except json.JSONDecodeError as error:
-        raise MalformedJsonError(_sentence(error)) from error
+        raise MalformedJsonError(_describe_mistake(error)) from error
     # NUL and half a character can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
     escaped = "\\u" in text
-    if escaped or text.count("[") + text.count("{") > DEEPEST:
-        _inspect(value, texts=escaped)
+    if escaped or text.count("[") + text.count("{") > MAX_DEPTH:
+        _refuse_unstorable(value, texts=escaped)
     return value
 
 
@@ -106,12 +106,12 @@ def has_more_values(body: bytes, limit: int) -> bool:
     return marks > limit or seen > 2 * limit + 1
 
 
-def read_number(digits: str) -> int | float:
+def parse_number(digits: str) -> int | float:
     """A JSON number by its value, however it is written: `2.0`, `2e0` and `2` are the same (JSON Schema §6.1.1)."""
     number = float(digits)
     if not number.is_integer():
         return number
-    if abs(number) < _EXACT_IN_A_FLOAT:
+    if abs(number) < _MAX_EXACT_FLOAT:
         return int(number)
     try:
         return round(Decimal(digits))
@@ -119,16 +119,16 @@ def read_number(digits: str) -> int | float:
         return int(number)
 
 
-def with_whole_numbers(value: Any) -> Any:
+def convert_whole_numbers(value: Any) -> Any:
     """The value with each number as `read_number` reads it."""
     if isinstance(value, dict):
-        return {key: with_whole_numbers(inner) for key, inner in value.items()}
+        return {key: convert_whole_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [with_whole_numbers(inner) for inner in value]
-    return read_number(repr(value)) if isinstance(value, float) else value
+        return [convert_whole_numbers(inner) for inner in value]
+    return parse_number(repr(value)) if isinstance(value, float) else value
 
 
-def _other_encoding(body: bytes) -> str | None:
+def _detect_other_encoding(body: bytes) -> str | None:
     """UTF-16 or UTF-32, if the body is in one of them."""
     for mark, name in _ENCODINGS.items():
         if body.startswith(mark):
@@ -137,86 +137,89 @@ def _other_encoding(body: bytes) -> str | None:
     return {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}.get(tuple(nuls))
 
 
-def _sentence(error: json.JSONDecodeError) -> str:
+def _describe_mistake(error: json.JSONDecodeError) -> str:
     """What is wrong, where, and what stands there."""
     sentence = _SENTENCES.get(error.msg.rstrip(": "), "this is not JSON")
     if sentence.endswith("expected"):
-        sentence += f", but {_shown(error.doc[error.pos : error.pos + 1])}"
+        sentence += f", but {_describe_character(error.doc[error.pos : error.pos + 1])}"
     return f"line {error.lineno}, column {error.colno}: {sentence}"
 
 
-def _shown(character: str) -> str:
+def _describe_character(character: str) -> str:
     """What stands where something else is expected."""
     if not character:
         return "the body ends here"
     return f"here is {character}" if "!" <= character <= "~" else f"here is U+{ord(character):04X}"
 
 
-def canonical(value: Any) -> bytes:
+def encode_canonical(value: Any) -> bytes:
     """The value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
-    return _encode_canonical(value)
+    return _canonical_encoder(value)
 
 
-def canonical_hash(value: Any) -> bytes:
+def hash_canonical(value: Any) -> bytes:
     """SHA-256 of the canonical text."""
-    return hashlib.sha256(canonical(value)).digest()
+    return hashlib.sha256(encode_canonical(value)).digest()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise MalformedJsonError("an object has the same key twice")
     return found
 
 
-def _constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise MalformedJsonError(f"{name} is not JSON")
 
 
-def _integer(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     # Longer than 2^63 in decimal: refused before converting, which takes quadratic time.
-    if len(digits) > 20 or abs(int(digits)) > LARGEST_INTEGER:  # noqa: PLR2004
+    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
         raise MalformedJsonError("an integer is larger than 2^63")
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise MalformedJsonError("a number is too large")
     return number
 
 
-def _number(digits: str) -> int | float:
-    _float(digits)
-    return read_number(digits)
+def _parse_number(digits: str) -> int | float:
+    _parse_float(digits)
+    return parse_number(digits)
 
 
-def _decoder(parse_float: Callable[[str], Any]) -> json.JSONDecoder:
+def _build_decoder(parse_float: Callable[[str], Any]) -> json.JSONDecoder:
     return json.JSONDecoder(
-        object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=parse_float
+        object_pairs_hook=_build_object,
+        parse_constant=_refuse_constant,
+        parse_int=_parse_integer,
+        parse_float=parse_float,
     )
 
 
-_DECODER, _SAMPLE_DECODER = _decoder(_number), _decoder(_float)
+_DECODER, _SAMPLE_DECODER = _build_decoder(_parse_number), _build_decoder(_parse_float)
 
 
-def _inspect(value: Any, *, texts: bool) -> None:
+def _refuse_unstorable(value: Any, *, texts: bool) -> None:
     """Walk the value level by level, without recursion; refuse what neither a database nor a mail can carry."""
     level: list[Any] = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         if texts:
-            _refuse_strange(level)
+            _refuse_unstorable_texts(level)
         containers = [one for one in level if isinstance(one, dict | list)]
         if not containers:
             return
         level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
         if texts:
             level += [key for one in containers if isinstance(one, dict) for key in one]
-    raise MalformedJsonError(f"the body is nested more than {DEEPEST} levels deep")
+    raise MalformedJsonError(f"the body is nested more than {MAX_DEPTH} levels deep")
 
 
-def _refuse_strange(values: Iterable[Any]) -> None:
+def _refuse_unstorable_texts(values: Iterable[Any]) -> None:
     for value in values:
         if isinstance(value, str):
             if "\x00" in value:

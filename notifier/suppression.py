@@ -13,18 +13,18 @@ from sqlalchemy import Select, delete, exists, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import address
-from notifier.audit import Action, Deed, ObjectKind
-from notifier.db.direct import Connection
-from notifier.db.tables import INSTANCE, Notification, Suppression, columns
+from notifier import email_address
+from notifier.audit import AuditAction, AuditRecord, ObjectKind
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.tables import INSTANCE, Notification, Suppression, get_columns
 from notifier.errors import NotFoundError, NotifierError
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.states import Category, SuppressionReason, SuppressionScope
 
-LONGEST_DETAIL = 1000
-SENDER = "sender"
+MAX_DETAIL_LENGTH = 1000
+SENDER_ACTOR = "sender"
 """Who has added what a relay's reply led to."""
-_suppression, _notification = columns(Suppression), columns(Notification)
+_suppression, _notification = get_columns(Suppression), get_columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
 
 
@@ -47,13 +47,13 @@ class SuppressionView:
     expires_at: datetime | None  # None: it holds for ever
 
     @property
-    def is_instances(self) -> bool:
+    def is_instance_wide(self) -> bool:
         """True if it holds for every service."""
         return self.service_id == INSTANCE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class NewSuppression:
     """A suppression that somebody wants."""
 
     address: str
@@ -65,7 +65,7 @@ class Wish:
     expires_at: datetime | None = None
 
 
-class Fate(Enum):
+class SuppressionFate(Enum):
     """What became of a wish."""
 
     ADDED = auto()
@@ -74,7 +74,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class SuppressionFilter:
     """Which suppressions; None: any."""
 
     address: str | None = None
@@ -83,7 +83,7 @@ class Filter:
     lasting_after: datetime | None = None  # leave out what has expired by then
 
 
-def barring(address: str, *, service: str, category: str, now: str) -> str:
+def build_barring_query(address: str, *, service: str, category: str, now: str) -> str:
     """The text of a SELECT of why an address must not be mailed; all four are expressions. The same on both databases.
 
     An opt-out from marketing bars nothing else, and a service's own suppression bars no other service.
@@ -91,64 +91,68 @@ def barring(address: str, *, service: str, category: str, now: str) -> str:
     return f"""SELECT s.reason FROM suppression AS s
     WHERE s.address = {address} AND s.service_id IN ('{INSTANCE.hex}', {service})
       AND (s.scope = '{SuppressionScope.ALL}' OR {category} = '{Category.MARKETING}')
-      AND (s.expires_at IS NULL OR s.expires_at > {now})"""  # noqa: S608 - expressions of our own
+      AND (s.expires_at IS NULL OR s.expires_at > {now})"""
 
 
 # -- adding and lifting ------------------------------------------------------------------------------------------------
 
 
-async def suppress(
-    connection: Connection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
+async def suppress_recipient(
+    connection: StatementConnection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
 ) -> None:
     """Never mail this address again, whoever asks; what bars it for ever already stays as it is."""
-    wish = Wish(
+    wish = NewSuppression(
         address=recipient,
         service_id=INSTANCE,
         scope=SuppressionScope.ALL,
         reason=reason,
-        detail=detail[:LONGEST_DETAIL],
-        created_by=SENDER,
+        detail=detail[:MAX_DETAIL_LENGTH],
+        created_by=SENDER_ACTOR,
     )
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression).values(_row(wish, now))
+    insert = (
+        (sqlite if connection.dialect.name == "sqlite" else postgresql)
+        .insert(Suppression)
+        .values(_build_suppression_row(wish, now))
+    )
     # One that would end, or has ended, becomes one that does not: what a relay says now is newer.
-    renewed = {name: insert.excluded[name] for name in _row(wish, now)} | {"expires_at": None}
+    renewed = {name: insert.excluded[name] for name in _build_suppression_row(wish, now)} | {"expires_at": None}
     statement = insert.on_conflict_do_update(
         index_elements=_ONE_EACH, set_=renewed, where=_suppression.expires_at.is_not(None)
     )
     await connection.execute(statement)
 
 
-async def add(
-    connection: AsyncConnection, wish: Wish, now: datetime
-) -> tuple[Fate, SuppressionView, SuppressionView | None]:
+async def add_suppression(
+    connection: AsyncConnection, wish: NewSuppression, now: datetime
+) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
     """Suppress an address: what became of the wish, how it stands now, and what was there before, expired or not.
 
     The first reason stays, and the later end; one that has expired counts for nothing and makes room.
     """
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression)
-    statement = insert.values(_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
+    statement = insert.values(_build_suppression_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
     while True:
         added = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
         if added is not None:
-            return Fate.ADDED, SuppressionView(**added), None
-        found = (await connection.execute(_same(wish).with_for_update())).mappings().one_or_none()
+            return SuppressionFate.ADDED, SuppressionView(**added), None
+        found = (await connection.execute(_select_same(wish).with_for_update())).mappings().one_or_none()
         if found is not None:  # else it was lifted at this moment, and there is room now
-            return await _beside(connection, wish, SuppressionView(**found), now)
+            return await _extend_existing(connection, wish, SuppressionView(**found), now)
 
 
-async def _beside(
-    connection: AsyncConnection, wish: Wish, there: SuppressionView, now: datetime
-) -> tuple[Fate, SuppressionView, SuppressionView | None]:
+async def _extend_existing(
+    connection: AsyncConnection, wish: NewSuppression, there: SuppressionView, now: datetime
+) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
     if there.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= there.expires_at):
-        return Fate.UNCHANGED, there, there
+        return SuppressionFate.UNCHANGED, there, there
     is_over = there.expires_at <= now
-    values = _row(wish, now) if is_over else {"expires_at": wish.expires_at}
+    values = _build_suppression_row(wish, now) if is_over else {"expires_at": wish.expires_at}
     statement = update(Suppression).where(_suppression.id == there.id).values(values).returning(*_suppression)
     view = SuppressionView(**(await connection.execute(statement)).mappings().one())
-    return (Fate.ADDED if is_over else Fate.EXTENDED), view, there
+    return (SuppressionFate.ADDED if is_over else SuppressionFate.EXTENDED), view, there
 
 
-async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> SuppressionView:
+async def lift_suppression(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> SuppressionView:
     """Let the address be mailed again; the suppression as it was. `owner`: a service, or None for the operator.
 
     Raises `NotFoundError`, `NotYoursError`.
@@ -158,49 +162,56 @@ async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> Su
         statement = statement.where(_suppression.service_id == owner)
     row = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
     if row is None:
-        await one(connection, owner, id_)
+        await get_suppression(connection, owner, id_)
         raise NotYoursError
     return SuppressionView(**row)
 
 
-def deed(fate: Fate, *, before: SuppressionView | None, after: SuppressionView) -> Deed:
+def build_added_record(fate: SuppressionFate, *, before: SuppressionView | None, after: SuppressionView) -> AuditRecord:
     """What the audit is told of a wish that has changed something."""
-    action = Action.SUPPRESSION_ADDED if fate is Fate.ADDED else Action.SUPPRESSION_EXTENDED
-    return _deed(action, after, before=_told(before) if before else None, after=_told(after))
+    action = AuditAction.SUPPRESSION_ADDED if fate is SuppressionFate.ADDED else AuditAction.SUPPRESSION_EXTENDED
+    return _build_suppression_record(
+        action, after, before=_describe_for_audit(before) if before else None, after=_describe_for_audit(after)
+    )
 
 
-def lifted(view: SuppressionView, comment: str) -> Deed:
+def build_lifted_record(view: SuppressionView, comment: str) -> AuditRecord:
     """What the audit is told of one that is gone."""
-    return _deed(Action.SUPPRESSION_LIFTED, view, before=_told(view), after={"comment": comment} if comment else None)
+    return _build_suppression_record(
+        AuditAction.SUPPRESSION_LIFTED,
+        view,
+        before=_describe_for_audit(view),
+        after={"comment": comment} if comment else None,
+    )
 
 
-def _deed(
-    action: Action, view: SuppressionView, *, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> Deed:
-    return Deed(
+def _build_suppression_record(
+    action: AuditAction, view: SuppressionView, *, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> AuditRecord:
+    return AuditRecord(
         action=action,
         object_kind=ObjectKind.SUPPRESSION,
         object_id=view.id,
-        service_id=None if view.is_instances else view.service_id,
+        service_id=None if view.is_instance_wide else view.service_id,
         address=view.address,
         before=before,
         after=after,
     )
 
 
-def _told(view: SuppressionView) -> dict[str, Any]:
+def _describe_for_audit(view: SuppressionView) -> dict[str, Any]:
     """Without its detail: in the words of people and relays, nobody finds whom to forget."""
     return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
-def _row(wish: Wish, now: datetime) -> dict[str, Any]:
-    return vars(wish) | {"id": new_id(), "address": address.key(wish.address), "created_at": now}
+def _build_suppression_row(wish: NewSuppression, now: datetime) -> dict[str, Any]:
+    return vars(wish) | {"id": generate_id(), "address": email_address.get_address_key(wish.address), "created_at": now}
 
 
-def _same(wish: Wish) -> Select[Any]:
+def _select_same(wish: NewSuppression) -> Select[Any]:
     """What stands where the wish wants to stand."""
     return select(*_suppression).where(
-        _suppression.address == address.key(wish.address),
+        _suppression.address == email_address.get_address_key(wish.address),
         _suppression.service_id == wish.service_id,
         _suppression.scope == wish.scope,
     )
@@ -209,7 +220,7 @@ def _same(wish: Wish) -> Select[Any]:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> SuppressionView:
+async def get_suppression(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> SuppressionView:
     """The suppression, if it is the service's own or the instance's; None: an operator, who sees all."""
     statement = select(*_suppression).where(_suppression.id == id_)
     if service_id is not None:
@@ -220,16 +231,16 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
     return SuppressionView(**row)
 
 
-async def page(
-    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int
+async def list_effective_suppressions(
+    connection: AsyncConnection, service_id: UUID, wanted: SuppressionFilter, *, before: UUID | None, limit: int
 ) -> list[SuppressionView]:
     """What stops a service's mail, newest first: its own ones, and the instance's of addresses that it has mailed.
 
     Of other addresses the instance's are not listed, or each service would learn whom the others write to; who asks
     for one address is told, because a submit to it tells as much.
     """
-    own = _filtered(wanted, before).where(_suppression.service_id == service_id)
-    shared = _filtered(wanted, before).where(_suppression.service_id == INSTANCE)
+    own = _select_filtered(wanted, before).where(_suppression.service_id == service_id)
+    shared = _select_filtered(wanted, before).where(_suppression.service_id == INSTANCE)
     if wanted.address is None:
         mailed = exists().where(
             _notification.service_id == service_id, _notification.address_key == _suppression.address
@@ -242,16 +253,16 @@ async def page(
     return [SuppressionView(**row) for row in found.mappings()]
 
 
-async def owned(
-    connection: AsyncConnection, owner: UUID, wanted: Filter, *, limit: int, before: UUID | None = None
+async def list_owned_suppressions(
+    connection: AsyncConnection, owner: UUID, wanted: SuppressionFilter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:
     """The newest suppressions of a service, or of `INSTANCE`, that are older than `before`."""
-    statement = _filtered(wanted, before).where(_suppression.service_id == owner)
+    statement = _select_filtered(wanted, before).where(_suppression.service_id == owner)
     found = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
     return [SuppressionView(**row) for row in found.mappings()]
 
 
-def _filtered(wanted: Filter, before: UUID | None) -> Select[Any]:
+def _select_filtered(wanted: SuppressionFilter, before: UUID | None) -> Select[Any]:
     statement = select(*_suppression)
     for name in ("address", "scope", "reason"):
         value = getattr(wanted, name)

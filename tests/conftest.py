@@ -8,11 +8,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-from parts import order, postgres, setting
-from parts.installation import Installation, Keys, PostgresSeed, SqliteSeed
-from parts.relay import Relay
+from support import postgres_cluster, run_order, run_selection
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation, Keys, PostgresSeed, SqliteSeed
 
-from notifier import wiring
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
 ENGINES = ("sqlite", "postgresql")
@@ -32,10 +32,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
             item.add_marker("no_cover")
     if not EVERYTHING and not any("::" in argument for argument in config.args):
-        turns = setting.left_out([item.nodeid for item in items])
+        turns = run_selection.list_left_out([item.nodeid for item in items])
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in turns])
         items[:] = [item for item in items if item.nodeid not in turns]
-    items[:] = order.spread(items, Path(__file__).parent)
+    items[:] = run_order.spread_slow_tests(items, Path(__file__).parent)
 
 
 def _is_repetition(place: tuple[str, ...], name: str) -> bool:
@@ -64,14 +64,14 @@ def _plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[postgres.PostgresServer]:
-    server = postgres.server()
+def postgres_server() -> Iterator[postgres_cluster.PostgresServer]:
+    server = postgres_cluster.start_server()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgres_seed(postgres_server: postgres.PostgresServer) -> Iterator[PostgresSeed]:
+def postgres_seed(postgres_server: postgres_cluster.PostgresServer) -> Iterator[PostgresSeed]:
     seed = PostgresSeed(postgres_server)
     yield seed
     seed.close()
@@ -89,7 +89,7 @@ def sqlite_database(sqlite_seed: SqliteSeed, tmp_path: Path) -> tuple[str, Keys]
 
 @pytest.fixture
 def postgres_database(
-    postgres_seed: PostgresSeed, postgres_server: postgres.PostgresServer
+    postgres_seed: PostgresSeed, postgres_server: postgres_cluster.PostgresServer
 ) -> Iterator[tuple[str, Keys]]:
     name = postgres_seed.create()
     yield postgres_server.url(name), postgres_seed.keys
@@ -109,34 +109,34 @@ def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Instal
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Relay]:
+async def relay() -> AsyncIterator[ScriptedRelay]:
     """A relay that says yes unless told otherwise."""
-    started = await Relay().start()
+    started = await ScriptedRelay().start()
     yield started
     await started.stop()
 
 
 @pytest.fixture(params=ENGINES)
-def installation(request: pytest.FixtureRequest, tmp_path: Path, relay: Relay) -> Installation:
+def installation(request: pytest.FixtureRequest, tmp_path: Path, relay: ScriptedRelay) -> Installation:
     """A seeded installation whose relay is `relay`; the test runs once on each engine."""
     url, keys = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
     return _installation(url, keys, tmp_path, relay.port)
 
 
 @pytest.fixture
-def sqlite_installation(sqlite_database: tuple[str, Keys], tmp_path: Path, relay: Relay) -> Installation:
+def sqlite_installation(sqlite_database: tuple[str, Keys], tmp_path: Path, relay: ScriptedRelay) -> Installation:
     """A seeded installation on SQLite only."""
     return _installation(*sqlite_database, tmp_path, relay.port)
 
 
 @pytest.fixture
-def postgres_installation(postgres_database: tuple[str, Keys], tmp_path: Path, relay: Relay) -> Installation:
+def postgres_installation(postgres_database: tuple[str, Keys], tmp_path: Path, relay: ScriptedRelay) -> Installation:
     """A seeded installation on PostgreSQL only."""
     return _installation(*postgres_database, tmp_path, relay.port)
 
 
 @pytest.fixture
-async def parts(installation: Installation) -> AsyncIterator[wiring.Base]:
+async def parts(installation: Installation) -> AsyncIterator[wiring.ProcessParts]:
     """The parts of one process of the installation."""
-    async with installation.base() as base:
+    async with installation.open_parts() as base:
         yield base

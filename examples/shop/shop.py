@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
     """The shop's tables; the mails that wait are one of them."""
 
 
-producer.table(Base.metadata)
+producer.define_table(Base.metadata)
 
 
 class Order(Base):

@@ -5,33 +5,33 @@ from typing import Any
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import description
-from notifier.api.assets import public as public_assets_router
-from notifier.api.assets import router as assets_router
-from notifier.api.audit import router as audit_router
-from notifier.api.batches import router as batches_router
-from notifier.api.change import router as change_router
-from notifier.api.content import router as content_router
-from notifier.api.documentation import router as documentation_router
-from notifier.api.doors import Doors
-from notifier.api.event import router as event_router
-from notifier.api.gate import router as gate_router
-from notifier.api.keys import router as keys_router
-from notifier.api.layouts import router as layouts_router
-from notifier.api.limits import RateFields
-from notifier.api.notifications import router as notifications_router
-from notifier.api.plain_path import PlainPath
-from notifier.api.problem_pages import router as problem_pages_router
-from notifier.api.problems import install
-from notifier.api.submit import router as submit_router
-from notifier.api.suppressions import router as suppressions_router
-from notifier.api.team import router as team_router
-from notifier.api.template_draft import router as template_draft_router
-from notifier.api.template_publish import router as template_publish_router
-from notifier.api.template_versions import router as template_versions_router
-from notifier.api.templates import router as templates_router
-from notifier.api.webhooks import router as webhooks_router
-from notifier.api.whoami import router as whoami_router
+from notifier.api.assets.routes import public as public_assets_router
+from notifier.api.assets.routes import router as assets_router
+from notifier.api.audit.routes import router as audit_router
+from notifier.api.batches.routes import router as batches_router
+from notifier.api.dependencies import ApiDependencies
+from notifier.api.errors.problem_pages import router as problem_pages_router
+from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.keys.routes import router as keys_router
+from notifier.api.layouts.routes import router as layouts_router
+from notifier.api.notifications.change_routes import router as change_router
+from notifier.api.notifications.content_routes import router as content_router
+from notifier.api.notifications.routes import router as notifications_router
+from notifier.api.notifications.submit_routes import router as submit_router
+from notifier.api.openapi import description
+from notifier.api.openapi.documentation_pages import router as documentation_router
+from notifier.api.openapi.webhook_events import router as event_router
+from notifier.api.path_cleaning import PathCleaner
+from notifier.api.rate_limits import RateLimitHeaders
+from notifier.api.suppressions.routes import router as suppressions_router
+from notifier.api.team.routes import router as team_router
+from notifier.api.templates.draft_routes import router as template_draft_router
+from notifier.api.templates.gate_routes import router as gate_router
+from notifier.api.templates.publish_routes import router as template_publish_router
+from notifier.api.templates.routes import router as templates_router
+from notifier.api.templates.version_routes import router as template_versions_router
+from notifier.api.webhooks.routes import router as webhooks_router
+from notifier.api.whoami.routes import router as whoami_router
 from notifier.head_request import HeadAsGet
 from notifier.health.routes import router as health_router
 
@@ -61,31 +61,31 @@ _ROUTERS = (
 )
 
 
-class Application(FastAPI):
+class DocumentedFastAPI(FastAPI):
     """FastAPI, with a description that says all there is to say."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if not self.openapi_schema:
-            self.openapi_schema = description.complete(super().openapi())
+            self.openapi_schema = description.complete_document(super().openapi())
         return self.openapi_schema
 
 
-def create_app(doors: Doors) -> FastAPI:
+def create_app(doors: ApiDependencies) -> FastAPI:
     """The application over the given parts; whoever runs it opens and closes them."""
-    app = undressed()
+    app = build_undecorated_app()
     app.state.doors = doors
     app.state.probes = doors.probes
     app.state.streams = doors.streams
     return app
 
 
-def undressed() -> FastAPI:
+def build_undecorated_app() -> FastAPI:
     """The application without the parts behind it: enough to describe it, not to answer."""
-    app = Application(
+    app = DocumentedFastAPI(
         title="Notifier",
         version=notifier.__version__,
-        description=description.ABOUT,
+        description=description.API_DESCRIPTION,
         openapi_tags=description.TAGS,
         servers=description.SERVERS,
         license_info=description.LICENSE,
@@ -94,9 +94,9 @@ def undressed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    install(app)
-    app.add_middleware(PlainPath)
-    app.add_middleware(RateFields)
+    install_error_handlers(app)
+    app.add_middleware(PathCleaner)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(HeadAsGet)
     app.webhooks.include_router(event_router)
     for router in _ROUTERS:

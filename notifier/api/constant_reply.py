@@ -13,7 +13,7 @@ PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 """Of every HTML page, beside its Content-Security-Policy."""
-_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_BASE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class ConstantReply:
         return Response(self.content, headers=self.headers)
 
 
-def make_reply(content: bytes, media_type: str, *, max_age: int = 3600, vary: str | None = None) -> ConstantReply:
+def make_constant_reply(
+    content: bytes, media_type: str, *, max_age: int = 3600, vary: str | None = None
+) -> ConstantReply:
     """A reply that a cache may keep for so many seconds; 0: it asks each time whether it has changed."""
     headers = {
         "Content-Type": media_type,
@@ -42,9 +44,9 @@ def make_reply(content: bytes, media_type: str, *, max_age: int = 3600, vary: st
     return ConstantReply(content, headers | ({"Vary": vary} if vary else {}))
 
 
-def make_page(text: str, *, policy: str, vary: str | None = None) -> ConstantReply:
+def make_html_page(text: str, *, policy: str, vary: str | None = None) -> ConstantReply:
     """An HTML page that may load what `policy` (directives of CSP) allows beside nothing."""
-    reply = make_reply(text.encode(), "text/html; charset=utf-8", vary=vary)
+    reply = make_constant_reply(text.encode(), "text/html; charset=utf-8", vary=vary)
     return ConstantReply(
-        reply.content, reply.headers | PAGE_HEADERS | {"Content-Security-Policy": f"{_POLICY}; {policy}"}
+        reply.content, reply.headers | PAGE_HEADERS | {"Content-Security-Policy": f"{_BASE_POLICY}; {policy}"}
     )

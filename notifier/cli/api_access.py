@@ -12,31 +12,31 @@ from urllib.parse import urlsplit
 import typer
 
 from notifier.cli import output
-from notifier.cli.output import Failed
+from notifier.cli.output import CommandError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEMO_KEY = "demo-key"
-THIS_HOST = frozenset({"127.0.0.1", "localhost", "::1"})
-Url = Annotated[
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+UrlOption = Annotated[
     str, typer.Option(help=f"The API; default: NOTIFIER_URL, or {DEFAULT_URL}.", show_default=False, metavar="URL")
 ]
-Key = Annotated[
+KeyOption = Annotated[
     str, typer.Option(help="API key; default: NOTIFIER_API_KEY, or that of a demo on this host.", show_default=False)
 ]
 
 
-def resolve(url: str, key: str) -> tuple[str, str]:
+def resolve_access(url: str, key: str) -> tuple[str, str]:
     """URL and key, completed from the environment. Raises `Failed` if there is no key."""
     url = url.strip() or os.environ.get("NOTIFIER_URL", "").strip() or DEFAULT_URL
     key = key.strip() or os.environ.get("NOTIFIER_API_KEY", "").strip() or _demo_key(url)
     if not key:
-        raise Failed("no API key: give --key or set NOTIFIER_API_KEY", output.WRONG_USE)
+        raise CommandError("no API key: give --key or set NOTIFIER_API_KEY", output.USAGE_ERROR)
     return url, key
 
 
 def _demo_key(url: str) -> str:
     """The key of a demo, if the API is on this host."""
-    if _host(url) not in THIS_HOST:
+    if _host(url) not in LOOPBACK_NAMES:
         return ""
     return next((file.read_text().strip() for file in _demo_key_files() if file.is_file()), "")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notifier.cli import output
-from notifier.cli.output import Failed
-from notifier.cli.process import InboxPort, Port, SmtpPort, name_busy_port, wait_for_stop
+from notifier.cli.output import CommandError
+from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
     from notifier.log_settings import LogSettings
@@ -23,38 +23,38 @@ KEY_FILE = "demo-key"
 """The demo's key, for this user's eyes; its presence says that the directory is the demo's."""
 LOOPBACK = ("localhost", "127.0.0.1")
 """Where the demo tells webhooks over plain HTTP."""
-OF_OTHERS = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
+CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
 """Variables of those who call an API, which say nothing about a server."""
 
 
-def register(app: typer.Typer) -> None:
+def register_demo_command(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(demo)
 
 
 def demo(
-    port: Port = 8000,
-    inbox_port: InboxPort = 8025,
-    smtp_port: SmtpPort = 1025,
+    port: PortOption = 8000,
+    inbox_port: InboxPortOption = 8025,
+    smtp_port: SmtpPortOption = 1025,
     data_dir: Annotated[Path, typer.Option(help="Where the demo's data are kept.")] = DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Try it: API, sender and inbox in one process, on SQLite. Nothing leaves this machine."""
     logs, ignored = _log_settings()
-    output.configure_logging(logs)
+    output.set_up_logging(logs)
     with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
-        output.run(_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
+        output.run_command(_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
 
 
 def _log_settings() -> "tuple[LogSettings, list[str]]":
     """How to log, and the variables that are set and have no effect."""
     from pydantic import ValidationError
 
-    from notifier.environment import set_variables
+    from notifier.environment import list_set_variables
     from notifier.log_settings import LogSettings
     from notifier.settings import IsolatedSettings
 
-    ignored = [name for name in set_variables() if name.upper() not in OF_OTHERS]
+    ignored = [name for name in list_set_variables() if name.upper() not in CLIENT_VARIABLES]
     try:
         logs = LogSettings()
     except ValidationError:
@@ -68,42 +68,42 @@ def _settings(data_dir: Path, smtp_port: int) -> "Settings":
         IsolatedSettings,
         RecipientsMode,
         RecipientsSettings,
-        Security,
+        SmtpSecurity,
         SmtpSettings,
         WebhooksSettings,
     )
-    from notifier.shipped import shipped
+    from notifier.shipped_files import find_shipped_directory
 
     return IsolatedSettings(
         data_dir=data_dir,
-        templates_dir=shipped("templates"),
-        smtp=SmtpSettings(host="127.0.0.1", port=smtp_port, security=Security.NONE),
+        templates_dir=find_shipped_directory("templates"),
+        smtp=SmtpSettings(host="127.0.0.1", port=smtp_port, security=SmtpSecurity.NONE),
         recipients=RecipientsSettings(mode=RecipientsMode.ALLOW),
         webhooks=WebhooksSettings(insecure_hosts=LOOPBACK),  # who tries it out has a receiver on the same machine
     )
 
 
 async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
-    from notifier import wiring
-    from notifier.db import directory, migrate
+    from notifier.db import data_directory, migrations
     from notifier.http_server import raise_file_limit
-    from notifier.inbox.server import Inbox
+    from notifier.inbox.inbox_server import Inbox
+    from notifier.runtime import wiring
 
     port, inbox_port, smtp_port = ports
     _require_own(data_dir)
     raise_file_limit()
     async with AsyncExitStack() as stack:
         inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
-        listener = wiring.listen("127.0.0.1", port)
+        listener = wiring.open_listener("127.0.0.1", port)
         stack.callback(listener.close)
-        stack.enter_context(directory.owned(data_dir))
+        stack.enter_context(data_directory.lock_directory(data_dir))
         _claim(data_dir)
-        parts = await stack.enter_async_context(wiring.base(_settings(data_dir, inbox.smtp_port)))
-        await migrate.upgrade(parts.database)
+        parts = await stack.enter_async_context(wiring.open_process_parts(_settings(data_dir, inbox.smtp_port)))
+        await migrations.upgrade_schema(parts.database)
         await _seed(parts)
         key = await _demo_key(parts, data_dir)
-        await stack.enter_async_context(wiring.sender(parts))
-        await stack.enter_async_context(wiring.http(wiring.api(parts), listener))
+        await stack.enter_async_context(wiring.run_sender(parts))
+        await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
         _announce(places, ignored, as_json=as_json)
@@ -116,52 +116,54 @@ def _require_own(data_dir: Path) -> None:
         return
     for name in ("notifier.sqlite3", "journal"):
         if (data_dir / name).exists():
-            raise Failed(
+            raise CommandError(
                 f"{data_dir} holds the data of an installation ({name}), which the demo leaves alone:"
                 " choose another directory with --data-dir",
-                output.WRONG_USE,
+                output.USAGE_ERROR,
             )
 
 
 def _claim(data_dir: Path) -> None:
     """Say that the directory is the demo's, before there is a key to keep."""
-    from notifier.db import directory
+    from notifier.db import data_directory
 
     if not (data_dir / KEY_FILE).exists():
-        directory.keep_secret(data_dir / KEY_FILE, "")
+        data_directory.write_secret_file(data_dir / KEY_FILE, "")
 
 
 async def _seed(parts: Any) -> None:
     """Publish the shipped templates that are not there yet; what staff edited stays."""
     from notifier.rendering.pool import RenderingPool
-    from notifier.templating.folder import files
-    from notifier.templating.folder.push import Push
+    from notifier.templating.sync import template_files
+    from notifier.templating.sync.push import Push
 
     root = parts.settings.templates_dir
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=parts.clock, by="demo", only_new=True)
-        await push.run(root, files.slugs(root))
+        await push.run(root, template_files.list_slugs(root))
 
 
 async def _demo_key(parts: Any, data_dir: Path) -> str:
     """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
-    from notifier.auth import keys, scope
-    from notifier.db import directory
+    from notifier.auth import authenticated_key, key_scope
+    from notifier.db import data_directory
     from notifier.errors import NotFoundError
 
     file = data_dir / KEY_FILE
     key = file.read_text().strip()
-    with suppress(keys.UnauthenticatedError):
-        await keys.Authenticator(parts.database, parts.clock).caller_of(f"Bearer {key}")
+    with suppress(authenticated_key.UnauthenticatedError):
+        await authenticated_key.Authenticator(parts.database, parts.clock).authenticate_service(f"Bearer {key}")
         return key
     async with parts.database.write() as connection:
         try:
-            service = await keys.find_service(connection, "demo")
+            service = await authenticated_key.find_service(connection, "demo")
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
-            service = await keys.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await keys.create_key(connection, service, scopes=list(scope.Scope), now=parts.clock.now())
-    directory.keep_secret(file, key)
+            service = await authenticated_key.create_service(connection, "demo", from_domains=domains, now=now)
+        key = await authenticated_key.create_live_key(
+            connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now()
+        )
+    data_directory.write_secret_file(file, key)
     return key
 
 

@@ -7,20 +7,20 @@ import typer
 from notifier.cli import output
 
 if TYPE_CHECKING:
-    from notifier.health.checks import Finding
+    from notifier.health.checks import CheckResult
     from notifier.settings import Settings
 
 
-def register(app: typer.Typer) -> None:
+def register_doctor_command(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(doctor)
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check database, clock, relay, TLS, connections, circuits, recipients, versions. Exit 1 if one is bad."""
-    findings = output.run(_findings())
+    findings = output.run_command(_findings())
     if as_json:
-        output.show((vars(finding) for finding in findings), as_json=True)
+        output.print_rows((vars(finding) for finding in findings), as_json=True)
     else:
         for finding in findings:
             mark = "ok  " if finding.ok and not finding.warning else "warn" if finding.ok else "BAD "
@@ -29,70 +29,70 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         raise typer.Exit(1)
 
 
-async def _findings() -> "list[Finding]":
-    from notifier import installation
+async def _findings() -> "list[CheckResult]":
     from notifier.errors import ConfigurationError
     from notifier.health import checks
-    from notifier.health.checks import Finding
+    from notifier.health.checks import CheckResult
+    from notifier.runtime import process_parts
 
-    settings = output.settings()
+    settings = output.load_settings()
     findings = [
         *await _database(settings),
-        *checks.data_directory(settings),
+        *checks.check_data_directory(settings),
         *_file_modes(settings),
-        *checks.certificates(settings),
+        *checks.check_certificates(settings),
         await _relay(settings),
     ]
     try:
-        installation.identity(settings)
+        process_parts.get_default_sender(settings)
     except ConfigurationError as error:
-        findings.append(Finding(name="sender", ok=False, detail=str(error)))
-    return [*findings, checks.recipients(settings), *checks.versions()]
+        findings.append(CheckResult(name="sender", ok=False, detail=str(error)))
+    return [*findings, checks.check_recipients(settings), *checks.check_versions()]
 
 
-async def _database(settings: "Settings") -> "list[Finding]":
+async def _database(settings: "Settings") -> "list[CheckResult]":
     """What there is to say about the database; nothing is made that is not there."""
-    from notifier import installation
     from notifier.errors import ConfigurationError
     from notifier.health import checks
-    from notifier.health.checks import Finding
+    from notifier.health.checks import CheckResult
+    from notifier.runtime import process_parts
     from notifier.webhooks.secret_box import SecretBox
 
     try:
-        async with installation.base(settings) as parts:
-            findings = await checks.database(parts.database, with_reason=True, thorough=True)
+        async with process_parts.open_process_parts(settings) as parts:
+            findings = await checks.check_database(parts.database, with_reason=True, thorough=True)
             if findings[0].ok and not parts.database.is_missing:
-                findings.append(await checks.clock(parts.database, parts.clock))
+                findings.append(await checks.check_clock(parts.database, parts.clock))
             if all(finding.ok for finding in findings):
-                findings += await checks.circuits(parts.database)
-                findings.append(await checks.connections(parts.database, settings))
+                findings += await checks.check_circuits(parts.database)
+                findings.append(await checks.check_connections(parts.database, settings))
             if all(finding.ok for finding in findings) and not parts.database.is_missing:
-                box = SecretBox.of(settings.secret_key)
-                findings.append(await checks.webhook_secrets(parts.database, box, parts.clock.now()))
+                box = SecretBox.from_setting(settings.secret_key)
+                findings.append(await checks.check_webhook_secrets(parts.database, box, parts.clock.now()))
             return findings
     except ConfigurationError as error:
-        return [Finding(name="database", ok=False, detail=str(error))]
+        return [CheckResult(name="database", ok=False, detail=str(error))]
 
 
-def _file_modes(settings: "Settings") -> "list[Finding]":
+def _file_modes(settings: "Settings") -> "list[CheckResult]":
     """Whether other users of this host can read what Notifier keeps; nothing where nothing is kept yet."""
     import shlex
 
-    from notifier.db import directory
-    from notifier.db.url import SqliteAddress, read_url
+    from notifier.db import data_directory
+    from notifier.db.database_url import SqliteAddress, parse_database_url
     from notifier.errors import ConfigurationError
-    from notifier.health.checks import Finding
+    from notifier.health.checks import CheckResult
 
     if not settings.data_dir.is_dir():
         return []
     try:
-        address = read_url(settings.effective_database_url)
+        address = parse_database_url(settings.effective_database_url)
         database = address.path if isinstance(address, SqliteAddress) else None
-        exposed = directory.find_exposed(settings.data_dir, database)
+        exposed = data_directory.find_exposed_files(settings.data_dir, database)
     except (ConfigurationError, OSError):  # the address and the directory have findings of their own
         return []
     if not exposed:
-        return [Finding(name="file_modes", ok=True, detail="other users can read nothing of it")]
+        return [CheckResult(name="file_modes", ok=True, detail="other users can read nothing of it")]
     commands = [
         f"chmod {mode} {shlex.join(paths)}"
         for mode, paths in (
@@ -102,15 +102,15 @@ def _file_modes(settings: "Settings") -> "list[Finding]":
         if paths
     ]
     detail = f"other users of this host can read mails and secrets: run {' && '.join(commands)}"
-    return [Finding(name="file_modes", ok=True, warning=True, detail=detail)]
+    return [CheckResult(name="file_modes", ok=True, warning=True, detail=detail)]
 
 
-async def _relay(settings: "Settings") -> "Finding":
+async def _relay(settings: "Settings") -> "CheckResult":
     from notifier.health import checks
-    from notifier.smtp.transport import Transport
+    from notifier.smtp.transport import SmtpTransport
 
-    transport = Transport(settings.smtp)
+    transport = SmtpTransport(settings.smtp)
     try:
-        return await checks.relay(transport, settings)
+        return await checks.check_relay(transport, settings)
     finally:
         await transport.close()

@@ -13,21 +13,21 @@ from uuid import UUID
 import typer
 
 from notifier.cli import api_access, output
-from notifier.cli.output import Failed
+from notifier.cli.output import CommandError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from notifier.client.producer import Limits
-    from notifier.db.url import Address
+    from notifier.client.producer import ForwarderLimits
+    from notifier.db.database_url import DatabaseAddress
 
-OUR_DRIVER = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
+ASYNCPG_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
 T = TypeVar("T")
 
 
-def register(app: typer.Typer) -> None:
+def register_forward_command(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(forward)
 
@@ -37,8 +37,8 @@ def forward(
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
     ],
-    url: api_access.Url = "",
-    key: api_access.Key = "",
+    url: api_access.UrlOption = "",
+    key: api_access.KeyOption = "",
     once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
@@ -48,25 +48,27 @@ def forward(
     refused: Annotated[bool, typer.Option(help="Show the rows that were refused, and stop.")] = False,
     release: Annotated[
         list[UUID], typer.Option(help="Let this refused row be tried again, as if for the first time, and stop.")
-    ] = [],  # noqa: B006
+    ] = [],
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of columns.")] = False,
 ) -> None:
     """Move mails from a producer table to the API. On PostgreSQL run as many as you like, on SQLite one."""
-    from notifier.client.producer import Limits
+    from notifier.client.producer import ForwarderLimits
 
     if sum((once, drain, refused, bool(release))) > 1:
-        raise Failed("--once, --drain, --refused and --release do not go together", output.WRONG_USE)
+        raise CommandError("--once, --drain, --refused and --release do not go together", output.USAGE_ERROR)
     if refused or release:
         _run(database_url, _using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
         return
-    url, key = api_access.resolve(url, key)
+    url, key = api_access.resolve_access(url, key)
     _log_to_stderr()
-    limits = Limits(rows=rows, lease=timedelta(seconds=lease))
+    limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
     _run(database_url, _using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
 
 
-async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "Limits", *, until: str) -> None:
+async def _forward(
+    engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
+) -> None:
     from notifier.client import producer
 
     forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
@@ -74,15 +76,15 @@ async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
-        before = await _in(engine, producer.backlog)
+        before = await _in(engine, producer.count_backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
-            turn = await forwarder.turn()
+            turn = await forwarder.forward_once()
             if turn.failure:
-                raise Failed(f"not forwarded: {turn.failure}")
+                raise CommandError(f"not forwarded: {turn.failure}")
         else:
             await (forwarder.drain() if until == "drained" else forwarder.run())
-        after = await _in(engine, producer.backlog)
+        after = await _in(engine, producer.count_backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
@@ -92,13 +94,13 @@ async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json:
     from notifier.client import producer
 
     if release:
-        freed = await _in(engine, lambda connection: producer.release(connection, release))
+        freed = await _in(engine, lambda connection: producer.retry_refused(connection, release))
         print(f"{freed} of {len(release)} will be tried again")
         if freed < len(release):
             raise typer.Exit(1)
         return
-    rows = await _in(engine, producer.refused)
-    output.show(
+    rows = await _in(engine, producer.list_refused)
+    output.print_rows(
         (
             {
                 "id": row.id,
@@ -143,21 +145,21 @@ def _engine(url: str) -> "Engine | AsyncEngine":
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    from notifier.db.connector import Connector
-    from notifier.db.url import PostgresAddress
+    from notifier.db.database_url import PostgresAddress
+    from notifier.db.postgres_connector import PostgresConnector
 
     kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
     try:
         address = _address(url)
         if isinstance(address, PostgresAddress):
-            return Connector(address).engine(**kept)
+            return PostgresConnector(address).create_engine(**kept)
         parsed = make_url(url.strip())
         # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
         options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
         return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise Failed("--database-url: no database that can be opened from here", output.WRONG_USE) from error
+        raise CommandError("--database-url: no database that can be opened from here", output.USAGE_ERROR) from error
 
 
 def _run(url: str, work: Any) -> None:
@@ -166,34 +168,34 @@ def _run(url: str, work: Any) -> None:
     from notifier.client.producer import UnsupportedDatabaseError
 
     try:
-        output.run(work)
+        output.run_command(work)
     except UnsupportedDatabaseError as error:
-        raise Failed(str(error), output.WRONG_USE) from error
+        raise CommandError(str(error), output.USAGE_ERROR) from error
     except (DBAPIError, OSError) as error:
-        raise Failed(f"your database: {_reason(error, url)}") from error
+        raise CommandError(f"your database: {_reason(error, url)}") from error
 
 
 def _reason(error: "DBAPIError | OSError", url: str) -> str:
     """What happened, in our words where the driver is ours."""
     from sqlalchemy.exc import DBAPIError
 
-    from notifier.db.reasons import UPGRADE, explain
-    from notifier.telemetry.redaction import redact
+    from notifier.db.error_explanations import UPGRADE_ADVICE, explain_database_error
+    from notifier.telemetry.redaction import redact_text
 
     address = _address(url)
-    reason = explain(error, address) if address is not None else None
-    if reason is not None and UPGRADE not in reason:  # whose schema it is not
+    reason = explain_database_error(error, address) if address is not None else None
+    if reason is not None and UPGRADE_ADVICE not in reason:  # whose schema it is not
         return reason
     words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
-    return redact(words.removeprefix("<class ").partition("'>: ")[2] or words)
+    return redact_text(words.removeprefix("<class ").partition("'>: ")[2] or words)
 
 
-def _address(url: str) -> "Address | None":
+def _address(url: str) -> "DatabaseAddress | None":
     """The address that a URL stands for, if its driver is ours."""
-    from notifier.db.url import read_url
+    from notifier.db.database_url import parse_database_url
 
-    is_ours = url.strip().partition("://")[0].lower() in OUR_DRIVER
-    return read_url(url, "--database-url") if is_ours else None
+    is_ours = url.strip().partition("://")[0].lower() in ASYNCPG_SCHEMES
+    return parse_database_url(url, "--database-url") if is_ours else None
 
 
 def _log_to_stderr() -> None:

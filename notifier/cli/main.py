@@ -9,20 +9,20 @@ from typing import Annotated
 import typer
 
 from notifier.cli import (
-    administer,
-    change,
+    db,
     demo,
     doctor,
     forward,
     keys,
+    notifications,
     openapi,
-    process,
+    run,
     send,
     services,
     suppressions,
-    template,
+    templates,
 )
-from notifier.cli.output import Failed
+from notifier.cli.output import CommandError
 
 app = typer.Typer(
     name="notifier",
@@ -32,18 +32,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-demo.register(app)
-process.register(app)
-administer.register(app)
-services.register(app)
-keys.register(app)
-template.register(app)
-send.register(app)
-forward.register(app)
-change.register(app)
-suppressions.register(app)
-doctor.register(app)
-openapi.register(app)
+demo.register_demo_command(app)
+run.register_process_commands(app)
+db.register_db_commands(app)
+services.register_service_commands(app)
+keys.register_key_commands(app)
+templates.register_template_commands(app)
+send.register_send_command(app)
+forward.register_forward_command(app)
+notifications.register_notification_commands(app)
+suppressions.register_suppression_commands(app)
+doctor.register_doctor_command(app)
+openapi.register_openapi_command(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,15 +63,15 @@ def main(
     """E-mail notifications that are never silently lost."""
 
 
-def run() -> None:
+def run_command_line() -> None:
     """Entry point of the `notifier` script."""
     try:
         app()
-    except Failed as failure:
+    except CommandError as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
-    except Exception as error:  # noqa: BLE001 - the last resort, for what no command expects
-        from notifier.cli import unexpected
+    except Exception as error:
+        from notifier.cli import unexpected_error
 
-        unexpected.show(error)
+        unexpected_error.print_unexpected_error(error)
         sys.exit(1)

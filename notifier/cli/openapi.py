@@ -3,14 +3,14 @@
 import typer
 
 
-def register(app: typer.Typer) -> None:
+def register_openapi_command(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(openapi)
 
 
 def openapi() -> None:
     """Print the API's description (OpenAPI 3.1, JSON)."""
-    from notifier.api import description
-    from notifier.api.app import undressed
+    from notifier.api.app import build_undecorated_app
+    from notifier.api.openapi import description
 
-    print(description.text(undressed().openapi()), end="")
+    print(description.format_document(build_undecorated_app().openapi()), end="")

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from notifier.log_settings import LogSettings
     from notifier.settings import Settings
 
-WRONG_USE = 2
-OUT_OF_REACH = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
+USAGE_ERROR = 2
+UNREACHABLE_DATABASE = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
 T = TypeVar("T")
 
 
-class Failed(Exception):  # noqa: N818 - read as `raise Failed("…")`
+class CommandError(Exception):
     """A command ends with this line on stderr and this exit code."""
 
     def __init__(self, message: str, code: int = 1) -> None:
@@ -24,7 +24,7 @@ class Failed(Exception):  # noqa: N818 - read as `raise Failed("…")`
         super().__init__(message)
 
 
-def settings() -> "Settings":
+def load_settings() -> "Settings":
     """The settings of the environment; logging is set up by them. Raises `Failed` with a line for each fault."""
     from pydantic import ValidationError
 
@@ -34,21 +34,21 @@ def settings() -> "Settings":
     try:
         loaded = Settings()
     except ValidationError as error:
-        raise Failed("\nnotifier: ".join(setting_faults.describe(error)), WRONG_USE) from error
-    configure_logging(loaded)
+        raise CommandError("\nnotifier: ".join(setting_faults.describe_setting_faults(error)), USAGE_ERROR) from error
+    set_up_logging(loaded)
     return loaded
 
 
-def configure_logging(settings: "LogSettings") -> None:
+def set_up_logging(settings: "LogSettings") -> None:
     """Set up logging for this process."""
     from notifier.telemetry import logging
 
     pretty = settings.log_format.value == "pretty" or (settings.log_format.value == "auto" and sys.stderr.isatty())
-    logging.configure(json=not pretty, level=settings.log_level)
-    logging.catch_uncaught()
+    logging.configure_logging(json=not pretty, level=settings.log_level)
+    logging.log_uncaught_exceptions()
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run_command(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; errors that a user can mend become one line."""
     from notifier.errors import ConfigurationError, DatabaseUnavailableError, NotifierError
 
@@ -61,14 +61,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(work)
     except DatabaseUnavailableError as error:
-        raise Failed(error.reason or OUT_OF_REACH, WRONG_USE) from error
+        raise CommandError(error.reason or UNREACHABLE_DATABASE, USAGE_ERROR) from error
     except ConfigurationError as error:
-        raise Failed(str(error), WRONG_USE) from error
+        raise CommandError(str(error), USAGE_ERROR) from error
     except NotifierError as error:
-        raise Failed(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
-def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+def print_rows(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
     """Rows as aligned columns, or as one JSON array."""
     found = [dict(row) for row in rows]
     if as_json:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notifier.cli import api_access, output
-from notifier.cli.output import Failed
+from notifier.cli.output import CommandError
 
 if TYPE_CHECKING:
     from notifier.client import Notification, Notifier
 
 POLL_SECONDS = 0.1
-SUCCESS = frozenset({"sent", "delivered"})
-ENDED = SUCCESS | {"bounced", "complained", "failed", "expired", "suppressed", "cancelled", "unknown"}
+SUCCESS_STATUSES = frozenset({"sent", "delivered"})
+END_STATUSES = SUCCESS_STATUSES | {"bounced", "complained", "failed", "expired", "suppressed", "cancelled", "unknown"}
 
 
-def register(app: typer.Typer) -> None:
+def register_send_command(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(send)
 
@@ -25,35 +25,37 @@ def register(app: typer.Typer) -> None:
 def send(
     to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
-    var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
+    var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],
     locale: Annotated[str | None, typer.Option(help="Language tag.")] = None,
-    url: api_access.Url = "",
-    key: api_access.Key = "",
+    url: api_access.UrlOption = "",
+    key: api_access.KeyOption = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 10.0,
 ) -> None:
     """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
     from notifier import client
 
     variables = dict(_variable(one) for one in var)
-    url, key = api_access.resolve(url, key)
+    url, key = api_access.resolve_access(url, key)
     try:
         with client.Notifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
             sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
             print(f"accepted as {sent.id}")
             outcome = _outcome(notifier, sent.id, wait)
     except client.ConfigurationError as error:
-        raise Failed(str(error), output.WRONG_USE) from error
+        raise CommandError(str(error), output.USAGE_ERROR) from error
     except client.ConnectionFailedError as error:
-        raise Failed(f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there") from error
+        raise CommandError(
+            f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there"
+        ) from error
     except client.NotifierClientError as error:
-        raise Failed(str(error)) from error
+        raise CommandError(str(error)) from error
     _tell(outcome)
 
 
 def _variable(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise Failed(f"--var {text}: write name=value", output.WRONG_USE)
+        raise CommandError(f"--var {text}: write name=value", output.USAGE_ERROR)
     try:
         return name, json.loads(value)
     except ValueError:
@@ -65,7 +67,7 @@ def _outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
     until = time.monotonic() + seconds
     while True:
         found = notifier.get(id_)
-        if found.status in ENDED or time.monotonic() > until:
+        if found.status in END_STATUSES or time.monotonic() > until:
             return found
         time.sleep(POLL_SECONDS)
 
@@ -74,6 +76,6 @@ def _tell(outcome: "Notification") -> None:
     for attempt in outcome.attempts:
         took = f" ({attempt.duration_ms} ms)" if attempt.duration_ms is not None else ""
         print(f"attempt {attempt.number}: {attempt.code or ''} {attempt.reply}{took}")
-    print(outcome.status + (f": {outcome.detail}" if outcome.status not in SUCCESS and outcome.detail else ""))
-    if outcome.status not in SUCCESS:
+    print(outcome.status + (f": {outcome.detail}" if outcome.status not in SUCCESS_STATUSES and outcome.detail else ""))
+    if outcome.status not in SUCCESS_STATUSES:
         raise typer.Exit(1)

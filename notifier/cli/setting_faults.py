@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-MAX_SHOWN = 40
+MAX_SHOWN_FAULTS = 40
 _REASONS = {
     "value_error": "{error}",
     "int_parsing": "must be a whole number, and is {shown}",
@@ -32,17 +32,17 @@ _REASONS = {
 """By the kinds of fault that pydantic tells apart."""
 
 
-def variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
+def list_variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
     """The names of all variables that can be set."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from variables(kind, f"{prefix}{name.upper()}__")
+            yield from list_variables(kind, f"{prefix}{name.upper()}__")
         else:
             yield str(field.validation_alias or prefix + name.upper())
 
 
-def describe(error: "ValidationError") -> list[str]:
+def describe_setting_faults(error: "ValidationError") -> list[str]:
     """Each fault with the name of its variable."""
     return [f"{_variable(fault['loc'])}: {_reason(fault)}" for fault in error.errors(include_url=False)]
 
@@ -56,13 +56,13 @@ def _reason(fault: "ErrorDetails") -> str:
     name, value = _variable(fault["loc"]), str(fault["input"])
     reason = _REASONS.get(fault["type"], "must be one plain value")
     return reason.format(
-        shown=repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"),
+        shown=repr(value if len(value) <= MAX_SHOWN_FAULTS else value[:MAX_SHOWN_FAULTS] + "…"),
         nearest=_nearest(name),
-        member=next((member for member in variables() if member.startswith(f"{name}__")), name),
+        member=next((member for member in list_variables() if member.startswith(f"{name}__")), name),
         **fault.get("ctx", {}),
     )
 
 
 def _nearest(name: str) -> str:
-    names = difflib.get_close_matches(name, variables(), n=1)
+    names = difflib.get_close_matches(name, list_variables(), n=1)
     return f"; did you mean {names[0]}?" if names else ""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import writing
-from notifier.cli.change import operator, plain, text
-from notifier.cli.output import Failed
+from notifier.cli.db import open_for_writing
+from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
+from notifier.cli.output import CommandError
 from notifier.states import SuppressionReason, SuppressionScope
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from notifier.suppression import SuppressionView
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 Address = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Service = Annotated[str, typer.Option(help="Name of the service whose it is; default: the instance, for all services.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def register(app: typer.Typer) -> None:
+def register_suppression_commands(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Addresses that are not mailed.", no_args_is_help=True)
     group.command("list")(list_)
@@ -44,36 +44,42 @@ def list_(
 ) -> None:
     """The instance's suppressions, or a service's, newest first; at most a thousand."""
     if doubtful:
-        output.run(_list_doubtful(as_json=as_json))
+        output.run_command(_list_doubtful(as_json=as_json))
         return
-    output.run(_list(service, address, include_expired=include_expired, as_json=as_json))
+    output.run_command(_list(service, address, include_expired=include_expired, as_json=as_json))
 
 
 async def _list(service: str, address: str, *, include_expired: bool, as_json: bool) -> None:
-    from notifier import installation, suppression
+    from notifier import suppression
+    from notifier.runtime import process_parts
 
-    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
-        wanted = suppression.Filter(
+    async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
+        wanted = suppression.SuppressionFilter(
             address=_key(address) if address else None,
             lasting_after=None if include_expired else parts.clock.now(),
         )
-        found = await suppression.owned(connection, await _owner(connection, service), wanted, limit=MOST_LISTED)
-    output.show([_row(view) for view in found], as_json=as_json)
+        found = await suppression.list_owned_suppressions(
+            connection, await _owner(connection, service), wanted, limit=MAX_LISTED
+        )
+    output.print_rows([_row(view) for view in found], as_json=as_json)
 
 
 async def _list_doubtful(*, as_json: bool) -> None:
-    from notifier import installation, suppression
+    from notifier import suppression
     from notifier.db.tables import INSTANCE
-    from notifier.smtp.replies import is_doubtful
+    from notifier.runtime import process_parts
+    from notifier.smtp.reply_meaning import is_doubtful
 
-    wanted = suppression.Filter(reason=SuppressionReason.RECIPIENT_REFUSED)
+    wanted = suppression.SuppressionFilter(reason=SuppressionReason.RECIPIENT_REFUSED)
     rows, before = [], None
-    async with installation.base(output.settings()) as parts, parts.database.read() as connection:
-        while page := await suppression.owned(connection, INSTANCE, wanted, limit=MOST_LISTED, before=before):
-            by_senders = [view for view in page if view.created_by == suppression.SENDER]
+    async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
+        while page := await suppression.list_owned_suppressions(
+            connection, INSTANCE, wanted, limit=MAX_LISTED, before=before
+        ):
+            by_senders = [view for view in page if view.created_by == suppression.SENDER_ACTOR]
             rows += [_row(view) for view in by_senders if is_doubtful(view.detail, view.address)]
             before = page[-1].id
-    output.show(rows, as_json=as_json)
+    output.print_rows(rows, as_json=as_json)
 
 
 def add(
@@ -90,7 +96,7 @@ def add(
     """Never mail an address again. One that is there keeps its reason, and the later end."""
     words = detail.encode(errors="replace").decode()
     until = expires_at.replace(tzinfo=UTC) if expires_at else None
-    output.run(_add(address, service, (scope, reason, words, until), as_json=as_json))
+    output.run_command(_add(address, service, (scope, reason, words, until), as_json=as_json))
 
 
 async def _add(
@@ -104,25 +110,27 @@ async def _add(
 
     scope, reason, detail, expires_at = said
     key = _key(address)
-    if len(detail) > suppression.LONGEST_DETAIL:
-        raise Failed(f"--detail: at most {suppression.LONGEST_DETAIL} characters", output.WRONG_USE)
-    async with writing() as parts, parts.database.write() as connection:
-        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+    if len(detail) > suppression.MAX_DETAIL_LENGTH:
+        raise CommandError(f"--detail: at most {suppression.MAX_DETAIL_LENGTH} characters", output.USAGE_ERROR)
+    async with open_for_writing() as parts, parts.database.write() as connection:
+        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
         if expires_at is not None and expires_at <= doer.at:
-            raise Failed("--expires-at: that is over", output.WRONG_USE)
-        wish = suppression.Wish(
+            raise CommandError("--expires-at: that is over", output.USAGE_ERROR)
+        wish = suppression.NewSuppression(
             address=key,
             service_id=await _owner(connection, service),
             scope=scope,
             reason=reason,
             detail=detail,
-            created_by=doer.actor,
+            created_by=doer.name,
             expires_at=expires_at,
         )
-        fate, view, before = await suppression.add(connection, wish, doer.at)
-        if fate is not suppression.Fate.UNCHANGED:
-            await audit.record(connection, suppression.deed(fate, before=before, after=view), doer)
-    output.show([_row(view)], as_json=as_json)
+        fate, view, before = await suppression.add_suppression(connection, wish, doer.at)
+        if fate is not suppression.SuppressionFate.UNCHANGED:
+            await audit.write_audit_record(
+                connection, suppression.build_added_record(fate, before=before, after=view), doer
+            )
+    output.print_rows([_row(view)], as_json=as_json)
 
 
 def lift(
@@ -132,22 +140,22 @@ def lift(
     as_json: Json = False,
 ) -> None:
     """Let an address be mailed again, from the next submit on. Exit 1 if there is nothing to lift."""
-    output.run(_lift(which, service, comment.encode(errors="replace").decode(), as_json=as_json))
+    output.run_command(_lift(which, service, comment.encode(errors="replace").decode(), as_json=as_json))
 
 
 async def _lift(which: str, service: str, comment: str, *, as_json: bool) -> None:
     from notifier import audit, suppression
 
-    if len(comment) > suppression.LONGEST_DETAIL:
-        raise Failed(f"--comment: at most {suppression.LONGEST_DETAIL} characters", output.WRONG_USE)
-    async with writing() as parts, parts.database.write() as connection:
-        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+    if len(comment) > suppression.MAX_DETAIL_LENGTH:
+        raise CommandError(f"--comment: at most {suppression.MAX_DETAIL_LENGTH} characters", output.USAGE_ERROR)
+    async with open_for_writing() as parts, parts.database.write() as connection:
+        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
         gone = []
         for id_ in await _meant(connection, which, service):
-            view = await suppression.lift(connection, None, id_)
-            await audit.record(connection, suppression.lifted(view, comment), doer)
+            view = await suppression.lift_suppression(connection, None, id_)
+            await audit.write_audit_record(connection, suppression.build_lifted_record(view, comment), doer)
             gone.append(view)
-    output.show([_row(view) for view in gone], as_json=as_json)
+    output.print_rows([_row(view) for view in gone], as_json=as_json)
 
 
 async def _meant(connection: "AsyncConnection", which: str, service: str) -> "list[UUID]":
@@ -160,28 +168,30 @@ async def _meant(connection: "AsyncConnection", which: str, service: str) -> "li
         try:
             return [UUID(which)]
         except ValueError as error:
-            raise Failed(f"{which!r} is neither an id nor an address", output.WRONG_USE) from error
-    wanted = suppression.Filter(address=_key(which))
-    found = await suppression.owned(connection, await _owner(connection, service), wanted, limit=MOST_LISTED)
+            raise CommandError(f"{which!r} is neither an id nor an address", output.USAGE_ERROR) from error
+    wanted = suppression.SuppressionFilter(address=_key(which))
+    found = await suppression.list_owned_suppressions(
+        connection, await _owner(connection, service), wanted, limit=MAX_LISTED
+    )
     if not found:
-        raise Failed(f"{service or 'the instance'} has no suppression of {which}")
+        raise CommandError(f"{service or 'the instance'} has no suppression of {which}")
     return [view.id for view in found]
 
 
 async def _owner(connection: "AsyncConnection", service: str) -> "UUID":
-    from notifier.auth import keys
+    from notifier.auth import authenticated_key
     from notifier.db.tables import INSTANCE
 
-    return await keys.find_service(connection, service) if service else INSTANCE
+    return await authenticated_key.find_service(connection, service) if service else INSTANCE
 
 
 def _key(text: str) -> str:
-    from notifier import address
+    from notifier import email_address
 
     try:
-        return address.key(address.normalised(text))
-    except address.InvalidAddressError as error:
-        raise Failed(f"{text!r}: {error}", output.WRONG_USE) from error
+        return email_address.get_address_key(email_address.normalise_address(text))
+    except email_address.InvalidAddressError as error:
+        raise CommandError(f"{text!r}: {error}", output.USAGE_ERROR) from error
 
 
 def _row(view: "SuppressionView") -> dict[str, str]:
@@ -190,8 +200,8 @@ def _row(view: "SuppressionView") -> dict[str, str]:
         "address": view.address,
         "scope": view.scope.value,
         "reason": view.reason.value,
-        "detail": plain(view.detail),
+        "detail": strip_control_characters(view.detail),
         "by": view.created_by,
-        "since": text(view.created_at),
-        "until": text(view.expires_at),
+        "since": format_time(view.created_at),
+        "until": format_time(view.expires_at),
     }

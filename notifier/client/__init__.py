@@ -35,13 +35,12 @@ from notifier.client.errors import (
     UnsendableError,
     WebhookVerificationError,
 )
-from notifier.client.reply import (
+from notifier.client.notification_reply import (
     AcceptedResult,
     Attempt,
     Batch,
     BatchError,
     BatchResult,
-    Because,
     Content,
     Copy,
     DryRun,
@@ -54,20 +53,22 @@ from notifier.client.reply import (
     Status,
     Submitted,
     SubmittedBatch,
+    WaitReason,
 )
-from notifier.client.request import (
+from notifier.client.request_fields import (
     Attachment,
     AuditFilter,
     BatchItem,
     Changes,
     Defaults,
-    Filter,
-    KeyWish,
     Mail,
     MailContent,
+    NewKey,
+    NewSuppression,
+    NotificationFilter,
     SuppressionFilter,
-    SuppressionWish,
 )
+from notifier.client.retry_policy import RetryPolicy
 from notifier.client.template_reply import (
     FileDifference,
     GateReport,
@@ -85,8 +86,7 @@ from notifier.client.template_reply import (
     VariableDifference,
     WholeTemplateVersion,
 )
-from notifier.client.tries import RetryPolicy
-from notifier.client.webhook import WebhookEvent, WebhookVerifier
+from notifier.client.webhook_verifier import WebhookEvent, WebhookVerifier
 
 __all__ = [
     "AcceptedResult",
@@ -103,7 +103,6 @@ __all__ = [
     "BatchError",
     "BatchItem",
     "BatchResult",
-    "Because",
     "Caller",
     "Changes",
     "ConfigurationError",
@@ -118,18 +117,19 @@ __all__ = [
     "Fault",
     "File",
     "FileDifference",
-    "Filter",
     "GateReport",
     "InvalidRequestError",
-    "KeyWish",
     "Layout",
     "Limits",
     "Mail",
     "MailContent",
     "MalformedReplyError",
     "NewApiKey",
+    "NewKey",
+    "NewSuppression",
     "NotFoundError",
     "Notification",
+    "NotificationFilter",
     "Notifier",
     "NotifierClientError",
     "Page",
@@ -148,7 +148,6 @@ __all__ = [
     "SubmittedBatch",
     "Suppression",
     "SuppressionFilter",
-    "SuppressionWish",
     "Template",
     "TemplateDifference",
     "TemplateDraft",
@@ -157,6 +156,7 @@ __all__ = [
     "TemplateVersion",
     "UnsendableError",
     "VariableDifference",
+    "WaitReason",
     "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",

@@ -3,22 +3,22 @@
 import base64
 from http import HTTPMethod
 
+from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
 from notifier.client.asset_reply import Asset
-from notifier.client.call import Answer, Call, PageCall, page_of, segment
-from notifier.client.reading import decode, read
-from notifier.client.request import body_of, query_of
+from notifier.client.reply_reader import decode_object, read_reply
+from notifier.client.request_fields import build_body, build_query
 
 _ROOT = "/v1/assets"
 
 
-def assets() -> PageCall[Asset]:
+def list_assets() -> PageCall[Asset]:
     """All images, by name."""
-    return Call(method=HTTPMethod.GET, path=_ROOT, read=lambda answer: page_of(Asset, answer, "assets"))
+    return Call(method=HTTPMethod.GET, path=_ROOT, read=lambda answer: read_page(Asset, answer, "assets"))
 
 
-def asset(name: str, /) -> Call[Asset]:
+def get_asset(name: str, /) -> Call[Asset]:
     """One of them: how far it is, what it has become, or why it failed."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{segment(name)}", read=_asset)
+    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{check_segment(name)}", read=_asset)
 
 
 def upload_asset(
@@ -37,30 +37,30 @@ def upload_asset(
     return Call(
         method=HTTPMethod.POST,
         path=_ROOT,
-        body=body_of({"name": name, "content": encoded, **wish}),
+        body=build_body({"name": name, "content": encoded, **wish}),
         read=_asset,
     )
 
 
 def delete_asset(name: str, /) -> Call[None]:
     """Forget the name; what is published goes on showing the image."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_ROOT}/{segment(name)}", read=_nothing)
+    return Call(method=HTTPMethod.DELETE, path=f"{_ROOT}/{check_segment(name)}", read=_nothing)
 
 
-def asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
+def get_asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
     """The image as mails show it; `scale` is 1 or 2."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(name)}/file",
-        query=query_of({"scale": scale}),
+        path=f"{_ROOT}/{check_segment(name)}/file",
+        query=build_query({"scale": scale}),
         accept="image/png, image/jpeg",
         read=lambda answer: answer.content,
     )
 
 
-def _asset(answer: Answer) -> Asset:
-    return read(Asset, decode(answer.content))
+def _asset(answer: HttpResponse) -> Asset:
+    return read_reply(Asset, decode_object(answer.content))
 
 
-def _nothing(_answer: Answer) -> None:
+def _nothing(_answer: HttpResponse) -> None:
     """The status says it all."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from notifier.client.reading import Reply
+from notifier.client.reply_reader import Reply
 
 
 @dataclass(frozen=True, kw_only=True)

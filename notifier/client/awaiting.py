@@ -12,11 +12,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx2
 
 from notifier.client import account_calls, asset_calls, notification_calls, template_calls
-from notifier.client.call import Answer, Call, Lost, PageCall, following
-from notifier.client.configuration import Configuration, timeouts
-from notifier.client.exchange import answer_of, lost_by, presented
-from notifier.client.stream import SILENCE_SECONDS, Events
-from notifier.client.tries import Again, Done, RetryPolicy, Tries
+from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, build_next_page_call
+from notifier.client.configuration import Configuration, build_timeout
+from notifier.client.event_stream import SILENCE_SECONDS, EventParser
+from notifier.client.http_exchange import classify_failure, convert_response, presented
+from notifier.client.retry_policy import Finished, RetryLater, RetryPolicy, RetryState
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +54,7 @@ async def _walk(performer: AsyncPerformer, first: PageCall[T]) -> AsyncIterator[
         page = await performer.perform(call)
         for item in page.items:
             yield item
-        call = following(call, page)
+        call = build_next_page_call(call, page)
 
 
 class _Part(AsyncPerformer):
@@ -80,24 +80,24 @@ def _followed(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNotifie
 class AsyncSuppressions(_Part):
     """Addresses that are not mailed."""
 
-    list = _walked(account_calls.suppressions)
-    get = _answered(account_calls.suppression)
-    add = _answered(account_calls.suppress)
-    lift = _answered(account_calls.lift)
+    list = _walked(account_calls.list_suppressions)
+    get = _answered(account_calls.get_suppression)
+    add = _answered(account_calls.add_suppression)
+    lift = _answered(account_calls.lift_suppression)
 
 
 class AsyncWebhooks(_Part):
     """URLs of yours that are told about your notifications."""
 
-    list = _walked(account_calls.webhooks)
-    get = _answered(account_calls.webhook)
+    list = _walked(account_calls.list_webhooks)
+    get = _answered(account_calls.get_webhook)
     create = _answered(account_calls.create_webhook)
     update = _answered(account_calls.update_webhook)
     delete = _answered(account_calls.delete_webhook)
     rotate_secret = _answered(account_calls.rotate_webhook_secret)
     test = _answered(account_calls.test_webhook)
-    deliveries = _walked(account_calls.webhook_deliveries)
-    delivery = _answered(account_calls.webhook_delivery)
+    deliveries = _walked(account_calls.list_webhook_deliveries)
+    delivery = _answered(account_calls.get_webhook_delivery)
     replay = _answered(account_calls.replay_webhook_delivery)
     replay_failed = _answered(account_calls.replay_failed_webhook_deliveries)
 
@@ -105,51 +105,51 @@ class AsyncWebhooks(_Part):
 class AsyncAssets(_Part):
     """Images for templates."""
 
-    list = _walked(asset_calls.assets)
-    get = _answered(asset_calls.asset)
+    list = _walked(asset_calls.list_assets)
+    get = _answered(asset_calls.get_asset)
     upload = _answered(asset_calls.upload_asset)
     delete = _answered(asset_calls.delete_asset)
-    file = _answered(asset_calls.asset_file)
+    file = _answered(asset_calls.get_asset_file)
 
 
 class AsyncKeys(_Part):
     """Your service's API keys."""
 
-    list = _walked(account_calls.keys)
-    get = _answered(account_calls.key)
+    list = _walked(account_calls.list_keys)
+    get = _answered(account_calls.get_key)
     create = _answered(account_calls.create_key)
     rotate = _answered(account_calls.rotate_key)
     revoke = _answered(account_calls.revoke_key)
-    set_team = _answered(account_calls.set_team)
+    set_team = _answered(account_calls.set_team_recipients)
 
 
 class AsyncTemplates(_Part):
     """What mail says: drafts and versions."""
 
-    list = _walked(template_calls.templates)
-    get = _answered(template_calls.template)
+    list = _walked(template_calls.list_templates)
+    get = _answered(template_calls.get_template)
     delete = _answered(template_calls.delete_template)
-    undelete = _answered(template_calls.undelete)
-    draft = _answered(template_calls.draft)
-    save = _answered(template_calls.save_draft)
-    discard = _answered(template_calls.discard_draft)
-    preview = _answered(template_calls.preview)
-    gate = _answered(template_calls.gate)
-    publish = _answered(template_calls.publish)
-    restore = _answered(template_calls.restore)
-    versions = _walked(template_calls.versions)
-    version = _answered(template_calls.version)
-    schema = _answered(template_calls.schema)
-    diff = _answered(template_calls.diff)
-    test_send = _answered(template_calls.test_send)
-    render = _answered(template_calls.render)
+    undelete = _answered(template_calls.undelete_template)
+    draft = _answered(template_calls.get_template_draft)
+    save = _answered(template_calls.save_template_draft)
+    discard = _answered(template_calls.discard_template_draft)
+    preview = _answered(template_calls.preview_template)
+    gate = _answered(template_calls.try_template)
+    publish = _answered(template_calls.publish_template)
+    restore = _answered(template_calls.restore_template)
+    versions = _walked(template_calls.list_template_versions)
+    version = _answered(template_calls.get_template_version)
+    schema = _answered(template_calls.get_template_schema)
+    diff = _answered(template_calls.diff_template)
+    test_send = _answered(template_calls.send_test_mail)
+    render = _answered(template_calls.render_source)
 
 
 class AsyncLayouts(_Part):
     """Texts that templates share."""
 
-    list = _walked(template_calls.layouts)
-    get = _answered(template_calls.layout)
+    list = _walked(template_calls.list_layouts)
+    get = _answered(template_calls.get_layout)
     save = _answered(template_calls.save_layout)
     delete = _answered(template_calls.delete_layout)
 
@@ -167,7 +167,7 @@ class AsyncNotifier(AsyncPerformer):
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Take the URL and the key, or find them in NOTIFIER_URL and NOTIFIER_API_KEY; nothing is sent yet."""
-        self._configuration = Configuration.of(url, key, timeout, retries)
+        self._configuration = Configuration.from_arguments(url, key, timeout, retries)
         self._http = httpx2.AsyncClient(
             base_url=self._configuration.url, headers=self._configuration.headers, transport=transport
         )
@@ -178,77 +178,77 @@ class AsyncNotifier(AsyncPerformer):
         self.layouts = AsyncLayouts(self)
         self.assets = AsyncAssets(self)
 
-    send = _answered(notification_calls.send)
+    send = _answered(notification_calls.send_notification)
     send_batch = _answered(notification_calls.send_batch)
-    dry_run = _answered(notification_calls.dry_run)
-    get = _answered(notification_calls.get)
-    list = _walked(notification_calls.page)
-    page = _answered(notification_calls.page)
-    events = _answered(notification_calls.events)
-    content = _answered(notification_calls.content)
-    eml = _answered(notification_calls.eml)
-    explain = _answered(notification_calls.explain)
-    update = _answered(notification_calls.update)
-    cancel = _answered(notification_calls.cancel)
-    retry = _answered(notification_calls.retry)
-    resolve = _answered(notification_calls.resolve)
-    batch = _answered(notification_calls.batch)
+    dry_run = _answered(notification_calls.dry_run_notification)
+    get = _answered(notification_calls.get_notification)
+    list = _walked(notification_calls.list_notifications)
+    page = _answered(notification_calls.list_notifications)
+    events = _answered(notification_calls.get_notification_events)
+    content = _answered(notification_calls.get_notification_content)
+    eml = _answered(notification_calls.get_notification_eml)
+    explain = _answered(notification_calls.explain_notification)
+    update = _answered(notification_calls.update_notification)
+    cancel = _answered(notification_calls.cancel_notification)
+    retry = _answered(notification_calls.retry_notification)
+    resolve = _answered(notification_calls.resolve_notification)
+    batch = _answered(notification_calls.get_batch)
     watch_batch = _followed(notification_calls.watch_batch)
     cancel_batch = _answered(notification_calls.cancel_batch)
     whoami = _answered(account_calls.whoami)
-    audit = _walked(account_calls.audit)
+    audit = _walked(account_calls.list_audit)
 
     async def perform(self, call: Call[T]) -> T:
         """What the API answers in the end, after as many tries as the policy allows."""
-        tries = Tries(call=call, policy=self._configuration.retries, started=time.monotonic())
+        tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
         while True:
             outcome = await self._exchange(call, tries.seconds_left(time.monotonic(), self._configuration.timeout))
-            verdict = tries.judge(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
-            if isinstance(verdict, Done):
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            if isinstance(verdict, Finished):
                 return verdict.value
             await asyncio.sleep(verdict.seconds)
 
     async def follow(self, call: Call[T]) -> AsyncIterator[T]:
         """What a stream tells, until it ends. `ConnectionFailedError` if it breaks: what it told before stands."""
-        tries = Tries(call=call, policy=self._configuration.retries, started=time.monotonic())
-        events, told = Events(), False
+        tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
+        events, told = EventParser(), False
         while True:
             try:
                 async with self._http.stream(
-                    call.method, call.path, headers=call.headers, timeout=timeouts(SILENCE_SECONDS)
+                    call.method, call.path, headers=call.headers, timeout=build_timeout(SILENCE_SECONDS)
                 ) as response:
                     if response.is_success:
                         async for line in response.aiter_lines():
-                            if (event := events.take(line)) is not None:
+                            if (event := events.feed(line)) is not None:
                                 told = True
                                 yield call.read(event)
                         return
                     await response.aread()
-                    outcome: Answer | Lost = answer_of(response)
+                    outcome: HttpResponse | NoResponse = convert_response(response)
             except httpx2.RequestError as error:
-                outcome = replace(lost_by(error), hopeless=told)
-            verdict = tries.judge(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
-            if isinstance(verdict, Again):
+                outcome = replace(classify_failure(error), is_permanent=told)
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            if isinstance(verdict, RetryLater):
                 await asyncio.sleep(verdict.seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _exchange(self, call: Call[T], seconds: float) -> Answer | Lost:
+    async def _exchange(self, call: Call[T], seconds: float) -> HttpResponse | NoResponse:
         try:
-            return answer_of(
+            return convert_response(
                 await self._http.request(
                     call.method,
                     call.path,
                     params=call.query,
                     content=call.body,
                     headers=call.headers,
-                    timeout=timeouts(seconds),
+                    timeout=build_timeout(seconds),
                 )
             )
         except httpx2.RequestError as error:
-            return lost_by(error)
+            return classify_failure(error)
 
     async def __aenter__(self) -> Self:
         return self

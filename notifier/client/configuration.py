@@ -11,7 +11,7 @@ import httpx2
 
 from notifier import __version__
 from notifier.client.errors import ConfigurationError
-from notifier.client.tries import RetryPolicy
+from notifier.client.retry_policy import RetryPolicy
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 CONNECT_SECONDS = 5.0
@@ -27,7 +27,9 @@ class Configuration:
     retries: RetryPolicy
 
     @classmethod
-    def of(cls, url: str | None, key: str | None, timeout: float, retries: RetryPolicy | None) -> "Configuration":
+    def from_arguments(
+        cls, url: str | None, key: str | None, timeout: float, retries: RetryPolicy | None
+    ) -> "Configuration":
         """The arguments, completed from the environment. Raises `ConfigurationError`."""
         url = (url or os.environ.get("NOTIFIER_URL", "")).strip()
         key = (key or os.environ.get("NOTIFIER_API_KEY", "")).strip()
@@ -63,6 +65,6 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def timeouts(seconds: float) -> httpx2.Timeout:
+def build_timeout(seconds: float) -> httpx2.Timeout:
     """How long one try may wait: to connect, to write, for each piece of the answer, and for a free connection."""
     return httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))

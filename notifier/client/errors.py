@@ -33,7 +33,7 @@ class ConnectionFailedError(NotifierClientError, ConnectionError):
         return _connection_failed, (self.args[0], self.tries, self.maybe_done)
 
 
-def _connection_failed(message: str, tries: int, maybe_done: bool) -> ConnectionFailedError:  # noqa: FBT001 - pickle's way
+def _connection_failed(message: str, tries: int, maybe_done: bool) -> ConnectionFailedError:
     return ConnectionFailedError(message, tries, maybe_done=maybe_done)
 
 
@@ -150,7 +150,7 @@ _FAMILIES: Mapping[int, type[ApiError]] = {
 _FIRST_OF_SERVER = 500
 
 
-def error_for(problem: Problem) -> ApiError:
+def build_api_error(problem: Problem) -> ApiError:
     """The error of the family to which the status belongs."""
     default = ServerError if problem.status >= _FIRST_OF_SERVER else ApiError
     return _FAMILIES.get(problem.status, default)(problem)

@@ -5,10 +5,9 @@ from http import HTTPMethod
 from typing import Any, Unpack
 from uuid import UUID, uuid4
 
-from notifier.client.call import Answer, Call, PageCall, page_of, segment
+from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
 from notifier.client.errors import MalformedReplyError
-from notifier.client.reading import decode, read, read_each
-from notifier.client.reply import (
+from notifier.client.notification_reply import (
     AcceptedResult,
     Batch,
     BatchResult,
@@ -21,17 +20,18 @@ from notifier.client.reply import (
     Submitted,
     SubmittedBatch,
 )
-from notifier.client.request import (
+from notifier.client.reply_reader import decode_object, read_replies, read_reply
+from notifier.client.request_fields import (
     BatchItem,
     Changes,
     Defaults,
-    Filter,
     Mail,
+    NotificationFilter,
     OnError,
     Resolution,
-    body_of,
-    query_of,
-    wire,
+    build_body,
+    build_query,
+    rename_fields,
 )
 
 _ROOT = "/v1/notifications"
@@ -40,7 +40,7 @@ _REPLAYED = "idempotent-replayed"
 _IN_PROGRESS = "idempotency_in_progress"
 
 
-def send(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Submitted]:
+def send_notification(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Submitted]:
     """Accept a notification: when this returns, it is committed and will not be lost.
 
     Without an idempotency key it gets one, so that a repeated request never makes a second mail. Give your own (an
@@ -49,21 +49,21 @@ def send(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Su
     return Call(
         method=HTTPMethod.POST,
         path=_ROOT,
-        body=body_of(mail),
+        body=build_body(mail),
         idempotency_key=_key(idempotency_key),
         read=_submitted,
     )
 
 
-def dry_run(**mail: Unpack[Mail]) -> Call[DryRun]:
+def dry_run_notification(**mail: Unpack[Mail]) -> Call[DryRun]:
     """Check a notification as `send` would; nothing is written and nothing is sent."""
     return Call(
         method=HTTPMethod.POST,
         path=_ROOT,
         query={"dry_run": "true"},
-        body=body_of(mail),
-        same_twice=True,
-        read=lambda answer: read(DryRun, decode(answer.content)),
+        body=build_body(mail),
+        is_idempotent=True,
+        read=lambda answer: read_reply(DryRun, decode_object(answer.content)),
     )
 
 
@@ -79,105 +79,105 @@ def send_batch(
     The key stands for all items that have none of their own. With `on_error="skip_invalid"` look at `refused`.
     """
     fields = {
-        "defaults": None if defaults is None else wire(defaults),
-        "notifications": [wire(item) for item in notifications],
+        "defaults": None if defaults is None else rename_fields(defaults),
+        "notifications": [rename_fields(item) for item in notifications],
         "on_error": on_error,
     }
     return Call(
         method=HTTPMethod.POST,
         path=f"{_ROOT}/batch",
-        body=body_of(fields),
+        body=build_body(fields),
         idempotency_key=_key(idempotency_key),
         read=_batch,
-        unfinished=_in_progress,
+        is_unfinished=_in_progress,
     )
 
 
-def get(id_: str | UUID, /) -> Call[Notification]:
+def get_notification(id_: str | UUID, /) -> Call[Notification]:
     """A notification with every try at delivering it."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{segment(id_)}", read=_notification)
+    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{check_segment(id_)}", read=_notification)
 
 
-def page(**wanted: Unpack[Filter]) -> PageCall[Notification]:
+def list_notifications(**wanted: Unpack[NotificationFilter]) -> PageCall[Notification]:
     """Your notifications, newest first."""
     return Call(
         method=HTTPMethod.GET,
         path=_ROOT,
-        query=query_of(wanted),
-        read=lambda answer: page_of(Notification, answer, "notifications"),
+        query=build_query(wanted),
+        read=lambda answer: read_page(Notification, answer, "notifications"),
     )
 
 
-def events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
+def get_notification_events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
     """What happened to a notification, oldest first."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/events",
-        read=lambda answer: read_each(Event, decode(answer.content).get("events"), "events"),
+        path=f"{_ROOT}/{check_segment(id_)}/events",
+        read=lambda answer: read_replies(Event, decode_object(answer.content).get("events"), "events"),
     )
 
 
-def content(id_: str | UUID, /) -> Call[Content]:
+def get_notification_content(id_: str | UUID, /) -> Call[Content]:
     """The mail itself."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/content",
-        read=lambda answer: read(Content, decode(answer.content)),
+        path=f"{_ROOT}/{check_segment(id_)}/content",
+        read=lambda answer: read_reply(Content, decode_object(answer.content)),
     )
 
 
-def eml(id_: str | UUID, /) -> Call[bytes]:
+def get_notification_eml(id_: str | UUID, /) -> Call[bytes]:
     """The mail itself as the octets that leave (RFC 5322)."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/content",
+        path=f"{_ROOT}/{check_segment(id_)}/content",
         query={"format": "eml"},
         accept="message/rfc822",
         read=lambda answer: answer.content,
     )
 
 
-def explain(id_: str | UUID, /) -> Call[Explanation]:
+def explain_notification(id_: str | UUID, /) -> Call[Explanation]:
     """Why a notification stands where it stands, and what comes next."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/explain",
-        read=lambda answer: read(Explanation, decode(answer.content)),
+        path=f"{_ROOT}/{check_segment(id_)}/explain",
+        read=lambda answer: read_reply(Explanation, decode_object(answer.content)),
     )
 
 
-def update(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
+def update_notification(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
     """Change a notification that waits; what is not named stays as it is."""
     return Call(
         method=HTTPMethod.PATCH,
-        path=f"{_ROOT}/{segment(id_)}",
-        body=body_of(changes),
-        same_twice=True,
+        path=f"{_ROOT}/{check_segment(id_)}",
+        body=build_body(changes),
+        is_idempotent=True,
         read=_notification,
     )
 
 
-def cancel(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
+def cancel_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """See that the mail is never sent. `ConflictError` once it may be on its way; cancelling twice is no error."""
     return _change(id_, "cancel", {"comment": comment}, same_twice=True)
 
 
-def retry(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
+def retry_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """Send a failed or expired notification again."""
     return _change(id_, "retry", {"comment": comment})
 
 
-def resolve(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) -> Call[Notification]:
+def resolve_notification(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) -> Call[Notification]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     return _change(id_, "resolve", {"as_": as_, "comment": comment})
 
 
-def batch(id_: str | UUID, /) -> Call[Batch]:
+def get_batch(id_: str | UUID, /) -> Call[Batch]:
     """A batch and where it stands."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{segment(id_)}",
-        read=lambda answer: read(Batch, decode(answer.content)),
+        path=f"{_BATCHES}/{check_segment(id_)}",
+        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
     )
 
 
@@ -185,9 +185,9 @@ def watch_batch(id_: str | UUID, /) -> Call[Batch]:
     """How a batch goes on: as it stands now, and each change, until all has ended or ten minutes are over."""
     return Call(
         method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{segment(id_)}/progress",
+        path=f"{_BATCHES}/{check_segment(id_)}/progress",
         accept="text/event-stream",
-        read=lambda answer: read(Batch, decode(answer.content)),
+        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
     )
 
 
@@ -195,19 +195,19 @@ def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batc
     """See that no mail of the batch is sent that is not on its way."""
     return Call(
         method=HTTPMethod.POST,
-        path=f"{_BATCHES}/{segment(id_)}/cancel",
-        body=body_of({"comment": comment}),
-        same_twice=True,
-        read=lambda answer: read(Batch, decode(answer.content)),
+        path=f"{_BATCHES}/{check_segment(id_)}/cancel",
+        body=build_body({"comment": comment}),
+        is_idempotent=True,
+        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
     )
 
 
 def _change(id_: str | UUID, what: str, fields: Mapping[str, Any], *, same_twice: bool = False) -> Call[Notification]:
     return Call(
         method=HTTPMethod.POST,
-        path=f"{_ROOT}/{segment(id_)}/{what}",
-        body=body_of(fields),
-        same_twice=same_twice,
+        path=f"{_ROOT}/{check_segment(id_)}/{what}",
+        body=build_body(fields),
+        is_idempotent=same_twice,
         read=_notification,
     )
 
@@ -216,13 +216,13 @@ def _key(given: str | None) -> str:
     return str(uuid4()) if given is None else given
 
 
-def _submitted(answer: Answer) -> Submitted:
-    told = {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode(answer.content)
-    return read(Submitted, told)
+def _submitted(answer: HttpResponse) -> Submitted:
+    told = {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode_object(answer.content)
+    return read_reply(Submitted, told)
 
 
-def _batch(answer: Answer) -> SubmittedBatch:
-    told = decode(answer.content)
+def _batch(answer: HttpResponse) -> SubmittedBatch:
+    told = decode_object(answer.content)
     results = told.get("results")
     if not isinstance(results, list):
         raise MalformedReplyError("results is not an array")
@@ -235,11 +235,11 @@ def _batch(answer: Answer) -> SubmittedBatch:
 
 def _result(told: Any, where: str) -> BatchResult:
     refused = isinstance(told, dict) and told.get("error") is not None
-    return read(RefusedResult, told, where) if refused else read(AcceptedResult, told, where)
+    return read_reply(RefusedResult, told, where) if refused else read_reply(AcceptedResult, told, where)
 
 
-def _notification(answer: Answer) -> Notification:
-    return read(Notification, decode(answer.content))
+def _notification(answer: HttpResponse) -> Notification:
+    return read_reply(Notification, decode_object(answer.content))
 
 
 def _in_progress(batch: SubmittedBatch) -> bool:

@@ -6,11 +6,11 @@ from http import HTTPMethod
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
-from notifier.client.call import Answer, Call, PageCall, page_of, segment
+from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
 from notifier.client.errors import UnsendableError
-from notifier.client.reading import decode, read
-from notifier.client.reply import Submitted
-from notifier.client.request import body_of, query_of
+from notifier.client.notification_reply import Submitted
+from notifier.client.reply_reader import decode_object, read_reply
+from notifier.client.request_fields import build_body, build_query
 from notifier.client.template_reply import (
     GateReport,
     Layout,
@@ -32,7 +32,7 @@ _LAYOUTS = "/v1/layouts"
 _LAYOUT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9]+)?")
 
 
-class Look(TypedDict, total=False):
+class PreviewOptions(TypedDict, total=False):
     """How a template is looked at."""
 
     variables: Mapping[str, Any] | None  # None: those of its sample
@@ -40,7 +40,7 @@ class Look(TypedDict, total=False):
     version: int | None  # None: the draft
 
 
-class Unsaved(TypedDict, total=False):
+class RenderRequest(TypedDict, total=False):
     """Text that is saved nowhere: three parts, or all files of a template."""
 
     subject: str | None
@@ -52,19 +52,19 @@ class Unsaved(TypedDict, total=False):
     locale: str | None
 
 
-def templates(
+def list_templates(
     *, limit: int | None = None, before: str | UUID | None = None, include_deleted: bool | None = None
 ) -> PageCall[Template]:
     """All templates, the one that was made last first; with `include_deleted` also those that were deleted."""
     return Call(
         method=HTTPMethod.GET,
         path=_TEMPLATES,
-        query=query_of({"limit": limit, "before": before, "include_deleted": include_deleted}),
-        read=lambda answer: page_of(Template, answer, "templates"),
+        query=build_query({"limit": limit, "before": before, "include_deleted": include_deleted}),
+        read=lambda answer: read_page(Template, answer, "templates"),
     )
 
 
-def template(slug: str, /) -> Call[TemplateState]:
+def get_template(slug: str, /) -> Call[TemplateState]:
     """How one stands."""
     return Call(method=HTTPMethod.GET, path=_path(slug), read=_as(TemplateState))
 
@@ -74,12 +74,12 @@ def delete_template(slug: str, /) -> Call[None]:
     return Call(method=HTTPMethod.DELETE, path=_path(slug), read=_nothing)
 
 
-def draft(slug: str, /) -> Call[TemplateDraft]:
+def get_template_draft(slug: str, /) -> Call[TemplateDraft]:
     """What is being edited."""
     return Call(method=HTTPMethod.GET, path=_path(slug, "draft"), read=_as(TemplateDraft))
 
 
-def save_draft(
+def save_template_draft(
     slug: str,
     /,
     *,
@@ -92,141 +92,148 @@ def save_draft(
     return Call(
         method=HTTPMethod.PUT,
         path=_path(slug, "draft"),
-        body=body_of({"files": files, "settings": settings, "sample": sample, "seen": seen}),
+        body=build_body({"files": files, "settings": settings, "sample": sample, "seen": seen}),
         read=_as(SavedDraft),
     )
 
 
-def discard_draft(slug: str, /, *, seen: str) -> Call[None]:
+def discard_template_draft(slug: str, /, *, seen: str) -> Call[None]:
     """Forget the draft."""
     return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"seen": seen}, read=_nothing)
 
 
-def preview(slug: str, /, *, to: str | None = None, **wanted: Unpack[Look]) -> Call[TemplatePreview]:
+def preview_template(slug: str, /, *, to: str | None = None, **wanted: Unpack[PreviewOptions]) -> Call[TemplatePreview]:
     """The draft, or a version, as a mail to that address, which nobody sends."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "preview"),
-        body=body_of({"to": to, **wanted}),
-        same_twice=True,
+        body=build_body({"to": to, **wanted}),
+        is_idempotent=True,
         read=_as(TemplatePreview),
     )
 
 
-def gate(slug: str, /, *, version: int | None = None, unmasked: bool = False) -> Call[GateReport]:
+def try_template(slug: str, /, *, version: int | None = None, unmasked: bool = False) -> Call[GateReport]:
     """Try the draft, or an old version, on what services have asked for: whom publishing it would break, and how."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "gate"),
-        body=body_of({"version": version, "unmasked": unmasked}),
-        same_twice=True,
+        body=build_body({"version": version, "unmasked": unmasked}),
+        is_idempotent=True,
         read=_as(GateReport),
     )
 
 
-def publish(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
+def publish_template(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
     """Make the draft what new notifications get. `ConflictError` if callers would break, or it was changed."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "publish"),
-        body=body_of({"seen": seen, "note": note, "force_reason": force_reason}),
+        body=build_body({"seen": seen, "note": note, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 
 
-def restore(
+def restore_template(
     slug: str, version: int, /, *, note: str = "", seen: str | None = None, force_reason: str = ""
 ) -> Call[PublishedVersion]:
     """Publish an old version's very text as the next one."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "restore"),
-        body=body_of({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
+        body=build_body({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 
 
-def undelete(slug: str, /) -> Call[Template]:
+def undelete_template(slug: str, /) -> Call[Template]:
     """Have a deleted template back as it was."""
     return Call(
-        method=HTTPMethod.POST, path=_path(slug, "restore"), body=body_of({}), same_twice=True, read=_as(Template)
+        method=HTTPMethod.POST, path=_path(slug, "restore"), body=build_body({}), is_idempotent=True, read=_as(Template)
     )
 
 
-def versions(slug: str, /, *, limit: int | None = None, before: str | UUID | None = None) -> PageCall[TemplateVersion]:
+def list_template_versions(
+    slug: str, /, *, limit: int | None = None, before: str | UUID | None = None
+) -> PageCall[TemplateVersion]:
     """What was published, newest first."""
     return Call(
         method=HTTPMethod.GET,
         path=_path(slug, "versions"),
-        query=query_of({"limit": limit, "before": before}),
-        read=lambda answer: page_of(TemplateVersion, answer, "versions"),
+        query=build_query({"limit": limit, "before": before}),
+        read=lambda answer: read_page(TemplateVersion, answer, "versions"),
     )
 
 
-def version(slug: str, number: int | str, /) -> Call[WholeTemplateVersion]:
+def get_template_version(slug: str, number: int | str, /) -> Call[WholeTemplateVersion]:
     """One of them, with all that was pinned."""
-    path = f"{_path(slug, 'versions')}/{segment(str(number))}"
+    path = f"{_path(slug, 'versions')}/{check_segment(str(number))}"
     return Call(method=HTTPMethod.GET, path=path, read=_as(WholeTemplateVersion))
 
 
-def schema(slug: str, /, *, version: int | None = None) -> Call[dict[str, Any]]:
+def get_template_schema(slug: str, /, *, version: int | None = None) -> Call[dict[str, Any]]:
     """The JSON Schema of its variables, of the current version unless you name one."""
     return Call(
         method=HTTPMethod.GET,
         path=_path(slug, "schema"),
-        query=query_of({"version": version}),
-        read=lambda answer: decode(answer.content),
+        query=build_query({"version": version}),
+        read=lambda answer: decode_object(answer.content),
     )
 
 
-def diff(slug: str, /, *, from_: int | str | None = None, to: int | str | None = None) -> Call[TemplateDifference]:
+def diff_template(
+    slug: str, /, *, from_: int | str | None = None, to: int | str | None = None
+) -> Call[TemplateDifference]:
     """What differs between two versions, or with `draft`; between the current version and the draft by itself."""
     return Call(
         method=HTTPMethod.GET,
         path=_path(slug, "diff"),
-        query=query_of({"from": from_, "to": to}),
+        query=build_query({"from": from_, "to": to}),
         read=_as(TemplateDifference),
     )
 
 
-def test_send(slug: str, /, *, to: str, **wanted: Unpack[Look]) -> Call[Submitted]:
+def send_test_mail(slug: str, /, *, to: str, **wanted: Unpack[PreviewOptions]) -> Call[Submitted]:
     """Send one mail that says what the preview says."""
     return Call(
-        method=HTTPMethod.POST, path=_path(slug, "test-send"), body=body_of({"to": to, **wanted}), read=_as(Submitted)
+        method=HTTPMethod.POST,
+        path=_path(slug, "test-send"),
+        body=build_body({"to": to, **wanted}),
+        read=_as(Submitted),
     )
 
 
-def render(**wanted: Unpack[Unsaved]) -> Call[RenderedSource]:
+def render_source(**wanted: Unpack[RenderRequest]) -> Call[RenderedSource]:
     """Render text that is saved nowhere."""
     return Call(
-        method=HTTPMethod.POST, path="/v1/render", body=body_of(wanted), same_twice=True, read=_as(RenderedSource)
+        method=HTTPMethod.POST, path="/v1/render", body=build_body(wanted), is_idempotent=True, read=_as(RenderedSource)
     )
 
 
-def layouts() -> PageCall[Layout]:
+def list_layouts() -> PageCall[Layout]:
     """All layouts, by name, without their text."""
-    return Call(method=HTTPMethod.GET, path=_LAYOUTS, read=lambda answer: page_of(Layout, answer, "layouts"))
+    return Call(method=HTTPMethod.GET, path=_LAYOUTS, read=lambda answer: read_page(Layout, answer, "layouts"))
 
 
-def layout(name: str | UUID, /) -> Call[Layout]:
+def get_layout(name: str | UUID, /) -> Call[Layout]:
     """One of them, and who uses it."""
     return Call(method=HTTPMethod.GET, path=_layout_path(name), read=_as(Layout))
 
 
 def save_layout(name: str | UUID, /, *, text: str, revision: int = 0) -> Call[Layout]:
     """Save it. `ConflictError` if it has changed since this revision."""
-    body = body_of({"text": text, "revision": revision})
+    body = build_body({"text": text, "revision": revision})
     return Call(method=HTTPMethod.PUT, path=_layout_path(name), body=body, read=_as(Layout))
 
 
 def delete_layout(name: str | UUID, /, *, revision: int) -> Call[None]:
     """Delete one that no template uses."""
-    query = query_of({"revision": revision})
+    query = build_query({"revision": revision})
     return Call(method=HTTPMethod.DELETE, path=_layout_path(name), query=query, read=_nothing)
 
 
 def _path(slug: str | UUID, *parts: str) -> str:
-    return "/".join((_TEMPLATES, segment(slug), *parts))
+    return "/".join((_TEMPLATES, check_segment(slug), *parts))
 
 
 def _layout_path(name: str | UUID) -> str:
@@ -237,9 +244,9 @@ def _layout_path(name: str | UUID) -> str:
     return f"{_LAYOUTS}/{text}"
 
 
-def _as(kind: type[T]) -> Callable[[Answer], T]:
-    return lambda answer: read(kind, decode(answer.content))
+def _as(kind: type[T]) -> Callable[[HttpResponse], T]:
+    return lambda answer: read_reply(kind, decode_object(answer.content))
 
 
-def _nothing(_answer: Answer) -> None:
+def _nothing(_answer: HttpResponse) -> None:
     """The status says it all."""

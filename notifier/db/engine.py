@@ -19,18 +19,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from notifier.db import directory
-from notifier.db.connector import Connector
-from notifier.db.direct import Connection, Direct
-from notifier.db.unavailable import unavailable_as_such
-from notifier.db.url import PostgresAddress, SqliteAddress, read_url
+from notifier.db import data_directory
+from notifier.db.database_url import PostgresAddress, SqliteAddress, parse_database_url
+from notifier.db.direct_connections import DirectPool, StatementConnection
+from notifier.db.postgres_connector import PostgresConnector
+from notifier.db.unavailability import convert_database_errors
 from notifier.db.write_faults import WriteFaults
 from notifier.errors import ConfigurationError, NotifierError
 
 POOL_TIMEOUT = 2.0
-READ_SECONDS = 2.5  # of a server that hangs; the driver takes two more to let go
+READ_TIMEOUT = 2.5  # of a server that hangs; the driver takes two more to let go
 SQLITE_BUSY_MS = 2000
-POOLED, DIRECT, INSPECTING = 6, 10, 2
+POOLED_CONNECTIONS, DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS = 6, 10, 2
 """A process's connections to PostgreSQL: those of SQLAlchemy, those without it, and those of readiness and metrics."""
 
 # A plan that is made while a table is empty is kept when it has grown to millions of rows.
@@ -49,23 +49,23 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.address = read_url(url)
+        self.address = parse_database_url(url)
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):
             self.is_sqlite = False
-            self._connector = Connector(self.address, session=_PLANNING)
-            self._writer = self._connector.engine(**_pool(POOLED))
-            unpooled = self._connector.engine(poolclass=NullPool)
-            self._direct = Direct(unpooled, self.address, most=DIRECT, failed=self.write_faults.note)
+            self._connector = PostgresConnector(self.address, session=_PLANNING)
+            self._writer = self._connector.create_engine(**_pool(POOLED_CONNECTIONS))
+            unpooled = self._connector.create_engine(poolclass=NullPool)
+            self._direct = DirectPool(unpooled, self.address, most=DIRECT_CONNECTIONS, on_error=self.write_faults.note)
             # Where one statement is all, wrapping it into a transaction would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
-            inspector = self._connector.engine(**_pool(INSPECTING))
+            inspector = self._connector.create_engine(**_pool(INSPECTION_CONNECTIONS))
             self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
         else:
             self.is_sqlite = True
             self._writer = _sqlite_engine(self.address, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.address, read_only=True, pool_size=4)
-            self._inspector = _sqlite_engine(self.address, read_only=True, pool_size=INSPECTING)
+            self._inspector = _sqlite_engine(self.address, read_only=True, pool_size=INSPECTION_CONNECTIONS)
 
     @property
     def folder(self) -> Path | None:
@@ -80,26 +80,26 @@ class Database:
     def create_file(self) -> None:
         """Make SQLite's file, and its directory, if they are missing; nothing but a migration does."""
         if isinstance(self.address, SqliteAddress):
-            directory.create(self.address.path.absolute().parent)
+            data_directory.create_directory(self.address.path.absolute().parent)
             try:
                 self.address.path.touch(mode=0o600)  # which its WAL, SHM and journal files get too
             except OSError as error:
-                reason = directory.reason(error)
+                reason = data_directory.describe_os_error(error)
                 raise ConfigurationError(
-                    f"{self.address.place} cannot be made: {reason}; {directory.ADVICE}"
+                    f"{self.address.place} cannot be made: {reason}; {data_directory.DIRECTORY_ADVICE}"
                 ) from error
 
     async def is_pooled(self) -> bool:
         """True behind a pooler of connections, through which no notifications come."""
         if self.is_sqlite:
             return False
-        with unavailable_as_such(self.address):
+        with convert_database_errors(self.address):
             return await self._connector.is_pooled()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write; commits at the end of the block."""
-        with unavailable_as_such(self.address), self._noting_faults():
+        with convert_database_errors(self.address), self._noting_faults():
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -114,7 +114,7 @@ class Database:
             async with self.write() as connection:
                 yield connection
             return
-        with unavailable_as_such(self.address):
+        with convert_database_errors(self.address):
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 await driver.execute("PRAGMA foreign_keys=OFF")
@@ -126,50 +126,50 @@ class Database:
                 finally:
                     await driver.execute("PRAGMA foreign_keys=ON")
 
-    def single(self) -> AbstractAsyncContextManager[Connection]:
+    def write_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """A connection for one writing statement, which on PostgreSQL is a transaction of its own: one round trip."""
-        return self.write() if self.is_sqlite else self._direct.statement()
+        return self.write() if self.is_sqlite else self._direct.open_statement()
 
-    def single_read(self) -> AbstractAsyncContextManager[Connection]:
+    def read_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """A connection for one statement that only reads."""
-        return self.read() if self.is_sqlite else self._direct.statement(seconds=READ_SECONDS)
+        return self.read() if self.is_sqlite else self._direct.open_statement(seconds=READ_TIMEOUT)
 
-    def several(self) -> AbstractAsyncContextManager[Connection]:
+    def direct_transaction(self) -> AbstractAsyncContextManager[StatementConnection]:
         """A transaction like that of `write`, for what is written thousands of times a second."""
-        return self.write() if self.is_sqlite else self._direct.transaction()
+        return self.write() if self.is_sqlite else self._direct.open_transaction()
 
-    async def in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def run_in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` as one transaction of SQLite's writer, in its thread: one hop there and back, whatever it does.
 
         A caller who is cancelled leaves nothing open: what has begun ends in the thread, by commit or rollback.
         """
-        with unavailable_as_such(self.address), self._noting_faults():
+        with convert_database_errors(self.address), self._noting_faults():
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
-                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]  # noqa: SLF001
+                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]
                 except sqlite3.Error as error:
                     raise DBAPIError.instance("in_writer", None, error, sqlite3.Error) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""
-        with unavailable_as_such(self.address):
-            async with asyncio.timeout(READ_SECONDS), self._reader.connect() as connection:
+        with convert_database_errors(self.address):
+            async with asyncio.timeout(READ_TIMEOUT), self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def inspect(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads and is none of the callers': for readiness and metrics, open to strangers."""
-        with unavailable_as_such(self.address):
-            async with asyncio.timeout(READ_SECONDS), self._inspector.connect() as connection:
+        with convert_database_errors(self.address):
+            async with asyncio.timeout(READ_TIMEOUT), self._inspector.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Hear what is said on a channel of PostgreSQL; the event is set once the connection is lost."""
         lost = asyncio.Event()
-        with unavailable_as_such(self.address):
+        with convert_database_errors(self.address):
             async with self._reader.connect() as connection:
                 raw: Any = (await connection.get_raw_connection()).driver_connection
                 raw.add_termination_listener(lambda _: lost.set())
@@ -181,7 +181,7 @@ class Database:
 
     async def notify(self, channel: str, payload: str) -> None:
         """Say something on a channel of PostgreSQL, in a transaction of its own."""
-        async with self.single() as connection:
+        async with self.write_statement() as connection:
             await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
     @contextmanager
@@ -231,7 +231,7 @@ def _pool(size: int) -> dict[str, Any]:
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
     """A connection; the thread of one that cannot be opened has ended, so that it reports to no loop that is closed."""
     connection = aiosqlite.connect(*args, **options)
-    thread = connection._thread  # noqa: SLF001 - as SQLAlchemy's dialect has it
+    thread = connection._thread
     thread.daemon = True
     try:
         return await connection

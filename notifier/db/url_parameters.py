@@ -8,12 +8,12 @@ from pathlib import Path
 
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-SESSIONS = ("any", "primary", "read-write")
+SESSION_TARGETS = ("any", "primary", "read-write")
 """Those that can be written to."""
-SYSTEM = "system"
+SYSTEM_CERTIFICATES = "system"
 """The value of `sslrootcert` that stands for the authorities of the operating system."""
 _FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})
-_OF_THE_DRIVER = _FILES | {
+_DRIVER_PARAMETERS = _FILES | {
     "sslpassword",
     "sslnegotiation",
     "ssl_min_protocol_version",
@@ -24,7 +24,7 @@ _OF_THE_DRIVER = _FILES | {
     "gsslib",
 }
 """What the driver reads itself."""
-_WITHOUT_EFFECT = frozenset(
+_IGNORED_PARAMETERS = frozenset(
     {
         "keepalives",
         "keepalives_idle",
@@ -36,7 +36,7 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 _OPTIONS = "a setting of the server is written options=-c%20NAME%3DVALUE"
-_INSTEAD = {
+_REPLACEMENTS = {
     "schema": "write options=-c%20search_path%3DNAME",
     "currentSchema": "write options=-c%20search_path%3DNAME",
     "search_path": "write options=-c%20search_path%3DNAME",
@@ -52,9 +52,9 @@ _INSTEAD = {
     "command_timeout": "leave it out",
 }
 """Parameters of other clients, and what to write for them."""
-_ONES_OF = {
+_ALLOWED_VALUES = {
     "sslmode": TLS_MODES,
-    "target_session_attrs": SESSIONS,
+    "target_session_attrs": SESSION_TARGETS,
     "ssl_min_protocol_version": TLS_VERSIONS,
     "ssl_max_protocol_version": TLS_VERSIONS,
     "sslnegotiation": ("postgres", "direct"),
@@ -68,16 +68,16 @@ _ONES_OF = {
     "statement_cache_size": ("0",),
     "prepared_statement_cache_size": ("0",),
 }
-_KNOWN = (
-    _OF_THE_DRIVER
-    | _WITHOUT_EFFECT
-    | _ONES_OF.keys()
+_KNOWN_PARAMETERS = (
+    _DRIVER_PARAMETERS
+    | _IGNORED_PARAMETERS
+    | _ALLOWED_VALUES.keys()
     | {"connect_timeout", "application_name", "fallback_application_name", "options"}
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
+class UrlParameters:
     """What a URL says besides who, where and which database."""
 
     tls_mode: str | None = None  # None: as the driver does, `prefer`
@@ -88,14 +88,14 @@ class Parameters:
     is_pooled: bool | None = None  # behind a pooler; None: find out
 
 
-def read_parameters(values: Mapping[str, str]) -> Parameters:
+def parse_parameters(values: Mapping[str, str]) -> UrlParameters:
     """The parameters by their names. Raises `ValueError` with a sentence that names the parameter."""
     values = {name: value for name, value in values.items() if value}
     for name, value in values.items():
         _check(name, value)
     mode, authorities = _tls(values)
-    of_the_driver = {name: value for name, value in values.items() if name in _OF_THE_DRIVER}
-    return Parameters(
+    of_the_driver = {name: value for name, value in values.items() if name in _DRIVER_PARAMETERS}
+    return UrlParameters(
         tls_mode=mode,
         of_the_driver=of_the_driver | ({"sslrootcert": authorities} if authorities else {}),
         server_settings=_server_settings(values),
@@ -106,14 +106,14 @@ def read_parameters(values: Mapping[str, str]) -> Parameters:
 
 
 def _check(name: str, value: str) -> None:
-    if name not in _KNOWN:
+    if name not in _KNOWN_PARAMETERS:
         raise ValueError(f"has the parameter {name}, which Notifier does not know: {_advice(name)}")
-    allowed = _ONES_OF.get(name)
+    allowed = _ALLOWED_VALUES.get(name)
     if allowed is not None and value.lower() not in {one.lower() for one in allowed}:
         raise ValueError(f"has {name} with a value that cannot be: it is one of {', '.join(allowed)}")
     if name == "connect_timeout" and not (value.isascii() and value.isdigit()):
         raise ValueError("has connect_timeout with a value that cannot be: it is a whole number of seconds")
-    if name in _FILES and not (name == "sslrootcert" and value == SYSTEM):
+    if name in _FILES and not (name == "sslrootcert" and value == SYSTEM_CERTIFICATES):
         _check_file(name, value)
 
 
@@ -126,9 +126,9 @@ def _check_file(name: str, value: str) -> None:
 
 
 def _advice(name: str) -> str:
-    if name in _INSTEAD:
-        return _INSTEAD[name]
-    names = difflib.get_close_matches(name, _KNOWN, n=1)
+    if name in _REPLACEMENTS:
+        return _REPLACEMENTS[name]
+    names = difflib.get_close_matches(name, _KNOWN_PARAMETERS, n=1)
     return f"did you mean {names[0]}?" if names else f"leave it out; {_OPTIONS}"
 
 
@@ -138,16 +138,16 @@ def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
     choice = (values.get("sslmode") or values.get("ssl", "")).lower()
     mode = switch.get(choice, choice) or None
     authorities = values.get("sslrootcert")
-    if authorities == SYSTEM:
+    if authorities == SYSTEM_CERTIFICATES:
         if mode not in {None, "verify-full"}:
-            raise ValueError(f"has sslrootcert={SYSTEM}, which needs sslmode=verify-full")
+            raise ValueError(f"has sslrootcert={SYSTEM_CERTIFICATES}, which needs sslmode=verify-full")
         mode = "verify-full"
     if values.get("channel_binding", "").lower() == "require":
         if mode == "disable":
             raise ValueError("has channel_binding=require, which needs TLS, and sslmode=disable")
         # The driver cannot bind a login to its channel. Checking the certificate keeps out the same attacker.
         if not (mode in {"verify-ca", "verify-full"} or (mode == "require" and authorities)):
-            mode, authorities = "verify-full", authorities or SYSTEM
+            mode, authorities = "verify-full", authorities or SYSTEM_CERTIFICATES
     if values.get("sslnegotiation") == "direct" and TLS_MODES.index(mode or "prefer") < TLS_MODES.index("require"):
         raise ValueError("has sslnegotiation=direct, which needs sslmode=require, verify-ca or verify-full")
     return mode, authorities

@@ -91,11 +91,11 @@ async def _probe(database: Database) -> None:
     """Write as much as a notification may have, and take it back. Raises `DatabaseUnavailableError`."""
     if database.is_sqlite:
         with contextlib.suppress(_UndoError):
-            await database.in_writer(_write_and_undo)
+            await database.run_in_writer(_write_and_undo)
         return
     row = {"sha256": os.urandom(32), "octets": os.urandom(PROBE_BYTES), "created_at": SystemClock().now()}
     with contextlib.suppress(_UndoError):
-        async with database.several() as connection:
+        async with database.direct_transaction() as connection:
             await connection.execute(_PROBE_POSTGRES, row)
             raise _UndoError
 

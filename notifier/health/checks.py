@@ -11,24 +11,24 @@ from typing import Any
 
 from sqlalchemy import text
 
-from notifier.certificates import SMTP_VARIABLE, WEBHOOKS_VARIABLE, make_context
 from notifier.clock import Clock
-from notifier.db import directory, migrate
-from notifier.db.columns import UtcDateTime
+from notifier.db import data_directory, migrations
+from notifier.db.column_types import UtcDateTime
 from notifier.db.engine import Database
 from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
-from notifier.settings import RecipientsMode, Security, Settings
-from notifier.smtp.transport import Transport
-from notifier.telemetry.redaction import redact
-from notifier.throttle.relay_state import limited_senders, obstacles
-from notifier.webhooks import endpoint
-from notifier.webhooks.secret_box import MARK, SecretBox
+from notifier.settings import RecipientsMode, Settings, SmtpSecurity
+from notifier.smtp.transport import SmtpTransport
+from notifier.telemetry.redaction import redact_text
+from notifier.throttle.relay_state import list_limited_senders, list_relay_outages
+from notifier.trusted_certificates import SMTP_VARIABLE, WEBHOOKS_VARIABLE, build_tls_context
+from notifier.webhooks import endpoints
+from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox
 
-OUT_OF_REACH = "out of reach: check NOTIFIER_DATABASE_URL and the server"
+UNREACHABLE = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MAX_SHOWN_SENDERS = 5
 """Senders whose connections are named in one finding."""
-MOST_SKEW = 30.0  # seconds between this host and the database
+MAX_CLOCK_SKEW = 30.0  # seconds between this host and the database
 _FAULTY = (
     # (what, first good version, why)
     ("aiosmtplib", (5, 1, 2), "STARTTLS response injection and CRLF injection in addresses"),
@@ -39,7 +39,7 @@ _GOOD_PYTHON = {(3, 11): (3, 11, 15), (3, 12): (3, 12, 13), (3, 13): (3, 13, 12)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One check's answer. `warning` marks what works but should be known."""
 
     name: str
@@ -48,51 +48,51 @@ class Finding:
     warning: bool = False
 
 
-async def database(db: Database, *, with_reason: bool = False, thorough: bool = False) -> list[Finding]:
+async def check_database(db: Database, *, with_reason: bool = False, thorough: bool = False) -> list[CheckResult]:
     """The database answers and takes writes, and its schema is the one that this release needs.
 
     `with_reason`: a failure names host and role, for those who run Notifier, not for whoever asks for readiness.
     `thorough`: half a megabyte is written, and rolled back, although nothing points to a fault.
     """
     try:
-        current = None if db.is_missing else await migrate.current(db)
+        current = None if db.is_missing else await migrations.get_current_revision(db)
     except DatabaseUnavailableError as error:
         disk = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
         full = f"no file can be written beside it ({disk}): free some space" if disk else None
         reason = error.reason if with_reason else None
-        return [Finding(name="database", ok=False, detail=full or reason or OUT_OF_REACH)]
+        return [CheckResult(name="database", ok=False, detail=full or reason or UNREACHABLE)]
     if db.is_missing:
         fault, answer = None, f"{db.address.place} does not exist yet"
     else:
         fault = await find_write_fault(db, thorough=thorough)
         answer = f"{'SQLite' if db.is_sqlite else 'PostgreSQL'} answers"
     answer += f", but nothing can be written: {fault}" if fault else ""
-    outdated = migrate.fault(current)
+    outdated = migrations.find_schema_fault(current)
     return [
-        Finding(name="database", ok=fault is None, detail=answer),
-        Finding(name="migrations", ok=outdated is None, detail=outdated or f"at {current}"),
+        CheckResult(name="database", ok=fault is None, detail=answer),
+        CheckResult(name="migrations", ok=outdated is None, detail=outdated or f"at {current}"),
     ]
 
 
-def data_directory(settings: Settings) -> list[Finding]:
+def check_data_directory(settings: Settings) -> list[CheckResult]:
     """Where journals and SQLite are kept can be written; nothing is said about one that can still be made."""
-    fault = directory.fault(settings.data_dir)
+    fault = data_directory.find_directory_fault(settings.data_dir)
     if fault is None and settings.data_dir.is_dir():
         disk = find_disk_fault(settings.data_dir, thorough=True)
         fault = f"cannot be written ({disk}): free some space, or check its rights" if disk else None
     elif fault is None:
         return []
-    return [Finding(name="data_dir", ok=fault is None, detail=fault or "can be written")]
+    return [CheckResult(name="data_dir", ok=fault is None, detail=fault or "can be written")]
 
 
-def journal(folder: Path, *, has_room: bool) -> Finding:
+def check_journal(folder: Path, *, has_room: bool) -> CheckResult:
     """What a sender hears of relays can be written; `has_room` is false after a write that failed."""
     fault = find_disk_fault(folder) if has_room else "see the log"
     detail = "can be written" if fault is None else f"cannot be written, so no mail is begun: {fault}"
-    return Finding(name="journal", ok=fault is None, detail=detail)
+    return CheckResult(name="journal", ok=fault is None, detail=detail)
 
 
-async def clock(db: Database, ours: Clock) -> Finding:
+async def check_clock(db: Database, ours: Clock) -> CheckResult:
     """This host and the database agree on the time."""
     statement = text("SELECT CURRENT_TIMESTAMP AS now")
     statement_typed: Any = statement if not db.is_sqlite else statement.columns(now=UtcDateTime)
@@ -100,33 +100,33 @@ async def clock(db: Database, ours: Clock) -> Finding:
         async with db.read() as connection:
             theirs = (await connection.execute(statement_typed)).scalar_one()
     except DatabaseUnavailableError:
-        return Finding(name="clock", ok=False, detail=OUT_OF_REACH)
+        return CheckResult(name="clock", ok=False, detail=UNREACHABLE)
     skew = abs((ours.now() - _aware(theirs)).total_seconds())
-    detail = f"within {skew:.0f} s of the database" if skew < MOST_SKEW else f"{skew:.0f} s apart: mend NTP"
-    return Finding(name="clock", ok=skew < MOST_SKEW, detail=detail)
+    detail = f"within {skew:.0f} s of the database" if skew < MAX_CLOCK_SKEW else f"{skew:.0f} s apart: mend NTP"
+    return CheckResult(name="clock", ok=skew < MAX_CLOCK_SKEW, detail=detail)
 
 
-async def relay(transport: Transport, settings: Settings) -> Finding:
+async def check_relay(transport: SmtpTransport, settings: Settings) -> CheckResult:
     """The relay can be reached, protected and logged in to."""
     smtp = settings.smtp
     where = f"{smtp.host}:{smtp.port}"
     problem = await transport.probe()
     if problem is not None:
-        return Finding(name="relay", ok=False, detail=f"{where}: {redact(problem.detail)}")
-    how = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
+        return CheckResult(name="relay", ok=False, detail=f"{where}: {redact_text(problem.detail)}")
+    how = {SmtpSecurity.NONE: "not encrypted", SmtpSecurity.STARTTLS: "STARTTLS", SmtpSecurity.TLS: "TLS"}
     login = f"logged in as {smtp.username}" if smtp.username else "no login"
-    return Finding(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")
+    return CheckResult(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")
 
 
-async def circuits(db: Database) -> list[Finding]:
+async def check_circuits(db: Database) -> list[CheckResult]:
     """What keeps running senders from their relays."""
     try:
         async with db.read() as connection:
-            found = await obstacles(connection)
+            found = await list_relay_outages(connection)
     except DatabaseUnavailableError:
-        return [Finding(name="circuit", ok=False, detail=OUT_OF_REACH)]
+        return [CheckResult(name="circuit", ok=False, detail=UNREACHABLE)]
     return [
-        Finding(
+        CheckResult(
             name="circuit",
             ok=True,
             warning=True,
@@ -136,7 +136,7 @@ async def circuits(db: Database) -> list[Finding]:
     ]
 
 
-def certificates(settings: Settings) -> list[Finding]:
+def check_certificates(settings: Settings) -> list[CheckResult]:
     """The files of certificates that are set can be used."""
     findings = []
     for name, ca_file, variable in (
@@ -146,34 +146,34 @@ def certificates(settings: Settings) -> list[Finding]:
         if ca_file is None:
             continue
         try:
-            make_context(ca_file, variable)
+            build_tls_context(ca_file, variable)
         except ConfigurationError as error:
-            findings.append(Finding(name=name, ok=False, detail=str(error)))
+            findings.append(CheckResult(name=name, ok=False, detail=str(error)))
         else:
-            findings.append(Finding(name=name, ok=True, detail=f"{ca_file} can be used"))
+            findings.append(CheckResult(name=name, ok=True, detail=f"{ca_file} can be used"))
     return findings
 
 
-async def connections(db: Database, settings: Settings) -> Finding:
+async def check_connections(db: Database, settings: Settings) -> CheckResult:
     """How many connections are in force: as many as the setting allows, unless a relay takes fewer."""
     try:
         async with db.read() as connection:
-            limited = await limited_senders(connection)
+            limited = await list_limited_senders(connection)
     except DatabaseUnavailableError:
-        return Finding(name="connections", ok=False, detail=OUT_OF_REACH)
+        return CheckResult(name="connections", ok=False, detail=UNREACHABLE)
     if not limited:
         detail = f"up to {settings.smtp.max_connections} for each sender process (NOTIFIER_SMTP__MAX_CONNECTIONS)"
-        return Finding(name="connections", ok=True, detail=detail)
+        return CheckResult(name="connections", ok=True, detail=detail)
     each = "; ".join(
         f"{one.in_force} of {one.maximum} to {one.relay} since {one.since.isoformat(timespec='seconds')} ({one.reason})"
         for one in limited[:MAX_SHOWN_SENDERS]
     )
     more = f"; and {len(limited) - MAX_SHOWN_SENDERS} more" if len(limited) > MAX_SHOWN_SENDERS else ""
     detail = f"{each}{more}: the relay refuses more, so ask its operator, or lower NOTIFIER_SMTP__MAX_CONNECTIONS"
-    return Finding(name="connections", ok=True, warning=True, detail=detail)
+    return CheckResult(name="connections", ok=True, warning=True, detail=detail)
 
 
-def recipients(settings: Settings) -> Finding:
+def check_recipients(settings: Settings) -> CheckResult:
     """Who may be mailed, in words."""
     mode = settings.recipients.mode
     if mode is RecipientsMode.LIVE:
@@ -186,15 +186,15 @@ def recipients(settings: Settings) -> Finding:
         detail, warning = "allow: a loopback relay, so everyone; nothing leaves this machine", False
     else:
         detail, warning = "allow with an empty list: nobody can be mailed; set NOTIFIER_RECIPIENTS__MODE=live", True
-    return Finding(name="recipients", ok=True, detail=detail, warning=warning)
+    return CheckResult(name="recipients", ok=True, detail=detail, warning=warning)
 
 
-async def webhook_secrets(db: Database, box: SecretBox, now: datetime) -> Finding:
+async def check_webhook_secrets(db: Database, box: SecretBox, now: datetime) -> CheckResult:
     """The secrets of webhooks can be read, and are encrypted if there is a key."""
     async with db.read() as connection:
-        secrets = await endpoint.secrets_in_use(connection, now)
+        secrets = await endpoints.list_secrets_in_use(connection, now)
     unreadable = sum(not box.can_open(secret) for secret in secrets)
-    clear = sum(not secret.startswith(MARK) for secret in secrets)
+    clear = sum(not secret.startswith(ENCRYPTED_PREFIX) for secret in secrets)
     if unreadable:
         detail = f"{unreadable} of {len(secrets)} are encrypted under a key that NOTIFIER_SECRET_KEY lacks: put it back"
     elif clear and box.keys:
@@ -203,22 +203,24 @@ async def webhook_secrets(db: Database, box: SecretBox, now: datetime) -> Findin
         detail = f"{clear} kept in clear; with NOTIFIER_SECRET_KEY new ones are encrypted"
     else:
         detail = f"{len(secrets)} encrypted" if secrets else "none"
-    return Finding(name="webhooks", ok=not unreadable, detail=detail, warning=bool(clear and box.keys))
+    return CheckResult(name="webhooks", ok=not unreadable, detail=detail, warning=bool(clear and box.keys))
 
 
-def versions() -> list[Finding]:
+def check_versions() -> list[CheckResult]:
     """Libraries and interpreters with known faults."""
     found = []
     for name, good, why in _FAULTY:
         here = tuple(int(part) for part in version(name).split(".")[:3])
-        found.append(Finding(name=name, ok=here >= good, detail=version(name) if here >= good else f"upgrade: {why}"))
+        found.append(
+            CheckResult(name=name, ok=here >= good, detail=version(name) if here >= good else f"upgrade: {why}")
+        )
     python = sys.version_info[:3]
     safe = python >= _GOOD_PYTHON.get(python[:2], python)
     detail = platform.python_version() + ("" if safe else ": the email package lacks header-injection fixes; upgrade")
-    found.append(Finding(name="Python", ok=True, warning=not safe, detail=detail))
+    found.append(CheckResult(name="Python", ok=True, warning=not safe, detail=detail))
     sqlite_good = sqlite3.sqlite_version_info >= _GOOD_SQLITE
     detail = sqlite3.sqlite_version + ("" if sqlite_good else ": has a WAL bug that our single writer avoids")
-    found.append(Finding(name="SQLite", ok=True, detail=detail))
+    found.append(CheckResult(name="SQLite", ok=True, detail=detail))
     return found
 
 

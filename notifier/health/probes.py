@@ -9,15 +9,15 @@ from pydantic import SecretStr
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.health.checks import Finding
-from notifier.outbox import store
-from notifier.recall import Recall
+from notifier.health.checks import CheckResult
+from notifier.outbox import entry_store
 from notifier.states import EntryKind
 from notifier.telemetry import metrics
+from notifier.ttl_cache import TtlCache
 
-PROBE_SECONDS = 5.0
+READINESS_TTL_SECONDS = 5.0
 """Readiness, and how far behind the queue is, are measured at most once in this time by each process."""
-EXPOSITION_SECONDS = 1.0
+METRICS_TTL_SECONDS = 1.0
 """The text of the metrics is written at most once in this time."""
 MAX_READINESS_SECONDS = 10.0
 """Seconds that all checks of readiness may take together."""
@@ -31,7 +31,7 @@ class Probes:
         self,
         database: Database,
         clock: Clock,
-        readiness: Callable[[], Awaitable[list[Finding]]],
+        readiness: Callable[[], Awaitable[list[CheckResult]]],
         *,
         metrics_token: SecretStr | None = None,
         has_metrics: bool = True,
@@ -41,17 +41,17 @@ class Probes:
         self._clock = clock
         self._check = readiness
         self._token = metrics_token
-        self._readiness = Recall(self._measure_readiness, clock, seconds=PROBE_SECONDS)
-        self._queue = Recall(self._measure_queue, clock, seconds=PROBE_SECONDS)
-        self._exposition = Recall(self._write_exposition, clock, seconds=EXPOSITION_SECONDS)
+        self._readiness = TtlCache(self._measure_readiness, clock, seconds=READINESS_TTL_SECONDS)
+        self._queue = TtlCache(self._measure_queue, clock, seconds=READINESS_TTL_SECONDS)
+        self._exposition = TtlCache(self._format_metrics, clock, seconds=METRICS_TTL_SECONDS)
 
-    async def readiness(self) -> list[Finding]:
+    async def get_readiness(self) -> list[CheckResult]:
         """Every check that this process depends on, at most `PROBE_SECONDS` old."""
-        return await self._readiness.look_up(_ONE) or []
+        return await self._readiness.get(_ONE) or []
 
-    async def exposition(self) -> bytes:
+    async def get_metrics(self) -> bytes:
         """All metrics in Prometheus' text format, at most `EXPOSITION_SECONDS` old; the queue `PROBE_SECONDS`."""
-        return await self._exposition.look_up(_ONE) or b""
+        return await self._exposition.get(_ONE) or b""
 
     def may_see_metrics(self, authorization: str | None) -> bool:
         """True if no token is set, or the Authorization header carries it."""
@@ -61,30 +61,30 @@ class Probes:
         expected = self._token.get_secret_value().encode()
         return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(errors="replace"), expected)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Measure anew for whoever asks next."""
         for kept in (self._readiness, self._queue, self._exposition):
-            kept.forget(lambda _: True)
+            kept.invalidate(lambda _: True)
 
-    async def _measure_readiness(self, _: str) -> list[Finding]:
+    async def _measure_readiness(self, _: str) -> list[CheckResult]:
         try:
             async with asyncio.timeout(MAX_READINESS_SECONDS):
                 return await self._check()
         except TimeoutError:
-            return [Finding(name="database", ok=False, detail="the checks take too long: it is overloaded")]
+            return [CheckResult(name="database", ok=False, detail="the checks take too long: it is overloaded")]
 
-    async def _write_exposition(self, _: str) -> bytes:
-        await self._queue.look_up(_ONE)
+    async def _format_metrics(self, _: str) -> bytes:
+        await self._queue.get(_ONE)
         metrics.DATABASE_CONNECTIONS.set(self._database.pool_in_use())
-        return metrics.exposition()
+        return metrics.format_metrics()
 
     async def _measure_queue(self, _: str) -> bool:
         """Set the gauges that only the database knows; without it they keep what they had."""
         try:
             async with self._database.inspect() as connection:
                 now = self._clock.now()
-                ages = {kind: await store.due_age(connection, kind, now) for kind in EntryKind}
-                depths = await store.depth(connection)
+                ages = {kind: await entry_store.get_due_ages(connection, kind, now) for kind in EntryKind}
+                depths = await entry_store.count_by_state(connection)
         except DatabaseUnavailableError:
             return False
         for kind, by_priority in ages.items():

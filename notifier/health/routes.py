@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from notifier.auth.keys import UnauthenticatedError
+from notifier.auth.authenticated_key import UnauthenticatedError
 from notifier.errors import NotFoundError
 from notifier.health.probes import Probes
 from notifier.telemetry import metrics
@@ -36,7 +36,7 @@ class ReadyOut(BaseModel):
 
 
 @router.get("/livez", operation_id="livez", summary="Check that the process runs")
-async def livez() -> LiveOut:
+async def get_livez() -> LiveOut:
     """The process runs."""
     return LiveOut()
 
@@ -48,9 +48,9 @@ async def livez() -> LiveOut:
     summary="Check that the process is ready",
     responses={503: {"model": ReadyOut, "description": "A check has failed."}},
 )
-async def readyz(request: Request) -> Response:
+async def get_readyz(request: Request) -> Response:
     """Every check that this process depends on passes; they are run at most once in five seconds."""
-    findings = await _probes(request).readiness()
+    findings = await _probes(request).get_readiness()
     ready = all(finding.ok for finding in findings)
     body: dict[str, Any] = {
         "status": "ready" if ready else "not_ready",
@@ -65,14 +65,14 @@ async def readyz(request: Request) -> Response:
     operation_id="metrics",
     summary="Get Prometheus metrics",
 )
-async def exposition(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Prometheus' text format, at most a second old; how far behind the queue is, at most five."""
     probes = _probes(request)
     if not probes.has_metrics:
         raise NotFoundError("the metrics are on a port of their own (NOTIFIER_API__METRICS_PORT)")
     if not probes.may_see_metrics(request.headers.get("authorization")):
         raise UnauthenticatedError("this needs the token of the metrics (NOTIFIER_METRICS_TOKEN)")
-    return Response(await probes.exposition(), media_type=metrics.CONTENT_TYPE)
+    return Response(await probes.get_metrics(), media_type=metrics.CONTENT_TYPE)
 
 
 def _probes(request: Request) -> Probes:

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from notifier.inbox.access import Access
 from notifier.inbox.expectation import Expectation, MailNotReceived
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.origin import Access
-from notifier.inbox.server import Inbox
+from notifier.inbox.inbox_server import Inbox
+from notifier.inbox.received_message import ReceivedMessage
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class BackgroundInbox:
         host: str = "127.0.0.1",
         smtp_port: int = 0,
         http_port: int = 0,
-        access: Access = Access(),  # noqa: B008 - frozen
+        access: Access = Access(),
     ) -> None:
         self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
@@ -54,7 +54,7 @@ class BackgroundInbox:
 
     def messages(self) -> list[ReceivedMessage]:
         """Everything that arrived, in that order."""
-        return self._ask(self._inbox.store.oldest_first)
+        return self._ask(self._inbox.store.list_oldest_first)
 
     def clear(self) -> None:
         """Forget everything that arrived."""
@@ -73,7 +73,7 @@ class BackgroundInbox:
         *,
         to: str | None = None,
         subject: str | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109
+        timeout: float = 5.0,
     ) -> ReceivedMessage:
         """The same as `wait_for`, for async code."""
         return await asyncio.wrap_future(self._submit(self._wait(Expectation(to=to, subject=subject), timeout)))
@@ -82,7 +82,7 @@ class BackgroundInbox:
         store = self._inbox.store
         message = await store.wait_for(expected.matches, seconds)
         if message is None:
-            raise MailNotReceived(expected, seconds, store.oldest_first())
+            raise MailNotReceived(expected, seconds, store.list_oldest_first())
         return message
 
     def _ask(self, question: Callable[[], T]) -> T:
@@ -100,7 +100,7 @@ class BackgroundInbox:
     async def _serve(self) -> None:
         try:
             await self._inbox.start()
-        except Exception as error:  # noqa: BLE001 - it is raised where the thread was started
+        except Exception as error:
             self._started.set_exception(error)
             return
         self._started.set_result(asyncio.get_running_loop())

@@ -12,8 +12,8 @@ from typing import Any, Self
 import httpx2
 
 from notifier.inbox.expectation import Expectation, MailNotReceived
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.search import SearchKind
+from notifier.inbox.message_search import SearchKind
+from notifier.inbox.received_message import ReceivedMessage
 
 _WINDOW = 250  # the most that MailHog hands out at once
 _TIMEOUT = 10.0  # seconds
@@ -69,7 +69,7 @@ class MailHogClient:
                 if found := self._first(expected):
                     return found
                 for event in events:
-                    message = received(event.json())
+                    message = parse_mailhog_message(event.json())
                     if expected.matches(message):
                         return message
                     if time.monotonic() > deadline:
@@ -90,10 +90,10 @@ class MailHogClient:
             window = answer.raise_for_status().json()
             items += window["items"]
             if not window["items"] or len(items) >= window["total"]:
-                return [received(item) for item in reversed(items)]
+                return [parse_mailhog_message(item) for item in reversed(items)]
 
 
-def received(item: Any) -> ReceivedMessage:
+def parse_mailhog_message(item: Any) -> ReceivedMessage:
     """A message from MailHog's JSON. Bytes that are not UTF-8 are lost in that JSON; `/download` has them."""
     raw = item["Raw"]
     return ReceivedMessage(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.received_message import ReceivedMessage
 
 _LISTED = 20
 
@@ -26,7 +26,7 @@ class Expectation:
         return f"mail{to}{subject}"
 
 
-class MailNotReceived(AssertionError):  # noqa: N818 - reads as the verdict of a test
+class MailNotReceived(AssertionError):
     """The mail did not come in time."""
 
     def __init__(self, expected: Expectation, seconds: float, arrived: Iterable[ReceivedMessage]) -> None:

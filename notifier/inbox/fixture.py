@@ -10,7 +10,7 @@ import pytest
 
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.expectation import MailNotReceived
-from notifier.inbox.message import ReceivedMessage
+from notifier.inbox.received_message import ReceivedMessage
 
 __all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
 

@@ -16,11 +16,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from notifier.inbox import mailhog_json
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.release import Release, ReleaseRefusedError, release
-from notifier.inbox.search import SearchKind, find
-from notifier.inbox.store import MessageStore
-from notifier.sse import EventStream, Streams
+from notifier.inbox.message_release import ReleaseRefusedError, ReleaseTarget, release_message
+from notifier.inbox.message_search import SearchKind, find_messages
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.received_message import ReceivedMessage
+from notifier.sse import EventStream, OpenStreams
 
 _V1_LIMIT = 1_000
 _V2_LIMIT = 50
@@ -32,7 +32,7 @@ _NOT_FOUND = "There is no message with this id."
 class MailHogApi:
     """The routes, and what each of them does."""
 
-    def __init__(self, store: MessageStore, streams: Streams, release_ports: Collection[int]) -> None:
+    def __init__(self, store: MessageStore, streams: OpenStreams, release_ports: Collection[int]) -> None:
         self._store = store
         self._streams = streams
         self._release_ports = release_ports
@@ -55,7 +55,7 @@ class MailHogApi:
 
     async def list_all(self, _request: Request) -> Response:
         """GET /api/v1/messages: the newest 1,000, as a bare array."""
-        return await _json(mailhog_json.items, self._store.newest_first()[:_V1_LIMIT])
+        return await _json(mailhog_json.build_items, self._store.list_newest_first()[:_V1_LIMIT])
 
     async def delete_all(self, _request: Request) -> Response:
         """DELETE /api/v1/messages."""
@@ -65,7 +65,7 @@ class MailHogApi:
     async def get_one(self, request: Request) -> Response:
         """GET /api/v1/messages/{id}."""
         message = self._find(request)
-        return await _json(mailhog_json.item, message) if message else _missing()
+        return await _json(mailhog_json.build_item, message) if message else _missing()
 
     async def delete_one(self, request: Request) -> Response:
         """DELETE /api/v1/messages/{id}."""
@@ -77,18 +77,18 @@ class MailHogApi:
         message = self._find(request)
         if message is None:
             return _missing()
-        return Response(message.raw, media_type="message/rfc822", headers=attached(f"{message.id}.eml"))
+        return Response(message.raw, media_type="message/rfc822", headers=build_download_header(f"{message.id}.eml"))
 
     async def download_part(self, request: Request) -> Response:
         """GET /api/v1/messages/{id}/mime/part/{n}/download: only base64 is decoded, as in MailHog."""
         message = self._find(request)
-        mime = (await asyncio.to_thread(mailhog_json.item, message))["MIME"] if message else None
+        mime = (await asyncio.to_thread(mailhog_json.build_item, message))["MIME"] if message else None
         number: int = request.path_params["part"]
         if message is None or mime is None or number >= len(mime["Parts"]):
             return _missing("There is no such part.")
         part = mime["Parts"][number]
-        headers = attached(f"{message.id}-part-{number}") | mailhog_json.part_fields(part)
-        return Response(mailhog_json.part_bytes(part), headers=headers)
+        headers = build_download_header(f"{message.id}-part-{number}") | mailhog_json.build_part_headers(part)
+        return Response(mailhog_json.decode_part(part), headers=headers)
 
     async def release_one(self, request: Request) -> Response:
         """POST /api/v1/messages/{id}/release: send it on to a loopback SMTP server."""
@@ -96,7 +96,7 @@ class MailHogApi:
         if message is None:
             return _missing()
         try:
-            await release(message, Release.from_json(await request.json(), self._release_ports))
+            await release_message(message, ReleaseTarget.from_json(await request.json(), self._release_ports))
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
         except (ValueError, RecursionError):
@@ -108,33 +108,33 @@ class MailHogApi:
 
     async def events(self, _request: Request) -> StreamingResponse:
         """GET /api/v1/events: each new message as one server-sent event."""
-        arrivals = self._store.arrivals()
+        arrivals = self._store.iterate_arrivals()
         return EventStream(_items(arrivals), self._streams, "inbox")
 
     async def list_window(self, request: Request) -> Response:
         """GET /api/v2/messages?start=&limit=: newest first."""
-        return await _json(mailhog_json.page, self._store.newest_first(), *_start_and_limit(request))
+        return await _json(mailhog_json.build_page, self._store.list_newest_first(), *_start_and_limit(request))
 
     async def search(self, request: Request) -> Response:
         """GET /api/v2/search?kind=from|to|containing&query=&start=&limit=: newest first."""
         kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
         if kind not in set(SearchKind) or not query:
             return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
-        found = await asyncio.to_thread(find, self._store.newest_first(), SearchKind(kind), query)
-        return await _json(mailhog_json.page, found, *_start_and_limit(request), media_type="application/json")
+        found = await asyncio.to_thread(find_messages, self._store.list_newest_first(), SearchKind(kind), query)
+        return await _json(mailhog_json.build_page, found, *_start_and_limit(request), media_type="application/json")
 
     def _find(self, request: Request) -> ReceivedMessage | None:
         return self._store.get(request.path_params["id"])
 
 
-def attached(filename: str) -> dict[str, str]:
+def build_download_header(filename: str) -> dict[str, str]:
     """The header that makes a browser save a response instead of showing it (RFC 6266)."""
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"}
 
 
 async def _items(arrivals: AsyncIterator[ReceivedMessage]) -> AsyncIterator[str]:
     async for message in arrivals:
-        yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.item(message)))  # noqa: B023 - awaited here
+        yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.build_item(message)))
 
 
 def _start_and_limit(request: Request) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from email.utils import format_datetime
 from itertools import islice
 from typing import Any
 
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.receiver import HOSTNAME
+from notifier.inbox.received_message import ReceivedMessage
+from notifier.inbox.smtp_receiver import INBOX_HOSTNAME
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_FIELD = re.compile(r"content-(?:type|disposition|transfer-encoding|id|description)", re.IGNORECASE)
@@ -24,18 +24,18 @@ MAX_JSON_PARTS = 1_000
 _LINE_END = re.compile(r"\r?\n")
 
 
-def page(messages: list[ReceivedMessage], start: int, limit: int) -> dict[str, Any]:
+def build_page(messages: list[ReceivedMessage], start: int, limit: int) -> dict[str, Any]:
     """MailHog's v2 result: one window of the messages, and how many there are altogether."""
     window = messages[start : start + limit]
-    return {"total": len(messages), "count": len(window), "start": start, "items": items(window)}
+    return {"total": len(messages), "count": len(window), "start": start, "items": build_items(window)}
 
 
-def items(messages: list[ReceivedMessage]) -> list[dict[str, Any]]:
+def build_items(messages: list[ReceivedMessage]) -> list[dict[str, Any]]:
     """MailHog's v1 result: a bare list."""
-    return [item(message) for message in messages]
+    return [build_item(message) for message in messages]
 
 
-def item(message: ReceivedMessage) -> dict[str, Any]:
+def build_item(message: ReceivedMessage) -> dict[str, Any]:
     """MailHog's representation of one message."""
     # MailHog takes the line end before the closing dot for a part of that dot.
     head, body = _split(message.raw)
@@ -45,8 +45,8 @@ def item(message: ReceivedMessage) -> dict[str, Any]:
     _add_trace(content["Headers"], message)
     return {
         "ID": message.id,
-        "From": path(message.sender),
-        "To": [path(recipient) for recipient in message.recipients],
+        "From": build_path(message.sender),
+        "To": [build_path(recipient) for recipient in message.recipients],
         "Content": content,
         "Created": message.received_at.isoformat().replace("+00:00", "Z"),
         "MIME": parts,
@@ -59,19 +59,19 @@ def item(message: ReceivedMessage) -> dict[str, Any]:
     }
 
 
-def path(address: str) -> dict[str, Any]:
+def build_path(address: str) -> dict[str, Any]:
     """An envelope path: an old source route (RFC 5321 appendix C) becomes the relays."""
     route, colon, rest = address.rpartition(":")
     mailbox, _, domain = rest.partition("@")
     return {"Relays": route.split(",") if colon else None, "Mailbox": mailbox, "Domain": domain, "Params": ""}
 
 
-def header(content: dict[str, Any], name: str) -> str:
+def find_header(content: dict[str, Any], name: str) -> str:
     """The first value of a header field in a MailHog content, whatever its case; empty without one."""
     return next((values[0] for key, values in content["Headers"].items() if key.lower() == name.lower()), "")
 
 
-def part_fields(part: dict[str, Any]) -> dict[str, str]:
+def build_part_headers(part: dict[str, Any]) -> dict[str, str]:
     """The `Content-` fields of a part in a form that an HTTP response can carry."""
     printable = {name: "".join(c for c in values[-1] if c.isprintable()) for name, values in part["Headers"].items()}
     return {
@@ -81,10 +81,10 @@ def part_fields(part: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def part_bytes(part: dict[str, Any]) -> bytes:
+def decode_part(part: dict[str, Any]) -> bytes:
     """The body of a part without base64; any other transfer encoding stays on."""
     body: str = part["Body"]
-    if header(part, "Content-Transfer-Encoding").strip().lower() != "base64":
+    if find_header(part, "Content-Transfer-Encoding").strip().lower() != "base64":
         return body.encode()
     with contextlib.suppress(ValueError):
         return base64.b64decode(body)
@@ -119,7 +119,7 @@ def _headers(head: str) -> dict[str, list[str]]:
 
 def _parts(content: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
     """The parts of a multipart content, nested ones inside their own `MIME`; None for any other content."""
-    content_type = header(content, "Content-Type")
+    content_type = find_header(content, "Content-Type")
     if depth == MAX_JSON_DEPTH or not content_type.lower().startswith("multipart/"):
         return None
     parts = []
@@ -153,7 +153,7 @@ def _boundary(content_type: str) -> str:
 def _add_trace(headers: dict[str, list[str]], message: ReceivedMessage) -> None:
     """The fields that MailHog adds; some clients look for them."""
     date = format_datetime(message.received_at)
-    received = f"from {message.helo} by {HOSTNAME} (Notifier inbox)\r\n          id {message.id}; {date}"
+    received = f"from {message.helo} by {INBOX_HOSTNAME} (Notifier inbox)\r\n          id {message.id}; {date}"
     _field(headers, "Received").append(received)
     _field(headers, "Return-Path").append(f"<{message.sender}>")
     if not _field(headers, "Message-ID"):

@@ -14,14 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from notifier.inbox.frame import Frame, frame_of, inline_content_ids, wants_remote
-from notifier.inbox.headers import name_and_address
-from notifier.inbox.mailhog_api import attached
-from notifier.inbox.message import Attachment, ReceivedMessage
-from notifier.inbox.preview import preview
-from notifier.inbox.search import find_readable
-from notifier.inbox.store import MessageStore
-from notifier.sse import EventStream, Streams
+from notifier.inbox.header_decoding import parse_mailbox
+from notifier.inbox.html_frame import HtmlFrame, build_frame, has_remote_content, list_inline_content_ids
+from notifier.inbox.mailhog_api import build_download_header
+from notifier.inbox.message_search import find_readable_messages
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.preview import build_preview
+from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
+from notifier.sse import EventStream, OpenStreams
 
 _LISTED = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
@@ -31,7 +31,7 @@ _MAX_SOURCE = 1024 * 1024  # bytes shown; the whole is there to download
 class PageApi:
     """The routes under /inbox."""
 
-    def __init__(self, store: MessageStore, smtp_address: str, streams: Streams) -> None:
+    def __init__(self, store: MessageStore, smtp_address: str, streams: OpenStreams) -> None:
         self._store = store
         self._streams = streams
         self._smtp_address = smtp_address
@@ -53,7 +53,7 @@ class PageApi:
         query = request.query_params.get("query", "")
         limit = request.query_params.get("limit", "")
         shown = int(limit) if _LIMIT.fullmatch(limit) else _LISTED
-        messages = self._store.newest_first()
+        messages = self._store.list_newest_first()
         # Parsing thousands of mails takes seconds, and the SMTP side lives in this loop.
         found = await asyncio.to_thread(_listing, messages, query, shown)
         return _json(found | {"smtp": self._smtp_address})
@@ -66,7 +66,7 @@ class PageApi:
         while not self._store.closed:
             seen = self._store.version
             yield str(len(self._store))
-            await self._store.changed(seen)
+            await self._store.wait_for_change(seen)
 
     async def detail(self, request: Request) -> Response:
         """All that the reading pane shows, except HTML and source."""
@@ -98,45 +98,47 @@ class PageApi:
         if attachment is None:
             return _missing()
         return Response(
-            attachment.content, media_type="application/octet-stream", headers=attached(_filename(attachment, number))
+            attachment.content,
+            media_type="application/octet-stream",
+            headers=build_download_header(_filename(attachment, number)),
         )
 
 
-def _frame(message: ReceivedMessage, *, remote: bool) -> Frame | None:
-    return None if message.html is None else frame_of(message.html, message, remote=remote)
+def _frame(message: ReceivedMessage, *, remote: bool) -> HtmlFrame | None:
+    return None if message.html is None else build_frame(message.html, message, remote=remote)
 
 
-def _find_attachment(message: ReceivedMessage, number: int) -> Attachment | None:
+def _find_attachment(message: ReceivedMessage, number: int) -> ReceivedAttachment | None:
     return next(iter(message.attachments[number : number + 1]), None)
 
 
 def _listing(messages: list[ReceivedMessage], query: str, shown: int) -> dict[str, Any]:
-    found = find_readable(messages, query) if query.strip() else messages
+    found = find_readable_messages(messages, query) if query.strip() else messages
     return {"total": len(messages), "found": len(found), "items": [_summary(message) for message in found[:shown]]}
 
 
 def _summary(message: ReceivedMessage) -> dict[str, Any]:
-    inline = inline_content_ids(message)
-    name, address = name_and_address(message.raw_header("From"))
+    inline = list_inline_content_ids(message)
+    name, address = parse_mailbox(message.raw_header("From"))
     return {
         "id": message.id,
         "from": {"name": name, "address": address or message.sender},
         "to": list(message.recipients),
         "subject": message.subject,
-        "preview": preview(message),
+        "preview": build_preview(message),
         "received": message.received_at.isoformat(),
         "attachments": sum(1 for attachment in message.attachments if attachment.content_id not in inline),
     }
 
 
 def _detail(message: ReceivedMessage) -> dict[str, Any]:
-    inline = inline_content_ids(message)
+    inline = list_inline_content_ids(message)
     return _summary(message) | {
         "sender": message.sender,
         "headers": message.headers,
         "text": message.text,
         "html": message.html is not None,
-        "remote": wants_remote(message.html or ""),
+        "remote": has_remote_content(message.html or ""),
         "size": len(message.raw),
         "truncated": len(message.raw) > _MAX_SOURCE,
         "files": [
@@ -152,7 +154,7 @@ def _detail(message: ReceivedMessage) -> dict[str, Any]:
     }
 
 
-def _filename(attachment: Attachment, number: int) -> str:
+def _filename(attachment: ReceivedAttachment, number: int) -> str:
     return attachment.filename or attachment.content_id or f"part {number + 1} ({attachment.content_type})"
 
 

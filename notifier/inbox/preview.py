@@ -1,12 +1,12 @@
 """The first words of a mail, for the list."""
 
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.readable_text import visible_text, without_invisible
+from notifier.inbox.readable_text import extract_visible_text, strip_invisible
+from notifier.inbox.received_message import ReceivedMessage
 
 _LENGTH = 140
 
 
-def preview(message: ReceivedMessage) -> str:
+def build_preview(message: ReceivedMessage) -> str:
     """Up to 140 characters in one line, from the text part or, without one, from the HTML."""
-    text = message.text if message.text is not None else visible_text(message.html or "")
-    return " ".join(without_invisible(text[: _LENGTH * 20]).split())[:_LENGTH]
+    text = message.text if message.text is not None else extract_visible_text(message.html or "")
+    return " ".join(strip_invisible(text[: _LENGTH * 20]).split())[:_LENGTH]

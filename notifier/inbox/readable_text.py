@@ -8,7 +8,7 @@ import re
 import unicodedata
 from html import unescape
 
-MAX_PART = 1024 * 1024  # characters that are looked at of one part, so that no mail makes a search slow
+MAX_PART_LENGTH = 1024 * 1024  # characters that are looked at of one part, so that no mail makes a search slow
 _INLINE = frozenset(
     {
         "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd",
@@ -27,18 +27,18 @@ _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufeff]")
 """Characters that nobody sees: soft hyphens, and those with which newsletters pad their preheader."""
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """The text without the differences that a search ignores, on one line."""
     compatible = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFKC", compatible)).split())
 
 
-def visible_text(html: str) -> str:
+def extract_visible_text(html: str) -> str:
     """The text of HTML without its tags, with entities decoded."""
-    return unescape(_MARKUP.sub(_gap, html[:MAX_PART]))
+    return unescape(_MARKUP.sub(_gap, html[:MAX_PART_LENGTH]))
 
 
-def without_invisible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """The text without the characters that nobody sees."""
     return _INVISIBLE.sub("", text)
 

@@ -1,6 +1,6 @@
 """The queue's looks from service to service, which cost the number of services and never the length of the queue.
 
-Texts only, the same on both databases; `notifier.outbox.statements` makes statements of them.
+Texts only, the same on both databases; `notifier.outbox.queue_sql` makes statements of them.
 """
 
 

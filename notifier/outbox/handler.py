@@ -9,12 +9,12 @@ from uuid import UUID
 
 import msgspec
 
-from notifier.db.direct import Connection
+from notifier.db.direct_connections import StatementConnection
 from notifier.states import EntryKind, Priority
 
 Fence = tuple[UUID, int]
 """Entry id and `lease_no`: what makes one claim unlike every other."""
-Note = Mapping[str, Any]
+JournalNote = Mapping[str, Any]
 """What the handler wants to remember of a definite reply; JSON types only."""
 
 
@@ -30,7 +30,7 @@ class NewEntry:
     due_at: datetime
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ClaimedEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entry that this process holds, or a dead one held, under a lease."""
 
     id: UUID
@@ -52,21 +52,21 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lost:
+class LostClaim:
     """A claim whose end nobody can write down, and about which the handler must decide."""
 
-    entry: Claimed
+    entry: ClaimedEntry
     marked_at: datetime | None  # when the body was permitted; None: it never came so far, and was lost too often
     unwritable: bool = False  # its holder lives and knows the end, but the database refuses the record
 
 
 @dataclass(frozen=True)
-class Finish:
+class FinishEntry:
     """The work is over: delete the entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reschedule:
+class RescheduleEntry:
     """Due again after a delay, with what has been burnt so far."""
 
     delay: timedelta
@@ -76,12 +76,12 @@ class Reschedule:
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseEntry:
     """Given back unburnt: due when it was due before."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hold:
+class HoldEntry:
     """Kept out of every claim until a person decides; after `delay`, if there is one, ready to be closed."""
 
     delay: timedelta | None = None
@@ -91,31 +91,31 @@ class Hold:
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a claim ended: what becomes of the entry, and what the handler wants recorded in the same transaction."""
 
-    entry: Claimed
-    action: Finish | Reschedule | Release | Hold
+    entry: ClaimedEntry
+    action: FinishEntry | RescheduleEntry | ReleaseEntry | HoldEntry
     record: object = None
     proof: bool = False  # the work is known to be done: recorded even if the fence no longer holds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Permit:
+class BodyPermit:
     """The committed mark of one entry: the body may begin. Times are monotonic seconds of this process."""
 
     first_byte_by: float  # later than this, never
     ends: float  # by then all must be over: the lease ends
-    may_go_on: Callable[[], bool]  # asked before each further piece: False once others may take us for dead
+    may_continue: Callable[[], bool]  # asked before each further piece: False once others may take us for dead
 
 
-class Desk(Protocol):
+class WorkerContext(Protocol):
     """What the queue offers to a handler at work."""
 
     def settle(self, settlement: Settlement) -> None:
         """Hand in how a claim ended."""
 
-    def mark(self, entry: Claimed) -> Future[Permit | None]:
+    def mark(self, entry: ClaimedEntry) -> Future[BodyPermit | None]:
         """Ask for permission to do what cannot be undone; None: it must not begin."""
 
-    def note(self, entry: Claimed, note: Note | msgspec.Struct) -> None:
+    def note(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
         """Remember a definite reply where even a killed process finds it again; as a `Note`, or what becomes one."""
 
 
@@ -128,17 +128,19 @@ class Handler(Protocol):
     lease: timedelta
     still_wanted: str  # SQL on `e.subject_id`, the time being `{now}`: whether its work may still be done
 
-    def room(self) -> int:
+    def get_capacity(self) -> int:
         """How many entries may be in this process now: 0 while nothing can be done, 1 for a probe."""
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         """Work on the batch and settle each entry exactly once."""
 
-    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         """Write what these settlements mean; their fences held, or they are proofs. Never commits."""
 
-    async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
+    async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         """Decide about claims whose holder is dead, or whose record cannot be written."""
 
-    async def replay(self, connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
+    async def replay(
+        self, connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
+    ) -> list[Settlement]:
         """The settlements that a dead process was kept from handing in, from its notes."""

@@ -3,7 +3,7 @@
 from notifier.clock import Clock
 
 
-class Rate:
+class DepartureCounter:
     """How many entries left this process in the last whole second."""
 
     def __init__(self, clock: Clock) -> None:

@@ -17,20 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox import journal, life, store
-from notifier.outbox.handler import Handler, Hold, Lost, Settlement
-from notifier.outbox.holder import Holder
-from notifier.outbox.journal import Line
-from notifier.outbox.settler import write_down
-from notifier.outbox.store import Whose
+from notifier.outbox import entry_store, heartbeat, journal
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import Handler, HoldEntry, LostClaim, Settlement
+from notifier.outbox.journal import JournalLine
+from notifier.outbox.sender_identity import SenderIdentity
+from notifier.outbox.settler import write_settlements
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
-LOOK_SECONDS = 1.0
+JOURNAL_CHECK_SECONDS = 1.0
 """Between looks at the journals of others, which cost no database."""
-TEND_SECONDS = 5.0
+LEASE_CHECK_SECONDS = 5.0
 """Between looks for overrun and ripe entries."""
-LONGEST_RESCUE = 2.0
+MAX_RESCUE_SECONDS = 2.0
 """Seconds that a look for overrun leases may take to count."""
 
 
@@ -42,15 +42,17 @@ class Rescuer:
         database: Database,
         handlers: Sequence[Handler],
         *,
-        holder: Holder,
+        holder: SenderIdentity,
         journals: Path,
         clock: Clock,
         rescued: Callable[[], None],
     ) -> None:
         self._database = database
-        self.leading = handlers[0]  # whose worker runs this, and of whose work journals tell
+        self.leading_handler = handlers[0]  # whose worker runs this, and of whose work journals tell
         self._handlers = tuple(handlers)
-        self.started = asyncio.Event()  # nothing is claimed before: our own leases could be taken for those of the dead
+        self.has_started = (
+            asyncio.Event()
+        )  # nothing is claimed before: our own leases could be taken for those of the dead
         self._holder = holder
         self._journals = journals
         self._clock = clock
@@ -64,26 +66,28 @@ class Rescuer:
 
         False if the database was away; ask again.
         """
-        if self._holder.life is not None:
-            await self._holder.life.beat()
+        if self._holder.heartbeat is not None:
+            await self._holder.heartbeat.beat()
         if not await self._bury_those_with_journals():
             return False
-        if self._holder.life is None:  # SQLite, whose directory we own: every lease is that of a dead process
+        if self._holder.heartbeat is None:  # SQLite, whose directory we own: every lease is that of a dead process
             try:
                 for handler in self._handlers:
-                    await self._rescue(handler, Whose(kind=handler.kind, all=True))
+                    await self._rescue(handler, LeaseSelection(kind=handler.kind, all=True))
             except DatabaseUnavailableError:
                 return False
-        self.started.set()
+        self.has_started.set()
         return True
 
     async def run(self) -> None:
         """Beat, and look for the dead, until stopped; a transaction under way is finished, never cancelled."""
         await asyncio.gather(self._beat_until_stopped(), self._look_until_stopped())
-        if self._holder.life is not None:
+        if self._holder.heartbeat is not None:
             with contextlib.suppress(DatabaseUnavailableError):
                 async with self._database.write() as connection:
-                    await life.forget(connection, self._holder.boot_id)  # nobody has to find out by waiting
+                    await heartbeat.delete_sender_process(
+                        connection, self._holder.boot_id
+                    )  # nobody has to find out by waiting
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -96,13 +100,13 @@ class Rescuer:
 
     async def _beat_until_stopped(self) -> None:
         """Apart from the rest: whatever that waits for, the beat does not."""
-        living = self._holder.life
+        living = self._holder.heartbeat
         while living is not None and not self._stopping.is_set():
             try:
                 self._silent = set(await living.beat())
-            except Exception as error:  # noqa: BLE001 - without a beat nothing is sent, so the next one must come
+            except Exception as error:
                 self._log.exception("beat_failed", error=type(error).__name__)
-            await self._pause(living.pause)
+            await self._pause(living.interval)
 
     async def _look_until_stopped(self) -> None:
         next_tending = self._clock.monotonic()
@@ -110,14 +114,14 @@ class Rescuer:
             try:
                 await self._look()
                 if self._clock.monotonic() >= next_tending:
-                    next_tending = self._clock.monotonic() + TEND_SECONDS
+                    next_tending = self._clock.monotonic() + LEASE_CHECK_SECONDS
                     await self._tend()
-            except Exception as error:  # noqa: BLE001 - whatever one of the dead has left, the next look is made
+            except Exception as error:
                 self._log.exception("rescue_failed", error=type(error).__name__)
-            await self._pause(LOOK_SECONDS)
+            await self._pause(JOURNAL_CHECK_SECONDS)
 
     async def _look(self) -> None:
-        if not self._holder.journal.writable:
+        if not self._holder.journal.is_writable:
             self._holder.journal.rewrite()
         await self._bury_those_with_journals()
         for boot_id in sorted(self._silent):
@@ -127,39 +131,39 @@ class Rescuer:
 
     async def _bury_those_with_journals(self) -> bool:
         """True unless the database was away when it was needed."""
-        for boot_id, path in journal.others(self._journals, self._holder.boot_id):
-            with journal.left_by_the_dead(path) as lines:
+        for boot_id, path in journal.list_other_journals(self._journals, self._holder.boot_id):
+            with journal.read_dead_journal(path) as lines:
                 if lines is not None:
                     if not await self._bury(boot_id, lines):
                         return False
                     path.unlink(missing_ok=True)
         return True
 
-    async def _bury(self, boot_id: UUID, lines: Sequence[Line]) -> bool:
+    async def _bury(self, boot_id: UUID, lines: Sequence[JournalLine]) -> bool:
         """Replay what the dead process had read, then rescue what it held; False if the database is away."""
         try:
             await self._replay(lines)
             for handler in self._handlers:
-                await self._rescue(handler, Whose(kind=handler.kind, holder=boot_id))
-            if self._holder.life is not None:
+                await self._rescue(handler, LeaseSelection(kind=handler.kind, holder=boot_id))
+            if self._holder.heartbeat is not None:
                 async with self._database.write() as connection:
-                    await life.forget(connection, boot_id)
+                    await heartbeat.delete_sender_process(connection, boot_id)
         except DatabaseUnavailableError:
             return False
         self._log.warning("sender_died", boot_id=str(boot_id), count=len(lines))
         return True
 
-    async def _replay(self, lines: Sequence[Line]) -> None:
+    async def _replay(self, lines: Sequence[JournalLine]) -> None:
         """All lines in one transaction; if one cannot be replayed, each in its own, and that one is left out."""
         if not lines:
             return
         try:
             async with self._database.write() as connection:
-                settlements = await self.leading.replay(connection, [(line.entry, line.note) for line in lines])
-                await write_down(connection, self.leading, settlements)
+                settlements = await self.leading_handler.replay(connection, [(line.entry, line.note) for line in lines])
+                await write_settlements(connection, self.leading_handler, settlements)
         except DatabaseUnavailableError:
             raise
-        except Exception as error:  # noqa: BLE001 - one bad line must not keep the others from being heard
+        except Exception as error:
             if len(lines) > 1:
                 for line in lines:
                     await self._replay([line])
@@ -174,17 +178,17 @@ class Rescuer:
         try:
             for handler in self._handlers:
                 async with self._database.read() as connection:
-                    overrun, ripe = await store.overdue(connection, handler.kind)
-                if overrun and self._holder.life is not None and self._holder.life.is_steady():
-                    await self._rescue(handler, Whose(kind=handler.kind))
+                    overrun, ripe = await entry_store.check_overdue(connection, handler.kind)
+                if overrun and self._holder.heartbeat is not None and self._holder.heartbeat.can_judge_others():
+                    await self._rescue(handler, LeaseSelection(kind=handler.kind))
             if ripe:  # asked with the last, of all kinds
-                async with self._database.single() as connection:
-                    await store.ripen(connection)
+                async with self._database.write_statement() as connection:
+                    await entry_store.release_expired_holds(connection)
                 self._rescued()
         except DatabaseUnavailableError:
             return
 
-    async def _rescue(self, handler: Handler, whose: Whose) -> None:
+    async def _rescue(self, handler: Handler, whose: LeaseSelection) -> None:
         """Until there are none: first those that need no word, then those that the handler decides about."""
         count = 0
         while found := await self._rescue_ready(whose) + await self._rescue_lost(handler, whose):
@@ -195,34 +199,34 @@ class Rescuer:
             self._rescued()
 
     @asynccontextmanager
-    async def _rescuing(self, whose: Whose) -> AsyncIterator[AsyncConnection]:
+    async def _rescuing(self, whose: LeaseSelection) -> AsyncIterator[AsyncConnection]:
         """A transaction; of overrun leases only if it was quick: if it hung, nobody could have kept them."""
         started = self._clock.monotonic()
         async with self._database.write() as connection:
             yield connection
-            if whose.name == "overrun" and self._clock.monotonic() - started > LONGEST_RESCUE:
+            if whose.name == "overrun" and self._clock.monotonic() - started > MAX_RESCUE_SECONDS:
                 raise DatabaseUnavailableError
 
-    async def _rescue_ready(self, whose: Whose) -> int:
+    async def _rescue_ready(self, whose: LeaseSelection) -> int:
         async with self._rescuing(whose) as connection:
-            return await store.rescue(connection, whose)
+            return await entry_store.rescue_unmarked(connection, whose)
 
-    async def _rescue_lost(self, handler: Handler, whose: Whose, *, limit: int = 500) -> int:
+    async def _rescue_lost(self, handler: Handler, whose: LeaseSelection, *, limit: int = 500) -> int:
         """Let the handler decide; if that fails for one of them, each alone, and that one is held for a person."""
-        lost: list[Lost] = []
+        lost: list[LostClaim] = []
         try:
             async with self._rescuing(whose) as connection:
-                lost = await store.lost(connection, whose, limit=limit)
+                lost = await entry_store.lock_lost_claims(connection, whose, limit=limit)
                 if lost:
-                    await write_down(connection, handler, await handler.mourn(connection, lost))
+                    await write_settlements(connection, handler, await handler.recover_lost(connection, lost))
         except DatabaseUnavailableError:
             raise
-        except Exception as error:  # noqa: BLE001 - one row must not keep its neighbours from being rescued
+        except Exception as error:
             if limit > 1:
                 return await self._rescue_lost(handler, whose, limit=1)
             entry = lost[0].entry
             self._log.exception("rescue_held", entry_id=str(entry.id), error=type(error).__name__)
             metrics.HELD.inc()
             async with self._database.write() as connection:
-                await store.settle(connection, [Settlement(entry=entry, action=Hold())])
+                await entry_store.settle_entries(connection, [Settlement(entry=entry, action=HoldEntry())])
         return len(lost)

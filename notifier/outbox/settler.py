@@ -6,11 +6,11 @@ A settlement whose record cannot be written, whatever its neighbours, is kept fo
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from notifier.db.direct import Connection
+from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Fence, Handler, Hold, Lost, Settlement
+from notifier.outbox import entry_store
+from notifier.outbox.handler import ClaimedEntry, Fence, Handler, HoldEntry, LostClaim, Settlement
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -18,7 +18,7 @@ FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
 BUSY_FLUSH_SECONDS = 0.06
 """While every slot is taken: then company comes at the pace of the machine, and each flush costs a commit."""
-RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+DATABASE_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between tries while the database is away; the last one repeats."""
 
 
@@ -44,7 +44,7 @@ class Settler:
         self._closing = False
         self._log = get_logger()
 
-    def put(self, settlement: Settlement) -> None:
+    def add(self, settlement: Settlement) -> None:
         """Take one settlement; it is written soon, or as soon as there is a database."""
         self.unwritten[settlement.entry.fence] = settlement
         self._buffer.append(settlement)
@@ -82,8 +82,8 @@ class Settler:
         if not batch:
             return
         try:
-            await self._when_possible(lambda connection: write_down(connection, self._handler, batch))
-        except Exception as error:  # noqa: BLE001 - whatever one record raises, the others are written
+            await self._when_possible(lambda connection: write_settlements(connection, self._handler, batch))
+        except Exception as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._write(batch[:middle])
@@ -97,39 +97,41 @@ class Settler:
             del self.unwritten[settlement.entry.fence]
         self._written(batch)
 
-    async def _hold(self, entry: Claimed) -> None:
+    async def _hold(self, entry: ClaimedEntry) -> None:
         """Let the handler say what to make of an end that cannot be written; at least keep it out of every claim."""
 
-        async def mourn(connection: Connection) -> list[Settlement]:
-            lost = Lost(entry=entry, marked_at=None, unwritable=True)
-            return await write_down(connection, self._handler, await self._handler.mourn(connection, [lost]))
+        async def mourn(connection: StatementConnection) -> list[Settlement]:
+            lost = LostClaim(entry=entry, marked_at=None, unwritable=True)
+            return await write_settlements(
+                connection, self._handler, await self._handler.recover_lost(connection, [lost])
+            )
 
         try:
             await self._when_possible(mourn)
-        except Exception as error:  # noqa: BLE001 - it must not be sent again, whatever else cannot be done
+        except Exception as error:
             self._log.exception("held_without_record", entry_id=str(entry.id), error=type(error).__name__)
-            held = Settlement(entry=entry, action=Hold())
+            held = Settlement(entry=entry, action=HoldEntry())
 
-            async def hold(connection: Connection) -> list[Settlement]:
-                await store.settle(connection, [held])
+            async def hold(connection: StatementConnection) -> list[Settlement]:
+                await entry_store.settle_entries(connection, [held])
                 return []
 
             try:
                 await self._when_possible(hold)
-            except Exception:  # noqa: BLE001 - its lease ends, and it is rescued as what it is
+            except Exception:
                 self._log.exception("settlement_dropped", entry_id=str(entry.id))
 
-    async def _when_possible(self, work: Callable[[Connection], Awaitable[list[Settlement]]]) -> None:
+    async def _when_possible(self, work: Callable[[StatementConnection], Awaitable[list[Settlement]]]) -> None:
         """Do it in a transaction, again and again while the database is away. It returns what had lost its lease."""
         tries = 0
         while True:
             try:
-                async with self._database.several() as connection:
+                async with self._database.direct_transaction() as connection:
                     stale = await work(connection)
             except DatabaseUnavailableError:
                 if tries == 0:
                     self._log.warning("settle_waits_for_database", count=len(self.unwritten))
-                await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                await asyncio.sleep(DATABASE_RETRY_SECONDS[min(tries, len(DATABASE_RETRY_SECONDS) - 1)])
                 tries += 1
             else:
                 if tries == 0:  # else an earlier try may have been committed, and only its reply was lost
@@ -148,14 +150,16 @@ class Settler:
             )
 
 
-async def write_down(connection: Connection, handler: Handler, batch: Sequence[Settlement]) -> list[Settlement]:
+async def write_settlements(
+    connection: StatementConnection, handler: Handler, batch: Sequence[Settlement]
+) -> list[Settlement]:
     """Settle what its fence allows, and proofs in any case, with their records; those whose fence did not hold."""
-    held = await store.settle(connection, batch)
+    held = await entry_store.settle_entries(connection, batch)
     kept = {settlement.entry.fence for settlement in held}
     stale = [settlement for settlement in batch if settlement.entry.fence not in kept]
     proofs = [settlement for settlement in stale if settlement.proof]
     if proofs:
-        await store.prove(connection, [proof.entry for proof in proofs])
+        await entry_store.delete_proven(connection, [proof.entry for proof in proofs])
     if held or proofs:
         await handler.record(connection, [*held, *proofs])
     return stale

@@ -2,21 +2,21 @@
 
 import asyncio
 
-LAZY_SECONDS = 0.05
+DELAY_SECONDS = 0.05
 
 
-class Wake:
+class Wakeup:
     """A hint that work has become due; losing one costs a poll interval, nothing more."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self.hinted = False  # other processes tell this one when work has become due
-        self.others: list[Wake] = []  # who is woken as well
+        self.hears_others = False  # other processes tell this one when work has become due
+        self.followers: list[Wakeup] = []  # who is woken as well
 
     def __call__(self) -> None:
         """Give the hint."""
         self._event.set()
-        for other in self.others:
+        for other in self.followers:
             other()
 
     async def wait(self, seconds: float) -> bool:
@@ -32,7 +32,7 @@ class Wake:
             self._event.clear()
 
 
-class LazyWake(Wake):
+class DelayedWakeup(Wakeup):
     """A hint that waits a moment for others, so that a busy neighbour does not ask for a look at every commit."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LazyWake(Wake):
     def __call__(self) -> None:
         """Give the hint."""
         if self._coming is None:
-            self._coming = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._give)
+            self._coming = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._give)
 
     def _give(self) -> None:
         self._coming = None

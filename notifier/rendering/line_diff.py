@@ -10,7 +10,7 @@ MAX_DIFF_STEPS = 1_000_000
 """Equal lines that are looked at for all diffs of one answer: some tenths of a second."""
 MAX_DIFF_BYTES = 48 * 1024
 """Bytes of all diffs of one answer together, as JSON."""
-REST = f"\\ The rest is not shown: the differences of one answer have at most {MAX_DIFF_BYTES // 1024} KiB."
+TRUNCATION_NOTE = f"\\ The rest is not shown: the differences of one answer have at most {MAX_DIFF_BYTES // 1024} KiB."
 
 _Tag = Literal["replace", "delete", "insert", "equal"]
 _Opcodes = list[tuple[_Tag, int, int, int, int]]
@@ -30,11 +30,11 @@ class DiffBudget:
     def unified(self, old: Sequence[str], new: Sequence[str], names: tuple[str, str], context: int = 3) -> list[str]:
         """The lines of a unified diff; those that are too many for the answer are left out, which the last one says."""
         lines: list[str] = []
-        for line in _written(old, new, names, self._opcodes(old, new), context):
+        for line in _write_diff(old, new, names, self._opcodes(old, new), context):
             if self._size is not None:
                 self._size -= len(msgspec.json.encode(line))
                 if self._size < 0:
-                    return [*lines, REST]
+                    return [*lines, TRUNCATION_NOTE]
             lines.append(line)
         return lines
 
@@ -83,7 +83,7 @@ class _Grouper(SequenceMatcher[str]):
     opcodes: _Opcodes
 
 
-def _written(
+def _write_diff(
     old: Sequence[str], new: Sequence[str], names: tuple[str, str], opcodes: _Opcodes, context: int
 ) -> Iterator[str]:
     """The lines, as `difflib.unified_diff` writes them."""

@@ -12,69 +12,71 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from notifier.rendering.attachments import MAX_MESSAGE_BYTES, filled, size_when_filled
-from notifier.rendering.images import Images
-from notifier.rendering.job import (
-    Answer,
-    Batch,
-    Check,
-    Checked,
-    Compare,
-    Compared,
-    Comparison,
+from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.rendering.child_connection import ChildLostError, LossReason
+from notifier.rendering.child_process import ChildProcess
+from notifier.rendering.cost_meter import CostMeter
+from notifier.rendering.protocol import (
+    CheckRequest,
+    ChildAnswer,
+    ChildRequest,
+    CompareAnswer,
+    CompareRequest,
     FaultCode,
-    Gapped,
-    Job,
-    Render,
-    Rendered,
+    MailComparison,
+    MailWithGaps,
+    PreviewAnswer,
+    PreviewedMail,
+    PreviewRequest,
+    RenderBatchAnswer,
+    RenderBatchRequest,
+    RenderedMail,
     RenderFault,
-    Request,
-    Show,
-    Shown,
-    ShownParts,
-    Untried,
+    RenderJob,
+    SkippedMail,
+    SourceCheck,
 )
-from notifier.rendering.link import ChildLostError, Loss
-from notifier.rendering.meter import Meter
-from notifier.rendering.process import ChildProcess
-from notifier.rendering.source import PinnedAsset, TemplateSource
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.image_functions import ImageStore
+from notifier.template_language.template_source import PinnedAsset, TemplateSource
 
-WALL_SECONDS = 1.0
-STARVED_WALL_SECONDS = 8.0
-CHECK_SECONDS = 2.0
-LARGEST_BATCH = 25
+MAX_WALL_SECONDS = 1.0
+MAX_STARVED_WALL_SECONDS = 8.0
+MAX_CHECK_SECONDS = 2.0
+MAX_BATCH_MAILS = 25
 """Mails in one request: enough to pay for the trip, few enough to lose little when one of them overruns."""
-MOST_CONTENT = 64 * 1024
+MAX_CONTENT_CHARACTERS = 64 * 1024
 """Characters of literal content in one request, if it has several: making a text of so much HTML takes up to 60 ms."""
-AT_ONCE = 64 * 1024
+MAX_BYTES_ON_LOOP = 64 * 1024
 """Octets of attachments that are put in at once; more of them would stop the event loop, and take a thread."""
-MOST_CHILDREN = 4
+MAX_DEFAULT_CHILDREN = 4
 """Of those that are started without being asked for: one sender process cannot keep more of them busy."""
-UNDER_WAY = 2
+MAX_REQUESTS_PER_CHILD = 2
 """Requests that a child may have: one that it works at, and the next, so that it never waits for one."""
 
-OVERRAN = RenderFault(
+TOO_SLOW_FAULT = RenderFault(
     part="mail",
     line=None,
-    message=f"rendering took longer than {WALL_SECONDS:g} s, or too much memory",
+    message=f"rendering took longer than {MAX_WALL_SECONDS:g} s, or too much memory",
     advice="Look for a loop inside a loop, or a list that grows, and show less.",
     code=FaultCode.TOO_SLOW,
 )
-STARVED = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
+STARVED_FAULT = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
 """No fault of the mail: to be rendered again later."""
-TOO_BIG = RenderFault(
+TOO_LARGE_FAULT = RenderFault(
     part="mail",
     line=None,
     message=f"the finished mail would have more than {MAX_MESSAGE_BYTES // 1024**2} MiB.",
     advice="Send fewer or smaller files, or link to them.",
     code=FaultCode.TOO_LARGE,
 )
-IMAGE_GONE = RenderFault(part="mail", line=None, message="an image that it shows is not in the database any more")
+IMAGE_MISSING_FAULT = RenderFault(
+    part="mail", line=None, message="an image that it shows is not in the database any more"
+)
 
 
-Result = Rendered | Gapped | RenderFault | Untried
+ChildResult = RenderedMail | MailWithGaps | RenderFault | SkippedMail
 
 
 class RenderingPool:
@@ -84,14 +86,14 @@ class RenderingPool:
     """
 
     def __init__(
-        self, *, children: int = 1, nice: int = 0, images: Images | None = None, limit: int = MAX_MESSAGE_BYTES
+        self, *, children: int = 1, nice: int = 0, images: ImageStore | None = None, limit: int = MAX_MESSAGE_BYTES
     ) -> None:
         self._limit = limit  # bytes of a finished mail
         self._images = images  # None: there are none
         public_url = images.public_url if images is not None else None
-        count = children or suggested(_processors())
+        count = children or suggest_child_count(_count_processors())
         self._children = [ChildProcess(nice=nice, public_url=public_url) for _ in range(count)]
-        self._places = asyncio.Semaphore(len(self._children) * UNDER_WAY)
+        self._places = asyncio.Semaphore(len(self._children) * MAX_REQUESTS_PER_CHILD)
         self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
         self._log = get_logger()
 
@@ -105,96 +107,102 @@ class RenderingPool:
             await child.stop()
 
     @property
-    def worked(self) -> float:
+    def cpu_seconds(self) -> float:
         """Processor seconds that all requests have taken so far; where the system does not tell, 0."""
-        return sum(child.worked for child in self._children)
+        return sum(child.cpu_seconds for child in self._children)
 
     async def render(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None = None
-    ) -> list[Rendered | RenderFault | Untried]:
+        self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None = None
+    ) -> list[RenderedMail | RenderFault | SkippedMail]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order.
 
         A request has little time: what it leaves undone queues again, behind whatever was asked for meanwhile.
         """
-        rendered = await asyncio.gather(*(self._render_and_fill(batch, sources, meter) for batch in _batches(jobs)))
+        rendered = await asyncio.gather(
+            *(self._render_and_fill(batch, sources, meter) for batch in _split_into_batches(jobs))
+        )
         return [result for results in rendered for result in results]
 
-    async def preview(self, job: Job, sources: Mapping[str, TemplateSource]) -> Shown | RenderFault:
+    async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """The mail that the job would be, part by part and as a whole; nobody is blamed for a child that was lost."""
-        answer = await self._patiently(Show(job=_told(job), sources=_needed([job], sources)), WALL_SECONDS)
+        answer = await self._ask_with_retry(
+            PreviewRequest(job=_without_file_bytes(job), sources=_select_sources([job], sources)), MAX_WALL_SECONDS
+        )
         if isinstance(answer, RenderFault):
             return answer
-        if not isinstance(answer, ShownParts):
-            raise ChildLostError(Loss.DIED)
-        parts, mail = answer.parts, await self._filled(answer.mail, job, sources)
+        if not isinstance(answer, PreviewAnswer):
+            raise ChildLostError(LossReason.DIED)
+        parts, mail = answer.parts, await self._fill_mail(answer.mail, job, sources)
         if isinstance(mail, RenderFault):
             return mail
-        return Shown(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
+        return PreviewedMail(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
 
-    async def check(self, source: TemplateSource) -> Checked:
+    async def check(self, source: TemplateSource) -> SourceCheck:
         """Compile the source and render its sample; an overrun is a fault like any other."""
-        answer = await self._patiently(Check(source=source), CHECK_SECONDS)
+        answer = await self._ask_with_retry(CheckRequest(source=source), MAX_CHECK_SECONDS)
         if isinstance(answer, RenderFault):
-            return Checked(faults=[answer], remarks=[], variables_schema={}, subject_paths=[], previews={})
-        if not isinstance(answer, Checked):
-            raise ChildLostError(Loss.DIED)
+            return SourceCheck(faults=[answer], remarks=[], variables_schema={}, subject_paths=[], previews={})
+        if not isinstance(answer, SourceCheck):
+            raise ChildLostError(LossReason.DIED)
         return answer
 
-    async def compare(self, request: Compare, wall: float = WALL_SECONDS) -> list[Compared | None]:
+    async def compare(self, request: CompareRequest, wall: float = MAX_WALL_SECONDS) -> list[MailComparison | None]:
         """How each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
         answer = await self._ask(request, wall)
-        if not isinstance(answer, Comparison) or len(answer.results) != len(request.payloads):
-            raise ChildLostError(Loss.DIED)
+        if not isinstance(answer, CompareAnswer) or len(answer.results) != len(request.payloads):
+            raise ChildLostError(LossReason.DIED)
         return answer.results
 
     async def _render_and_fill(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None
-    ) -> list[Rendered | RenderFault | Untried]:
+        self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None
+    ) -> list[RenderedMail | RenderFault | SkippedMail]:
         results = await self._render_batch(jobs, sources, meter)
         return [
-            await self._filled(result, job, sources) if isinstance(result, (Rendered, Gapped)) else result
+            await self._fill_mail(result, job, sources) if isinstance(result, (RenderedMail, MailWithGaps)) else result
             for result, job in zip(results, jobs, strict=True)
         ]
 
-    async def _filled(
-        self, mail: Rendered | Gapped, job: Job, sources: Mapping[str, TemplateSource]
-    ) -> Rendered | RenderFault:
+    async def _fill_mail(
+        self, mail: RenderedMail | MailWithGaps, job: RenderJob, sources: Mapping[str, TemplateSource]
+    ) -> RenderedMail | RenderFault:
         """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
-        if isinstance(mail, Rendered):
-            return mail if len(mail.wire) <= self._limit else TOO_BIG
+        if isinstance(mail, RenderedMail):
+            return mail if len(mail.wire) <= self._limit else TOO_LARGE_FAULT
         gaps = len(job.attachments) + len(mail.images)
         if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
-            raise ChildLostError(Loss.DIED)
-        images = await self._shown(mail.images, sources[job.version].assets) if job.version and mail.images else []
+            raise ChildLostError(LossReason.DIED)
+        images = (
+            await self._load_images(mail.images, sources[job.version].assets) if job.version and mail.images else []
+        )
         if images is None:
-            return IMAGE_GONE
-        if size_when_filled(mail, job.attachments, images) > self._limit:
-            return TOO_BIG
-        if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= AT_ONCE:
-            return filled(mail, job.attachments, images)
+            return IMAGE_MISSING_FAULT
+        if get_filled_size(mail, job.attachments, images) > self._limit:
+            return TOO_LARGE_FAULT
+        if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= MAX_BYTES_ON_LOOP:
+            return fill_attachments(mail, job.attachments, images)
         async with self._filling:
-            return await asyncio.to_thread(filled, mail, job.attachments, images)
+            return await asyncio.to_thread(fill_attachments, mail, job.attachments, images)
 
-    async def _shown(self, names: Sequence[str], assets: Mapping[str, PinnedAsset]) -> list[bytes] | None:
+    async def _load_images(self, names: Sequence[str], assets: Mapping[str, PinnedAsset]) -> list[bytes] | None:
         """The images that the child says are shown, as the version has pinned them; None if one is gone."""
         if not assets.keys() >= set(names):
-            raise ChildLostError(Loss.DIED)
+            raise ChildLostError(LossReason.DIED)
         hashes = [assets[name].sha256 for name in names]
-        found = await self._images.base64(set(hashes)) if self._images is not None else {}
+        found = await self._images.load_base64(set(hashes)) if self._images is not None else {}
         return [found[one] for one in hashes] if found.keys() >= set(hashes) else None
 
     async def _render_batch(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], meter: Meter | None
-    ) -> list[Result]:
+        self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None
+    ) -> list[ChildResult]:
         """Each of the jobs, in as many requests as it takes; of a version that is slow, none after the first."""
-        results: dict[int, Result] = {}
+        results: dict[int, ChildResult] = {}
         slow: set[tuple[str, str | None]] = set()
         at_once = len(jobs)
         while len(results) < len(jobs):
             async with self._places:
                 pending = [number for number in range(len(jobs)) if number not in results]
-                left_out = {number for number in pending if _is_left_out(jobs[number], slow, meter)}
-                results |= dict.fromkeys(left_out, Untried())
+                left_out = {number for number in pending if _is_skipped(jobs[number], slow, meter)}
+                results |= dict.fromkeys(left_out, SkippedMail())
                 asked = [number for number in pending if number not in left_out][:at_once]
                 answer = await self._render_some([jobs[number] for number in asked], sources) if asked else None
             if answer is None:
@@ -203,70 +211,74 @@ class RenderingPool:
             for number, result, seconds in zip(asked, answer.results, answer.seconds, strict=False):
                 results[number] = result
                 if meter is not None:
-                    meter.add(jobs[number], seconds)
+                    meter.add_cost(jobs[number], seconds)
                 if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW:
                     slow.add((jobs[number].payer, jobs[number].version))
         return [results[number] for number in range(len(jobs))]
 
     async def _render_some(
-        self, jobs: Sequence[Job], sources: Mapping[str, TemplateSource], *, before: Loss | None = None
-    ) -> Batch | None:
+        self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], *, before: LossReason | None = None
+    ) -> RenderBatchAnswer | None:
         """The first of the jobs, at least one; None if one of several made them lose their child."""
         started = time.perf_counter()
-        wall = STARVED_WALL_SECONDS if before is Loss.STARVED else WALL_SECONDS
+        wall = MAX_STARVED_WALL_SECONDS if before is LossReason.STARVED else MAX_WALL_SECONDS
         try:
-            request = Render(jobs=[_told(job) for job in jobs], sources=_needed(jobs, sources))
+            request = RenderBatchRequest(
+                jobs=[_without_file_bytes(job) for job in jobs], sources=_select_sources(jobs, sources)
+            )
             answer = await self._ask_at_once(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
                 return None
-            if lost.how is not Loss.OVERRAN and before is None:  # something else may be to blame, and not the mail
-                return await self._render_some(jobs, sources, before=lost.how)
-            self._log.warning("render_overran", version=jobs[0].version, reason=lost.how)
+            if (
+                lost.reason is not LossReason.OVERRAN and before is None
+            ):  # something else may be to blame, and not the mail
+                return await self._render_some(jobs, sources, before=lost.reason)
+            self._log.warning("render_overran", version=jobs[0].version, reason=lost.reason)
             return (
-                Batch(results=[STARVED], seconds=[0.0])
-                if lost.how is Loss.STARVED
-                else Batch(results=[OVERRAN], seconds=[wall])
+                RenderBatchAnswer(results=[STARVED_FAULT], seconds=[0.0])
+                if lost.reason is LossReason.STARVED
+                else RenderBatchAnswer(results=[TOO_SLOW_FAULT], seconds=[wall])
             )
         finally:
             metrics.RENDER_SECONDS.observe(time.perf_counter() - started)
-        if not isinstance(answer, Batch) or not 0 < len(answer.results) == len(answer.seconds) <= len(jobs):
-            raise ChildLostError(Loss.DIED)
+        if not isinstance(answer, RenderBatchAnswer) or not 0 < len(answer.results) == len(answer.seconds) <= len(jobs):
+            raise ChildLostError(LossReason.DIED)
         return answer
 
-    async def _patiently(self, request: Request, wall: float) -> Answer:
+    async def _ask_with_retry(self, request: ChildRequest, wall: float) -> ChildAnswer:
         """The answer, or a fault in place of one; a child that was not let to run, or died, is asked once more."""
         try:
             return await self._ask(request, wall)
         except ChildLostError as lost:
-            if lost.how is Loss.OVERRAN:
-                return OVERRAN
+            if lost.reason is LossReason.OVERRAN:
+                return TOO_SLOW_FAULT
         try:
-            return await self._ask(request, STARVED_WALL_SECONDS)
+            return await self._ask(request, MAX_STARVED_WALL_SECONDS)
         except ChildLostError as lost:
-            return STARVED if lost.how is Loss.STARVED else OVERRAN
+            return STARVED_FAULT if lost.reason is LossReason.STARVED else TOO_SLOW_FAULT
 
-    async def _ask(self, request: Request, wall: float) -> Answer:
+    async def _ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
         """Ask the child with the fewest requests; again, if one was lost by what another request did to it."""
         async with self._places:
             return await self._ask_at_once(request, wall)
 
-    async def _ask_at_once(self, request: Request, wall: float) -> Answer:
+    async def _ask_at_once(self, request: ChildRequest, wall: float) -> ChildAnswer:
         while True:
-            child = min(self._children, key=lambda child: child.asked)
+            child = min(self._children, key=lambda child: child.pending_requests)
             try:
                 return await child.ask(request, wall)
             except ChildLostError as lost:
-                if lost.how is not Loss.BEHIND:
+                if lost.reason is not LossReason.BEHIND:
                     raise
 
 
-def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+def _split_into_batches(jobs: Sequence[RenderJob]) -> Iterator[Sequence[RenderJob]]:
     """The jobs in runs for one request each."""
     start, content = 0, 0
     for number, job in enumerate(jobs):
         length = len(job.content) if job.content else 0
-        if number > start and (number - start == LARGEST_BATCH or content + length > MOST_CONTENT):
+        if number > start and (number - start == MAX_BATCH_MAILS or content + length > MAX_CONTENT_CHARACTERS):
             yield jobs[start:number]
             start, content = number, 0
         content += length
@@ -274,25 +286,25 @@ def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         yield jobs[start:]
 
 
-def _is_left_out(job: Job, slow: Collection[tuple[str, str | None]], meter: Meter | None) -> bool:
-    return (job.payer, job.version) in slow or (meter is not None and meter.leaves_out(job))
+def _is_skipped(job: RenderJob, slow: Collection[tuple[str, str | None]], meter: CostMeter | None) -> bool:
+    return (job.payer, job.version) in slow or (meter is not None and meter.is_skipped(job))
 
 
-def _told(job: Job) -> Job:
+def _without_file_bytes(job: RenderJob) -> RenderJob:
     """The job as the child is told it."""
     if not job.attachments:
         return job
     return replace(job, attachments=[replace(attachment, data=b"") for attachment in job.attachments])
 
 
-def _needed(jobs: Sequence[Job], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
+def _select_sources(jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
     return {job.version: sources[job.version] for job in jobs if job.version is not None}
 
 
-def suggested(processors: int) -> int:
+def suggest_child_count(processors: int) -> int:
     """How many children a sender should have: it, the database and the relay need processors as well."""
-    return min(MOST_CHILDREN, max(1, processors // 2))
+    return min(MAX_DEFAULT_CHILDREN, max(1, processors // 2))
 
 
-def _processors() -> int:
+def _count_processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -15,7 +15,7 @@ from notifier.telemetry.logging import get_logger
 
 MAX_OPENING = 5
 """Connections that are opened at the same time, so that few are refused until the relay's number is known."""
-FIRST_WAIT = 5.0
+MIN_WAIT = 5.0
 """Seconds from a refusal until one connection more is tried."""
 MAX_WAIT = 600.0
 """Seconds between two connections that are tried in vain, at the most: six an hour."""
@@ -33,7 +33,7 @@ _TOO_MANY = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionNumber:
+class ConnectionLimitState:
     """How many connections are in force, of how many that the setting allows."""
 
     in_force: int
@@ -41,10 +41,10 @@ class ConnectionNumber:
     reason: str  # why it fell, in the relay's words; empty while all that the setting allows are in force
 
 
-Listener = Callable[[ConnectionNumber], None]
+LimitListener = Callable[[ConnectionLimitState], None]
 
 
-def _nobody(_: ConnectionNumber) -> None:
+def _ignore_change(_: ConnectionLimitState) -> None:
     """Nobody wants to know."""
 
 
@@ -52,7 +52,7 @@ class ConnectionLimit:
     """The number in force. `standing` are connections that are open and usable, `opening` those that may become so."""
 
     def __init__(self, relay: str, maximum: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.on_change: Listener = _nobody
+        self.on_change: LimitListener = _ignore_change
         self.maximum = maximum
         self.in_force = maximum
         self._relay = relay
@@ -68,34 +68,34 @@ class ConnectionLimit:
         self._gauge = metrics.SMTP_CONNECTIONS.labels(relay, "in_force")
         self._gauge.set(maximum)
 
-    def find_ceiling(self, standing: int) -> int:
+    def get_max_open(self, standing: int) -> int:
         """The most connections that may be open, closing ones included."""
         is_due = self.in_force < self.maximum and standing >= self.in_force and self._monotonic() >= self._more_from
         return self.in_force + is_due
 
-    def find_places(self, standing: int) -> int:
+    def get_max_users(self, standing: int) -> int:
         """How many mails may have a connection or open one: the first is opened alone, and then a few at a time."""
         if standing == self.maximum or (standing and self._monotonic() < self._none_until):
             return standing
         opening = MAX_OPENING if standing else 1
-        return min(standing + opening, self.find_ceiling(standing))
+        return min(standing + opening, self.get_max_open(standing))
 
-    def is_known(self, standing: int) -> bool:
+    def was_exceeded(self, standing: int) -> bool:
         """True if the relay has taken one more than these before, so that a refusal is rather a moment's."""
         return standing < self._most_seen
 
-    def opened(self, standing: int, opening: int = 0) -> None:
+    def record_opened(self, standing: int, opening: int = 0) -> None:
         """One more was taken."""
         self._most_seen = max(self._most_seen, standing)
         self.in_force = max(self.in_force, standing)
         self._report(opening)
 
-    def refused(self, standing: int, outcome: NotTried, opening: int = 0) -> None:
+    def record_refused(self, standing: int, outcome: NotTried, opening: int = 0) -> None:
         """One more was refused while these stood and worked."""
         now = self._monotonic()
-        is_new = self.is_known(standing) or now - self._refused_at > 2 * MAX_WAIT
+        is_new = self.was_exceeded(standing) or now - self._refused_at > 2 * MAX_WAIT
         if is_new or now >= self._more_from:  # else it was begun before the refusal that is already counted
-            self._wait = FIRST_WAIT if is_new else min(self._wait * 2, MAX_WAIT)
+            self._wait = MIN_WAIT if is_new else min(self._wait * 2, MAX_WAIT)
             self._more_from = now + self._wait
         self._refused_at = now
         if outcome.needs_person:
@@ -110,7 +110,7 @@ class ConnectionLimit:
         if opening or self.in_force == self._reported:
             return
         self._reported = self.in_force
-        number = ConnectionNumber(
+        number = ConnectionLimitState(
             in_force=self.in_force, maximum=self.maximum, reason=self._reason if self.in_force < self.maximum else ""
         )
         self._gauge.set(number.in_force)

@@ -2,78 +2,78 @@
 
 import time
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Phase, Scope
+from notifier.outcomes import Accepted, Deferred, NotTried, OutageScope, Outcome, SmtpPhase
 from notifier.settings import SmtpSettings
-from notifier.smtp.connect import RelayUnreachableError
 from notifier.smtp.connection_limit import is_about_connections
-from notifier.smtp.mail import BeforeBody, Dropped, Mail
-from notifier.smtp.pool import Announcing, LeftBehindError, SessionPool
-from notifier.smtp.transaction import Transaction
+from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, RequestPermit
+from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedError, SessionPool
+from notifier.smtp.smtp_connector import RelayUnreachableError
+from notifier.smtp.transaction import SmtpTransaction
 
 # Seconds: a timer may ring early by the grain of its clock (a millisecond under uvloop), and what is left then is no
 # time for another connection.
-TOO_LITTLE = 0.01
+MIN_RETRY_SECONDS = 0.01
 
 
-class Transport:
+class SmtpTransport:
     """The way to one relay."""
 
-    def __init__(self, settings: SmtpSettings, announcing: Announcing = Announcing()) -> None:  # noqa: B008 - frozen
+    def __init__(self, settings: SmtpSettings, announcing: AnnounceLimits = AnnounceLimits()) -> None:
         self.relay = settings.host
         self.connections = settings.max_connections
         self._pool = SessionPool(settings, announcing)
         self.limit = self._pool.limit
         self._aborted = False
 
-    async def send(self, mail: Mail, *, seconds: float, before_body: BeforeBody) -> Outcome:
+    async def send(self, mail: OutgoingMail, *, seconds: float, before_body: RequestPermit) -> Outcome:
         """Try to deliver within `seconds`. Never raises for what the relay or the network does.
 
         `before_body` is called once for each connection on which the mail is tried, at the moment at which DATA is
         said; no body is begun without the permit that it returns, and what it raises is raised here.
         """
         until = time.monotonic() + seconds
-        dropped: Dropped | None = None
-        while not self._aborted and (dropped is None or until - time.monotonic() > TOO_LITTLE):
-            transaction = Transaction(mail, deadline=until, before_body=before_body)
+        dropped: DroppedConnection | None = None
+        while not self._aborted and (dropped is None or until - time.monotonic() > MIN_RETRY_SECONDS):
+            transaction = SmtpTransaction(mail, deadline=until, before_body=before_body)
             fresh = dropped is not None
             try:
                 result = await self._carry(transaction, fresh=fresh)
-            except LeftBehindError:
+            except ConnectionNotAssignedError:
                 continue
             except RelayUnreachableError as error:
-                return _after(dropped) if dropped and dropped.answered else error.outcome
+                return _build_drop_outcome(dropped) if dropped and dropped.is_attempt else error.outcome
             if result is None:
                 break
-            if not isinstance(result, Dropped):
+            if not isinstance(result, DroppedConnection):
                 return result
-            if transaction.announced and not result.answered:
-                self._pool.announce_later()
-            dropped = result if dropped is None or result.answered else dropped
+            if transaction.is_announced and not result.is_attempt:
+                self._pool.pause_announcing()
+            dropped = result if dropped is None or result.is_attempt else dropped
             if fresh:
                 break
         if dropped is None or self._aborted:
             return NotTried(detail="stopped before the mail was handed over")
-        return _after(dropped)
+        return _build_drop_outcome(dropped)
 
-    async def _carry(self, transaction: Transaction, *, fresh: bool) -> Outcome | Dropped | None:
+    async def _carry(self, transaction: SmtpTransaction, *, fresh: bool) -> Outcome | DroppedConnection | None:
         """One try on one connection; None if it was stopped before. Raises `LeftBehindError` for another connection."""
-        async with self._pool.session(fresh=fresh, transaction=transaction) as session:
+        async with self._pool.acquire(fresh=fresh, transaction=transaction) as session:
             if self._aborted:  # while a connection was opened for it
                 return None
-            result = await session.carry(transaction)
+            result = await session.run_transaction(transaction)
             too_many = None if isinstance(result, Accepted) else _find_refused_connection(result)
             if too_many is not None:
                 session.abort()  # this is the one too many
         if too_many is None:
             return result
-        if self._pool.refuse_one_more(too_many):
-            raise LeftBehindError
-        return result if isinstance(result, Dropped) else too_many
+        if self._pool.reduce_limit(too_many):
+            raise ConnectionNotAssignedError
+        return result if isinstance(result, DroppedConnection) else too_many
 
     async def probe(self) -> NotTried | None:
         """Connect, protect and log in without sending; None if all is well."""
         try:
-            async with self._pool.session(fresh=True):
+            async with self._pool.acquire(fresh=True):
                 return None
         except RelayUnreachableError as error:
             return error.outcome
@@ -88,20 +88,23 @@ class Transport:
         await self._pool.close()
 
 
-def _find_refused_connection(result: Outcome | Dropped) -> NotTried | None:
+def _find_refused_connection(result: Outcome | DroppedConnection) -> NotTried | None:
     """What is refused at MAIL only because there are too many connections; any other may carry the mail."""
     match result:
-        case Dropped(phase=Phase.MAIL, answered=False, detail=words) | NotTried(scope=Scope.RELAY, detail=words):
+        case (
+            DroppedConnection(phase=SmtpPhase.MAIL, is_attempt=False, detail=words)
+            | NotTried(scope=OutageScope.RELAY, detail=words)
+        ):
             pass
-        case Deferred(phase=Phase.MAIL, reply=reply):
+        case Deferred(phase=SmtpPhase.MAIL, reply=reply):
             words = str(reply)
         case _:
             return None
     return NotTried(detail=words) if is_about_connections(words) else None
 
 
-def _after(dropped: Dropped) -> Deferred | NotTried:
+def _build_drop_outcome(dropped: DroppedConnection) -> Deferred | NotTried:
     """An attempt only if a reply to MAIL FROM was read."""
-    if dropped.answered:
-        return Deferred(phase=dropped.phase, detail=dropped.detail, claim=dropped.claim)
-    return NotTried(detail=f"the relay closed the connection: {dropped.detail}", claim=dropped.claim)
+    if dropped.is_attempt:
+        return Deferred(phase=dropped.phase, detail=dropped.detail, reported_fault=dropped.reported_fault)
+    return NotTried(detail=f"the relay closed the connection: {dropped.detail}", reported_fault=dropped.reported_fault)

@@ -16,19 +16,19 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from notifier.telemetry.fault import describe_exception, place
-from notifier.telemetry.redaction import redact
+from notifier.telemetry.exception_report import describe_exception, format_place
+from notifier.telemetry.redaction import redact_text
 
-FIELDS = frozenset(
+ALLOWED_FIELDS = frozenset(
     {
         "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
         "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "place", "reason", "relay",
         "request_id", "service_id", "source", "timestamp", "version",
     }
 )  # fmt: skip
-FREE_TEXT = ("detail", "error", "reason")
+FREE_TEXT_FIELDS = ("detail", "error", "reason")
 """Fields that may quote a stranger: addresses, quoted strings and long tokens are taken out of them."""
-LIBRARY_SENTENCES = (
+ALLOWED_LIBRARY_MESSAGES = (
     "Exception in ASGI application",
     "Future exception was never retrieved",
     "Invalid HTTP request received",
@@ -40,28 +40,28 @@ LIBRARY_SENTENCES = (
 """Beginnings of what libraries say that are logged as `detail`; anything else of theirs may hold values."""
 
 
-def allow_listed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
-    for name in FREE_TEXT:
+    for name in FREE_TEXT_FIELDS:
         if name in event:
-            event[name] = redact(str(event[name])) if event[name] is not None else None
-    if event.keys() <= FIELDS:
+            event[name] = redact_text(str(event[name])) if event[name] is not None else None
+    if event.keys() <= ALLOWED_FIELDS:
         return event
-    dropped = sorted(event.keys() - FIELDS)
+    dropped = sorted(event.keys() - ALLOWED_FIELDS)
     for name in dropped:
         del event[name]
     event["detail"] = f"fields not on the allow-list were dropped: {', '.join(dropped)}"
     return event
 
 
-def configure(*, json: bool, level: str, stream: TextIO | None = None) -> None:
+def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -> None:
     """Set up logging for this process; called once, by the command line."""
     stream = stream or sys.stderr
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _describe_exceptions,
-        allow_listed,
+        drop_unlisted_fields,
         structlog.processors.JSONRenderer(serializer=_to_json) if json else _indent_exceptions,
     ]
     if not json:
@@ -75,7 +75,7 @@ def configure(*, json: bool, level: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
 
 
-def catch_uncaught() -> None:
+def log_uncaught_exceptions() -> None:
     """Log what the interpreter would print by itself: uncaught exceptions of any thread, and warnings."""
     sys.excepthook = _log_uncaught
     sys.unraisablehook = _log_unraisable
@@ -88,8 +88,8 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         words = str(record.msg)
-        sentence = next((known for known in LIBRARY_SENTENCES if words.startswith(known)), None)
-        where = place(record.pathname, record.lineno, record.funcName or "")
+        sentence = next((known for known in ALLOWED_LIBRARY_MESSAGES if words.startswith(known)), None)
+        where = format_place(record.pathname, record.lineno, record.funcName or "")
         error = record.exc_info[1] if record.exc_info else None
         get_logger().log(
             record.levelno,
@@ -118,7 +118,7 @@ def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
 
 def _log_warning(*told: Any) -> None:
     _words, category, filename, line = told[:4]
-    get_logger().warning("warning", error=category.__name__, place=place(filename, line))
+    get_logger().warning("warning", error=category.__name__, place=format_place(filename, line))
 
 
 def _log_ended(source: str, error: BaseException | None) -> None:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 CLAIM_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -10,7 +10,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SUBMITTED = Counter("notifier_submitted_total", "Notifications accepted with 202.", ["status"], registry=REGISTRY)
 REFUSED = Counter("notifier_refused_total", "Requests refused, by problem code.", ["code"], registry=REGISTRY)
 SUBMIT_SECONDS = Histogram(
-    "notifier_submit_seconds", "Time from request to commit.", buckets=SECONDS, registry=REGISTRY
+    "notifier_submit_seconds", "Time from request to commit.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 DUE_AGE_SECONDS = Gauge(
     "notifier_due_age_seconds", "Age of the oldest due entry.", ["kind", "priority"], registry=REGISTRY
@@ -29,7 +29,7 @@ HELD = Counter("notifier_held_total", "Entries held because their end cannot be 
 ATTEMPTS = Counter("notifier_attempts_total", "Delivery attempts by outcome.", ["relay", "outcome"], registry=REGISTRY)
 NOT_TRIED = Counter("notifier_not_tried_total", "Claims returned: relay out of reach.", ["relay"], registry=REGISTRY)
 SMTP_SECONDS = Histogram(
-    "notifier_smtp_seconds", "Time of one SMTP transaction.", ["relay"], buckets=SECONDS, registry=REGISTRY
+    "notifier_smtp_seconds", "Time of one SMTP transaction.", ["relay"], buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 SMTP_SESSIONS = Gauge("notifier_smtp_sessions", "Open connections to the relay.", ["relay"], registry=REGISTRY)
 SMTP_CONNECTIONS = Gauge(
@@ -40,7 +40,7 @@ SMTP_CONNECTIONS = Gauge(
 )
 CIRCUIT_OPEN = Gauge("notifier_circuit_open", "1 while the relay is not usable.", ["relay"], registry=REGISTRY)
 RENDER_SECONDS = Histogram(
-    "notifier_render_seconds", "Time of one batch in the rendering pool.", buckets=SECONDS, registry=REGISTRY
+    "notifier_render_seconds", "Time of one batch in the rendering pool.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 RENDER_FAILURES = Counter("notifier_render_failures_total", "Mails that could not be rendered.", registry=REGISTRY)
 RENDER_CHILDREN_KILLED = Counter(
@@ -50,11 +50,11 @@ WEBHOOKS = Counter(
     "notifier_webhooks_total", "Tries at telling an endpoint, by outcome.", ["outcome"], registry=REGISTRY
 )
 WEBHOOK_SECONDS = Histogram(
-    "notifier_webhook_seconds", "Time of one try at telling an endpoint.", buckets=SECONDS, registry=REGISTRY
+    "notifier_webhook_seconds", "Time of one try at telling an endpoint.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
 
 
-def exposition() -> bytes:
+def format_metrics() -> bytes:
     """All metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)

@@ -5,9 +5,9 @@ Opening it moves nothing in the queue: while it is open the claimer takes a sing
 
 from notifier.clock import Clock
 
-FIRST_WAIT = 1.0
-LONGEST_WAIT = 60.0
-MAX_CLAIM_WAIT = 15.0
+MIN_WAIT_SECONDS = 1.0
+MAX_WAIT_SECONDS = 60.0
+MAX_REPORTED_WAIT_SECONDS = 15.0
 """Seconds between probes of what only the replies to other mails speak against: good mail waits no longer."""
 
 
@@ -34,7 +34,7 @@ class Circuit:
         """Seconds until a try is worth it; 0 now."""
         return max(0.0, self._next_probe - self._clock.monotonic()) if self.is_open else 0.0
 
-    def opened(self, reason: str, *, needs_person: bool, longest: float = LONGEST_WAIT) -> None:
+    def open(self, reason: str, *, needs_person: bool, longest: float = MAX_WAIT_SECONDS) -> None:
         """A failure: wait twice as long as before, from one second to a minute; a full minute if only a person helps.
 
         `longest`: seconds, where a minute would be too long for what is known.
@@ -42,11 +42,11 @@ class Circuit:
         """
         if self.is_open and self._clock.monotonic() < self._next_probe:
             return
-        longer = min(longest, self._wait * 2) if self._wait else FIRST_WAIT
-        self._wait = LONGEST_WAIT if needs_person else longer
+        longer = min(longest, self._wait * 2) if self._wait else MIN_WAIT_SECONDS
+        self._wait = MAX_WAIT_SECONDS if needs_person else longer
         self._next_probe = self._clock.monotonic() + self._wait
         self.reason = reason
 
-    def closed(self) -> None:
+    def close(self) -> None:
         """Mail gets through again."""
         self._wait, self._next_probe, self.reason = 0.0, 0.0, None

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from notifier.environment import read_secret_keys
 from notifier.errors import NotifierError
 
-MARK = "enc1:"
+ENCRYPTED_PREFIX = "enc1:"
 """How an encrypted secret begins; in clear they begin with `whsec_`."""
 _NONCE = 12  # bytes
 
@@ -38,7 +38,7 @@ class SecretBox:
     keys: Sequence[bytes] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, setting: SecretStr | None) -> "SecretBox":
+    def from_setting(cls, setting: SecretStr | None) -> "SecretBox":
         """The keys that the setting has."""
         return cls(read_secret_keys(setting.get_secret_value()) if setting else ())
 
@@ -48,14 +48,14 @@ class SecretBox:
             return secret
         nonce = secrets.token_bytes(_NONCE)
         sealed = nonce + AESGCM(self.keys[0]).encrypt(nonce, secret.encode(), None)
-        return MARK + base64.b64encode(sealed).decode()
+        return ENCRYPTED_PREFIX + base64.b64encode(sealed).decode()
 
     def open(self, stored: str) -> str:
         """The secret itself. Raises `UnreadableSecretError`."""
-        if not stored.startswith(MARK):
+        if not stored.startswith(ENCRYPTED_PREFIX):
             return stored
         try:
-            sealed = base64.b64decode(stored.removeprefix(MARK), validate=True)
+            sealed = base64.b64decode(stored.removeprefix(ENCRYPTED_PREFIX), validate=True)
         except ValueError as error:
             raise UnreadableSecretError from error
         for key in self.keys:

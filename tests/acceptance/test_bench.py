@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from chaos.size import size
-from parts.process import unmeasured
+from support.notifier_process import without_coverage
 
 ROOT = Path(__file__).parents[2]
-ENV = unmeasured(dict(os.environ))
+ENV = without_coverage(dict(os.environ))
 SUBMIT, DRAIN = ("submit",), ("drain",)
 GATE = ("gate",)  # alone: its child lets all others go first, and beside a drain on two cores it may never run
 OTHERS = ("latency", "idle", "growth", "search", "hostile", "neighbour")

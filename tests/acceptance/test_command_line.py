@@ -8,25 +8,25 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from parts import process
-from parts.document import blocks
-from parts.installation import Keys
-from parts.process import Process
-from parts.relay import Relay
+from support import notifier_process
+from support.document_blocks import list_blocks
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Keys
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """A directory of its own with a migrated SQLite in it."""
-    made = process.environment(tmp_path)
-    process.run("db", "upgrade", env=made)
+    made = notifier_process.build_environment(tmp_path)
+    notifier_process.run_notifier("db", "upgrade", env=made)
     return made
 
 
 @pytest.mark.parametrize("command", ["api", "sender"])
 def test_api_and_sender_alone_refuse_sqlite(env: dict[str, str], command: str) -> None:
     """SQLite takes one process, so `api` and `sender` exit 2 and name the way out."""
-    refused = process.run(command, env=env, check=False)
+    refused = notifier_process.run_notifier(command, env=env, check=False)
     assert refused.returncode == 2
     assert "notifier serve" in refused.stderr
     assert refused.stderr.count("\n") == 1
@@ -34,47 +34,51 @@ def test_api_and_sender_alone_refuse_sqlite(env: dict[str, str], command: str) -
 
 def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
     """`serve` on an empty database says what to run; `db check` exits 1."""
-    env = process.environment(tmp_path)
-    refused = process.run("serve", "--port", "0", env=env, check=False)
+    env = notifier_process.build_environment(tmp_path)
+    refused = notifier_process.run_notifier("serve", "--port", "0", env=env, check=False)
     assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
-    assert process.run("db", "check", env=env, check=False).returncode == 1
-    assert process.run("db", "upgrade", env=env).stdout == "at 0008\n"
-    assert process.run("db", "check", env=env).returncode == 0
+    assert notifier_process.run_notifier("db", "check", env=env, check=False).returncode == 1
+    assert notifier_process.run_notifier("db", "upgrade", env=env).stdout == "at 0008\n"
+    assert notifier_process.run_notifier("db", "check", env=env).returncode == 0
 
 
 def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> None:
     """While a server owns the SQLite file, commands that write say so instead of writing."""
-    with Process("serve", "--port", "0", env=env) as server:
-        server.ready()
-        refused = process.run("services", "create", "shop", env=env, check=False)
+    with NotifierProcess("serve", "--port", "0", env=env) as server:
+        server.wait_until_ready()
+        refused = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert refused.returncode == 1
     assert "use its API, or stop the server" in refused.stderr
 
 
 def test_keys_belong_to_services(env: dict[str, str]) -> None:
     """A key needs a service; it is the last line of stdout, and unknown scopes are refused with the known ones."""
-    missing = process.run("keys", "create", "--service", "shop", env=env, check=False)
+    missing = notifier_process.run_notifier("keys", "create", "--service", "shop", env=env, check=False)
     assert (missing.returncode, missing.stderr) == (1, "notifier: there is no service named 'shop'\n")
-    process.run("services", "create", "shop", "--from-domain", "shop.example", env=env)
-    twice = process.run("services", "create", "shop", env=env, check=False)
+    notifier_process.run_notifier("services", "create", "shop", "--from-domain", "shop.example", env=env)
+    twice = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert (twice.returncode, twice.stderr) == (1, "notifier: there is a service named 'shop' already\n")
-    made = process.run("keys", "create", "--service", "shop", "--scope", "notifications:send", env=env)
+    made = notifier_process.run_notifier(
+        "keys", "create", "--service", "shop", "--scope", "notifications:send", env=env
+    )
     assert made.stdout.splitlines()[-1].startswith("ntf_live_")
-    wrong = process.run("keys", "create", "--service", "shop", "--scope", "everything", env=env, check=False)
+    wrong = notifier_process.run_notifier(
+        "keys", "create", "--service", "shop", "--scope", "everything", env=env, check=False
+    )
     assert wrong.returncode == 2
     assert "notifications:read" in wrong.stderr
 
 
 def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
     """Templates go from files to versions once, and lint names the file and line of a mistake."""
-    block = next(one for one in blocks("docs/templates.md") if "templates lint  " in one.text)
-    told = [line.split() for line in process.typed(block.text, env).splitlines()]
+    block = next(one for one in list_blocks("docs/templates.md") if "templates lint  " in one.text)
+    told = [line.split() for line in notifier_process.run_script(block.text, env).splitlines()]
     subject = next(line for line in told if line[0] == "Bienvenue")
     pushed, listed = (number for number, line in enumerate(told) if line[0] == "SLUG")
     assert ["welcome:", "ok", "(en,", "de,", "fr)"] in told[: told.index(subject)]
     assert ["welcome", "1", "created"] in told[pushed:listed]
     assert "order_shipped" in [line[0] for line in told[listed:]]
-    again = json.loads(process.run("templates", "push", "--json", env=env).stdout)
+    again = json.loads(notifier_process.run_notifier("templates", "push", "--json", env=env).stdout)
     assert {row["change"] for row in again} == {"unchanged"}
     broken = tmp_path / "templates" / "broken"
     broken.mkdir(parents=True)
@@ -82,18 +86,18 @@ def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) ->
     (broken / "sample.json").write_text("{}")
     (broken / "subject.txt").write_text("Hello")
     (broken / "body.html").write_text("<p>\n{% for x in %}\n</p>")
-    lint = process.run("templates", "lint", "--dir", str(broken.parent), env=env, check=False)
+    lint = notifier_process.run_notifier("templates", "lint", "--dir", str(broken.parent), env=env, check=False)
     assert lint.returncode == 1
     assert lint.stdout.startswith(f"{broken}/body.html:2")
 
 
 def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
     """`doctor` exits 1 on an unreachable relay and says where; `--json` gives the same findings."""
-    port = process.free_port()
-    sick = process.run("doctor", env=env | {"NOTIFIER_SMTP__PORT": str(port)}, check=False)
+    port = notifier_process.find_free_port()
+    sick = notifier_process.run_notifier("doctor", env=env | {"NOTIFIER_SMTP__PORT": str(port)}, check=False)
     assert sick.returncode == 1
     assert f"BAD   relay       127.0.0.1:{port}" in sick.stdout
-    findings = json.loads(process.run("doctor", "--json", env=env, check=False).stdout)
+    findings = json.loads(notifier_process.run_notifier("doctor", "--json", env=env, check=False).stdout)
     names = [finding["name"] for finding in findings]
     assert names[:6] == ["database", "migrations", "clock", "connections", "webhooks", "data_dir"]
     assert names[6:9] == ["file_modes", "relay", "recipients"]
@@ -101,20 +105,22 @@ def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
 
 
 async def test_doctor_and_send_in_a_healthy_installation(
-    sqlite_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+    sqlite_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
     """With a relay that answers all is well, and `send` follows one mail to its 250."""
     url, keys = sqlite_database
-    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
-    healthy = await asyncio.to_thread(process.run, "doctor", env=env)
+    env = notifier_process.build_environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
+    healthy = await asyncio.to_thread(notifier_process.run_notifier, "doctor", env=env)
     assert "BAD" not in healthy.stdout
-    port = process.free_port()
-    with Process("serve", "--port", str(port), env=env) as server:
-        await asyncio.to_thread(server.ready)
+    port = notifier_process.find_free_port()
+    with NotifierProcess("serve", "--port", str(port), env=env) as server:
+        await asyncio.to_thread(server.wait_until_ready)
         words = ("--to", "bob@example.com", "--template", "welcome", "--var", "name=Bob", "--var", "product=Larkspur")
         where = ("--url", f"http://127.0.0.1:{port}", "--key", keys.shop)
-        sent = await asyncio.to_thread(process.run, "send", *words, *where, env=env)
-        wrong = await asyncio.to_thread(process.run, "send", *words[:-2], *where, env=env, check=False)
+        sent = await asyncio.to_thread(notifier_process.run_notifier, "send", *words, *where, env=env)
+        wrong = await asyncio.to_thread(
+            notifier_process.run_notifier, "send", *words[:-2], *where, env=env, check=False
+        )
     assert sent.stdout.splitlines()[-1] == "sent"
     assert "250" in sent.stdout
     assert (wrong.returncode, "/variables/product" in wrong.stderr) == (1, True)
@@ -122,32 +128,36 @@ async def test_doctor_and_send_in_a_healthy_installation(
 
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
     """A setting that cannot be is one line with its name, exit 2."""
-    env = process.environment(tmp_path, SMTP__USERNAME="u", SMTP__PASSWORD="s3cr3t-word", SMTP__SECURITY="none")
-    refused = process.run("doctor", env=env, check=False)
+    env = notifier_process.build_environment(
+        tmp_path, SMTP__USERNAME="u", SMTP__PASSWORD="s3cr3t-word", SMTP__SECURITY="none"
+    )
+    refused = notifier_process.run_notifier("doctor", env=env, check=False)
     assert refused.returncode == 2
     assert refused.stderr.startswith("notifier: NOTIFIER_SMTP: a password is never sent in clear")
     assert "s3cr3t-word" not in refused.stderr
 
 
 async def test_drain_ends_when_nothing_is_due(
-    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+    postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
     """`sender --drain` exits 0 by itself once nothing is due."""
     url, _ = postgres_database
-    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
-    ended = await asyncio.to_thread(process.run, "sender", "--drain", env=env)
+    env = notifier_process.build_environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
+    ended = await asyncio.to_thread(notifier_process.run_notifier, "sender", "--drain", env=env)
     assert (ended.returncode, ended.stdout) == (0, "sender ready\n")
 
 
 async def test_a_sender_shows_metrics_and_readiness(
-    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+    postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
     """A sender answers /readyz and /metrics on a port of its own."""
     url, _ = postgres_database
-    port = process.free_port()
-    env = process.environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port), SENDER__METRICS_PORT=str(port))
-    with Process("sender", env=env) as sender:
-        await asyncio.to_thread(sender.ready)
+    port = notifier_process.find_free_port()
+    env = notifier_process.build_environment(
+        tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port), SENDER__METRICS_PORT=str(port)
+    )
+    with NotifierProcess("sender", env=env) as sender:
+        await asyncio.to_thread(sender.wait_until_ready)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             ready = await client.get("/readyz")
             metrics = (await client.get("/metrics")).text

@@ -6,21 +6,23 @@ import subprocess
 from pathlib import Path
 
 import httpx2
-from parts import process
-from parts.process import Process
+from support import notifier_process
+from support.notifier_process import NotifierProcess
 
 from notifier.inbox.client import MailHogClient
 
 
-def _demo(folder: Path, *flags: str) -> Process:
+def _demo(folder: Path, *flags: str) -> NotifierProcess:
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    return Process("demo", *ports, "--data-dir", str(folder), *flags, env=process.environment(folder))
+    return NotifierProcess(
+        "demo", *ports, "--data-dir", str(folder), *flags, env=notifier_process.build_environment(folder)
+    )
 
 
 def test_the_first_mail(tmp_path: Path) -> None:
     """One command, one POST, one mail in the inbox and in MailHog's JSON, and a second start keeps data and key."""
     with _demo(tmp_path, "--json") as demo:
-        where = demo.ready_json()
+        where = demo.wait_until_ready_json()
         headers = {"Authorization": f"Bearer {where['key']}"}
         with (
             httpx2.Client(base_url=where["api"], headers=headers, timeout=60) as client,
@@ -37,7 +39,7 @@ def test_the_first_mail(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "demo-key").stat().st_mode) == 0o600
     assert [path for path in tmp_path.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     with _demo(tmp_path, "--json") as demo:
-        again = demo.ready_json()
+        again = demo.wait_until_ready_json()
         assert again["key"] == where["key"]
         found = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()
         assert (found["status"], found["attempts"][0]["code"]) == ("sent", 250)
@@ -46,8 +48,8 @@ def test_the_first_mail(tmp_path: Path) -> None:
 def test_the_printed_curl_line_works(tmp_path: Path) -> None:
     """What the demo prints can be pasted: curl answers 202 with a Location."""
     with _demo(tmp_path) as demo:
-        demo.ready()
-        printed = demo.until("curl ")
+        demo.wait_until_ready()
+        printed = demo.wait_for_line("curl ")
         answer = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("HTTP/1.1 202")
     assert re.search(r"(?im)^location: /v1/notifications/[0-9a-f-]{36}\r?$", answer.stdout)
@@ -56,13 +58,15 @@ def test_the_printed_curl_line_works(tmp_path: Path) -> None:
 def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
     """A port in use ends the demo with exit 2 and one line that says which flag to change."""
     with _demo(tmp_path, "--json") as first:
-        where = first.ready_json()
+        where = first.wait_until_ready_json()
         for flag, url in (("--port", where["api"]), ("--inbox-port", where["inbox"]), ("--smtp-port", where["smtp"])):
             port = url.rpartition(":")[2]
             free = {"--port": "0", "--inbox-port": "0", "--smtp-port": "0"} | {flag: port}
             flags = [word for pair in free.items() for word in pair]
             folder = str(tmp_path / "second")
-            second = process.run("demo", *flags, "--data-dir", folder, env=process.environment(tmp_path), check=False)
+            second = notifier_process.run_notifier(
+                "demo", *flags, "--data-dir", folder, env=notifier_process.build_environment(tmp_path), check=False
+            )
             assert second.returncode == 2
             assert second.stderr == f"notifier: port {port} is in use: choose another with {flag}\n"
 
@@ -70,7 +74,7 @@ def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
 def test_two_demos_do_not_share_a_data_directory(tmp_path: Path) -> None:
     """The data directory has one owner; the second demo says so."""
     with _demo(tmp_path, "--json") as first:
-        first.ready_json()
+        first.wait_until_ready_json()
         with _demo(tmp_path, "--json") as second:
             assert second.wait() == 1
         assert "another process owns" in second.errors

@@ -8,12 +8,12 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
-from parts import caller, process
-from parts.installation import WELCOME, Installation
-from parts.process import Process
-from parts.relay import Relay
+from support import api_caller, notifier_process
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier.cli.setting_faults import variables
+from notifier.cli.setting_faults import list_variables
 from notifier.inbox.client import MailHogClient
 
 PORTS = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
@@ -21,9 +21,9 @@ PORTS = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
 
 async def _queue_mail(installation: Installation) -> None:
     """Two mails that wait for a sender of their own installation."""
-    async with installation.base() as parts, installation.client(parts) as client:
+    async with installation.open_parts() as parts, installation.open_client(parts) as client:
         for name in ("one", "two"):
-            await caller.submit(client, f"{name}@example.com")
+            await api_caller.submit_mail(client, f"{name}@example.com")
 
 
 def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -63,18 +63,18 @@ def _environment(installation: Installation, folder: Path) -> dict[str, str]:
         "NOTIFIER_LOG_LEVEL": "WARNING",
         "NOTIFIER_LOG_FORMAT": "json",
     }
-    return process.environment(folder) | dict.fromkeys(variables(), "5") | real
+    return notifier_process.build_environment(folder) | dict.fromkeys(list_variables(), "5") | real
 
 
 async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) -> dict[str, Any]:
     """Send one mail through a demo; nothing that `look` sees has changed afterwards. What the demo says of itself."""
     before = look()
-    with Process("demo", *PORTS, "--data-dir", str(folder / "demo"), "--json", env=env) as demo:
-        places = await asyncio.to_thread(demo.ready_json)
+    with NotifierProcess("demo", *PORTS, "--data-dir", str(folder / "demo"), "--json", env=env) as demo:
+        places = await asyncio.to_thread(demo.wait_until_ready_json)
         headers = {"Authorization": f"Bearer {places['key']}"}
         async with httpx2.AsyncClient(base_url=places["api"], headers=headers) as client:
             path = (await client.post("/v1/notifications", json=WELCOME)).headers["location"]
-            sent = await caller.until(client, path, "sent")
+            sent = await api_caller.wait_for_status(client, path, "sent")
         with MailHogClient(places["inbox"]) as inbox:
             mail = await asyncio.to_thread(inbox.wait_for, to="ada@example.com")
         assert await asyncio.to_thread(demo.stop) == 0
@@ -84,7 +84,7 @@ async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) 
 
 
 async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
-    sqlite_installation: Installation, relay: Relay, tmp_path_factory: pytest.TempPathFactory
+    sqlite_installation: Installation, relay: ScriptedRelay, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Its file, directory and relay stay as they are; the demo mails into its own inbox and says what it ignores."""
     real, elsewhere = sqlite_installation, tmp_path_factory.mktemp("elsewhere")
@@ -92,11 +92,11 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
     env = _environment(real, elsewhere)
     places = await _try_demo(env, elsewhere, lambda: _files(real.settings.data_dir))
     assert relay.connections == 0
-    assert set(places["ignored"]) == set(variables()) - {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}
+    assert set(places["ignored"]) == set(list_variables()) - {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}
 
 
 async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
-    postgres_installation: Installation, relay: Relay, tmp_path_factory: pytest.TempPathFactory
+    postgres_installation: Installation, relay: ScriptedRelay, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """No row of it is changed or added, and none of its mails is sent."""
     real, elsewhere = postgres_installation, tmp_path_factory.mktemp("elsewhere")
@@ -109,17 +109,21 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
 
 async def test_wrong_values_do_not_stop_the_demo(tmp_path: Path) -> None:
     """Every variable is nonsense, and the data directory cannot be made: the demo runs, in the current directory."""
-    env = process.environment(tmp_path) | dict.fromkeys(variables(), "/dev/null/?nonsense")
+    env = notifier_process.build_environment(tmp_path) | dict.fromkeys(list_variables(), "/dev/null/?nonsense")
     places = await _try_demo(env, tmp_path, dict)
-    assert set(places["ignored"]) == set(variables())
+    assert set(places["ignored"]) == set(list_variables())
 
 
 def test_its_directory_is_not_that_of_an_installation(tmp_path: Path) -> None:
     """Without a flag the data are in `var/demo` of the current directory, whatever variable names another."""
-    env = process.environment(tmp_path / "real", PUBLIC_URL="https://real.example", API__RATE_PER_MINUTE=" ")
-    with Process("demo", *PORTS, env=env, cwd=tmp_path) as demo:
-        demo.until("  Key")
-        assert demo.until("The demo has its own").endswith("these variables: NOTIFIER_DATA_DIR, NOTIFIER_PUBLIC_URL.")
+    env = notifier_process.build_environment(
+        tmp_path / "real", PUBLIC_URL="https://real.example", API__RATE_PER_MINUTE=" "
+    )
+    with NotifierProcess("demo", *PORTS, env=env, cwd=tmp_path) as demo:
+        demo.wait_for_line("  Key")
+        assert demo.wait_for_line("The demo has its own").endswith(
+            "these variables: NOTIFIER_DATA_DIR, NOTIFIER_PUBLIC_URL."
+        )
     assert (tmp_path / "var" / "demo" / "notifier.sqlite3").is_file()
     assert not (tmp_path / "real").exists()
 
@@ -131,7 +135,9 @@ def test_a_directory_of_an_installation_is_refused(tmp_path: Path, name: str) ->
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"of a real installation")
     before = _files(tmp_path)
-    refused = process.run("demo", *PORTS, "--data-dir", str(tmp_path), env=process.environment(tmp_path), check=False)
+    refused = notifier_process.run_notifier(
+        "demo", *PORTS, "--data-dir", str(tmp_path), env=notifier_process.build_environment(tmp_path), check=False
+    )
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--data-dir" in refused.stderr
     assert _files(tmp_path) == before

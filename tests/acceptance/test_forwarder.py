@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from parts import process
-from parts.document import ROOT, blocks
-from parts.example_shop import Shop
-from parts.process import Process
-from parts.producer.caller import Caller
 from standardwebhooks import Webhook
+from support import notifier_process
+from support.document_blocks import ROOT, list_blocks
+from support.example_shop import Shop
+from support.notifier_process import NotifierProcess
+from support.producer.caller_database import CallerDatabase
 
 from notifier.client import producer
 from notifier.inbox.client import MailHogClient
@@ -31,31 +31,37 @@ def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A running Notifier with an inbox: `api`, `inbox`, `key`."""
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     folder = tmp_path / "notifier"
-    with Process("demo", *ports, "--data-dir", str(folder), "--json", env=process.environment(folder)) as running:
-        yield running.ready_json()
+    with NotifierProcess(
+        "demo", *ports, "--data-dir", str(folder), "--json", env=notifier_process.build_environment(folder)
+    ) as running:
+        yield running.wait_until_ready_json()
 
 
 @pytest.fixture
-async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
-    made = await Caller(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
+async def caller(tmp_path: Path) -> AsyncIterator[CallerDatabase]:
+    made = await CallerDatabase(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
     yield made
     await made.close()
 
 
-def _forward(caller: Caller, demo: dict[str, str], *flags: str, check: bool = True) -> str:
+def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: bool = True) -> str:
     given = {"URL": demo["api"], "API_KEY": demo["key"], "PRODUCER_DATABASE_URL": caller.url}
-    ran = process.run("forward", *flags, env=process.environment(ROOT, **given), check=check)
+    ran = notifier_process.run_notifier(
+        "forward", *flags, env=notifier_process.build_environment(ROOT, **given), check=check
+    )
     return ran.stdout if check else f"{ran.returncode} {ran.stderr}"
 
 
-def _as_the_page_says(caller: Caller, demo: dict[str, str]) -> str:
+def _as_the_page_says(caller: CallerDatabase, demo: dict[str, str]) -> str:
     """What docs/producer.md says to type, with the database, the URL and the key put in."""
-    (block,) = blocks("docs/producer.md", "sh")
+    (block,) = list_blocks("docs/producer.md", "sh")
     given = {"postgresql://shop@db/shop": caller.url, "https://notifier.example": demo["api"]}
-    return process.typed(block.text, process.environment(ROOT), **given, **{"ntf_live_…": demo["key"]})
+    return notifier_process.run_script(
+        block.text, notifier_process.build_environment(ROOT), **given, **{"ntf_live_…": demo["key"]}
+    )
 
 
-async def test_drain_forwards_shows_and_releases(caller: Caller, demo: dict[str, str]) -> None:
+async def test_drain_forwards_shows_and_releases(caller: CallerDatabase, demo: dict[str, str]) -> None:
     """The good mail arrives; the bad one is shown, released, and refused once more."""
     await caller.enqueue(to="ada@example.com")
     bad = await caller.enqueue(to="bob@example.com", template="no_such_template")
@@ -74,7 +80,7 @@ async def test_drain_forwards_shows_and_releases(caller: Caller, demo: dict[str,
         assert len(client.get("/v1/notifications").json()["notifications"]) == 1
 
 
-async def test_what_it_says_when_it_cannot(caller: Caller, demo: dict[str, str], tmp_path: Path) -> None:
+async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[str, str], tmp_path: Path) -> None:
     """One line, exit 1; wrong use, exit 2; and the key is never in it."""
     await caller.enqueue()
     wrong = demo | {"key": "ntf_live_wrong"}
@@ -111,9 +117,11 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
     with Shop(demo, url, SECRET) as client, MailHogClient(demo["inbox"]) as inbox:
         assert client.get("/orders/1").status_code == 404  # it answers
-        *_, block = blocks("examples/shop/README.md", "sh")
+        *_, block = list_blocks("examples/shop/README.md", "sh")
         where = str(client.base_url).removeprefix("http://").rstrip("/")
-        told = process.typed(block.text, process.environment(ROOT), **{"localhost:9000": where})
+        told = notifier_process.run_script(
+            block.text, notifier_process.build_environment(ROOT), **{"localhost:9000": where}
+        )
         assert (told.splitlines()[0].strip(), told.splitlines()[-1]) == ("HTTP/1.1 201 Created", '{"id":1}')
         assert inbox.wait_for(to="ada@example.com").subject == "Welcome to Larkspur, Ada"
         notification = _order(client, 1, "notification_id")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import process
-from parts.document import ROOT, blocks
-from parts.generators import require_generators, run_command
-from parts.process import Process
+from support import notifier_process
+from support.client_generators import require_generators, run_command
+from support.document_blocks import ROOT, list_blocks
+from support.notifier_process import NotifierProcess
 
 from notifier.inbox.client import MailHogClient
 
@@ -22,9 +22,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     require_generators()
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     folder = tmp_path_factory.mktemp("demo")
-    env = process.unmeasured(process.environment(folder))
-    with Process("demo", *ports, "--data-dir", str(folder), "--json", env=env) as started:
-        yield started.ready_json()
+    env = notifier_process.without_coverage(notifier_process.build_environment(folder))
+    with NotifierProcess("demo", *ports, "--data-dir", str(folder), "--json", env=env) as started:
+        yield started.wait_until_ready_json()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> l
 
 def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
     """openapi-python-client loses nothing but a picture; the program of the page sends, reads and is refused."""
-    command, program = (blocks(DOCUMENT, language)[0].text for language in ("sh", "python"))
+    command, program = (list_blocks(DOCUMENT, language)[0].text for language in ("sh", "python"))
     printed = run_command(command, folder)
     assert printed.count("WARNING") == printed.count("WARNING parsing GET /v1/assets/{name}/file") == 1, printed
     (folder / "send.py").write_text(program)
@@ -55,7 +55,7 @@ def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
 
 def test_a_typescript_client(demo: dict[str, Any], folder: Path) -> None:
     """openapi-typescript's types allow what the API takes and refuse what it does not; the page's program sends."""
-    command, program = blocks(DOCUMENT, "sh")[1].text, blocks(DOCUMENT, "typescript")[0].text
+    command, program = list_blocks(DOCUMENT, "sh")[1].text, list_blocks(DOCUMENT, "typescript")[0].text
     run_command(command, folder)
     (folder / "send.mts").write_text(program)
     shutil.copy(ROOT / "tests" / "generated" / "types.mts", folder)

@@ -4,25 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-from parts import process
+from support import notifier_process
 
 
 def test_the_life_of_a_key(tmp_path: Path) -> None:
     """Made, rotated and revoked by prefix; what is no key is exit 2, what is not there or has ended exit 1."""
-    env = process.environment(tmp_path)
-    process.run("db", "upgrade", env=env)
-    process.run("services", "create", "shop", "--team-recipient", "@shop.example", env=env)
-    wrong = process.run("services", "create", "x", "--team-recipient", "bob", env=env, check=False)
+    env = notifier_process.build_environment(tmp_path)
+    notifier_process.run_notifier("db", "upgrade", env=env)
+    notifier_process.run_notifier("services", "create", "shop", "--team-recipient", "@shop.example", env=env)
+    wrong = notifier_process.run_notifier("services", "create", "x", "--team-recipient", "bob", env=env, check=False)
     assert wrong.returncode == 2
 
     def rows(*words: str, group: str = "keys") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(process.run(group, *words, "--json", env=env).stdout)
+        found: list[dict[str, Any]] = json.loads(notifier_process.run_notifier(group, *words, "--json", env=env).stdout)
         return found
 
     changed = rows("update", "shop", "--team-recipient", "Ada@x.org", "--rate-per-minute", "60", group="services")
     assert (changed[0]["team_recipients"], changed[0]["rate_per_minute"]) == ("ada@x.org", "60")
     assert rows("list", group="services") == changed
-    assert process.run("services", "update", "shop", env=env, check=False).returncode == 2
+    assert notifier_process.run_notifier("services", "update", "shop", env=env, check=False).returncode == 2
 
     (made,) = rows(
         "create",
@@ -45,10 +45,10 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     assert [one["id"] for one in rows("list", "--service", "shop")] == [made["id"]]
     assert [one["id"] for one in rows("list", "--include-ended")] == [new["id"], made["id"]]
     for words, code in ((("revoke", "17"), 2), (("rotate", new["id"]), 1), (("revoke", "ntf_live_AAAAAAAAAAAA"), 1)):
-        assert process.run("keys", *words, env=env, check=False).returncode == code, words
-    admin = process.run("keys", "create", "--admin", env=env).stdout.strip()
+        assert notifier_process.run_notifier("keys", *words, env=env, check=False).returncode == code, words
+    admin = notifier_process.run_notifier("keys", "create", "--admin", env=env).stdout.strip()
     assert admin.startswith("ntf_admin_")
     (shown,) = [one for one in rows("list") if admin.startswith(one["prefix"])]
     assert shown["scopes"] == "templates:read,templates:edit,templates:publish,admin"
     for wrongly in ((), ("--service", "shop", "--admin"), ("--service", "shop", "--scope", "admin")):
-        assert process.run("keys", "create", *wrongly, env=env, check=False).returncode == 2
+        assert notifier_process.run_notifier("keys", "create", *wrongly, env=env, check=False).returncode == 2

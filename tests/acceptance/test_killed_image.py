@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from parts import marketing, picture, process
-from parts.installation import Installation
-from parts.process import Process
+from support import marketing_template, notifier_process, sample_images
+from support.notifier_process import NotifierProcess
+from support.seeded_installation import Installation
 
 
-async def _sender(installation: Installation, folder: Path) -> Process:
-    env = process.environment(folder, DATABASE_URL=installation.settings.effective_database_url)
-    started = Process("sender", env=process.unmeasured(env))
-    await asyncio.to_thread(started.ready)
+async def _sender(installation: Installation, folder: Path) -> NotifierProcess:
+    env = notifier_process.build_environment(folder, DATABASE_URL=installation.settings.effective_database_url)
+    started = NotifierProcess("sender", env=notifier_process.without_coverage(env))
+    await asyncio.to_thread(started.wait_until_ready)
     return started
 
 
@@ -31,11 +31,11 @@ async def test_a_kill_in_the_middle_of_an_image_loses_nothing(
     postgres_installation: Installation, tmp_path: Path
 ) -> None:
     """Killed while its child decodes: the next process makes the image ready, as if nothing had been."""
-    large = picture.encoded(picture.photograph(4000, 4000), "JPEG")
-    async with postgres_installation.base() as parts:
-        key = await marketing.key(parts, "shop")
-        async with postgres_installation.client(parts, key) as client:
-            assert (await picture.upload(client, "logo", large)).status_code == 202
+    large = sample_images.encode_image(sample_images.draw_photograph(4000, 4000), "JPEG")
+    async with postgres_installation.open_parts() as parts:
+        key = await marketing_template.create_marketing_key(parts, "shop")
+        async with postgres_installation.open_client(parts, key) as client:
+            assert (await sample_images.upload_image(client, "logo", large)).status_code == 202
             with await _sender(postgres_installation, tmp_path) as victim:
                 before = await _until(client, 30)
                 victim.kill()

@@ -6,44 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import caller, process
-from parts.installation import Installation
-from parts.process import Process
-from parts.relay import HANG, Relay
 from sqlalchemy import text
+from support import api_caller, notifier_process
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import HANG, ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 
 @pytest.fixture
-async def parts(postgres_installation: Installation) -> AsyncIterator[wiring.Base]:
-    async with postgres_installation.base() as base:
+async def parts(postgres_installation: Installation) -> AsyncIterator[wiring.ProcessParts]:
+    async with postgres_installation.open_parts() as base:
         yield base
 
 
-async def _sender(installation: Installation, folder: Path, **settings: str) -> Process:
+async def _sender(installation: Installation, folder: Path, **settings: str) -> NotifierProcess:
     database, relay = installation.settings.effective_database_url, installation.settings.smtp
     given = {"DATABASE_URL": database, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
-    started = Process("sender", env=process.unmeasured(process.environment(folder, **given | settings)))
-    await asyncio.to_thread(started.ready)
+    started = NotifierProcess(
+        "sender", env=notifier_process.without_coverage(notifier_process.build_environment(folder, **given | settings))
+    )
+    await asyncio.to_thread(started.wait_until_ready)
     return started
 
 
 async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
-    postgres_installation: Installation, parts: wiring.Base, relay: Relay, tmp_path: Path
+    postgres_installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, tmp_path: Path
 ) -> None:
     """Killed between the 250 and the commit: the next sender hears it from the journal, and sends nothing again."""
-    async with postgres_installation.client(parts) as client:
-        path = await caller.submit(client)
+    async with postgres_installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client)
         async with parts.database.write() as connection:
             # Nobody can record an attempt while this lasts, so the sender has read its 250 and cannot write it down.
             await connection.execute(text("LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE"))
             with await _sender(postgres_installation, tmp_path) as victim:
                 await relay.wait_for(1)
-                await caller.eventually(lambda: _journalled(tmp_path))
+                await api_caller.wait_until(lambda: _journalled(tmp_path))
                 victim.kill()
         with await _sender(postgres_installation, tmp_path):
-            found: dict[str, Any] = await caller.until(client, path, "sent", "unknown")
+            found: dict[str, Any] = await api_caller.wait_for_status(client, path, "sent", "unknown")
     assert (found["status"], found["uncertain_at"]) == ("sent", None)
     assert (found["attempts"][0]["outcome"], found["attempts"][0]["code"]) == ("accepted", 250)
     assert len(relay.received) == 1
@@ -51,18 +53,20 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
 
 @pytest.mark.parametrize("choice", ["resend", "hold"])
 async def test_a_mail_with_content_whose_reply_never_came(
-    postgres_installation: Installation, parts: wiring.Base, relay: Relay, tmp_path: Path, choice: str
+    postgres_installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, tmp_path: Path, choice: str
 ) -> None:
     """c16: the relay swallows the body and the sender is killed; the next one sends it once more, or holds it."""
     relay.say("ada@example.com", "DOT", HANG)
     own = {"to": "ada@example.com", "content": {"subject": "s", "text": "t"}, "when_uncertain": choice}
-    async with postgres_installation.client(parts) as client:
+    async with postgres_installation.open_client(parts) as client:
         path = (await client.post("/v1/notifications", json=own)).headers["location"]
         with await _sender(postgres_installation, tmp_path) as victim:
             await relay.wait_for_bodies(1)
             victim.kill()
         with await _sender(postgres_installation, tmp_path, SENDER__RESEND_AFTER="1"):
-            found: dict[str, Any] = await caller.until(client, path, "sent" if choice == "resend" else "unknown")
+            found: dict[str, Any] = await api_caller.wait_for_status(
+                client, path, "sent" if choice == "resend" else "unknown"
+            )
     assert found["uncertain_at"] is not None
     assert (len(relay.bodies), found["next_attempt_at"]) == (2 if choice == "resend" else 1, None)
 

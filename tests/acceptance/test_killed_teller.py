@@ -4,27 +4,29 @@ import asyncio
 from pathlib import Path
 
 from integration.webhooks.conftest import key_of
-from parts import caller, process
-from parts.installation import Installation
-from parts.process import Process
-from parts.receiver import Receiver, receiving, silence
+from support import api_caller, notifier_process
+from support.notifier_process import NotifierProcess
+from support.seeded_installation import Installation
+from support.webhook_receiver import WebhookReceiver, run_receiver, silence
 
 LOOPBACK = ("127.0.0.1",)
 
 
-async def _sender(installation: Installation, folder: Path) -> Process:
+async def _sender(installation: Installation, folder: Path) -> NotifierProcess:
     given = {
         "DATABASE_URL": installation.settings.effective_database_url,
         "SMTP__PORT": str(installation.settings.smtp.port),
         "RECIPIENTS__MODE": "live",
         "WEBHOOKS__INSECURE_HOSTS": ",".join(LOOPBACK),
     }
-    started = Process("sender", env=process.unmeasured(process.environment(folder, **given)))
-    await asyncio.to_thread(started.ready)
+    started = NotifierProcess(
+        "sender", env=notifier_process.without_coverage(notifier_process.build_environment(folder, **given))
+    )
+    await asyncio.to_thread(started.wait_until_ready)
     return started
 
 
-async def _heard(receiver: Receiver, count: int) -> set[str]:
+async def _heard(receiver: WebhookReceiver, count: int) -> set[str]:
     return {one.id for one in await receiver.wait_for(count, seconds=60)}
 
 
@@ -33,12 +35,12 @@ async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
 ) -> None:
     """Killed while five endpoints' replies are awaited: the next process tells all five again, under the same ids."""
     installation = postgres_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK})
-    async with installation.base() as parts, receiving() as receiver:
+    async with installation.open_parts() as parts, run_receiver() as receiver:
         key = await key_of(parts, "shop")
-        async with installation.client(parts, key) as client:
+        async with installation.open_client(parts, key) as client:
             assert (await client.post("/v1/webhooks", json={"url": receiver.url()})).status_code == 201
             for _ in range(5):
-                await caller.submit(client)
+                await api_caller.submit_mail(client)
             receiver.always["/hook"] = silence
             with await _sender(installation, tmp_path) as victim:
                 before = await _heard(receiver, 5)
@@ -46,6 +48,6 @@ async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
             del receiver.always["/hook"]
             with await _sender(installation, tmp_path):
                 await _heard(receiver, 10)
-                await caller.until_drained(parts.database, seconds=60)
+                await api_caller.wait_until_drained(parts.database, seconds=60)
     assert len(before) == 5
     assert {one.id for one in receiver.heard[5:]} == before

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from parts import caller, process
-from parts.installation import Keys
-from parts.process import Process
-from parts.relay import DROP, Relay
+from support import api_caller, notifier_process
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import DROP, ScriptedRelay
+from support.seeded_installation import Keys
 
 Ran = tuple[int, str, str]
 
@@ -20,39 +20,39 @@ Ran = tuple[int, str, str]
 class Night:
     """An installation with a server that can be stopped, and an operator at a terminal."""
 
-    def __init__(self, url: str, keys: Keys, relay: Relay, folder: Path) -> None:
-        self._keys, self._port = keys, process.free_port()
+    def __init__(self, url: str, keys: Keys, relay: ScriptedRelay, folder: Path) -> None:
+        self._keys, self._port = keys, notifier_process.find_free_port()
         settings = {"DATABASE_URL": url, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
-        self._env = process.environment(folder, **settings, SENDER__RESEND_AFTER="1")
+        self._env = notifier_process.build_environment(folder, **settings, SENDER__RESEND_AFTER="1")
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[httpx2.AsyncClient]:
         """Let it serve; a caller of its API."""
         headers = {"Authorization": f"Bearer {self._keys.shop}"}
-        with Process("serve", "--port", str(self._port), env=self._env) as server:
-            await asyncio.to_thread(server.ready)
+        with NotifierProcess("serve", "--port", str(self._port), env=self._env) as server:
+            await asyncio.to_thread(server.wait_until_ready)
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", headers=headers) as client:
                 yield client
             await asyncio.to_thread(server.stop)
 
     async def run(self, *words: str) -> Ran:
         """A command: exit code, what it says, what it complains about."""
-        ran = await asyncio.to_thread(process.run, *words, env=self._env, check=False)
+        ran = await asyncio.to_thread(notifier_process.run_notifier, *words, env=self._env, check=False)
         return ran.returncode, ran.stdout, ran.stderr
 
 
 @pytest.fixture
-def night(sqlite_database: tuple[str, Keys], relay: Relay, tmp_path: Path) -> Night:
+def night(sqlite_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path) -> Night:
     """On SQLite, where a running server owns the file."""
     return Night(*sqlite_database, relay, tmp_path)
 
 
-async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Relay) -> None:
+async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: ScriptedRelay) -> None:
     """Lost twice, found with `unknown`, understood with `show`, resolved, retried: each step says what it did."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with night.server() as client:
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until_attempts(client, path, 2)
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_attempts(client, path, 2)
         id_ = path.rpartition("/")[2]
         # While the server runs one can look, and is told why one cannot decide.
         code, shown, _ = await night.run("show", id_)
@@ -78,7 +78,7 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Relay) -
     assert await night.run("retry", id_, "--comment", "relay mended") == (0, "queued\n", "")
 
     async with night.server() as client:
-        found = await caller.until(client, path, "sent")
+        found = await api_caller.wait_for_status(client, path, "sent")
         events = (await client.get(f"{path}/events")).json()["events"]
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "uncertain", "accepted"]
     done = [(event["kind"], event["detail"]) for event in events if event["actor"] and event["kind"] != "accepted"]
@@ -96,7 +96,7 @@ async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
     """`cancel` stops what has not begun, says so, and does not mind being repeated."""
     later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     async with night.server() as client:
-        path = await caller.submit(client, "bob@example.com", send_at=later)
+        path = await api_caller.submit_mail(client, "bob@example.com", send_at=later)
     id_ = path.rpartition("/")[2]
     assert "status    scheduled" in (await night.run("show", id_))[1]
     for _ in range(2):
@@ -119,16 +119,16 @@ async def test_wrong_use_is_named(night: Night) -> None:
 
 
 async def test_on_postgresql_one_decides_beside_a_running_server(
-    postgres_database: tuple[str, Keys], relay: Relay, tmp_path: Path
+    postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
     """Nothing has to stop: a failed mail is retried from the terminal, and the server sends it."""
     night = Night(*postgres_database, relay, tmp_path)
     relay.say("bob@example.com", "DOT", "554 5.6.0 no")
     async with night.server() as client:
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "failed")
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "failed")
         id_ = path.rpartition("/")[2]
         assert f"to send it again: notifier retry {id_}" in (await night.run("show", id_))[1]
         assert await night.run("retry", id_) == (0, "queued\n", "")
-        await caller.until(client, path, "sent")
+        await api_caller.wait_for_status(client, path, "sent")
     assert len(relay.received) == 1

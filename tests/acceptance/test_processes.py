@@ -6,19 +6,19 @@ import signal
 from pathlib import Path
 
 import pytest
-from parts import caller, process
-from parts.installation import Keys
-from parts.process import Process
-from parts.relay import Relay
+from support import api_caller, notifier_process
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Keys
 
 from notifier.db.engine import Database
 
 
 @pytest.fixture
-def env(tmp_path: Path, postgres_database: tuple[str, Keys], relay: Relay) -> dict[str, str]:
+def env(tmp_path: Path, postgres_database: tuple[str, Keys], relay: ScriptedRelay) -> dict[str, str]:
     """The environment of a sender on PostgreSQL."""
-    return process.unmeasured(
-        process.environment(tmp_path, DATABASE_URL=postgres_database[0], SMTP__PORT=str(relay.port))
+    return notifier_process.without_coverage(
+        notifier_process.build_environment(tmp_path, DATABASE_URL=postgres_database[0], SMTP__PORT=str(relay.port))
     )
 
 
@@ -39,13 +39,13 @@ def alive(pid: int) -> bool:
 
 async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, str]) -> None:
     """Killed by -9, a sender comes back; SIGTERM ends them all, and the command with 0."""
-    with Process("sender", "--processes", "2", env=env) as command:
+    with NotifierProcess("sender", "--processes", "2", env=env) as command:
         for _ in range(2):
-            await asyncio.to_thread(command.ready)
+            await asyncio.to_thread(command.wait_until_ready)
         before = set(senders(command.pid))
         assert len(before) == 2
         os.kill(min(before), signal.SIGKILL)
-        await asyncio.to_thread(command.ready)
+        await asyncio.to_thread(command.wait_until_ready)
         after = set(senders(command.pid))
         assert len(after) == 2
         assert len(after & before) == 1
@@ -55,18 +55,18 @@ async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, s
 
 async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
     """Killed by -9, the command can tell nobody; its senders notice, and stop as if they had been told."""
-    with Process("sender", "--processes", "2", env=env) as command:
+    with NotifierProcess("sender", "--processes", "2", env=env) as command:
         for _ in range(2):
-            await asyncio.to_thread(command.ready)
+            await asyncio.to_thread(command.wait_until_ready)
         left = senders(command.pid)
         command.kill()
-        await caller.eventually(lambda: not any(map(alive, left)))
+        await api_caller.wait_until(lambda: not any(map(alive, left)))
 
 
 async def test_processes_that_drain_end_by_themselves(env: dict[str, str], postgres_database: tuple[str, Keys]) -> None:
     """With nothing due the command ends with 0, and nobody is left in the table of senders."""
-    ended = await asyncio.to_thread(process.run, "sender", "--drain", "--processes", "2", env=env)
+    ended = await asyncio.to_thread(notifier_process.run_notifier, "sender", "--drain", "--processes", "2", env=env)
     assert (ended.returncode, ended.stdout) == (0, "sender ready\nsender ready\n")
     database = Database(postgres_database[0])
-    assert await caller.entries(database) == 0
+    assert await api_caller.count_entries(database) == 0
     await database.close()

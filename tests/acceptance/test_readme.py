@@ -7,31 +7,31 @@ from pathlib import Path
 
 import pytest
 import trustme
-from parts import process
-from parts.document import ROOT, Fate, blocks
-from parts.relay import Relay
+from support import notifier_process
+from support.document_blocks import ROOT, BlockUse, list_blocks
+from support.scripted_relay import ScriptedRelay
 
 
 @pytest.fixture
-async def protected_relay(tmp_path: Path) -> Relay:
+async def protected_relay(tmp_path: Path) -> ScriptedRelay:
     """A relay with STARTTLS and a login, whose certificate is in ca.pem."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    return await Relay(starttls=context, users={"apikey": "correct horse"}).start()
+    return await ScriptedRelay(starttls=context, users={"apikey": "correct horse"}).start()
 
 
-async def test_four_variables_and_doctor(protected_relay: Relay, tmp_path: Path) -> None:
+async def test_four_variables_and_doctor(protected_relay: ScriptedRelay, tmp_path: Path) -> None:
     """The README's four variables are enough for a relay with STARTTLS and a login, and `doctor` says so."""
-    (block,) = (one for one in blocks("README.md") if one.fate is Fate.ELSEWHERE)
+    (block,) = (one for one in list_blocks("README.md") if one.fate is BlockUse.ELSEWHERE)
     script = block.text.replace("smtp.example.com", "127.0.0.1").replace("=587", f"={protected_relay.port}")
     script = script.replace("PASSWORD=…", "PASSWORD='correct horse'")
     assert len(re.findall(r"NOTIFIER_SMTP__\w+=", script)) == 4
     extra = {"SMTP__CA_FILE": str(tmp_path / "ca.pem"), "SMTP__SECURITY": "starttls"}  # as 127.0.0.1 is no real relay
-    env = process.unmeasured(process.environment(tmp_path, **extra))
-    process.run("db", "upgrade", env=env)
-    told = await asyncio.to_thread(process.typed, script, env)
+    env = notifier_process.without_coverage(notifier_process.build_environment(tmp_path, **extra))
+    notifier_process.run_notifier("db", "upgrade", env=env)
+    told = await asyncio.to_thread(notifier_process.run_script, script, env)
     assert re.search(r"^ok +relay +127\.0\.0\.1:\d+ answers, STARTTLS, logged in as apikey$", told, re.MULTILINE)
     assert protected_relay.commands.count("AUTH") == 1
     await protected_relay.stop()
@@ -39,5 +39,5 @@ async def test_four_variables_and_doctor(protected_relay: Relay, tmp_path: Path)
 
 def test_the_test_command_exists() -> None:
     """The command that the README gives for the tests is the one that CI runs."""
-    assert [one.text for one in blocks("README.md")][-1] == "make test\n"
+    assert [one.text for one in list_blocks("README.md")][-1] == "make test\n"
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()

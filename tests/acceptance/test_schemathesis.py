@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from chaos.size import size
-from parts import process
-from parts.installation import SqliteSeed
-from parts.process import Process
+from support import notifier_process
+from support.notifier_process import NotifierProcess
+from support.seeded_installation import SqliteSeed
 
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -48,8 +48,10 @@ async def _others_key(url: str) -> str:
     """A key of another service, that may do everything."""
     database = Database(url)
     async with database.write() as connection:
-        service = await keys.find_service(connection, "other")
-        key = await keys.create_key(connection, service, scopes=tuple(scope.Scope), now=SystemClock().now())
+        service = await authenticated_key.find_service(connection, "other")
+        key = await authenticated_key.create_live_key(
+            connection, service, scopes=tuple(key_scope.KeyScope), now=SystemClock().now()
+        )
     await database.close()
     return key
 
@@ -66,8 +68,10 @@ def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: Sqlit
     other = asyncio.run(_others_key(sqlite_seed.copy(tmp_path)))
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     (tmp_path / "demo-key").touch()  # as an earlier demo has left its directory
-    with Process("demo", *ports, "--data-dir", str(tmp_path), "--json", env=process.environment(tmp_path)) as demo:
-        where = demo.ready_json()
+    with NotifierProcess(
+        "demo", *ports, "--data-dir", str(tmp_path), "--json", env=notifier_process.build_environment(tmp_path)
+    ) as demo:
+        where = demo.wait_until_ready_json()
         users = {"shop": where["key"], "other": other}
         written = [
             {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
@@ -79,8 +83,8 @@ def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: Sqlit
         command += ["run", str(ROOT / "openapi.json"), "--url", where["api"], "--checks", "all", "--seed", "5"]
         command += ["--max-examples", str(EXAMPLES), "--request-timeout", "20"]
         # Nothing of ours runs in it, and measuring its coverage takes twice its time.
-        env = process.unmeasured(dict(os.environ))
-        env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "SCHEMATHESIS_HOOKS": "parts.fitting"}
+        env = notifier_process.without_coverage(dict(os.environ))
+        env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "SCHEMATHESIS_HOOKS": "support.schemathesis_hooks"}
         env |= {"FITTING_OWN_KEYS": _own_keys(where["api"], *users.values())}
         ran = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, env=env)
         refused = httpx2.get(f"{where['api']}/metrics").text

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts.relay import HANG, Relay
-from parts.sender_shop import Shop
+from support.scripted_relay import HANG, ScriptedRelay
+from support.shop_processes import ShopProcesses
 
 ORDER = {
     "store": "Fold & Grain",
@@ -27,11 +27,11 @@ ORDER = {
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+def shop(tmp_path: Path) -> ShopProcesses:
+    return ShopProcesses(tmp_path)
 
 
-def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: Shop) -> None:
+def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) -> None:
     """The story of the README, and of staff who find better words while the relay is away."""
     key = shop.admin_key()
     with shop.notifier(), shop.client() as client, shop.client(key) as staff:
@@ -94,9 +94,9 @@ def _once_it_says(client: httpx2.Client, words: str, wanted: dict[str, Any]) -> 
     return client.post("/v1/notifications", json=wanted)
 
 
-async def test_a_sender_killed_after_the_dot_says_so(relay: Relay, tmp_path: Path) -> None:
+async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_path: Path) -> None:
     """The story's darker half: nobody knows whether the mail was taken, and nobody pretends to."""
-    shop = await asyncio.to_thread(Shop, tmp_path, relay.port)
+    shop = await asyncio.to_thread(ShopProcesses, tmp_path, relay.port)
     relay.say("ada@example.com", "DOT", HANG)
     notifier = await asyncio.to_thread(shop.notifier)
     with notifier, shop.client() as client:

@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from parts import likeness, process
-from parts.document import blocks
-from parts.example_shop import Shop as ExampleShop
-from parts.likeness import Ids
-from parts.sender_shop import Shop
+from support import answer_likeness, notifier_process
+from support.answer_likeness import Ids
+from support.document_blocks import list_blocks
+from support.example_shop import Shop as ExampleShop
+from support.shop_processes import ShopProcesses
 
 SCOPES = ("notifications:send", "notifications:read", "webhooks:manage")
 
 
 def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
     """The relay is away: `explain` says so. It comes back: the mail arrives, and the webhook tells the shop."""
-    shop = Shop(tmp_path, None, *SCOPES, WEBHOOKS__INSECURE_HOSTS="127.0.0.1")
-    port = process.free_port()
+    shop = ShopProcesses(tmp_path, None, *SCOPES, WEBHOOKS__INSECURE_HOSTS="127.0.0.1")
+    port = notifier_process.find_free_port()
     with shop.notifier(), shop.client() as client:
         # The shop says where it wants to be told.
         wanted = {"url": f"http://127.0.0.1:{port}/webhooks/notifier"}
@@ -31,8 +31,8 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
 
             # The mail does not come, because the relay is away, and that is what one is told.
             told = _explained(client, path, "circuit_open")
-            (shown,) = (one.text for one in blocks("docs/calling.md") if "circuit_open" in one.text)
-            assert likeness.differences(likeness.parse(shown), told, Ids()) == []
+            (shown,) = (one.text for one in list_blocks("docs/calling.md") if "circuit_open" in one.text)
+            assert answer_likeness.find_differences(answer_likeness.parse_shown(shown), told, Ids()) == []
 
             # The relay comes back: the mail arrives, and the webhook tells the shop.
             with shop.relay(), shop.inbox() as inbox:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import marketing, process
-from parts.installation import Installation
+from support import marketing_template, notifier_process
+from support.seeded_installation import Installation
 
 from notifier import suppression
 from notifier.db.tables import INSTANCE
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.states import SuppressionReason, SuppressionScope
 
 
@@ -19,11 +19,13 @@ class Terminal:
     """Commands in the environment of an installation."""
 
     def __init__(self, installation: Installation, folder: Path) -> None:
-        self._env = process.environment(folder, DATABASE_URL=installation.settings.effective_database_url)
+        self._env = notifier_process.build_environment(
+            folder, DATABASE_URL=installation.settings.effective_database_url
+        )
 
     async def run(self, *words: str) -> tuple[int, str, str]:
         """Exit code, what it says, what it complains about."""
-        ran = await asyncio.to_thread(process.run, "suppressions", *words, env=self._env, check=False)
+        ran = await asyncio.to_thread(notifier_process.run_notifier, "suppressions", *words, env=self._env, check=False)
         return ran.returncode, ran.stdout, ran.stderr
 
     async def rows(self, *words: str) -> list[dict[str, Any]]:
@@ -57,8 +59,8 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
     assert await terminal.rows("lift", "bob@bücher.example") == for_all
     assert await terminal.rows("list") == await terminal.rows("list", "--service", "shop") == []
     async with (
-        installation.base() as parts,
-        installation.client(parts, await marketing.key(parts, "shop")) as shop,
+        installation.open_parts() as parts,
+        installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop,
     ):
         entries = (await shop.get("/v1/audit")).json()["entries"]
     assert [(one["action"], one["object_id"]) for one in entries] == [
@@ -77,11 +79,13 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
         "disabled@example.com": "550 5.2.1 mailbox disabled",
         "customer@example.com": "550 5.1.1 <trap@staff.example>: user unknown",
     }
-    async with installation.base() as parts, parts.database.write() as connection:
+    async with installation.open_parts() as parts, parts.database.write() as connection:
         for address, words in replies.items():
             reason = SuppressionReason.RECIPIENT_REFUSED
-            await suppression.suppress(connection, address, reason=reason, detail=words, now=parts.clock.now())
-        wish = suppression.Wish(
+            await suppression.suppress_recipient(
+                connection, address, reason=reason, detail=words, now=parts.clock.now()
+            )
+        wish = suppression.NewSuppression(
             address="bob@example.com",
             service_id=INSTANCE,
             scope=SuppressionScope.ALL,
@@ -89,7 +93,7 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
             detail="550 5.1.1 spam",
             created_by="operator:ada",
         )
-        await suppression.add(connection, wish, parts.clock.now())
+        await suppression.add_suppression(connection, wish, parts.clock.now())
     rows = await terminal.rows("list", "--doubtful")
     assert {row["address"]: row["detail"] for row in rows} == {
         address: words for address, words in replies.items() if address != "gone@example.com"
@@ -113,6 +117,6 @@ async def test_wrong_use_is_named(terminal: Terminal) -> None:
         "",
         "notifier: the instance has no suppression of bob@example.com\n",
     )
-    assert (await terminal.run("lift", str(new_id())))[0] == 1
+    assert (await terminal.run("lift", str(generate_id())))[0] == 1
     assert await terminal.run("list", "--service", "none") == (1, "", "notifier: there is no service named 'none'\n")
     assert await terminal.rows("list") == []

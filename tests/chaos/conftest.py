@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from chaos.scene import Scene
-from parts.installation import Keys, PostgresSeed
-from parts.postgres import OwnServer
+from support.postgres_cluster import OwnServer
+from support.seeded_installation import Keys, PostgresSeed
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ import httpx2
 from chaos.events import Follower
 from chaos.family import descendants, is_alive
 from chaos.script import Pace
-from parts import process
-from parts.process import Process
+from support import notifier_process
+from support.notifier_process import NotifierProcess
 
 TESTS = Path(__file__).parents[1]
 _PORTS = range(20_000, 30_000)  # below those that the kernel gives to clients, so that a restart finds its own free
@@ -69,7 +69,7 @@ class Member:
     arguments: tuple[str, ...]
     env: dict[str, str]
     metrics_port: int
-    process: Process | None = None  # while it is ready
+    process: NotifierProcess | None = None  # while it is ready
     kills: int = 0
     reviving: asyncio.Task[None] | None = None
 
@@ -104,9 +104,9 @@ class Fleet:
         """Start a process and wait until it is ready; `name` is also its name for the relay."""
         port = lasting_port()
         own = {"SMTP__HELO_NAME": f"{name}.example", "SENDER__METRICS_PORT": str(port)}
-        env = process.environment(self.folder, **{**self.settings, **own, **settings})
+        env = notifier_process.build_environment(self.folder, **{**self.settings, **own, **settings})
         if not self.measured:
-            env = process.unmeasured(env)
+            env = notifier_process.without_coverage(env)
         metrics_port = port if arguments[0] == "sender" else self.api_port
         self.members[name] = Member(arguments=arguments, env=env, metrics_port=metrics_port)
         await self._fill(self.members[name])
@@ -123,7 +123,7 @@ class Fleet:
         """Start the API and these senders at once."""
         await asyncio.gather(self.start_api(), self.start_senders(*senders))
 
-    def running(self, name: str) -> Process:
+    def running(self, name: str) -> NotifierProcess:
         """The process of that name."""
         found = self.members[name].process
         assert found is not None, f"{name} is not running"
@@ -160,7 +160,7 @@ class Fleet:
     async def left_behind(self, *, seconds: float = ORPHAN_SECONDS) -> set[int]:
         """Children of killed processes that are still alive after so long; they should notice and go."""
         until = time.monotonic() + seconds
-        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - the dying tell nobody
+        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:
             await asyncio.sleep(ORPHAN_LOOK)
         return left
 
@@ -183,9 +183,9 @@ class Fleet:
     async def _fill(self, member: Member, *, tries: int = 1) -> None:
         """Start it, as whoever supervises it would: again, if it ends because its database is away."""
         for left in reversed(range(tries)):
-            started = self._stack.enter_context(Process(*member.arguments, env=member.env))
+            started = self._stack.enter_context(NotifierProcess(*member.arguments, env=member.env))
             try:
-                await asyncio.to_thread(started.ready)
+                await asyncio.to_thread(started.wait_until_ready)
             except AssertionError:
                 if not left or "notifier: database: " not in started.errors:
                     raise

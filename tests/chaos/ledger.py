@@ -11,12 +11,12 @@ from chaos.oracle import Entry, Evidence, Row
 from sqlalchemy import func, select
 
 from notifier.db.engine import Database
-from notifier.db.tables import Attempt, Notification, OutboxEntry, columns
+from notifier.db.tables import Attempt, Notification, OutboxEntry, get_columns
 from notifier.outcomes import OutcomeName
 from notifier.states import EntryState
 
 LOOK = 0.1  # seconds between two looks
-_attempt, _entry, _notification = columns(Attempt), columns(OutboxEntry), columns(Notification)
+_attempt, _entry, _notification = get_columns(Attempt), get_columns(OutboxEntry), get_columns(Notification)
 _ATTEMPTS = select(_attempt.notification_id, _attempt.sha256, _attempt.outcome, _attempt.started_at)
 _ROWS = select(
     _notification.id,
@@ -42,7 +42,7 @@ async def settled(database: Database, seconds: float) -> bool:
 async def some_entry(database: Database, state: EntryState, seconds: float) -> None:
     """Wait until there is an entry in that state."""
     async with asyncio.timeout(seconds):
-        while not await _some_are(database, state):  # noqa: ASYNC110 - other processes write it
+        while not await _some_are(database, state):
             await asyncio.sleep(LOOK)
 
 

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
 import httpx2
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
-from notifier import wiring
-from notifier.api import schema
+from notifier.api.notifications import submission_models
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, Settings
 
 FILLERS = 64
@@ -39,7 +39,7 @@ class Load:
         async def call() -> None:
             async with httpx2.AsyncClient(base_url=self._url, headers=self._headers, timeout=10) as client:
                 for recipient in recipients:
-                    while room is not None and not room():  # noqa: ASYNC110 - the relay's log announces nothing
+                    while room is not None and not room():
                         await asyncio.sleep(FULL_PAUSE)
                     await self._submit(client, recipient)
 
@@ -78,13 +78,13 @@ async def fill(url: str, key: str, recipients: Iterator[str]) -> dict[str, str]:
     """Queue a mail to each recipient; their ids, each with its recipient."""
     settings = Settings(database_url=url, recipients=RecipientsSettings(mode=RecipientsMode.LIVE))
     acknowledged: dict[str, str] = {}
-    async with wiring.base(settings) as parts:
-        doors = wiring.api(parts).state.doors
+    async with wiring.open_process_parts(settings) as parts:
+        doors = wiring.build_api(parts).state.doors
         caller = await doors.authenticator.caller_of(f"Bearer {key}")
 
         async def submit_the_rest() -> None:
             for recipient in recipients:
-                wanted, faults = schema.parse(WELCOME | {"to": recipient})
+                wanted, faults = submission_models.parse_notification(WELCOME | {"to": recipient})
                 accepted = await doors.submitter.submit(caller, wanted, None, faults=faults)
                 acknowledged[str(accepted.id)] = recipient
 

@@ -14,7 +14,7 @@ from chaos.fleet import FaultRelay, Fleet, fault_relay
 from chaos.load import Load
 from chaos.oracle import Report
 from chaos.script import Pace
-from parts.installation import Keys
+from support.seeded_installation import Keys
 
 from notifier.db.engine import Database
 
@@ -79,7 +79,7 @@ class Scene:
         submitting = asyncio.create_task(load.run(recipients, room=room))
         try:
             async with asyncio.timeout(60):
-                while len(load.acknowledged) < backlog and not submitting.done():  # noqa: ASYNC110 - see `until`
+                while len(load.acknowledged) < backlog and not submitting.done():
                     await asyncio.sleep(LOOK)
             yield load
         finally:
@@ -89,7 +89,7 @@ class Scene:
     async def until(self, condition: Callable[[Sequence[Event]], bool], *, seconds: float = 60.0) -> None:
         """Wait until the relay's log meets the condition."""
         async with asyncio.timeout(seconds):
-            while not condition(self.relay.log.all()):  # noqa: ASYNC110 - another process writes the log
+            while not condition(self.relay.log.all()):
                 await asyncio.sleep(LOOK)
 
     async def verdict(self, acknowledged: Mapping[str, str], *, cancelled: Collection[str] = ()) -> Report:
@@ -102,5 +102,5 @@ class Scene:
     ) -> Report:
         """The verdict at this moment, printed."""
         report = await self.verdict(acknowledged, cancelled=cancelled)
-        print("\n" + report.table(self.title, **more) + "\n" + self.fleet.errors())  # noqa: T201 - for who watches
+        print("\n" + report.table(self.title, **more) + "\n" + self.fleet.errors())
         return report

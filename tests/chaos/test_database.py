@@ -12,7 +12,7 @@ from chaos.scene import Scene
 from chaos.script import Pace
 from chaos.size import size
 from chaos.wire import Held, Wire
-from parts.postgres import OwnServer, execute
+from support.postgres_cluster import OwnServer, execute_statements
 
 SENDERS = ("first", "second")
 BACKLOG = size(60, 150)
@@ -71,7 +71,7 @@ async def test_connections_cut(postgres_scene: Scene) -> None:
 
     async def harm() -> None:
         for _ in range(size(2, 50)):
-            await asyncio.to_thread(execute, postgres_scene.url, _CUT)
+            await asyncio.to_thread(execute_statements, postgres_scene.url, _CUT)
             await asyncio.sleep(0.5)
 
     await _carries_on(postgres_scene, harm)

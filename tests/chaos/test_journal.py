@@ -10,7 +10,7 @@ from chaos.load import Load
 from chaos.oracle import Report
 from chaos.scene import Scene
 from chaos.script import Pace
-from parts.postgres import OwnServer
+from support.postgres_cluster import OwnServer
 
 MAILS = 8
 LATE = 1.0  # seconds from the dot to the reply

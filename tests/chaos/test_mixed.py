@@ -11,7 +11,7 @@ from chaos.load import Load
 from chaos.scene import Scene
 from chaos.script import Fault, Pace
 from chaos.size import size
-from parts import caller
+from support import api_caller
 
 from notifier.states import Status
 
@@ -53,7 +53,7 @@ async def test_all_faults_of_the_relay_at_once(postgres_scene: Scene, way: str) 
     await load.run(iter(recipients))
     async with asyncio.timeout(PATIENCE):
         while not await ledger.settled(postgres_scene.database, 0.5):
-            await caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
+            await api_caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
     report = await postgres_scene.report(load.acknowledged)
     assert report.faults == {}
     log = postgres_scene.relay.log.all()

@@ -19,13 +19,13 @@ import pytest
 from chaos.fleet import Fleet
 from chaos.size import SEED, size
 from chaos.wire import Held, Wire
-from parts.installation import WELCOME, Keys
 from sqlalchemy import func, select
+from support.seeded_installation import WELCOME, Keys
 
 from notifier.db.engine import Database
-from notifier.db.tables import Notification, Table, columns
+from notifier.db.tables import Notification, Table, get_columns
 
-_notification = columns(Notification)
+_notification = get_columns(Notification)
 
 CLIENTS = size(10, 100)
 KEYS = size(20, 200)
@@ -174,7 +174,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
     assert written == Counter({name: KEYS * rows for name, rows in WRITTEN.items()})
     lost = sum(all(answer.replayed for answer in answers) for answers in clients.answers.values())
     told = {"seed": SEED, "answers": clients.count, "kills": KILLS, "answers lost after the commit": lost}
-    print(f"\n{place.command}: {told}, repeated: {dict(clients.repeated)}")  # noqa: T201 - for who watches
+    print(f"\n{place.command}: {told}, repeated: {dict(clients.repeated)}")
     assert sum(clients.repeated.values()) >= KILLS
     assert lost or database.is_sqlite
 

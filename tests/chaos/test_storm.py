@@ -8,8 +8,8 @@ from chaos import ledger
 from chaos.scene import Scene
 from chaos.script import Fault, Pace
 from chaos.size import SEED, size
-from parts import caller
-from parts.postgres import OwnServer
+from support import api_caller
+from support.postgres_cluster import OwnServer
 
 SESSIONS = 8
 BACKLOG = size(60, 100)
@@ -48,7 +48,7 @@ async def test_everything_at_once(postgres_scene: Scene, durable_server: OwnServ
         await fleet.revived()
     async with asyncio.timeout(SETTLE_SECONDS):
         while not await ledger.settled(postgres_scene.database, 0.5):
-            await caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
+            await api_caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
     kills = sum(member.kills for name, member in fleet.members.items() if name != "api")
     report = await postgres_scene.report(
         load.acknowledged, cancelled=load.cancelled, seed=SEED, sender_kills=kills, repeated=dict(load.repeated)

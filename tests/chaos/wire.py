@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from parts.wire import is_commit
 from sqlalchemy import make_url
+from support.cutting_proxy import is_commit
 
 _SOCKET = ".s.PGSQL.5432"
 _CHUNK = 65536

@@ -5,10 +5,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from parts.installation import Installation
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.api.audited import Audited, asks
+from notifier.api.request_audit import AuditDependency, requires_audit
+from notifier.runtime import wiring
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 EXCEPT = {
@@ -32,15 +32,17 @@ def _silent(app: FastAPI) -> set[tuple[str, str]]:
         (method, route.path)
         for route in _flat(app.routes)
         for method in (route.methods or set()) & CHANGING
-        if not asks(route.dependant)
+        if not requires_audit(route.dependant)
     }
 
 
-async def test_every_route_that_changes_something_is_audited(installation: Installation, parts: wiring.Base) -> None:
+async def test_every_route_that_changes_something_is_audited(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """Who adds a route asks for `Audited`, or says here why not; an exception that is none any more is a fault too."""
-    app = wiring.api(parts)
+    app = wiring.build_api(parts)
     assert _silent(app) == set(EXCEPT)
-    asking = {route.path for route in _flat(app.routes) if asks(route.dependant)}
+    asking = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}
     assert "/v1/suppressions/{suppression_id}" in asking
 
 
@@ -53,8 +55,8 @@ def test_a_route_that_does_not_ask_is_found() -> None:
         """Changes something behind everybody's back."""
 
     @app.post("/asks")
-    async def asking(audited: Audited) -> None:
+    async def asking(audited: AuditDependency) -> None:
         """Says what it does."""
-        audited.nothing()
+        audited.record_no_change()
 
     assert _silent(app) == {("DELETE", "/forgotten")}

@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from parts.document import ROOT
+from support.document_blocks import ROOT
 
 COMPOSE, DOCKERFILE = ((ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile"))
 EXACT = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?")

@@ -7,7 +7,15 @@ import pytest
 from pydantic import BaseModel
 
 from notifier.settings import Settings
-from notifier.states import ENTRY_TRANSITIONS, NOTIFICATION_TRANSITIONS, RANK, WAITING, Cause, Status, sources_of
+from notifier.states import (
+    ENTRY_TRANSITIONS,
+    NOTIFICATION_TRANSITIONS,
+    STATUS_RANK,
+    WAITING_STATUSES,
+    Status,
+    TransitionCause,
+    get_source_statuses,
+)
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
@@ -54,9 +62,9 @@ def test_the_diagrams_are_the_machines() -> None:
     lines = [line.strip() for line in notification.splitlines() if not line.strip().startswith("[*]")]
     assert sorted(lines) == sorted(f"{s} --> {t} : {', '.join(by)}" for (s, t), by in causes.items())
     for step in NOTIFICATION_TRANSITIONS:
-        if step.because:
+        if step.reason:
             assert f"{step.source.value} → {step.target.value}" in text
-            assert step.because in text
+            assert step.reason in text
 
 
 def test_every_status_is_reachable_and_machines_never_lower() -> None:
@@ -64,16 +72,16 @@ def test_every_status_is_reachable_and_machines_never_lower() -> None:
     reached = {Status.QUEUED, Status.SUPPRESSED}
     for _ in Status:
         reached |= {step.target for step in NOTIFICATION_TRANSITIONS if step.source in reached}
-    assert reached == set(Status) == set(RANK)
+    assert reached == set(Status) == set(STATUS_RANK)
     for step in NOTIFICATION_TRANSITIONS:
-        if step.cause in (Cause.SENDER, Cause.FEEDBACK):
-            assert RANK[step.target] >= RANK[step.source], step
+        if step.cause in (TransitionCause.SENDER, TransitionCause.FEEDBACK):
+            assert STATUS_RANK[step.target] >= STATUS_RANK[step.source], step
 
 
 def test_an_end_is_left_only_by_proof_a_person_or_feedback() -> None:
     """Once ended, a notification is not moved by a deferral, a refusal or a lost reply."""
     for target in (Status.DEFERRED, Status.FAILED, Status.UNKNOWN, Status.EXPIRED, Status.SUPPRESSED):
-        assert sources_of(target, Cause.SENDER) <= WAITING
+        assert get_source_statuses(target, TransitionCause.SENDER) <= WAITING_STATUSES
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)

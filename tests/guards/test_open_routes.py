@@ -6,11 +6,11 @@ import re
 
 import httpx2
 from guards.test_routes import ABOUT, OPEN, _flat
-from parts import marketing
-from parts.connections import load_of
-from parts.installation import Installation
+from support import marketing_template
+from support.connection_load import measure_load
+from support.seeded_installation import Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 AT_ONCE = 50
 PARAMETERS = {"/assets/{name}": "{digest}.png", "/problems/{code}": "not_found", "/docs/{name}": "swagger-ui.css"}
@@ -27,17 +27,19 @@ def _path(path: str, number: int) -> str:
     return re.sub(r"\{[^}]*\}", PARAMETERS.get(path, "x").format(digest=digest), path)
 
 
-async def test_fifty_strangers_take_at_most_one_connection(installation: Installation, parts: wiring.Base) -> None:
+async def test_fifty_strangers_take_at_most_one_connection(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """Each route without a key, asked by fifty at once, twice: no statement, or one at a time, on callers' connections.
 
     Only files of images, each under a name of its own, are looked up in the database at all.
     """
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         del client.headers["Authorization"]
         open_routes = OPEN | ABOUT
-        assert open_routes <= {route.path for route in _flat(wiring.api(parts).routes)}
+        assert open_routes <= {route.path for route in _flat(wiring.build_api(parts).routes)}
         for path in sorted(open_routes):
-            with load_of(parts.database) as load:
+            with measure_load(parts.database) as load:
                 for _ in range(2):
                     asking = [client.get(_path(path, number)) for number in range(AT_ONCE)]
                     statuses = {reply.status_code for reply in await asyncio.gather(*asking)}
@@ -47,9 +49,9 @@ async def test_fifty_strangers_take_at_most_one_connection(installation: Install
             assert len(asked) <= (2 * AT_ONCE if path == "/assets/{name}" else 0), path
 
 
-async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.Base) -> None:
+async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.ProcessParts) -> None:
     """All who ask within a few seconds get the same bytes, whoever they are."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         for path in ("/readyz", "/metrics"):
             replies = await asyncio.gather(*(client.get(path) for _ in range(AT_ONCE)))
             assert len({reply.content for reply in replies}) == 1, path
@@ -57,7 +59,7 @@ async def test_readiness_and_metrics_are_measured_once(installation: Installatio
 
 async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installation) -> None:
     """Who has them already gets 304, and what an ETag of another release asks for is sent."""
-    async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as client:
+    async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/problems/not_found"):
             first = await client.get(path)
             tag = first.headers["etag"]
@@ -70,10 +72,10 @@ async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installa
 async def test_every_page_is_shown_without_rights(sqlite_installation: Installation) -> None:
     """Each reply in HTML, of any route: no script in the page, none from elsewhere, in no frame, told to nobody."""
     pages = set()
-    async with sqlite_installation.base() as parts:
-        key = await marketing.key(parts, "shop")
-        async with sqlite_installation.client(parts, key) as client:
-            for route in _flat(wiring.api(parts).routes):
+    async with sqlite_installation.open_parts() as parts:
+        key = await marketing_template.create_marketing_key(parts, "shop")
+        async with sqlite_installation.open_client(parts, key) as client:
+            for route in _flat(wiring.build_api(parts).routes):
                 for accept in ("text/html", "*/*") if "GET" in (route.methods or ()) else ():
                     reply = await client.get(_path(route.path, 1), headers={"Accept": accept})
                     if "html" in reply.headers.get("content-type", ""):

@@ -9,13 +9,13 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from parts.described import DOCUMENT, validator
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
+from support.documented_transport import DOCUMENT, build_validator
 
-from notifier.api.app import undressed
-from notifier.api.batch import BatchIn
-from notifier.api.schema import NotificationIn, parse_strictly
+from notifier.api.app import build_undecorated_app
+from notifier.api.batches.models import BatchIn
+from notifier.api.notifications.submission_models import NotificationIn, validate_body
 from notifier.errors import InvalidRequestError
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +142,7 @@ def test_no_schema_has_what_generators_lose() -> None:
             lost.append(f"{place}: alternatives")
         if "$ref" in one and set(one) - {"$ref", "default", "description", "title"}:
             lost.append(f"{place}: a reference that something narrows")
-        if "default" in one and not validator({key: one[key] for key in one if key != "default"}).is_valid(
+        if "default" in one and not build_validator({key: one[key] for key in one if key != "default"}).is_valid(
             one["default"]
         ):
             lost.append(f"{place}: a default that is not allowed")
@@ -198,7 +198,7 @@ def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _models() -> list[type[BaseModel]]:
     """Every model of the API."""
-    undressed()  # or not all modules are imported
+    build_undecorated_app()  # or not all modules are imported
     return sorted(
         {one for one in _subclasses(BaseModel) if one.__module__.startswith("notifier.api.")},
         key=lambda one: (one.__module__, one.__name__),
@@ -240,7 +240,7 @@ def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
 def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
     """True if the API answers 422 because this field is null."""
     try:
-        parse_strictly(model, body)
+        validate_body(model, body)
     except InvalidRequestError as error:
         at_field = [fault for fault in error.faults if re.fullmatch(f"/{name}(/.*)?", fault.pointer)]
         return any(fault.code == "invalid_type" for fault in at_field)
@@ -255,5 +255,5 @@ def test_null_is_documented_where_it_is_taken(name: str) -> None:
     shown = SCHEMAS[name]
     for field in set(shown["properties"]) - set(shown.get("required", ())) - {"idempotency_key"}:
         body = shown["examples"][0] | {field: None}
-        allowed = validator(shown).is_valid(body)
+        allowed = build_validator(shown).is_valid(body)
         assert allowed != _refuses_null(models[name], body, field), field

@@ -12,14 +12,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import caller
-from parts.installation import WELCOME, Installation
+from support import api_caller
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import keys
-from notifier.auth.keys import Wish
-from notifier.auth.scope import SERVICE_SCOPES, Scope
-from notifier.ids import new_id
+from notifier.auth import authenticated_key
+from notifier.auth.authenticated_key import NewKey
+from notifier.auth.key_scope import SERVICE_SCOPES, KeyScope
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import KeyKind, Status
 
 
@@ -94,7 +94,7 @@ OPERATIONS = _operations()
 class Scene:
     """The shop with a key of each kind, each with every scope, and an admin key."""
 
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     http: httpx2.AsyncClient
     keys: Mapping[KeyKind, str]
     admin: str
@@ -104,7 +104,7 @@ class Scene:
     ) -> tuple[int, str]:
         """The status and the code of an answer; each parameter of the path is `id_`."""
         method, path = OPERATIONS[operation]
-        filled = "/".join(id_ or str(new_id()) if part.startswith("{") else part for part in path.split("/"))
+        filled = "/".join(id_ or str(generate_id()) if part.startswith("{") else part for part in path.split("/"))
         headers = {"Authorization": f"Bearer {key}"}
         if body is None:
             reply = await self.http.request(method, filled, headers=headers)
@@ -115,32 +115,34 @@ class Scene:
     async def key(self, kind: KeyKind, **wish: Any) -> tuple[str, str]:
         """The id of a new key of the shop, and the key."""
         async with self.parts.database.write() as connection:
-            service = await keys.find_service(connection, "shop")
-            asked = Wish(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
-            id_, key = await keys.issue(connection, service, asked, now=self.parts.clock.now())
+            service = await authenticated_key.find_service(connection, "shop")
+            asked = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
+            id_, key = await authenticated_key.insert_key(connection, service, asked, now=self.parts.clock.now())
         return str(id_), key
 
     async def row(self, kind: KeyKind, status: Status) -> str:
         """The id of a notification, as a key of this kind would have made it."""
         self.http.headers["Authorization"] = f"Bearer {self.keys[KeyKind.LIVE]}"
-        path = await caller.submit(self.http)
-        await caller.set_notification(self.parts.database, path, kind=kind, status=status)
+        path = await api_caller.submit_mail(self.http)
+        await api_caller.set_notification(self.parts.database, path, kind=kind, status=status)
         return path.rpartition("/")[2]
 
 
 @pytest.fixture
 async def scene(sqlite_installation: Installation) -> AsyncIterator[Scene]:
-    async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as http:
+    async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as http:
         async with parts.database.write() as connection:
-            service = await keys.find_service(connection, "shop")
+            service = await authenticated_key.find_service(connection, "shop")
             made = {
                 kind: (
-                    await keys.issue(connection, service, Wish(kind=kind, scopes=SERVICE_SCOPES), now=parts.clock.now())
+                    await authenticated_key.insert_key(
+                        connection, service, NewKey(kind=kind, scopes=SERVICE_SCOPES), now=parts.clock.now()
+                    )
                 )[1]
                 for kind in KINDS
             }
-            wish = Wish(scopes=tuple(Scope))
-            _, admin = await keys.issue(connection, None, wish, now=parts.clock.now())
+            wish = NewKey(scopes=tuple(KeyScope))
+            _, admin = await authenticated_key.insert_key(connection, None, wish, now=parts.clock.now())
         yield Scene(parts, http, made, admin)
 
 
@@ -200,7 +202,7 @@ async def test_a_key_cancels_no_batch_beyond_its_reach(scene: Scene) -> None:
         made = await scene.http.post("/v1/notifications/batch", json=body)
         batch = made.json()["batch_id"]
         path = f"/v1/notifications/{made.json()['results'][1]['id']}"
-        await caller.set_notification(scene.parts.database, path, kind=row_kind)
+        await api_caller.set_notification(scene.parts.database, path, kind=row_kind)
         for kind in REACH:
             answer = await scene.ask("cancel_batch", scene.keys[kind], id_=batch)
             # The first of the two stays live, so that it is beyond all others.

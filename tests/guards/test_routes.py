@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from parts.installation import Installation
 from starlette.routing import Route
+from support.seeded_installation import Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
 ABOUT = {"/docs/{name}", "/problems/{code}", "/assets/{name}"}
@@ -22,11 +22,11 @@ def _flat(routes: Iterable[Any]) -> Iterator[Route]:
             yield from _flat(route.original_router.routes)
 
 
-async def test_every_route_asks_for_a_key(installation: Installation, parts: wiring.Base) -> None:
+async def test_every_route_asks_for_a_key(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Without a key each route answers 401 before anything else, whatever is sent to it."""
     asked = set()
-    async with installation.client(parts, key="none") as client:
-        for route in _flat(wiring.api(parts).routes):
+    async with installation.open_client(parts, key="none") as client:
+        for route in _flat(wiring.build_api(parts).routes):
             for method in (route.methods or set()) - {"HEAD"}:
                 reply = await client.request(method, route.path.replace("{", "").replace("}", ""), content=b"\xff")
                 if route.path in OPEN:

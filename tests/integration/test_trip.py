@@ -1,18 +1,20 @@
 """The whole trip inside one process, on both databases, through a real relay."""
 
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 
-async def test_a_post_becomes_a_mail(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_a_post_becomes_a_mail(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """A POST is answered 202, the mail arrives, and the GET says how."""
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         reply = await client.post("/v1/notifications", json=WELCOME)
         assert reply.status_code == 202
         (mail,) = await relay.wait_for(1)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         found = (await client.get(reply.headers["location"])).json()
     assert mail.recipient == "ada@example.com"
     assert mail.message["Subject"] == "Welcome to Larkspur, Ada"

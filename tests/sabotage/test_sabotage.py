@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parts.process import unmeasured
+from support.notifier_process import without_coverage
 
 ROOT = Path(__file__).parents[2]
 PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
@@ -51,6 +51,6 @@ def test_the_promise_is_tested(patch: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "apply", str(patch)], cwd=copy, check=True)
     command = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", _said(patch, "Test"))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = unmeasured(kept) | {"PYTHONPATH": str(copy), "NOTIFIER_CHAOS": ""}
+    environment = without_coverage(kept) | {"PYTHONPATH": str(copy), "NOTIFIER_CHAOS": ""}
     ran = subprocess.run(command, check=False, cwd=copy, env=environment, capture_output=True, text=True)
     assert ran.returncode == TESTS_FAILED, f"{_said(patch, 'Promise')}: nothing noticed\n{ran.stdout[-3000:]}"

@@ -13,16 +13,16 @@ MINUTES = [1, 5, 15, 30, 60, 120, 240, 240, 240]
 
 def test_the_schedule() -> None:
     """1 m, 5 m, 15 m, 30 m, 1 h, 2 h, then 4 h for ever."""
-    found = [backoff.delay_after(attempt, spread=0.5) for attempt in range(1, 10)]
+    found = [backoff.get_retry_delay(attempt, spread=0.5) for attempt in range(1, 10)]
     assert found == [timedelta(minutes=minutes) for minutes in MINUTES]
-    assert backoff.delay_after(1000, spread=0.5) == timedelta(hours=4)
+    assert backoff.get_retry_delay(1000, spread=0.5) == timedelta(hours=4)
 
 
 @pytest.mark.parametrize(("attempt", "minutes"), list(enumerate(MINUTES, start=1)))
 def test_the_spread_is_a_fifth_to_either_side(attempt: int, minutes: int) -> None:
     """The ends of the spread are 80 % and 120 % of the wait."""
-    assert backoff.delay_after(attempt, spread=0.0) == timedelta(minutes=minutes * 0.8)
-    assert backoff.delay_after(attempt, spread=1.0) == timedelta(minutes=minutes * 1.2)
+    assert backoff.get_retry_delay(attempt, spread=0.0) == timedelta(minutes=minutes * 0.8)
+    assert backoff.get_retry_delay(attempt, spread=1.0) == timedelta(minutes=minutes * 1.2)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -30,7 +30,7 @@ def test_the_spread_is_a_fifth_to_either_side(attempt: int, minutes: int) -> Non
 def test_every_wait_is_within_the_spread(attempt: int, spread: float) -> None:
     """Wherever in the spread a wait falls, it is near its place in the schedule."""
     middle = MINUTES[min(attempt, len(MINUTES)) - 1] * 60
-    assert middle * 0.8 - 1e-6 <= backoff.delay_after(attempt, spread=spread).total_seconds() <= middle * 1.2 + 1e-6
+    assert middle * 0.8 - 1e-6 <= backoff.get_retry_delay(attempt, spread=spread).total_seconds() <= middle * 1.2 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_every_wait_is_within_the_spread(attempt: int, spread: float) -> None:
 )
 def test_an_uncertain_mail_waits_for_a_quarter_of_its_time(left: int, longest: int, wait: int) -> None:
     """A resend comes after a quarter of the time left, never later than the setting, never in the past."""
-    found = backoff.resend_delay(timedelta(minutes=left), longest=timedelta(minutes=longest))
+    found = backoff.get_resend_delay(timedelta(minutes=left), longest=timedelta(minutes=longest))
     assert found == timedelta(minutes=wait)

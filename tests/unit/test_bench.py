@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bench.scrape import Histogram
-from bench.table import best_and_median, percentile
+from bench.rig.metrics_reader import Histogram
+from bench.rig.result_table import compute_percentile, format_best_and_median
 
 BEFORE = Histogram(((0.001, 10.0), (0.01, 10.0), (math.inf, 10.0)))
 AFTER = Histogram(((0.001, 60.0), (0.01, 108.0), (math.inf, 110.0)))
@@ -29,9 +29,9 @@ def test_nothing_has_no_percentile() -> None:
 
 def test_a_percentile_was_measured() -> None:
     """Nearest rank, never a value between two."""
-    assert [percentile([3.0, 1.0, 2.0], q) for q in (1, 50, 99)] == [1.0, 2.0, 3.0]
+    assert [compute_percentile([3.0, 1.0, 2.0], q) for q in (1, 50, 99)] == [1.0, 2.0, 3.0]
 
 
 def test_best_and_median_are_told_apart() -> None:
     """The issue asks for the best of three; the median says whether it was luck."""
-    assert best_and_median([1.0, 4.0, 2.0], "{:.0f}") == "best 4, median 2 [1 … 4]"
+    assert format_best_and_median([1.0, 4.0, 2.0], "{:.0f}") == "best 4, median 2 [1 … 4]"

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from parts import likeness
-from parts.likeness import Ids
+from support import answer_likeness
+from support.answer_likeness import Ids
 
 ONE, TWO = "01a1f92a-715d-7219-88c9-c31525ae3423", "01a20f35-efb0-7351-9573-f78657325968"
 
 
 def _unlike(shown: str, real: Any) -> list[str]:
-    return likeness.differences(likeness.parse(shown), real, Ids())
+    return answer_likeness.find_differences(answer_likeness.parse_shown(shown), real, Ids())
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from notifier.cli import output, setting_faults
-from notifier.cli.setting_faults import variables
+from notifier.cli.setting_faults import list_variables
 from notifier.settings import IsolatedSettings, Settings
 
 BLANKS = ("", " ", "\t\n")
-GROUPS = sorted({name.rpartition("__")[0] for name in variables() if "__" in name})
+GROUPS = sorted({name.rpartition("__")[0] for name in list_variables() if "__" in name})
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("name", [*variables(), *GROUPS])
+@pytest.mark.parametrize("name", [*list_variables(), *GROUPS])
 def test_a_blank_variable_is_not_set(environment: pytest.MonkeyPatch, name: str) -> None:
     """Each alone, and each name of a group, with everything else at its default."""
     for blank in BLANKS:
@@ -32,7 +32,7 @@ def test_a_blank_variable_is_not_set(environment: pytest.MonkeyPatch, name: str)
 
 def test_all_blank_variables_together(environment: pytest.MonkeyPatch) -> None:
     """As Compose passes what its own environment lacks."""
-    for name in (*variables(), *GROUPS):
+    for name in (*list_variables(), *GROUPS):
         environment.setenv(name, "")
     assert Settings().model_dump() == IsolatedSettings().model_dump()
 
@@ -91,7 +91,7 @@ def test_a_fault_is_one_plain_line(environment: pytest.MonkeyPatch, name: str, v
     environment.setenv(name, value)
     with pytest.raises(ValidationError) as raised:
         Settings()
-    (text,) = setting_faults.describe(raised.value)
+    (text,) = setting_faults.describe_setting_faults(raised.value)
     assert line in text
     assert text.startswith("NOTIFIER_")
     assert "\n" not in text
@@ -103,8 +103,8 @@ def test_each_fault_has_a_line(environment: pytest.MonkeyPatch) -> None:
     """A command ends with all of them, and exit 2."""
     environment.setenv("NOTIFIER_SMTP__PORT", "x")
     environment.setenv("NOTIFIER_LOG_LEVEL", "x")
-    with pytest.raises(output.Failed) as raised:
-        output.settings()
+    with pytest.raises(output.CommandError) as raised:
+        output.load_settings()
     assert raised.value.code == 2
     lines = f"notifier: {raised.value}".splitlines()
     assert [line.split(": ")[:2] for line in lines] == [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from notifier.telemetry import fault, logging, metrics
-from notifier.telemetry.redaction import MAX_REDACTED_TEXT, redact
+from notifier.telemetry import exception_report, logging, metrics
+from notifier.telemetry.redaction import MAX_REDACTED_TEXT, redact_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def stream() -> Iterator[io.StringIO]:
 
 def test_fields_off_the_list_are_dropped_and_named(stream: io.StringIO) -> None:
     """An address cannot be logged by accident."""
-    logging.configure(json=True, level="INFO", stream=stream)
+    logging.configure_logging(json=True, level="INFO", stream=stream)
     logging.get_logger().info("tried", outcome="accepted", recipient="ada@example.com")
     line = json.loads(stream.getvalue())
     assert (line["event"], line["outcome"], line["level"]) == ("tried", "accepted", "info")
@@ -36,7 +36,7 @@ def test_fields_off_the_list_are_dropped_and_named(stream: io.StringIO) -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 def test_exceptions_are_logged_with_their_places_and_no_words(stream: io.StringIO, *, as_json: bool) -> None:
     """Causes and the members of groups too; messages, notes and source lines are left out."""
-    logging.configure(json=as_json, level="INFO", stream=stream)
+    logging.configure_logging(json=as_json, level="INFO", stream=stream)
     group = ExceptionGroup("canary", [KeyError("canary"), SyntaxError("canary", ("x.py", 1, 1, "canary"))])
     group.add_note("canary")
     try:
@@ -54,7 +54,7 @@ def test_exceptions_are_logged_with_their_places_and_no_words(stream: io.StringI
 
 def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
     """Neither many causes nor many frames make a long line."""
-    logging.configure(json=True, level="INFO", stream=stream)
+    logging.configure_logging(json=True, level="INFO", stream=stream)
     error: Exception = ValueError()
     for _ in range(100):
         error, cause = ValueError(), error
@@ -70,8 +70,8 @@ def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
     except ValueError:
         logging.get_logger().exception("failed")
     described = json.loads(stream.getvalue())["exception"]
-    assert described.count("ValueError") == fault.MAX_CHAIN
-    assert len(described) == fault.MAX_CHAIN + fault.MAX_FRAMES
+    assert described.count("ValueError") == exception_report.MAX_CHAIN
+    assert len(described) == exception_report.MAX_CHAIN + exception_report.MAX_FRAMES
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
 )
 def test_words_of_strangers_lose_addresses_quotations_and_tokens(stream: io.StringIO, words: str, shown: str) -> None:
     """What a relay or an endpoint says is logged without whom it is about."""
-    assert redact(words) == shown
-    logging.configure(json=True, level="INFO", stream=stream)
+    assert redact_text(words) == shown
+    logging.configure_logging(json=True, level="INFO", stream=stream)
     logging.get_logger().warning("circuit_opened", reason=words)
     assert json.loads(stream.getvalue())["reason"] == shown
 
@@ -103,12 +103,12 @@ def test_words_of_strangers_lose_addresses_quotations_and_tokens(stream: io.Stri
 def test_redacted_words_have_an_end() -> None:
     """However long the reply, and whatever stands open in it."""
     for words in ("x " * 10_000, "<" * 10_000, '"a' * 10_000, "@ " * 10_000, "\ufdfa" * 10_000):
-        assert len(redact(words)) <= 5 * MAX_REDACTED_TEXT
+        assert len(redact_text(words)) <= 5 * MAX_REDACTED_TEXT
 
 
 def test_less_severe_lines_are_left_out(stream: io.StringIO) -> None:
     """The level is the least severe that is written."""
-    logging.configure(json=True, level="WARNING", stream=stream)
+    logging.configure_logging(json=True, level="WARNING", stream=stream)
     logging.get_logger().info("quiet")
     logging.get_logger().warning("loud")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]
@@ -120,4 +120,4 @@ def test_every_metric_is_used_and_named_once() -> None:
     code = "\n".join(path.read_text() for path in (ROOT / "notifier").rglob("*.py") if path.name != "metrics.py")
     used = set(re.findall(r"\bmetrics\.([A-Z_]+)\b", code)) - {"CONTENT_TYPE"}
     assert used == named - {"REGISTRY"}
-    assert b"# HELP notifier_due_age_seconds" in metrics.exposition()
+    assert b"# HELP notifier_due_age_seconds" in metrics.format_metrics()

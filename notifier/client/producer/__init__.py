@@ -6,24 +6,30 @@ in between. It needs SQLAlchemy and httpx2, and nothing of the service.
 
 from notifier.client.errors import UnsendableError
 from notifier.client.producer.enqueue import enqueue, enqueue_async
-from notifier.client.producer.forwarder import Forwarded, Forwarder, Limits, Turn, UnsupportedDatabaseError
-from notifier.client.producer.store import Backlog, Refused, backlog, refused, release
-from notifier.client.producer.table import metadata, table
+from notifier.client.producer.forwarder import (
+    Forwarded,
+    Forwarder,
+    ForwarderLimits,
+    ForwardResult,
+    UnsupportedDatabaseError,
+)
+from notifier.client.producer.row_store import Backlog, RefusedRow, count_backlog, list_refused, retry_refused
+from notifier.client.producer.row_table import define_table, metadata
 
 __all__ = [
     "Backlog",
+    "ForwardResult",
     "Forwarded",
     "Forwarder",
-    "Limits",
-    "Refused",
-    "Turn",
+    "ForwarderLimits",
+    "RefusedRow",
     "UnsendableError",
     "UnsupportedDatabaseError",
-    "backlog",
+    "count_backlog",
+    "define_table",
     "enqueue",
     "enqueue_async",
+    "list_refused",
     "metadata",
-    "refused",
-    "release",
-    "table",
+    "retry_refused",
 ]

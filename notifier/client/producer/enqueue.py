@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from notifier.client.producer.body import body_of
-from notifier.client.producer.table import TABLE, fresh_id
-from notifier.client.request import Mail
+from notifier.client.producer.row_body import build_row_body
+from notifier.client.producer.row_table import TABLE, generate_row_id
+from notifier.client.request_fields import Mail
 
 Transaction = Session | Connection | scoped_session[Session]
 AsyncTransaction = AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]
@@ -51,6 +51,6 @@ def _unflushed(session: Transaction | AsyncTransaction) -> contextlib.AbstractCo
 
 
 def _row(into: Table, mail: Any) -> tuple[UUID, Insert]:
-    body = body_of(mail)
-    id_ = fresh_id()
+    body = build_row_body(mail)
+    id_ = generate_row_id()
     return id_, into.insert().values(id=id_, body=body)

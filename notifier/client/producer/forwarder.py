@@ -19,11 +19,19 @@ import httpx2
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notifier.client.producer import store
-from notifier.client.producer.pace import Pace
-from notifier.client.producer.post import Accepted, Blame, Failed, Later, Poster, Refused, Verdict
-from notifier.client.producer.store import Claim, Share
-from notifier.client.producer.table import TABLE
+from notifier.client.producer import row_store
+from notifier.client.producer.batch_post import (
+    AcceptedRow,
+    Blame,
+    FailedPost,
+    Poster,
+    RejectedRow,
+    RowResult,
+    UndecidedRow,
+)
+from notifier.client.producer.pacing import Pace
+from notifier.client.producer.row_store import ClaimSize, RowClaim
+from notifier.client.producer.row_table import TABLE
 
 _log = logging.getLogger("notifier.client.producer")
 _ENGINES = ("postgresql", "sqlite")
@@ -36,15 +44,15 @@ class UnsupportedDatabaseError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ForwarderLimits:
     """How much at once, and how long."""
 
-    rows: int = 1000  # of a request; the API takes no more
-    octets: int = 14 * 1024 * 1024  # of a request's bodies; the API takes 15 MiB with all around them
+    max_rows: int = 1000  # of a request; the API takes no more
+    max_bytes: int = 14 * 1024 * 1024  # of a request's bodies; the API takes 15 MiB with all around them
     lease: timedelta = timedelta(seconds=30)  # after which another forwarder may take over; a double POST is harmless
     request: timedelta = timedelta(seconds=20)  # for one POST and its answer
-    longest_pause: timedelta = timedelta(seconds=30)  # between two tries while the API is away
-    keys_last: timedelta = timedelta(days=6)  # a day less than the API's idempotency keys
+    max_pause: timedelta = timedelta(seconds=30)  # between two tries while the API is away
+    key_lifetime: timedelta = timedelta(days=6)  # a day less than the API's idempotency keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +64,7 @@ class Forwarded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class ForwardResult:
     """What one turn did."""
 
     claimed: int = 0
@@ -67,7 +75,7 @@ class Turn:
     wait: float = field(default=0.0, compare=False)  # seconds until the next turn
 
     @property
-    def found_nothing(self) -> bool:
+    def is_idle(self) -> bool:
         """Nothing was due, and that is sure."""
         return self.claimed == self.refused == 0 and self.failure is None
 
@@ -84,7 +92,7 @@ class Forwarder:
         *,
         url: str,
         key: str,
-        limits: Limits = Limits(),
+        limits: ForwarderLimits = ForwarderLimits(),
         table: Table = TABLE,
         on_accepted: OnAccepted | None = None,
     ) -> None:
@@ -101,7 +109,7 @@ class Forwarder:
         )
         self._poster = Poster(self._client, seconds=limits.request.total_seconds())
         self._pace = Pace(
-            most=limits.rows, longest_pause=limits.longest_pause.total_seconds(), chance=random.SystemRandom().random
+            most=limits.max_rows, longest_pause=limits.max_pause.total_seconds(), chance=random.SystemRandom().random
         )
         self._stopping = False
         self._called = asyncio.Event()
@@ -110,7 +118,7 @@ class Forwarder:
     async def run(self) -> None:
         """Forward until `stop`; neither an API nor a database that is away ends it."""
         while not self._stopping:
-            turn = await self.turn()
+            turn = await self.forward_once()
             if turn.wait:
                 await self._rest(turn.wait)
 
@@ -121,13 +129,13 @@ class Forwarder:
 
     def wake(self) -> None:
         """Look at the table now: something was committed. From the forwarder's own event loop only."""
-        self._pace.woken()
+        self._pace.reset_idle()
         if not self._pace.is_failing:
             self._called.set()
 
     async def drain(self) -> None:
         """Forward until nothing is due; what the API is to be asked about again later may be left."""
-        while not self._stopping and not (turn := await self.turn()).found_nothing:
+        while not self._stopping and not (turn := await self.forward_once()).is_idle:
             await self._rest(turn.wait)
 
     async def close(self) -> None:
@@ -148,80 +156,80 @@ class Forwarder:
         finally:
             await self.close()
 
-    async def turn(self) -> Turn:
+    async def forward_once(self) -> ForwardResult:
         """Claim, POST, settle: once, for as many rows as the last answers encourage. Raises only a cancellation."""
         try:
             claim = await self._in_database(self._claim)
             if claim.unconfirmed:
-                _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.keys_last)
+                _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.key_lifetime)
             if not claim.rows:
-                wait = self._pace.found_nothing()
-                return Turn(refused=claim.unconfirmed, wait=wait)
+                wait = self._pace.compute_idle_wait()
+                return ForwardResult(refused=claim.unconfirmed, wait=wait)
             answer = await self._poster.post(claim.rows)
-            if isinstance(answer, Failed):
+            if isinstance(answer, FailedPost):
                 return await self._give_back(claim, answer)
             turn = await self._in_database(lambda connection: self._settle(connection, claim, answer))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the rows are there, and so must be the forwarder
+        except Exception as error:
             return self._stumbled(error)
         self._tell(turn)
-        self._pace.succeeded()
+        self._pace.record_success()
         return turn
 
-    def _claim(self, connection: Connection) -> Claim:
+    def _claim(self, connection: Connection) -> RowClaim:
         limits = self._limits
-        share = Share(
-            rows=min(self._pace.window, limits.rows),
-            octets=limits.octets,
+        share = ClaimSize(
+            max_rows=min(self._pace.window, limits.max_rows),
+            max_bytes=limits.max_bytes,
             lease=limits.lease,
-            keys_last=limits.keys_last,
+            key_lifetime=limits.key_lifetime,
         )
-        return store.claim(connection, share, self._table)
+        return row_store.claim_rows(connection, share, self._table)
 
-    def _settle(self, connection: Connection, claim: Claim, verdicts: dict[UUID, Verdict]) -> Turn:
+    def _settle(self, connection: Connection, claim: RowClaim, verdicts: dict[UUID, RowResult]) -> ForwardResult:
         """Write down what the API has said about each row."""
-        accepted = {id_: one for id_, one in verdicts.items() if isinstance(one, Accepted)}
-        problems = [(id_, one.problem) for id_, one in verdicts.items() if isinstance(one, Refused)]
-        later = [row for row in claim.rows if isinstance(verdicts[row.id], Later)]
-        gone = store.forget(connection, list(accepted), self._table)
+        accepted = {id_: one for id_, one in verdicts.items() if isinstance(one, AcceptedRow)}
+        problems = [(id_, one.problem) for id_, one in verdicts.items() if isinstance(one, RejectedRow)]
+        later = [row for row in claim.rows if isinstance(verdicts[row.id], UndecidedRow)]
+        gone = row_store.delete_rows(connection, list(accepted), self._table)
         if self._on_accepted is not None and gone:
             done = [Forwarded(id=id_, notification_id=accepted[id_].notification_id) for id_ in sorted(gone)]
             self._on_accepted(connection, done)
-        refused = store.refuse(connection, claim, problems, self._table) if problems else 0
+        refused = row_store.mark_refused(connection, claim, problems, self._table) if problems else 0
         for row in later:
-            delay = self._pace.delay_of(row.tries)
-            store.put_back(connection, claim, [row.id], after=delay, table=self._table)
-        return Turn(
+            delay = self._pace.compute_row_delay(row.tries)
+            row_store.return_rows(connection, claim, [row.id], after=delay, table=self._table)
+        return ForwardResult(
             claimed=len(claim.rows),
             accepted=len(accepted),
             replayed=sum(one.replayed for one in accepted.values()),
             refused=refused,
         )
 
-    async def _give_back(self, claim: Claim, failed: Failed) -> Turn:
+    async def _give_back(self, claim: RowClaim, failed: FailedPost) -> ForwardResult:
         """The request failed as a whole: end the lease, and go slower."""
         ids = [row.id for row in claim.rows]
         alone = len(ids) == 1 and failed.blame is Blame.ANY
 
         def write(connection: Connection) -> None:
             if alone:
-                delay = self._pace.delay_of(claim.rows[0].tries)
-                store.put_back(connection, claim, ids, after=delay, table=self._table)
+                delay = self._pace.compute_row_delay(claim.rows[0].tries)
+                row_store.return_rows(connection, claim, ids, after=delay, table=self._table)
             else:
-                store.put_back_untouched(connection, claim, ids, reached=failed.reached, table=self._table)
+                row_store.return_rows_untouched(connection, claim, ids, reached=failed.reached, table=self._table)
 
-        wait = self._pace.failed(failed.retry_after)
+        wait = self._pace.record_failure(failed.retry_after)
         _log.warning("not_forwarded reason=%s count=%d wait=%.2f", failed.reason, len(ids), wait)
         with contextlib.suppress(Exception):  # the lease ends by itself
             await self._in_database(write)
-        return Turn(claimed=len(ids), failure=failed.reason, wait=wait)
+        return ForwardResult(claimed=len(ids), failure=failed.reason, wait=wait)
 
-    def _stumbled(self, error: Exception) -> Turn:
-        reason, wait = type(error).__name__, self._pace.failed()
+    def _stumbled(self, error: Exception) -> ForwardResult:
+        reason, wait = type(error).__name__, self._pace.record_failure()
         # Neither message nor traceback: a database's errors quote parameters, and those are mails.
         _log.error("forwarder_stumbled reason=%s wait=%.2f", reason, wait)
-        return Turn(failure=reason, wait=wait)
+        return ForwardResult(failure=reason, wait=wait)
 
-    def _tell(self, turn: Turn) -> None:
+    def _tell(self, turn: ForwardResult) -> None:
         if self._pace.is_failing:
             _log.info("forwarding_again")
         _log.info("forwarded accepted=%d replayed=%d of=%d", turn.accepted, turn.replayed, turn.claimed)

@@ -1,8 +1,8 @@
 """The tables, one noun per file. Importing this package completes the metadata that migrations compare against."""
 
 from notifier.db.tables.audit import AuditEntry
-from notifier.db.tables.base import Table, columns
-from notifier.db.tables.history import Attempt, Event
+from notifier.db.tables.base import Table, get_columns
+from notifier.db.tables.history import Attempt, NotificationEvent
 from notifier.db.tables.notification import (
     Attachment,
     Batch,
@@ -35,9 +35,9 @@ __all__ = [
     "AuditEntry",
     "Batch",
     "DeliveryState",
-    "Event",
     "Notification",
     "NotificationContent",
+    "NotificationEvent",
     "NotificationTag",
     "OutboxEntry",
     "RelayConnections",
@@ -56,5 +56,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
-    "columns",
+    "get_columns",
 ]

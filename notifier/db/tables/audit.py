@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, json_type
+from notifier.db.column_types import UtcDateTime, build_json_type
 from notifier.db.tables.base import Table
 
 
@@ -29,6 +29,6 @@ class AuditEntry(Table, table=True):
     object_kind: str = Field(max_length=32)
     object_id: str = Field(max_length=64)
     address: str | None = Field(default=None, max_length=320)
-    before: dict[str, Any] | None = Field(default=None, sa_type=json_type())
-    after: dict[str, Any] | None = Field(default=None, sa_type=json_type())
+    before: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())
+    after: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())
     request_id: str | None = Field(default=None, max_length=64)

@@ -20,6 +20,6 @@ class Table(SQLModel):
     )
 
 
-def columns(model: type[Table]) -> "ColumnCollection[str, Column[Any]]":
+def get_columns(model: type[Table]) -> "ColumnCollection[str, Column[Any]]":
     """The columns of a table for Core statements; the attributes of the class have Python's types, not SQL's."""
     return model.__table__.c  # type: ignore[attr-defined,no-any-return]

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set
+from notifier.db.column_types import UtcDateTime, build_enum_type
 from notifier.db.tables.base import Table
-from notifier.outcomes import OutcomeName, Phase
+from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.states import EventKind
 
 
@@ -28,8 +28,8 @@ class Attempt(Table, table=True):
     number: int
     # These three are null where the sender died, and nobody else knows.
     relay: str | None = Field(default=None, max_length=255)
-    phase: Phase = Field(sa_type=closed_set(Phase, "phase"))
-    outcome: OutcomeName = Field(sa_type=closed_set(OutcomeName, "outcome"))
+    phase: SmtpPhase = Field(sa_type=build_enum_type(SmtpPhase, "phase"))
+    outcome: OutcomeName = Field(sa_type=build_enum_type(OutcomeName, "outcome"))
     code: int | None = None
     enhanced_code: str | None = Field(default=None, max_length=11)
     reply: str = Field(max_length=1000)
@@ -38,7 +38,7 @@ class Attempt(Table, table=True):
     sha256: bytes | None = None
 
 
-class Event(Table, table=True):
+class NotificationEvent(Table, table=True):
     """What a person or a caller did to a notification; only ever added."""
 
     __tablename__ = "event"
@@ -47,6 +47,6 @@ class Event(Table, table=True):
     id: UUID = Field(primary_key=True)
     notification_id: UUID = Field(foreign_key="notification.id")
     at: datetime = Field(sa_type=UtcDateTime)
-    kind: EventKind = Field(sa_type=closed_set(EventKind, "kind"))
+    kind: EventKind = Field(sa_type=build_enum_type(EventKind, "kind"))
     actor: str = Field(max_length=64)
     detail: str = Field(max_length=1000)

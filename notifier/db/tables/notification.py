@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set, json_type
+from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
 from notifier.db.tables.base import Table
 from notifier.states import Category, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
@@ -46,9 +46,9 @@ class Notification(Table, table=True):
     template_version_id: UUID | None = None
     batch_id: UUID | None = None
     parent_id: UUID | None = None  # of a copy: the notification that it is a copy of
-    role: Role = Field(sa_type=closed_set(Role, "role"))
-    kind: KeyKind = Field(sa_type=closed_set(KeyKind, "kind"))  # of the key that submitted it
-    category: Category = Field(sa_type=closed_set(Category, "category"))
+    role: Role = Field(sa_type=build_enum_type(Role, "role"))
+    kind: KeyKind = Field(sa_type=build_enum_type(KeyKind, "kind"))  # of the key that submitted it
+    category: Category = Field(sa_type=build_enum_type(Category, "category"))
     recipient: str = Field(max_length=320)
     address_key: str = Field(max_length=320)  # the recipient as `address.key` writes it: what it is found by
     from_name: str | None = Field(default=None, max_length=256)
@@ -57,9 +57,9 @@ class Notification(Table, table=True):
     reply_to_address: str | None = Field(default=None, max_length=320)
     envelope_from: str = Field(max_length=320)
     locale: str | None = Field(default=None, max_length=35)
-    priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
-    status: Status = Field(sa_type=closed_set(Status, "status"))
-    reason: Reason | None = Field(default=None, sa_type=closed_set(Reason, "reason"))
+    priority: Priority = Field(sa_type=build_enum_type(Priority, "priority"))
+    status: Status = Field(sa_type=build_enum_type(Status, "status"))
+    reason: Reason | None = Field(default=None, sa_type=build_enum_type(Reason, "reason"))
     detail: str | None = Field(default=None, max_length=1000)
     sequence: int = 0  # how often the status was changed: the order of its events
     message_id: str = Field(max_length=255)
@@ -70,12 +70,12 @@ class Notification(Table, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     uncertain_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     # None: accepted by a release before this column; what the pinned version says holds, and without one: hold.
-    when_uncertain: WhenUncertain | None = Field(default=None, sa_type=closed_set(WhenUncertain, "when_uncertain"))
+    when_uncertain: WhenUncertain | None = Field(default=None, sa_type=build_enum_type(WhenUncertain, "when_uncertain"))
     created_by: str = Field(max_length=64)
     idempotency_key: str | None = Field(default=None, max_length=255)
     request_hash: bytes | None = None
-    tags: list[str] | None = Field(default=None, sa_type=json_type())
-    meta: dict[str, str] | None = Field(default=None, sa_type=json_type())  # the caller's `metadata`
+    tags: list[str] | None = Field(default=None, sa_type=build_json_type())
+    meta: dict[str, str] | None = Field(default=None, sa_type=build_json_type())  # the caller's `metadata`
 
 
 class NotificationContent(Table, table=True):
@@ -87,12 +87,14 @@ class NotificationContent(Table, table=True):
     __tablename__ = "notification_content"
 
     notification_id: UUID = Field(primary_key=True, foreign_key="notification.id")
-    variables: dict[str, Any] = Field(sa_type=json_type())
-    headers: dict[str, str] = Field(sa_type=json_type())
-    content: dict[str, str | None] | None = Field(default=None, sa_type=json_type())  # subject, html, text
+    variables: dict[str, Any] = Field(sa_type=build_json_type())
+    headers: dict[str, str] = Field(sa_type=build_json_type())
+    content: dict[str, str | None] | None = Field(default=None, sa_type=build_json_type())  # subject, html, text
     addressed_to: str | None = Field(default=None, max_length=320)  # if there are copies: whom the To field names
-    cc: list[str] | None = Field(default=None, sa_type=json_type())  # whom the Cc field names
-    attachments: list[dict[str, Any]] | None = Field(default=None, sa_type=json_type())  # names; the octets by hash
+    cc: list[str] | None = Field(default=None, sa_type=build_json_type())  # whom the Cc field names
+    attachments: list[dict[str, Any]] | None = Field(
+        default=None, sa_type=build_json_type()
+    )  # names; the octets by hash
 
 
 class NotificationTag(Table, table=True):
@@ -113,7 +115,7 @@ class StatusIndex(Table, table=True):
 
     notification_id: UUID = Field(primary_key=True)
     service_id: UUID
-    status: Status = Field(sa_type=closed_set(Status, "status"))
+    status: Status = Field(sa_type=build_enum_type(Status, "status"))
 
 
 class Batch(Table, table=True):

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set
+from notifier.db.column_types import UtcDateTime, build_enum_type
 from notifier.db.tables.base import Table
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -47,11 +47,11 @@ class OutboxEntry(Table, table=True):
     )
 
     id: UUID = Field(primary_key=True)
-    kind: EntryKind = Field(sa_type=closed_set(EntryKind, "kind"))
+    kind: EntryKind = Field(sa_type=build_enum_type(EntryKind, "kind"))
     subject_id: UUID
     service_id: UUID
-    priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
-    state: EntryState = Field(sa_type=closed_set(EntryState, "state"))
+    priority: Priority = Field(sa_type=build_enum_type(Priority, "priority"))
+    state: EntryState = Field(sa_type=build_enum_type(EntryState, "state"))
     due_at: datetime = Field(sa_type=UtcDateTime)
     lease_no: int = 0
     leased_by: UUID | None = None

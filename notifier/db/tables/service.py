@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set, json_type
+from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
 from notifier.db.tables.base import Table
 from notifier.states import KeyKind
 
@@ -17,9 +17,9 @@ class Service(Table, table=True):
 
     id: UUID = Field(primary_key=True)
     name: str = Field(max_length=64, unique=True)
-    from_domains: list[str] = Field(sa_type=json_type())
+    from_domains: list[str] = Field(sa_type=build_json_type())
     # Whom its team keys may mail: addresses, and domains as "@example.org". None, as in the release before: nobody.
-    team_recipients: list[str] | None = Field(default=None, sa_type=json_type())
+    team_recipients: list[str] | None = Field(default=None, sa_type=build_json_type())
     rate_per_minute: int | None = None  # notifications; None: as the settings say
     created_at: datetime = Field(sa_type=UtcDateTime)
 
@@ -34,8 +34,8 @@ class ApiKey(Table, table=True):
     name: str = Field(default="", max_length=64)
     prefix: str = Field(max_length=24, unique=True)
     secret_hash: bytes
-    kind: KeyKind = Field(sa_type=closed_set(KeyKind, "kind"))
-    scopes: list[str] = Field(sa_type=json_type())
+    kind: KeyKind = Field(sa_type=build_enum_type(KeyKind, "kind"))
+    scopes: list[str] = Field(sa_type=build_json_type())
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set
+from notifier.db.column_types import UtcDateTime, build_enum_type
 from notifier.db.tables.base import Table
 from notifier.states import SuppressionReason, SuppressionScope
 
@@ -26,8 +26,8 @@ class Suppression(Table, table=True):
     id: UUID = Field(primary_key=True)
     address: str = Field(max_length=320)  # as `address.key` writes it
     service_id: UUID  # or `INSTANCE`
-    scope: SuppressionScope = Field(sa_type=closed_set(SuppressionScope, "scope"))
-    reason: SuppressionReason = Field(sa_type=closed_set(SuppressionReason, "reason"))
+    scope: SuppressionScope = Field(sa_type=build_enum_type(SuppressionScope, "scope"))
+    reason: SuppressionReason = Field(sa_type=build_enum_type(SuppressionReason, "reason"))
     detail: str = Field(max_length=1000)
     created_by: str = Field(max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)

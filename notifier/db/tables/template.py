@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set, json_type
+from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
 from notifier.db.tables.base import Table
 from notifier.states import AssetMode, AssetStatus, Category, Priority, WhenUncertain
 
@@ -30,7 +30,7 @@ class TemplateDraft(Table, table=True):
     __tablename__ = "template_draft"
 
     template_id: UUID = Field(primary_key=True, foreign_key="template.id")
-    source: dict[str, Any] = Field(sa_type=json_type())  # without layouts and pinned assets
+    source: dict[str, Any] = Field(sa_type=build_json_type())  # without layouts and pinned assets
     revision: int  # goes up with every save: who saves names the one that they have seen
     base_number: int | None = None  # the version that it was made from
     updated_by: str = Field(max_length=128)
@@ -47,13 +47,13 @@ class TemplateVersion(Table, table=True):
     template_id: UUID = Field(foreign_key="template.id")
     number: int
     content_hash: str = Field(max_length=64)
-    source: dict[str, Any] = Field(sa_type=json_type())
-    variables_schema: dict[str, Any] = Field(sa_type=json_type())
-    subject_variables: list[list[str]] = Field(sa_type=json_type())
-    category: Category = Field(sa_type=closed_set(Category, "category"))
-    priority: Priority = Field(sa_type=closed_set(Priority, "priority"))
+    source: dict[str, Any] = Field(sa_type=build_json_type())
+    variables_schema: dict[str, Any] = Field(sa_type=build_json_type())
+    subject_variables: list[list[str]] = Field(sa_type=build_json_type())
+    category: Category = Field(sa_type=build_enum_type(Category, "category"))
+    priority: Priority = Field(sa_type=build_enum_type(Priority, "priority"))
     expires_after: int | None = None
-    when_uncertain: WhenUncertain = Field(sa_type=closed_set(WhenUncertain, "when_uncertain"))
+    when_uncertain: WhenUncertain = Field(sa_type=build_enum_type(WhenUncertain, "when_uncertain"))
     sender: str | None = Field(default=None, max_length=640)  # "Name <address>", unless a request says otherwise
     reply_to: str | None = Field(default=None, max_length=640)
     note: str = Field(default="", max_length=500)  # why it was published
@@ -91,14 +91,14 @@ class Asset(Table, table=True):
 
     id: UUID = Field(primary_key=True)
     name: str = Field(max_length=64, unique=True)
-    status: AssetStatus = Field(sa_type=closed_set(AssetStatus, "status"))
+    status: AssetStatus = Field(sa_type=build_enum_type(AssetStatus, "status"))
     detail: str = Field(default="", max_length=500)  # why it failed
     progress: int = 0  # per cent
     original: bytes  # SHA-256 of what was uploaded
-    mode: AssetMode = Field(sa_type=closed_set(AssetMode, "mode"))
+    mode: AssetMode = Field(sa_type=build_enum_type(AssetMode, "mode"))
     width: int | None = None  # wanted, CSS pixels; None: as it is, within what a mail can show
     height: int | None = None
-    files: dict[str, Any] | None = Field(default=None, sa_type=json_type())  # "1x", "2x" → what was made
+    files: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())  # "1x", "2x" → what was made
     revision: int  # goes up with every upload
     updated_by: str = Field(max_length=128)
     updated_at: datetime = Field(sa_type=UtcDateTime)

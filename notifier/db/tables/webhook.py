@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from notifier.db.columns import UtcDateTime, closed_set, json_type
+from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
 from notifier.db.tables.base import Table
 from notifier.states import Reason
 
@@ -31,7 +31,7 @@ class WebhookEndpoint(Table, table=True):
     service_id: UUID = Field(foreign_key="service.id", index=True)
     url: str = Field(max_length=2048)
     description: str = Field(default="", max_length=256)
-    events: list[str] = Field(sa_type=json_type())  # types; empty: all
+    events: list[str] = Field(sa_type=build_json_type())  # types; empty: all
     secret: str = Field(max_length=128)
     previous_secret: str | None = Field(default=None, max_length=128)
     previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # signs as well until then
@@ -52,7 +52,7 @@ class WebhookEvent(Table, table=True):
     notification_id: UUID | None = None  # None: a test
     sequence: int  # of the notification's changes
     type: str = Field(max_length=64)
-    reason: Reason | None = Field(default=None, sa_type=closed_set(Reason, "reason"))
+    reason: Reason | None = Field(default=None, sa_type=build_enum_type(Reason, "reason"))
     detail: str | None = Field(default=None, max_length=1000)
     at: datetime = Field(sa_type=UtcDateTime)
 
@@ -78,7 +78,7 @@ class WebhookDelivery(Table, table=True):
     service_id: UUID
     type: str = Field(max_length=64)
     body: str  # the octets that are signed and sent, the same at every try
-    state: DeliveryState = Field(sa_type=closed_set(DeliveryState, "state"))
+    state: DeliveryState = Field(sa_type=build_enum_type(DeliveryState, "state"))
     created_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

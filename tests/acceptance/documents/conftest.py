@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from parts import process
-from parts.process import Process
+from support import notifier_process
+from support.notifier_process import NotifierProcess
 
 
 @pytest.fixture(scope="session")
@@ -13,5 +13,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("demo")
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     where = ("--data-dir", str(folder))
-    with Process("demo", *ports, *where, "--json", env=process.unmeasured(process.environment(folder))) as running:
-        yield running.ready_json() | {"folder": str(folder)}
+    with NotifierProcess(
+        "demo",
+        *ports,
+        *where,
+        "--json",
+        env=notifier_process.without_coverage(notifier_process.build_environment(folder)),
+    ) as running:
+        yield running.wait_until_ready_json() | {"folder": str(folder)}

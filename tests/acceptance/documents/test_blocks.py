@@ -5,12 +5,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from parts import process
-from parts.document import DOCUMENTS, Fate, blocks
-from parts.installation import Keys
-from parts.reader import Reader
+from support import notifier_process
+from support.document_blocks import DOCUMENTS, BlockUse, list_blocks
+from support.document_reader import DocumentReader
+from support.seeded_installation import Keys
 
-FOLLOWED = {Fate.RUN, Fate.POSTED, Fate.ANSWER, Fate.VALUES, Fate.RENDERED, Fate.SHOWN}
+FOLLOWED = {BlockUse.RUN, BlockUse.POSTED, BlockUse.ANSWER, BlockUse.VALUES, BlockUse.RENDERED, BlockUse.SHOWN}
 TOLD = "docs/webhooks.md"  # whose reader has somebody listen at the port; the README brings its own receiver
 BESIDE_THE_SERVER = "docs/operations.md"  # whose commands look at what the demo has; all others have a stopped one
 
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the name that the library has
+    def log_message(self, format: str, *_: object) -> None:
         """Say nothing."""
 
 
@@ -47,12 +47,12 @@ def listening() -> Iterator[_Listening]:
         yield server
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if any(b.fate in FOLLOWED for b in blocks(one))])
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if any(b.fate in FOLLOWED for b in list_blocks(one))])
 def test_its_blocks_do_what_it_says(
     document: str, demo: dict[str, str], sqlite_database: tuple[str, Keys], listening: _Listening, tmp_path: Path
 ) -> None:
     """Each runs as it stands, and what stands behind it is what it answers."""
     folder = demo["folder"] if document == BESIDE_THE_SERVER else str(tmp_path)
-    port = listening.server_port if document == TOLD else process.free_port()
-    reader = Reader(tmp_path, demo, listening.heard, port, DATA_DIR=folder)
-    reader.follow([block for block in blocks(document) if block.fate in FOLLOWED])
+    port = listening.server_port if document == TOLD else notifier_process.find_free_port()
+    reader = DocumentReader(tmp_path, demo, listening.heard, port, DATA_DIR=folder)
+    reader.follow([block for block in list_blocks(document) if block.fate in FOLLOWED])

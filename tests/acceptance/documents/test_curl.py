@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import process
-from parts.document import ROOT, blocks
-from parts.receiver import receiving
+from support import notifier_process
+from support.document_blocks import ROOT, list_blocks
+from support.webhook_receiver import run_receiver
 
 from notifier.inbox.client import MailHogClient
 
@@ -20,7 +20,7 @@ class Terminal:
     """Runs the scripts, as somebody with a URL and a key."""
 
     def __init__(self, demo: dict[str, str]) -> None:
-        ours = process.unmeasured(process.environment(FOLDER))
+        ours = notifier_process.without_coverage(notifier_process.build_environment(FOLDER))
         self.env = ours | {
             "NOTIFIER_URL": demo["api"],
             "NOTIFIER_API_KEY": demo["key"],
@@ -111,7 +111,7 @@ def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
 
 async def test_webhook(terminal: Terminal) -> None:
     """The URL is told a test event, signed with the secret that was shown."""
-    async with receiving() as receiver:
+    async with run_receiver() as receiver:
         made, told, listed = terminal.answers("webhook", receiver.url())
         (heard,) = await receiver.wait_for(1)
     assert heard.verified(made["secret"])["type"] == "webhook.test"
@@ -132,7 +132,7 @@ def test_without_a_key(terminal: Terminal) -> None:
 
 def test_the_page_names_every_script() -> None:
     """A script that the README does not run is not there, and each can be started by its name."""
-    *_, block = blocks("examples/curl/README.md", "sh")
+    *_, block = list_blocks("examples/curl/README.md", "sh")
     scripts = sorted(path.name for path in FOLDER.glob("*.sh"))
     assert sorted(line.split()[0].removeprefix("./") for line in block.text.splitlines()) == scripts
     assert all((FOLDER / name).stat().st_mode & 0o111 for name in scripts)

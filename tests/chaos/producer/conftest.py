@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from chaos.producer.shop import Notifier
-from parts import postgres, process
-from parts.producer.caller import DRIVERS, Caller
+from support import notifier_process, postgres_cluster
+from support.producer.caller_database import DRIVERS, CallerDatabase
 
 
 @pytest.fixture(params=DRIVERS)
@@ -17,16 +17,16 @@ def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"{driver}:///{tmp_path / 'caller.sqlite3'}"
         return
     server = request.getfixturevalue("durable_server")
-    name = postgres.fresh_name()
-    postgres.execute(server.url("postgres"), f"CREATE DATABASE {name}")
+    name = postgres_cluster.make_database_name()
+    postgres_cluster.execute_statements(server.url("postgres"), f"CREATE DATABASE {name}")
     yield f"{driver}:{server.url(name).partition(':')[2]}"
-    postgres.execute(server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    postgres_cluster.execute_statements(server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def caller(caller_url: str) -> AsyncIterator[Caller]:
+async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller with its tables."""
-    made = await Caller(caller_url).create()
+    made = await CallerDatabase(caller_url).create()
     yield made
     await made.close()
 
@@ -36,6 +36,8 @@ def notifier(request: pytest.FixtureRequest, caller_url: str, tmp_path: Path) ->
     """Notifier on the same kind of database as the caller's, with no relay, so that whatever it accepts stays."""
     kind = "sqlite_database" if caller_url.startswith("sqlite") else "durable_database"
     url, keys = request.getfixturevalue(kind)
-    env = process.environment(tmp_path / "notifier", DATABASE_URL=url, SMTP__PORT=str(process.free_port()))
-    with Notifier(url, keys.shop, process.unmeasured(env)) as running:
+    env = notifier_process.build_environment(
+        tmp_path / "notifier", DATABASE_URL=url, SMTP__PORT=str(notifier_process.find_free_port())
+    )
+    with Notifier(url, keys.shop, notifier_process.without_coverage(env)) as running:
         yield running

@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from parts import process
-from parts.process import Process
-from parts.producer import orders
-from parts.producer.caller import ORDERS, Caller
 from sqlalchemy import select, text
+from support import notifier_process
+from support.notifier_process import NotifierProcess
+from support.producer import order_process
+from support.producer.caller_database import ORDERS, CallerDatabase
 
 from notifier.db.engine import Database
 
@@ -27,7 +27,7 @@ class Notifier:
         self._database_url = database_url
         self.key = key
         self._env = env
-        self._port = process.free_port()
+        self._port = notifier_process.find_free_port()
         self._kills = 0
 
     def __enter__(self) -> Self:
@@ -64,17 +64,17 @@ class Notifier:
         return keys
 
     def _start(self) -> None:
-        self._process = Process("serve", "--port", str(self._port), env=self._env)
-        self._process.ready()
+        self._process = NotifierProcess("serve", "--port", str(self._port), env=self._env)
+        self._process.wait_until_ready()
 
 
 class Orders:
-    """A caller's process; see `parts.producer.orders`."""
+    """A caller's process; see `support.producer.order_process`."""
 
     def __init__(self, url: str, way: str) -> None:
-        env = process.unmeasured(process.environment(TESTS))
+        env = notifier_process.without_coverage(notifier_process.build_environment(TESTS))
         env["PYTHONPATH"] = f"{TESTS}:{env.get('PYTHONPATH', TESTS.parent)}"
-        command = [sys.executable, str(orders.__file__), url, way]
+        command = [sys.executable, str(order_process.__file__), url, way]
         self._popen = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
@@ -103,23 +103,25 @@ class Orders:
         self._popen.wait()
 
 
-def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> Process:
+def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> NotifierProcess:
     """`notifier forward` with small requests and a short lease, so that much happens between two kills."""
-    env = process.environment(TESTS, URL=api_url, API_KEY=key, PRODUCER_DATABASE_URL=caller_url)
-    return Process("forward", "--rows", "20", "--lease", "0.5", *flags, env=process.unmeasured(env))
+    env = notifier_process.build_environment(TESTS, URL=api_url, API_KEY=key, PRODUCER_DATABASE_URL=caller_url)
+    return NotifierProcess(
+        "forward", "--rows", "20", "--lease", "0.5", *flags, env=notifier_process.without_coverage(env)
+    )
 
 
-async def drained(caller: Caller, api_url: str, key: str) -> None:
+async def drained(caller: CallerDatabase, api_url: str, key: str) -> None:
     """Return when a forwarder that nobody kills has left nothing."""
     with forwarder(caller.url, api_url, key) as running:
-        await asyncio.to_thread(running.ready)
+        await asyncio.to_thread(running.wait_until_ready)
         async with asyncio.timeout(60):
-            while (await caller.backlog()).waiting:  # noqa: ASYNC110 - another process empties it
+            while (await caller.backlog()).waiting:
                 await asyncio.sleep(0.05)
         assert await asyncio.to_thread(running.stop) == 0
 
 
-async def committed(caller: Caller) -> set[UUID]:
+async def committed(caller: CallerDatabase) -> set[UUID]:
     """The mails of the orders that are in the caller's database: what must have become of the producer table."""
     found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
     return set(found)

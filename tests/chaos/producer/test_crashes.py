@@ -7,8 +7,8 @@ import pytest
 from chaos.producer import shop
 from chaos.producer.shop import Notifier, Orders
 from chaos.size import SEED, size
-from parts.producer.api import Api, Reply
-from parts.producer.caller import DRIVERS, MAIL, Caller
+from support.producer.caller_database import DRIVERS, MAIL, CallerDatabase
+from support.producer.scripted_api import Reply, ScriptedApi
 
 KILLS = size(4, 50)
 EACH_OTHER = 4  # so many kills of the forwarder for one of the API, and for one of the caller
@@ -23,7 +23,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("way", ENDINGS)
-async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: Caller, way: str) -> None:
+async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: CallerDatabase, way: str) -> None:
     """Each way in which a caller's transaction can end, with a kill -9 before and after the commit."""
     with Orders(caller.url, way) as taking:
         word = await asyncio.to_thread(taking.hear)
@@ -32,7 +32,7 @@ async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: Caller,
             taking.kill()
         else:
             assert word == "done"
-    async with Api() as api:
+    async with ScriptedApi() as api:
         await shop.drained(caller, api.url, "ntf_live_x")
         assert len(api.accepted) == ENDINGS[way]
         assert set(api.accepted) == {str(id_) for id_ in await shop.committed(caller)}
@@ -40,10 +40,10 @@ async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: Caller,
 
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
-async def test_a_forwarder_killed_before_it_heard_the_202(caller: Caller) -> None:
+async def test_a_forwarder_killed_before_it_heard_the_202(caller: CallerDatabase) -> None:
     """The API has the mails and the caller's table too: the next forwarder asks under the same keys."""
     ids = {str(id_) for id_ in await caller.several(10)}
-    async with Api() as api:
+    async with ScriptedApi() as api:
         api.script.append(Reply(hang=True, taken=True))
         with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
             await api.wait_for(1)
@@ -56,10 +56,10 @@ async def test_a_forwarder_killed_before_it_heard_the_202(caller: Caller) -> Non
     assert await caller.rows() == {}
 
 
-async def test_a_forwarder_killed_before_the_api_had_anything(caller: Caller) -> None:
+async def test_a_forwarder_killed_before_the_api_had_anything(caller: CallerDatabase) -> None:
     """The request has left and nothing came of it: nothing is lost."""
     ids = {str(id_) for id_ in await caller.several(10)}
-    async with Api() as api:
+    async with ScriptedApi() as api:
         api.script.append(Reply(hang=True))
         with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
             await api.wait_for(1)
@@ -70,14 +70,14 @@ async def test_a_forwarder_killed_before_the_api_had_anything(caller: Caller) ->
 
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
-async def test_killed_at_random_moments_the_sums_are_right(caller: Caller, notifier: Notifier) -> None:
+async def test_killed_at_random_moments_the_sums_are_right(caller: CallerDatabase, notifier: Notifier) -> None:
     """Orders come all the while; forwarders, at times the API and the caller, are killed; each mail is there once."""
     chance = random.Random(SEED)
     taking = await asyncio.to_thread(_taking, caller.url)
     try:
         for number in range(1, KILLS + 1):
             with shop.forwarder(caller.url, notifier.url, notifier.key) as victim:
-                await asyncio.to_thread(victim.ready)
+                await asyncio.to_thread(victim.wait_until_ready)
                 await asyncio.sleep(chance.uniform(0, 0.4))
                 if number % EACH_OTHER == 1:
                     await asyncio.to_thread(notifier.kill_and_restart)
@@ -92,7 +92,7 @@ async def test_killed_at_random_moments_the_sums_are_right(caller: Caller, notif
     wanted = await shop.committed(caller)
     found = await notifier.accepted()
     seen = f"seed {SEED}: {len(wanted)} orders, {len(found)} notifications"
-    print(seen)  # noqa: T201 - with -rP the long form shows it
+    print(seen)
     assert set(found) == wanted, seen
     assert set(found.values()) == {1}, seen
     assert len(wanted) > 10 * KILLS, seen
@@ -106,15 +106,15 @@ def _taking(url: str) -> Orders:
 
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
-async def test_two_forwarders_one_of_them_killed(caller: Caller) -> None:
+async def test_two_forwarders_one_of_them_killed(caller: CallerDatabase) -> None:
     """Two share the table; one dies holding rows, and the other takes them over when the lease is up."""
-    async with Api() as api:
+    async with ScriptedApi() as api:
         api.script.append(Reply(hang=True))
         await caller.enqueue(**MAIL)
         with shop.forwarder(caller.url, api.url, "ntf_live_x") as victim:
             await api.wait_for(1)
             with shop.forwarder(caller.url, api.url, "ntf_live_x") as other:
-                await asyncio.to_thread(other.ready)
+                await asyncio.to_thread(other.wait_until_ready)
                 victim.kill()
                 await api.wait_for(2)
     assert len(api.accepted) == 1

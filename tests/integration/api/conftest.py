@@ -9,24 +9,24 @@ import pytest
 import structlog
 from integration.api.clock import ForwardClock
 from integration.api.refusal import Written
-from parts import marketing
-from parts.installation import Installation
 from sqlalchemy import func, select
+from support import marketing_template
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.db.tables import Notification, NotificationContent, OutboxEntry, Table
+from notifier.runtime import wiring
 from notifier.telemetry import logging
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling."""
-    async with installation.client(parts) as caller:
+    async with installation.open_client(parts) as caller:
         yield caller
 
 
 @pytest.fixture
-def written(parts: wiring.Base) -> Written:
+def written(parts: wiring.ProcessParts) -> Written:
     """How many notifications, contents and outbox entries the database has."""
     tables: tuple[type[Table], ...] = (Notification, NotificationContent, OutboxEntry)
 
@@ -39,7 +39,7 @@ def written(parts: wiring.Base) -> Written:
 
 
 @pytest.fixture
-def forward(parts: wiring.Base) -> tuple[wiring.Base, ForwardClock]:
+def forward(parts: wiring.ProcessParts) -> tuple[wiring.ProcessParts, ForwardClock]:
     """The same parts with a clock that a test puts forward."""
     clock = ForwardClock()
     return replace(parts, clock=clock), clock
@@ -49,16 +49,19 @@ def forward(parts: wiring.Base) -> tuple[wiring.Base, ForwardClock]:
 def logged() -> Iterator[io.StringIO]:
     """All log lines, as a production process writes them."""
     stream = io.StringIO()
-    logging.configure(json=True, level="INFO", stream=stream)
+    logging.configure_logging(json=True, level="INFO", stream=stream)
     yield stream
     structlog.reset_defaults()
 
 
 @pytest.fixture
-async def served(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop with every scope, calling over a real socket, behind which uvicorn is."""
-    listener = wiring.listen("127.0.0.1", 0)
+    listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    headers = {"Authorization": f"Bearer {await marketing.key(parts, 'shop')}"}
-    async with wiring.http(wiring.api(parts), listener), httpx2.AsyncClient(base_url=url, headers=headers) as caller:
+    headers = {"Authorization": f"Bearer {await marketing_template.create_marketing_key(parts, 'shop')}"}
+    async with (
+        wiring.serve_http(wiring.build_api(parts), listener),
+        httpx2.AsyncClient(base_url=url, headers=headers) as caller,
+    ):
         yield caller

@@ -8,15 +8,15 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import NOTHING, Written, outcome, problem
-from parts.installation import WELCOME, Installation
 from sqlalchemy import update
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import scope
-from notifier.db.tables import ApiKey, columns
-from notifier.ids import new_id
+from notifier.auth import key_scope
+from notifier.db.tables import ApiKey, get_columns
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 
-ROUTES = (("POST", "/v1/notifications"), ("GET", "/v1/notifications"), ("GET", f"/v1/notifications/{new_id()}"))
+ROUTES = (("POST", "/v1/notifications"), ("GET", "/v1/notifications"), ("GET", f"/v1/notifications/{generate_id()}"))
 NO_KEY = {
     "no header": None,
     "empty": "",
@@ -34,11 +34,11 @@ NO_KEY = {
 }
 
 
-async def _change(parts: wiring.Base, key: str, **values: Any) -> None:
+async def _change(parts: wiring.ProcessParts, key: str, **values: Any) -> None:
     """Change the row of an API key."""
     prefix = key[:-32]
     async with parts.database.write() as connection:
-        changed = await connection.execute(update(ApiKey).where(columns(ApiKey).prefix == prefix).values(**values))
+        changed = await connection.execute(update(ApiKey).where(get_columns(ApiKey).prefix == prefix).values(**values))
         assert changed.rowcount == 1
 
 
@@ -58,7 +58,7 @@ class Refused:
 
 
 async def test_whatever_is_wrong_with_a_key_the_reply_is_the_same(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """No key, unknown, wrong secret, revoked and expired: one 401, so that nothing can be learnt from it."""
     now = datetime.now(UTC)
@@ -92,11 +92,11 @@ async def test_a_key_just_recognised_does_not_lend_its_name(
 
 @pytest.mark.parametrize(("field", "after"), [("revoked_at", 1.0), ("expires_at", 61.0)])
 async def test_a_remembered_key_ends_within_a_second(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock], field: str, after: float
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], field: str, after: float
 ) -> None:
     """A key that is in use is refused a second after it is revoked, and as soon as it expires."""
     parts, clock = forward
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         if field == "expires_at":
             await _change(parts, installation.keys.shop, expires_at=clock.now() + timedelta(seconds=60))
         assert (await client.get("/v1/notifications")).status_code == 200
@@ -106,38 +106,40 @@ async def test_a_remembered_key_ends_within_a_second(
         assert outcome(await client.get("/v1/notifications")) == (401, "unauthenticated")
 
 
-async def test_the_scheme_is_read_without_regard_to_case(installation: Installation, parts: wiring.Base) -> None:
+async def test_the_scheme_is_read_without_regard_to_case(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """`bearer` is `Bearer` (RFC 9110 §11.1)."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         headers = {"Authorization": f"bearer {installation.keys.shop}"}
         assert (await client.get("/v1/notifications", headers=headers)).status_code == 200
 
 
 async def test_a_key_without_the_scope_is_403(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """A key that may only read cannot send, and one that may only send cannot read."""
-    async with installation.client(parts, installation.keys.reader) as reader:
+    async with installation.open_client(parts, installation.keys.reader) as reader:
         reply = await reader.post("/v1/notifications", json=WELCOME)
         assert outcome(reply) == (403, "insufficient_scope")
         assert "notifications:send" in problem(reply)["detail"]
         assert (await reader.get("/v1/notifications")).status_code == 200
     assert await written() == NOTHING
-    await _change(parts, installation.keys.other, scopes=[scope.Scope.SEND.value])
-    async with installation.client(parts, installation.keys.other) as sender:
+    await _change(parts, installation.keys.other, scopes=[key_scope.KeyScope.SEND.value])
+    async with installation.open_client(parts, installation.keys.other) as sender:
         location = (await sender.post("/v1/notifications", json=WELCOME)).headers["location"]
         for path in ("/v1/notifications", location):
             assert outcome(await sender.get(path)) == (403, "insufficient_scope")
 
 
 async def test_another_services_notification_does_not_exist(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """Another service's id, an unknown id and no id at all get one and the same 404."""
     location = (await client.post("/v1/notifications", json=WELCOME)).headers["location"]
     assert (await client.get(location)).status_code == 200
-    async with installation.client(parts, installation.keys.other) as other:
-        paths = (location, f"/v1/notifications/{new_id()}", "/v1/notifications/17", "/v1/notifications/%00")
+    async with installation.open_client(parts, installation.keys.other) as other:
+        paths = (location, f"/v1/notifications/{generate_id()}", "/v1/notifications/17", "/v1/notifications/%00")
         told = [problem(await other.get(path)) | {"request_id": ""} for path in paths]
         listed = (await other.get("/v1/notifications")).json()
     assert [one["code"] for one in told] == ["not_found"] * 4

@@ -8,20 +8,20 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome
-from parts import caller
-from parts.attached import EXE, FILES, PDF, PNG, given
-from parts.installation import WELCOME
-from parts.relay import Relay
 from sqlalchemy import func, select
+from support import api_caller
+from support.attachment_files import EXE, FILES, PDF, PNG, build_attachment
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME
 
-from notifier import wiring
 from notifier.db.tables import Attachment
+from notifier.runtime import wiring
 
 MIB = 1024 * 1024
 INLINE = {"subject": "Look", "html": '<p>See <img src="cid:logo@shop" alt="logo"></p>\n', "text": "See\n"}
 
 
-async def _kept(parts: wiring.Base) -> int:
+async def _kept(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
         return int((await connection.execute(select(func.count()).select_from(Attachment))).scalar_one())
 
@@ -30,16 +30,18 @@ async def _post(client: httpx2.AsyncClient, *attachments: Any, **fields: Any) ->
     return await client.post("/v1/notifications", json=WELCOME | fields | {"attachments": attachments})
 
 
-async def _arrived(parts: wiring.Base, relay: Relay) -> EmailMessage:
+async def _arrived(parts: wiring.ProcessParts, relay: ScriptedRelay) -> EmailMessage:
     """The mail that leaves, parsed."""
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database, seconds=30)
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database, seconds=30)
     return message_from_bytes(relay.received[0].data, policy=policy.default)
 
 
-async def test_every_type_arrives_as_it_was(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_every_type_arrives_as_it_was(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """One of each kind of file: name, type and octets are those that were posted."""
-    files = [given(name, kind) for kind, (name, _) in FILES.items()]
+    files = [build_attachment(name, kind) for kind, (name, _) in FILES.items()]
     assert (await _post(client, *files)).status_code == 202
     message = await _arrived(parts, relay)
     found = [
@@ -52,21 +54,21 @@ async def test_every_type_arrives_as_it_was(parts: wiring.Base, client: httpx2.A
 
 @pytest.mark.parametrize("name", ["Rechnung №7 über “alles”.pdf", "חשבונית.pdf", "a b; c=d.pdf", "x" * 196 + ".pdf"])
 async def test_names_of_any_script_arrive(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, name: str
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, name: str
 ) -> None:
     """RFC 2231: what the caller calls it, the recipient sees."""
-    assert (await _post(client, given(name))).status_code == 202
+    assert (await _post(client, build_attachment(name))).status_code == 202
     (part,) = (await _arrived(parts, relay)).iter_attachments()
     assert (part.get_filename(), part.get_payload(decode=True)) == (name, PDF)
 
 
 async def test_an_inline_image_is_related_to_the_html(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """What the HTML shows by `cid:` stands beside it, and is no file of its own."""
     body = {"to": "ada@example.com", "content": INLINE}
-    image = given("logo.png", "image/png", content_id="logo@shop")
-    reply = await client.post("/v1/notifications", json=body | {"attachments": [image, given()]})
+    image = build_attachment("logo.png", "image/png", content_id="logo@shop")
+    reply = await client.post("/v1/notifications", json=body | {"attachments": [image, build_attachment()]})
     assert reply.status_code == 202, reply.text
     message = await _arrived(parts, relay)
     images = [part for part in message.walk() if part.get_content_type() == "image/png"]
@@ -78,14 +80,14 @@ async def test_an_inline_image_is_related_to_the_html(
 
 
 async def test_the_same_octets_are_kept_once(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
     """By any name, in any mail, to any copy; and a replay keeps nothing."""
     headers = {"Idempotency-Key": "k"}
-    body = WELCOME | {"cc": ["cleo@example.com"], "attachments": [given("a.pdf"), given("b.pdf")]}
+    body = WELCOME | {"cc": ["cleo@example.com"], "attachments": [build_attachment("a.pdf"), build_attachment("b.pdf")]}
     for _ in range(2):
         assert (await client.post("/v1/notifications", json=body, headers=headers)).status_code == 202
-    await _post(client, given("c.pdf"), given("a.txt", "text/plain"))
+    await _post(client, build_attachment("c.pdf"), build_attachment("a.txt", "text/plain"))
     assert await _kept(parts) == 2
     assert await written() == (3, 2, 3)
     await _arrived(parts, relay)
@@ -97,23 +99,23 @@ async def test_the_same_octets_are_kept_once(
 @pytest.mark.parametrize(
     ("attachment", "field"),
     [
-        ({**given(), "content": "no base64!"}, "content"),
-        ({**given(), "content": ""}, "content"),
-        (given("../../x.pdf"), "filename"),
-        (given('a".pdf'), "filename"),
-        (given("a\r\nBcc: e@x.org.pdf"), "filename"),
-        (given("a.exe"), "filename"),
-        (given(content_type="application/x-msdownload", data=EXE), "content_type"),
-        (given(data=EXE), "content_type"),
-        (given("a.png", "image/png", PDF), "content_type"),
-        (given(content_id="x"), "content_id"),
+        ({**build_attachment(), "content": "no base64!"}, "content"),
+        ({**build_attachment(), "content": ""}, "content"),
+        (build_attachment("../../x.pdf"), "filename"),
+        (build_attachment('a".pdf'), "filename"),
+        (build_attachment("a\r\nBcc: e@x.org.pdf"), "filename"),
+        (build_attachment("a.exe"), "filename"),
+        (build_attachment(content_type="application/x-msdownload", data=EXE), "content_type"),
+        (build_attachment(data=EXE), "content_type"),
+        (build_attachment("a.png", "image/png", PDF), "content_type"),
+        (build_attachment(content_id="x"), "content_id"),
     ],
 )
 async def test_what_must_not_be_attached_is_refused(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written, attachment: dict[str, Any], field: str
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, attachment: dict[str, Any], field: str
 ) -> None:
     """A15: 422 with the place, and neither the mail nor the octets of its good neighbour are kept."""
-    reply = await _post(client, given("good.pdf"), attachment)
+    reply = await _post(client, build_attachment("good.pdf"), attachment)
     assert (f"/attachments/1/{field}", "attachment_rejected") in faults(reply)
     assert {pointer.split("/")[2] for pointer, _ in faults(reply)} == {"1"}
     assert await written() == NOTHING
@@ -124,9 +126,9 @@ async def test_what_must_not_be_attached_is_refused(
     ("attachment", "fault"),
     [
         ({"filename": "a.pdf", "content_type": "application/pdf"}, ("/attachments/0/content", "missing_field")),
-        ({**given(), "url": "http://x"}, ("/attachments/0/url", "unknown_field")),
-        ({**given(), "content": 7}, ("/attachments/0/content", "invalid_type")),
-        ({**given(), "filename": "x" * 201}, ("/attachments/0/filename", "too_long")),
+        ({**build_attachment(), "url": "http://x"}, ("/attachments/0/url", "unknown_field")),
+        ({**build_attachment(), "content": 7}, ("/attachments/0/content", "invalid_type")),
+        ({**build_attachment(), "filename": "x" * 201}, ("/attachments/0/filename", "too_long")),
         ("a.pdf", ("/attachments/0", "invalid_type")),
     ],
 )
@@ -138,15 +140,17 @@ async def test_an_attachment_of_another_shape_is_refused(
 
 
 async def test_ten_mebibytes_arrive_and_no_more(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
     """The limit counts octets of all attachments; one more is 422, far more is refused while it is read."""
     relay.extensions = ("SIZE 16777216", "8BITMIME", "ENHANCEDSTATUSCODES")  # base64 makes it 14 MiB
     data = PDF + os.urandom(10 * MIB - len(PDF))
-    assert (await _post(client, given(data=data))).status_code == 202
-    more = await _post(client, given(data=data), {**given("b.txt", "text/plain"), "content": "QQ=="})
+    assert (await _post(client, build_attachment(data=data))).status_code == 202
+    more = await _post(
+        client, build_attachment(data=data), {**build_attachment("b.txt", "text/plain"), "content": "QQ=="}
+    )
     assert faults(more) == {("/attachments", "attachment_rejected")}
-    assert outcome(await _post(client, given(data=data + bytes(2 * MIB)))) == (413, "request_too_large")
+    assert outcome(await _post(client, build_attachment(data=data + bytes(2 * MIB)))) == (413, "request_too_large")
     assert await written() == (1, 1, 1)
     (part,) = (await _arrived(parts, relay)).iter_attachments()
     assert part.get_payload(decode=True) == data
@@ -156,5 +160,5 @@ async def test_attachments_make_no_room_for_other_fields(client: httpx2.AsyncCli
     """Without them it is 512 KiB as before, whether or not there are attachments."""
     large = {"variables": {"name": "x" * (512 * 1024), "product": "p"}}
     assert outcome(await _post(client, **large)) == (413, "request_too_large")
-    assert outcome(await _post(client, given(), **large)) == (413, "request_too_large")
+    assert outcome(await _post(client, build_attachment(), **large)) == (413, "request_too_large")
     assert await written() == NOTHING

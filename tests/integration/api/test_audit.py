@@ -8,44 +8,45 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from integration.api.refusal import outcome
-from parts import caller, marketing
-from parts.installation import Installation
 from sqlalchemy import func, select
+from support import api_caller, marketing_template
+from support.seeded_installation import Installation
 
-from notifier import audit, wiring
-from notifier.api import problems
-from notifier.api.audited import Audited
-from notifier.api.doors import TheDoors
-from notifier.api.request import authenticated
-from notifier.audit import Action, Deed, Doer, NotForTheAuditError, ObjectKind
-from notifier.auth.scope import Scope
+from notifier import audit
+from notifier.api.authentication import authenticate_service
+from notifier.api.dependencies import Dependencies
+from notifier.api.errors import problem_responses
+from notifier.api.request_audit import AuditDependency
+from notifier.audit import Actor, AuditAction, AuditRecord, NotForTheAuditError, ObjectKind
+from notifier.auth.key_scope import KeyScope
 from notifier.db.tables import AuditEntry
-from notifier.ids import new_id
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import Status
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
-async def _count(parts: wiring.Base) -> int:
+async def _count(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
         return int((await connection.execute(select(func.count()).select_from(AuditEntry))).scalar_one())
 
 
-async def test_each_change_of_a_notification_is_kept(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_each_change_of_a_notification_is_kept(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Cancel, retry and resolve: by whom, from what to what, and the comment without the address in it."""
     for verb, status, body, after in (
         ("cancel", None, {"comment": "for ada@example.com"}, {"status": "cancelled", "comment": "for [address]"}),
         ("retry", Status.FAILED, {}, {"status": "queued"}),
         ("resolve", Status.UNKNOWN, {"as": "sent"}, {"status": "sent"}),
     ):
-        path = await caller.submit(shop, "Ada@example.com")
+        path = await api_caller.submit_mail(shop, "Ada@example.com")
         if status is not None:
-            await caller.set_notification(parts.database, path, status=status)
+            await api_caller.set_notification(parts.database, path, status=status)
         assert (await shop.post(f"{path}/{verb}", json=body)).status_code == 200
         entry = (await shop.get("/v1/audit", params={"limit": 1})).json()["entries"][0]
         before = {"status": status or "queued"}
@@ -56,40 +57,42 @@ async def test_each_change_of_a_notification_is_kept(parts: wiring.Base, shop: h
         assert entry["address"] == "ada@example.com"
 
 
-async def test_what_changes_nothing_is_not_kept(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_what_changes_nothing_is_not_kept(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """A second cancel is no deed, a refused one neither; of many at once one is."""
-    path = await caller.submit(shop)
+    path = await api_caller.submit_mail(shop)
     replies = await asyncio.gather(*(shop.post(f"{path}/cancel") for _ in range(5)))
     assert {reply.status_code for reply in replies} == {200}
     assert outcome(await shop.post(f"{path}/retry")) == (409, "not_retryable")
-    assert outcome(await shop.post(f"/v1/notifications/{new_id()}/cancel")) == (404, "not_found")
+    assert outcome(await shop.post(f"/v1/notifications/{generate_id()}/cancel")) == (404, "not_found")
     assert await _count(parts) == 1
 
 
-async def test_a_service_sees_its_own(installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_service_sees_its_own(
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Also what the operator did to it; nothing of another service's, nothing of the instance's."""
-    await shop.post(f"{await caller.submit(shop)}/cancel")
+    await shop.post(f"{await api_caller.submit_mail(shop)}/cancel")
     mine = (await shop.get("/v1/audit")).json()["entries"]
     async with parts.database.write() as connection:
         (service_id,) = (await connection.execute(select(AuditEntry.service_id))).scalars()  # type: ignore[call-overload]
         for owner in (service_id, None):
-            deed = Deed(
-                action=Action.SUPPRESSION_LIFTED,
+            deed = AuditRecord(
+                action=AuditAction.SUPPRESSION_LIFTED,
                 object_kind=ObjectKind.SUPPRESSION,
-                object_id=new_id(),
+                object_id=generate_id(),
                 service_id=owner,
             )
-            await audit.record(connection, deed, Doer(actor="operator:night", at=parts.clock.now()))
+            await audit.write_audit_record(connection, deed, Actor(name="operator:night", at=parts.clock.now()))
     seen = (await shop.get("/v1/audit")).json()["entries"]
     assert [one["actor"] for one in seen] == ["operator:night", mine[0]["actor"]]
     assert (seen[0]["before"], seen[0]["after"], seen[0]["request_id"]) == (None, None, None)
-    async with installation.client(parts, await marketing.key(parts, "other")) as other:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as other:
         assert (await other.get("/v1/audit")).json() == {"entries": [], "next": None}
 
 
 async def test_it_is_filtered_and_paged(shop: httpx2.AsyncClient) -> None:
     """By object and actor; the Link leads through all, newest first, and keeps the filters."""
-    paths = [await caller.submit(shop) for _ in range(5)]
+    paths = [await api_caller.submit_mail(shop) for _ in range(5)]
     for path in paths:
         await shop.post(f"{path}/cancel")
     ids = [path.rpartition("/")[2] for path in paths]
@@ -100,19 +103,22 @@ async def test_it_is_filtered_and_paged(shop: httpx2.AsyncClient) -> None:
         seen += [entry["object_id"] for entry in reply.json()["entries"]]
         url = reply.links.get("next", {}).get("url", "")
     assert seen == ids[::-1]
-    for nobody in ({"object_kind": "suppression"}, {"actor": "key:nobody"}, {"object_id": str(new_id())}):
+    for nobody in ({"object_kind": "suppression"}, {"actor": "key:nobody"}, {"object_id": str(generate_id())}):
         assert (await shop.get("/v1/audit", params=nobody)).json()["entries"] == []
     for wrong in ({"limit": 0}, {"limit": 201}, {"object_kind": "x"}, {"by": "x"}, {"object_id": "17"}):
         assert outcome(await shop.get("/v1/audit", params=wrong)) == (422, "invalid_parameter")
 
 
-async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.Base) -> None:
+async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.ProcessParts) -> None:
     """The entry is in the deed's own transaction: rolled back with it."""
     async with parts.database.write() as connection:
-        deed = Deed(
-            action=Action.CONTENT_VIEWED, object_kind=ObjectKind.NOTIFICATION, object_id=new_id(), service_id=None
+        deed = AuditRecord(
+            action=AuditAction.CONTENT_VIEWED,
+            object_kind=ObjectKind.NOTIFICATION,
+            object_id=generate_id(),
+            service_id=None,
         )
-        await audit.record(connection, deed, Doer(actor="key:17", at=parts.clock.now()))
+        await audit.write_audit_record(connection, deed, Actor(name="key:17", at=parts.clock.now()))
         await connection.rollback()
     assert await _count(parts) == 0
 
@@ -120,47 +126,47 @@ async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.Base) -> None:
 @pytest.mark.parametrize(
     "state", [{"secret": "x"}, {"settings": {"secret_hash": "x"}}, {"variables": {}}, {"address": "x"}, {"to": "x"}]
 )
-async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.Base, state: dict[str, Any]) -> None:
+async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.ProcessParts, state: dict[str, Any]) -> None:
     """A secret, a variable, content or an address in what was before or after is a fault, however deep."""
     for fields in ({"before": state}, {"after": state}):
-        deed = Deed(
-            action=Action.CONTENT_VIEWED,
+        deed = AuditRecord(
+            action=AuditAction.CONTENT_VIEWED,
             object_kind=ObjectKind.NOTIFICATION,
-            object_id=new_id(),
+            object_id=generate_id(),
             service_id=None,
             **fields,  # type: ignore[arg-type]
         )
         async with parts.database.write() as connection:
             with pytest.raises(NotForTheAuditError):
-                await audit.record(connection, deed, Doer(actor="key:17", at=parts.clock.now()))
+                await audit.write_audit_record(connection, deed, Actor(name="key:17", at=parts.clock.now()))
     assert await _count(parts) == 0
 
 
-async def test_a_route_that_says_nothing_cannot_answer(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_route_that_says_nothing_cannot_answer(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Who asks for the audit and forgets it answers 500; who looks is kept before anything is shown."""
     app = FastAPI()
-    app.state.doors = wiring.api(parts).state.doors
-    problems.install(app)
+    app.state.doors = wiring.build_api(parts).state.doors
+    problem_responses.install_error_handlers(app)
 
     @app.post("/forgets")
-    async def forgets(audited: Audited) -> str:
-        return f"{audited.told}"
+    async def forgets(audited: AuditDependency) -> str:
+        return f"{audited.has_answered}"
 
     @app.post("/says")
-    async def says(audited: Audited) -> str:
-        audited.nothing()
+    async def says(audited: AuditDependency) -> str:
+        audited.record_no_change()
         return "said"
 
     @app.get("/looks")
-    async def looks(request: Request, doors: TheDoors, audited: Audited) -> int:
-        who = await authenticated(request, doors, Scope.READ)
-        deed = Deed(
-            action=Action.CONTENT_VIEWED,
+    async def looks(request: Request, doors: Dependencies, audited: AuditDependency) -> int:
+        who = await authenticate_service(request, doors, KeyScope.READ)
+        deed = AuditRecord(
+            action=AuditAction.CONTENT_VIEWED,
             object_kind=ObjectKind.NOTIFICATION,
-            object_id=new_id(),
+            object_id=generate_id(),
             service_id=who.service_id,
         )
-        await audited.seen(who, deed)
+        await audited.record_view(who, deed)
         return await _count(parts)
 
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

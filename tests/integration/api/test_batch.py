@@ -9,16 +9,16 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome
-from parts.document import blocks
-from parts.installation import WELCOME, Installation
 from sqlalchemy import select
+from support.document_blocks import list_blocks
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Notification, NotificationContent, columns
+from notifier.db.tables import Notification, NotificationContent, get_columns
+from notifier.runtime import wiring
 
 ROOT = Path(__file__).parents[3]
 BATCH = "/v1/notifications/batch"
-_notification = columns(Notification)
+_notification = get_columns(Notification)
 
 
 def _to(number: int, **fields: Any) -> dict[str, Any]:
@@ -44,7 +44,9 @@ async def _results(client: httpx2.AsyncClient, notifications: Any, **more: Any) 
     return results
 
 
-async def test_each_has_an_answer_in_order(client: httpx2.AsyncClient, parts: wiring.Base, written: Written) -> None:
+async def test_each_has_an_answer_in_order(
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
+) -> None:
     """A few hundred, over several commits: the n-th result is the n-th notification, as GET shows it."""
     results = await _results(client, _many(450))
     assert {(result["status"], result["replayed"]) for result in results} == {("queued", False)}
@@ -58,7 +60,7 @@ async def test_each_has_an_answer_in_order(client: httpx2.AsyncClient, parts: wi
 
 
 async def test_defaults_are_merged_and_variables_by_name(
-    client: httpx2.AsyncClient, parts: wiring.Base, written: Written
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
 ) -> None:
     """What a notification lacks it takes from the defaults; its own variables win, one by one."""
     defaults = {"template": "welcome", "locale": "fr", "variables": {"name": "you", "product": "Larkspur"}}
@@ -66,7 +68,7 @@ async def test_defaults_are_merged_and_variables_by_name(
         client, [{"to": "a@x.org"}, {"to": "b@x.org", "locale": "de", "variables": {"name": "Bob"}}], defaults=defaults
     )
     async with parts.database.read() as connection:
-        statement = select(_notification.recipient, _notification.locale, columns(NotificationContent).variables)
+        statement = select(_notification.recipient, _notification.locale, get_columns(NotificationContent).variables)
         rows = (await connection.execute(statement.join(NotificationContent).order_by(_notification.recipient))).all()
     assert [tuple(row) for row in rows] == [
         ("a@x.org", "fr", {"name": "you", "product": "Larkspur"}),
@@ -236,9 +238,9 @@ async def test_the_header_key_leaves_room_for_the_index(client: httpx2.AsyncClie
     assert outcome(await _post(client, _many(1), key="k" * 252)) == (400, "invalid_idempotency_key")
 
 
-async def test_a_key_that_may_only_read_is_refused(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_key_that_may_only_read_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:
     """The scope is that of a single POST."""
-    async with installation.client(parts, installation.keys.reader) as reader:
+    async with installation.open_client(parts, installation.keys.reader) as reader:
         assert outcome(await _post(reader, _many(1))) == (403, "insufficient_scope")
 
 
@@ -253,7 +255,7 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
 
 async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
     """The example in docs/calling.md, as it stands there."""
-    (body,) = (json.loads(one.text) for one in blocks("docs/calling.md") if one.rest == f"{BATCH} 202")
+    (body,) = (json.loads(one.text) for one in list_blocks("docs/calling.md") if one.rest == f"{BATCH} 202")
     assert [one["status"] for one in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
     assert await written() == (2, 2, 2)
 

@@ -11,22 +11,22 @@ from uuid import UUID
 import httpx2
 import pytest
 from integration.api.refusal import outcome
-from parts import caller, marketing, unsure
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
+from support import api_caller, marketing_template, uncertain_mails
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.ids import new_id
-from notifier.notification.batch import BatchView
-from notifier.states import WAITING, Status
+from notifier.ids import generate_id
+from notifier.runtime import wiring
+from notifier.states import WAITING_STATUSES, Status
+from notifier.status.batch_cancellation import BatchView
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
@@ -42,7 +42,7 @@ async def _batch(client: httpx2.AsyncClient, *items: dict[str, Any], **fields: A
 
 
 async def test_progress_is_what_has_ended_of_what_was_accepted(
-    parts: wiring.Base, shop: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """Partly sent: each status is counted, the refused and the copies are not, and only what has ended is progress."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 no")
@@ -56,23 +56,23 @@ async def test_progress_is_what_has_ended_of_what_was_accepted(
     path, paths = await _batch(shop, *items, on_error="skip_invalid")
     begun = (await shop.get(path)).json()
     assert (begun["size"], begun["accepted"], begun["ended"], begun["progress"]) == (5, 4, 0, 0)
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         for one, status in zip(paths, ("sent", "failed", "deferred"), strict=False):
-            await caller.until(shop, one, status)
+            await api_caller.wait_for_status(shop, one, status)
     seen = (await shop.get(path)).json()
     assert seen["statuses"] == {"sent": 1, "failed": 1, "deferred": 1, "queued": 1}
     assert (seen["id"], seen["accepted"], seen["ended"], seen["progress"]) == (begun["id"], 4, 2, 50)
 
 
-async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Of two, one is sent; the other makes the batch complete unless it waits. A closed `unknown` does not wait."""
     path, (first, second) = await _batch(shop, {"to": "a@example.com"}, {"to": "b@example.com"})
-    await caller.set_notification(parts.database, first, status=Status.SENT)
+    await api_caller.set_notification(parts.database, first, status=Status.SENT)
     for status in Status:
-        await caller.set_notification(parts.database, second, status=status)
-        assert (await shop.get(path)).json()["progress"] == (50 if status in WAITING else 100), status
-    await caller.set_notification(parts.database, second, status=Status.UNKNOWN)
-    assert await unsure.withdraw(parts.database, second)
+        await api_caller.set_notification(parts.database, second, status=status)
+        assert (await shop.get(path)).json()["progress"] == (50 if status in WAITING_STATUSES else 100), status
+    await api_caller.set_notification(parts.database, second, status=Status.UNKNOWN)
+    assert await uncertain_mails.delete_entry(parts.database, second)
     closed = (await shop.get(path)).json()
     assert (closed["statuses"], closed["ended"], closed["progress"]) == ({"sent": 1, "unknown": 1}, 2, 100)
 
@@ -82,7 +82,7 @@ def test_a_hundred_percent_is_all_of_it() -> None:
 
     def progress(**statuses: int) -> int:
         counts = {Status(name): number for name, number in statuses.items()}
-        return BatchView(id=new_id(), created_at=datetime.now(UTC), size=1000, statuses=counts).progress
+        return BatchView(id=generate_id(), created_at=datetime.now(UTC), size=1000, statuses=counts).progress
 
     assert [progress(sent=999, queued=1), progress(sent=1, deferred=999), progress(), progress(failed=3)] == [
         99,
@@ -96,12 +96,15 @@ def test_a_hundred_percent_is_all_of_it() -> None:
 
 
 @asynccontextmanager
-async def _served(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def _served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop over a real connection, because a stream is read while it is written."""
-    listener = wiring.listen("127.0.0.1", 0)
+    listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
-    async with wiring.http(wiring.api(parts), listener), httpx2.AsyncClient(base_url=url, headers=headers) as client:
+    async with (
+        wiring.serve_http(wiring.build_api(parts), listener),
+        httpx2.AsyncClient(base_url=url, headers=headers) as client,
+    ):
         yield client
     listener.close()
 
@@ -113,7 +116,7 @@ async def _events(stream: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
 
 
 async def test_a_watcher_sees_each_change_until_all_has_ended(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """One event at once, one for each change, each as GET shows it; the stream ends by itself when nothing waits."""
     async with _served(installation, parts) as client:
@@ -125,8 +128,8 @@ async def test_a_watcher_sees_each_change_until_all_has_ended(
                 seen.append(event)
                 assert event == (await client.get(path)).json()
                 if event["progress"] == 0:
-                    async with wiring.sender(parts):
-                        await caller.until(client, first, "sent")
+                    async with wiring.run_sender(parts):
+                        await api_caller.wait_for_status(client, first, "sent")
                 elif event["progress"] == 50:
                     assert (await client.post(f"{path}/cancel")).status_code == 200
         assert [event["progress"] for event in seen] == [0, 50, 100]
@@ -136,7 +139,9 @@ async def test_a_watcher_sees_each_change_until_all_has_ended(
     assert [mail.recipient for mail in relay.received] == ["a@example.com"]
 
 
-async def test_nobody_looks_any_more_when_the_watcher_is_gone(installation: Installation, parts: wiring.Base) -> None:
+async def test_nobody_looks_any_more_when_the_watcher_is_gone(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """A reader that hangs up in the middle leaves nothing running."""
 
     def watching() -> int:
@@ -150,23 +155,23 @@ async def test_nobody_looks_any_more_when_the_watcher_is_gone(installation: Inst
             async for event in _events(stream):
                 assert event["progress"] == 0
                 break
-            await caller.eventually(lambda: watching() == 1)
-        await caller.eventually(lambda: watching() == 0)
+            await api_caller.wait_until(lambda: watching() == 1)
+        await api_caller.wait_until(lambda: watching() == 0)
 
 
 # -- stopping --------------------------------------------------------------------------------------
 
 
-async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Copies too; what has ended stays; the comment is in the audit and in each timeline; a second time stops none."""
     path, (ended, waiting) = await _batch(
         shop, {"to": "ada@example.com"}, {"to": "bob@example.com", "cc": ["eve@example.com"]}
     )
-    await unsure.hold(parts.database, ended)
-    await caller.set_notification(parts.database, ended, status=Status.UNKNOWN)
+    await uncertain_mails.hold_entry(parts.database, ended)
+    await api_caller.set_notification(parts.database, ended, status=Status.UNKNOWN)
     told = (await shop.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
     assert (told["cancelled"], told["statuses"], told["progress"]) == (2, {"unknown": 1, "cancelled": 1}, 50)
-    assert [await unsure.events_of(parts.database, one) for one in (ended, waiting)] == [
+    assert [await uncertain_mails.read_events(parts.database, one) for one in (ended, waiting)] == [
         [],
         [("cancelled", "key:" + (await _key_id(shop)), "wrong price")],
     ]
@@ -183,13 +188,16 @@ async def _key_id(client: httpx2.AsyncClient) -> str:
     return str(UUID((await client.get("/v1/whoami")).json()["key"]["id"]))
 
 
-async def test_a_batch_is_its_services_own(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_batch_is_its_services_own(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Nobody else sees, watches or cancels it, and a key that may only read does not cancel it."""
-    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+    async with (
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
         path, (one,) = await _batch(shop, {"to": "ada@example.com"})
-        for client, place in ((other, path), (shop, "/v1/batches/17"), (shop, f"/v1/batches/{new_id()}")):
+        for client, place in ((other, path), (shop, "/v1/batches/17"), (shop, f"/v1/batches/{generate_id()}")):
             for request in (client.get(place), client.get(f"{place}/progress"), client.post(f"{place}/cancel")):
                 assert outcome(await request) == (404, "not_found")
-        async with installation.client(parts, installation.keys.reader) as reader:
+        async with installation.open_client(parts, installation.keys.reader) as reader:
             assert outcome(await reader.post(f"{path}/cancel")) == (403, "insufficient_scope")
         assert (await shop.get(one)).json()["status"] == "queued"

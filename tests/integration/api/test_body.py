@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, outcome, problem
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
 JSON = {"Content-Type": "application/json"}
 GZIP = JSON | {"Content-Encoding": "gzip"}

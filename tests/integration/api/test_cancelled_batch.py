@@ -7,21 +7,21 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from parts import caller, unsure
-from parts.dead import DeadSender
-from parts.installation import WELCOME, Installation
-from parts.relay import HOLD, Relay
 from sqlalchemy import func, select, text, update
+from support import api_caller, uncertain_mails
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import HOLD, ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Batch, Notification, OutboxEntry, columns
-from notifier.notification import batch
-from notifier.notification.batch import MAX_CANCEL_ROWS
-from notifier.notification.load import STILL_WANTED
-from notifier.outbox import store
+from notifier.db.tables import Batch, Notification, OutboxEntry, get_columns
+from notifier.delivery.delivery_loader import STILL_DELIVERABLE
+from notifier.outbox import entry_store
+from notifier.runtime import wiring
 from notifier.states import EntryKind, Status
+from notifier.status import batch_cancellation
+from notifier.status.batch_cancellation import MAX_CANCEL_ROWS
 
-_notification, _batch, _entry = columns(Notification), columns(Batch), columns(OutboxEntry)
+_notification, _batch, _entry = get_columns(Notification), get_columns(Batch), get_columns(OutboxEntry)
 FAMILIES = 6
 ROWS = FAMILIES * 51
 """More than one step looks at."""
@@ -37,7 +37,7 @@ async def _posted(client: httpx2.AsyncClient, families: int = FAMILIES, copies: 
     return str(reply.headers["location"])
 
 
-async def _statuses(parts: wiring.Base) -> dict[str, int]:
+async def _statuses(parts: wiring.ProcessParts) -> dict[str, int]:
     """How many mails, copies counted, have each status."""
     counted = select(_notification.status, func.count()).group_by(_notification.status)
     async with parts.database.read() as connection:
@@ -46,21 +46,21 @@ async def _statuses(parts: wiring.Base) -> dict[str, int]:
 
 async def _until_settled(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     async with asyncio.timeout(60):
-        while (seen := (await client.get(path)).json())["cancelling"]:  # noqa: ASYNC110 - a sender settles it
+        while (seen := (await client.get(path)).json())["cancelling"]:
             await asyncio.sleep(0.02)
     told: dict[str, Any] = seen
     return told
 
 
-async def _flag(parts: wiring.Base, path: str) -> None:
+async def _flag(parts: wiring.ProcessParts, path: str) -> None:
     """As a process does that dies right after the commit."""
     async with parts.database.write() as connection:
-        flagged = update(Batch).where(_batch.id == unsure.id_in(path))
+        flagged = update(Batch).where(_batch.id == uncertain_mails.get_id(path))
         await connection.execute(flagged.values(cancelled_at=parts.clock.now(), cancelled_by="key:1"))
 
 
 async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """One step in the request; the reply says that the rest follows; nothing leaves; a repetition changes nothing."""
     path = await _posted(client)
@@ -71,9 +71,9 @@ async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
     again = (await client.post(f"{path}/cancel")).json()
     assert (again["cancelled"], again["cancelling"], again["cancelled_at"]) == (0, True, told["cancelled_at"])
     assert await _entries(parts, EntryKind.BATCH) == 1
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         seen = await _until_settled(client, path)
-        await caller.until_drained(parts.database)
+        await api_caller.wait_until_drained(parts.database)
     assert (seen["statuses"], seen["progress"]) == ({"cancelled": FAMILIES}, 100)
     assert await _statuses(parts) == {"cancelled": ROWS}
     assert relay.received == []
@@ -81,17 +81,17 @@ async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
     assert (last["cancelled"], last["cancelled_at"]) == (0, told["cancelled_at"])
 
 
-async def _entries(parts: wiring.Base, kind: EntryKind) -> int:
+async def _entries(parts: wiring.ProcessParts, kind: EntryKind) -> int:
     async with parts.database.read() as connection:
         counted = select(func.count()).select_from(OutboxEntry).where(_entry.kind == kind)
         return int(await connection.scalar(counted) or 0)
 
 
-async def test_what_was_put_off_is_settled_as_well(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_what_was_put_off_is_settled_as_well(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Nothing waits for its time to be told that it is cancelled; who and why stand in each timeline."""
     path = await _posted(client, send_at=(parts.clock.now() + timedelta(days=30)).isoformat())
     await client.post(f"{path}/cancel", json={"comment": "wrong price"})
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         await _until_settled(client, path)
     assert await _statuses(parts) == {"cancelled": ROWS}
     async with parts.database.read() as connection:
@@ -100,30 +100,30 @@ async def test_what_was_put_off_is_settled_as_well(parts: wiring.Base, client: h
 
 
 async def test_no_body_is_permitted_after_the_reply(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A18: claimed and not marked is taken back, whatever the step looked at; what is marked is sent as before."""
     path = await _posted(client)
-    await caller.make_due(parts.database)
-    sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    await api_caller.make_due(parts.database)
+    sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
     claimed = await sender.claim()
     begun, rest = claimed[:3], claimed[3:]
     assert rest
     await sender.mark(begun)
     assert (await client.post(f"{path}/cancel")).json()["cancelling"]
     async with parts.database.write() as connection:
-        assert await store.mark(connection, sender.boot_id, rest) == set()
+        assert await entry_store.mark_entries(connection, sender.boot_id, rest) == set()
         claims = select(func.count()).select_from(OutboxEntry).where(_entry.leased_by == sender.boot_id)
         assert await connection.scalar(claims) == len(begun)
     sender.die()
 
 
 async def test_what_is_on_its_way_is_sent_and_nothing_else(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A sender in the middle of a batch: the relay has a few bodies when it is cancelled, and gets no more."""
     relay.say("*", "DOT", f"{HOLD}250 2.0.0 queued", times=1000)
-    async with wiring.sender(parts) as running:
+    async with wiring.run_sender(parts) as running:
         path = await _posted(client)
         begun = running.deliverer.bodies
         await relay.wait_for_bodies(begun)
@@ -131,7 +131,7 @@ async def test_what_is_on_its_way_is_sent_and_nothing_else(
         on_their_way = len(relay.bodies)
         relay.resume.set()
         await _until_settled(client, path)
-        await caller.until_drained(parts.database, seconds=60)
+        await api_caller.wait_until_drained(parts.database, seconds=60)
     statuses = await _statuses(parts)
     assert statuses == {"sent": len(relay.received), "cancelled": ROWS - len(relay.received)}
     assert on_their_way <= len(relay.received) <= 2 * begun
@@ -139,79 +139,89 @@ async def test_what_is_on_its_way_is_sent_and_nothing_else(
 
 @pytest.mark.parametrize("status", ["queued", "deferred"])
 async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, status: str
+    installation: Installation,
+    parts: wiring.ProcessParts,
+    client: httpx2.AsyncClient,
+    relay: ScriptedRelay,
+    status: str,
 ) -> None:
     """What was written, or put off, while its batch was cancelled: the mark refuses it, and a sender ends it."""
     path = await _posted(client, families=2, copies=1)
     if status == "deferred":
         async with parts.database.write() as connection:
             await connection.execute(text("UPDATE notification SET status = 'deferred'"))
-    await caller.make_due(parts.database)
-    sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    await api_caller.make_due(parts.database)
+    sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
     claimed = await sender.claim()
     await _flag(parts, path)
     async with parts.database.write() as connection:
-        assert await store.mark(connection, sender.boot_id, claimed, wanted=STILL_WANTED) == set()
-        await batch.release(connection, claimed[0].service_id, unsure.id_in(path))
+        assert await entry_store.mark_entries(connection, sender.boot_id, claimed, wanted=STILL_DELIVERABLE) == set()
+        await batch_cancellation.release_claimed(connection, claimed[0].service_id, uncertain_mails.get_id(path))
     sender.die()
     (first, *_) = (await client.get("/v1/notifications")).json()["notifications"]
     why = (await client.get(f"/v1/notifications/{first['id']}/explain")).json()["because"]
     assert "batch_cancelled" in {one["code"] for one in why}
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database)
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database)
     assert await _statuses(parts) == {"cancelled": 4}
     assert relay.received == []
 
 
-async def test_another_batch_is_not_hurt(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_another_batch_is_not_hurt(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Nor a single mail, nor one that a relay may have already: that is resent."""
     cancelled, other = await _posted(client, families=2, copies=1), await _posted(client, families=1, copies=1)
-    await caller.submit(client, "single@example.com")
+    await api_caller.submit_mail(client, "single@example.com")
     unsure_of = await _one_of(parts, cancelled)
-    await caller.set_notification(parts.database, f"/{unsure_of}", status=Status.UNKNOWN)
+    await api_caller.set_notification(parts.database, f"/{unsure_of}", status=Status.UNKNOWN)
     assert (await client.post(f"{cancelled}/cancel")).json()["cancelled"] == 3
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database)
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database)
     assert (await client.get(other)).json()["statuses"] == {"sent": 1}
     assert len(relay.received) == 4
     assert (await client.get(f"/v1/notifications/{unsure_of}")).json()["status"] == "sent"
 
 
-async def _one_of(parts: wiring.Base, path: str) -> UUID:
+async def _one_of(parts: wiring.ProcessParts, path: str) -> UUID:
     query = select(_notification.id).where(
-        _notification.batch_id == unsure.id_in(path), _notification.parent_id.is_(None)
+        _notification.batch_id == uncertain_mails.get_id(path), _notification.parent_id.is_(None)
     )
     async with parts.database.read() as connection:
         found: UUID = (await connection.execute(query.limit(1))).scalar_one()
     return found
 
 
-async def test_nothing_of_a_cancelled_batch_is_sent_again(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_nothing_of_a_cancelled_batch_is_sent_again(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient
+) -> None:
     """A retry, or a resend, would be stopped by the flag; it is refused, and says so. To decide stays possible."""
     path = await _posted(client, families=2, copies=0)
     one = f"/v1/notifications/{await _one_of(parts, path)}"
     await client.post(f"{path}/cancel")
-    await caller.set_notification(parts.database, one, status=Status.FAILED)
-    assert await unsure.asked(client, one, "retry") == (409, "batch_cancelled")
-    await caller.set_notification(parts.database, one, status=Status.UNKNOWN)
-    assert await unsure.asked(client, one, "resolve", **{"as": "resend"}) == (409, "batch_cancelled")
-    assert await unsure.asked(client, one, "resolve", **{"as": "sent"}) == (200, "sent")
+    await api_caller.set_notification(parts.database, one, status=Status.FAILED)
+    assert await uncertain_mails.request_change(client, one, "retry") == (409, "batch_cancelled")
+    await api_caller.set_notification(parts.database, one, status=Status.UNKNOWN)
+    assert await uncertain_mails.request_change(client, one, "resolve", **{"as": "resend"}) == (409, "batch_cancelled")
+    assert await uncertain_mails.request_change(client, one, "resolve", **{"as": "sent"}) == (200, "sent")
 
 
 async def test_settling_goes_on_after_its_sender_died(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """The entry is rescued, and what was settled already is passed over."""
     path = await _posted(client)
     await client.post(f"{path}/cancel")
-    await caller.make_due(parts.database)
-    sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    await api_caller.make_due(parts.database)
+    sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
     (claimed,) = await sender.claim(kind=EntryKind.BATCH)
     async with parts.database.write() as connection:
-        await batch.go_on(connection, claimed.service_id, claimed.subject_id, None, parts.clock.now())
+        await batch_cancellation.continue_cancellation(
+            connection, claimed.service_id, claimed.subject_id, None, parts.clock.now()
+        )
         await connection.execute(text("UPDATE outbox_entry SET state = 'ready', leased_by = NULL WHERE kind = 'batch'"))
-    await caller.make_due(parts.database)
+    await api_caller.make_due(parts.database)
     sender.die()
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         await _until_settled(client, path)
     assert await _statuses(parts) == {"cancelled": ROWS}

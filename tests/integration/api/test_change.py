@@ -8,20 +8,20 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import faults, outcome, problem
-from parts import caller, unsure
-from parts.installation import Installation
-from parts.relay import Relay
-from parts.wire import Proxy
 from pydantic import SecretStr
 from sqlalchemy import update
+from support import api_caller, uncertain_mails
+from support.cutting_proxy import CuttingProxy
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.api.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.auth import scope
-from notifier.db.tables import ApiKey, Notification, columns
-from notifier.ids import new_id
-from notifier.notification.change import LONGEST_COMMENT
+from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
+from notifier.auth import key_scope
+from notifier.db.tables import ApiKey, Notification, get_columns
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import Status
+from notifier.status.notification_actions import MAX_COMMENT_LENGTH
 
 PROMISED = 5.0
 """Seconds within which a caller hears that the database is busy."""
@@ -35,32 +35,32 @@ BODIES: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "nothing decided": ({}, {("/as", "missing_field")}),
     "decided under our own name": ({"as_": "sent"}, {("/as", "missing_field"), ("/as_", "unknown_field")}),
     "several at once": ({"as": 1, "comment": 2}, {("/as", "invalid_type"), ("/comment", "invalid_type")}),
-    "a long comment": ({"as": "sent", "comment": "x" * (LONGEST_COMMENT + 1)}, {("/comment", "too_long")}),
+    "a long comment": ({"as": "sent", "comment": "x" * (MAX_COMMENT_LENGTH + 1)}, {("/comment", "too_long")}),
 }
 
 
-async def _unknown(parts: wiring.Base, client: httpx2.AsyncClient) -> str:
-    path = await caller.submit(client)
-    await caller.set_notification(parts.database, path, status=Status.UNKNOWN)
+async def _unknown(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> str:
+    path = await api_caller.submit_mail(client)
+    await api_caller.set_notification(parts.database, path, status=Status.UNKNOWN)
     return path
 
 
-async def test_the_reply_is_what_get_shows(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_the_reply_is_what_get_shows(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Each verb answers 200 with the notification as GET shows it, right after."""
     for verb, status, body in (
         ("cancel", None, None),
         ("retry", Status.FAILED, {"comment": "again"}),
         ("resolve", Status.UNKNOWN, {"as": "sent"}),
     ):
-        path = await caller.submit(client)
+        path = await api_caller.submit_mail(client)
         if status is not None:
-            await caller.set_notification(parts.database, path, status=status)
+            await api_caller.set_notification(parts.database, path, status=status)
         reply = await client.post(f"{path}/{verb}", json=body) if body else await client.post(f"{path}/{verb}")
         assert reply.status_code == 200, reply.text
         assert reply.json() == (await client.get(path)).json()
 
 
-async def test_a_resolution_is_read_strictly(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_a_resolution_is_read_strictly(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Every fault of the body is told with its pointer, and nothing is decided."""
     path = await _unknown(parts, client)
     told = {
@@ -68,11 +68,13 @@ async def test_a_resolution_is_read_strictly(parts: wiring.Base, client: httpx2.
         for name, (body, _) in BODIES.items()
     }
     assert {name: faults(reply) for name, reply in told.items()} == {name: want for name, (_, want) in BODIES.items()}
-    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+    assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_bodies_obey_the_rules_of_submit(parts: wiring.Base, client: httpx2.AsyncClient, verb: str) -> None:
+async def test_bodies_obey_the_rules_of_submit(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, verb: str
+) -> None:
     """Another content type is 415, too large 413, not strict JSON 400, an unknown field 422."""
     path = await _unknown(parts, client)
     large = b'{"comment": "' + b"x" * MAX_NOTIFICATION_BYTES + b'"}'
@@ -92,10 +94,10 @@ async def test_bodies_obey_the_rules_of_submit(parts: wiring.Base, client: httpx
     for content, headers, told in sent:
         reply = await client.post(f"{path}/{verb}", content=content, headers=headers)
         assert outcome(reply) == told, content
-    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+    assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.UNKNOWN
 
 
-async def test_only_resolve_needs_a_body(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_only_resolve_needs_a_body(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Without one `cancel` and `retry` go ahead; `resolve` has nothing to decide by."""
     path = await _unknown(parts, client)
     assert outcome(await client.post(f"{path}/resolve")) == (415, "unsupported_media_type")
@@ -105,32 +107,32 @@ async def test_only_resolve_needs_a_body(parts: wiring.Base, client: httpx2.Asyn
 
 
 async def test_a_key_that_may_only_read_changes_nothing(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A5: 403 for each verb without the scope to send; the timeline needs the one to read."""
     path = await _unknown(parts, client)
-    async with installation.client(parts, installation.keys.reader) as reader:
+    async with installation.open_client(parts, installation.keys.reader) as reader:
         for verb in VERBS:
             assert outcome(await reader.post(f"{path}/{verb}", json={"as": "sent"})) == (403, "insufficient_scope")
         assert (await reader.get(f"{path}/events")).status_code == 200
-    key = columns(ApiKey)
+    key = get_columns(ApiKey)
     async with parts.database.write() as connection:
         only_send = update(ApiKey).where(key.prefix == installation.keys.other[:-32])
-        await connection.execute(only_send.values(scopes=[scope.Scope.SEND.value]))
-    async with installation.client(parts, installation.keys.other) as sender:
-        own = await caller.submit(sender)
+        await connection.execute(only_send.values(scopes=[key_scope.KeyScope.SEND.value]))
+    async with installation.open_client(parts, installation.keys.other) as sender:
+        own = await api_caller.submit_mail(sender)
         assert outcome(await sender.get(f"{own}/events")) == (403, "insufficient_scope")
         assert (await sender.post(f"{own}/cancel")).status_code == 200
-    assert (await unsure.row_of(parts.database, path)).status is Status.UNKNOWN
+    assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.UNKNOWN
 
 
 async def test_another_services_notification_cannot_be_told_from_none(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A5: another service's id, an unknown one and no id are one and the same 404, whatever its status."""
-    waiting, unknown = await caller.submit(client), await _unknown(parts, client)
-    paths = (waiting, unknown, f"/v1/notifications/{new_id()}", "/v1/notifications/17", "/v1/notifications/%00")
-    async with installation.client(parts, installation.keys.other) as other:
+    waiting, unknown = await api_caller.submit_mail(client), await _unknown(parts, client)
+    paths = (waiting, unknown, f"/v1/notifications/{generate_id()}", "/v1/notifications/17", "/v1/notifications/%00")
+    async with installation.open_client(parts, installation.keys.other) as other:
         told = [
             problem(await other.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {}))
             for path in paths
@@ -140,31 +142,33 @@ async def test_another_services_notification_cannot_be_told_from_none(
     first = told[0] | {"request_id": ""}
     assert (first["status"], first["code"]) == (404, "not_found")
     assert all(one | {"request_id": ""} == first for one in told)
-    assert (await unsure.row_of(parts.database, waiting)).status is Status.QUEUED
-    assert await unsure.entry_of(parts.database, waiting) is not None
-    assert await unsure.events_of(parts.database, unknown) == []
+    assert (await uncertain_mails.read_notification(parts.database, waiting)).status is Status.QUEUED
+    assert await uncertain_mails.read_entry(parts.database, waiting) is not None
+    assert await uncertain_mails.read_events(parts.database, unknown) == []
 
 
-async def test_what_is_put_back_wakes_the_sender(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_what_is_put_back_wakes_the_sender(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """A retry and a resend hint to the sender of this process, once they are committed."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     for verb, status, body in (("retry", Status.FAILED, {}), ("resolve", Status.UNKNOWN, {"as": "resend"})):
-        await caller.set_notification(parts.database, path, status=status)
-        await parts.wake.wait(0.0)
-        assert not await parts.wake.wait(0.0)
+        await api_caller.set_notification(parts.database, path, status=status)
+        await parts.wakeup.wait(0.0)
+        assert not await parts.wakeup.wait(0.0)
         assert (await client.post(f"{path}/{verb}", json=body)).status_code == 200
-        assert await parts.wake.wait(1.0)
+        assert await parts.wakeup.wait(1.0)
 
 
-async def test_the_timeline_tells_the_story(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_the_timeline_tells_the_story(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Accepted, lost after the dot, resolved by whom and why, refused, retried, sent: in order, each with its words."""
-    path = await unsure.lost_after_the_dot(parts, client, relay)
+    path = await uncertain_mails.lose_after_dot(parts, client, relay)
     relay.say("bob@example.com", "RCPT", "550 5.7.1 not today")
     await client.post(f"{path}/resolve", json={"as": "resend", "comment": "Bob has nothing"})
-    async with wiring.sender(parts):
-        await caller.until(client, path, "failed")
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, path, "failed")
         await client.post(f"{path}/retry")
-        await caller.until(client, path, "sent")
+        await api_caller.wait_for_status(client, path, "sent")
     events = (await client.get(f"{path}/events")).json()["events"]
     assert all(set(event) == {"at", "kind", "detail", "actor", "attempt"} for event in events)
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
@@ -180,16 +184,16 @@ async def test_the_timeline_tells_the_story(parts: wiring.Base, client: httpx2.A
         ("attempt", "accepted: 250 2.0.0 queued", 3),
         ("sent", "250 2.0.0 queued", None),
     ]
-    by = (await unsure.row_of(parts.database, path)).created_by
+    by = (await uncertain_mails.read_notification(parts.database, path)).created_by
     assert [event["actor"] for event in events if event["actor"]] == [by, by, by]
     found = (await client.get(path)).json()
     assert [event["attempt"] for event in events if event["attempt"]] == found["attempts"]
 
 
-async def test_the_timeline_of_what_was_never_tried(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_the_timeline_of_what_was_never_tried(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """A scheduled mail says when; a cancelled one says so once, by whom; a closed one says why it ended."""
     later = datetime.now(UTC) + timedelta(hours=2)
-    path = await caller.submit(client, send_at=later.isoformat())
+    path = await api_caller.submit_mail(client, send_at=later.isoformat())
     await client.post(f"{path}/cancel", json={"comment": "sold out"})
     events = (await client.get(f"{path}/events")).json()["events"]
     assert [(event["kind"], event["detail"]) for event in events] == [
@@ -197,9 +201,9 @@ async def test_the_timeline_of_what_was_never_tried(parts: wiring.Base, client: 
         ("scheduled", f"for {later.isoformat()}"),
         ("cancelled", "sold out"),
     ]
-    closed = await caller.submit(client)
+    closed = await api_caller.submit_mail(client)
     await client.post(f"{closed}/cancel")
-    await caller.set_notification(
+    await api_caller.set_notification(
         parts.database, closed, status=Status.UNKNOWN, reason="sender_died", detail="nobody looked"
     )
     events = (await client.get(f"{closed}/events")).json()["events"]
@@ -207,13 +211,13 @@ async def test_the_timeline_of_what_was_never_tried(parts: wiring.Base, client: 
 
 
 async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """What nobody knows is null, in the notification and in its timeline."""
-    path, sender = await unsure.left_by_the_dead(installation, parts, client)
+    path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
     sender.die()
-    async with wiring.sender(parts):
-        found = await caller.until(client, path, "unknown")
+    async with wiring.run_sender(parts):
+        found = await api_caller.wait_for_status(client, path, "unknown")
     events = (await client.get(f"{path}/events")).json()["events"]
     assert (found["reason"], found["attempts"][0]["relay"], found["attempts"][0]["duration_ms"]) == (
         "sender_died",
@@ -226,20 +230,22 @@ async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_busy_database_is_503_in_time(parts: wiring.Base, client: httpx2.AsyncClient, verb: str) -> None:
+async def test_a_busy_database_is_503_in_time(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, verb: str
+) -> None:
     """A20: what another transaction holds for long is not waited for; nothing has changed, and later it goes."""
     status = {"cancel": Status.QUEUED, "retry": Status.FAILED, "resolve": Status.UNKNOWN}[verb]
-    path = await caller.submit(client)
-    await caller.set_notification(parts.database, path, status=status)
+    path = await api_caller.submit_mail(client)
+    await api_caller.set_notification(parts.database, path, status=status)
     async with parts.database.write() as other:
-        held = columns(Notification)
-        await other.execute(update(Notification).where(held.id == unsure.id_in(path)).values(status=status))
+        held = get_columns(Notification)
+        await other.execute(update(Notification).where(held.id == uncertain_mails.get_id(path)).values(status=status))
         async with asyncio.timeout(10 * PROMISED):
             reply = await client.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {})
         assert outcome(reply) == (503, "database_unavailable")
         assert reply.headers["retry-after"]
-    assert (await unsure.row_of(parts.database, path)).status is status
-    assert await unsure.entry_of(parts.database, path) is not None
+    assert (await uncertain_mails.read_notification(parts.database, path)).status is status
+    assert await uncertain_mails.read_entry(parts.database, path) is not None
     assert parts.database.pool_in_use() == 0
     reply = await client.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {})
     assert reply.status_code == 200
@@ -247,10 +253,10 @@ async def test_a_busy_database_is_503_in_time(parts: wiring.Base, client: httpx2
 
 async def test_a_database_that_hangs_is_503_in_time(postgres_installation: Installation) -> None:
     """A20: a server that never answers again is 503 within five seconds, and once it does the cancel goes through."""
-    async with Proxy(postgres_installation.settings) as proxy:
+    async with CuttingProxy(postgres_installation.settings) as proxy:
         slow = postgres_installation.with_settings(database_url=SecretStr(proxy.url))
-        async with slow.base() as parts, slow.client(parts) as client:
-            path = await caller.submit(client)
+        async with slow.open_parts() as parts, slow.open_client(parts) as client:
+            path = await api_caller.submit_mail(client)
             assert (await client.get(path)).status_code == 200  # so that the key need not be asked for
             proxy.silent = True
             async with asyncio.timeout(10 * PROMISED):

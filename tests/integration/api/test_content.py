@@ -5,21 +5,21 @@ from email import message_from_bytes
 
 import httpx2
 from integration.api.refusal import Written
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
 from sqlalchemy import text
+from support import api_caller
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
+from notifier.runtime import wiring
 
 
-async def _reading(installation: Installation, parts: wiring.Base) -> str:
+async def _reading(installation: Installation, parts: wiring.ProcessParts) -> str:
     """A key that may look at contents."""
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        scopes = [scope.Scope.SEND, scope.Scope.READ, scope.Scope.CONTENT]
-        return await keys.create_key(connection, shop, scopes=scopes, now=parts.clock.now())
+        shop = await authenticated_key.find_service(connection, "shop")
+        scopes = [key_scope.KeyScope.SEND, key_scope.KeyScope.READ, key_scope.KeyScope.CONTENT]
+        return await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
 
 
 async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
@@ -37,14 +37,16 @@ async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.Asyn
     assert await written() == before
 
 
-async def test_what_is_shown_is_what_was_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_what_is_shown_is_what_was_sent(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """Before it is sent the content is a preview; afterwards it says that these very octets were sent."""
     key = await _reading(installation, parts)
-    async with installation.client(parts, key) as client:
-        path = await caller.submit(client, cc=["bob@example.com"])
+    async with installation.open_client(parts, key) as client:
+        path = await api_caller.submit_mail(client, cc=["bob@example.com"])
         before = (await client.get(f"{path}/content")).json()
-        async with wiring.sender(parts):
-            await caller.until(client, path, "sent")
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(client, path, "sent")
         after = (await client.get(f"{path}/content")).json()
         source = await client.get(f"{path}/content", params={"format": "eml"})
     assert (before["identical"], after["identical"]) == (None, True)
@@ -57,24 +59,26 @@ async def test_what_is_shown_is_what_was_sent(installation: Installation, parts:
 
 async def test_content_needs_its_scope(client: httpx2.AsyncClient) -> None:
     """It may hold what only the recipient should read, such as a link that resets a password."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     assert (await client.get(f"{path}/content")).status_code == 403
 
 
 async def test_why_a_scheduled_mail_waits(client: httpx2.AsyncClient) -> None:
     """Its time is ahead; the next try is then."""
-    path = await caller.submit(client, send_at="2026-12-20T08:00:00Z")
+    path = await api_caller.submit_mail(client, send_at="2026-12-20T08:00:00Z")
     told = (await client.get(f"{path}/explain")).json()
     assert (told["status"], told["waiting"], told["next_attempt_at"]) == ("scheduled", True, "2026-12-20T08:00:00Z")
     assert ("scheduled", "2026-12-20T08:00:00Z") in {(one["code"], one["until"]) for one in told["because"]}
 
 
-async def test_why_a_mail_waits_for_its_relay(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_why_a_mail_waits_for_its_relay(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """While the relay is out of reach it says so, and no longer once it is back."""
     await relay.stop()
-    async with installation.client(parts) as client, wiring.sender(parts) as sender:
-        path = await caller.submit(client)
-        await caller.eventually(lambda: sender.deliverer.relay.is_open)
+    async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
+        path = await api_caller.submit_mail(client)
+        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         codes: set[str] = set()
         while "circuit_open" not in codes:
             codes = {one["code"] for one in (await client.get(f"{path}/explain")).json()["because"]}
@@ -84,7 +88,7 @@ async def test_why_a_mail_waits_for_its_relay(installation: Installation, parts:
 
 async def test_what_has_ended_waits_for_nothing(client: httpx2.AsyncClient) -> None:
     """It says how it ended."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     await client.post(f"{path}/cancel")
     told = (await client.get(f"{path}/explain")).json()
     assert (told["waiting"], told["next_attempt_at"]) == (False, None)

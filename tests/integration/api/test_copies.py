@@ -9,11 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome
-from parts import caller, unsure
-from parts.installation import WELCOME, Installation
-from parts.relay import STALL, Relay
+from support import api_caller, uncertain_mails
+from support.scripted_relay import STALL, ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 CC, BCC = ["cleo@example.com", "Carl@Example.com"], ["boss@example.com"]
 NORMALISED = ["ada@example.com", "cleo@example.com", "Carl@example.com", "boss@example.com"]
@@ -30,20 +30,20 @@ async def _listed(client: httpx2.AsyncClient, **filters: Any) -> set[str]:
     return {one["to"] for one in found}
 
 
-async def _sent(parts: wiring.Base) -> None:
+async def _sent(parts: wiring.ProcessParts) -> None:
     """Let a sender work until nothing is left to do."""
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database)
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database)
 
 
 # -- what leaves ---------------------------------------------------------------------------------
 
 
 async def test_all_get_the_same_bytes_each_with_its_own_envelope(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """One Message-ID, one document, one transaction for each; Cc names the cc, and nothing names the bcc."""
-    await caller.submit(client, **COPIES)
+    await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
     assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED)
     (data,) = {mail.data for mail in relay.received}
@@ -55,19 +55,21 @@ async def test_all_get_the_same_bytes_each_with_its_own_envelope(
 
 
 async def test_only_blind_copies_leave_no_cc_field(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A mail with bcc alone looks like one without copies."""
-    await caller.submit(client, bcc=BCC)
+    await api_caller.submit_mail(client, bcc=BCC)
     await _sent(parts)
     assert {mail.message["Cc"] for mail in relay.received} == {None}
     assert len(relay.received) == 2
 
 
-async def test_one_refused_copy_is_its_own_affair(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_one_refused_copy_is_its_own_affair(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """The relay refuses one recipient: that copy fails, the others and the first are sent."""
     relay.say("cleo@example.com", "RCPT", "550 5.7.1 not you")
-    path = await caller.submit(client, **COPIES)
+    path = await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
     copies = await _copies(client, path)
     assert {to: one["status"] for to, one in copies.items()} == {
@@ -81,13 +83,13 @@ async def test_one_refused_copy_is_its_own_affair(parts: wiring.Base, client: ht
 
 
 async def test_a_suppressed_copy_is_suppressed_alone(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
     """An address that bounced gets no entry, though it is only a blind copy; the others leave."""
     relay.say("boss@example.com", "RCPT", "550 5.1.1 no such user")
-    await caller.submit(client, "boss@example.com")
+    await api_caller.submit_mail(client, "boss@example.com")
     await _sent(parts)
-    path = await caller.submit(client, **COPIES)
+    path = await api_caller.submit_mail(client, **COPIES)
     assert await written() == (5, 2, 3)
     statuses = {to: one["status"] for to, one in (await _copies(client, path)).items()}
     assert statuses == {"cleo@example.com": "queued", "Carl@example.com": "queued", "boss@example.com": "suppressed"}
@@ -96,11 +98,11 @@ async def test_a_suppressed_copy_is_suppressed_alone(
 
 
 async def test_the_first_may_be_suppressed_and_the_copies_leave(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """The same the other way round: what the copies say of the To field stays as it was asked."""
     relay.say("ada@example.com", "RCPT", "550 5.1.1 no such user")
-    await caller.submit(client)
+    await api_caller.submit_mail(client)
     await _sent(parts)
     reply = await client.post("/v1/notifications", json=WELCOME | {"cc": ["cleo@example.com"]})
     assert reply.json()["status"] == "suppressed"
@@ -114,7 +116,7 @@ async def test_the_first_may_be_suppressed_and_the_copies_leave(
 
 async def test_the_id_is_that_of_the_first_and_copies_are_listed_when_asked_for(client: httpx2.AsyncClient) -> None:
     """GET of the first tells its copies with their roles; of a copy, whose copy it is; lists leave copies out."""
-    path = await caller.submit(client, **COPIES)
+    path = await api_caller.submit_mail(client, **COPIES)
     first = (await client.get(path)).json()
     assert (first["to"], first["role"], first["parent_id"]) == ("ada@example.com", "to", None)
     assert [(one["to"], one["role"], one["status"]) for one in first["copies"]] == [
@@ -176,7 +178,7 @@ async def test_bad_copies_refuse_all(
 
 async def test_fifty_copies_are_accepted(client: httpx2.AsyncClient, written: Written) -> None:
     """The largest number that is allowed."""
-    await caller.submit(client, cc=[f"u{n}@x.org" for n in range(25)], bcc=[f"v{n}@x.org" for n in range(25)])
+    await api_caller.submit_mail(client, cc=[f"u{n}@x.org" for n in range(25)], bcc=[f"v{n}@x.org" for n in range(25)])
     assert await written() == (51, 1, 51)
 
 
@@ -184,55 +186,62 @@ async def test_fifty_copies_are_accepted(client: httpx2.AsyncClient, written: Wr
 
 
 async def test_cancel_stops_the_first_and_its_copies(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """One request, and nobody gets it."""
-    path = await caller.submit(client, **COPIES)
-    assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
+    path = await api_caller.submit_mail(client, **COPIES)
+    assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
     assert {one["status"] for one in (await _copies(client, path)).values()} == {"cancelled"}
     await _sent(parts)
     assert relay.received == []
 
 
-async def test_cancel_stops_what_has_not_begun(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_cancel_stops_what_has_not_begun(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """With the first in the middle of its body the copies are cancelled still; then nothing is left, and it is 409."""
     relay.say("ada@example.com", "DATA", STALL)
     relay.say("cleo@example.com", "RCPT", "451 4.7.1 later")
-    async with wiring.sender(parts):
-        path = await caller.submit(client, cc=["cleo@example.com"])
-        await unsure.until_marked(parts.database, path)
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, cc=["cleo@example.com"])
+        await uncertain_mails.until_marked(parts.database, path)
         copy = (await client.get(path)).json()["copies"][0]
-        await caller.until(client, f"/v1/notifications/{copy['id']}", "deferred")
-        assert await unsure.asked(client, path, "cancel") == (200, "queued")
+        await api_caller.wait_for_status(client, f"/v1/notifications/{copy['id']}", "deferred")
+        assert await uncertain_mails.request_change(client, path, "cancel") == (200, "queued")
         assert (await client.get(path)).json()["copies"][0]["status"] == "cancelled"
         relay.resume.set()
-        await caller.until(client, path, "sent")
+        await api_caller.wait_for_status(client, path, "sent")
     assert [mail.recipient for mail in relay.received] == ["ada@example.com"]
     cancelled = (await client.get(f"/v1/notifications/{copy['id']}")).json()
     assert cancelled["status"] == "cancelled"
 
 
-async def test_cancelling_what_has_all_left_is_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_cancelling_what_has_all_left_is_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """None could be stopped: 409."""
-    path = await caller.submit(client, **COPIES)
+    path = await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
-    assert await unsure.asked(client, path, "cancel") == (409, "already_ended")
+    assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_ended")
 
 
-async def test_a_copy_can_be_cancelled_alone(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_a_copy_can_be_cancelled_alone(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Its own id is enough; another service does not know it."""
-    path = await caller.submit(client, **COPIES)
+    path = await api_caller.submit_mail(client, **COPIES)
     boss = f"/v1/notifications/{(await _copies(client, path))['boss@example.com']['id']}"
-    assert await unsure.asked(client, boss, "cancel") == (200, "cancelled")
+    assert await uncertain_mails.request_change(client, boss, "cancel") == (200, "cancelled")
     await _sent(parts)
     assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED[:3])
 
 
-async def test_copies_are_nobody_elses(installation: Installation, parts: wiring.Base) -> None:
+async def test_copies_are_nobody_elses(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Another service sees and changes neither the first nor a copy."""
-    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
-        path = await caller.submit(shop, **COPIES)
+    async with (
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
+        path = await api_caller.submit_mail(shop, **COPIES)
         for one in [path, *(f"/v1/notifications/{copy['id']}" for copy in (await _copies(shop, path)).values())]:
             assert outcome(await other.get(one)) == (404, "not_found")
-            assert await unsure.asked(other, one, "cancel") == (404, "not_found")
+            assert await uncertain_mails.request_change(other, one, "cancel") == (404, "not_found")
         assert await _listed(other, copies="true") == set()

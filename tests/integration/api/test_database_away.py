@@ -8,15 +8,15 @@ from uuid import uuid4
 import httpx2
 import pytest
 from integration.api.refusal import outcome
-from parts.installation import WELCOME, Installation, PostgresSeed
-from parts.postgres import OwnServer, execute
-from parts.probing import ask_anew
-from parts.wire import Proxy
 from pydantic import SecretStr
 from sqlalchemy import make_url, select
+from support.cutting_proxy import CuttingProxy
+from support.fresh_probes import fetch_fresh
+from support.postgres_cluster import OwnServer, execute_statements
+from support.seeded_installation import WELCOME, Installation, PostgresSeed
 
-from notifier import wiring
-from notifier.db.tables import Notification, columns
+from notifier.db.tables import Notification, get_columns
+from notifier.runtime import wiring
 
 PROMISED = 5.0
 """Seconds within which a caller hears that the database is away."""
@@ -47,8 +47,8 @@ def own_installation(
 
 
 @pytest.fixture
-async def own_parts(own_installation: Installation) -> AsyncIterator[wiring.Base]:
-    async with own_installation.base() as base:
+async def own_parts(own_installation: Installation) -> AsyncIterator[wiring.ProcessParts]:
+    async with own_installation.open_parts() as base:
         yield base
 
 
@@ -73,16 +73,16 @@ async def _burst(client: httpx2.AsyncClient, keys: list[dict[str, str]]) -> list
     return list(await asyncio.gather(*(_post(client, key) for key in keys[:BURST])))
 
 
-async def _ids(parts: wiring.Base) -> list[str]:
+async def _ids(parts: wiring.ProcessParts) -> list[str]:
     async with parts.database.read() as connection:
-        return [str(id_) for id_ in await connection.scalars(select(columns(Notification).id))]
+        return [str(id_) for id_ in await connection.scalars(select(get_columns(Notification).id))]
 
 
 async def test_a_crashed_database_is_503_until_it_is_back(
-    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+    own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
     """503 in time with old connections and with new ones; when the server is back, 202 without anybody's help."""
-    async with own_installation.client(own_parts) as client:
+    async with own_installation.open_client(own_parts) as client:
         before = await _post(client)
         assert before.status_code == 202
         await asyncio.to_thread(own_server.halt, "fast")
@@ -90,21 +90,21 @@ async def test_a_crashed_database_is_503_until_it_is_back(
             await asyncio.gather(*(_assert_refused_in_time(client, _key()) for _ in range(20)))
             await _assert_refused_in_time(client)
             assert outcome(await client.get(before.headers["location"])) == (503, "database_unavailable")
-            live, ready = await client.get("/livez"), await ask_anew(client, "/readyz")
+            live, ready = await client.get("/livez"), await fetch_fresh(client, "/readyz")
             assert (live.status_code, ready.status_code) == (200, 503)
         finally:
             await asyncio.to_thread(own_server.start)
         after = await _post(client)
         assert after.status_code == 202
-        assert (await ask_anew(client, "/readyz")).status_code == 200
+        assert (await fetch_fresh(client, "/readyz")).status_code == 200
     assert sorted(await _ids(own_parts)) == sorted([before.json()["id"], after.json()["id"]])
 
 
 async def test_a_restart_between_two_requests_is_not_noticed(
-    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+    own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
     """Connections that died while nobody used them are replaced, not handed to a caller."""
-    async with own_installation.client(own_parts) as client:
+    async with own_installation.open_client(own_parts) as client:
         assert {reply.status_code for reply in await _burst(client, [_key() for _ in range(BURST)])} == {202}
         await asyncio.to_thread(own_server.halt, "fast")
         await asyncio.to_thread(own_server.start)
@@ -113,11 +113,11 @@ async def test_a_restart_between_two_requests_is_not_noticed(
 
 
 async def test_what_was_accepted_while_it_went_away_is_there(
-    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+    own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
     """Stopped under load, no 202 lacks its row, and repeating everything leaves one row for each key."""
     keys = [_key() for _ in range(150)]
-    async with own_installation.client(own_parts) as client:
+    async with own_installation.open_client(own_parts) as client:
         assert (await _post(client, keys[0])).status_code == 202
         halting = asyncio.create_task(asyncio.to_thread(own_server.halt, "fast"))
         replies: list[httpx2.Response] = []
@@ -140,14 +140,14 @@ async def test_what_was_accepted_while_it_went_away_is_there(
 
 
 async def test_a_refused_connection_is_503(
-    own_installation: Installation, own_parts: wiring.Base, own_server: OwnServer
+    own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
     """A server that has no connection left for us (53300) is overloaded, not broken: 503, and then 202."""
     url = make_url(own_installation.settings.effective_database_url)
     role = f"caller_{uuid4().hex[:8]}"
     execute_in = own_installation.settings.effective_database_url
     await asyncio.to_thread(
-        execute,
+        execute_statements,
         execute_in,
         f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0",
         f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
@@ -155,18 +155,18 @@ async def test_a_refused_connection_is_503(
     limited = own_installation.with_settings(
         database_url=SecretStr(url.set(username=role).render_as_string(hide_password=False))
     )
-    async with limited.base() as parts, limited.client(parts) as client:
+    async with limited.open_parts() as parts, limited.open_client(parts) as client:
         await _assert_refused_in_time(client)
-        assert (await ask_anew(client, "/readyz")).status_code == 503
-        await asyncio.to_thread(execute, execute_in, f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        assert (await fetch_fresh(client, "/readyz")).status_code == 503
+        await asyncio.to_thread(execute_statements, execute_in, f"ALTER ROLE {role} CONNECTION LIMIT -1")
         assert (await _post(client)).status_code == 202
 
 
 async def test_a_database_that_hangs_is_503_in_time(own_installation: Installation, own_server: OwnServer) -> None:
     """A server that takes requests and never answers, as behind a dead link, is 503 within five seconds as well."""
-    async with Proxy(own_installation.settings) as proxy:
+    async with CuttingProxy(own_installation.settings) as proxy:
         slow = own_installation.with_settings(database_url=SecretStr(proxy.url))
-        async with slow.base() as parts, slow.client(parts) as client:
+        async with slow.open_parts() as parts, slow.open_client(parts) as client:
             assert (await _post(client)).status_code == 202
             proxy.silent = True
             await _assert_refused_in_time(client, _key())
@@ -174,13 +174,13 @@ async def test_a_database_that_hangs_is_503_in_time(own_installation: Installati
 
 
 async def test_a_commit_whose_reply_was_lost_is_never_doubled(
-    own_installation: Installation, own_parts: wiring.Base
+    own_installation: Installation, own_parts: wiring.ProcessParts
 ) -> None:
     """The row is committed, the connection dies before the reply: the caller who repeats the key gets that row."""
     key = _key()
-    async with Proxy(own_installation.settings) as proxy:
+    async with CuttingProxy(own_installation.settings) as proxy:
         lossy = own_installation.with_settings(database_url=SecretStr(proxy.url))
-        async with lossy.base() as parts, lossy.client(parts) as client:
+        async with lossy.open_parts() as parts, lossy.open_client(parts) as client:
             assert (await _post(client)).status_code == 202
             proxy.cut_reply_to = key["Idempotency-Key"].encode()
             first = await _post(client, key)

@@ -8,11 +8,11 @@ import httpx2
 import pytest
 from integration.api.holder import holding
 from integration.api.refusal import NOTHING, Written, outcome
-from parts.installation import WELCOME, Installation
 from sqlalchemy import text
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.engine import DIRECT, POOLED
+from notifier.db.engine import DIRECT_CONNECTIONS, POOLED_CONNECTIONS
+from notifier.runtime import wiring
 
 KEY = {"Idempotency-Key": "order-4711"}
 MODEL = {"Idempotency-Key": "model"}
@@ -43,16 +43,16 @@ async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str
 @pytest.fixture
 async def caller(postgres_installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling an API over PostgreSQL."""
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         yield client
 
 
 async def test_an_exhausted_pool_is_503_and_then_over(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """While every connection to read with is out, callers hear 503 in time; when one is back, 202."""
     async with AsyncExitStack() as held:
-        for _ in range(4 if parts.database.is_sqlite else POOLED):
+        for _ in range(4 if parts.database.is_sqlite else POOLED_CONNECTIONS):
             await held.enter_async_context(parts.database.read())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
@@ -60,13 +60,13 @@ async def test_an_exhausted_pool_is_503_and_then_over(
 
 
 async def test_a_writer_that_is_busy_is_503_and_then_over(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """While every connection to write with is out, callers hear 503 in time; nothing is written later in secret."""
     async with AsyncExitStack() as held:
         assert (await client.get("/v1/notifications")).status_code == 200
-        for _ in range(1 if parts.database.is_sqlite else DIRECT):
-            await held.enter_async_context(parts.database.several())
+        for _ in range(1 if parts.database.is_sqlite else DIRECT_CONNECTIONS):
+            await held.enter_async_context(parts.database.direct_transaction())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
     assert (await _post(client)).status_code == 202
@@ -165,7 +165,7 @@ async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres
     async with holding(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_isolation = 'serializable'")
         await holder.commit()
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         await _post(client, MODEL)
         async with holding(settings) as holder:
             await holder.take_key(KEY["Idempotency-Key"])
@@ -186,7 +186,7 @@ async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation
     async with holding(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '300ms'")
         await holder.commit()
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         await _post(client, MODEL)
         async with holding(settings) as holder:
             await holder.execute("SET deadlock_timeout = '1h'")
@@ -202,6 +202,6 @@ async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation
         assert (await _post(client, KEY)).status_code == 202
 
 
-async def _count(parts: wiring.Base) -> int:
+async def _count(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
         return int((await connection.execute(text("SELECT count(*) FROM notification"))).scalar_one())

@@ -10,10 +10,12 @@ import httpx2
 import jsonschema_rs
 import pytest
 
-from notifier.api import description, problems, shape_faults
-from notifier.api.app import undressed
-from notifier.api.catalogue import ENTRIES
-from notifier.notification import attachment
+from notifier.api.app import build_undecorated_app
+from notifier.api.body import shape_faults
+from notifier.api.errors import problem_responses
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
+from notifier.api.openapi import description
+from notifier.submission import attachment_validation
 
 ROOT = Path(__file__).parents[3]
 _CODE_AT = {"Kind": 1, "BadRequestError": 1, "Fault": 1}
@@ -22,7 +24,7 @@ _CODE_AT = {"Kind": 1, "BadRequestError": 1, "Fault": 1}
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """What `/openapi.json` says."""
-    return undressed().openapi()
+    return build_undecorated_app().openapi()
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -42,7 +44,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 def test_the_committed_document_is_the_code_s(document: dict[str, Any]) -> None:
     """openapi.json is what the code says."""
     renew = "renew it: python -m notifier openapi > openapi.json"
-    assert (ROOT / "openapi.json").read_text() == description.text(document), renew
+    assert (ROOT / "openapi.json").read_text() == description.format_document(document), renew
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -77,7 +79,7 @@ def test_every_route_declares_its_key_and_its_refusals(document: dict[str, Any])
             assert ("415" in declared) == ("requestBody" in operation), path
             assert ("403" in declared) == (operation["operationId"] != "whoami"), path
     assert "submit_batch" in seen
-    assert "HTTPValidationError" not in description.text(document)
+    assert "HTTPValidationError" not in description.format_document(document)
     tags = {tag for _, operation in _operations(document) for tag in operation["tags"]}
     assert tags <= {tag["name"] for tag in document["tags"]}
 
@@ -85,8 +87,8 @@ def test_every_route_declares_its_key_and_its_refusals(document: dict[str, Any])
 def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None:
     """A 409 lists the codes of its own operation, and every operation that the catalogue names is there."""
     ids = {operation["operationId"]: operation for _, operation in _operations(document)}
-    for code, entry in ENTRIES.items():
-        for operation_id in entry.operations:
+    for code, entry in PROBLEM_ENTRIES.items():
+        for operation_id in entry.operation_ids:
             assert f"`{code}`" in ids[operation_id]["responses"]["409"]["description"]
 
 
@@ -105,12 +107,17 @@ def _codes() -> Iterator[str]:
 
 def test_every_code_is_explained() -> None:
     """Whatever code the package can answer with is in the catalogue, with the status and title it comes with."""
-    found = {*_codes(), *shape_faults._CODES.values(), *problems._HTTP_CODES.values(), attachment.CODE}
+    found = {
+        *_codes(),
+        *shape_faults._FAULT_CODES.values(),
+        *problem_responses._HTTP_CODES.values(),
+        attachment_validation.ATTACHMENT_REJECTED,
+    }
     found |= {"http_error", "invalid_request"}
     assert len(found) > 40
-    assert found - set(ENTRIES) == set()
-    for kind in problems._KINDS.values():
-        assert (ENTRIES[kind.code].status, ENTRIES[kind.code].title) == (kind.status, kind.title)
+    assert found - set(PROBLEM_ENTRIES) == set()
+    for kind in problem_responses._KIND_OF_ERROR.values():
+        assert (PROBLEM_ENTRIES[kind.code].status, PROBLEM_ENTRIES[kind.code].title) == (kind.status, kind.title)
 
 
 async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:

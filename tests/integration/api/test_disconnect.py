@@ -8,22 +8,22 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from integration.api.holder import holding
-from parts.installation import WELCOME, Installation
 from sqlalchemy import func, select
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.tables import Notification
+from notifier.runtime import wiring
 
 HOST = "127.0.0.1"
 KEY = "order-4711"
 
 
 @asynccontextmanager
-async def _served(parts: wiring.Base) -> AsyncIterator[int]:
+async def _served(parts: wiring.ProcessParts) -> AsyncIterator[int]:
     """The port of an API over these parts."""
-    listener = wiring.listen(HOST, 0)
+    listener = wiring.open_listener(HOST, 0)
     port = listener.getsockname()[1]
-    async with wiring.http(wiring.api(parts), listener):
+    async with wiring.serve_http(wiring.build_api(parts), listener):
         yield port
 
 
@@ -73,20 +73,20 @@ async def _ask(port: int, data: bytes) -> tuple[int, dict[str, str], dict[str, A
     return int(status.split()[1]), headers, json.loads(body)
 
 
-async def _count(parts: wiring.Base) -> int:
+async def _count(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
         return int(await connection.scalar(select(func.count()).select_from(Notification)) or 0)
 
 
-async def _until_written(parts: wiring.Base, *, seconds: float = 5.0) -> None:
+async def _until_written(parts: wiring.ProcessParts, *, seconds: float = 5.0) -> None:
     """Return when there is a row; nobody is left to be told, so only the database can be asked."""
     async with asyncio.timeout(seconds):
-        while not await _count(parts):  # noqa: ASYNC110 - no event to wait for
+        while not await _count(parts):
             await asyncio.sleep(0.01)
 
 
 async def test_a_caller_that_hangs_up_after_the_commit_is_accepted_once(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """The row is committed, the caller is gone before it reads the reply: the retry with the key gets the row's id."""
     async with _served(parts) as port:
@@ -105,7 +105,7 @@ async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
 ) -> None:
     """The connection is reset while the insert waits for a lock: it is committed all the same, and only once."""
     installation = postgres_installation
-    async with installation.base() as parts, _served(parts) as port:
+    async with installation.open_parts() as parts, _served(parts) as port:
         async with holding(installation.settings) as holder:
             await holder.execute("LOCK TABLE outbox_entry IN EXCLUSIVE MODE")
             _, writer = await _send(port, _request(installation, WELCOME))
@@ -119,7 +119,7 @@ async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
 
 
 async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
-    installation: Installation, parts: wiring.Base, logged: io.StringIO
+    installation: Installation, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
     """Thirty hang up before, while or after their row is written; after each has retried there are thirty rows."""
     keys = [f"order-{n}" for n in range(30)]
@@ -136,7 +136,7 @@ async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
 
 
 async def test_a_caller_that_hangs_up_within_the_request_leaves_nothing(
-    installation: Installation, parts: wiring.Base, logged: io.StringIO
+    installation: Installation, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
     """A body that lacks its last bytes is no request: nothing is written, and it is no error of ours to be logged."""
     async with _served(parts) as port:
@@ -152,7 +152,7 @@ async def test_a_caller_that_hangs_up_within_the_request_leaves_nothing(
 
 
 async def test_a_request_over_the_limit_is_told_so_over_a_socket(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """A Content-Length over 15 MiB gets its 413 as a problem before any of the body is sent."""
     request = _request(installation, WELCOME)

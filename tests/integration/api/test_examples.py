@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import caller
-from parts.described import DOCUMENT, compare, resolved
-from parts.installation import WELCOME, Installation
+from support import api_caller
+from support.documented_transport import DOCUMENT, check_answer, resolve_reference
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
+from notifier.runtime import wiring
 
 OPEN = {"metadata", "statuses", "before", "after"}
 """Objects whose fields are the caller's own, or depend on what was done."""
@@ -19,8 +19,8 @@ SOMETIMES = {"team_recipients"}
 
 def _example(path: str, method: str, status: str) -> Any:
     """What the document shows of an answer."""
-    answer = resolved(DOCUMENT["paths"][path][method]["responses"][status])
-    return resolved(answer["content"]["application/json"]["schema"])["examples"][0]
+    answer = resolve_reference(DOCUMENT["paths"][path][method]["responses"][status])
+    return resolve_reference(answer["content"]["application/json"]["schema"])["examples"][0]
 
 
 def _alike(shown: Any, real: Any, where: str) -> None:
@@ -36,16 +36,18 @@ def _alike(shown: Any, real: Any, where: str) -> None:
         assert type(shown) is type(real), where
 
 
-async def _all_scopes(parts: wiring.Base) -> str:
+async def _all_scopes(parts: wiring.ProcessParts) -> str:
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        return await keys.create_key(connection, shop, scopes=tuple(scope.Scope), now=parts.clock.now())
+        shop = await authenticated_key.find_service(connection, "shop")
+        return await authenticated_key.create_live_key(
+            connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now()
+        )
 
 
-async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.Base) -> None:
+async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.ProcessParts) -> None:
     """From the rehearsal to what became of the mail, and what else a service has."""
     one = "/v1/notifications/{notification_id}"
-    async with installation.client(parts, await _all_scopes(parts)) as client:
+    async with installation.open_client(parts, await _all_scopes(parts)) as client:
 
         async def seen(method: str, path: str, described: str, **sent: Any) -> dict[str, Any]:
             reply = await client.request(method, path, **sent)
@@ -57,8 +59,8 @@ async def test_examples_look_as_answers_do(installation: Installation, parts: wi
         await seen("POST", "/v1/notifications?dry_run=true", "/v1/notifications", json=wish)
         made = await seen("POST", "/v1/notifications", "/v1/notifications", json=wish)
         path = f"/v1/notifications/{made['id']}"
-        async with wiring.sender(parts):
-            await caller.until(client, path, "sent")
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(client, path, "sent")
         await seen("GET", path, one)
         for part in ("events", "explain", "content"):
             await seen("GET", f"{path}/{part}", f"{one}/{part}")
@@ -107,6 +109,6 @@ PLACE = {"location": "/v1/notifications/1"}
 )
 def test_what_is_not_declared_is_noticed(status: int, headers: dict[str, str], body: bytes) -> None:
     """A status, a header field too many or too few, a type, a value: none passes in any test of the API."""
-    compare("/v1/notifications", "post", 202, httpx2.Headers(JSON | PLACE | LIMITED), SENT)
+    check_answer("/v1/notifications", "post", 202, httpx2.Headers(JSON | PLACE | LIMITED), SENT)
     with pytest.raises((AssertionError, ValueError)):
-        compare("/v1/notifications", "post", status, httpx2.Headers(headers), body)
+        check_answer("/v1/notifications", "post", status, httpx2.Headers(headers), body)

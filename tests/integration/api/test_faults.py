@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 from integration.api.refusal import NOTHING, Written, faults
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
 SHIPPED: dict[str, Any] = {
     "store": "Fold & Grain",

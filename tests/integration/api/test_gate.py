@@ -6,12 +6,12 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import outcome
-from parts import editor
-from parts.editor import PATH
-from parts.installation import Installation
+from support import template_editor
+from support.seeded_installation import Installation
+from support.template_editor import PATH
 
-from notifier import wiring
-from notifier.auth.scope import Scope
+from notifier.auth.key_scope import KeyScope
+from notifier.runtime import wiring
 
 SECRET = 740112963
 HTML = "<p>Hello {{ name }}: {{ order.id }}</p>"
@@ -31,13 +31,16 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
-async def test_a_draft_is_tried_before_it_is_published(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_draft_is_tried_before_it_is_published(installation: Installation, parts: wiring.ProcessParts) -> None:
     """At once, or as events that end with the same report; publishing says the same, and refuses what would break."""
-    async with installation.client(parts, await editor.admin_key(parts)) as staff, installation.client(parts) as shop:
-        now = await editor.published(staff, files={"body.html": HTML}, settings=SETTINGS)
+    async with (
+        installation.open_client(parts, await template_editor.create_admin_key(parts)) as staff,
+        installation.open_client(parts) as shop,
+    ):
+        now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
         await asked(shop)
-        sample = editor.SAMPLE | {"reason": "x"}
-        kept = await editor.saved(
+        sample = template_editor.SAMPLE | {"reason": "x"}
+        kept = await template_editor.save_draft(
             staff, now["seen"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
         )
         found = (await staff.post(f"{PATH}/gate")).json()
@@ -54,18 +57,25 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
 
 
 @pytest.mark.parametrize("installation", ["postgresql"], indirect=True)
-async def test_secret_values_are_shown_to_whom_may_see_them(installation: Installation, parts: wiring.Base) -> None:
+async def test_secret_values_are_shown_to_whom_may_see_them(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """With a scope of its own, and into the audit; without it they stand nowhere."""
-    seeing = await editor.admin_key(parts, Scope.TEMPLATES_PUBLISH, Scope.UNMASKED, Scope.AUDIT, Scope.ADMIN)
-    async with installation.client(parts, await editor.admin_key(parts)) as staff, installation.client(parts) as shop:
-        now = await editor.published(staff, files={"body.html": HTML}, settings=SETTINGS)
+    seeing = await template_editor.create_admin_key(
+        parts, KeyScope.TEMPLATES_PUBLISH, KeyScope.UNMASKED, KeyScope.AUDIT, KeyScope.ADMIN
+    )
+    async with (
+        installation.open_client(parts, await template_editor.create_admin_key(parts)) as staff,
+        installation.open_client(parts) as shop,
+    ):
+        now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
         await asked(shop)
-        await editor.saved(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
+        await template_editor.save_draft(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
         masked = await staff.post(f"{PATH}/gate", json={})
         assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]
         assert str(SECRET) not in masked.text
         assert outcome(await staff.post(f"{PATH}/gate", json={"unmasked": True})) == (403, "insufficient_scope")
-        async with installation.client(parts, seeing) as trusted:
+        async with installation.open_client(parts, seeing) as trusted:
             shown = await trusted.post(f"{PATH}/gate", json={"unmasked": True})
             assert f"+<p>Hello Ada: {SECRET}</p>!" in shown.json()["examples"][0]["diffs"]["html"]
         entry = (await staff.get("/v1/audit", params={"limit": 1})).json()["entries"][0]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx2
-from parts.installation import WELCOME
 from starlette.routing import Route
+from support.seeded_installation import WELCOME
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 _MAY_DIFFER = {"date", "ratelimit"}
 
@@ -27,10 +27,10 @@ def _fields(reply: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in reply.headers.items() if name not in _MAY_DIFFER}
 
 
-async def test_head_is_get_without_its_body(served: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_head_is_get_without_its_body(served: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
     """On every route that takes GET: the same status and fields, refusals too, and nothing behind them."""
     path = (await served.post("/v1/notifications", json=WELCOME)).headers["location"]
-    paths = {route.path for route in _flat(wiring.api(parts).routes) if "GET" in (route.methods or ())}
+    paths = {route.path for route in _flat(wiring.build_api(parts).routes) if "GET" in (route.methods or ())}
     paths |= {
         path,
         "/v1/notifications?limit=1",
@@ -100,12 +100,15 @@ async def test_the_next_page_does_not_depend_on_the_host(served: httpx2.AsyncCli
             assert reply.headers["link"].startswith("</v1/notifications?limit=1&before="), host
 
 
-async def test_the_probes_of_a_sender_speak_as_the_api_does(parts: wiring.Base) -> None:
+async def test_the_probes_of_a_sender_speak_as_the_api_does(parts: wiring.ProcessParts) -> None:
     """HEAD is GET, an unknown path is a problem, and a slash leads nowhere."""
-    async with wiring.sender(parts) as running:
-        listener = wiring.listen("127.0.0.1", 0)
+    async with wiring.run_sender(parts) as running:
+        listener = wiring.open_listener("127.0.0.1", 0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with wiring.http(wiring.sender_app(parts, running), listener), httpx2.AsyncClient(base_url=url) as probe:
+        async with (
+            wiring.serve_http(wiring.build_sender_app(parts, running), listener),
+            httpx2.AsyncClient(base_url=url) as probe,
+        ):
             for path in ("/livez", "/readyz"):
                 head, get = await probe.head(path), await probe.get(path)
                 assert (head.status_code, _fields(head), head.content) == (200, _fields(get), b"")

@@ -5,9 +5,9 @@ from typing import Any
 import httpx2
 from integration.api.refusal import NOTHING, Written, faults, outcome
 from integration.api.test_faults import SHIPPED
-from parts.installation import WELCOME, Installation
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 VARIABLES = {"name": "Ada", "product": "Larkspur"}
 BREAKING = {
@@ -163,14 +163,14 @@ async def test_headers_on_the_allow_list_are_taken(client: httpx2.AsyncClient, w
 
 
 async def test_an_operator_says_which_custom_headers_there_are(
-    installation: Installation, parts: wiring.Base, written: Written
+    installation: Installation, parts: wiring.ProcessParts, written: Written
 ) -> None:
     """Names and beginnings, in any case; what commands a relay is refused although a setting has it."""
     allowed = ("x-shop-*", "x-trace", "x-smtpapi", "x-mc-bccaddress", "x-sm-*")
     told = {}
     async with (
-        installation.with_settings(api={"allowed_headers": allowed}).base() as widened,
-        installation.client(widened) as client,
+        installation.with_settings(api={"allowed_headers": allowed}).open_parts() as widened,
+        installation.open_client(widened) as client,
     ):
         names = ("X-Shop-Order", "x-shop-a-b", "X-TRACE", "X-Shop-", "X-Shop", "X-Traces", "X-Order", *COMMANDING)
         for name in names:

@@ -8,11 +8,11 @@ import httpx2
 from integration.api.clock import ForwardClock
 from integration.api.holder import holding
 from integration.api.refusal import NOTHING, Written, outcome
-from parts.installation import WELCOME, Installation
 from sqlalchemy import select
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Notification, columns
+from notifier.db.tables import Notification, get_columns
+from notifier.runtime import wiring
 
 KEY = {"Idempotency-Key": "order-4711"}
 OTHER_BODY = WELCOME | {"to": "bob@example.com"}
@@ -62,11 +62,11 @@ async def test_a_hundred_at_once_are_one(client: httpx2.AsyncClient, written: Wr
 async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installation: Installation) -> None:
     """The same with two processes' parts over one database, where neither sees the other's transaction."""
     installation = postgres_installation
-    async with installation.base() as one, installation.base() as two:
-        async with installation.client(one) as first, installation.client(two) as second:
+    async with installation.open_parts() as one, installation.open_parts() as two:
+        async with installation.open_client(one) as first, installation.open_client(two) as second:
             _assert_one(await asyncio.gather(*(_post(client) for _ in range(50) for client in (first, second))))
         async with one.database.read() as connection:
-            assert len((await connection.execute(select(columns(Notification).id))).all()) == 1
+            assert len((await connection.execute(select(get_columns(Notification).id))).all()) == 1
 
 
 async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installation: Installation) -> None:
@@ -76,10 +76,10 @@ async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installatio
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '5ms'")
         await holder.commit()
     async with (
-        installation.base() as one,
-        installation.base() as two,
-        installation.client(one) as first,
-        installation.client(two) as second,
+        installation.open_parts() as one,
+        installation.open_parts() as two,
+        installation.open_client(one) as first,
+        installation.open_client(two) as second,
     ):
         await _post(first, key={"Idempotency-Key": "model"})
         for time in range(5):  # what one transaction takes depends on the moment: five moments
@@ -106,7 +106,7 @@ async def test_a_restart_forgets_no_key(installation: Installation) -> None:
     """What one process accepted, the next one knows."""
     replies = []
     for _ in range(2):
-        async with installation.base() as parts, installation.client(parts) as client:
+        async with installation.open_parts() as parts, installation.open_client(parts) as client:
             replies.append(await _post(client))
     assert _replays(replies) == [None, "true"]
     _assert_one(replies)
@@ -137,13 +137,13 @@ async def test_the_same_key_with_another_body_is_refused(client: httpx2.AsyncCli
 
 
 async def test_two_bodies_at_once_under_one_key_are_one_and_refusals(
-    client: httpx2.AsyncClient, written: Written, parts: wiring.Base
+    client: httpx2.AsyncClient, written: Written, parts: wiring.ProcessParts
 ) -> None:
     """Of two different bodies that race for a key one wins; the other is refused each time, nothing is mixed."""
     bodies = [WELCOME, OTHER_BODY] * 10
     replies = await asyncio.gather(*(_post(client, body) for body in bodies))
     async with parts.database.read() as connection:
-        (winner,) = await connection.scalars(select(columns(Notification).recipient))
+        (winner,) = await connection.scalars(select(get_columns(Notification).recipient))
     _assert_one([reply for reply, body in zip(replies, bodies, strict=True) if body["to"] == winner])
     losers = [reply for reply, body in zip(replies, bodies, strict=True) if body["to"] != winner]
     assert [outcome(reply) for reply in losers] == [(422, "idempotency_key_reused")] * 10
@@ -156,18 +156,26 @@ async def test_a_refused_request_does_not_take_its_key(client: httpx2.AsyncClien
     assert _replays([await _post(client)]) == [None]
 
 
-async def test_a_key_belongs_to_its_service(installation: Installation, parts: wiring.Base, written: Written) -> None:
+async def test_a_key_belongs_to_its_service(
+    installation: Installation, parts: wiring.ProcessParts, written: Written
+) -> None:
     """Two services that use the same key know nothing of each other."""
-    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+    async with (
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
         replies = [await _post(shop), await _post(other), await _post(other)]
     assert _replays(replies) == [None, None, "true"]
     assert replies[0].json()["id"] != replies[1].json()["id"] == replies[2].json()["id"]
     assert await written() == (2, 2, 2)
 
 
-async def test_a_key_in_a_batch_belongs_to_its_service(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_key_in_a_batch_belongs_to_its_service(installation: Installation, parts: wiring.ProcessParts) -> None:
     """A batch looks its keys up before it writes, and finds nobody else's."""
-    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+    async with (
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
         first = (await _post(shop)).json()["id"]
         items = [WELCOME | {"idempotency_key": KEY["Idempotency-Key"]}]
         reply = await other.post("/v1/notifications/batch", json={"notifications": items})
@@ -205,12 +213,12 @@ async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> 
 
 
 async def test_a_replay_is_answered_though_it_would_be_refused_now(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """What was accepted stays accepted when its times have passed; another body under the key is still refused."""
     parts, clock = forward
     soon = WELCOME | {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         first = await _post(client, soon)
         clock.seconds = 7200
         again = await _post(client, soon)

@@ -8,22 +8,22 @@ from uuid import UUID
 import httpx2
 import pytest
 from integration.api.refusal import Written, outcome
-from parts.installation import WELCOME, Installation
 from sqlalchemy import func, select, update
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Notification, columns
+from notifier.db.tables import Notification, get_columns
+from notifier.runtime import wiring
 
 KEY = {"Idempotency-Key": "order-4711"}
 OTHER = WELCOME | {"to": "bob@example.com"}
-_notification = columns(Notification)
+_notification = get_columns(Notification)
 
 
 async def _post(client: httpx2.AsyncClient, body: Any = WELCOME, key: dict[str, str] | None = None) -> httpx2.Response:
     return await client.post("/v1/notifications", json=body, headers=KEY if key is None else key)
 
 
-async def _age(parts: wiring.Base, **delta: float) -> None:
+async def _age(parts: wiring.ProcessParts, **delta: float) -> None:
     """Let all that is written be older."""
     async with parts.database.write() as connection:
         rows = (await connection.execute(select(_notification.id, _notification.created_at))).all()
@@ -34,7 +34,7 @@ async def _age(parts: wiring.Base, **delta: float) -> None:
             await connection.execute(older.values(created_at=created_at - timedelta(**delta)))
 
 
-async def _keyed(parts: wiring.Base) -> int:
+async def _keyed(parts: wiring.ProcessParts) -> int:
     """How many rows have a key."""
     counted = select(func.count()).where(_notification.idempotency_key.is_not(None))
     async with parts.database.read() as connection:
@@ -42,7 +42,7 @@ async def _keyed(parts: wiring.Base) -> int:
 
 
 async def test_a_key_of_six_days_ago_is_replayed(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """Within the time the first notification answers, and another request with the key is refused."""
     first = await _post(client)
@@ -55,7 +55,7 @@ async def test_a_key_of_six_days_ago_is_replayed(
 
 @pytest.mark.parametrize("body", [WELCOME, OTHER], ids=["same", "other"])
 async def test_a_key_of_eight_days_ago_makes_a_new_one(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written, body: dict[str, Any]
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, body: dict[str, Any]
 ) -> None:
     """Whatever the request says; from then on the new one answers, and the old one stays as it is."""
     first = await _post(client)
@@ -71,7 +71,7 @@ async def test_a_key_of_eight_days_ago_makes_a_new_one(
 
 
 async def test_twenty_at_once_make_one_new_one(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """Concurrent requests after the time: one is written, the others are answered from it."""
     first = await _post(client)
@@ -87,8 +87,8 @@ async def test_twenty_at_once_make_one_new_one(
 async def test_two_processes_at_once_make_one_new_one(postgres_installation: Installation) -> None:
     """The same over two processes: who was too late hears of the winner, or is asked to come again; never two rows."""
     installation = postgres_installation
-    async with installation.base() as one, installation.base() as two:
-        async with installation.client(one) as first, installation.client(two) as second:
+    async with installation.open_parts() as one, installation.open_parts() as two:
+        async with installation.open_client(one) as first, installation.open_client(two) as second:
             for number in range(10):
                 key = {"Idempotency-Key": f"order-{number}"}
                 await _post(first, key=key)
@@ -104,7 +104,9 @@ async def test_two_processes_at_once_make_one_new_one(postgres_installation: Ins
             assert (await connection.execute(select(func.count()).select_from(Notification))).scalar_one() == 20
 
 
-async def test_a_batch_uses_old_keys_again(parts: wiring.Base, client: httpx2.AsyncClient, written: Written) -> None:
+async def test_a_batch_uses_old_keys_again(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
+) -> None:
     """Each of a batch has its own key: old ones are new again, and one that is used twice now is one."""
     bodies = [WELCOME | {"idempotency_key": key} for key in ("a", "b", "c")]
     url = "/v1/notifications/batch"
@@ -120,7 +122,7 @@ async def test_a_batch_uses_old_keys_again(parts: wiring.Base, client: httpx2.As
 async def test_the_time_is_a_setting(installation: Installation) -> None:
     """`api.idempotency_days`."""
     longer = installation.with_settings(api={"idempotency_days": 10})
-    async with longer.base() as parts, longer.client(parts) as client:
+    async with longer.open_parts() as parts, longer.open_client(parts) as client:
         first = await _post(client)
         await _age(parts, days=9, hours=23)
         assert (await _post(client)).json()["id"] == first.json()["id"]
@@ -129,7 +131,7 @@ async def test_the_time_is_a_setting(installation: Installation) -> None:
 
 
 async def test_an_old_key_replays_nothing_for_a_request_with_faults(
-    parts: wiring.Base, client: httpx2.AsyncClient
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """Within the time a repeated request is answered though it would be refused today; after it, it is refused."""
     bad = WELCOME | {"template": "gone"}

@@ -9,32 +9,32 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import faults, outcome
-from parts import marketing
-from parts.installation import Installation
+from support import marketing_template
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.auth import care, keys, scope
-from notifier.auth.keys import Wish
-from notifier.auth.scope import Scope
-from notifier.auth.usage import Usage
+from notifier.auth import authenticated_key, key_admin, key_scope
+from notifier.auth.authenticated_key import NewKey
+from notifier.auth.key_scope import KeyScope
+from notifier.auth.key_usage import KeyUsageWriter
+from notifier.runtime import wiring
 from notifier.states import KeyKind
 
 PATH = "/v1/keys"
-ALL = [scope.value for scope in scope.SERVICE_SCOPES]
+ALL = [scope.value for scope in key_scope.SERVICE_SCOPES]
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
-async def _key(parts: wiring.Base, **wish: Any) -> tuple[str, str]:
+async def _key(parts: wiring.ProcessParts, **wish: Any) -> tuple[str, str]:
     """The id of a new key of the shop, and the key."""
     async with parts.database.write() as connection:
-        service = await keys.find_service(connection, "shop")
-        id_, key = await keys.issue(connection, service, Wish(**wish), now=parts.clock.now())
+        service = await authenticated_key.find_service(connection, "shop")
+        id_, key = await authenticated_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
     return str(id_), key
 
 
@@ -42,7 +42,9 @@ def _by(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def test_the_life_of_a_key(installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_the_life_of_a_key(
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Made 201 and shown once, works, is listed without its secret, revoked 200 twice, and in the audit each once."""
     made = await shop.post(PATH, json={"name": "nightly", "kind": "test", "scopes": ["notifications:read"]})
     assert made.status_code == 201, made.text
@@ -70,15 +72,15 @@ async def test_the_life_of_a_key(installation: Installation, parts: wiring.Base,
         ("key.created", view["id"]),
     ]
     assert key[-32:] not in str(entries)
-    async with installation.client(parts, key) as client:
+    async with installation.open_client(parts, key) as client:
         assert outcome(await client.get("/v1/notifications")) == (401, "unauthenticated")
 
 
-async def test_a_key_gives_no_more_than_it_has(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_key_gives_no_more_than_it_has(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """No scope that it lacks, no kind that reaches further; not by rotating another key either."""
-    _, weak = await _key(parts, kind=KeyKind.TEAM, scopes=(Scope.KEYS, Scope.READ))
-    live, _ = await _key(parts, scopes=(Scope.READ,))
-    strong, _ = await _key(parts, kind=KeyKind.TEAM, scopes=(Scope.READ, Scope.SEND))
+    _, weak = await _key(parts, kind=KeyKind.TEAM, scopes=(KeyScope.KEYS, KeyScope.READ))
+    live, _ = await _key(parts, scopes=(KeyScope.READ,))
+    strong, _ = await _key(parts, kind=KeyKind.TEAM, scopes=(KeyScope.READ, KeyScope.SEND))
     for body, want in (
         ({"kind": "live", "scopes": ["notifications:read"]}, (403, "key_kind_not_allowed")),
         ({"scopes": ["notifications:read"]}, (403, "key_kind_not_allowed")),
@@ -91,18 +93,18 @@ async def test_a_key_gives_no_more_than_it_has(parts: wiring.Base, shop: httpx2.
         assert outcome(reply) == want, body
     for id_, code in ((live, "key_kind_not_allowed"), (strong, "insufficient_scope")):
         assert outcome(await shop.post(f"{PATH}/{id_}/rotate", headers=_by(weak))) == (403, code)
-    _, reader = await _key(parts, scopes=(Scope.READ,))
+    _, reader = await _key(parts, scopes=(KeyScope.READ,))
     for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{live}"), ("DELETE", f"/{live}")):
         reply = await shop.request(method, PATH + path, headers=_by(reader))
         assert outcome(reply) == (403, "insufficient_scope")
 
 
 async def test_another_services_key_does_not_exist(
-    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """It is neither listed nor shown, rotated or revoked: 404, as for what is no id."""
     id_ = (await shop.post(PATH, json={"name": "mine"})).json()["id"]
-    async with installation.client(parts, await marketing.key(parts, "other")) as other:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as other:
         assert id_ not in (await other.get(PATH)).text
         for which in (id_, "17"):
             for method, path in (("GET", ""), ("POST", "/rotate"), ("DELETE", "")):
@@ -110,10 +112,10 @@ async def test_another_services_key_does_not_exist(
     assert (await shop.get(f"{PATH}/{id_}")).json()["revoked_at"] is None
 
 
-async def test_rotation(installation: Installation, forward: tuple[wiring.Base, ForwardClock]) -> None:
+async def test_rotation(installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]) -> None:
     """The new key is like the old one, which works until the overlap is over; a second rotation of it is 409."""
     parts, clock = forward
-    async with installation.client(parts, await marketing.key(parts, "shop")) as shop:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop:
         ends = (clock.now() + timedelta(days=90)).isoformat()
         old = (await shop.post(PATH, json={"name": "app", "expires_at": ends, "rate_per_minute": 7})).json()
         assert (await shop.get("/v1/notifications", headers=_by(old["key"]))).status_code == 200
@@ -142,13 +144,13 @@ async def test_rotation(installation: Installation, forward: tuple[wiring.Base, 
 
 @pytest.mark.parametrize("how", ["revoke", "rotate"])
 async def test_the_end_of_a_key_in_use_is_felt_within_a_second(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock], how: str
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], how: str
 ) -> None:
     """Also in another process than the one that was told; rotated without overlap is the same."""
     parts, clock = forward
     async with (
-        installation.client(parts, await marketing.key(parts, "shop")) as shop,
-        installation.client(parts) as elsewhere,
+        installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop,
+        installation.open_client(parts) as elsewhere,
     ):
         made = (await shop.post(PATH, json={"name": "x"})).json()
         assert (await elsewhere.get("/v1/notifications", headers=_by(made["key"]))).status_code == 200
@@ -182,9 +184,9 @@ async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
     assert len((await shop.get(PATH)).json()["keys"]) == 3
 
 
-async def test_whoami(installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_whoami(installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Any valid key is told whose it is; only a team key, whom it may mail."""
-    id_, team = await _key(parts, name="people", kind=KeyKind.TEAM, scopes=(Scope.SEND,), rate_per_minute=5)
+    id_, team = await _key(parts, name="people", kind=KeyKind.TEAM, scopes=(KeyScope.SEND,), rate_per_minute=5)
     told = (await shop.get("/v1/whoami", headers=_by(team))).json()
     created = told["key"].pop("created_at")
     assert datetime.fromisoformat(created) <= parts.clock.now()
@@ -205,17 +207,17 @@ async def test_whoami(installation: Installation, parts: wiring.Base, shop: http
 
 
 async def test_when_a_key_was_last_used(
-    parts: wiring.Base, shop: httpx2.AsyncClient, forward: tuple[wiring.Base, ForwardClock]
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """Written once a minute however often it is used, and never put back."""
     _, clock = forward
     id_, _ = await _key(parts)
     key = (await shop.get(f"{PATH}/{id_}")).json()
     assert key["last_used_at"] is None
-    usage, seen = Usage(parts.database, clock), []
+    usage, seen = KeyUsageWriter(parts.database, clock), []
     for seconds in (0.0, 59.0, 61.0, 0.0):
         clock.seconds = seconds
-        usage.note(UUID(id_))
+        usage.note_use(UUID(id_))
         await usage.close()
         seen.append((await shop.get(f"{PATH}/{id_}")).json()["last_used_at"])
     assert seen[0] is not None
@@ -225,21 +227,23 @@ async def test_when_a_key_was_last_used(
 
 
 async def test_a_limit_is_not_got_rid_of(
-    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """A key with a rate of its own makes none with a higher one, or with none."""
-    _, limited = await _key(parts, scopes=(Scope.KEYS, Scope.SEND), rate_per_minute=5)
+    _, limited = await _key(parts, scopes=(KeyScope.KEYS, KeyScope.SEND), rate_per_minute=5)
     for asked, given in ((None, 5), (9, 5), (2, 2)):
         body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": asked}
         made = await shop.post(PATH, json=body, headers=_by(limited))
         assert (made.status_code, made.json()["rate_per_minute"]) == (201, given)
 
 
-async def test_a_key_that_ends_makes_none_that_lasts_longer(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_key_that_ends_makes_none_that_lasts_longer(
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Without an end asked for it is the maker's; and so when it rotates itself, or another key."""
     now = parts.clock.now()
     end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
-    mine, ending = await _key(parts, scopes=tuple(scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
+    mine, ending = await _key(parts, scopes=tuple(key_scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
     by = _by(ending)
     for asked, given in ((None, end), (sooner, sooner), (end, end)):
         body = {"name": "x", "expires_at": asked.isoformat() if asked else None}
@@ -256,14 +260,16 @@ async def test_a_key_that_ends_makes_none_that_lasts_longer(parts: wiring.Base, 
         assert made["rate_per_minute"] == 50
 
 
-async def test_a_service_has_a_bounded_number_of_valid_keys(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_service_has_a_bounded_number_of_valid_keys(
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Those that have ended do not count; rotating without overlap needs no room."""
     there = len((await shop.get(PATH)).json()["keys"])
     async with parts.database.write() as connection:
-        service, now = await keys.find_service(connection, "shop"), parts.clock.now()
-        for _ in range(care.MAX_KEYS_PER_SERVICE - there - 1):
-            await keys.issue(connection, service, Wish(), now=now)
-        await keys.issue(connection, service, Wish(expires_at=now - timedelta(seconds=1)), now=now)
+        service, now = await authenticated_key.find_service(connection, "shop"), parts.clock.now()
+        for _ in range(key_admin.MAX_KEYS_PER_SERVICE - there - 1):
+            await authenticated_key.insert_key(connection, service, NewKey(), now=now)
+        await authenticated_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
     last = await shop.post(PATH, json={"name": "last"})
     assert last.status_code == 201
     path = f"{PATH}/{last.json()['id']}"

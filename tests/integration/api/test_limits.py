@@ -3,11 +3,11 @@
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import Written, outcome, problem
-from parts.installation import WELCOME, Installation
 from sqlalchemy import update
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.tables import ApiKey, Service, Table
+from notifier.runtime import wiring
 
 BATCH = {"notifications": [WELCOME] * 3}
 
@@ -16,7 +16,7 @@ def _limited(installation: Installation, key: int, service: int = 0) -> Installa
     return installation.with_settings(api={"rate_per_minute": key, "service_rate_per_minute": service})
 
 
-async def _set(parts: wiring.Base, table: type[Table], rate: int | None) -> None:
+async def _set(parts: wiring.ProcessParts, table: type[Table], rate: int | None) -> None:
     async with parts.database.write() as connection:
         await connection.execute(update(table).values(rate_per_minute=rate))
 
@@ -24,7 +24,7 @@ async def _set(parts: wiring.Base, table: type[Table], rate: int | None) -> None
 async def test_a_runaway_loop_is_stopped(installation: Installation, written: Written) -> None:
     """The third of two allowed is 429 with when to come again; nothing was written, and reading goes on."""
     limited = _limited(installation, 2)
-    async with limited.base() as parts, limited.client(parts) as client:
+    async with limited.open_parts() as parts, limited.open_client(parts) as client:
         told = [await client.post("/v1/notifications", json=WELCOME) for _ in range(3)]
         reading = await client.get("/v1/notifications")
     assert [reply.status_code for reply in told] == [202, 202, 429]
@@ -37,12 +37,12 @@ async def test_a_runaway_loop_is_stopped(installation: Installation, written: Wr
 
 
 async def test_who_waits_as_told_is_let_in(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """After `Retry-After` seconds the same request is accepted."""
     parts, clock = forward
     await _set(parts, ApiKey, 1)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         await client.post("/v1/notifications", json=WELCOME)
         refused = await client.post("/v1/notifications", json=WELCOME)
         clock.seconds = int(refused.headers["retry-after"])
@@ -53,7 +53,7 @@ async def test_who_waits_as_told_is_let_in(
 async def test_a_batch_counts_what_is_in_it(installation: Installation, written: Written) -> None:
     """Three of five are taken by the first batch, the second owes one, and until that is paid nothing is let in."""
     limited = _limited(installation, 5)
-    async with limited.base() as parts, limited.client(parts) as client:
+    async with limited.open_parts() as parts, limited.open_client(parts) as client:
         first, second, third = [await client.post("/v1/notifications/batch", json=BATCH) for _ in range(3)]
         single = await client.post("/v1/notifications", json=WELCOME)
     assert (first.status_code, second.status_code) == (202, 202)
@@ -65,22 +65,22 @@ async def test_a_batch_counts_what_is_in_it(installation: Installation, written:
 async def test_a_batch_larger_than_the_bucket_is_not_refused_for_ever(installation: Installation) -> None:
     """It is taken while the bucket is full, and what follows waits for longer."""
     limited = _limited(installation, 2)
-    async with limited.base() as parts, limited.client(parts) as client:
+    async with limited.open_parts() as parts, limited.open_client(parts) as client:
         assert (await client.post("/v1/notifications/batch", json=BATCH)).status_code == 202
         refused = await client.post("/v1/notifications", json=WELCOME)
     assert int(refused.headers["retry-after"]) in range(31, 61)
 
 
-async def test_the_rows_override_the_settings(installation: Installation, parts: wiring.Base) -> None:
+async def test_the_rows_override_the_settings(installation: Installation, parts: wiring.ProcessParts) -> None:
     """The key's and the service's own rates count; 0 in a row means none."""
     await _set(parts, ApiKey, 7)
     await _set(parts, Service, 9)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         told = (await client.post("/v1/notifications", json=WELCOME)).headers["ratelimit-policy"]
     assert told == '"key";q=7;w=60, "service";q=9;w=60'
     await _set(parts, ApiKey, 0)
     await _set(parts, Service, 0)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         assert "ratelimit" not in (await client.post("/v1/notifications", json=WELCOME)).headers
 
 
@@ -88,7 +88,7 @@ async def test_keys_of_a_service_share_its_limit(installation: Installation) -> 
     """Two keys of one service have one bucket together, and another service has its own."""
     limited = _limited(installation, 0, 1)
     shop, other = installation.keys.shop, installation.keys.other
-    async with limited.base() as own, limited.client(own, shop) as client:
+    async with limited.open_parts() as own, limited.open_client(own, shop) as client:
         mine = await client.post("/v1/notifications", json=WELCOME)
         headers = {"Authorization": f"Bearer {other}"}
         theirs = await client.post("/v1/notifications", json=WELCOME, headers=headers)
@@ -105,7 +105,7 @@ async def test_keys_of_a_service_share_its_limit(installation: Installation) -> 
 async def test_refused_requests_count_and_say_what_is_left(installation: Installation, path: str, body: bytes) -> None:
     """A loop that only makes mistakes is stopped too; problems carry the fields as well."""
     limited = _limited(installation, 2)
-    async with limited.base() as parts, limited.client(parts) as client:
+    async with limited.open_parts() as parts, limited.open_client(parts) as client:
         client.headers["Content-Type"] = "application/json"
         told = [await client.post(f"/v1/notifications{path}", content=body) for _ in range(3)]
     assert [reply.status_code for reply in told[:2]] in ([400, 400], [422, 422])

@@ -4,39 +4,39 @@ from datetime import timedelta
 from uuid import UUID
 
 import httpx2
-from parts import caller
 from sqlalchemy import insert
+from support import api_caller
 
-from notifier import wiring
-from notifier.db.tables import Attempt, Event
-from notifier.ids import new_id
-from notifier.notification import find, timeline
-from notifier.outcomes import OutcomeName, Phase
+from notifier.db.tables import Attempt, NotificationEvent
+from notifier.ids import generate_id
+from notifier.lookup import notification_view, timeline
+from notifier.outcomes import OutcomeName, SmtpPhase
+from notifier.runtime import wiring
 from notifier.states import EventKind
 
 
-async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
     """Of a thousand tries and as many changes, two hundred each."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     id_, now = UUID(path.rpartition("/")[2]), parts.clock.now()
-    tried = {"phase": Phase.DATA, "outcome": OutcomeName.DEFERRED, "reply": "later", "duration_ms": 1, "relay": "r"}
+    tried = {"phase": SmtpPhase.DATA, "outcome": OutcomeName.DEFERRED, "reply": "later", "duration_ms": 1, "relay": "r"}
     changed = {"kind": EventKind.CHANGED, "actor": "key:x", "detail": ""}
     count = 1_000
 
     def own() -> dict[str, UUID]:
-        return {"id": new_id(), "notification_id": id_}
+        return {"id": generate_id(), "notification_id": id_}
 
     async with parts.database.write() as connection:
         for start in range(0, count, 100):
             made = [(number, now + timedelta(seconds=number)) for number in range(start, start + 100)]
             tries = [
-                own() | tried | {"entry_id": new_id(), "lease_no": number, "number": number, "started_at": at}
+                own() | tried | {"entry_id": generate_id(), "lease_no": number, "number": number, "started_at": at}
                 for number, at in made
             ]
             await connection.execute(insert(Attempt), tries)
-            await connection.execute(insert(Event), [own() | changed | {"at": at} for _, at in made])
+            await connection.execute(insert(NotificationEvent), [own() | changed | {"at": at} for _, at in made])
     shown = (await client.get(path)).json()["attempts"]
-    assert [one["number"] for one in shown] == list(range(count - find.MAX_ATTEMPTS_SHOWN + 1, count + 1))
+    assert [one["number"] for one in shown] == list(range(count - notification_view.MAX_ATTEMPTS_SHOWN + 1, count + 1))
     events = (await client.get(f"{path}/events")).json()["events"]
     assert sum(one["kind"] == EventKind.CHANGED for one in events) == timeline.MAX_EVENTS_SHOWN
-    assert len(events) < timeline.MAX_EVENTS_SHOWN + find.MAX_ATTEMPTS_SHOWN + 5
+    assert len(events) < timeline.MAX_EVENTS_SHOWN + notification_view.MAX_ATTEMPTS_SHOWN + 5

@@ -5,26 +5,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from parts import attached
-from parts.installation import WELCOME, Installation
 from sqlalchemy import func, select
+from support import attachment_files
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.direct import Connection
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.shared_commit import SharedCommit
 from notifier.db.tables import Attachment, NotificationContent
 from notifier.errors import DatabaseUnavailableError
-from notifier.notification.write import WRITER, Draft
-from notifier.outbox.intake import Intake
+from notifier.runtime import wiring
+from notifier.submission.notification_writer import WRITER, NewNotification
 
 PATH = "/v1/notifications"
 
 
 async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_installation: Installation) -> None:
     """With keys and without, with copies and with files: 202 for all, each once, and none is called a replay."""
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         lost = 0
 
-        async def on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> Sequence[Any]:
+        async def on_postgres(
+            connection: StatementConnection, drafts: Sequence[NewNotification], lock_ms: int
+        ) -> Sequence[Any]:
             nonlocal lost
             written = await WRITER.on_postgres(connection, drafts, lock_ms)
             if len(drafts) > 1:
@@ -32,13 +34,13 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
                 raise DatabaseUnavailableError
             return written
 
-        intake = Intake(parts.database, replace(WRITER, on_postgres=on_postgres), committed=lambda: None)
+        intake = SharedCommit(parts.database, replace(WRITER, on_postgres=on_postgres), committed=lambda: None)
         client._transport.app.state.doors.submitter._write = intake.submit  # type: ignore[attr-defined]
         bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
             ({}, {}),
             ({"cc": ["bob@example.com"]}, {}),
             ({"cc": ["bob@example.com"]}, {"Idempotency-Key": "a"}),
-            ({"attachments": [attached.given()]}, {"Idempotency-Key": "b"}),
+            ({"attachments": [attachment_files.build_attachment()]}, {"Idempotency-Key": "b"}),
         ]
         sent = (client.post(PATH, json=WELCOME | fields, headers=headers) for fields, headers in bodies)
         replies = await asyncio.gather(*sent)
@@ -50,7 +52,7 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
         assert (again.json()["id"], again.headers["idempotent-replayed"]) == (replies[2].json()["id"], "true")
 
 
-async def _count(parts: wiring.Base) -> tuple[int, ...]:
+async def _count(parts: wiring.ProcessParts) -> tuple[int, ...]:
     """How many contents and attachments there are."""
     tables = (NotificationContent, Attachment)
     async with parts.database.read() as connection:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 from integration.api.refusal import NOTHING, Written, faults, outcome, problem
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024

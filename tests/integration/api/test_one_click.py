@@ -6,12 +6,12 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults
-from parts import caller
-from parts.attached import PDF, given
-from parts.relay import Relay
+from support import api_caller
+from support.attachment_files import PDF, build_attachment
+from support.scripted_relay import ScriptedRelay
 
-from notifier import wiring
-from notifier.notification import check
+from notifier.runtime import wiring
+from notifier.submission import request_validation
 
 LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -21,17 +21,21 @@ OWN: dict[str, Any] = {"to": "ada@example.com", "content": {"subject": "s", "tex
 TOKEN = "https://shop.example/u/" + "x" * 120
 
 
-async def _wire(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, body: dict[str, Any]) -> bytes:
+async def _wire(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, body: dict[str, Any]
+) -> bytes:
     """The bytes that the relay gets."""
     reply = await client.post("/v1/notifications", json=body)
     assert reply.status_code == 202, reply.text
-    async with wiring.sender(parts):
-        await caller.until(client, reply.headers["location"], "sent")
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, reply.headers["location"], "sent")
     (mail,) = relay.received
     return bytes(mail.data)
 
 
-async def test_the_pair_leaves_as_it_was_given(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_the_pair_leaves_as_it_was_given(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Both fields once, the link neither folded nor encoded, the value exactly that of the RFC."""
     headers = {LINK: f"<{TOKEN}>, {MAILTO}", POST: ONE_CLICK}
     wire = await _wire(parts, client, relay, OWN | {"headers": headers})
@@ -55,7 +59,7 @@ async def test_the_pair_leaves_as_it_was_given(parts: wiring.Base, client: httpx
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
     """The link alone, or with an https link that takes the POST."""
-    assert check.faults_in_headers(headers, ("x-a", "x-b")) == []
+    assert request_validation.check_headers(headers, ("x-a", "x-b")) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
 )
 def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, told: str) -> None:
     """A mail program that posts to a link which takes no POST would unsubscribe nobody."""
-    (fault,) = check.faults_in_headers(headers, ("x-a", "x-b"))
+    (fault,) = request_validation.check_headers(headers, ("x-a", "x-b"))
     assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
     assert told in fault.detail
 
@@ -88,14 +92,14 @@ async def test_the_pair_is_refused_by_the_api_as_well(client: httpx2.AsyncClient
 
 
 async def test_types_with_parameters_leave_without_them(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A parser reads the type, the charset of text, the method of a calendar, and each name."""
     calendar = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
     files = [
-        given("invoice.pdf", 'application/pdf; name="in;voice.pdf"', b"\n" + PDF),
-        given("list.csv", "text/csv; charset=utf-8; header=present", b"a,b\n1,2\n"),
-        given("meet.ics", 'Text/Calendar; component=VEVENT; method="request"', calendar),
+        build_attachment("invoice.pdf", 'application/pdf; name="in;voice.pdf"', b"\n" + PDF),
+        build_attachment("list.csv", "text/csv; charset=utf-8; header=present", b"a,b\n1,2\n"),
+        build_attachment("meet.ics", 'Text/Calendar; component=VEVENT; method="request"', calendar),
     ]
     wire = await _wire(parts, client, relay, OWN | {"attachments": files})
     parsed = list(message_from_bytes(wire, policy=policy.default).iter_attachments())

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import httpx2
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.probing import ask_anew
-from parts.relay import Relay
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
+from support import api_caller
+from support.fresh_probes import fetch_fresh
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.notification.circuits import WORDS
+from notifier.delivery.relay_circuits import REASON_TEXTS
 from notifier.outcomes import CircuitReason
+from notifier.runtime import wiring
 
 
 def _metrics(exposition: str) -> dict[tuple[str, str], float]:
@@ -39,12 +39,14 @@ async def test_the_probes_need_no_key(installation: Installation, client: httpx2
         assert "ntf_live_" not in reply.text
 
 
-async def test_a_database_that_is_not_migrated_is_not_ready(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_database_that_is_not_migrated_is_not_ready(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """Another revision than this release's is 503, and says what to run; the process is still alive."""
     async with parts.database.write() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    async with installation.client(parts) as client:
-        ready = await ask_anew(client, "/readyz")
+    async with installation.open_client(parts) as client:
+        ready = await fetch_fresh(client, "/readyz")
         live = await client.get("/livez")
     assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
     (migrations,) = [check for check in ready.json()["checks"] if not check["ok"]]
@@ -58,7 +60,7 @@ async def test_a_database_out_of_reach_is_not_ready(installation: Installation, 
     away = installation.with_settings(
         database_url=SecretStr(f"postgresql://notifier:hunter2@/notifier?host={tmp_path}/nowhere")
     )
-    async with away.base() as parts, away.client(parts) as client:
+    async with away.open_parts() as parts, away.open_client(parts) as client:
         ready, live, metrics = [await client.get(path) for path in ("/readyz", "/livez", "/metrics")]
     assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
     assert [(check["name"], check["ok"]) for check in ready.json()["checks"]] == [("database", False)]
@@ -69,13 +71,13 @@ async def test_a_database_out_of_reach_is_not_ready(installation: Installation, 
 
 async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncClient) -> None:
     """Accepted, replayed and refused requests each move their own counter, and the queue's depth is read now."""
-    before = _metrics((await ask_anew(client, "/metrics")).text)
+    before = _metrics((await fetch_fresh(client, "/metrics")).text)
     headers = {"Idempotency-Key": "once"}
     for _ in range(3):
         await client.post("/v1/notifications", json=WELCOME, headers=headers)
     await client.post("/v1/notifications", json=WELCOME | {"to": "nobody"})
     await client.get("/v1/notifications", headers={"Authorization": "Bearer x"})
-    after = _metrics((await ask_anew(client, "/metrics")).text)
+    after = _metrics((await fetch_fresh(client, "/metrics")).text)
 
     def moved(name: str, label: str = "") -> float:
         return after[name, label] - before.get((name, label), 0.0)
@@ -93,7 +95,7 @@ async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient)
     await client.post("/v1/notifications", json=WELCOME)
     ages = []
     for _ in range(2):
-        samples = _metrics((await ask_anew(client, "/metrics")).text)
+        samples = _metrics((await fetch_fresh(client, "/metrics")).text)
         ages.append(samples["notifier_due_age_seconds", "email normal"])
     assert 0 < ages[0] < ages[1] < 60
     assert samples["notifier_due_age_seconds", "email high"] == 0
@@ -102,7 +104,7 @@ async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient)
 async def test_metrics_may_need_a_token(installation: Installation) -> None:
     """With a token, no key and no other text will do; readiness stays open to load balancers."""
     guarded = installation.with_settings(metrics_token=SecretStr("scraper-71c2"))
-    async with guarded.base() as parts, guarded.client(parts) as client:
+    async with guarded.open_parts() as parts, guarded.open_client(parts) as client:
         for wrong in ("", f"Bearer {installation.keys.shop}", "Bearer scraper", "Basic scraper-71c2", "Bearer \xe9"):
             refused = await client.get("/metrics", headers={b"Authorization": wrong.encode("latin-1")})
             assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated"), wrong
@@ -115,26 +117,29 @@ async def test_metrics_may_need_a_token(installation: Installation) -> None:
 async def test_metrics_may_have_a_port_of_their_own(installation: Installation) -> None:
     """Then the API's own port has none, and the other has them and readiness, and nothing else."""
     apart = installation.with_settings(api={"metrics_port": 9100})
-    async with apart.base() as parts, apart.client(parts) as client:
+    async with apart.open_parts() as parts, apart.open_client(parts) as client:
         hidden = await client.get("/metrics")
         assert (hidden.status_code, hidden.json()["code"]) == (404, "not_found")
-        own = httpx2.ASGITransport(app=wiring.probe_app(parts))
+        own = httpx2.ASGITransport(app=wiring.build_probe_app(parts))
         async with httpx2.AsyncClient(transport=own, base_url="http://metrics") as scraper:
             assert "notifier_outbox_entries" in (await scraper.get("/metrics")).text
             assert [(await scraper.get(path)).status_code for path in ("/livez", "/readyz", "/docs")] == [200, 200, 404]
 
 
-async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installation, relay: Relay) -> None:
+async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installation, relay: ScriptedRelay) -> None:
     """What a relay says may name addresses; strangers hear a reason in our own words."""
     relay.greeting = "554 5.7.1 <ada@example.com> has been reported"
-    async with sqlite_installation.base() as parts, sqlite_installation.client(parts) as client:
+    async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         await client.post("/v1/notifications", json=WELCOME)
-        async with wiring.sender(parts) as running:
-            await caller.eventually(lambda: running.deliverer.relay.is_open)
-            probes = httpx2.ASGITransport(app=wiring.sender_app(parts, running))
+        async with wiring.run_sender(parts) as running:
+            await api_caller.wait_until(lambda: running.deliverer.relay.is_open)
+            probes = httpx2.ASGITransport(app=wiring.build_sender_app(parts, running))
             async with httpx2.AsyncClient(transport=probes, base_url="http://sender") as scraper:
                 ready, shown = await scraper.get("/readyz"), await scraper.get("/metrics")
             assert ready.status_code == 503
             (found,) = [check for check in ready.json()["checks"] if not check["ok"]]
-            assert (found["name"], found["detail"]) == ("relay", f"{WORDS[CircuitReason.UNREACHABLE]} (554 5.7.1)")
+            assert (found["name"], found["detail"]) == (
+                "relay",
+                f"{REASON_TEXTS[CircuitReason.UNREACHABLE]} (554 5.7.1)",
+            )
             assert "ada@" not in ready.text + shown.text

@@ -7,11 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults
-from parts import caller
-from parts.installation import WELCOME
-from parts.relay import Relay
+from support import api_caller
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 TO = {"to": "ada@example.com"}
 SUBJECT = "Invoice {{ number }} — 100 % ünique {% raw %}"
@@ -20,13 +20,13 @@ TEXT = "Dear {{ name }},\n.\n.. a dot\nFrom here ☃ {% endif %}\n" + "x" * 1200
 
 
 async def _mail(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, content: dict[str, Any], **fields: Any
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, content: dict[str, Any], **fields: Any
 ) -> EmailMessage:
     """What the relay gets of this content, parsed."""
     reply = await client.post("/v1/notifications", json=TO | fields | {"content": content})
     assert reply.status_code == 202, reply.text
-    async with wiring.sender(parts):
-        await caller.until(client, reply.headers["location"], "sent")
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, reply.headers["location"], "sent")
     (mail,) = relay.received
     return message_from_bytes(mail.data, policy=policy.default)
 
@@ -37,7 +37,9 @@ def _part(message: EmailMessage, kind: str) -> str:
     return str(part.get_content()).replace("\r\n", "\n")
 
 
-async def test_both_parts_leave_literally(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_both_parts_leave_literally(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Nothing is filled in, escaped or cut: braces, snowmen and long lines arrive."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "html": HTML, "text": TEXT})
     assert message["Subject"] == SUBJECT
@@ -46,14 +48,18 @@ async def test_both_parts_leave_literally(parts: wiring.Base, client: httpx2.Asy
     assert _part(message, "plain") == TEXT
 
 
-async def test_text_alone_has_no_html(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_text_alone_has_no_html(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """A mail of text is one part."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "text": TEXT})
     assert message.get_content_type() == "text/plain"
     assert _part(message, "plain") == TEXT
 
 
-async def test_the_text_of_html_alone_is_made(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_the_text_of_html_alone_is_made(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Who reads text reads the words of the HTML, without its tags."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "html": HTML})
     assert _part(message, "html") == HTML
@@ -62,7 +68,9 @@ async def test_the_text_of_html_alone_is_made(parts: wiring.Base, client: httpx2
     assert "<p>" not in text
 
 
-async def test_it_has_its_fields_like_any_mail(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_it_has_its_fields_like_any_mail(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Sender, reply address, own headers and a Message-ID; GET shows no template."""
     content = {"subject": "Hello", "text": "Hi\n"}
     fields = {"from": "Shop <hello@shop.example>", "reply_to": "desk@shop.example", "headers": {"X-Order": "{{ 7 }}"}}

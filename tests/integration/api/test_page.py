@@ -6,10 +6,10 @@ from uuid import UUID
 
 import httpx2
 from integration.api.refusal import faults
-from parts.installation import WELCOME, Installation
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.ids import new_id
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 
 SHOWN = {
     "role",
@@ -122,14 +122,14 @@ async def test_a_page_shows_fields_but_no_attempts(client: httpx2.AsyncClient) -
 
 
 async def test_a_cursor_of_anothers_notification_shows_only_ones_own(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A cursor is a place in time; it opens nothing."""
     await _submit(client, 1)
-    async with installation.client(parts, installation.keys.other) as other:
+    async with installation.open_client(parts, installation.keys.other) as other:
         (own,) = await _submit(other, 1)
         await _submit(client, 1)
-        page = (await other.get("/v1/notifications", params={"before": str(new_id())})).json()
+        page = (await other.get("/v1/notifications", params={"before": str(generate_id())})).json()
     assert [one["id"] for one in page["notifications"]] == [own]
 
 

@@ -4,11 +4,11 @@ import io
 
 import httpx2
 from integration.api.refusal import NOTHING, Written, outcome, problem
-from parts.installation import WELCOME, Installation
 from sqlalchemy import text, update
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.tables import TemplateVersion
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
 
 
@@ -41,14 +41,14 @@ async def test_every_refusal_has_an_id_of_its_own(client: httpx2.AsyncClient) ->
     assert first | {"request_id": ""} == second | {"request_id": ""}
 
 
-async def _corrupt(parts: wiring.Base) -> None:
+async def _corrupt(parts: wiring.ProcessParts) -> None:
     """Spoil the stored schema of the variables, which no request can, so that checking a request raises."""
     async with parts.database.write() as connection:
         await connection.execute(update(TemplateVersion).values(variables_schema={"type": "no such type"}))
 
 
 async def test_an_unexpected_error_is_a_500_that_gives_nothing_away(
-    client: httpx2.AsyncClient, parts: wiring.Base, written: Written, logged: io.StringIO
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written, logged: io.StringIO
 ) -> None:
     """The reply is a problem without any detail of ours, nothing is written, and the log has its id."""
     await _corrupt(parts)
@@ -61,7 +61,7 @@ async def test_an_unexpected_error_is_a_500_that_gives_nothing_away(
 
 
 async def test_the_log_of_an_unexpected_error_has_no_secret(
-    installation: Installation, client: httpx2.AsyncClient, parts: wiring.Base, logged: io.StringIO
+    installation: Installation, client: httpx2.AsyncClient, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
     """Neither the key, nor the recipient, nor a variable of the request reaches the log with the stack trace."""
     await _corrupt(parts)
@@ -74,7 +74,7 @@ async def test_the_log_of_an_unexpected_error_has_no_secret(
 
 
 async def test_the_log_of_a_refused_statement_has_no_secret(
-    client: httpx2.AsyncClient, parts: wiring.Base, written: Written, logged: io.StringIO
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written, logged: io.StringIO
 ) -> None:
     """A database's error repeats the statement and its values; neither reaches the log nor the reply."""
     async with parts.database.write() as connection:
@@ -96,7 +96,7 @@ async def test_a_settings_mistake_is_not_told_to_callers(installation: Installat
     """A refusal for the instance's allow-list names the setting, not the addresses on the list."""
     mode = {"mode": RecipientsMode.ALLOW, "allow": ("boss@corp.example",)}
     narrow = installation.with_settings(recipients=mode)
-    async with narrow.base() as parts, narrow.client(parts) as client:
+    async with narrow.open_parts() as parts, narrow.open_client(parts) as client:
         reply = await client.post("/v1/notifications", json=WELCOME)
         assert problem(reply)["code"] == "recipient_not_allowed"
         assert "boss@corp.example" not in reply.text

@@ -3,10 +3,10 @@
 import httpx2
 import pytest
 from integration.api.refusal import faults
-from parts.installation import Installation
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
+from notifier.runtime import wiring
 
 TEXTS = [
     ("notifications", "to"),
@@ -17,12 +17,14 @@ TEXTS = [
 ]
 
 
-async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiring.Base) -> None:
+async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:
     """PostgreSQL has no text with NUL; SQLite has, and says the same."""
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=tuple(scope.Scope), now=parts.clock.now())
-    async with installation.client(parts, key) as client:
+        shop = await authenticated_key.find_service(connection, "shop")
+        key = await authenticated_key.create_live_key(
+            connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now()
+        )
+    async with installation.open_client(parts, key) as client:
         for where, name in TEXTS:
             reply = await client.get(f"/v1/{where}", params={name: "a\x00b"})
             assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, name

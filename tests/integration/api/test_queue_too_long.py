@@ -8,15 +8,15 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import Written, faults, outcome, problem
-from parts.backlog import beating, forecast_of, queued, seen, sending
-from parts.installation import WELCOME, Installation
 from sqlalchemy import text
+from support.long_queue import add_measured_sender, get_forecast, queue_entries, refresh_forecast, write_heartbeat
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.ids import new_id
-from notifier.outbox.life import Life
+from notifier.ids import generate_id
+from notifier.outbox.heartbeat import Heartbeat
+from notifier.runtime import wiring
 from notifier.states import Priority
-from notifier.throttle import forecast
+from notifier.throttle import queue_forecast
 from notifier.throttle.relay_state import RelayReport
 
 LONG = 200
@@ -37,11 +37,11 @@ async def _post(client: httpx2.AsyncClient, seconds: float = LONG / 2, **fields:
 
 
 @pytest.fixture
-async def long_queue(parts: wiring.Base, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+async def long_queue(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
     """The shop, which has two hundred mails due before a sender that sends one a second; the API has seen it."""
-    await queued(parts, LONG)
-    await sending(parts)
-    await seen(client)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
+    await refresh_forecast(client)
     return client
 
 
@@ -57,12 +57,12 @@ async def test_what_would_expire_in_the_queue_is_refused(long_queue: httpx2.Asyn
     assert (await long_queue.post(PATH, json=WELCOME)).status_code == 202  # 72 hours
 
 
-async def test_the_api_looks_by_itself(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_the_api_looks_by_itself(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """The first POST is taken unseen and has the queue looked at, beside it."""
-    await queued(parts, LONG)
-    await sending(parts)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
     assert (await _post(client)).status_code == 202
-    await forecast_of(client).close()
+    await get_forecast(client).close()
     assert outcome(await _post(client)) == TOO_LONG
 
 
@@ -72,16 +72,16 @@ async def test_what_is_sent_later_is_not_hurt_by_todays_queue(long_queue: httpx2
     assert outcome(await _post(long_queue, LONG / 2 + 60, send_at=_in(LONG / 2))) == TOO_LONG
 
 
-async def test_others_are_not_before_it(installation: Installation, parts: wiring.Base) -> None:
+async def test_others_are_not_before_it(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Neither a lower priority nor another service's long queue makes a mail too late."""
-    await queued(parts, LONG, Priority.BULK)
-    await sending(parts)
+    await queue_entries(parts, LONG, Priority.BULK)
+    await add_measured_sender(parts)
     async with (
-        installation.client(parts) as client,
-        installation.client(parts, installation.keys.other) as other,
+        installation.open_client(parts) as client,
+        installation.open_client(parts, installation.keys.other) as other,
     ):
-        await seen(client)
-        await seen(other)
+        await refresh_forecast(client)
+        await refresh_forecast(other)
         assert outcome(await _post(client, priority="bulk")) == TOO_LONG
         for priority in ("normal", "high"):
             assert (await _post(client, priority=priority)).status_code == 202, priority
@@ -99,14 +99,14 @@ async def test_a_rehearsal_is_not_refused(long_queue: httpx2.AsyncClient) -> Non
     assert reply.status_code == 200
 
 
-async def test_what_was_accepted_stays_accepted(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_what_was_accepted_stays_accepted(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """A7: the same key is answered from the first however long the queue is by now; another body is still 422."""
     body = WELCOME | {"expires_at": _in(LONG / 2)}
     headers = {"Idempotency-Key": "order-4711"}
     first = await client.post(PATH, json=body, headers=headers)
-    await queued(parts, LONG)
-    await sending(parts)
-    await seen(client)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
+    await refresh_forecast(client)
     again = await client.post(PATH, json=body, headers=headers)
     assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
     assert again.json()["id"] == first.json()["id"]
@@ -118,43 +118,43 @@ async def test_what_was_accepted_stays_accepted(parts: wiring.Base, client: http
 # -- when nobody knows ------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_rate_nothing_is_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_without_a_rate_nothing_is_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Neither without a sender, nor while the only one has not sent for long enough."""
-    await queued(parts, LONG)
-    await seen(client)
+    await queue_entries(parts, LONG)
+    await refresh_forecast(client)
     assert (await _post(client)).status_code == 202
-    await beating(parts)
-    await seen(client)
+    await write_heartbeat(parts)
+    await refresh_forecast(client)
     assert (await _post(client)).status_code == 202
 
 
-async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """While the relay is out of reach everything is taken; once it is back the queue counts."""
-    await queued(parts, LONG)
-    sender_id = await sending(parts)
+    await queue_entries(parts, LONG)
+    sender_id = await add_measured_sender(parts)
     report = RelayReport(parts.database, sender_id, "relay.example:25", parts.clock)
-    report.changed("Connection refused")
+    report.report_outage("Connection refused")
     assert report._writing is not None
     await report._writing
-    await seen(client)
+    await refresh_forecast(client)
     assert (await _post(client)).status_code == 202
-    report.changed(None)
+    report.report_outage(None)
     await report._writing
-    await seen(client)
+    await refresh_forecast(client)
     assert outcome(await _post(client)) == TOO_LONG
 
 
 async def test_a_look_that_fails_refuses_nothing(
-    parts: wiring.Base, long_queue: httpx2.AsyncClient, logged: io.StringIO
+    parts: wiring.ProcessParts, long_queue: httpx2.AsyncClient, logged: io.StringIO
 ) -> None:
     """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
-    foreseen = forecast_of(long_queue)
+    foreseen = get_forecast(long_queue)
     assert outcome(await _post(long_queue)) == TOO_LONG
     counted = foreseen._most
     for name, new in (("relay_state", "elsewhere"), ("elsewhere", "relay_state")):
         async with parts.database.write() as connection:
             await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
-        await seen(long_queue)
+        await refresh_forecast(long_queue)
         if new == "elsewhere":
             assert (await _post(long_queue)).status_code == 202
             assert foreseen._most < counted
@@ -163,60 +163,60 @@ async def test_a_look_that_fails_refuses_nothing(
 
 
 async def test_an_old_look_is_not_believed(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """What nobody has looked at for a while may have left; until it is seen again everything is taken."""
     parts, clock = forward
-    await queued(parts, LONG)
-    await sending(parts)
-    async with installation.client(parts) as client:
-        await seen(client)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
+    async with installation.open_client(parts) as client:
+        await refresh_forecast(client)
         assert outcome(await _post(client, 50)) == TOO_LONG
-        clock.seconds += forecast.BELIEVED * forecast.LOOK_SECONDS + 1
+        clock.seconds += queue_forecast.VALID_INTERVALS * queue_forecast.REFRESH_SECONDS + 1
         reply = await client.post(PATH, json=WELCOME | {"expires_at": _in(clock.seconds + 50)})
         assert reply.status_code == 202
-        await forecast_of(client).close()
+        await get_forecast(client).close()
 
 
 async def test_time_that_passes_shortens_the_queue(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """Ten seconds after a look ten more have left."""
     parts, clock = forward
-    await queued(parts, LONG)
-    await sending(parts)
-    async with installation.client(parts) as client:
-        await seen(client)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
+    async with installation.open_client(parts) as client:
+        await refresh_forecast(client)
         refused = await _post(client, 100)
         clock.seconds += 10
         again = await client.post(PATH, json=WELCOME | {"expires_at": _in(clock.seconds + 100)})
         assert outcome(refused) == outcome(again) == TOO_LONG
         sooner = int(refused.headers["retry-after"]) - int(again.headers["retry-after"])
         assert sooner in (9, 10, 11)
-        await forecast_of(client).close()
+        await get_forecast(client).close()
 
 
 async def test_all_senders_count_and_each_must_know(postgres_installation: Installation) -> None:
     """Two drain twice as fast; with a third that does not know its rate nobody knows; a silent one does not count."""
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
-        await queued(parts, LONG)
-        await sending(parts)
-        await seen(client)
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
+        await queue_entries(parts, LONG)
+        await add_measured_sender(parts)
+        await refresh_forecast(client)
         alone = await _post(client, 50)
-        await beating(parts)
-        await seen(client)
+        await write_heartbeat(parts)
+        await refresh_forecast(client)
         together = await _post(client, 50)
         assert outcome(alone) == outcome(together) == TOO_LONG
         waits = [int(reply.headers["retry-after"]) + 50 for reply in (alone, together)]
         assert waits[1] == pytest.approx(waits[0] / 2, abs=6)
-        third = Life(parts.database, new_id(), parts.clock, dead_after=30)
+        third = Heartbeat(parts.database, generate_id(), parts.clock, dead_after=30)
         await third.beat()
-        await seen(client)
+        await refresh_forecast(client)
         assert (await _post(client, 50)).status_code == 202
         async with parts.database.write() as connection:
             silence = text("UPDATE sender_process SET beat_at = beat_at - interval '2 minutes' WHERE id = :id")
             await connection.execute(silence, {"id": third.boot_id})
-        await seen(client)
+        await refresh_forecast(client)
         assert outcome(await _post(client, 50)) == TOO_LONG
 
 
@@ -254,13 +254,13 @@ async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClie
     assert (await written())[0] == before + 1
 
 
-async def test_a_repeated_batch_is_not_refused(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_a_repeated_batch_is_not_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """What was accepted is answered from the first, whatever the queue is like by now."""
     batch, headers = _batch(LONG / 2, LONG / 2), {"Idempotency-Key": "monday"}
     first = await client.post(f"{PATH}/batch", json=batch, headers=headers)
-    await queued(parts, LONG)
-    await sending(parts)
-    await seen(client)
+    await queue_entries(parts, LONG)
+    await add_measured_sender(parts)
+    await refresh_forecast(client)
     again = await client.post(f"{PATH}/batch", json=batch, headers=headers)
     assert (again.status_code, again.json()["batch_id"]) == (202, first.json()["batch_id"])
     assert [one["replayed"] for one in again.json()["results"]] == [True, True]

@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, outcome, problem
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
 PATH = "/v1/notifications"
 

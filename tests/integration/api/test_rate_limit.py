@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from integration.api.clock import ForwardClock
 from integration.api.refusal import Written, outcome
-from parts.installation import WELCOME, Installation
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 SOME = WELCOME | {"to": "bob@example.com"}
 
 
-Forward = tuple[wiring.Base, ForwardClock]
+Forward = tuple[wiring.ProcessParts, ForwardClock]
 
 
 def _limited(installation: Installation, forward: Forward, per_minute: int) -> Forward:
@@ -23,7 +23,7 @@ def _limited(installation: Installation, forward: Forward, per_minute: int) -> F
 async def test_a_loop_that_ran_away_is_stopped(installation: Installation, forward: Forward, written: Written) -> None:
     """The fourth in a minute is 429, says when to come again, and writes nothing; then it is taken."""
     parts, clock = _limited(installation, forward, 3)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         replies = [await client.post("/v1/notifications", json=SOME) for _ in range(3)]
         assert [reply.status_code for reply in replies] == [202] * 3
         assert replies[0].headers["ratelimit-policy"] == '"key";q=3;w=60, "service";q=120000;w=60'
@@ -41,7 +41,10 @@ async def test_a_loop_that_ran_away_is_stopped(installation: Installation, forwa
 async def test_another_service_does_not_feel_it(installation: Installation, forward: Forward) -> None:
     """Each has buckets of its own."""
     parts, _ = _limited(installation, forward, 1)
-    async with installation.client(parts) as client, installation.client(parts, installation.keys.other) as other:
+    async with (
+        installation.open_client(parts) as client,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
         assert (await client.post("/v1/notifications", json=SOME)).status_code == 202
         assert (await client.post("/v1/notifications", json=SOME)).status_code == 429
         assert (await other.post("/v1/notifications", json=SOME)).status_code == 202
@@ -51,7 +54,7 @@ async def test_a_batch_counts_what_is_in_it(installation: Installation, forward:
     """One that is larger than the bucket is taken while that is full, and paid back before the next."""
     parts, clock = _limited(installation, forward, 2)
     batch = {"notifications": [SOME | {"to": f"user{number}@example.com"} for number in range(4)]}
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 202
         refused = await client.post("/v1/notifications", json=SOME)
         assert (outcome(refused), refused.headers["retry-after"]) == ((429, "rate_limited"), "90")

@@ -5,12 +5,13 @@ from typing import Any
 
 import httpx2
 from integration.api.refusal import NOTHING, Written, faults, outcome
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
 from sqlalchemy import select
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import suppression, wiring
-from notifier.db.tables import Notification, columns
+from notifier import suppression
+from notifier.db.tables import Notification, get_columns
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
 from notifier.states import SuppressionReason
 
@@ -72,11 +73,11 @@ async def test_a_local_part_beyond_ascii_needs_smtputf8(client: httpx2.AsyncClie
     assert await written() == NOTHING
 
 
-async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
     """Case of the domain, full-width letters and Unicode domains are normalised before anything is written."""
     stored = {
         "A@B.ORG": "A@b.org",
-        "a@ｘ.org": "a@x.org",  # noqa: RUF001 - the point
+        "a@ｘ.org": "a@x.org",
         "a@Bücher.example": "a@xn--bcher-kva.example",
         "a@XN--BCHER-KVA.example": "a@xn--bcher-kva.example",
         "a@例え.jp": "a@xn--r8jz45g.jp",
@@ -87,30 +88,30 @@ async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient
     shown = {to: (await client.get(reply.headers["location"])).json()["to"] for to, reply in replies.items()}
     assert shown == stored
     async with parts.database.read() as connection:
-        rows = await connection.scalars(select(columns(Notification).recipient))
+        rows = await connection.scalars(select(get_columns(Notification).recipient))
     assert sorted(rows) == sorted(stored.values())
 
 
 async def test_an_international_domain_is_an_a_label_on_the_wire(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """The relay, which has no SMTPUTF8, is given ASCII in the envelope and in the header."""
     assert (await client.post("/v1/notifications", json=_except_for(to="Ada@Bücher.example"))).status_code == 202
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         (mail,) = await relay.wait_for(1)
     assert mail.recipient == "Ada@xn--bcher-kva.example"
     assert mail.message["To"] == "Ada@xn--bcher-kva.example"
 
 
-async def _suppress(parts: wiring.Base, recipient: str) -> None:
+async def _suppress(parts: wiring.ProcessParts, recipient: str) -> None:
     async with parts.database.write() as connection:
-        await suppression.suppress(
+        await suppression.suppress_recipient(
             connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail="550 5.1.1", now=datetime.now(UTC)
         )
 
 
 async def test_a_suppressed_recipient_is_told_and_never_mailed(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
     """The request is fine and recorded, with status `suppressed` and no work; only the other mail leaves."""
     await _suppress(parts, "ada@example.com")
@@ -118,7 +119,7 @@ async def test_a_suppressed_recipient_is_told_and_never_mailed(
     assert (reply.status_code, reply.json()["status"]) == (202, "suppressed")
     assert await written() == (1, 1, 0)
     assert (await client.post("/v1/notifications", json=_except_for(to="bob@example.com"))).status_code == 202
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         await relay.wait_for(1)
     assert [command for command in relay.commands if "RCPT" in command] == ["RCPT TO:<bob@example.com>"]
     found = (await client.get(reply.headers["location"])).json()
@@ -126,24 +127,26 @@ async def test_a_suppressed_recipient_is_told_and_never_mailed(
     assert found["next_attempt_at"] is None
 
 
-async def test_addresses_of_one_person_have_one_suppression(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_addresses_of_one_person_have_one_suppression(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient
+) -> None:
     """However a suppressed address is written, it is the same one; a neighbour's is not."""
     await _suppress(parts, "a@b.org")
     await _suppress(parts, "a@xn--bcher-kva.example")
-    barred = ("a@b.org", "A@B.ORG", "A@ｂ.org", "a@bücher.example", "A@BÜCHER.example")  # noqa: RUF001 - the point
+    barred = ("a@b.org", "A@B.ORG", "A@ｂ.org", "a@bücher.example", "A@BÜCHER.example")
     for to in (*barred, "b@b.org", "a+1@b.org"):
         reply = await client.post("/v1/notifications", json=_except_for(to=to))
         assert reply.json()["status"] == ("suppressed" if to in barred else "queued"), to
 
 
 async def test_a_sender_outside_the_services_domains_is_refused(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """A service writes from its own domains or as the instance; not from others, nor from below or beside its own."""
     for sender in ("eve@other.example", "a@sub.shop.example", "a@notshop.example", "Eve <root@instance.example>"):
         reply = await client.post("/v1/notifications", json=_except_for(**{"from": sender}))
         assert faults(reply) == {("/from", "from_not_allowed")}, sender
-    async with installation.client(parts, installation.keys.other) as other:
+    async with installation.open_client(parts, installation.keys.other) as other:
         reply = await other.post("/v1/notifications", json=_except_for(**{"from": "a@shop.example"}))
         assert outcome(reply) == (422, "from_not_allowed")
     assert await written() == NOTHING
@@ -155,7 +158,7 @@ async def test_mode_allow_takes_its_list_only(installation: Installation, writte
     """In mode `allow` anybody else is refused at submit, and the reply names the setting."""
     mode = {"mode": RecipientsMode.ALLOW, "allow": ("Ada@Example.com", "@ok.example")}
     narrow = installation.with_settings(recipients=mode)
-    async with narrow.base() as parts, narrow.client(parts) as client:
+    async with narrow.open_parts() as parts, narrow.open_client(parts) as client:
         for to in ("bob@example.com", "eve@notok.example", "eve@sub.ok.example"):
             reply = await client.post("/v1/notifications", json=_except_for(to=to))
             assert faults(reply) == {("/to", "recipient_not_allowed")}, to
@@ -168,13 +171,13 @@ async def test_mode_allow_takes_its_list_only(installation: Installation, writte
             assert (await client.post("/v1/notifications", json=_except_for(to=to))).status_code == 202
 
 
-async def test_mode_redirect_never_mails_the_original(installation: Installation, relay: Relay) -> None:
+async def test_mode_redirect_never_mails_the_original(installation: Installation, relay: ScriptedRelay) -> None:
     """Everything goes to one address; the original stands in a header of its own and in no command."""
     mode = {"mode": RecipientsMode.REDIRECT, "redirect_to": "staging@ops.example"}
     staging = installation.with_settings(recipients=mode)
-    async with staging.base() as parts, staging.client(parts) as client:
+    async with staging.open_parts() as parts, staging.open_client(parts) as client:
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
-        async with wiring.sender(parts):
+        async with wiring.run_sender(parts):
             (mail,) = await relay.wait_for(1)
     assert mail.recipient == "staging@ops.example"
     assert mail.message["X-Notifier-Original-To"] == "ada@example.com"

@@ -6,14 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import outcome
-from parts import caller, marketing
-from parts.installation import WELCOME, Installation
 from sqlalchemy import update
+from support import api_caller, marketing_template
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import keys
-from notifier.auth.keys import Wish
-from notifier.db.tables import Service, columns
+from notifier.auth import authenticated_key
+from notifier.auth.authenticated_key import NewKey
+from notifier.db.tables import Service, get_columns
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
 from notifier.states import KeyKind, Status
 
@@ -31,16 +31,18 @@ STOPPING: dict[str, tuple[Status, str, dict[str, Any]]] = {
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
-async def _team_key(parts: wiring.Base) -> dict[str, str]:
+async def _team_key(parts: wiring.ProcessParts) -> dict[str, str]:
     async with parts.database.write() as connection:
-        service = await keys.find_service(connection, "shop")
-        _, key = await keys.issue(connection, service, Wish(kind=KeyKind.TEAM), now=parts.clock.now())
+        service = await authenticated_key.find_service(connection, "shop")
+        _, key = await authenticated_key.insert_key(
+            connection, service, NewKey(kind=KeyKind.TEAM), now=parts.clock.now()
+        )
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -51,7 +53,9 @@ async def _asked(
     return outcome(await client.request("POST" if place else "PATCH", path + place, json=body, headers=by))
 
 
-async def test_a_team_key_sends_nothing_to_who_has_left_the_team(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_team_key_sends_nothing_to_who_has_left_the_team(
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Neither the mail itself nor a copy; what stops a mail is done as ever."""
     by = await _team_key(parts)
     for people, fields in ((["bob@example.com"], {}), (["ada@example.com"], {"cc": ["bob@example.com"]})):
@@ -63,36 +67,36 @@ async def test_a_team_key_sends_nothing_to_who_has_left_the_team(parts: wiring.B
             assert made.status_code == 202, made.text
             await shop.put(TEAM, json={"recipients": people})
             path = made.headers["location"]
-            await caller.set_notification(parts.database, path, status=how[0])
+            await api_caller.set_notification(parts.database, path, status=how[0])
             want = (422, "recipient_not_allowed") if name in SENDING else (200, "")
             new_key = await _team_key(parts)  # the other's list is remembered for a second
             assert await _asked(shop, path, how, new_key) == want, name
 
 
 async def test_a_mail_to_who_is_off_the_list_is_not_sent_again(
-    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """The instance's allow-list counts for every key, as it stands now."""
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("eve@example.com",)})
-    async with strict.base() as narrowed, strict.client(narrowed) as client:
+    async with strict.open_parts() as narrowed, strict.open_client(narrowed) as client:
         for name, how in (SENDING | STOPPING).items():
-            path = await caller.submit(shop)
-            await caller.set_notification(parts.database, path, status=how[0])
+            path = await api_caller.submit_mail(shop)
+            await api_caller.set_notification(parts.database, path, status=how[0])
             want = (422, "recipient_not_allowed") if name in SENDING else (200, "")
             assert await _asked(client, path, how) == want, name
 
 
 async def test_a_mail_from_a_domain_that_was_taken_away_is_not_sent_again(
-    installation: Installation, parts: wiring.Base, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """The operator has taken the domain from the service since it was submitted."""
     paths = {}
     for name, how in (SENDING | STOPPING).items():
-        paths[name] = await caller.submit(shop, **{"from": "orders@shop.example"})
-        await caller.set_notification(parts.database, paths[name], status=how[0])
+        paths[name] = await api_caller.submit_mail(shop, **{"from": "orders@shop.example"})
+        await api_caller.set_notification(parts.database, paths[name], status=how[0])
     async with parts.database.write() as connection:
-        await connection.execute(update(Service).where(columns(Service).name == "shop").values(from_domains=[]))
-    async with installation.client(parts) as client:
+        await connection.execute(update(Service).where(get_columns(Service).name == "shop").values(from_domains=[]))
+    async with installation.open_client(parts) as client:
         for name, how in (SENDING | STOPPING).items():
             want = (422, "from_not_allowed") if name in SENDING else (200, "")
             assert await _asked(client, paths[name], how) == want, name

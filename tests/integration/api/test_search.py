@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 from integration.api.refusal import faults
-from parts.archive import SERVICES, Archive
-from parts.installation import Installation, PostgresSeed, SqliteSeed
+from support.search_archive import SERVICES, Archive
+from support.seeded_installation import Installation, PostgresSeed, SqliteSeed
 
-from notifier import wiring
-from notifier.auth import keys
+from notifier.auth import authenticated_key
 from notifier.db.engine import Database
-from notifier.notification import search
-from notifier.notification.search import Filter, Page, Slice
+from notifier.lookup import notification_search
+from notifier.lookup.notification_search import NotificationFilter, NotificationPage, PageRequest
+from notifier.runtime import wiring
 from notifier.settings import Settings
 from notifier.states import Status
 
 if TYPE_CHECKING:
-    from parts.postgres import PostgresServer
+    from support.postgres_cluster import PostgresServer
 
 ROWS = 300
 PATH = "/v1/notifications"
@@ -59,24 +59,24 @@ def _fill(installation: Installation) -> tuple[Installation, Archive]:
 
 
 @pytest.fixture
-async def parts(filled: tuple[Installation, Archive]) -> AsyncIterator[wiring.Base]:
+async def parts(filled: tuple[Installation, Archive]) -> AsyncIterator[wiring.ProcessParts]:
     """The parts of an API process over it."""
     installation, archive = filled
-    async with installation.base() as base:
+    async with installation.open_parts() as base:
         archive.database = base.database
         yield base
 
 
 @pytest.fixture
-def archive(filled: tuple[Installation, Archive], parts: wiring.Base) -> Archive:
+def archive(filled: tuple[Installation, Archive], parts: wiring.ProcessParts) -> Archive:
     """What there is."""
     return filled[1]
 
 
 @pytest.fixture
-async def client(filled: tuple[Installation, Archive], parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(filled: tuple[Installation, Archive], parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, looking."""
-    async with filled[0].client(parts) as caller:
+    async with filled[0].open_client(parts) as caller:
         yield caller
 
 
@@ -112,10 +112,10 @@ async def test_each_filter_and_each_pair_finds_what_a_plain_filter_does(
 
 
 async def test_another_service_finds_its_own(
-    filled: tuple[Installation, Archive], parts: wiring.Base, archive: Archive
+    filled: tuple[Installation, Archive], parts: wiring.ProcessParts, archive: Archive
 ) -> None:
     """By each value, also by a batch and a recipient that both have."""
-    async with filled[0].client(parts, filled[0].keys.other) as other:
+    async with filled[0].open_client(parts, filled[0].keys.other) as other:
         for query in archive.queries(pairs=10):
             assert await _all(other, query | {"limit": "200"}) == archive.expected("other", query), query
 
@@ -150,30 +150,30 @@ async def test_the_pages_hold_while_more_come(client: httpx2.AsyncClient, archiv
         assert all(newer > older for newer, older in pairwise(seen))
 
 
-async def _page(archive: Archive, wanted: Filter, which: Slice) -> Page:
+async def _page(archive: Archive, wanted: NotificationFilter, which: PageRequest) -> NotificationPage:
     async with archive.database.read() as connection:
-        service = await keys.find_service(connection, SERVICES[0])
-        return await search.page(connection, service, wanted, which, now=archive.now)
+        service = await authenticated_key.find_service(connection, SERVICES[0])
+        return await notification_search.search_notifications(connection, service, wanted, which, now=archive.now)
 
 
 async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archive) -> None:
     """Pages may be short, or empty, before the end; together they are complete all the same."""
     short = 0
     wanted = (
-        Filter(status=Status.SENT, template="welcome"),
-        Filter(tag="order", template="welcome"),
-        Filter(to="bob@example.com", status=Status.FAILED),
-        Filter(status=Status.QUEUED, scheduled=True, tag="ü mlaut"),
-        Filter(created_before=archive.now - timedelta(days=9), status=Status.SENT),
+        NotificationFilter(status=Status.SENT, template="welcome"),
+        NotificationFilter(tag="order", template="welcome"),
+        NotificationFilter(to="bob@example.com", status=Status.FAILED),
+        NotificationFilter(status=Status.QUEUED, scheduled=True, tag="ü mlaut"),
+        NotificationFilter(created_before=archive.now - timedelta(days=9), status=Status.SENT),
     )
     for one in wanted:
-        whole = await _page(archive, one, Slice(limit=1000))
+        whole = await _page(archive, one, PageRequest(limit=1000))
         assert whole.views
         assert whole.next is None
         for look in (2, 5):
-            pages = [await _page(archive, one, Slice(limit=3, look=look))]
+            pages = [await _page(archive, one, PageRequest(limit=3, max_rows=look))]
             while (before := pages[-1].next) is not None:
-                pages.append(await _page(archive, one, Slice(limit=3, before=before, look=look)))
+                pages.append(await _page(archive, one, PageRequest(limit=3, before=before, max_rows=look)))
             assert [view.id for page in pages for view in page.views] == [view.id for view in whole.views], (one, look)
             short += sum(len(page.views) < min(look, 3) for page in pages[:-1])
     assert short > 15

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, outcome
-from parts.installation import WELCOME, Installation
 from sqlalchemy import make_url, select, text
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Notification, columns
+from notifier.db.tables import Notification, get_columns
+from notifier.runtime import wiring
 
 pytestmark = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 
@@ -44,7 +44,7 @@ async def test_a_database_locked_by_another_writer_is_503(
 
 
 async def test_a_full_disk_is_503_and_harms_no_acknowledged_row(
-    client: httpx2.AsyncClient, parts: wiring.Base, written: Written
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
 ) -> None:
     """When SQLite may not grow any more, callers hear 503 and every 202 still has its row; with room again, 202."""
     accepted = []
@@ -66,14 +66,14 @@ async def test_a_full_disk_is_503_and_harms_no_acknowledged_row(
     assert len(await _ids(parts)) == len(accepted) + 1
 
 
-async def _limit(parts: wiring.Base, pages: str) -> None:
+async def _limit(parts: wiring.ProcessParts, pages: str) -> None:
     """Let the writer's connection, of which there is one, use that many pages."""
     async with parts.database.write() as connection:
         number = (await connection.execute(text(f"SELECT {pages}"))).scalar_one()
         await connection.execute(text(f"PRAGMA max_page_count = {number}"))
 
 
-async def _ids(parts: wiring.Base) -> list[str]:
-    table = columns(Notification)
+async def _ids(parts: wiring.ProcessParts) -> list[str]:
+    table = get_columns(Notification)
     async with parts.database.read() as connection:
         return [str(id_) for id_ in await connection.scalars(select(table.id).order_by(table.id))]

@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import problem
-from parts import marketing
-from parts.described import DOCUMENT, resolved
-from parts.installation import Installation
+from support import marketing_template
+from support.documented_transport import DOCUMENT, resolve_reference
+from support.seeded_installation import Installation
 
 MAX_REPLY = 64 * 1024
 ANY_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -45,7 +45,10 @@ EDGES = (
 async def strange(installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop with every scope, on either database, which may ask as often as it likes."""
     unlimited = installation.with_settings(api={"rate_per_minute": 0, "service_rate_per_minute": 0})
-    async with unlimited.base() as parts, unlimited.client(parts, await marketing.key(parts, "shop")) as client:
+    async with (
+        unlimited.open_parts() as parts,
+        unlimited.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client,
+    ):
         yield client
 
 
@@ -70,7 +73,7 @@ def _body(operation: dict[str, Any]) -> Any:
     """An example of the operation's body, if it has one."""
     if "requestBody" not in operation:
         return None
-    schema = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
+    schema = resolve_reference(operation["requestBody"]["content"]["application/json"]["schema"])
     return schema.get("examples", [{}])[0]
 
 
@@ -110,7 +113,7 @@ async def test_no_text_of_a_parameter_is_too_strange(strange: httpx2.AsyncClient
 
 def _moments(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Where a schema of a body has a time."""
-    schema = resolved(schema)
+    schema = resolve_reference(schema)
     for choice in schema.get("anyOf", ()):
         yield from _moments(choice, path)
     if schema.get("format") == "date-time":

@@ -12,16 +12,16 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.clock import SteppingClock
-from parts import caller
-from parts.connections import load_of
-from parts.installation import WELCOME, Installation
 from sqlalchemy import update
+from support import api_caller
+from support.connection_load import measure_load
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.api.app import create_app
-from notifier.db.tables import ApiKey, columns
-from notifier.notification.batch_watch import MAX_WATCH_SECONDS, BatchWatch
-from notifier.sse import Streams
+from notifier.db.tables import ApiKey, get_columns
+from notifier.lookup.batch_watch import MAX_WATCH_SECONDS, BatchWatch
+from notifier.runtime import wiring
+from notifier.sse import OpenStreams
 
 WATCHERS = 10
 STEPS = 5
@@ -37,20 +37,20 @@ class Served:
 
 
 @asynccontextmanager
-async def _served(installation: Installation, parts: wiring.Base) -> AsyncIterator[Served]:
+async def _served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[Served]:
     clock = SteppingClock()
-    doors: Any = wiring.api(replace(parts, clock=clock)).state.doors
+    doors: Any = wiring.build_api(replace(parts, clock=clock)).state.doors
     watch = BatchWatch(parts.database, clock, seconds=0.05)
-    streams = Streams(most=WATCHERS + 2, most_each=WATCHERS)
+    streams = OpenStreams(most=WATCHERS + 2, most_each=WATCHERS)
     app = create_app(replace(doors, streams=streams, batch_watch=watch))
-    listener = wiring.listen("127.0.0.1", 0)
+    listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
     limits = httpx2.Limits(max_connections=None)
     async with (
         asyncio.timeout(60),
         httpx2.AsyncClient(base_url=url, headers=headers, limits=limits) as client,
-        wiring.http(app, listener),
+        wiring.serve_http(app, listener),
     ):
         yield Served(client, app, clock)
     listener.close()
@@ -83,18 +83,18 @@ async def _ending(lines: AsyncIterator[str]) -> tuple[str, dict[str, str]]:
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
-async def test_all_who_watch_a_batch_share_one_look(installation: Installation, parts: wiring.Base) -> None:
+async def test_all_who_watch_a_batch_share_one_look(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Ten streams of one batch, and a clock that moves five times: five looks, on one connection."""
     async with _served(installation, parts) as served, AsyncExitStack() as stack:
         path = await _batch(served.client)
         watching = [
             await _first(await stack.enter_async_context(served.client.stream("GET", path))) for _ in range(WATCHERS)
         ]
-        with load_of(parts.database) as load:
+        with measure_load(parts.database) as load:
             for _ in range(STEPS):
                 seen = len(load.statements)
                 served.clock.seconds += 1
-                await caller.eventually(partial(_has_grown, load.statements, seen))
+                await api_caller.wait_until(partial(_has_grown, load.statements, seen))
         views = [one for one in load.statements if "count(" in one]
         assert 1 <= len(views) <= STEPS + 1
         assert len(watching) == WATCHERS
@@ -102,7 +102,7 @@ async def test_all_who_watch_a_batch_share_one_look(installation: Installation, 
 
 
 async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """For one key, and for all together; whoever hangs up gives its place back."""
     other = {"Authorization": f"Bearer {installation.keys.reader}"}
@@ -122,14 +122,14 @@ async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
             assert served.streams.number == len(watching)
             assert (await served.client.get(path, headers=other)).json()["code"] == "too_many_streams"
             assert (await served.client.head(path, headers=other)).status_code == 429
-        await caller.eventually(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.number == 0)
         for _ in range(WATCHERS + 2):
             assert (await served.client.head(path)).status_code == 200
-        await caller.eventually(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.number == 0)
 
 
 @pytest.mark.parametrize("change", ["revoked_at", "expires_at", "scopes"])
-async def test_a_stream_ends_with_its_key(installation: Installation, parts: wiring.Base, change: str) -> None:
+async def test_a_stream_ends_with_its_key(installation: Installation, parts: wiring.ProcessParts, change: str) -> None:
     """Revoked, expired, or without the scope: the last event says so, and the stream ends cleanly."""
     value: Any = [] if change == "scopes" else datetime.now(UTC)
     prefix = installation.keys.shop[:-32]
@@ -138,16 +138,16 @@ async def test_a_stream_ends_with_its_key(installation: Installation, parts: wir
         async with served.client.stream("GET", path) as stream:
             lines = await _first(stream)
             async with parts.database.write() as connection:
-                changed = update(ApiKey).where(columns(ApiKey).prefix == prefix).values({change: value})
+                changed = update(ApiKey).where(get_columns(ApiKey).prefix == prefix).values({change: value})
                 await connection.execute(changed)
             served.clock.seconds += 2
             name, data = await _ending(lines)
             assert (name, data["code"]) == ("end", "unauthenticated")
-        await caller.eventually(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.number == 0)
 
 
 async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """After ten minutes, and when the process stops: the last event says which, and nothing is cut off."""
     async with AsyncExitStack() as stack:

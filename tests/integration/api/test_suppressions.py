@@ -8,11 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import faults, outcome, problem
-from parts import marketing
-from parts.installation import WELCOME, Installation
+from support import marketing_template
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import suppression, wiring
-from notifier.ids import new_id
+from notifier import suppression
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import SuppressionReason
 
 PATH = "/v1/suppressions"
@@ -20,22 +21,22 @@ OPT_OUT = {"address": "ada@example.com", "scope": "marketing", "reason": "unsubs
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
 @pytest.fixture
-async def other(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def other(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Another service, with every scope."""
-    async with installation.client(parts, await marketing.key(parts, "other")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as client:
         yield client
 
 
-async def _bounce(parts: wiring.Base, recipient: str) -> None:
+async def _bounce(parts: wiring.ProcessParts, recipient: str) -> None:
     async with parts.database.write() as connection:
-        await suppression.suppress(
+        await suppression.suppress_recipient(
             connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail="gone", now=parts.clock.now()
         )
 
@@ -71,7 +72,7 @@ async def test_the_life_of_a_suppression(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_one_that_is_there_keeps_its_reason_and_the_later_end(
-    parts: wiring.Base, shop: httpx2.AsyncClient
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """A second POST is 200: extended if it ends later or never, else unchanged; the audit has what changed only."""
     now = parts.clock.now()
@@ -106,10 +107,12 @@ async def test_what_the_audit_keeps(shop: httpx2.AsyncClient) -> None:
         assert "@" not in f"{entry['before']}{entry['after']}"
 
 
-async def test_an_expired_one_counts_for_nothing(installation: Installation, forward: tuple[wiring.Base, Any]) -> None:
+async def test_an_expired_one_counts_for_nothing(
+    installation: Installation, forward: tuple[wiring.ProcessParts, Any]
+) -> None:
     """It is not listed unless asked for, and a new one takes its place: 201, another id, its own reason."""
     parts, clock = forward
-    async with installation.client(parts, await marketing.key(parts, "shop")) as shop:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop:
         soon = (parts.clock.now() + timedelta(seconds=60)).isoformat()
         first = (await shop.post(PATH, json=OPT_OUT | {"expires_at": soon})).json()
         clock.seconds = 61.0
@@ -133,7 +136,7 @@ async def test_an_address_has_one_key(shop: httpx2.AsyncClient) -> None:
     assert await _listed(shop, address="no address") == []
 
 
-async def test_every_fault_is_told(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_every_fault_is_told(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """The body is read strictly, and nothing is written."""
     past, far = parts.clock.now() - timedelta(seconds=1), "9999-12-31T23:59:59-14:00"
     told: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
@@ -154,7 +157,7 @@ async def test_every_fault_is_told(parts: wiring.Base, shop: httpx2.AsyncClient)
 
 
 async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
-    parts: wiring.Base, shop: httpx2.AsyncClient, other: httpx2.AsyncClient
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient, other: httpx2.AsyncClient
 ) -> None:
     """A service sees a hard bounce of whom it mails or asks for, marked; lifting it is 403 and says who can."""
     await shop.post("/v1/notifications", json=WELCOME | {"to": "Bob@example.com"})
@@ -177,7 +180,7 @@ async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
 async def test_another_services_cannot_be_told_from_none(shop: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
     """A5: 404 for what another service has and for what nobody has; neither list nor audit shows it."""
     path = (await shop.post(PATH, json=OPT_OUT)).headers["location"]
-    for one in (path, f"{PATH}/{new_id()}", f"{PATH}/17"):
+    for one in (path, f"{PATH}/{generate_id()}", f"{PATH}/17"):
         assert outcome(await other.get(one)) == (404, "not_found")
         assert outcome(await other.delete(one)) == (404, "not_found")
     assert await _listed(other, address="ada@example.com") == []
@@ -185,7 +188,7 @@ async def test_another_services_cannot_be_told_from_none(shop: httpx2.AsyncClien
     assert (await shop.get(path)).status_code == 200
 
 
-async def test_pages_follow_each_other(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_pages_follow_each_other(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Own ones and the instance's in one order, newest first; the Link leads through all, with its filters."""
     for number in range(3):
         await shop.post(PATH, json=OPT_OUT | {"address": f"own{number}@example.com"})
@@ -226,9 +229,9 @@ async def test_lift_and_add_at_the_same_time(shop: httpx2.AsyncClient) -> None:
     assert actions.count("added") - actions.count("lifted") == len(left)
 
 
-async def test_without_the_scope_nothing_is_shown(installation: Installation, parts: wiring.Base) -> None:
+async def test_without_the_scope_nothing_is_shown(installation: Installation, parts: wiring.ProcessParts) -> None:
     """403 for a key that may send and read only."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         for method, path in (("GET", PATH), ("POST", PATH), ("GET", f"{PATH}/17"), ("DELETE", f"{PATH}/17")):
             assert outcome(await client.request(method, path)) == (403, "insufficient_scope")
         assert outcome(await client.get("/v1/audit")) == (403, "insufficient_scope")

@@ -6,21 +6,21 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import faults, outcome
-from parts import marketing
-from parts.installation import WELCOME, Installation
+from support import marketing_template
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 PATH = "/v1/team-recipients"
 
 
 @pytest.fixture
 async def shop(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, with every scope."""
     parts, _ = forward
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
@@ -33,7 +33,7 @@ async def _key(shop: httpx2.AsyncClient, kind: str) -> dict[str, str]:
 
 
 async def test_who_is_of_the_team_is_changed(
-    shop: httpx2.AsyncClient, forward: tuple[wiring.Base, ForwardClock]
+    shop: httpx2.AsyncClient, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """Nobody at first; a second later the new ones are mailed and told, and the audit has one deed without a name."""
     _, clock = forward

@@ -9,14 +9,14 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import faults, outcome
-from parts import caller, editor, picture
-from parts.editor import PATH
-from parts.installation import Installation
-from parts.relay import Relay
+from support import api_caller, sample_images, template_editor
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
+from support.template_editor import PATH
 
-from notifier import wiring
-from notifier.auth import keys, scope
-from notifier.rendering.job import FaultCode
+from notifier.auth import authenticated_key, key_scope
+from notifier.rendering.protocol import FaultCode
+from notifier.runtime import wiring
 
 HOSTILE = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -33,22 +33,24 @@ def installation(postgres_installation: Installation) -> Installation:
 
 
 @pytest.fixture
-async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody of the shop who edits templates."""
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=scope.SERVICE_SCOPES, now=parts.clock.now())
-    async with installation.client(parts, key) as client:
+        shop = await authenticated_key.find_service(connection, "shop")
+        key = await authenticated_key.create_live_key(
+            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
+        )
+    async with installation.open_client(parts, key) as client:
         yield client
 
 
 async def test_a_test_mail_says_what_the_preview_shows(
-    staff: httpx2.AsyncClient, parts: wiring.Base, relay: Relay
+    staff: httpx2.AsyncClient, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Draft and version, with variables and locale: the mail that arrives has the very parts of the preview."""
-    now = await editor.published(staff)
+    now = await template_editor.publish_draft(staff)
     german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
-    await editor.saved(staff, now["seen"], files=german)
+    await template_editor.save_draft(staff, now["seen"], files=german)
     wanted: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
     for choice in (wanted, {"version": 1}):
         shown = (await staff.post(f"{PATH}/preview", json=choice)).json()
@@ -56,8 +58,8 @@ async def test_a_test_mail_says_what_the_preview_shows(
         assert (source["subject"], source["to"]) == (shown["subject"], "ada@example.com")
         sent = await staff.post(f"{PATH}/test-send", json=choice | {"to": "eve@example.com"})
         assert sent.status_code == 202, sent.text
-        async with wiring.sender(parts):
-            await caller.until(staff, sent.headers["location"], "sent")
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(staff, sent.headers["location"], "sent")
         mail = message_from_bytes(relay.received[-1].data, policy=policy.default)
         assert (mail["subject"], mail["to"]) == (shown["subject"], "eve@example.com")
         for kind in ("html", "plain"):
@@ -70,25 +72,29 @@ async def test_a_test_mail_says_what_the_preview_shows(
     assert entry == []  # templates are the instance's, and a service sees its own
 
 
-async def test_a_preview_is_the_mail(staff: httpx2.AsyncClient, parts: wiring.Base, relay: Relay) -> None:
+async def test_a_preview_is_the_mail(
+    staff: httpx2.AsyncClient, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """But for Date and Message-ID: marketing with an image, of a draft by a test mail, of a version by a request."""
-    assert (await picture.upload(staff, "logo", picture.encoded(picture.drawing()))).status_code == 202
+    assert (
+        await sample_images.upload_image(staff, "logo", sample_images.encode_image(sample_images.draw_red_bar()))
+    ).status_code == 202
     sample = {"name": "Ada", "unsubscribe_url": "https://shop.example/stop"}
     page = '<p>{{ name }} {{ image("logo", "Logo") }} <a href="{{ unsubscribe_url }}">Stop</a></p>'
     files = {"subject.txt": "News", "body.html": page, "body.txt": "{{ name }}: {{ unsubscribe_url }}"}
     settings = {"name": "News", "category": "marketing", "priority": "bulk", "from": "Shop <news@shop.example>"}
     to = "eve@example.com"
-    async with wiring.sender(parts) as running:
+    async with wiring.run_sender(parts) as running:
         await running.drain()
-        saved = await editor.saved(staff, files=files, sample=sample, settings=settings)
+        saved = await template_editor.save_draft(staff, files=files, sample=sample, settings=settings)
         drafted = (await staff.post(f"{PATH}/preview", json={"to": to})).json()["source"]
         tested = await staff.post(f"{PATH}/test-send", json={"to": to})
-        await caller.until(staff, tested.headers["location"], "sent")
+        await api_caller.wait_for_status(staff, tested.headers["location"], "sent")
         published = await staff.post(f"{PATH}/publish", json={"seen": saved["seen"]})
         assert published.status_code == 201, published.text
         shown = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
-        path = await caller.submit(staff, to, template="greeting", variables=sample)
-        await caller.until(staff, path, "sent")
+        path = await api_caller.submit_mail(staff, to, template="greeting", variables=sample)
+        await api_caller.wait_for_status(staff, path, "sent")
     by_test, by_request = (_without_moment(mail.data.decode()) for mail in relay.received)
     assert "List-Unsubscribe: <https://shop.example/stop>" in by_request
     assert "Content-ID: <logo." in by_request
@@ -106,8 +112,11 @@ async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: http
     parts = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "variables": {"name": "<Ada>"}}
     told = (await staff.post("/v1/render", json=parts)).json()
     assert (told["subject"], told["html"], told["text"].strip()) == ("Hi <Ada>", "<p>&lt;Ada&gt;</p>", "<Ada>")
-    files = editor.FILES | {"locales/fr/subject.txt": "Salut", "locales/fr/body.html": "<p>Salut {{ name }}</p>"}
-    french = {"files": files, "variables": editor.SAMPLE, "locale": "fr-CA"}
+    files = template_editor.FILES | {
+        "locales/fr/subject.txt": "Salut",
+        "locales/fr/body.html": "<p>Salut {{ name }}</p>",
+    }
+    french = {"files": files, "variables": template_editor.SAMPLE, "locale": "fr-CA"}
     assert (await staff.post("/v1/render", json=french)).json()["subject"] == "Salut"
     wrong = await staff.post("/v1/render", json=parts | {"html": "<p>{{ name }</p>"})
     assert {pointer for pointer, _ in faults(wrong)} == {"/html"}
@@ -118,14 +127,17 @@ async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: http
         (parts | {"variables": {"subject": "x"}}, {("/variables", "invalid_setting")}),
     ):
         assert faults(await staff.post("/v1/render", json=body)) == expected
-    draft = editor.draft(settings={"name": "x", "category": "marketing", "from": "nobody"})
+    draft = template_editor.build_draft(settings={"name": "x", "category": "marketing", "from": "nobody"})
     assert faults(await staff.put(f"{PATH}/draft", json=draft)) == {
         ("/settings/priority", "invalid_setting"),
         ("/settings/from", "invalid_address"),
     }
-    large = editor.draft(files={"body.html": "x" * 300_000, "body.txt": "x" * 300_000})
+    large = template_editor.build_draft(files={"body.html": "x" * 300_000, "body.txt": "x" * 300_000})
     assert faults(await staff.put(f"{PATH}/draft", json=large)) == {("/files", "too_large")}
-    assert outcome(await staff.put("/v1/templates/Großes/draft", json=editor.draft())) == (422, "invalid_slug")
+    assert outcome(await staff.put("/v1/templates/Großes/draft", json=template_editor.build_draft())) == (
+        422,
+        "invalid_slug",
+    )
 
 
 async def test_hostile_text_is_refused_while_others_are_answered(staff: httpx2.AsyncClient) -> None:
@@ -140,7 +152,7 @@ async def test_hostile_text_is_refused_while_others_are_answered(staff: httpx2.A
 
     asking = asyncio.create_task(others())
     for text in HOSTILE.values():
-        reply = await staff.put(f"{PATH}/draft", json=editor.draft(files={"body.html": text}))
+        reply = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(files={"body.html": text}))
         assert reply.status_code == 422, reply.text
         assert answered > 0, "nobody else was answered meanwhile"
         answered = 0

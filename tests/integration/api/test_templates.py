@@ -9,24 +9,24 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import outcome
-from parts import caller, editor
-from parts.described import DescribedTransport
-from parts.editor import FILES, PATH
-from parts.installation import WELCOME, Installation
+from support import api_caller, template_editor
+from support.documented_transport import DocumentedTransport
+from support.seeded_installation import WELCOME, Installation
+from support.template_editor import FILES, PATH
 
-from notifier import wiring
-from notifier.auth.scope import Scope
-from notifier.rendering.job import Checked
-from notifier.rendering.source import TemplateSource
-from notifier.templating.publish import Publisher
+from notifier.auth.key_scope import KeyScope
+from notifier.rendering.protocol import SourceCheck
+from notifier.runtime import wiring
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating.publishing import Publisher
 
-MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": editor.SAMPLE}
+MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": template_editor.SAMPLE}
 
 
 @pytest.fixture
-async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody with an admin key."""
-    async with installation.client(parts, await editor.admin_key(parts)) as client:
+    async with installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
         yield client
 
 
@@ -37,7 +37,7 @@ async def _deeds(staff: httpx2.AsyncClient) -> list[str]:
 
 async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     """Saved, published, changed, published, restored: numbers, texts, notes and hashes are told, and all is audited."""
-    first = await editor.saved(staff)
+    first = await template_editor.save_draft(staff)
     assert (first["number"], first["revision"], first["variables_schema"]["required"]) == (0, 1, ["name", "order"])
     listed = (await staff.get("/v1/templates")).json()["templates"]
     assert (listed[0]["slug"], listed[0]["number"], listed[0]["has_draft"]) == ("greeting", 0, True)
@@ -48,8 +48,8 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     assert (await staff.get(f"{PATH}/draft")).json()["revision"] == 0
 
     changed: dict[str, Any] = {"files": {"body.html": "<p>Bye {{ name }}: {{ order.id }}, {{ reason }}.</p>"}}
-    sample = editor.SAMPLE | {"reason": "sold out"}
-    now = await editor.published(staff, "1.0", **changed, sample=sample)
+    sample = template_editor.SAMPLE | {"reason": "sold out"}
+    now = await template_editor.publish_draft(staff, "1.0", **changed, sample=sample)
     assert (now["number"], now["has_draft"], now["seen"]) == (2, False, "2.0")
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1", "to": "2"})).json()
     assert [(one["file"], one["change"]) for one in diff["files"]] == [
@@ -61,7 +61,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     assert set((await staff.get(f"{PATH}/schema")).json()["properties"]) == {"name", "order", "reason"}
     assert set((await staff.get(f"{PATH}/schema?version=1")).json()["properties"]) == {"name", "order"}
 
-    kept = await editor.saved(staff, "2.0", settings={"name": "Another"})
+    kept = await template_editor.save_draft(staff, "2.0", settings={"name": "Another"})
     back = await staff.post(f"{PATH}/restore", json={"version": 1, "note": "too early"})
     assert (back.status_code, back.json()["number"], back.json()["content_hash"]) == (201, 3, whole["content_hash"])
     assert (await staff.get(f"{PATH}/draft")).json()["settings"]["name"] == "Another"
@@ -79,7 +79,9 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
 async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
     """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
     for seen in ("", "1.0"):
-        wishes = [editor.draft(seen, settings={"name": f"Editor {number} of {seen}"}) for number in range(20)]
+        wishes = [
+            template_editor.build_draft(seen, settings={"name": f"Editor {number} of {seen}"}) for number in range(20)
+        ]
         replies = await asyncio.gather(*(staff.put(f"{PATH}/draft", json=wish) for wish in wishes))
         assert sorted(reply.status_code for reply in replies) == [200] + [409] * 19
         winner = next(wish for wish, reply in zip(wishes, replies, strict=True) if reply.status_code == 200)
@@ -91,24 +93,25 @@ async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) ->
 
 async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
     """409 has theirs, yours and the diff between; a draft that was discarded is not taken for the next one."""
-    first = await editor.saved(staff)
-    await editor.saved(staff, first["seen"], files={"subject.txt": "Good morning {{ name }}"})
+    first = await template_editor.save_draft(staff)
+    await template_editor.save_draft(staff, first["seen"], files={"subject.txt": "Good morning {{ name }}"})
     late = await staff.put(
-        f"{PATH}/draft", json=editor.draft(first["seen"], files={"subject.txt": "Good evening {{ name }}"})
+        f"{PATH}/draft",
+        json=template_editor.build_draft(first["seen"], files={"subject.txt": "Good evening {{ name }}"}),
     )
     told = late.json()
     assert (late.status_code, told["code"]) == (409, "stale_draft")
     assert told["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
     assert told["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
     assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in told["diff"][0]["diff"]
-    merged = await editor.saved(staff, told["theirs"]["seen"], files=told["yours"]["files"])
+    merged = await template_editor.save_draft(staff, told["theirs"]["seen"], files=told["yours"]["files"])
 
-    published = await editor.published(staff, merged["seen"])
-    one = await editor.saved(staff, published["seen"], settings={"name": "One"})
+    published = await template_editor.publish_draft(staff, merged["seen"])
+    one = await template_editor.save_draft(staff, published["seen"], settings={"name": "One"})
     gone = await staff.delete(f"{PATH}/draft", params={"seen": one["seen"]})
     assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["revision"]) == (204, 0)
-    await editor.saved(staff, published["seen"], settings={"name": "Two"})
-    late = await staff.put(f"{PATH}/draft", json=editor.draft(one["seen"]))
+    await template_editor.save_draft(staff, published["seen"], settings={"name": "Two"})
+    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(one["seen"]))
     assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
 
 
@@ -126,9 +129,9 @@ async def test_a_change_counts_at_once_for_who_asks_the_same_process(
         found = await staff.get(reply.headers["location"], headers=shop)
         return int(found.json()["template_version"])
 
-    now = await editor.published(staff)
+    now = await template_editor.publish_draft(staff)
     assert [await posted(), await posted(template_version=1)] == [1, 1]
-    await editor.published(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+    await template_editor.publish_draft(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
     assert [await posted(), await posted(template_version=1)] == [2, 1]
     assert (await staff.delete(PATH)).status_code == 204
     assert [await posted(), await posted(template_version=1)] == ["unknown_template"] * 2
@@ -137,27 +140,30 @@ async def test_a_change_counts_at_once_for_who_asks_the_same_process(
 
 
 async def test_a_deleted_template_sends_what_was_accepted(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """C9: after the deletion nothing new is taken, what was accepted leaves as it was, and restoring brings it back."""
     parts, clock = forward
-    admin = await editor.admin_key(parts)
-    async with installation.client(parts, admin) as staff, installation.client(parts) as shop:
-        now = await editor.published(staff)
-        accepted = await caller.submit(shop, **MAIL)
-        await editor.published(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+    admin = await template_editor.create_admin_key(parts)
+    async with installation.open_client(parts, admin) as staff, installation.open_client(parts) as shop:
+        now = await template_editor.publish_draft(staff)
+        accepted = await api_caller.submit_mail(shop, **MAIL)
+        await template_editor.publish_draft(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
         assert (await staff.delete(PATH)).status_code == 204
         assert (await staff.delete(PATH)).status_code == 204
         clock.seconds += 2  # the shop asks another process
         assert outcome(await shop.post("/v1/notifications", json=MAIL)) == (422, "unknown_template")
         pinned = MAIL | {"template_version": 1}
         assert outcome(await shop.post("/v1/notifications", json=pinned)) == (422, "unknown_template")
-        assert outcome(await staff.put(f"{PATH}/draft", json=editor.draft("2.0"))) == (409, "template_deleted")
+        assert outcome(await staff.put(f"{PATH}/draft", json=template_editor.build_draft("2.0"))) == (
+            409,
+            "template_deleted",
+        )
         assert [one["slug"] for one in (await staff.get("/v1/templates")).json()["templates"]].count("greeting") == 0
         listed = (await staff.get("/v1/templates", params={"include_deleted": True})).json()["templates"]
         assert listed[0]["deleted_at"] is not None
-        async with wiring.sender(parts):
-            await caller.until(shop, accepted, "sent")
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(shop, accepted, "sent")
         back = await staff.post(f"{PATH}/restore")
         assert (back.status_code, back.json()["deleted_at"]) == (200, None)
         clock.seconds += 2
@@ -165,15 +171,15 @@ async def test_a_deleted_template_sends_what_was_accepted(
         assert (await _deeds(staff))[-2:] == ["template.deleted", "template.restored"]
 
 
-async def test_keys_do_what_their_scopes_say(installation: Installation, parts: wiring.Base) -> None:
+async def test_keys_do_what_their_scopes_say(installation: Installation, parts: wiring.ProcessParts) -> None:
     """An admin key has no service; a service's key needs the scopes; only an admin key forces the gate."""
-    reading = await editor.admin_key(parts, Scope.TEMPLATES_READ)
-    async with installation.client(parts, reading) as client:
+    reading = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_READ)
+    async with installation.open_client(parts, reading) as client:
         assert (await client.get("/v1/templates/welcome")).status_code == 200
         told = (await client.get("/v1/whoami")).json()
         assert (told["service"], told["scopes"], told["from_domains"]) == (None, ["templates:read"], [])
         for method, path, body in (
-            ("PUT", f"{PATH}/draft", editor.draft()),
+            ("PUT", f"{PATH}/draft", template_editor.build_draft()),
             ("POST", "/v1/templates/welcome/publish", {"seen": "1.0"}),
             ("POST", "/v1/notifications", WELCOME),
             ("GET", "/v1/notifications", None),
@@ -182,10 +188,10 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
         ):
             reply = await client.request(method, path, json=body)
             assert outcome(reply) == (403, "insufficient_scope"), path
-    async with installation.client(parts) as shop:
+    async with installation.open_client(parts) as shop:
         assert outcome(await shop.get("/v1/templates")) == (403, "insufficient_scope")
-    publishing = await editor.admin_key(parts, Scope.TEMPLATES_PUBLISH)
-    async with installation.client(parts, publishing) as client:
+    publishing = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_PUBLISH)
+    async with installation.open_client(parts, publishing) as client:
         forced = {"seen": "1.0", "force_reason": "now"}
         assert outcome(await client.post("/v1/templates/welcome/publish", json=forced)) == (403, "insufficient_scope")
 
@@ -204,21 +210,21 @@ class _Broken:
 class _ClosedGate:
     """Lets nothing pass."""
 
-    async def look(self, _slug: str, _source: TemplateSource, _report: Checked, /) -> _Broken:
+    async def try_source(self, _slug: str, _source: TemplateSource, _report: SourceCheck, /) -> _Broken:
         """Somebody would break."""
         return _Broken()
 
 
-async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.ProcessParts) -> None:
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
-    app = wiring.api(parts)
+    app = wiring.build_api(parts)
     doors = app.state.doors
     app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), _ClosedGate()))
-    by = {"Authorization": f"Bearer {await editor.admin_key(parts)}"}
+    by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(
-        transport=DescribedTransport(app=app), base_url="http://notifier", headers=by
+        transport=DocumentedTransport(app=app), base_url="http://notifier", headers=by
     ) as staff:
-        seen = (await editor.saved(staff))["seen"]
+        seen = (await template_editor.save_draft(staff))["seen"]
         refused = await staff.post(f"{PATH}/publish", json={"seen": seen})
         assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
         assert refused.json()["report"] == _Broken().as_json()
@@ -236,7 +242,7 @@ async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClien
     both = await asyncio.gather(*(staff.put(path, json={"text": one, "revision": 0}) for _ in range(2)))
     assert sorted(reply.status_code for reply in both) == [200, 409]
     body = '{% extends "_layouts/frame.html" %}{% block content %}{{ name }} {{ order.id }}{% endblock %}'
-    now = await editor.published(staff, files={"body.html": body})
+    now = await template_editor.publish_draft(staff, files={"body.html": body})
     changed = await staff.put(path, json={"text": one.replace("div", "section"), "revision": 1})
     assert (changed.json()["revision"], changed.json()["used_by"]) == (2, ["greeting"])
     late = await staff.put(path, json={"text": "mine", "revision": 1})

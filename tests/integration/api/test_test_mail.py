@@ -1,23 +1,25 @@
 """A test mail with what the audit tells of it."""
 
-from parts import editor
-from parts.editor import PATH
-from parts.installation import Installation
 from sqlalchemy import text
+from support import template_editor
+from support.seeded_installation import Installation
+from support.template_editor import PATH
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
+from notifier.runtime import wiring
 
 
 async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, shop, scopes=scope.SERVICE_SCOPES, now=parts.clock.now())
-    async with installation.client(parts, key) as staff:
-        await editor.saved(staff)
+        shop = await authenticated_key.find_service(connection, "shop")
+        key = await authenticated_key.create_live_key(
+            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
+        )
+    async with installation.open_client(parts, key) as staff:
+        await template_editor.save_draft(staff)
         async with parts.database.write() as connection:
             await connection.execute(text("ALTER TABLE audit_entry RENAME TO audit_entry_elsewhere"))
         failed = await staff.post(f"{PATH}/test-send", json={"to": "ada@example.com"})

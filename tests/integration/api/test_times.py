@@ -6,11 +6,11 @@ from typing import Any
 import httpx2
 from integration.api.clock import ForwardClock
 from integration.api.refusal import NOTHING, Written, faults
-from parts.installation import WELCOME, Installation
 from sqlalchemy import select
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import OutboxEntry, columns
+from notifier.db.tables import OutboxEntry, get_columns
+from notifier.runtime import wiring
 
 NAIVE = ("2026-12-01T12:00:00", "2026-12-01 12:00", "2026-12-01")
 ENDS_OF_TIME = (
@@ -61,7 +61,7 @@ async def test_an_expiry_that_cannot_be_is_refused(client: httpx2.AsyncClient, w
     assert await written() == NOTHING
 
 
-async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
     """A caller whose clock or queue was late still gets the mail out, dated today and not already expired."""
     before = datetime.now(UTC)
     for time in (_in(seconds=-1), _in(hours=-23, minutes=-59)):
@@ -71,12 +71,12 @@ async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts
         assert before <= datetime.fromisoformat(shown["send_at"]) <= datetime.now(UTC)
         assert datetime.fromisoformat(shown["expires_at"]) > datetime.now(UTC) + timedelta(hours=71)
     async with parts.database.read() as connection:
-        due = list(await connection.scalars(select(columns(OutboxEntry).due_at)))
+        due = list(await connection.scalars(select(get_columns(OutboxEntry).due_at)))
     assert len(due) == 2
     assert all(before <= one <= datetime.now(UTC) for one in due)
 
 
-async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
     """Until its time it is shown as `scheduled`, and the queue has it for just then, whatever the offset."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     for offset in ("+00:00", "+05:45", "-12:00"):
@@ -89,16 +89,18 @@ async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts
         assert datetime.fromisoformat(shown["expires_at"]) == tomorrow + timedelta(hours=72)
     assert (await _post(client, send_at=_in(days=364))).json()["status"] == "scheduled"
     async with parts.database.read() as connection:
-        due = await connection.scalars(select(columns(OutboxEntry).due_at).order_by(columns(OutboxEntry).due_at))
+        due = await connection.scalars(
+            select(get_columns(OutboxEntry).due_at).order_by(get_columns(OutboxEntry).due_at)
+        )
         assert list(due)[:3] == [tomorrow] * 3
 
 
 async def test_scheduled_becomes_queued_by_the_clock(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """`scheduled` is a view, not a status: when the time comes, both GETs say `queued` without anybody's write."""
     parts, clock = forward
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         location = (await _post(client, send_at=_in(hours=1))).headers["location"]
         clock.seconds = 3590
         assert (await client.get(location)).json()["status"] == "scheduled"

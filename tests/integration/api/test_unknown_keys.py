@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import httpx2
 from integration.api.clock import ForwardClock, SteppingClock
-from parts.connections import Load, load_of
-from parts.installation import WELCOME, Installation
 from sqlalchemy import update
+from support.connection_load import ConnectionLoad, measure_load
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.auth.lookup_queue import MAX_LOOKUPS_IN_A_QUERY, LookupQueue
-from notifier.db.tables import ApiKey, columns
+from notifier.db.tables import ApiKey, get_columns
+from notifier.runtime import wiring
 
 STRANGERS = 1_000
 _LETTERS = itertools.product(string.ascii_letters, repeat=4)
@@ -29,16 +29,16 @@ async def _ask(client: httpx2.AsyncClient, key: str) -> int:
 
 
 async def test_a_thousand_unknown_keys_leave_the_callers_their_connections(
-    installation: Installation, parts: wiring.Base
+    installation: Installation, parts: wiring.ProcessParts
 ) -> None:
     """A thousand at once, each with another key: one connection and a few statements, and whoever has a key comes in.
 
     None of them displaces a key that is known, and one that is tried again is looked up once a second.
     """
     clock = SteppingClock()
-    async with installation.client(replace(parts, clock=clock)) as client:
+    async with installation.open_client(replace(parts, clock=clock)) as client:
         keys = [_unknown_key() for _ in range(STRANGERS)]
-        with load_of(parts.database) as load:
+        with measure_load(parts.database) as load:
             statuses = await asyncio.gather(*(_ask(client, key) for key in [*keys, installation.keys.shop]))
             assert statuses == [401] * STRANGERS + [200]
             lookups = _lookups(load)
@@ -52,22 +52,22 @@ async def test_a_thousand_unknown_keys_leave_the_callers_their_connections(
             assert _lookups(load) == lookups + 1
 
 
-def _lookups(load: Load) -> int:
+def _lookups(load: ConnectionLoad) -> int:
     return sum("secret_hash" in statement for statement in load.statements)
 
 
 async def test_a_key_that_was_tried_too_early_works_within_a_second(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """What was unknown a moment ago is asked for again, and a key that nobody tried works at once."""
     parts, clock = forward
-    key, key_row = installation.keys.shop, columns(ApiKey)
+    key, key_row = installation.keys.shop, get_columns(ApiKey)
     prefix = key[:-32]
     hidden = update(ApiKey).where(key_row.prefix == prefix).values(prefix="ntf_live_hidden000000")
     shown = update(ApiKey).where(key_row.prefix == "ntf_live_hidden000000").values(prefix=prefix)
     async with parts.database.write() as connection:
         await connection.execute(hidden)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         assert await _ask(client, key) == 401
         async with parts.database.write() as connection:
             await connection.execute(shown)

@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import NOTHING, Written, faults, outcome, problem
-from parts.installation import WELCOME
+from support.seeded_installation import WELCOME
 
 PATH = "/v1/notifications"
 NOTHING_GIVEN = dict.fromkeys(

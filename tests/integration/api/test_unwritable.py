@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from integration.api.holder import holding
-from parts.installation import WELCOME, Installation
-from parts.probing import ask_anew
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
+from support.fresh_probes import fetch_fresh
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.write_probe import PROBE_BYTES
 from notifier.health import checks
+from notifier.runtime import wiring
 
 LARGE = {"to": "ada@example.com", "content": {"subject": "s", "text": "x" * 60_000}}
 _FULL = """
@@ -35,7 +35,7 @@ on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 
 async def _ready(client: httpx2.AsyncClient) -> tuple[int, str]:
     """Status of /readyz, and what it says of the database."""
-    reply = await ask_anew(client, "/readyz")
+    reply = await fetch_fresh(client, "/readyz")
     (detail,) = [check["detail"] for check in reply.json()["checks"] if check["name"] == "database"]
     return reply.status_code, detail
 
@@ -76,7 +76,7 @@ def _file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
-async def _limit_pages(parts: wiring.Base, pages: str) -> None:
+async def _limit_pages(parts: wiring.ProcessParts, pages: str) -> None:
     """Let the writer's connection, of which there is one, use that many pages."""
     async with parts.database.write() as connection:
         number = (await connection.execute(text(f"SELECT {pages}"))).scalar_one()
@@ -103,7 +103,7 @@ async def on_small_disk(
     seed = Path(str(make_url(sqlite_database[0]).database))
     moved = shutil.copy(seed, small_disk)
     here = installation.with_settings(data_dir=small_disk, database_url=SecretStr(f"sqlite:///{moved}"))
-    async with here.base() as parts, here.client(parts) as client:
+    async with here.open_parts() as parts, here.open_client(parts) as client:
         yield client
 
 
@@ -149,7 +149,9 @@ async def test_a_disk_that_was_full_before_the_start_is_not_ready(
 
 
 @on_sqlite
-async def test_a_database_that_may_not_grow_is_not_ready(client: httpx2.AsyncClient, parts: wiring.Base) -> None:
+async def test_a_database_that_may_not_grow_is_not_ready(
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts
+) -> None:
     """SQLite's own limit counts like a full disk; the probe leaves nothing behind."""
     await _limit_pages(parts, "(SELECT page_count FROM pragma_page_count())")
     await _fill_up(client)
@@ -168,7 +170,7 @@ async def test_files_that_may_not_grow_are_not_ready(client: httpx2.AsyncClient,
     """A limit on the size of files (ulimit -f) shows as an error of the disk."""
     file = str(make_url(installation.settings.effective_database_url).database)
     await client.post("/v1/notifications", json=WELCOME)
-    with _file_size_limit(os.stat(file).st_size + 100_000):  # noqa: PTH116 - asynchronous code has no Path.stat
+    with _file_size_limit(os.stat(file).st_size + 100_000):
         await _fill_up(client)
         status, detail = await _ready(client)
         assert (status, "nothing can be written" in detail) == (503, True)
@@ -177,7 +179,7 @@ async def test_files_that_may_not_grow_are_not_ready(client: httpx2.AsyncClient,
 
 @on_sqlite
 async def test_a_small_write_that_still_fits_does_not_make_it_ready(
-    client: httpx2.AsyncClient, parts: wiring.Base
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts
 ) -> None:
     """A sender's small writes may find room where no mail does; that is no reason to send mails here."""
     await _limit_pages(parts, "(SELECT page_count + 20 FROM pragma_page_count())")
@@ -202,15 +204,15 @@ async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, ins
     """Readiness is asked every few seconds for years: without a reason it writes nothing."""
     file = f"{make_url(installation.settings.effective_database_url).database}-wal"
     await client.post("/v1/notifications", json=WELCOME)
-    before = os.stat(file).st_size  # noqa: PTH116 - asynchronous code has no Path.stat
+    before = os.stat(file).st_size
     assert (await _ready(client))[0] == 200
-    grown = os.stat(file).st_size - before  # noqa: PTH116
+    grown = os.stat(file).st_size - before
     assert grown < PROBE_BYTES / 4  # which template was used when is written a moment after the POST
 
 
 async def test_postgresql_without_room_is_not_ready(postgres_installation: Installation) -> None:
     """53100 makes it not ready, with the reason, until a write of a mail's size goes well again."""
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         async with holding(postgres_installation.settings) as holder:
             await holder.execute(_FULL)
             await holder.commit()
@@ -233,7 +235,7 @@ async def test_read_only_postgresql_is_not_ready(postgres_installation: Installa
     async with holding(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_read_only = on")
         await holder.commit()
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         status, detail = await _ready(client)
         assert (status, "read-only" in detail) == (503, True)
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 503
@@ -255,10 +257,13 @@ async def test_doctor_finds_it_without_having_seen_a_write_fail(
     here = installation.with_settings(
         data_dir=small_disk, database_url=SecretStr(f"sqlite:///{small_disk}/notifier.sqlite3")
     )
-    async with here.base() as parts:
+    async with here.open_parts() as parts:
         for full in (False, True, False):
             (_fill if full else _empty)(small_disk)
-            found = [*await checks.database(parts.database, thorough=True), *checks.data_directory(here.settings)]
+            found = [
+                *await checks.check_database(parts.database, thorough=True),
+                *checks.check_data_directory(here.settings),
+            ]
             bad = {finding.name: finding.detail for finding in found if not finding.ok}
             assert set(bad) == ({"database", "data_dir"} if full else set())
             assert all("No space left on device" in detail for detail in bad.values())
@@ -269,7 +274,7 @@ async def test_a_sender_without_room_for_its_journal_is_not_ready(
 ) -> None:
     """The journal's disk is filled by somebody else: the sender is not ready, and ready again with room."""
     here = postgres_installation.with_settings(data_dir=small_disk)
-    async with here.base() as parts, wiring.sender(parts) as running:
+    async with here.open_parts() as parts, wiring.run_sender(parts) as running:
         assert all(finding.ok for finding in await running.readiness(parts.database))
         _fill(small_disk)
         (journal,) = [finding for finding in await running.readiness(parts.database) if finding.name == "journal"]

@@ -7,14 +7,14 @@ from typing import Any
 import httpx2
 import pytest
 from msgspec import to_builtins
-from parts import caller, editor
-from parts.editor import PATH
-from parts.installation import Installation
-from parts.relay import Relay
 from sqlalchemy import select, update
+from support import api_caller, template_editor
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
+from support.template_editor import PATH
 
-from notifier import wiring
-from notifier.db.tables import TemplateVersion, columns
+from notifier.db.tables import TemplateVersion, get_columns
+from notifier.runtime import wiring
 
 FILES = {
     "subject.txt": "{{ count }} of {{ total | money('EUR') }}",
@@ -25,14 +25,14 @@ VALUES = {"count": 2, "total": "12.50", "url": "https://shop.example/x"}
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": VALUES}
 BAD = MAIL | {"variables": VALUES | {"url": "shop.example", "total": "12,50"}}
 FAULTS = [("/variables/total", "wrong_variable_value"), ("/variables/url", "invalid_link")]
-_version = columns(TemplateVersion)
+_version = get_columns(TemplateVersion)
 
 
 @pytest.fixture
-async def staff(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody with an admin key, who has published the template."""
-    async with installation.client(parts, await editor.admin_key(parts)) as client:
-        await editor.published(client, files=FILES, sample=VALUES)
+    async with installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
+        await template_editor.publish_draft(client, files=FILES, sample=VALUES)
         yield client
 
 
@@ -60,7 +60,7 @@ async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
 
 @pytest.mark.usefixtures("staff")
 async def test_a_telephone_link_and_a_whole_number_arrive(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """`2.0` is shown as 2 and counts as 2; the link is the one that was sent."""
     body = '{"to": "ada@example.com", "template": "greeting", "variables": %s}'
@@ -70,8 +70,8 @@ async def test_a_telephone_link_and_a_whole_number_arrive(
     assert reply.status_code == 202, reply.text
     again = await client.post("/v1/notifications", content=body % values.replace("2.0", "2"), headers=headers)
     assert (again.status_code, again.json()["id"]) == (202, reply.json()["id"])
-    async with wiring.sender(parts):
-        await caller.until(client, reply.headers["location"], "sent")
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, reply.headers["location"], "sent")
     (mail,) = relay.received
     text = mail.data.replace(b"=\r\n", b"").replace(b"=3D", b"=")
     assert b'<a href="tel:+4930123456">Open</a>**</p>' in text
@@ -80,7 +80,7 @@ async def test_a_telephone_link_and_a_whole_number_arrive(
 
 
 async def test_a_version_from_before_goes_on_as_it_was(
-    parts: wiring.Base, client: httpx2.AsyncClient, staff: httpx2.AsyncClient
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, staff: httpx2.AsyncClient
 ) -> None:
     """Stored before there were checks: its callers are not refused, its mails leave, its preview shows what leaves."""
     async with parts.database.write() as connection:
@@ -100,14 +100,16 @@ async def test_a_version_from_before_goes_on_as_it_was(
 
 async def test_a_template_says_which_schemes_it_links_to(client: httpx2.AsyncClient, staff: httpx2.AsyncClient) -> None:
     """The setting is kept, shown, and part of the version; what could do harm is refused."""
-    settings = editor.SETTINGS | {"link_schemes": ["shopapp"]}
-    view = await editor.published(staff, "1.0", files=FILES, sample=VALUES, settings=settings)
+    settings = template_editor.SETTINGS | {"link_schemes": ["shopapp"]}
+    view = await template_editor.publish_draft(staff, "1.0", files=FILES, sample=VALUES, settings=settings)
     assert view["settings"]["link_schemes"] == ["shopapp"]
     app = {"variables": VALUES | {"url": "shopapp://reset?t=1"}}
     assert (await client.post("/v1/notifications?dry_run=true", json=MAIL | app)).status_code == 200
     first = await client.post("/v1/notifications", json=MAIL | app | {"template_version": 1})
     assert told(first) == [("/variables/url", "invalid_link")]
     for scheme in ("javascript", "data", "ShopApp", "shop app", "shopapp:"):
-        body = editor.draft("2.0", files=FILES, sample=VALUES, settings=editor.SETTINGS | {"link_schemes": [scheme]})
+        body = template_editor.build_draft(
+            "2.0", files=FILES, sample=VALUES, settings=template_editor.SETTINGS | {"link_schemes": [scheme]}
+        )
         reply = await staff.put(f"{PATH}/draft", json=body)
         assert [error["pointer"] for error in reply.json()["errors"]][:1] == ["/settings/link_schemes"], reply.text

@@ -8,20 +8,20 @@ import httpx2
 import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import NOTHING, Written, faults, outcome
-from parts import caller, marketing, unsure
-from parts.attached import given
-from parts.backlog import seen, sending
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
 from sqlalchemy import delete, func, insert, select, text
+from support import api_caller, marketing_template, uncertain_mails
+from support.attachment_files import build_attachment
+from support.long_queue import add_measured_sender, refresh_forecast
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.api.batch import MAX_BATCH_MAILS
-from notifier.db.tables import Attachment, Batch, NotificationContent, columns
-from notifier.notification.submit_batch import MAX_CHUNK_MAILS
-from notifier.outbox.intake import MAX_SHARED_BYTES
+from notifier.api.batches.models import MAX_BATCH_MAILS
+from notifier.db.shared_commit import MAX_SHARED_BYTES
+from notifier.db.tables import Attachment, Batch, NotificationContent, get_columns
+from notifier.runtime import wiring
+from notifier.submission.batch_submitter import MAX_CHUNK_MAILS
 
-_content = columns(NotificationContent)
+_content = get_columns(NotificationContent)
 PATH, BATCH = "/v1/notifications", "/v1/notifications/batch"
 FIFTY = [f"user{number}@example.com" for number in range(50)]
 TEXT = "x" * 400_000
@@ -33,15 +33,17 @@ async def _copies(client: httpx2.AsyncClient, path: str) -> dict[str, str]:
     return {one["to"]: f"{PATH}/{one['id']}" for one in (await client.get(path)).json()["copies"]}
 
 
-async def _sent(parts: wiring.Base) -> None:
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database, seconds=60)
+async def _sent(parts: wiring.ProcessParts) -> None:
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database, seconds=60)
 
 
 # -- one content -----------------------------------------------------------------------------------
 
 
-async def test_the_content_is_written_once(parts: wiring.Base, client: httpx2.AsyncClient, written: Written) -> None:
+async def test_the_content_is_written_once(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
+) -> None:
     """400 KB to 51 recipients are 400 KB, in the table and in the statement that writes it."""
     submitter: Any = client._transport.app.state.doors.submitter  # type: ignore[attr-defined]
     sizes: list[int] = []
@@ -58,12 +60,14 @@ async def test_the_content_is_written_once(parts: wiring.Base, client: httpx2.As
 
 
 async def test_all_that_reads_a_copys_content_finds_it(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Its content, why it waits, a change before the first try, the mail itself, and the same bytes after a retry."""
     relay.say("bob@example.com", "RCPT", "550 5.7.1 not you")
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
-        path = await caller.submit(client, cc=["cleo@example.com"], bcc=["bob@example.com"], attachments=[given()])
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
+        path = await api_caller.submit_mail(
+            client, cc=["cleo@example.com"], bcc=["bob@example.com"], attachments=[build_attachment()]
+        )
         copies = await _copies(client, path)
         changed = await client.patch(path, json={"variables": {"name": "Grace", "product": "Yarrow"}})
         assert changed.status_code == 200
@@ -75,7 +79,7 @@ async def test_all_that_reads_a_copys_content_finds_it(
             assert (await client.get(f"{one}/explain")).status_code == 200
         await _sent(parts)
         assert (await client.get(copies["bob@example.com"])).json()["status"] == "failed"
-        assert await unsure.asked(client, copies["bob@example.com"], "retry") == (200, "queued")
+        assert await uncertain_mails.request_change(client, copies["bob@example.com"], "retry") == (200, "queued")
         await _sent(parts)
     assert sorted(mail.recipient for mail in relay.received) == [
         "ada@example.com",
@@ -87,11 +91,11 @@ async def test_all_that_reads_a_copys_content_finds_it(
 
 
 async def test_a_copy_of_an_earlier_release_keeps_its_own_content(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """Beside the others of its claim, whose content is shared."""
-    path = await caller.submit(client, cc=["cleo@example.com"], bcc=["bob@example.com"])
-    old = unsure.id_in((await _copies(client, path))["bob@example.com"])
+    path = await api_caller.submit_mail(client, cc=["cleo@example.com"], bcc=["bob@example.com"])
+    old = uncertain_mails.get_id((await _copies(client, path))["bob@example.com"])
     own = {"variables": {"name": "Old", "product": "Sedge"}, "headers": {}, "addressed_to": "ada@example.com"}
     async with parts.database.write() as connection:
         await connection.execute(insert(NotificationContent).values(notification_id=old, **own))
@@ -102,10 +106,10 @@ async def test_a_copy_of_an_earlier_release_keeps_its_own_content(
 
 
 async def test_a_family_whose_content_was_deleted_is_not_sent(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """No row is found for it: its entries end, as those of any mail without content."""
-    await caller.submit(client, cc=["cleo@example.com"])
+    await api_caller.submit_mail(client, cc=["cleo@example.com"])
     async with parts.database.write() as connection:
         await connection.execute(delete(NotificationContent))
     await _sent(parts)
@@ -115,17 +119,19 @@ async def test_a_family_whose_content_was_deleted_is_not_sent(
 # -- limits count mails ----------------------------------------------------------------------------
 
 
-def _limited(installation: Installation, forward: tuple[wiring.Base, ForwardClock], per_minute: int) -> wiring.Base:
+def _limited(
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], per_minute: int
+) -> wiring.ProcessParts:
     settings = installation.with_settings(api={"rate_per_minute": per_minute}).settings
     return replace(forward[0], settings=settings)
 
 
 @pytest.mark.parametrize(("url", "count"), [(PATH, 1), (BATCH, 1), (BATCH, 2)])
 async def test_each_copy_counts_as_a_mail(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock], url: str, count: int
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], url: str, count: int
 ) -> None:
     """Of ten a minute 51 are taken while nothing is owed, and paid back before the next; the fields say so."""
-    async with installation.client(_limited(installation, forward, 10)) as client:
+    async with installation.open_client(_limited(installation, forward, 10)) as client:
         body: dict[str, Any] = WELCOME | {"cc": FIFTY[:20], "bcc": FIFTY[20:]}
         if url == BATCH:
             items = [{"to": f"to{number}@example.com"} for number in range(count)]
@@ -141,10 +147,10 @@ async def test_each_copy_counts_as_a_mail(
 
 
 async def test_copies_of_what_is_refused_or_rehearsed_count_nothing(
-    installation: Installation, forward: tuple[wiring.Base, ForwardClock]
+    installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
     """The request itself does."""
-    async with installation.client(_limited(installation, forward, 10)) as client:
+    async with installation.open_client(_limited(installation, forward, 10)) as client:
         faulty = await client.post(PATH, json=WELCOME | {"bcc": [*FIFTY, "nobody"], "template": 7})
         assert (faulty.status_code, faulty.headers["ratelimit"][:9]) == (422, '"key";r=9')
         dry = await client.post(f"{PATH}?dry_run=true", json=WELCOME | {"bcc": FIFTY})
@@ -165,7 +171,7 @@ async def test_a_batch_is_bounded_in_mails(client: httpx2.AsyncClient, written: 
 
 
 async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """However many copies there are, no more than a chunk is handed in at once."""
     submitter: Any = client._transport.app.state.doors.batch_submitter  # type: ignore[attr-defined]
@@ -186,7 +192,7 @@ async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
 
 
 async def test_a_batch_is_one_request_and_its_repetitions(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """Under one key other notifications are another batch: none grows with what its key is used for later."""
     headers = {"Idempotency-Key": "k"}
@@ -205,11 +211,11 @@ async def test_a_batch_is_one_request_and_its_repetitions(
 
 
 async def test_the_queue_ahead_of_the_last_of_a_request_counts(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """At one mail a second the last of 51 copies, or of a batch, waits for the others of its request."""
-    await sending(parts)
-    await seen(client)
+    await add_measured_sender(parts)
+    await refresh_forecast(client)
     body = WELCOME | {"expires_at": (parts.clock.now() + timedelta(seconds=40)).isoformat()}
     assert outcome(await client.post(PATH, json=body | {"bcc": FIFTY})) == (503, "queue_too_long")
     assert await written() == NOTHING
@@ -228,7 +234,7 @@ async def test_the_queue_ahead_of_the_last_of_a_request_counts(
 
 @pytest.mark.parametrize("url", [PATH, BATCH])
 async def test_no_octets_are_left_of_what_is_refused_or_rolled_back(
-    parts: wiring.Base, client: httpx2.AsyncClient, written: Written, url: str
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, url: str
 ) -> None:
     """A key that stands for another request, and a table that refuses the row: neither leaves an attachment."""
 
@@ -240,14 +246,14 @@ async def test_no_octets_are_left_of_what_is_refused_or_rolled_back(
         reply = await client.post(BATCH, json=body)
         return 422 if "error" in reply.text else reply.status_code
 
-    assert await post(given("a.pdf")) == 202
+    assert await post(build_attachment("a.pdf")) == 202
     before = await written(), await _kept(parts)
-    assert await post(given("b.png", "image/png"), given("a.pdf")) == 422
+    assert await post(build_attachment("b.png", "image/png"), build_attachment("a.pdf")) == 422
     assert (await written(), await _kept(parts)) == before
     async with parts.database.write() as connection:
         await connection.execute(text("ALTER TABLE notification_tag RENAME TO gone"))
     key = {"idempotency_key": "other"}
-    refused = WELCOME | {"attachments": [given("b.png", "image/png")], "tags": ["a"]}
+    refused = WELCOME | {"attachments": [build_attachment("b.png", "image/png")], "tags": ["a"]}
     if url == PATH:
         assert (await client.post(PATH, json=refused)).status_code >= 500
     else:
@@ -255,16 +261,19 @@ async def test_no_octets_are_left_of_what_is_refused_or_rolled_back(
     assert (await written(), await _kept(parts)) == before
 
 
-async def test_octets_that_are_known_are_kept_once(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_octets_that_are_known_are_kept_once(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """By two mails of one commit, by one mail twice, and by a later one with another file."""
-    items = [{"attachments": [given("a.pdf"), given("b.pdf")]}, {"attachments": [given("c.pdf")]}]
+    items = [
+        {"attachments": [build_attachment("a.pdf"), build_attachment("b.pdf")]},
+        {"attachments": [build_attachment("c.pdf")]},
+    ]
     reply = await client.post(BATCH, json={"defaults": WELCOME, "notifications": items})
     assert (reply.status_code, await _kept(parts)) == (202, 1)
-    more = WELCOME | {"attachments": [given("b.png", "image/png"), given("a.pdf")]}
+    more = WELCOME | {"attachments": [build_attachment("b.png", "image/png"), build_attachment("a.pdf")]}
     assert (await client.post(PATH, json=more)).status_code == 202
     assert await _kept(parts) == 2
 
 
-async def _kept(parts: wiring.Base) -> int:
+async def _kept(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
         return int(await connection.scalar(select(func.count()).select_from(Attachment)) or 0)

@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import marketing, worst_body
-from parts.described import DOCUMENT
-from parts.installation import WELCOME, Installation
+from support import marketing_template, worst_bodies
+from support.documented_transport import DOCUMENT
+from support.seeded_installation import WELCOME, Installation
 
-from notifier.api import body_limits, request_body
-from notifier.api.app import undressed
-from notifier.api.reply_limits import MAX_FAULTS
-from notifier.api.request_model import RequestModel
+from notifier.api.app import build_undecorated_app
+from notifier.api.body import body_limits, model_reader
+from notifier.api.body.request_model import RequestModel
+from notifier.api.errors.fault_lister import MAX_FAULTS
 
 MAX_REPLY = 64 * 1024
 JSON = {"Content-Type": "application/json"}
@@ -25,7 +25,10 @@ ANY_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 async def worst(sqlite_installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop with every scope, which nothing but the limits of bodies holds back."""
     unlimited = sqlite_installation.with_settings(api={"rate_per_minute": 0, "service_rate_per_minute": 0})
-    async with unlimited.base() as parts, unlimited.client(parts, await marketing.key(parts, "shop")) as client:
+    async with (
+        unlimited.open_parts() as parts,
+        unlimited.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client,
+    ):
         yield client
 
 
@@ -39,7 +42,7 @@ def _routes() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _models(root: type[RequestModel] = RequestModel) -> dict[str, type[RequestModel]]:
-    undressed()  # or not all modules are imported
+    build_undecorated_app()  # or not all modules are imported
     found = {model.__name__: model for model in root.__subclasses__()}
     return {name: one for model in found.values() for name, one in _models(model).items()} | found
 
@@ -59,7 +62,7 @@ async def test_the_worst_body_has_a_small_reply(
     model = _models()[schema["$ref"].rpartition("/")[2]]
     url = path.replace("{slug}", "welcome").replace("{name}", "larkspur.html")
     url = "/".join(ANY_ID if part.startswith("{") else part for part in url.split("/"))
-    for what, body in worst_body.bodies_of(schema, model.limits.max_bytes, model.limits.max_values):
+    for what, body in worst_bodies.list_worst_bodies(schema, model.limits.max_bytes, model.limits.max_values):
         _require_small(await worst.request(method, url, content=body, headers=JSON), f"{method} {path}: {what}")
 
 
@@ -137,6 +140,6 @@ async def test_a_large_body_is_parsed_in_a_thread() -> None:
     def thread(_text: bytes) -> str:
         return threading.current_thread().name
 
-    limit = request_body.MAX_INLINE_BYTES
-    assert await request_body.parse_apart(thread, b"x" * limit) == threading.current_thread().name
-    assert (await request_body.parse_apart(thread, b"x" * (limit + 1))).startswith(request_body.THREAD_NAME)
+    limit = model_reader.MAX_INLINE_BYTES
+    assert await model_reader.parse_in_thread(thread, b"x" * limit) == threading.current_thread().name
+    assert (await model_reader.parse_in_thread(thread, b"x" * (limit + 1))).startswith(model_reader.THREAD_NAME)

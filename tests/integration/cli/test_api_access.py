@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from parts.terminal import Ended, type_command
 from sqlalchemy import MetaData, create_engine
+from support.typed_commands import CommandResult, type_command
 
 from notifier.cli import api_access, output
 from notifier.client import producer
@@ -32,7 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the name that the library has
+    def log_message(self, format: str, *_: object) -> None:
         """Say nothing."""
 
 
@@ -56,11 +56,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
     return monkeypatch
 
 
-def _forward(folder: Path, *flags: str) -> Ended:
+def _forward(folder: Path, *flags: str) -> CommandResult:
     """Forward one mail from a table of its own."""
     url = f"sqlite:///{folder / 'shop.sqlite3'}"
     engine, metadata = create_engine(url), MetaData()
-    producer.table(metadata)
+    producer.define_table(metadata)
     metadata.create_all(engine)
     with engine.begin() as transaction:
         producer.enqueue(transaction, to="ada@example.com", template="welcome")
@@ -104,8 +104,8 @@ def test_the_key_of_a_demo_stays_on_this_host(terminal: pytest.MonkeyPatch, tmp_
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "demo-key").write_text("ntf_live_of_the_demo\n")
     terminal.setenv("NOTIFIER_DATA_DIR", str(tmp_path / "elsewhere"))
-    assert api_access.resolve("", "") == ("http://127.0.0.1:8000", "ntf_live_of_the_demo")
-    assert api_access.resolve("http://localhost:9000", " ")[1] == "ntf_live_of_the_demo"
+    assert api_access.resolve_access("", "") == ("http://127.0.0.1:8000", "ntf_live_of_the_demo")
+    assert api_access.resolve_access("http://localhost:9000", " ")[1] == "ntf_live_of_the_demo"
     for url in ("https://notifier.example.com", "http://127.0.0.1.example.com", "http://[", "nonsense"):
-        with pytest.raises(output.Failed):
-            api_access.resolve(url, "")
+        with pytest.raises(output.CommandError):
+            api_access.resolve_access(url, "")

@@ -6,18 +6,18 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from parts import process
-from parts.process import Process
-from parts.terminal import type_command
+from support import notifier_process
+from support.notifier_process import NotifierProcess
+from support.typed_commands import type_command
 
 SECRET = "s3cret-pa55"
 
 
 def test_an_api_starts_beside_a_server_that_is_away(tmp_path: Path) -> None:
     """It logs so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
-    env = process.environment(tmp_path, DATABASE_URL=f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
-    with Process("api", "--port", "0", env=env) as api:
-        url = api.ready().rpartition(" ")[2]
+    env = notifier_process.build_environment(tmp_path, DATABASE_URL=f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
+    with NotifierProcess("api", "--port", "0", env=env) as api:
+        url = api.wait_until_ready().rpartition(" ")[2]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(f"{url}/readyz")
         line = json.loads(api.errors)

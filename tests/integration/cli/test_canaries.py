@@ -11,20 +11,20 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from parts import canary, process
-from parts.installation import SqliteSeed
-from parts.process import Process
-from parts.relay import Relay
-from parts.terminal import type_command
+from support import canary_strings, notifier_process
+from support.notifier_process import NotifierProcess
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import SqliteSeed
+from support.typed_commands import type_command
 
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
 KEPT = {"alembic_version", "api_key", "service", "sqlite_sequence"}
 """Tables that stay, so that callers are known and their requests reach what fails."""
 RAISE = "".join(
-    f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{canary.ADDRESS}'); END;"
+    f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{canary_strings.ADDRESS}'); END;"
     for event in ("INSERT", "UPDATE", "DELETE")
 )
 DROP = "DROP TABLE {table};"
@@ -80,8 +80,10 @@ SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", 
 async def _admin_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
-        scopes = tuple(scope.Scope)
-        _, key = await keys.issue(connection, None, keys.Wish(scopes=scopes), now=SystemClock().now())
+        scopes = tuple(key_scope.KeyScope)
+        _, key = await authenticated_key.insert_key(
+            connection, None, authenticated_key.NewKey(scopes=scopes), now=SystemClock().now()
+        )
     await database.close()
     return key
 
@@ -97,53 +99,62 @@ def _spoil(file: Path, statement: str) -> None:
 
 
 def _assert_clean(output: str) -> None:
-    assert canary.leaks(output) == []
+    assert canary_strings.find_leaks(output) == []
     for line in output.splitlines():
         assert isinstance(json.loads(line), dict), line
 
 
 async def test_no_route_lets_a_canary_into_the_log(
-    sqlite_seed: SqliteSeed, tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    sqlite_seed: SqliteSeed, tmp_path: Path, relay: ScriptedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each route with addresses, tokens and SQL in path, query, headers and body; then with a database that fails."""
     url = sqlite_seed.copy(tmp_path)
     admin, shop = await _admin_key(url), sqlite_seed.keys.shop
-    relay.greeting = f"554 5.7.1 <{canary.ADDRESS}>: log in with {canary.TOKEN}"
+    relay.greeting = f"554 5.7.1 <{canary_strings.ADDRESS}>: log in with {canary_strings.TOKEN}"
     settings = {"SMTP__PORT": str(relay.port), "SMTP__SECURITY": "none", "RECIPIENTS__MODE": "live"}
-    env = process.environment(tmp_path, **settings, LOG_FORMAT="json", LOG_LEVEL="DEBUG", DATABASE_URL=url)
+    env = notifier_process.build_environment(
+        tmp_path, **settings, LOG_FORMAT="json", LOG_LEVEL="DEBUG", DATABASE_URL=url
+    )
     codes = set()
-    with Process("serve", "--port", "0", env=env) as serve:
-        base = (await asyncio.to_thread(serve.ready)).rpartition(" ")[2]
+    with NotifierProcess("serve", "--port", "0", env=env) as serve:
+        base = (await asyncio.to_thread(serve.wait_until_ready)).rpartition(" ")[2]
         async with httpx2.AsyncClient(base_url=base, trust_env=False) as client:
-            unknown = {"Authorization": f"Bearer {canary.TOKEN}"}
+            unknown = {"Authorization": f"Bearer {canary_strings.TOKEN}"}
             codes.add((await client.get("/v1/whoami", headers=unknown)).status_code)
             for keys_used, statement in (((shop,), ""), ((shop, admin), RAISE), ((admin,), DROP)):
                 _spoil(tmp_path / "notifier.sqlite3", statement)
                 for key in keys_used:
-                    for request in canary.requests(key):
+                    for request in canary_strings.list_requests(key):
                         codes.add((await client.request(**request)).status_code)
-                await asyncio.to_thread(serve.until_error, "circuit_opened")
+                await asyncio.to_thread(serve.wait_for_error, "circuit_opened")
         await asyncio.to_thread(serve.stop)
         assert {200, 202, 401, 403, 404, 422, 500, 503} <= codes
         assert {"circuit_opened", "request_failed"} <= {json.loads(line)["event"] for line in serve.errors.splitlines()}
         _assert_clean(serve.errors)
-        assert canary.leaks("".join(serve.printed)) == []
+        assert canary_strings.find_leaks("".join(serve.printed)) == []
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    for words in ("keys list", f"show {canary.ID}", "suppressions list", f"suppressions add {canary.ADDRESS}"):
+    for words in (
+        "keys list",
+        f"show {canary_strings.ID}",
+        "suppressions list",
+        f"suppressions add {canary_strings.ADDRESS}",
+    ):
         ended = await asyncio.to_thread(type_command, *words.split())
-        assert canary.leaks(ended.stdout + ended.stderr) == [], words
+        assert canary_strings.find_leaks(ended.stdout + ended.stderr) == [], words
 
 
 def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None:
     """A route that raises, a request that is none, a lost task, a callback, a thread, a finalizer, a warning."""
-    script = RAISING.format(words=f"{canary.ADDRESS} {canary.TOKEN} {canary.SQL}", token=canary.TOKEN)
+    script = RAISING.format(
+        words=f"{canary_strings.ADDRESS} {canary_strings.TOKEN} {canary_strings.SQL}", token=canary_strings.TOKEN
+    )
     env = os.environ | {"NOTIFIER_LOG_FORMAT": "json"}
     ended = subprocess.run(
         [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 1
-    assert canary.leaks(ended.stdout + ended.stderr) == []
+    assert canary_strings.find_leaks(ended.stdout + ended.stderr) == []
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert {line.get("source") for line in lines} == SOURCES | {None}
     details = {line.get("detail") for line in lines}

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from parts.certificate import Authority
-from parts.terminal import type_command
+from support.certificate_authority import CertificateAuthority
+from support.typed_commands import type_command
 
 VARIABLES = {"smtp_ca": "NOTIFIER_SMTP__CA_FILE", "webhooks_ca": "NOTIFIER_WEBHOOKS__CA_FILE"}
 COMMANDS = ("serve --port 0", "sender", "sender --processes 2", "sender --drain")
@@ -56,7 +56,7 @@ def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert findings[name]["ok"] is False
         assert variable in str(findings[name]["detail"])
     for variable in VARIABLES.values():
-        monkeypatch.setenv(variable, str(Authority(folder).ca_file))
+        monkeypatch.setenv(variable, str(CertificateAuthority(folder).ca_file))
     assert [_findings()[name]["ok"] for name in VARIABLES] == [True, True]
 
 

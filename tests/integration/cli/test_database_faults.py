@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 import typer.main
-from parts import postgres
-from parts.installation import Keys
-from parts.terminal import Ended, type_command
 from sqlalchemy import make_url
+from support import postgres_cluster
+from support.seeded_installation import Keys
+from support.typed_commands import CommandResult, type_command
 
 from notifier.cli.main import app
 
@@ -69,7 +69,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
-def _assert_one_line(ended: Ended, *words: str, code: int = 2) -> None:
+def _assert_one_line(ended: CommandResult, *words: str, code: int = 2) -> None:
     assert (ended.code, ended.stdout) == (code, ""), ended
     assert ended.stderr.startswith("notifier: ")
     assert ended.stderr.count("\n") == 1
@@ -78,7 +78,7 @@ def _assert_one_line(ended: Ended, *words: str, code: int = 2) -> None:
         assert word in ended.stderr, ended.stderr
 
 
-def _findings(ended: Ended) -> dict[str, str]:
+def _findings(ended: CommandResult) -> dict[str, str]:
     """What `doctor` says, by the names of its findings."""
     assert ended.stderr == ""
     assert SECRET not in ended.stdout
@@ -129,13 +129,13 @@ def test_what_is_wrong_with_the_url(environment: pytest.MonkeyPatch, url: str, w
 
 @pytest.fixture
 def restricted(
-    postgres_database: tuple[str, Keys], postgres_server: postgres.PostgresServer
+    postgres_database: tuple[str, Keys], postgres_server: postgres_cluster.PostgresServer
 ) -> Iterator[tuple[str, str]]:
     """The URL of a database, and a role that may log in and do nothing else."""
-    url, role = postgres_database[0], postgres.fresh_name()
-    postgres.execute(url, f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+    url, role = postgres_database[0], postgres_cluster.make_database_name()
+    postgres_cluster.execute_statements(url, f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     yield url, role
-    postgres.execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    postgres_cluster.execute_statements(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def _with(url: str, *, password: str | None = None, **parts: Any) -> str:
@@ -174,11 +174,11 @@ def test_what_a_server_refuses(
         "newer": url,
     }[fault]
     if fault == "full":
-        postgres.execute(url, f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        postgres_cluster.execute_statements(url, f"ALTER ROLE {role} CONNECTION LIMIT 0")
     if fault == "newer":
-        postgres.execute(url, "UPDATE alembic_version SET version_num = '9999'")
+        postgres_cluster.execute_statements(url, "UPDATE alembic_version SET version_num = '9999'")
     if fault in {"rights", "read-only", "search_path"}:
-        postgres.execute(
+        postgres_cluster.execute_statements(
             url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "GRANT USAGE ON SCHEMA public TO PUBLIC"
         )
     environment.setenv("NOTIFIER_DATABASE_URL", changed)
@@ -278,9 +278,9 @@ def test_doctor_goes_on_after_a_wrong_sender_or_certificate(environment: pytest.
 
 def test_a_wrong_password_is_named_and_not_shown(environment: pytest.MonkeyPatch) -> None:
     """What a server answers that does not believe the password; the tests' own server believes everybody."""
-    from notifier.db.reasons import explain  # noqa: PLC0415
-    from notifier.db.url import read_url  # noqa: PLC0415
+    from notifier.db.database_url import parse_database_url
+    from notifier.db.error_explanations import explain_database_error
 
-    address = read_url(f"postgresql://ada:{SECRET}@db.example.com/x")
+    address = parse_database_url(f"postgresql://ada:{SECRET}@db.example.com/x")
     error = asyncpg.InvalidPasswordError('password authentication failed for user "ada"')
-    assert "refuses the password of the role 'ada'" in (explain(error, address) or "")
+    assert "refuses the password of the role 'ada'" in (explain_database_error(error, address) or "")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parts import process
-from parts.process import Process
-from parts.terminal import type_command
+from support import notifier_process
+from support.notifier_process import NotifierProcess
+from support.typed_commands import type_command
 
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.outbox.journal import Journal
 
 
@@ -39,15 +39,15 @@ def _assert_private(folder: Path, *names: str) -> None:
 def test_what_migrations_and_servers_make_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The directories that were missing, SQLite's files, the lock and the journals."""
     folder = tmp_path / "made" / "data"
-    env = process.environment(folder, SMTP__SECURITY="none")
+    env = notifier_process.build_environment(folder, SMTP__SECURITY="none")
     for name in list(os.environ):
         if name.startswith("NOTIFIER_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NOTIFIER_DATA_DIR", str(folder))
     assert type_command("db", "upgrade").code == 0
     _assert_private(tmp_path / "made", "data/notifier.sqlite3")
-    with Process("serve", "--port", "0", env=env) as serve:
-        serve.ready()
+    with NotifierProcess("serve", "--port", "0", env=env) as serve:
+        serve.wait_until_ready()
         _assert_private(
             folder, "lock", "notifier.sqlite3", "notifier.sqlite3-wal", "notifier.sqlite3-shm", "journal",
         )  # fmt: skip
@@ -57,7 +57,7 @@ def test_what_migrations_and_servers_make_is_private(tmp_path: Path, monkeypatch
 @pytest.mark.usefixtures("usual_umask")
 def test_a_sender_alone_makes_its_directories_private(tmp_path: Path) -> None:
     """On PostgreSQL nothing but the journal is in the data directory."""
-    journal = Journal(tmp_path / "data" / "journal", new_id())
+    journal = Journal(tmp_path / "data" / "journal", generate_id())
     _assert_private(tmp_path / "data", "journal")
     journal.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from notifier.client import AsyncNotifier, Notifier, RetryPolicy
 
-QUICK = RetryPolicy(tries=4, seconds=10.0, first_wait=0.01, longest_wait=0.05)
+QUICK = RetryPolicy(tries=4, seconds=10.0, first_wait=0.01, max_wait=0.05)
 KEY = "ntf_live_" + "s3cr3t" * 6
 
 

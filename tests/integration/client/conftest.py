@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from integration.client.both import KEY, QUICK, Client, Connect
 
-from notifier import wiring
 from notifier.client import AsyncNotifier, Notifier
+from notifier.runtime import wiring
 
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
@@ -25,8 +25,8 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-async def api(parts: wiring.Base) -> AsyncIterator[str]:
+async def api(parts: wiring.ProcessParts) -> AsyncIterator[str]:
     """The URL of the real API over the installation's database."""
-    listener = wiring.listen("127.0.0.1", 0)
-    async with wiring.http(wiring.api(parts), listener):
+    listener = wiring.open_listener("127.0.0.1", 0)
+    async with wiring.serve_http(wiring.build_api(parts), listener):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from integration.client.both import Client, Connect
-from parts import caller
-from parts.installation import Installation
-from parts.relay import Relay
+from support import api_caller
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.client import (
     AuthenticationError,
     ConflictError,
@@ -20,7 +19,8 @@ from notifier.client import (
     PermissionDeniedError,
     Status,
 )
-from notifier.ids import new_id
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import Status as Stored
 
 WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
@@ -32,20 +32,22 @@ def shop(connect: Connect, api: str, installation: Installation) -> Client:
     return connect(api, installation.keys.shop)
 
 
-async def _stored(parts: wiring.Base, shop: Client, status: Stored) -> str:
+async def _stored(parts: wiring.ProcessParts, shop: Client, status: Stored) -> str:
     """The id of a notification that has come to this status."""
     sent = await shop("send", to="ada@example.com", **WELCOME)
-    await caller.set_notification(parts.database, sent.id, status=status)
+    await api_caller.set_notification(parts.database, sent.id, status=status)
     return str(sent.id)
 
 
-async def test_a_mail_is_sent_and_looked_at(shop: Client, relay: Relay, parts: wiring.Base, api: str) -> None:
+async def test_a_mail_is_sent_and_looked_at(
+    shop: Client, relay: ScriptedRelay, parts: wiring.ProcessParts, api: str
+) -> None:
     """From `send` to what the relay said, with the events in order."""
     begun = datetime.now(UTC)
     sent = await shop("send", to="ada@example.com", locale="fr", priority="high", reply_to=None, **WELCOME)
     assert (sent.status, sent.replayed) == (Status.QUEUED, False)
     assert begun - timedelta(seconds=1) <= sent.created_at <= datetime.now(UTC) + timedelta(seconds=1)
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         await _until(shop, sent.id, Status.SENT)
     found: Notification = await shop("get", sent.id)
     assert (found.to, found.template, found.locale, found.priority) == ("ada@example.com", "welcome", "fr", "high")
@@ -57,7 +59,7 @@ async def test_a_mail_is_sent_and_looked_at(shop: Client, relay: Relay, parts: w
 async def _until(shop: Client, id_: str, status: Status) -> None:
     """Return once the notification has the status; the API offers nothing to wait on."""
     async with asyncio.timeout(15):
-        while (await shop("get", id_)).status != status:  # noqa: ASYNC110 - the sender moves it on
+        while (await shop("get", id_)).status != status:
             await asyncio.sleep(0.02)
 
 
@@ -134,7 +136,7 @@ async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:
     assert (last.kind, last.detail) == ("cancelled", "sold out")
 
 
-async def test_retry_and_resolve(shop: Client, parts: wiring.Base) -> None:
+async def test_retry_and_resolve(shop: Client, parts: wiring.ProcessParts) -> None:
     """What has failed is tried again, what is unknown is decided."""
     failed = await _stored(parts, shop, Stored.FAILED)
     assert (await shop("retry", failed, comment="again")).status == Status.QUEUED
@@ -142,7 +144,7 @@ async def test_retry_and_resolve(shop: Client, parts: wiring.Base) -> None:
     assert (await shop("resolve", unknown, "sent")).status == Status.SENT
 
 
-async def test_changes_that_cannot_be_made(shop: Client, parts: wiring.Base) -> None:
+async def test_changes_that_cannot_be_made(shop: Client, parts: wiring.ProcessParts) -> None:
     """409 is a `ConflictError` whose code says why."""
     queued = (await shop("send", to="ada@example.com", **WELCOME)).id
     sent = await _stored(parts, shop, Stored.SENT)
@@ -169,7 +171,7 @@ async def test_what_is_not_yours(connect: Connect, api: str, installation: Insta
     with pytest.raises(PermissionDeniedError) as denied:
         await reader("cancel", sent)
     assert denied.value.code == "insufficient_scope"
-    for client, id_ in ((connect(api, installation.keys.other), sent), (shop, new_id())):
+    for client, id_ in ((connect(api, installation.keys.other), sent), (shop, generate_id())):
         with pytest.raises(NotFoundError) as missing:
             await client("get", id_)
         assert missing.value.code == "not_found"

@@ -5,22 +5,27 @@ from typing import Any
 
 import pytest
 from integration.client.both import Client, Connect
-from parts.installation import Installation
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
 from notifier.client import Attachment, InvalidRequestError, NotFoundError, PermissionDeniedError, Status
+from notifier.runtime import wiring
 
 WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
 
 
 @pytest.fixture
-async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.Base) -> Client:
+async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.ProcessParts) -> Client:
     """A client of the shop that may also look at contents and care for suppressions."""
-    scopes = [scope.Scope.SEND, scope.Scope.READ, scope.Scope.CONTENT, scope.Scope.SUPPRESSIONS]
+    scopes = [
+        key_scope.KeyScope.SEND,
+        key_scope.KeyScope.READ,
+        key_scope.KeyScope.CONTENT,
+        key_scope.KeyScope.SUPPRESSIONS,
+    ]
     async with parts.database.write() as connection:
-        service = await keys.find_service(connection, "shop")
-        key = await keys.create_key(connection, service, scopes=scopes, now=parts.clock.now())
+        service = await authenticated_key.find_service(connection, "shop")
+        key = await authenticated_key.create_live_key(connection, service, scopes=scopes, now=parts.clock.now())
     return connect(api, key)
 
 

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from parts.document import ROOT, blocks
-from parts.installation import Installation
 from standardwebhooks import Webhook
+from support.document_blocks import ROOT, list_blocks
+from support.seeded_installation import Installation
 
 import notifier.client
 from notifier.client import Notifier, NotifierClientError, RetryPolicy
 
 PAGE = (ROOT / "docs" / "client.md").read_text()
-BLOCKS = [block.text for block in blocks("docs/client.md")]
+BLOCKS = [block.text for block in list_blocks("docs/client.md")]
 SEND, ASYNC, BATCH, ERRORS, FILES, WEBHOOK = range(6)
 
 

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from integration.client.both import Client, Connect
 from integration.client.server import Server, Step, answer
-from parts.installation import Installation
+from support.seeded_installation import Installation
 
 from notifier.client import ConnectionFailedError, RetryPolicy
 

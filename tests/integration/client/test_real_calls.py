@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from integration.client.both import QUICK
 from integration.client.noting import NotingClient, offered
-from parts import caller, editor, marketing, picture
-from parts import receiver as receivers
-from parts.installation import Installation
-from parts.receiver import Receiver, reply
+from support import api_caller, marketing_template, sample_images, template_editor
+from support import webhook_receiver as receivers
+from support.seeded_installation import Installation
+from support.webhook_receiver import WebhookReceiver, build_reply
 
-from notifier import wiring
-from notifier.auth import scope
+from notifier.auth import key_scope
 from notifier.client import AsyncNotifier, ConflictError, NotFoundError, Notifier, Status, WebhookVerifier
+from notifier.runtime import wiring
 from notifier.states import Status as Stored
 
 WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
@@ -30,20 +30,22 @@ def installation(postgres_installation: Installation) -> Installation:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receivers.receiving() as listening:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with receivers.run_receiver() as listening:
         yield listening
 
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
-async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.Base) -> AsyncIterator[NotingClient]:
+async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[NotingClient]:
     """The shop with a key that may do everything."""
-    client = NotingClient(request.param(url=api, key=await marketing.key(parts, "shop"), retries=QUICK))
+    client = NotingClient(
+        request.param(url=api, key=await marketing_template.create_marketing_key(parts, "shop"), retries=QUICK)
+    )
     yield client
     await client.close()
 
 
-async def _notifications(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
+async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     shown = await shop("dry_run", to="ada@example.com", **WELCOME)
     sent = await shop("send", to="ada@example.com", send_at=datetime.now(UTC) + HOUR, **WELCOME)
     assert (shown.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
@@ -55,10 +57,10 @@ async def _notifications(shop: NotingClient, parts: wiring.Base, _: Receiver) ->
     changed = await shop("update", sent.id, send_at=datetime.now(UTC) - HOUR, priority="high")
     assert (changed.status, changed.priority) == (Status.QUEUED, "high")
     assert (await shop("cancel", sent.id, comment="sold out")).status == Status.CANCELLED
-    await caller.set_notification(parts.database, sent.id, status=Stored.FAILED)
+    await api_caller.set_notification(parts.database, sent.id, status=Stored.FAILED)
     assert (await shop("retry", sent.id)).status == Status.QUEUED
     other = await shop("send", to="bob@example.com", tags=["late"], **WELCOME)
-    await caller.set_notification(parts.database, other.id, status=Stored.UNKNOWN)
+    await api_caller.set_notification(parts.database, other.id, status=Stored.UNKNOWN)
     assert (await shop("resolve", other.id, "failed", comment="he called")).status == Status.FAILED
     happened = [event.kind for event in await shop("events", sent.id)]
     assert (happened[0], happened[-2:]) == ("accepted", ["cancelled", "retried"])
@@ -72,12 +74,12 @@ def _without(told: Any, *names: str) -> dict[str, Any]:
     return {name: value for name, value in told.items() if name not in names}
 
 
-async def _batches(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
+async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
     before = await shop("batch", batch.batch_id)
     assert (before.size, before.ended, before.statuses["queued"]) == (3, 0, 3)
     watching = asyncio.create_task(shop("watch_batch", batch.batch_id))
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         seen = await watching
     assert (seen[-1].progress, seen[-1].statuses["sent"]) == (100, 3)
     assert [one.ended for one in seen] == sorted(one.ended for one in seen)
@@ -86,7 +88,7 @@ async def _batches(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
 
 
-async def _suppressions(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
+async def _suppressions(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     until = datetime.now(UTC) + HOUR
     added = await shop("suppressions.add", "Ada@example.com", scope="marketing", expires_at=until)
     assert (added.address, added.scope, added.expires_at) == ("ada@example.com", "marketing", until)
@@ -98,15 +100,15 @@ async def _suppressions(shop: NotingClient, _: wiring.Base, __: Receiver) -> Non
     assert await shop("suppressions.list") == [other]
 
 
-async def _webhooks(shop: NotingClient, parts: wiring.Base, receiver: Receiver) -> None:
+async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
     begun = datetime.now(UTC)
-    receiver.script(reply("410 Gone"))
+    receiver.script(build_reply("410 Gone"))
     made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
     assert [one.raw for one in await shop("webhooks.list")] == [_without(made.raw, "secret")]
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         tested = await shop("webhooks.test", made.id)
         async with asyncio.timeout(15):
-            while (await shop("webhooks.delivery", made.id, tested.id)).state == "pending":  # noqa: ASYNC110 - asked again
+            while (await shop("webhooks.delivery", made.id, tested.id)).state == "pending":
                 await asyncio.sleep(0.02)
         failed = await shop("webhooks.get", made.id)
         assert (failed.disabled_because is None, failed.url) == (False, made.url)
@@ -128,9 +130,9 @@ async def _webhooks(shop: NotingClient, parts: wiring.Base, receiver: Receiver) 
     assert await shop("webhooks.list") == []
 
 
-async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
+async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     me = await shop("whoami")
-    assert (me.service, me.scopes, me.from_domains) == ("shop", scope.SERVICE_SCOPES, ("shop.example",))
+    assert (me.service, me.scopes, me.from_domains) == ("shop", key_scope.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
     ends = datetime.now(UTC) + HOUR
     made = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)
@@ -160,9 +162,13 @@ async def _keys(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
 
-async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
-    text: dict[str, Any] = {"files": editor.FILES, "sample": editor.SAMPLE, "settings": editor.SETTINGS}
-    shown = await shop("templates.render", files=editor.FILES, variables=editor.SAMPLE)
+async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+    text: dict[str, Any] = {
+        "files": template_editor.FILES,
+        "sample": template_editor.SAMPLE,
+        "settings": template_editor.SETTINGS,
+    }
+    shown = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
     first = await shop("templates.save", "greeting", **text)
     seen = await shop("templates.preview", "greeting")
     assert (first.revision, seen.subject, seen.html) == (1, shown.subject, shown.html)
@@ -171,7 +177,9 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     assert caught.value.problem.raw["theirs"]["seen"] == first.seen
     made = await shop("templates.publish", "greeting", seen=first.seen, note="first")
     assert [(one.number, one.note) for one in await shop("templates.versions", "greeting")] == [(1, "first")]
-    second = await shop("templates.save", "greeting", **text | {"sample": {**editor.SAMPLE, "more": 1}}, seen="1.0")
+    second = await shop(
+        "templates.save", "greeting", **text | {"sample": {**template_editor.SAMPLE, "more": 1}}, seen="1.0"
+    )
     assert not (await shop("templates.gate", "greeting")).blocks
     changed = await shop("templates.diff", "greeting")
     assert ([one.file for one in changed.files], changed.variables.added) == (["sample.json"], ("more",))
@@ -180,7 +188,7 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     again = await shop("templates.restore", "greeting", 1, note="back")
     assert (again.number, again.content_hash) == (3, made.content_hash)
     whole = await shop("templates.version", "greeting", 1)
-    assert (whole.files, whole.content_hash) == (editor.FILES, made.content_hash)
+    assert (whole.files, whole.content_hash) == (template_editor.FILES, made.content_hash)
     assert set(await shop("templates.schema", "greeting", version=2)) == set(whole.variables_schema)
     third = await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}}, seen="3.0")
     assert await shop("templates.discard", "greeting", seen=third.seen) is None
@@ -197,15 +205,15 @@ async def _templates(shop: NotingClient, _: wiring.Base, __: Receiver) -> None:
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 
-async def _assets(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
-    made = await shop("assets.upload", "logo", picture.encoded(picture.drawing()), width=150)
+async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+    made = await shop("assets.upload", "logo", sample_images.encode_image(sample_images.draw_red_bar()), width=150)
     assert (made.status, made.revision, made.progress) == ("pending", 1, 0)
-    async with wiring.sender(parts) as running:
+    async with wiring.run_sender(parts) as running:
         await running.drain()
     found = await shop("assets.get", "logo")
     assert (found.status, found.progress, found.files["2x"]["width"]) == ("ready", 100, 300)
     assert await shop("assets.list") == [found]
-    assert picture.decoded(await shop("assets.file", "logo", scale=1)).size == (150, 50)
+    assert sample_images.decode_image(await shop("assets.file", "logo", scale=1)).size == (150, 50)
     with pytest.raises(ConflictError):
         await shop("assets.upload", "logo", b"x")
     assert await shop("assets.delete", "logo") is None
@@ -213,7 +221,7 @@ async def _assets(shop: NotingClient, parts: wiring.Base, _: Receiver) -> None:
         await shop("assets.get", "logo")
 
 
-Walk = Callable[[NotingClient, wiring.Base, Receiver], Awaitable[None]]
+Walk = Callable[[NotingClient, wiring.ProcessParts, WebhookReceiver], Awaitable[None]]
 WALKS: dict[Walk, set[str]] = {
     _notifications: {
         "send", "dry_run", "get", "list", "page", "events", "content", "eml", "explain", "update", "cancel", "retry",
@@ -245,7 +253,7 @@ WALKS: dict[Walk, set[str]] = {
 
 @pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
-    walk: Walk, shop: NotingClient, parts: wiring.Base, receiver: Receiver
+    walk: Walk, shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
     """What is asked for arrives, and what is answered is read into its type."""
     await walk(shop, parts, receiver)

@@ -3,24 +3,25 @@
 from uuid import UUID
 
 import pytest
-from parts.installation import Installation
 from sqlalchemy import Executable, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
+from support.seeded_installation import Installation
 
-from notifier import audit, wiring
-from notifier.audit import Action, Deed, Doer, ObjectKind
+from notifier import audit
+from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
-from notifier.db.tables import AuditEntry, columns
-from notifier.ids import new_id
+from notifier.db.tables import AuditEntry, get_columns
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 
-_entry = columns(AuditEntry)
+_entry = get_columns(AuditEntry)
 ADDRESS = "ada@example.com"
 OTHER_VALUES = {
-    "id": new_id(),
+    "id": generate_id(),
     "at": text("'2020-01-01 00:00:00.000000'"),
     "actor": "key:somebody else",
-    "service_id": new_id(),
+    "service_id": generate_id(),
     "action": "notification.retried",
     "object_kind": "suppression",
     "object_id": "another",
@@ -32,17 +33,19 @@ OTHER_VALUES = {
 
 
 async def _written(database: Database, address: str | None = ADDRESS) -> UUID:
-    deed = Deed(
-        action=Action.NOTIFICATION_CANCELLED,
+    deed = AuditRecord(
+        action=AuditAction.NOTIFICATION_CANCELLED,
         object_kind=ObjectKind.NOTIFICATION,
-        object_id=new_id(),
-        service_id=new_id(),
+        object_id=generate_id(),
+        service_id=generate_id(),
         address=address,
         before={"status": 1},
         after={"status": "cancelled"},
     )
     async with database.write() as connection:
-        return await audit.record(connection, deed, Doer(actor="key:17", at=SystemClock().now(), request_id="r"))
+        return await audit.write_audit_record(
+            connection, deed, Actor(name="key:17", at=SystemClock().now(), request_id="r")
+        )
 
 
 async def _rows(database: Database) -> list[tuple[object, ...]]:
@@ -51,7 +54,7 @@ async def _rows(database: Database) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("name", sorted(OTHER_VALUES))
-async def test_no_column_can_be_changed(parts: wiring.Base, name: str) -> None:
+async def test_no_column_can_be_changed(parts: wiring.ProcessParts, name: str) -> None:
     """An UPDATE of any column is refused, alone and together with taking the address out."""
     id_ = await _written(parts.database)
     before = await _rows(parts.database)
@@ -63,7 +66,7 @@ async def test_no_column_can_be_changed(parts: wiring.Base, name: str) -> None:
     assert await _rows(parts.database) == before
 
 
-async def test_an_address_can_be_taken_out(parts: wiring.Base) -> None:
+async def test_an_address_can_be_taken_out(parts: wiring.ProcessParts) -> None:
     """The one change that is let through forgets whom it concerned, and nothing else; it cannot be put back."""
     id_ = await _written(parts.database)
     (before,) = await _rows(parts.database)
@@ -76,7 +79,7 @@ async def test_an_address_can_be_taken_out(parts: wiring.Base) -> None:
             await connection.execute(forget.values(address=ADDRESS))
 
 
-async def test_nothing_can_be_taken_away(parts: wiring.Base) -> None:
+async def test_nothing_can_be_taken_away(parts: wiring.ProcessParts) -> None:
     """DELETE is refused; so is every other way in which this database lets a row go."""
     await _written(parts.database)
     before = await _rows(parts.database)
@@ -101,7 +104,7 @@ async def test_nothing_can_be_taken_away(parts: wiring.Base) -> None:
 
 async def test_a_replica_role_does_not_switch_it_off(postgres_installation: Installation) -> None:
     """On PostgreSQL the triggers fire whatever a session says about itself."""
-    async with postgres_installation.base() as parts:
+    async with postgres_installation.open_parts() as parts:
         await _written(parts.database)
         for statement in ("DELETE FROM audit_entry", "TRUNCATE audit_entry"):
             async with parts.database.write() as connection:

@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from parts.certificate import Authority
-from parts.installation import Installation
-from parts.tls_front import TlsFront
 from sqlalchemy import text
+from support.certificate_authority import CertificateAuthority
+from support.seeded_installation import Installation
+from support.tls_proxy import TlsProxy
 
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CertificateAuthority:
     """A certificate authority of the test's own; the home directory has none."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    return Authority(tmp_path)
+    return CertificateAuthority(tmp_path)
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def url(postgres_installation: Installation) -> str:
 
 
 @pytest.fixture
-async def with_tls(url: str, authority: Authority) -> AsyncIterator[TlsFront]:
-    async with TlsFront(url, authority.server("localhost")) as front:
+async def with_tls(url: str, authority: CertificateAuthority) -> AsyncIterator[TlsProxy]:
+    async with TlsProxy(url, authority.issue_server_context("localhost")) as front:
         yield front
 
 
 @pytest.fixture
-async def without_tls(url: str) -> AsyncIterator[TlsFront]:
-    async with TlsFront(url, None) as front:
+async def without_tls(url: str) -> AsyncIterator[TlsProxy]:
+    async with TlsProxy(url, None) as front:
         yield front
 
 
@@ -44,7 +44,7 @@ async def _ask(url: str, question: str = "SELECT 1 AS answer") -> str:
     try:
         async with database.read() as connection:
             answer = (await connection.execute(text(question))).scalar_one()
-        async with database.single_read() as direct:
+        async with database.read_statement() as direct:
             assert (await direct.execute(text(question))).first()[0] == answer
     finally:
         await database.close()
@@ -75,7 +75,12 @@ async def _refusal(url: str) -> str:
         ("sslmode=require&ssl_min_protocol_version=TLSv1.3", True),
     ],
 )
-async def test_a_server_with_tls(with_tls: TlsFront, authority: Authority, parameters: str, encrypted: bool) -> None:  # noqa: FBT001
+async def test_a_server_with_tls(
+    with_tls: TlsProxy,
+    authority: CertificateAuthority,
+    parameters: str,
+    encrypted: bool,
+) -> None:
     """Each mode gets what it asks for, on every connection."""
     assert await _ask(with_tls.url("localhost", parameters.replace("CA", str(authority.ca_file)))) == "1"
     assert set(with_tls.encrypted) == {encrypted}
@@ -92,7 +97,7 @@ async def test_a_server_with_tls(with_tls: TlsFront, authority: Authority, param
     ],
 )
 async def test_a_certificate_that_will_not_do(
-    with_tls: TlsFront, authority: Authority, host: str, parameters: str, words: str, tmp_path: Path
+    with_tls: TlsProxy, authority: CertificateAuthority, host: str, parameters: str, words: str, tmp_path: Path
 ) -> None:
     """Another host's, an unknown authority's, or a file without a certificate: told in one line, and nothing sent."""
     (tmp_path / "other.pem").write_text("no certificate")
@@ -107,7 +112,7 @@ async def test_a_certificate_that_will_not_do(
     ("parameters", "answer"),
     [("sslmode=disable", True), ("sslmode=allow", True), ("sslmode=prefer", True), ("sslmode=require", False)],
 )
-async def test_a_server_without_tls(without_tls: TlsFront, parameters: str, answer: bool) -> None:  # noqa: FBT001
+async def test_a_server_without_tls(without_tls: TlsProxy, parameters: str, answer: bool) -> None:
     """It is taken, unless the mode demands more."""
     url = without_tls.url("127.0.0.1", parameters)
     if answer:
@@ -133,13 +138,13 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("session", ["any", "primary", "read-write"])
-async def test_the_first_of_several_hosts_that_will_do(without_tls: TlsFront, silent_port: int, session: str) -> None:
+async def test_the_first_of_several_hosts_that_will_do(without_tls: TlsProxy, silent_port: int, session: str) -> None:
     """One that refuses and one that is silent are passed by; the third answers."""
     several = without_tls.url("127.0.0.1", f"target_session_attrs={session}")
     assert await _ask(several.replace("@", f"@127.0.0.1:1,127.0.0.1:{silent_port},")) == "1"
 
 
-async def test_none_of_several_hosts(without_tls: TlsFront) -> None:
+async def test_none_of_several_hosts(without_tls: TlsProxy) -> None:
     """Where none will do, the reason names them."""
     read_only = "target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don"
     several = without_tls.url("127.0.0.1", read_only)

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from parts.installation import Installation
 from sqlalchemy import insert, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from support.seeded_installation import Installation
 
-from notifier.db.direct import Connection
-from notifier.db.engine import DIRECT, Database
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.engine import DIRECT_CONNECTIONS, Database
 from notifier.db.tables import INSTANCE, Suppression
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 from notifier.states import SuppressionReason, SuppressionScope
@@ -25,27 +25,27 @@ BACKEND = text("SELECT pg_backend_pid() AS pid")
 
 @pytest.fixture
 async def database(postgres_installation: Installation) -> AsyncIterator[Database]:
-    async with postgres_installation.base() as base:
+    async with postgres_installation.open_parts() as base:
         async with base.database.write() as connection:
             await connection.execute(text("CREATE TABLE word (word text PRIMARY KEY)"))
         yield base.database
 
 
 async def words(database: Database) -> list[str]:
-    async with database.single_read() as connection:
+    async with database.read_statement() as connection:
         return sorted(row.word for row in await connection.execute(text("SELECT word FROM word")))
 
 
-async def write(database: Database, *new: str, then: Callable[[Connection], object] = bool) -> None:
+async def write(database: Database, *new: str, then: Callable[[StatementConnection], object] = bool) -> None:
     """Add words in one transaction, and do something before its end."""
-    async with database.several() as connection:
+    async with database.direct_transaction() as connection:
         for word in new:
             await connection.execute(ADD, {"word": word})
         then(connection)
 
 
 async def backend(database: Database) -> int:
-    async with database.single() as connection:
+    async with database.write_statement() as connection:
         return int((await connection.execute(BACKEND)).first().pid)
 
 
@@ -53,7 +53,7 @@ async def test_rows_are_read_by_name(database: Database) -> None:
     """A column is an attribute and a key; one that is not there is neither."""
     statement = text("SELECT CAST(:id AS uuid) AS id, CAST(:at AS timestamptz) AS at, :id = :id AS same")
     values = {"id": uuid4(), "at": datetime(2026, 11, 24, tzinfo=UTC)}
-    async with database.single_read() as connection:
+    async with database.read_statement() as connection:
         found = await connection.execute(statement, values)
     row = found.first()
     assert (UUID(bytes=row.id.bytes), row["at"], row.same) == (values["id"], values["at"], True)
@@ -73,7 +73,7 @@ async def test_a_statement_may_bring_its_values(database: Database) -> None:
         "created_by": "operator",
         "created_at": datetime.now(UTC),
     }
-    async with database.several() as connection:
+    async with database.direct_transaction() as connection:
         await connection.execute(insert(Suppression).values(values))
         found = await connection.execute(text("SELECT reason, created_at FROM suppression"))
     assert [tuple(row) for row in found] == [("requested", values["created_at"])]
@@ -81,7 +81,7 @@ async def test_a_statement_may_bring_its_values(database: Database) -> None:
 
 async def test_an_empty_result_has_no_first_row(database: Database) -> None:
     """Asked for the first row of nothing, it says None."""
-    async with database.single_read() as connection:
+    async with database.read_statement() as connection:
         assert (await connection.execute(text("SELECT word FROM word"))).first() is None
 
 
@@ -99,7 +99,7 @@ async def test_a_connection_is_used_again(database: Database) -> None:
     """After a good end and after an error that the server has answered."""
     first = await backend(database)
     with pytest.raises(DBAPIError):
-        async with database.single() as connection:
+        async with database.write_statement() as connection:
             await connection.execute(text("SELECT 1 / 0"))
     assert await backend(database) == first
 
@@ -110,7 +110,7 @@ async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> 
     begun = asyncio.Event()
 
     async def write_and_wait() -> None:
-        async with database.several() as connection:
+        async with database.direct_transaction() as connection:
             await connection.execute(ADD, {"word": "ada"})
             begun.set()
             await connection.execute(text("SELECT pg_sleep(60)"))
@@ -128,7 +128,7 @@ async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> 
 async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> None:
     """Like one through SQLAlchemy: the database counts as away."""
     with pytest.raises(DatabaseUnavailableError):
-        async with database.single_read() as connection:
+        async with database.read_statement() as connection:
             await connection.execute(text("SELECT pg_sleep(60)"))
     assert await words(database) == []
 
@@ -140,10 +140,10 @@ async def test_a_lock_in_the_way_has_its_own_error(database: Database) -> None:
     )
 
     async def meet() -> None:
-        async with database.single() as connection:
+        async with database.write_statement() as connection:
             await connection.execute(impatient, {"word": "ada"})
 
-    async with database.several() as holder:
+    async with database.direct_transaction() as holder:
         await holder.execute(ADD, {"word": "ada"})
         with pytest.raises(LockTimeoutError):
             await meet()
@@ -156,7 +156,7 @@ async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> N
         await other.execute(TERMINATE, {"pid": pid})
     (idle,) = database._direct._idle
     async with asyncio.timeout(5):
-        while not idle.driver.is_closed():  # noqa: ASYNC110 - the driver tells nobody
+        while not idle.driver.is_closed():
             await asyncio.sleep(0.01)
     assert await backend(database) != pid
 
@@ -166,7 +166,7 @@ async def test_a_connection_lost_in_a_statement_is_the_database_away(database: D
     pid = await backend(database)
 
     async def sleep() -> None:
-        async with database.single() as connection:
+        async with database.write_statement() as connection:
             sleeping = asyncio.ensure_future(connection.execute(text("SELECT pg_sleep(60)")))
             async with database.write() as other:
                 await other.execute(TERMINATE, {"pid": pid})
@@ -186,11 +186,11 @@ async def test_a_lost_commit_is_the_database_away(database: Database) -> None:
 
 async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None:
     """All are in use: unavailable after a moment, and nothing is lost for those who come later."""
-    uses = [database.single() for _ in range(DIRECT)]
+    uses = [database.write_statement() for _ in range(DIRECT_CONNECTIONS)]
     for use in uses:
         await use.__aenter__()
     with pytest.raises(DatabaseUnavailableError):
-        async with database.single():
+        async with database.write_statement():
             pass
     for use in uses:
         await use.__aexit__(None, None, None)
@@ -202,9 +202,9 @@ async def test_no_connection_is_the_database_away(postgres_installation: Install
     """Whatever the reason; and a connection that cannot be made takes no place for good."""
     url = make_url(postgres_installation.settings.effective_database_url).set(database=name)
     nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing" if name is None else url.render_as_string())
-    for _ in range(DIRECT + 1):
+    for _ in range(DIRECT_CONNECTIONS + 1):
         with pytest.raises(DatabaseUnavailableError):
-            async with nowhere.single() as connection:
+            async with nowhere.write_statement() as connection:
                 await connection.execute(ONE)
     await nowhere.close()
 
@@ -213,7 +213,7 @@ async def test_a_parameter_of_the_wrong_type_is_an_error_of_the_statement(databa
     """The driver refuses it before the server hears of it: not the database away, and no connection lost."""
     pid = await backend(database)
     with pytest.raises(DBAPIError) as raised:
-        async with database.single() as connection:
+        async with database.write_statement() as connection:
             await connection.execute(ADD, {"word": 7})
     assert isinstance(raised.value.orig, asyncpg.DataError)
     assert await backend(database) == pid

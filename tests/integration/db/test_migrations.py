@@ -8,17 +8,17 @@ from uuid import UUID
 
 import pytest
 from alembic.script import ScriptDirectory
-from parts import postgres
 from sqlalchemy import CheckConstraint, Connection, inspect, text
+from support import postgres_cluster
 
-from notifier.db import migrate
-from notifier.db.columns import sqlite_time
+from notifier.db import migrations
+from notifier.db.column_types import format_sqlite_time
 from notifier.db.engine import Database
 from notifier.db.tables import Table
 
 ONE = "1" * 32
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
-AT = sqlite_time(TIME)
+AT = format_sqlite_time(TIME)
 OLD_ROWS = (
     (
         "INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from,"
@@ -42,25 +42,27 @@ async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield database
         await database.close()
         return
-    server: postgres.PostgresServer = request.getfixturevalue("postgres_server")
-    name = postgres.fresh_name()
-    await asyncio.to_thread(postgres.execute, server.url("postgres"), f"CREATE DATABASE {name}")
+    server: postgres_cluster.PostgresServer = request.getfixturevalue("postgres_server")
+    name = postgres_cluster.make_database_name()
+    await asyncio.to_thread(postgres_cluster.execute_statements, server.url("postgres"), f"CREATE DATABASE {name}")
     database = Database(server.url(name))
     yield database
     await database.close()
-    await asyncio.to_thread(postgres.execute, server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    await asyncio.to_thread(
+        postgres_cluster.execute_statements, server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)"
+    )
 
 
 async def test_upgrade_from_empty_equals_the_models(empty: Database) -> None:
     """After an upgrade autogenerate finds nothing to change."""
-    await migrate.upgrade(empty)
-    assert await migrate.current(empty) == migrate.head()
-    assert await migrate.differences(empty) == []
+    await migrations.upgrade_schema(empty)
+    assert await migrations.get_current_revision(empty) == migrations.get_head_revision()
+    assert await migrations.find_schema_differences(empty) == []
 
 
 async def test_the_closed_sets_agree(empty: Database) -> None:
     """Every CHECK of the models is in the database under the same name, with the same values."""
-    await migrate.upgrade(empty)
+    await migrations.upgrade_schema(empty)
     async with empty.read() as connection:
         found = await connection.run_sync(_checks)
     expected = {
@@ -90,13 +92,13 @@ def _checks(connection: Connection) -> dict[tuple[str, str], str]:
 
 async def test_downgrade_and_upgrade_again(empty: Database) -> None:
     """Every migration can be taken back, and leaves nothing."""
-    await migrate.upgrade(empty)
-    await migrate.downgrade(empty, "base")
+    await migrations.upgrade_schema(empty)
+    await migrations.downgrade_schema(empty, "base")
     async with empty.read() as connection:
         tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
     assert tables == ["alembic_version"]
-    await migrate.upgrade(empty)
-    assert await migrate.differences(empty) == []
+    await migrations.upgrade_schema(empty)
+    assert await migrations.find_schema_differences(empty) == []
 
 
 async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database) -> None:
@@ -109,53 +111,57 @@ async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database
     counts = []
     for step in ("head", "0003", "head"):
         if step == "head":
-            await migrate.upgrade(empty)
+            await migrations.upgrade_schema(empty)
         else:
-            await migrate.downgrade(empty, step)
+            await migrations.downgrade_schema(empty, step)
         async with empty.read() as connection:
             counts.append((await connection.execute(there)).scalar_one())
     assert counts == ([3, 0, 3] if empty.is_sqlite else [1, 0, 1])
 
 
-async def test_many_upgrades_at_once_run_once(postgres_server: postgres.PostgresServer) -> None:
+async def test_many_upgrades_at_once_run_once(postgres_server: postgres_cluster.PostgresServer) -> None:
     """Processes that start together do not trip over each other: the upgrade holds an advisory lock."""
-    name = postgres.fresh_name()
-    await asyncio.to_thread(postgres.execute, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
+    name = postgres_cluster.make_database_name()
+    await asyncio.to_thread(
+        postgres_cluster.execute_statements, postgres_server.url("postgres"), f"CREATE DATABASE {name}"
+    )
     databases = [Database(postgres_server.url(name)) for _ in range(4)]
-    await asyncio.gather(*(migrate.upgrade(database) for database in databases))
+    await asyncio.gather(*(migrations.upgrade_schema(database) for database in databases))
     async with databases[0].read() as connection:
         versions = (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one()
     assert versions == 1
     for database in databases:
         await database.close()
-    await asyncio.to_thread(postgres.execute, postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    await asyncio.to_thread(
+        postgres_cluster.execute_statements, postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)"
+    )
 
 
 def test_there_is_one_head() -> None:
     """Two migrations with the same parent would leave the order to chance."""
-    assert len(ScriptDirectory.from_config(migrate.alembic_config()).get_heads()) == 1
+    assert len(ScriptDirectory.from_config(migrations.build_alembic_config()).get_heads()) == 1
 
 
 async def test_rows_come_through_every_migration(empty: Database) -> None:
     """Up, down to the second release and up again with rows in every old table, those that refer to others too."""
-    await migrate.upgrade(empty, "0003")
+    await migrations.upgrade_schema(empty, "0003")
     async with empty.write() as connection:
         for statement in OLD_ROWS:
             await connection.execute(text(statement), {"one": ONE, "at": AT if empty.is_sqlite else TIME})
-    await migrate.upgrade(empty)
+    await migrations.upgrade_schema(empty)
     assert await _old_rows(empty) == [("a@b.org", "failed", "transactional", 1, 1, 1)]
-    await migrate.downgrade(empty, "0002")
-    await migrate.upgrade(empty)
+    await migrations.downgrade_schema(empty, "0002")
+    await migrations.upgrade_schema(empty)
     assert await _old_rows(empty) == [("a@b.org", "failed", "transactional", 1, 1, 1)]
 
 
 async def test_copies_get_their_content_back(empty: Database) -> None:
     """An earlier release finds the content of a copy only as the copy's own; up again nothing is lost."""
-    await migrate.upgrade(empty, "0003")
+    await migrations.upgrade_schema(empty, "0003")
     async with empty.write() as connection:
         for statement in OLD_ROWS:
             await connection.execute(text(statement), {"one": ONE, "at": AT if empty.is_sqlite else TIME})
-    await migrate.upgrade(empty)
+    await migrations.upgrade_schema(empty)
     copy = {"id": ":two", "parent_id": ":one", "role": "'bcc'"}
     names = Table.metadata.tables["notification"].columns.keys()
     chosen = ", ".join(copy.get(name, name) for name in names)
@@ -165,12 +171,12 @@ async def test_copies_get_their_content_back(empty: Database) -> None:
             {"one": ONE, "two": "2" * 32} if empty.is_sqlite else {"one": UUID(ONE), "two": UUID("2" * 32)},
         )
         await connection.execute(text("UPDATE notification_content SET addressed_to = 'a@b.org'"))
-    await migrate.downgrade(empty, "0006")
+    await migrations.downgrade_schema(empty, "0006")
     query = text("SELECT count(*), count(DISTINCT notification_id), min(addressed_to) FROM notification_content")
     async with empty.read() as connection:
         assert tuple((await connection.execute(query)).one()) == (2, 2, "a@b.org")
-    await migrate.upgrade(empty)
-    assert await migrate.differences(empty) == []
+    await migrations.upgrade_schema(empty)
+    assert await migrations.find_schema_differences(empty) == []
 
 
 async def _old_rows(database: Database) -> list[tuple[object, ...]]:

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from chaos.size import size
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.statements import executed
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from support import api_caller
+from support.executed_statements import record_statements
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.engine import Database
-from notifier.outbox import store
+from notifier.outbox import entry_store
+from notifier.runtime import wiring
 from notifier.states import EntryKind
 
 ROWS = size(20_000, 1_000_000)
@@ -32,17 +32,17 @@ Executed = dict[str, tuple[Any, ...]]
 @pytest.fixture
 async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
     """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
-    async with postgres_installation.base() as parts:
-        with executed(parts.database) as asked:
-            async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
-                path = await caller.submit(client, "bob@example.com")
+    async with postgres_installation.open_parts() as parts:
+        with record_statements(parts.database) as asked:
+            async with postgres_installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
+                path = await api_caller.submit_mail(client, "bob@example.com")
                 for _ in range(2):  # the second is answered from the first
                     await client.post("/v1/notifications", json=WELCOME, headers={"Idempotency-Key": "order-4711"})
-                await caller.until(client, path, "sent")
+                await api_caller.wait_for_status(client, path, "sent")
                 await sender.worker._rescuer._tend()
                 await sender.worker._claimer.claim_suspect([], [])
                 async with parts.database.read() as connection:
-                    await store.waiting(connection, EntryKind.EMAIL, most=1000)
+                    await entry_store.count_due(connection, EntryKind.EMAIL, most=1000)
         yield dict(asked), parts.database
 
 
@@ -73,7 +73,7 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
     """Whatever else is asked, and with a plan for any values; in tables that the server takes for empty."""
     tomorrow = "2099-01-01T00:00:00Z"
     batch = "0192f0c1-2345-7000-8000-000000000000"
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         for index, query in (
             ("ix_notification_service_id_id", {}),
             ("ix_notification_service_id_id", {"status": "sent", "created_before": tomorrow}),
@@ -85,7 +85,7 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
             ("pk_notification_tag", {"tag": "a", "template": "welcome"}),
             ("ix_notification_template", {"template": "welcome", "status": "sent", "copies": "true"}),
         ):
-            with executed(parts.database) as asked:
+            with record_statements(parts.database) as asked:
                 assert (await client.get("/v1/notifications", params=query)).status_code == 200
             ((statement, values),) = [one for one in asked if ") AS w" in one[0]]
             async with parts.database._writer.connect() as connection:

@@ -5,70 +5,74 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.pooler import Pooler
-from parts.postgres import PostgresServer, execute, fresh_name
-from parts.relay import Relay
 from pydantic import SecretStr
 from sqlalchemy import text
+from support import api_caller
+from support.pgbouncer import PgBouncer
+from support.postgres_cluster import PostgresServer, execute_statements, make_database_name
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db import migrate
-from notifier.db.engine import DIRECT, INSPECTING, POOLED, Database
+from notifier.db import migrations
+from notifier.db.engine import DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, POOLED_CONNECTIONS, Database
+from notifier.runtime import wiring
 
 CALLERS, MAILS = 8, 25
-MODES = {"transaction": 5, "session": 2 * (POOLED + DIRECT + INSPECTING + 1)}
+MODES = {"transaction": 5, "session": 2 * (POOLED_CONNECTIONS + DIRECT_CONNECTIONS + INSPECTION_CONNECTIONS + 1)}
 """How many connections the pooler has; with session pooling each of ours keeps one, and there are two processes."""
 
 
 @pytest.fixture(params=MODES)
-def pooler(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[Pooler]:
-    with Pooler(postgres_server, request.param, MODES[request.param]) as running:
+def pooler(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    with PgBouncer(postgres_server, request.param, MODES[request.param]) as running:
         yield running
 
 
-async def _submit(installation: Installation, parts: wiring.Base, number: int) -> None:
+async def _submit(installation: Installation, parts: wiring.ProcessParts, number: int) -> None:
     """One caller's mails, one after the other."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         for count in range(MAILS):
             reply = await client.post("/v1/notifications", json=WELCOME | {"to": f"{number}-{count}@example.com"})
             assert reply.status_code == 202, reply.text
 
 
-async def test_every_mail_is_sent_once(postgres_installation: Installation, pooler: Pooler, relay: Relay) -> None:
+async def test_every_mail_is_sent_once(
+    postgres_installation: Installation, pooler: PgBouncer, relay: ScriptedRelay
+) -> None:
     """Eight callers at once; the API and a sender of another process, both through the pooler."""
     url = pooler.url(postgres_installation.settings.effective_database_url)
     installation = postgres_installation.with_settings(database_url=SecretStr(url))
-    async with installation.base() as api, installation.base() as other, wiring.sender(other):
+    async with installation.open_parts() as api, installation.open_parts() as other, wiring.run_sender(other):
         await asyncio.gather(*(_submit(installation, api, number) for number in range(CALLERS)))
         received = await relay.wait_for(CALLERS * MAILS, seconds=60)
-        await caller.until_drained(api.database)
+        await api_caller.wait_until_drained(api.database)
         assert await api.database.is_pooled()
     counted = Counter(mail.recipient for mail in received)
     assert (len(counted), set(counted.values())) == (CALLERS * MAILS, {1})
 
 
-async def test_migrations_take_turns(postgres_server: PostgresServer, pooler: Pooler) -> None:
+async def test_migrations_take_turns(postgres_server: PostgresServer, pooler: PgBouncer) -> None:
     """Several processes start on an empty database at once: it is migrated once, and none fails."""
-    name = fresh_name()
-    await asyncio.to_thread(execute, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
+    name = make_database_name()
+    await asyncio.to_thread(execute_statements, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
     databases = [Database(pooler.url(postgres_server.url(name))) for _ in range(3)]
-    await asyncio.gather(*(migrate.upgrade(database) for database in databases))
-    assert {await migrate.current(database) for database in databases} == {migrate.head()}
+    await asyncio.gather(*(migrations.upgrade_schema(database) for database in databases))
+    assert {await migrations.get_current_revision(database) for database in databases} == {
+        migrations.get_head_revision()
+    }
     for database in databases:
         await database.close()
-    await asyncio.to_thread(execute, postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    await asyncio.to_thread(execute_statements, postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_nothing_is_left_on_the_server(postgres_installation: Installation, pooler: Pooler) -> None:
+async def test_nothing_is_left_on_the_server(postgres_installation: Installation, pooler: PgBouncer) -> None:
     """No prepared statement, no setting of a session, and nobody who listens."""
     database = Database(pooler.url(postgres_installation.settings.effective_database_url))
     leftovers = text(
         "SELECT (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels()),"
         " current_setting('enable_seqscan'), current_setting('jit')"
     )
-    async with database.single() as connection:
+    async with database.write_statement() as connection:
         await connection.execute(text("SELECT CAST(:one AS int) AS one"), {"one": 1})
     async with database.write() as transaction:
         assert tuple((await transaction.execute(leftovers)).one()) == (0, 0, "on", "on")
@@ -81,7 +85,7 @@ async def test_without_a_pooler_statements_stay_prepared(postgres_installation: 
     database = Database(postgres_installation.settings.effective_database_url + parameter)
     is_pooled = parameter == "&pgbouncer=true"
     assert await database.is_pooled() is is_pooled
-    async with database.single() as connection:
+    async with database.write_statement() as connection:
         await connection.execute(text("SELECT CAST(:one AS int) AS one"), {"one": 1})
         prepared = (await connection.execute(text("SELECT count(*) AS count FROM pg_prepared_statements"))).first()
         planning = (await connection.execute(text("SELECT current_setting('enable_seqscan') AS seqscan"))).first()

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from notifier import http_server
-from notifier.api import catalogue
+from notifier.api.errors import problem_catalogue
 from notifier.http_server import MAX_BACKLOG, MAX_CONNECTIONS, MIN_CONNECTIONS, RESERVED_FILES, ServerLimits
 
 PATIENT = ServerLimits(head_seconds=60, body_seconds=60, unread_seconds=60)
@@ -70,9 +70,9 @@ class Endless:
 @asynccontextmanager
 async def _served(app: Any, limits: ServerLimits) -> AsyncIterator[int]:
     """The port of a server with these limits."""
-    with closing(http_server.listen("127.0.0.1", 0)) as listener:
+    with closing(http_server.open_listener("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        async with asyncio.timeout(60), http_server.serve(app, listener, limits):
+        async with asyncio.timeout(60), http_server.serve_app(app, listener, limits):
             yield port
 
 
@@ -102,7 +102,7 @@ def _problem(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
     told = json.loads(body)
-    assert catalogue.ENTRIES[told["code"]].status == told["status"] == int(head.split()[1])
+    assert problem_catalogue.PROBLEM_ENTRIES[told["code"]].status == told["status"] == int(head.split()[1])
     return told["status"], told["code"]
 
 
@@ -231,4 +231,4 @@ async def test_requests_over_one_connection_are_answered_in_their_order() -> Non
 )
 def test_files_are_left_for_the_sender(files: int, reserved: int, connections: int) -> None:
     """A server takes only what the process need not open for the database, relays and webhooks."""
-    assert http_server.find_limits(reserved, files=files).connections == connections
+    assert http_server.find_server_limits(reserved, files=files).connections == connections

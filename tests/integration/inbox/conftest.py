@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import browser
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+from support import browser
 
 from notifier.inbox.fixture import BackgroundInbox, inbox
 
@@ -120,7 +120,7 @@ def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """One browser for all tests."""
-    driver = browser.started(tmp_path_factory.mktemp("chromium"))
+    driver = browser.start_browser(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 

@@ -6,12 +6,12 @@ import httpx2
 import pytest
 from starlette.routing import Mount, Route
 
+from notifier.inbox.access import Access
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.mailhog_api import MailHogApi
-from notifier.inbox.origin import Access
+from notifier.inbox.message_store import MessageStore
 from notifier.inbox.page_api import PageApi
-from notifier.inbox.store import MessageStore
-from notifier.sse import Streams
+from notifier.sse import OpenStreams
 
 Send = Callable[..., None]
 FOREIGN_HOSTS = (
@@ -77,7 +77,7 @@ def test_every_route_asks_for_the_host(inbox: BackgroundInbox, http: httpx2.Clie
     """Pages, lists, streams, files and changes: each says no, and nothing is changed."""
     send()
     (message,) = inbox.messages()
-    streams = Streams(most=1, most_each=1)
+    streams = OpenStreams(most=1, most_each=1)
     routes = [*PageApi(MessageStore(), "", streams).routes(), *MailHogApi(MessageStore(), streams, ()).routes()]
     paths = {(next(iter(route.methods or ())), route.path) for route in routes if isinstance(route, Route)}
     assert not [route for route in routes if isinstance(route, Mount)]

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parts.document import blocks
+from support.document_blocks import list_blocks
 
 from notifier.inbox import fixture
 from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
 from notifier.inbox.fixture import MailNotReceived
-from notifier.inbox.server import InboxPortBusy
+from notifier.inbox.inbox_server import InboxPortBusy
 
 Send = Callable[..., None]
 
@@ -31,7 +31,7 @@ def test_a_mail_that_is_there_is_found(inbox: BackgroundInbox, send: Send) -> No
 
 def test_the_block_of_the_page(inbox: BackgroundInbox, send: Send) -> None:
     """What docs/calling.md shows is a test that passes once the service sends its mail."""
-    (block,) = blocks("docs/calling.md", "python")
+    (block,) = list_blocks("docs/calling.md", "python")
     names: dict[str, Any] = {"send_mail_through": lambda *_where: send("Your order", to="ada@example.com")}
     exec(compile(block.text, block.document, "exec"), names)
     assert names["inbox"] is fixture.inbox

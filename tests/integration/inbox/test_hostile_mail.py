@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
-from notifier.inbox import frame, mailhog_json, message, page_api
+from notifier.inbox import html_frame, mailhog_json, page_api, received_message
 from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.readable_text import visible_text
-from notifier.inbox.store import MessageStore
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.readable_text import extract_visible_text
+from notifier.inbox.received_message import ReceivedMessage
 
 SIZE = 300_000
 """Bytes of a hostile text: what takes quadratic time takes minutes with it."""
@@ -29,9 +29,9 @@ def received(raw: bytes, recipients: tuple[str, ...] = ("a@x.example",)) -> Rece
 def read_all(mail: ReceivedMessage) -> None:
     """Everything that any route reads of it."""
     page_api._detail(mail)
-    mailhog_json.item(mail)
+    mailhog_json.build_item(mail)
     assert isinstance(mail.searchable, str)
-    frame.frame_of(mail.html or "", mail, remote=False)
+    html_frame.build_frame(mail.html or "", mail, remote=False)
 
 
 def filled(text: str) -> str:
@@ -53,7 +53,7 @@ def test_html_takes_linear_time(html: str) -> None:
     mail.set_content("x")
     mail.add_alternative(html, subtype="html")
     read_all(received(b"Content-Type: text/html\r\n\r\n" + html.encode()))
-    assert isinstance(visible_text(html), str)
+    assert isinstance(extract_visible_text(html), str)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_messages_are_read_up_to_limits(raw: bytes) -> None:
     """Headers, parameters, parts and levels without number."""
     mail = received(raw)
     read_all(mail)
-    assert len(mail.headers) <= message.MAX_HEADERS
-    assert len(mail.attachments) <= message.MAX_MIME_PARTS
-    assert max((len(value) for _, value in mail.headers), default=0) <= message.MAX_HEADER_LENGTH
+    assert len(mail.headers) <= received_message.MAX_HEADERS
+    assert len(mail.attachments) <= received_message.MAX_MIME_PARTS
+    assert max((len(value) for _, value in mail.headers), default=0) <= received_message.MAX_HEADER_LENGTH
 
 
 def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
@@ -96,9 +96,9 @@ def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
         + picture + b"\r\n--b--\r\n"
     )  # fmt: skip
     mail = received(raw)
-    document = frame.frame_of(mail.html or "", mail, remote=False).document
-    assert len(document) <= frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
-    assert document.count("data:image/png") == frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
+    document = html_frame.build_frame(mail.html or "", mail, remote=False).document
+    assert len(document) <= html_frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
+    assert document.count("data:image/png") == html_frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
     assert document.count("cid:big") == 1_000 - document.count("data:image/png")
     assert page_api._detail(mail)["files"][0]["inline"]
 

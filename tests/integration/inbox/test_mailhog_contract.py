@@ -16,7 +16,7 @@ import pytest
 
 from notifier.inbox.client import MailHogClient
 from notifier.inbox.fixture import MailNotReceived
-from notifier.inbox.search import SearchKind
+from notifier.inbox.message_search import SearchKind
 
 if TYPE_CHECKING:
     from integration.inbox.conftest import MailHog

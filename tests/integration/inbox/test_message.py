@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.inbox import mailhog_json
-from notifier.inbox.headers import name_and_address, readable
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.preview import preview
+from notifier.inbox.header_decoding import decode_header, parse_mailbox
+from notifier.inbox.preview import build_preview
+from notifier.inbox.received_message import ReceivedMessage
 
 
 def received(raw: bytes, sender: str = "s@x.example") -> ReceivedMessage:
@@ -36,12 +36,12 @@ def received(raw: bytes, sender: str = "s@x.example") -> ReceivedMessage:
 )
 def test_header_values_are_decoded_as_far_as_they_go(value: str, read: str) -> None:
     """Encoded words, raw UTF-8 and broken ones."""
-    assert readable(value) == read
+    assert decode_header(value) == read
 
 
 def test_the_name_of_a_sender_is_decoded_after_parsing() -> None:
     """A comma inside an encoded word does not split the address."""
-    assert name_and_address("=?utf-8?q?M=C3=BCller=2C_Zo=C3=AB?= <zoe@x.example>") == ("Müller, Zoë", "zoe@x.example")
+    assert parse_mailbox("=?utf-8?q?M=C3=BCller=2C_Zo=C3=AB?= <zoe@x.example>") == ("Müller, Zoë", "zoe@x.example")
 
 
 MIXED = b"""Subject: s\r
@@ -99,9 +99,9 @@ def test_a_preview_comes_from_what_is_seen() -> None:
         b"<p>Hi&nbsp;&zwnj;there,</p>\n<p>you &amp; me</p>"
     )
 
-    assert preview(received(html)) == "Hi there, you & me"
-    assert preview(received(b"\r\nplain\r\n\r\ntext\r\n")) == "plain text"
-    assert preview(received(b"Content-Type: image/png\r\n\r\n")) == ""
+    assert build_preview(received(html)) == "Hi there, you & me"
+    assert build_preview(received(b"\r\nplain\r\n\r\ntext\r\n")) == "plain text"
+    assert build_preview(received(b"Content-Type: image/png\r\n\r\n")) == ""
 
 
 def test_fields_that_crash_the_standard_parser_hide_nothing_else() -> None:
@@ -147,13 +147,13 @@ def test_no_bytes_are_too_broken_to_show(raw: bytes) -> None:
         mail.subject,
         mail.text or "",
         mail.html or "",
-        preview(mail),
-        *name_and_address(mail.raw_header("From")),
+        build_preview(mail),
+        *parse_mailbox(mail.raw_header("From")),
     ]
     readings += [value for field in mail.headers for value in field]
     readings += [attachment.filename for attachment in mail.attachments]
     assert all(isinstance(reading.encode("utf-8", "strict"), bytes) for reading in readings)
-    assert mailhog_json.item(mail)["ID"] == "id"
+    assert mailhog_json.build_item(mail)["ID"] == "id"
 
 
 @pytest.mark.parametrize("levels", [60, 1_200])
@@ -163,7 +163,7 @@ def test_a_mail_nested_without_end_is_shown_too(levels: int) -> None:
     mail = received(opening + b"\r\ninnermost\r\n")
 
     assert "innermost" in (mail.text or "") or mail.attachments
-    assert mailhog_json.item(mail)["MIME"]["Parts"]
+    assert mailhog_json.build_item(mail)["MIME"]["Parts"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_json_of_odd_mails_keeps_headers_and_body_apart(
     raw: bytes, headers: dict[str, list[str]], body: str
 ) -> None:
     """Missing blank lines, repeated fields and bare line feeds."""
-    content = mailhog_json.item(received(raw))["Content"]
+    content = mailhog_json.build_item(received(raw))["Content"]
 
     added = {"Received", "Return-Path", "Message-ID"}
     assert {name: values for name, values in content["Headers"].items() if name not in added} == headers
@@ -189,7 +189,7 @@ def test_the_json_of_odd_mails_keeps_headers_and_body_apart(
 
 def test_trace_fields_join_those_that_are_there_whatever_their_case() -> None:
     """A second Received is added to the list, not under a second name."""
-    headers = mailhog_json.item(received(b"RECEIVED: first\r\nmessage-id: <1>\r\n\r\nx"))["Content"]["Headers"]
+    headers = mailhog_json.build_item(received(b"RECEIVED: first\r\nmessage-id: <1>\r\n\r\nx"))["Content"]["Headers"]
 
     assert headers["RECEIVED"][0] == "first"
     assert len(headers["RECEIVED"]) == 2
@@ -198,7 +198,7 @@ def test_trace_fields_join_those_that_are_there_whatever_their_case() -> None:
 
 def test_a_source_route_becomes_relays() -> None:
     """RFC 5321 appendix C still knows them."""
-    assert mailhog_json.path("@a.example,@b.example:ann@c.example") == {
+    assert mailhog_json.build_path("@a.example,@b.example:ann@c.example") == {
         "Relays": ["@a.example", "@b.example"],
         "Mailbox": "ann",
         "Domain": "c.example",

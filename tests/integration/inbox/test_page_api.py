@@ -8,9 +8,9 @@ import httpx2
 import pytest
 
 from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.frame import frame_of, wants_remote
-from notifier.inbox.message import ReceivedMessage
-from notifier.sse import _lines
+from notifier.inbox.html_frame import build_frame, has_remote_content
+from notifier.inbox.received_message import ReceivedMessage
+from notifier.sse import _format_events
 
 Send = Callable[..., None]
 PIXEL = b"\x89PNG"
@@ -144,7 +144,7 @@ def test_links_in_a_mail_open_a_tab_of_their_own(
     """The base stands as early as it can without changing how the document is laid out."""
     send()
 
-    assert frame_of(html, first(inbox), remote=False).document == linked_out
+    assert build_frame(html, first(inbox), remote=False).document == linked_out
 
 
 def first(inbox: BackgroundInbox) -> ReceivedMessage:
@@ -162,9 +162,9 @@ def first(inbox: BackgroundInbox) -> ReceivedMessage:
         ('<a href="https://x.example/">link</a><img src="cid:a">', False),
     ],
 )
-def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:  # noqa: FBT001
+def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:
     """A plain link asks for nothing."""
-    assert wants_remote(html) is remote
+    assert has_remote_content(html) is remote
 
 
 def test_the_page_is_told_of_every_change(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
@@ -188,7 +188,7 @@ async def test_a_silent_stream_says_that_it_is_alive() -> None:
     """A comment goes out while nothing happens, and the event that was waited for is not lost."""
     events = spoken("one\ntwo")
 
-    lines = _lines(events, keep_alive=0)
+    lines = _format_events(events, keep_alive=0)
     seen = [await anext(lines) for _ in range(20)]
     await lines.aclose()
 

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 import pytest
 
 from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.receiver import MAX_MESSAGE_BYTES
+from notifier.inbox.smtp_receiver import MAX_MESSAGE_BYTES
 
 Say = Callable[[bytes, int], list[bytes]]
 Send = Callable[..., None]

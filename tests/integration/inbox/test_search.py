@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from integration.inbox.conftest import Send
 
-from notifier.inbox.readable_text import MAX_PART, folded, visible_text
+from notifier.inbox.readable_text import MAX_PART_LENGTH, extract_visible_text, fold_text
 
 LOREM = (
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit. Ut tortor tellus, venenatis eu molestie é a. "
@@ -130,8 +130,8 @@ def test_a_word_that_is_broken_by_the_encoding_is_whole(send: Send, http: httpx2
 @pytest.mark.parametrize("hostile", ["<!", "<a ", "<!--", "</", "<script>", "&", "<![foo bar]>", "<a b='", "<head>"])
 def test_hostile_markup_is_searched_like_any_other(hostile: str) -> None:
     """What is left open a hundred thousand times is read once from beginning to end."""
-    assert isinstance(folded(visible_text(hostile * 200_000)), str)
-    assert len(visible_text("x" * (2 * MAX_PART))) == MAX_PART
+    assert isinstance(fold_text(extract_visible_text(hostile * 200_000)), str)
+    assert len(extract_visible_text("x" * (2 * MAX_PART_LENGTH))) == MAX_PART_LENGTH
 
 
 def test_the_inbox_has_answers_of_its_own_for_other_paths(http: httpx2.Client) -> None:

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from notifier.inbox.app import MAX_INBOX_STREAMS
-from notifier.inbox.origin import Access
-from notifier.inbox.server import Inbox, InboxPortBusy
+from notifier.inbox.access import Access
+from notifier.inbox.inbox_server import Inbox, InboxPortBusy
+from notifier.inbox.web_app import MAX_INBOX_STREAMS
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_a_request_that_does_not_end_is_cut_off() -> None:
     inbox = Inbox(smtp_port=0, http_port=0, grace=0.05, access=Access(release_ports=[port]))
     await inbox.start()
     await asyncio.to_thread(send_to, inbox)
-    (message,) = inbox.store.oldest_first()
+    (message,) = inbox.store.list_oldest_first()
     target = {"email": "a@x.example", "host": "127.0.0.1", "port": port}
     async with httpx2.AsyncClient(base_url=inbox.http_url, trust_env=False) as client:
         request = asyncio.create_task(client.post(f"/api/v1/messages/{message.id}/release", json=target))

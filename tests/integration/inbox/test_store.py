@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
-from notifier.inbox.message import ReceivedMessage
-from notifier.inbox.store import MessageStore
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.received_message import ReceivedMessage
 
 
 def message(name: str, size: int = 10) -> ReceivedMessage:
@@ -21,7 +21,7 @@ def test_the_oldest_make_room_when_there_are_too_many() -> None:
     for name in "abc":
         store.add(message(name))
 
-    assert [kept.id for kept in store.newest_first()] == ["c", "b"]
+    assert [kept.id for kept in store.list_newest_first()] == ["c", "b"]
     assert store.get("a") is None
 
 
@@ -31,10 +31,10 @@ def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
 
     for name in "abc":
         store.add(message(name))
-    assert [kept.id for kept in store.oldest_first()] == ["b", "c"]
+    assert [kept.id for kept in store.list_oldest_first()] == ["b", "c"]
 
     store.add(message("huge", size=100))
-    assert [kept.id for kept in store.oldest_first()] == ["huge"]
+    assert [kept.id for kept in store.list_oldest_first()] == ["huge"]
 
 
 def test_removed_bytes_are_free_again() -> None:
@@ -50,14 +50,14 @@ def test_removed_bytes_are_free_again() -> None:
     store.clear()
     for name in "de":
         store.add(message(name))
-    assert [kept.id for kept in store.oldest_first()] == ["d", "e"]
+    assert [kept.id for kept in store.list_oldest_first()] == ["d", "e"]
 
 
 async def test_arrivals_are_told_once_each_in_order_and_only_new_ones() -> None:
     """A listener sees what comes after it asked, even in a burst, and ends when the store is closed."""
     store = MessageStore()
     store.add(message("before"))
-    arrivals = store.arrivals()
+    arrivals = store.iterate_arrivals()
 
     store.add(message("a"))
     store.add(message("b"))

@@ -4,27 +4,28 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from parts import caller, published
-from parts.dead import DeadSender
-from parts.installation import Installation
-from parts.relay import Relay
 from sqlalchemy import delete, select
+from support import api_caller, published_template
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import suppression, wiring
+from notifier import suppression
 from notifier.clock import SystemClock
-from notifier.db.tables import Notification, TemplateVersion, columns
-from notifier.notification import load
-from notifier.outbox import store as queue
+from notifier.db.tables import Notification, TemplateVersion, get_columns
+from notifier.delivery import delivery_loader
+from notifier.outbox import entry_store as queue
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.source import TemplateSource
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
 from notifier.states import Reason, Status, SuppressionReason
-from notifier.templating.folder import files
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating.sync import template_files
 
 
-async def _publish_changed_welcome(parts: wiring.Base) -> int:
+async def _publish_changed_welcome(parts: wiring.ProcessParts) -> int:
     """A second version of the welcome template with another subject."""
-    source = files.read(Path("templates"), "welcome")
+    source = template_files.read_template(Path("templates"), "welcome")
     changed = TemplateSource(
         files=source.files | {"subject.txt": "Changed for {{ name }} of {{ product }}"},
         sample=source.sample,
@@ -34,19 +35,21 @@ async def _publish_changed_welcome(parts: wiring.Base) -> int:
         report = await pool.check(changed)
     assert report.faults == []
     async with parts.database.write() as connection:
-        version = await published.publish(connection, "welcome", changed, report.subject_paths)
+        version = await published_template.publish_template(connection, "welcome", changed, report.subject_paths)
     return version.number
 
 
-async def test_the_version_is_pinned_at_submit(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_the_version_is_pinned_at_submit(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """C9: a template published after the submit changes the next mail, not this one."""
-    async with installation.client(parts) as client:
-        before = await caller.submit(client, "before@example.com")
+    async with installation.open_client(parts) as client:
+        before = await api_caller.submit_mail(client, "before@example.com")
         number = await _publish_changed_welcome(parts)
-    async with installation.client(parts) as client:  # the one before knows the template for a second
-        after = await caller.submit(client, "after@example.com")
-        asked = await caller.submit(client, "asked@example.com", template_version=1)
-        async with wiring.sender(parts):
+    async with installation.open_client(parts) as client:  # the one before knows the template for a second
+        after = await api_caller.submit_mail(client, "after@example.com")
+        asked = await api_caller.submit_mail(client, "asked@example.com", template_version=1)
+        async with wiring.run_sender(parts):
             await relay.wait_for(3)
         versions = [(await client.get(path)).json()["template_version"] for path in (before, after, asked)]
     subjects = {mail.recipient: mail.message["Subject"] for mail in relay.received}
@@ -59,66 +62,68 @@ async def test_the_version_is_pinned_at_submit(installation: Installation, parts
 
 
 async def test_an_address_suppressed_meanwhile_is_not_mailed(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """C9: a suppression that comes between submit and send stops the mail."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, "Bob@example.com")
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, "Bob@example.com")
         async with parts.database.write() as connection:
-            await suppression.suppress(
+            await suppression.suppress_recipient(
                 connection,
                 "bob@example.com",
                 reason=SuppressionReason.RECIPIENT_REFUSED,
                 detail="gone",
                 now=SystemClock().now(),
             )
-        async with wiring.sender(parts):
-            found = await caller.until(client, path, "suppressed")
+        async with wiring.run_sender(parts):
+            found = await api_caller.wait_for_status(client, path, "suppressed")
     assert (found["reason"], found["attempts"], relay.connections) == ("recipient_suppressed", [], 0)
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
 
 
-async def test_an_expired_mail_is_not_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_an_expired_mail_is_not_sent(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """C9: what was not tried before its expiry ends as `expired`."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client)
-        await caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
-        async with wiring.sender(parts):
-            found = await caller.until(client, path, "expired")
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client)
+        await api_caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
+        async with wiring.run_sender(parts):
+            found = await api_caller.wait_for_status(client, path, "expired")
     assert (found["attempts"], relay.connections) == ([], 0)
 
 
 async def test_an_expired_mail_that_was_tried_failed(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """What was tried and then ran out of time is `failed`, with the relay's last words."""
     relay.say("bob@example.com", "RCPT", "450 4.2.0 busy")
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "deferred")
-        await caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
-        await caller.make_due(parts.database)
-        found = await caller.until(client, path, "failed")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "deferred")
+        await api_caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
+        await api_caller.make_due(parts.database)
+        found = await api_caller.wait_for_status(client, path, "failed")
     assert (found["reason"], found["detail"]) == ("exhausted", "450 4.2.0 busy")
 
 
 async def test_the_recipients_mode_is_asked_again_before_sending(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """A sender with a stricter allow-list than the API's does not mail what the API took in."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, "customer@example.com")
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, "customer@example.com")
         strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("@staff.example",)})
-        async with strict.base() as base, wiring.sender(base):
-            found = await caller.until(client, path, "failed")
+        async with strict.open_parts() as base, wiring.run_sender(base):
+            found = await api_caller.wait_for_status(client, path, "failed")
     assert (found["reason"], relay.connections) == ("recipient_not_allowed", 0)
 
 
-async def test_redirect_never_mails_the_original(installation: Installation, relay: Relay) -> None:
+async def test_redirect_never_mails_the_original(installation: Installation, relay: ScriptedRelay) -> None:
     """Mode `redirect` sends everything to one address and names the original in a header."""
     safe = installation.with_settings(recipients={"mode": RecipientsMode.REDIRECT, "redirect_to": "trap@staff.example"})
-    async with safe.base() as base, safe.client(base) as client, wiring.sender(base):
-        await caller.until(client, await caller.submit(client, "customer@example.com"), "sent")
+    async with safe.open_parts() as base, safe.open_client(base) as client, wiring.run_sender(base):
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "customer@example.com"), "sent")
     (mail,) = relay.received
     assert mail.recipient == "trap@staff.example"
     assert mail.message["X-Notifier-Original-To"] == "customer@example.com"
@@ -126,68 +131,72 @@ async def test_redirect_never_mails_the_original(installation: Installation, rel
 
 
 async def test_a_scheduled_mail_waits_for_its_time(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """`send_at` ahead shows as `scheduled`, is dated then, and goes out when the time has come."""
     later = SystemClock().now() + timedelta(hours=2)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "later@example.com", send_at=later.isoformat())
-        await caller.until(client, await caller.submit(client, "now@example.com"), "sent")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "later@example.com", send_at=later.isoformat())
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "now@example.com"), "sent")
         found = (await client.get(path)).json()
         assert found["status"] == "scheduled"
         assert found["next_attempt_at"] == found["send_at"]
-        await caller.make_due(parts.database)
+        await api_caller.make_due(parts.database)
         await relay.wait_for(2)
     dated = relay.received[1].message["Date"]
     assert dated == later.strftime("%a, %d %b %Y %H:%M:%S +0000")
 
 
 async def test_a_version_that_is_gone_hurts_its_own_mails_only(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """A pinned version that somebody deleted behind our back fails its mails, and no neighbour of theirs."""
-    async with installation.client(parts) as client:
-        gone = await caller.submit(client, "gone@example.com")
+    async with installation.open_client(parts) as client:
+        gone = await api_caller.submit_mail(client, "gone@example.com")
         number = await _publish_changed_welcome(parts)
-    async with installation.client(parts) as client:  # the one before knows the template for a second
-        there = [await caller.submit(client, f"user{n}@example.com") for n in range(30)]
+    async with installation.open_client(parts) as client:  # the one before knows the template for a second
+        there = [await api_caller.submit_mail(client, f"user{n}@example.com") for n in range(30)]
         async with parts.database.write() as connection:
-            await connection.execute(delete(TemplateVersion).where(columns(TemplateVersion).number != number))
-        async with wiring.sender(parts):
+            await connection.execute(delete(TemplateVersion).where(get_columns(TemplateVersion).number != number))
+        async with wiring.run_sender(parts):
             await relay.wait_for(30)
-            statuses = [(await caller.until(client, path, "sent", "failed"))["status"] for path in there]
+            statuses = [(await api_caller.wait_for_status(client, path, "sent", "failed"))["status"] for path in there]
     assert set(statuses) == {"sent"}
-    notification = columns(Notification)
+    notification = get_columns(Notification)
     async with parts.database.read() as connection:
         ended = select(notification.status, notification.reason).where(notification.id == UUID(gone.rpartition("/")[2]))
         assert (await connection.execute(ended)).one() == (Status.FAILED, Reason.TEMPLATE)
     assert len({mail.pair for mail in relay.received}) == len(relay.received) == 30
 
 
-async def test_the_closest_locale_is_sent(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_the_closest_locale_is_sent(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """fr-CA falls back to fr where a template has no fr-CA, and to the default where it has neither."""
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         for tag in ("fr-CA", "pt-BR"):
-            await caller.until(client, await caller.submit(client, f"{tag}@example.com", locale=tag), "sent")
+            await api_caller.wait_for_status(
+                client, await api_caller.submit_mail(client, f"{tag}@example.com", locale=tag), "sent"
+            )
     subjects = {mail.recipient: str(mail.message["Subject"]) for mail in relay.received}
     assert subjects["fr-CA@example.com"].startswith("Bienvenue")
     assert subjects["pt-BR@example.com"].startswith("Welcome")
 
 
 async def test_a_template_that_fails_on_these_values_fails_that_mail(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """A value that only breaks while rendering ends as `failed(template)`, naming the part; nothing is sent."""
-    source = files.read(Path("templates"), "welcome")
+    source = template_files.read_template(Path("templates"), "welcome")
     brittle = TemplateSource(
         files=source.files | {"subject.txt": "{{ name }} {{ product }} {{ 10 / (name | length - 3) }}"},
         sample=source.sample | {"name": "Grace"},
         settings=source.settings,
     )
     async with parts.database.write() as connection:
-        await published.publish(connection, "welcome", brittle)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        found = await caller.until(client, await caller.submit(client), "failed")
+        await published_template.publish_template(connection, "welcome", brittle)
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        found = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), "failed")
     assert (found["reason"], found["detail"]) == (
         "template",
         "subject.txt, line 1, column 32: this divides by zero. Ask with {% if %} first.",
@@ -195,21 +204,25 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
     assert relay.received == []
 
 
-async def test_the_last_look_before_the_body(installation: Installation, parts: wiring.Base) -> None:
+async def test_the_last_look_before_the_body(installation: Installation, parts: wiring.ProcessParts) -> None:
     """What was suppressed, has expired or has ended since it was claimed gets no permission for its body."""
-    async with installation.client(parts) as client:
-        paths = [await caller.submit(client, f"{name}@example.com") for name in ("wanted", "bad", "late", "ended")]
+    async with installation.open_client(parts) as client:
+        paths = [
+            await api_caller.submit_mail(client, f"{name}@example.com") for name in ("wanted", "bad", "late", "ended")
+        ]
     wanted, bad, late, ended = (UUID(path.rpartition("/")[2]) for path in paths)
     now = parts.clock.now()
     async with parts.database.write() as connection:
-        await suppression.suppress(
+        await suppression.suppress_recipient(
             connection, "bad@example.com", reason=SuppressionReason.RECIPIENT_REFUSED, detail="no such user", now=now
         )
-    await caller.set_notification(parts.database, paths[2], expires_at=now - timedelta(seconds=1))
-    await caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)
-    sender = DeadSender(parts.database, parts.settings.data_dir / "journal")
+    await api_caller.set_notification(parts.database, paths[2], expires_at=now - timedelta(seconds=1))
+    await api_caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)
+    sender = CrashedSender(parts.database, parts.settings.data_dir / "journal")
     claimed = await sender.claim()
     assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
     async with parts.database.write() as connection:
-        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=now)
+        marked = await queue.mark_entries(
+            connection, sender.boot_id, claimed, wanted=delivery_loader.STILL_DELIVERABLE, now=now
+        )
     assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}

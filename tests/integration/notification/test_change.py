@@ -6,152 +6,161 @@ from datetime import timedelta
 
 import httpx2
 import pytest
-from parts import caller, unsure
-from parts.dead import DeadSender
-from parts.installation import Installation
-from parts.relay import STALL, Relay
 from sqlalchemy import select
+from support import api_caller, uncertain_mails
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import STALL, ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.clock import SystemClock
-from notifier.db.tables import Attempt, columns
-from notifier.notification import change
-from notifier.outbox import store
-from notifier.states import Cause, EntryState, Priority, Status
+from notifier.db.tables import Attempt, get_columns
+from notifier.outbox import entry_store
+from notifier.runtime import wiring
+from notifier.states import EntryState, Priority, Status, TransitionCause
+from notifier.status import notification_actions
 
 ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED)
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling."""
-    async with installation.client(parts) as made:
+    async with installation.open_client(parts) as made:
         yield made
 
 
 # -- cancel --------------------------------------------------------------------------------------
 
 
-async def test_a_cancelled_mail_is_never_sent(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_a_cancelled_mail_is_never_sent(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Cancelled while it waits: the entry is gone, and the sender passes it by."""
-    path = await caller.submit(client, "bob@example.com")
-    assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
-    assert await unsure.entry_of(parts.database, path) is None
-    async with wiring.sender(parts):
-        await caller.until(client, await caller.submit(client, "eve@example.com"), "sent")
+    path = await api_caller.submit_mail(client, "bob@example.com")
+    assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
+    assert await uncertain_mails.read_entry(parts.database, path) is None
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "eve@example.com"), "sent")
     assert [mail.recipient for mail in relay.received] == ["eve@example.com"]
 
 
-async def test_a_deferred_mail_can_be_cancelled(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_a_deferred_mail_can_be_cancelled(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """A definite "later" took nothing, so there is still something to cancel."""
     relay.say("bob@example.com", "DOT", "451 4.3.0 later")
-    async with wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "deferred")
-        assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
-    assert await unsure.entry_of(parts.database, path) is None
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "deferred")
+        assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
+    assert await uncertain_mails.read_entry(parts.database, path) is None
 
 
-async def test_cancelling_twice_is_one_event(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_cancelling_twice_is_one_event(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """The second time is no error and changes nothing."""
-    path = await caller.submit(client)
-    await unsure.asked(client, path, "cancel")
-    before = await unsure.everything(parts, path)
-    assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
-    assert await unsure.everything(parts, path) == before
-    assert [kind for kind, _, _ in await unsure.events_of(parts.database, path)] == ["cancelled"]
+    path = await api_caller.submit_mail(client)
+    await uncertain_mails.request_change(client, path, "cancel")
+    before = await uncertain_mails.read_everything(parts, path)
+    assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
+    assert await uncertain_mails.read_everything(parts, path) == before
+    assert [kind for kind, _, _ in await uncertain_mails.read_events(parts.database, path)] == ["cancelled"]
 
 
 async def test_a_claimed_mail_can_be_cancelled_until_its_mark(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A18, rule 6: leased or not, while there is no mark the entry goes, and its holder gets no mark any more."""
-    path = await caller.submit(client)
-    await caller.make_due(parts.database)  # by the database's clock, too
-    sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    path = await api_caller.submit_mail(client)
+    await api_caller.make_due(parts.database)  # by the database's clock, too
+    sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
     claimed = await sender.claim()
-    assert await unsure.asked(client, path, "cancel") == (200, "cancelled")
+    assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
     async with parts.database.write() as connection:
-        assert await store.mark(connection, sender.boot_id, claimed) == set()
+        assert await entry_store.mark_entries(connection, sender.boot_id, claimed) == set()
     sender.die()
 
 
 async def test_a_marked_mail_cannot_be_cancelled(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """A18, rule 6: once the body may begin it is too late, and nothing is changed."""
-    path, sender = await unsure.left_by_the_dead(installation, parts, client)
-    before = await unsure.everything(parts, path)
-    assert await unsure.asked(client, path, "cancel") == (409, "already_under_way")
-    assert await unsure.everything(parts, path) == before
+    path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
+    before = await uncertain_mails.read_everything(parts, path)
+    assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_under_way")
+    assert await uncertain_mails.read_everything(parts, path) == before
     sender.die()
 
 
 async def test_a_mail_whose_body_is_on_its_way_is_sent(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A18: with a real sender in the middle of the body the cancel is refused, and the mail arrives."""
     relay.say("bob@example.com", "DATA", STALL)
-    async with wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await unsure.until_marked(parts.database, path)
-        assert await unsure.asked(client, path, "cancel") == (409, "already_under_way")
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await uncertain_mails.until_marked(parts.database, path)
+        assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_under_way")
         relay.resume.set()
-        await caller.until(client, path, "sent")
+        await api_caller.wait_for_status(client, path, "sent")
     assert len(relay.received) == 1
 
 
 async def test_an_unknown_mail_cannot_be_cancelled(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """Nobody may call cancelled what the relay may have: its resend stays as it was."""
-    path = await unsure.lost_after_the_dot(parts, client, relay)
-    before = await unsure.everything(parts, path)
-    assert await unsure.asked(client, path, "cancel") == (409, "already_under_way")
-    assert await unsure.everything(parts, path) == before
+    path = await uncertain_mails.lose_after_dot(parts, client, relay)
+    before = await uncertain_mails.read_everything(parts, path)
+    assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_under_way")
+    assert await uncertain_mails.read_everything(parts, path) == before
 
 
-async def test_what_has_ended_cannot_be_cancelled(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_what_has_ended_cannot_be_cancelled(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Each end but `cancelled` itself is 409 `already_ended`."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     for status in ENDED:
-        await caller.set_notification(parts.database, path, status=status)
-        before = await unsure.everything(parts, path)
-        assert await unsure.asked(client, path, "cancel") == (409, "already_ended"), status
-        assert await unsure.everything(parts, path) == before
+        await api_caller.set_notification(parts.database, path, status=status)
+        before = await uncertain_mails.read_everything(parts, path)
+        assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_ended"), status
+        assert await uncertain_mails.read_everything(parts, path) == before
 
 
 # -- retry ---------------------------------------------------------------------------------------
 
 
-async def test_a_retry_sends_the_same_bytes(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_a_retry_sends_the_same_bytes(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """A failed mail is sent again under a new entry: attempts go on counting, the bytes are those of the first try."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 I do not like this")
-    async with wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        failed = await caller.until(client, path, "failed")
-        assert await unsure.asked(client, path, "retry", comment="they like it now") == (200, "queued")
-        found = await caller.until(client, path, "sent")
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        failed = await api_caller.wait_for_status(client, path, "failed")
+        assert await uncertain_mails.request_change(client, path, "retry", comment="they like it now") == (
+            200,
+            "queued",
+        )
+        found = await api_caller.wait_for_status(client, path, "sent")
     assert [(a["number"], a["outcome"]) for a in found["attempts"]] == [(1, "rejected"), (2, "accepted")]
     assert found["message_id"] == failed["message_id"]
-    attempt = columns(Attempt)
+    attempt = get_columns(Attempt)
     async with parts.database.read() as connection:
         tried = (await connection.execute(select(attempt.entry_id, attempt.sha256, attempt.number))).all()
     (mail,) = relay.received
     assert {bytes(row.sha256) for row in tried} == {hashlib.sha256(mail.data).digest()}
     assert len({row.entry_id for row in tried}) == 2
     assert {row.number for row in tried} == {1}
-    ((kind, actor, detail),) = await unsure.events_of(parts.database, path)
+    ((kind, actor, detail),) = await uncertain_mails.read_events(parts.database, path)
     assert (kind, actor.partition(":")[0], detail) == ("retried", "key", "they like it now")
 
 
-async def test_a_retry_starts_over(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_a_retry_starts_over(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Due now, nothing burnt, its own priority, and worth sending as long as at first, however often it is retried."""
-    path = await caller.submit(client, priority="bulk")
-    first = await unsure.entry_of(parts.database, path)
+    path = await api_caller.submit_mail(client, priority="bulk")
+    first = await uncertain_mails.read_entry(parts.database, path)
     assert first is not None
-    old = await unsure.row_of(parts.database, path)
-    await caller.set_notification(
+    old = await uncertain_mails.read_notification(parts.database, path)
+    await api_caller.set_notification(
         parts.database,
         path,
         status=Status.EXPIRED,
@@ -160,8 +169,11 @@ async def test_a_retry_starts_over(parts: wiring.Base, client: httpx2.AsyncClien
     )
     seen = {first.id}
     for _ in range(3):
-        assert await unsure.asked(client, path, "retry") == (200, "queued")
-        row, entry = await unsure.row_of(parts.database, path), await unsure.entry_of(parts.database, path)
+        assert await uncertain_mails.request_change(client, path, "retry") == (200, "queued")
+        row, entry = (
+            await uncertain_mails.read_notification(parts.database, path),
+            await uncertain_mails.read_entry(parts.database, path),
+        )
         assert entry is not None
         assert (entry.due_at, entry.attempts, entry.lease_no) == (row.updated_at, 0, 0)
         assert (entry.priority, entry.state) == (Priority.BULK, EntryState.READY)
@@ -169,35 +181,37 @@ async def test_a_retry_starts_over(parts: wiring.Base, client: httpx2.AsyncClien
         assert (row.message_id, row.message_date) == (old.message_id, old.message_date)
         assert entry.id not in seen
         seen.add(entry.id)
-        await caller.set_notification(parts.database, path, status=Status.FAILED)
+        await api_caller.set_notification(parts.database, path, status=Status.FAILED)
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.FAILED, Status.EXPIRED}))
-async def test_nothing_else_can_be_retried(parts: wiring.Base, client: httpx2.AsyncClient, status: Status) -> None:
+async def test_nothing_else_can_be_retried(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, status: Status
+) -> None:
     """What waits, was sent, cancelled or suppressed, or may have been sent: 409, and the entry stays."""
-    path = await caller.submit(client)
-    await caller.set_notification(parts.database, path, status=status)
-    before = await unsure.everything(parts, path)
-    assert await unsure.asked(client, path, "retry") == (409, "not_retryable")
-    assert await unsure.everything(parts, path) == before
+    path = await api_caller.submit_mail(client)
+    await api_caller.set_notification(parts.database, path, status=status)
+    before = await uncertain_mails.read_everything(parts, path)
+    assert await uncertain_mails.request_change(client, path, "retry") == (409, "not_retryable")
+    assert await uncertain_mails.read_everything(parts, path) == before
 
 
 # -- who asks ------------------------------------------------------------------------------------
 
 
 async def test_a_service_changes_its_own_and_an_operator_all(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
     """Another service's notification is not there; an operator sees it, and is named in the event."""
-    path = await caller.submit(client)
-    async with installation.client(parts, installation.keys.other) as other:
+    path = await api_caller.submit_mail(client)
+    async with installation.open_client(parts, installation.keys.other) as other:
         for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):
             assert (await other.post(f"{path}/{verb}", json=body)).status_code == 404
         assert (await other.patch(path, json={"priority": "high"})).status_code == 404
-    operator = change.Asked(
-        actor="operator:grace", cause=Cause.PERSON, rights=None, at=SystemClock().now(), comment="wrong list"
+    operator = notification_actions.ChangeRequest(
+        actor="operator:grace", cause=TransitionCause.PERSON, rights=None, at=SystemClock().now(), comment="wrong list"
     )
     async with parts.database.write() as connection:
-        await change.cancel(connection, unsure.id_in(path), operator)
-    assert (await unsure.row_of(parts.database, path)).status is Status.CANCELLED
-    assert await unsure.events_of(parts.database, path) == [("cancelled", "operator:grace", "wrong list")]
+        await notification_actions.cancel_notification(connection, uncertain_mails.get_id(path), operator)
+    assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.CANCELLED
+    assert await uncertain_mails.read_events(parts.database, path) == [("cancelled", "operator:grace", "wrong list")]

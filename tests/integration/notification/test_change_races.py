@@ -10,34 +10,34 @@ from datetime import timedelta
 import httpx2
 import pytest
 from integration.api.holder import holding
-from parts import caller, unsure
-from parts.dead import DeadSender
-from parts.handler import Plain
-from parts.installation import Installation
-from parts.relay import Relay
+from support import api_caller, uncertain_mails
+from support.crashed_sender import CrashedSender
+from support.plain_handler import PlainHandler
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.db.direct import Connection
-from notifier.notification import aftermath, settle, testimony
-from notifier.notification.verdict import Circumstances, Tried
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Settlement
-from notifier.outbox.settler import write_down
-from notifier.outbox.store import Whose
-from notifier.outcomes import Accepted, Outcome, Phase, Refused, Rejected, Reply
+from notifier.db.direct_connections import StatementConnection
+from notifier.delivery import journal_record, recovery, settlement_decision
+from notifier.delivery.delivery_result import RelayAttempt, SettlementContext
+from notifier.outbox import entry_store
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import ClaimedEntry, Settlement
+from notifier.outbox.settler import write_settlements
+from notifier.outcomes import Accepted, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier.runtime import wiring
 from notifier.states import EntryKind, Status
 
 RACES = 1000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 60
 AT_ONCE = 12
 ROUNDS = 20
-QUEUED = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued as 4711"))
-NO = Rejected(phase=Phase.BODY, refused=Refused.MESSAGE, reply=Reply(code=554, enhanced="5.6.0", text="no"))
+QUEUED = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued as 4711"))
+NO = Rejected(phase=SmtpPhase.BODY, refused=RefusalKind.MESSAGE, reply=SmtpReply(code=554, enhanced="5.6.0", text="no"))
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling."""
-    async with installation.client(parts) as made:
+    async with installation.open_client(parts) as made:
         yield made
 
 
@@ -54,24 +54,26 @@ async def _code(client: httpx2.AsyncClient, path: str, what: str, **body: str) -
 
 
 @pytest.mark.timeout(600)
-async def test_cancel_and_send_never_both(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_cancel_and_send_never_both(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """A18: cancelled before, during and after the claim, each mail is cancelled and unsent, or sent once and 409."""
     told: dict[str, str] = {}
     paths: dict[str, str] = {}
 
     async def race(number: int) -> None:
         to = f"user{number}@example.com"
-        paths[to] = path = await caller.submit(client, to)
+        paths[to] = path = await api_caller.submit_mail(client, to)
         match number % 4:
             case 1:  # a sender is at work on others, and about to claim this one
                 await relay.wait_for_commands("DATA", min(number, len(relay.received) + 1))
             case 2:  # claimed and being handed over; the mark is near
                 await relay.wait_for_commands(f"RCPT TO:<{to}>", 1)
             case 3:  # the relay has it, and the sender may not have written that down yet
-                await caller.eventually(lambda: any(mail.recipient == to for mail in relay.received))
+                await api_caller.wait_until(lambda: any(mail.recipient == to for mail in relay.received))
         told[to] = await _code(client, path, "cancel")
 
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         waiting = iter(range(RACES))
 
         async def racer() -> None:
@@ -79,14 +81,17 @@ async def test_cancel_and_send_never_both(parts: wiring.Base, client: httpx2.Asy
                 await race(number)
 
         await asyncio.gather(*(racer() for _ in range(AT_ONCE)))
-        ended = {to: (await caller.until(client, path, "sent", "cancelled"))["status"] for to, path in paths.items()}
-    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")  # noqa: T201 - for who watches
+        ended = {
+            to: (await api_caller.wait_for_status(client, path, "sent", "cancelled"))["status"]
+            for to, path in paths.items()
+        }
+    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")
     received = Counter(mail.recipient for mail in relay.received)
     assert received == Counter(to for to, status in ended.items() if status == "sent")
     assert {to for to, code in told.items() if not code} == {to for to, s in ended.items() if s == "cancelled"}
     assert set(told.values()) <= {"", "already_under_way", "already_ended"}
     assert min(Counter(ended.values())[status] for status in ("sent", "cancelled")) >= RACES // 10
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
 
 
 @pytest.mark.parametrize(
@@ -103,24 +108,28 @@ async def test_a_refused_change_gives_the_entry_back(
     postgres_installation: Installation, what: str, how: str, becomes: Status, code: str
 ) -> None:
     """The status moves between the look and the step: the entry taken back is there again, and nothing is written."""
-    async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
-        path = await caller.submit(client)
+    async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client)
         if how:
-            await caller.set_notification(parts.database, path, status=Status.UNKNOWN)
-        before = await unsure.entry_of(parts.database, path)
+            await api_caller.set_notification(parts.database, path, status=Status.UNKNOWN)
+        before = await uncertain_mails.read_entry(parts.database, path)
         async with holding(postgres_installation.settings) as other:
-            await other.execute(f"SELECT 1 FROM outbox_entry WHERE subject_id = '{unsure.id_in(path)}' FOR UPDATE")
+            await other.execute(
+                f"SELECT 1 FROM outbox_entry WHERE subject_id = '{uncertain_mails.get_id(path)}' FOR UPDATE"
+            )
             asking = asyncio.create_task(_code(client, path, what, **({"as": how} if how else {})))
             await other.waited_for()
-            await other.execute(f"UPDATE notification SET status = '{becomes}' WHERE id = '{unsure.id_in(path)}'")
+            await other.execute(
+                f"UPDATE notification SET status = '{becomes}' WHERE id = '{uncertain_mails.get_id(path)}'"
+            )
             await other.commit()
             assert await asking == code
-        after = await unsure.entry_of(parts.database, path)
+        after = await uncertain_mails.read_entry(parts.database, path)
         assert before is not None
         assert after is not None
         assert after.model_dump() == before.model_dump()
-        assert (await unsure.row_of(parts.database, path)).status is becomes
-        assert await unsure.events_of(parts.database, path) == []
+        assert (await uncertain_mails.read_notification(parts.database, path)).status is becomes
+        assert await uncertain_mails.read_events(parts.database, path) == []
 
 
 # -- two at once ---------------------------------------------------------------------------------
@@ -135,7 +144,7 @@ async def test_a_refused_change_gives_the_entry_back(
     ],
 )
 async def test_two_at_once_have_one_winner(
-    parts: wiring.Base,
+    parts: wiring.ProcessParts,
     client: httpx2.AsyncClient,
     status: Status,
     what: str,
@@ -144,93 +153,97 @@ async def test_two_at_once_have_one_winner(
 ) -> None:
     """One decision counts, with one event and at most one entry; the other operator hears 409."""
     for _ in range(ROUNDS):
-        path = await caller.submit(client)
-        await caller.set_notification(parts.database, path, status=status)
+        path = await api_caller.submit_mail(client)
+        await api_caller.set_notification(parts.database, path, status=status)
         told = await asyncio.gather(*(_code(client, path, what, **body) for body in bodies))
         assert sorted(code == "" for code in told) == [False, True], told
         assert set(told) - {""} <= codes
-        ((kind, _, detail),) = await unsure.events_of(parts.database, path)
+        ((kind, _, detail),) = await uncertain_mails.read_events(parts.database, path)
         won = bodies[told.index("")].get("as", "")
         assert (kind, detail) == ((f"{what}d", f"as {won}") if won else ("retried", ""))
-        entry = await unsure.entry_of(parts.database, path)  # raises if there are two
+        entry = await uncertain_mails.read_entry(parts.database, path)  # raises if there are two
         assert (entry is None) == (won == "sent")
 
 
-async def test_cancelling_at_once_is_one_event(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_cancelling_at_once_is_one_event(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Whoever comes second finds it cancelled: 200 for all, one event."""
     for _ in range(ROUNDS):
-        path = await caller.submit(client)
+        path = await api_caller.submit_mail(client)
         told = await asyncio.gather(*(_code(client, path, "cancel") for _ in range(3)))
         assert set(told) == {""}
-        assert len(await unsure.events_of(parts.database, path)) == 1
+        assert len(await uncertain_mails.read_events(parts.database, path)) == 1
 
 
 # -- what is heard late --------------------------------------------------------------------------
 
 
-class Recorder(Plain):
+class Recorder(PlainHandler):
     """A handler that writes down what mails' settlements mean, and does nothing else."""
 
-    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
-        await settle.write(connection, settled)
+    async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
+        await settlement_decision.write_settlements(connection, settled)
 
 
 @dataclass
 class Lost:
     """A mail whose sender died with the body permitted; the mail is unknown, and a reply may turn up."""
 
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     client: httpx2.AsyncClient
     path: str
-    entry: Claimed
+    entry: ClaimedEntry
 
     async def heard(self, outcome: Outcome) -> None:
         """The journal of the dead sender is found at last, and this stands in it."""
-        tried = Tried(
+        tried = RelayAttempt(
             outcome=outcome, relay="127.0.0.1", started_at=self.parts.clock.now(), seconds=0.25, sha256=b"\x01" * 32
         )
-        note = testimony.Testimony.of(tried, None).note()
+        note = journal_record.JournalRecord.from_attempt(tried, None).to_note()
         async with self.parts.database.write() as connection:
-            settlements = await aftermath.replay(connection, [(self.entry, note)], _given(self.parts))
-            await write_down(connection, Recorder(), settlements)
+            settlements = await recovery.replay_journal(connection, [(self.entry, note)], _given(self.parts))
+            await write_settlements(connection, Recorder(), settlements)
 
 
-def _given(parts: wiring.Base) -> Circumstances:
-    return Circumstances(
-        now=parts.clock.now(), spread=0.5, resend_after=timedelta(minutes=15), sender_wait=timedelta(0)
+def _given(parts: wiring.ProcessParts) -> SettlementContext:
+    return SettlementContext(
+        now=parts.clock.now(), jitter=0.5, resend_after=timedelta(minutes=15), sender_wait=timedelta(0)
     )
 
 
 @pytest.fixture
-async def lost(installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient) -> Lost:
+async def lost(installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> Lost:
     """One such mail."""
-    path = await caller.submit(client, "bob@example.com")
-    await caller.make_due(parts.database)  # by the database's clock, too
-    sender = DeadSender(parts.database, installation.settings.data_dir / "elsewhere")
+    path = await api_caller.submit_mail(client, "bob@example.com")
+    await api_caller.make_due(parts.database)  # by the database's clock, too
+    sender = CrashedSender(parts.database, installation.settings.data_dir / "elsewhere")
     (entry,) = await sender.claim()
     await sender.mark([entry])
     sender.die()
     async with parts.database.write() as connection:
-        dead = await store.lost(connection, Whose(kind=EntryKind.EMAIL, holder=sender.boot_id))
-        await write_down(connection, Recorder(), await aftermath.mourn(connection, dead, _given(parts)))
+        dead = await entry_store.lock_lost_claims(
+            connection, LeaseSelection(kind=EntryKind.EMAIL, holder=sender.boot_id)
+        )
+        await write_settlements(connection, Recorder(), await recovery.recover_lost(connection, dead, _given(parts)))
     assert (await client.get(path)).json()["status"] == "unknown"
     return Lost(parts, client, path, entry)
 
 
 @pytest.mark.parametrize("how", ["sent", "failed", "resend"])
-async def test_proof_after_the_decision_makes_it_sent(lost: Lost, relay: Relay, how: str) -> None:
+async def test_proof_after_the_decision_makes_it_sent(lost: Lost, relay: ScriptedRelay, how: str) -> None:
     """A 250 that is read after a person has decided: it has left, the status says so, and no second one leaves."""
     assert await _code(lost.client, lost.path, "resolve", **{"as": how}) == ""
     await lost.heard(QUEUED)
     found = (await lost.client.get(lost.path)).json()
     assert (found["status"], found["detail"]) == (("sent", "as sent") if how == "sent" else ("sent", str(QUEUED.reply)))
-    async with wiring.sender(lost.parts):
-        await caller.until(lost.client, await caller.submit(lost.client, "eve@example.com"), "sent")
+    async with wiring.run_sender(lost.parts):
+        await api_caller.wait_for_status(
+            lost.client, await api_caller.submit_mail(lost.client, "eve@example.com"), "sent"
+        )
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["accepted"]
     assert found["uncertain_at"] is not None
     assert [mail.recipient for mail in relay.received] == ["eve@example.com"]
-    assert [kind for kind, _, _ in await unsure.events_of(lost.parts.database, lost.path)] == ["resolved"]
-    assert await caller.entries(lost.parts.database) == 0
+    assert [kind for kind, _, _ in await uncertain_mails.read_events(lost.parts.database, lost.path)] == ["resolved"]
+    assert await api_caller.count_entries(lost.parts.database) == 0
 
 
 @pytest.mark.parametrize(("how", "status", "attempts"), [("sent", "sent", 1), ("failed", "failed", 1)])
@@ -242,11 +255,11 @@ async def test_a_no_after_the_decision_changes_nothing(lost: Lost, how: str, sta
     assert (found["status"], found["reason"], len(found["attempts"])) == (status, "resolved", attempts)
 
 
-async def test_a_no_after_the_resend_was_ordered_leaves_it_its_entry(lost: Lost, relay: Relay) -> None:
+async def test_a_no_after_the_resend_was_ordered_leaves_it_its_entry(lost: Lost, relay: ScriptedRelay) -> None:
     """The new entry is another one: the late word about the old one does not touch it, and the mail leaves once."""
     await _code(lost.client, lost.path, "resolve", **{"as": "resend"})
     await lost.heard(NO)
-    async with wiring.sender(lost.parts):
-        found = await caller.until(lost.client, lost.path, "sent")
+    async with wiring.run_sender(lost.parts):
+        found = await api_caller.wait_for_status(lost.client, lost.path, "sent")
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "accepted"]
     assert len(relay.received) == 1

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from parts import caller
-from parts.installation import Installation
-from parts.relay import DROP, Relay
+from support import api_caller
+from support.scripted_relay import DROP, ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.clock import SystemClock
-from notifier.db.clock import DatabaseClock
+from notifier.db.database_clock import DatabaseClock
+from notifier.runtime import wiring
 
 
 class WrongClock(SystemClock):
@@ -25,17 +25,17 @@ class WrongClock(SystemClock):
 
 
 @asynccontextmanager
-async def on_host(installation: Installation, clock: WrongClock) -> AsyncIterator[wiring.Base]:
+async def on_host(installation: Installation, clock: WrongClock) -> AsyncIterator[wiring.ProcessParts]:
     """The parts of a process on a host with this clock."""
-    async with installation.base() as parts:
+    async with installation.open_parts() as parts:
         kept = DatabaseClock(parts.database, clock)
-        assert await kept.look()
+        assert await kept.synchronize()
         yield replace(parts, clock=kept)
 
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])
 async def test_a_wrong_clock_neither_delays_nor_expires(
-    postgres_installation: Installation, relay: Relay, hours: float
+    postgres_installation: Installation, relay: ScriptedRelay, hours: float
 ) -> None:
     """API and sender an hour wrong, each in its own direction: the mail leaves at once, and does not expire."""
     here, there = WrongClock(), WrongClock()
@@ -43,11 +43,13 @@ async def test_a_wrong_clock_neither_delays_nor_expires(
     async with (
         on_host(postgres_installation, here) as api,
         on_host(postgres_installation, there) as other,
-        postgres_installation.client(api) as client,
-        wiring.sender(other),
+        postgres_installation.open_client(api) as client,
+        wiring.run_sender(other),
     ):
         soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
-        found = await caller.until(client, await caller.submit(client, expires_at=soon), "sent", "expired")
+        found = await api_caller.wait_for_status(
+            client, await api_caller.submit_mail(client, expires_at=soon), "sent", "expired"
+        )
     assert found["status"] == "sent"
     assert len(relay.received) == 1
     assert abs(datetime.fromisoformat(found["created_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
@@ -55,20 +57,20 @@ async def test_a_wrong_clock_neither_delays_nor_expires(
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])
 async def test_a_jump_resends_nothing_and_holds_nothing_up(
-    postgres_installation: Installation, relay: Relay, hours: float
+    postgres_installation: Installation, relay: ScriptedRelay, hours: float
 ) -> None:
     """The clock jumps while one mail waits for its resend and another one comes: the first waits, the other leaves."""
     clock = WrongClock()
     relay.say("bob@example.com", "DOT", DROP)
     async with (
         on_host(postgres_installation, clock) as parts,
-        postgres_installation.client(parts) as client,
-        wiring.sender(parts),
+        postgres_installation.open_client(parts) as client,
+        wiring.run_sender(parts),
     ):
-        waiting = await caller.submit(client, "bob@example.com")
-        before = await caller.until(client, waiting, "unknown")
+        waiting = await api_caller.submit_mail(client, "bob@example.com")
+        before = await api_caller.wait_for_status(client, waiting, "unknown")
         clock.hours = hours
-        await caller.until(client, await caller.submit(client, "ada@example.com"), "sent")
-        after = await caller.until(client, waiting, "unknown", "sent")
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "ada@example.com"), "sent")
+        after = await api_caller.wait_for_status(client, waiting, "unknown", "sent")
     assert after["next_attempt_at"] == before["next_attempt_at"]
     assert [mail.recipient for mail in relay.received] == ["ada@example.com"]

@@ -6,23 +6,25 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import caller
-from parts.dead import DeadSender
-from parts.installation import Installation
-from parts.relay import Relay
 from sqlalchemy import text
+from support import api_caller
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed
-from notifier.outbox.store import Whose
-from notifier.outcomes import Accepted, Deferred, Phase, Refused, Rejected, Reply
+from notifier.outbox import entry_store
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import ClaimedEntry
+from notifier.outcomes import Accepted, Deferred, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier.runtime import wiring
 from notifier.states import EntryKind
 
-QUEUED = Reply(code=250, enhanced="2.0.0", text="queued as 4711")
-BUSY = Deferred(phase=Phase.BODY, reply=Reply(code=451, enhanced="4.3.0", text="try later"))
+QUEUED = SmtpReply(code=250, enhanced="2.0.0", text="queued as 4711")
+BUSY = Deferred(phase=SmtpPhase.BODY, reply=SmtpReply(code=451, enhanced="4.3.0", text="try later"))
 NOBODY = Rejected(
-    phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=Reply(code=550, enhanced="5.1.1", text="no such user")
+    phase=SmtpPhase.RCPT,
+    refused=RefusalKind.RECIPIENT,
+    reply=SmtpReply(code=550, enhanced="5.1.1", text="no such user"),
 )
 
 
@@ -31,25 +33,25 @@ class Scene:
     """One mail, its sender, and those who come after."""
 
     installation: Installation
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     client: httpx2.AsyncClient
-    relay: Relay
+    relay: ScriptedRelay
     path: str
-    sender: DeadSender
-    entry: Claimed
+    sender: CrashedSender
+    entry: ClaimedEntry
 
     async def look(self, *statuses: str) -> dict[str, Any]:
         """The notification, once a living sender has found the dead one."""
-        async with wiring.sender(self.parts):
-            return await caller.until(self.client, self.path, *statuses)
+        async with wiring.run_sender(self.parts):
+            return await api_caller.wait_for_status(self.client, self.path, *statuses)
 
 
 @pytest.fixture
-async def scene(installation: Installation, parts: wiring.Base, relay: Relay) -> AsyncIterator[Scene]:
+async def scene(installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay) -> AsyncIterator[Scene]:
     """A mail that a sender has claimed."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, "bob@example.com")
-        sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
         (entry,) = await sender.claim()
         yield Scene(installation, parts, client, relay, path, sender, entry)
 
@@ -72,7 +74,7 @@ async def test_killed_after_the_mark(scene: Scene) -> None:
     ((attempt),) = found["attempts"]
     assert (attempt["outcome"], attempt["relay"], attempt["duration_ms"]) == ("uncertain", None, None)
     assert scene.relay.received == []
-    await caller.make_due(scene.parts.database)
+    await api_caller.make_due(scene.parts.database)
     found = await scene.look("sent")
     assert found["uncertain_at"] is not None
     assert len(scene.relay.received) == 1
@@ -107,7 +109,7 @@ async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
     scene.sender.die()
     found = await scene.look("failed")
     assert found["reason"] == "recipient_refused"
-    again = await scene.client.get(await caller.submit(scene.client, "bob@example.com"))
+    again = await scene.client.get(await api_caller.submit_mail(scene.client, "bob@example.com"))
     assert again.json()["status"] == "suppressed"
 
 
@@ -124,7 +126,7 @@ async def test_a_journal_that_is_found_late(scene: Scene, outcome: Any, status: 
     await _overrun(scene)
     if not scene.parts.database.is_sqlite:
         scene.installation = scene.installation.with_settings(sender={"dead_after": 1.0})
-        scene.parts = wiring.Base(**{**vars(scene.parts), "settings": scene.installation.settings})
+        scene.parts = wiring.ProcessParts(**{**vars(scene.parts), "settings": scene.installation.settings})
     found = await scene.look("unknown")
     assert found["attempts"][0]["outcome"] == "uncertain"
     journals.rmdir()
@@ -144,24 +146,29 @@ async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> N
     before = await scene.look("deferred")
     for path, data in kept.items():
         path.write_bytes(data)
-    async with wiring.sender(scene.parts):
-        await caller.eventually(lambda: not any(path.exists() for path in kept))
+    async with wiring.run_sender(scene.parts):
+        await api_caller.wait_until(lambda: not any(path.exists() for path in kept))
     assert (await scene.client.get(scene.path)).json() == before
 
 
 async def test_a_mail_that_kills_three_times_alone_is_poison(scene: Scene) -> None:
     """B15: after two losses in company and three alone it has failed, and nobody else has."""
     victim = scene.sender
-    for lost in range(1, store.MOST_LOST + 1):
+    for lost in range(1, entry_store.MAX_LOSSES + 1):
         victim.die()
         async with scene.parts.database.write() as connection:
-            assert await store.rescue(connection, Whose(kind=EntryKind.EMAIL, holder=victim.boot_id)) == 1
-        await caller.make_due(scene.parts.database)
-        victim = DeadSender(scene.parts.database, scene.sender.journals)
+            assert (
+                await entry_store.rescue_unmarked(
+                    connection, LeaseSelection(kind=EntryKind.EMAIL, holder=victim.boot_id)
+                )
+                == 1
+            )
+        await api_caller.make_due(scene.parts.database)
+        victim = CrashedSender(scene.parts.database, scene.sender.journals)
         (entry,) = await victim.claim(suspects=lost >= 2)
         assert entry.lost == lost
     victim.die()
-    other = await caller.submit(scene.client, "ada@example.com")
+    other = await api_caller.submit_mail(scene.client, "ada@example.com")
     found = await scene.look("failed")
     assert (found["reason"], found["attempts"]) == ("poison", [])
     scene.path = other

@@ -4,21 +4,23 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import caller
-from parts.dead import DeadSender
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
 from sqlalchemy import select
+from support import api_caller
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.db.tables import Suppression
-from notifier.outcomes import Deferred, Outcome, Phase, Refused, Rejected, Reply
+from notifier.outcomes import Deferred, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
 
 TRAP = "trap@staff.example"
 UNKNOWN = "550 5.1.1 <trap@staff.example>: user unknown"
 NOBODY = Rejected(
-    phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=Reply(code=550, enhanced="5.1.1", text="no such user")
+    phase=SmtpPhase.RCPT,
+    refused=RefusalKind.RECIPIENT,
+    reply=SmtpReply(code=550, enhanced="5.1.1", text="no such user"),
 )
 BLOCKED = "550 5.1.1 Message blocked, your address is listed at zen.spamhaus.org"
 
@@ -29,7 +31,7 @@ def redirecting(installation: Installation) -> Installation:
     return installation.with_settings(recipients={"mode": RecipientsMode.REDIRECT, "redirect_to": TRAP})
 
 
-async def _suppressed(parts: wiring.Base) -> list[str]:
+async def _suppressed(parts: wiring.ProcessParts) -> list[str]:
     """Every suppressed address."""
     async with parts.database.read() as connection:
         return [row.address for row in await connection.execute(select(Suppression))]
@@ -40,26 +42,28 @@ async def _explained(client: httpx2.AsyncClient, path: str) -> str:
 
 
 async def test_a_refusal_of_the_redirect_address_marks_no_customer(
-    redirecting: Installation, installation: Installation, relay: Relay
+    redirecting: Installation, installation: Installation, relay: ScriptedRelay
 ) -> None:
     """E5: the mail fails with a reason of its own, which says whom the relay refused; in mode live all are mailed."""
     relay.say(TRAP, "RCPT", UNKNOWN, times=5)
-    async with redirecting.base() as parts, redirecting.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "ada@example.com", cc=["cc@example.com"], bcc=["bcc@example.com"])
+    async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "ada@example.com", cc=["cc@example.com"], bcc=["bcc@example.com"])
         batch = {"defaults": WELCOME, "notifications": [{"to": "b1@example.com"}, {"to": "b2@example.com"}]}
         results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
-        found = await caller.until(client, path, "failed")
+        found = await api_caller.wait_for_status(client, path, "failed")
         copies = [f"/v1/notifications/{copy['id']}" for copy in found["copies"]]
-        others = [await caller.until(client, one, "failed") for one in copies]
-        others += [await caller.until(client, f"/v1/notifications/{one['id']}", "failed") for one in results]
+        others = [await api_caller.wait_for_status(client, one, "failed") for one in copies]
+        others += [
+            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "failed") for one in results
+        ]
         assert {one["reason"] for one in [found, *others]} == {"redirect_refused"}
         assert found["detail"].startswith("said about the redirect address (NOTIFIER_RECIPIENTS__REDIRECT_TO), not")
         assert found["attempts"][0]["reply"].startswith("said about the redirect address")
         assert "not about the recipient" in await _explained(client, path)
         assert await _suppressed(parts) == []
-    async with installation.base() as parts, installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_parts() as parts, installation.open_client(parts) as client, wiring.run_sender(parts):
         for to in ("ada@example.com", "cc@example.com", "bcc@example.com", "b1@example.com", "b2@example.com"):
-            await caller.until(client, await caller.submit(client, to), "sent")
+            await api_caller.wait_for_status(client, await api_caller.submit_mail(client, to), "sent")
 
 
 @pytest.mark.parametrize(
@@ -73,12 +77,12 @@ async def test_a_refusal_of_the_redirect_address_marks_no_customer(
     ],
 )
 async def test_no_refusal_at_any_step_is_held_against_the_customer(
-    redirecting: Installation, relay: Relay, command: str, reply: str, status: str, reason: str
+    redirecting: Installation, relay: ScriptedRelay, command: str, reply: str, status: str, reason: str
 ) -> None:
     """Whatever is said, wherever: the reason does not accuse the recipient, and the words name the redirect address."""
     relay.say(TRAP, command, reply)
-    async with redirecting.base() as parts, redirecting.client(parts) as client, wiring.sender(parts):
-        found = await caller.until(client, await caller.submit(client), status)
+    async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
+        found = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), status)
         assert (found["reason"], "redirect address" in found["detail"]) == (reason, True)
         assert await _suppressed(parts) == []
 
@@ -87,40 +91,40 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
     ("outcome", "told", "reason"),
     [
         (NOBODY, TRAP, "redirect_refused"),
-        (Deferred(phase=Phase.RCPT, reply=NOBODY.reply), TRAP, "temporary_refusal"),
+        (Deferred(phase=SmtpPhase.RCPT, reply=NOBODY.reply), TRAP, "temporary_refusal"),
         (NOBODY, None, "recipient_refused"),
     ],
 )
 async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
-    installation: Installation, parts: wiring.Base, outcome: Outcome, told: str | None, reason: str
+    installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, told: str | None, reason: str
 ) -> None:
     """The process died between the reply and its settlement; the next one has another mode, or a newer release."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, "bob@example.com")
-        sender = DeadSender(parts.database, installation.settings.data_dir / "journal")
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
         (entry,) = await sender.claim()
         await sender.mark([entry])
         sender.hear(entry, outcome, envelope_to=told)
         sender.die()
-        async with wiring.sender(parts):
-            found = await caller.until(client, path, "failed", "deferred")
+        async with wiring.run_sender(parts):
+            found = await api_caller.wait_for_status(client, path, "failed", "deferred")
         assert found["reason"] == reason
         assert await _suppressed(parts) == []
 
 
 async def test_a_retry_in_mode_live_is_judged_for_itself(
-    redirecting: Installation, installation: Installation, relay: Relay
+    redirecting: Installation, installation: Installation, relay: ScriptedRelay
 ) -> None:
     """What was refused at the redirect address is retried at the customer's; that refusal is a fact about it."""
     relay.say(TRAP, "RCPT", UNKNOWN)
-    async with redirecting.base() as parts, redirecting.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "gone@example.com")
-        await caller.until(client, path, "failed")
+    async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "gone@example.com")
+        await api_caller.wait_for_status(client, path, "failed")
         assert await _suppressed(parts) == []
     relay.say("gone@example.com", "RCPT", "550 5.1.1 user unknown")
-    async with installation.base() as parts, installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_parts() as parts, installation.open_client(parts) as client, wiring.run_sender(parts):
         assert (await client.post(f"{path}/retry")).status_code == 200
-        found = await caller.until(client, path, "failed")
+        found = await api_caller.wait_for_status(client, path, "failed")
         assert (found["reason"], found["detail"]) == ("recipient_refused", "550 5.1.1 user unknown")
         assert await _suppressed(parts) == ["gone@example.com"]
 
@@ -138,29 +142,29 @@ async def test_a_retry_in_mode_live_is_judged_for_itself(
     ],
 )
 async def test_words_that_are_about_something_else_mark_nobody(
-    installation: Installation, parts: wiring.Base, relay: Relay, command: str, reply: str, words: str
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, command: str, reply: str, words: str
 ) -> None:
     """E6: the mail fails, reply and reason stay visible, and the next one to the address is sent."""
     relay.say("ada@example.com", command, reply)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client)
-        found = await caller.until(client, path, "failed")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client)
+        found = await api_caller.wait_for_status(client, path, "failed")
         assert (found["reason"], words in found["detail"]) == ("message_refused", True)
         assert reply[:3] == str(found["attempts"][0]["code"])
         assert words in await _explained(client, path)
         assert await _suppressed(parts) == []
-        await caller.until(client, await caller.submit(client), "sent")
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client), "sent")
 
 
 async def test_a_fact_is_marked_over_pipelining_too(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Answers to one flight: the refused recipient is suppressed, its neighbour with other words is not."""
     relay.pipelines = True
     relay.say("gone@example.com", "RCPT", "550 5.1.1 <gone@example.com>: user unknown")
     relay.say("ada@example.com", "RCPT", BLOCKED)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        paths = [await caller.submit(client, to) for to in ("gone@example.com", "ada@example.com")]
-        reasons: list[Any] = [(await caller.until(client, path, "failed"))["reason"] for path in paths]
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        paths = [await api_caller.submit_mail(client, to) for to in ("gone@example.com", "ada@example.com")]
+        reasons: list[Any] = [(await api_caller.wait_for_status(client, path, "failed"))["reason"] for path in paths]
         assert reasons == ["recipient_refused", "message_refused"]
         assert await _suppressed(parts) == ["gone@example.com"]

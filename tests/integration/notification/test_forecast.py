@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import httpx2
 from integration.api.clock import ForwardClock
-from parts import caller
-from parts.backlog import seen, sending
-from parts.installation import WELCOME, Installation
-from parts.relay import HOLD, Relay
+from support import api_caller
+from support.long_queue import add_measured_sender, refresh_forecast
+from support.scripted_relay import HOLD, ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 SLOTS = 4
 SLOW, REST = 14, 60
@@ -19,7 +19,7 @@ PASSED = 15.0
 TAKEN = "250 2.0.0 queued"
 
 
-async def _posted(client: httpx2.AsyncClient, parts: wiring.Base, seconds: float) -> int:
+async def _posted(client: httpx2.AsyncClient, parts: wiring.ProcessParts, seconds: float) -> int:
     """The status of the reply to a mail that is worth sending for so long."""
     expires_at = (parts.clock.now() + timedelta(seconds=seconds)).isoformat()
     reply = await client.post("/v1/notifications", json=WELCOME | {"expires_at": expires_at})
@@ -27,38 +27,38 @@ async def _posted(client: httpx2.AsyncClient, parts: wiring.Base, seconds: float
 
 
 async def test_a_slow_relay_refuses_what_would_expire(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Fourteen took fifteen seconds and dozens are due: half a minute is too short; with no relay all is taken."""
     clock = ForwardClock()
     parts = replace(parts, clock=clock)
     for reply, times in ((HOLD + TAKEN, SLOTS), (TAKEN, SLOW - SLOTS), (HOLD + TAKEN, SLOTS)):
         relay.say("*", "DOT", reply, times=times)
-    async with installation.client(parts) as client, wiring.sender(parts) as sender:
+    async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         batch = {"notifications": [WELCOME | {"to": f"user{number}@example.com"} for number in range(SLOW + REST)]}
         assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 202
         await relay.wait_for_bodies(SLOTS)
-        await seen(client)
+        await refresh_forecast(client)
         assert await _posted(client, parts, 30) == 202  # nobody knows yet how fast they leave
         clock.seconds += PASSED
         relay.resume.set()
         relay.resume.clear()  # those that were held go on; the next are held again
         await relay.wait_for_bodies(SLOW + SLOTS)
-        await caller.eventually(lambda: parts.drain.per_second(clock.monotonic()) is not None)
-        if sender.holder.life is not None:
-            await sender.holder.life.beat()
-        await seen(client)
+        await api_caller.wait_until(lambda: parts.throughput.get_rate(clock.monotonic()) is not None)
+        if sender.identity.heartbeat is not None:
+            await sender.identity.heartbeat.beat()
+        await refresh_forecast(client)
         assert (await _posted(client, parts, 30), await _posted(client, parts, 3600)) == (503, 202)
         await relay.stop()
-        await caller.eventually(lambda: sender.deliverer.relay.is_open and parts.drain._is_shut)
+        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open and parts.throughput._is_shut)
         while await _posted(client, parts, 30) != 202:
-            await seen(client)
+            await refresh_forecast(client)
 
 
-async def test_a_sender_that_has_ended_has_no_rate(parts: wiring.Base) -> None:
+async def test_a_sender_that_has_ended_has_no_rate(parts: wiring.ProcessParts) -> None:
     """What is known of it goes with it; the next one may have another relay."""
-    await sending(parts)
-    assert parts.drain.per_second(parts.clock.monotonic()) is not None
-    async with wiring.sender(parts):
+    await add_measured_sender(parts)
+    assert parts.throughput.get_rate(parts.clock.monotonic()) is not None
+    async with wiring.run_sender(parts):
         pass
-    assert parts.drain.per_second(parts.clock.monotonic()) is None
+    assert parts.throughput.get_rate(parts.clock.monotonic()) is None

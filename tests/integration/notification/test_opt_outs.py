@@ -5,25 +5,26 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from parts import caller, marketing
-from parts.dead import DeadSender
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
+from support import api_caller, marketing_template
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import suppression, wiring
-from notifier.auth import keys
+from notifier import suppression
+from notifier.auth import authenticated_key
 from notifier.db.tables import INSTANCE
-from notifier.notification import load
-from notifier.outbox import store as queue
+from notifier.delivery import delivery_loader
+from notifier.outbox import entry_store as queue
+from notifier.runtime import wiring
 from notifier.states import SuppressionReason, SuppressionScope
 
 ALL, MARKETING = SuppressionScope.ALL, SuppressionScope.MARKETING
 ADA = "ada@example.com"
 STOPS: tuple[tuple[SuppressionScope, dict[str, Any], bool], ...] = (
     (ALL, {}, True),
-    (ALL, marketing.NEWS, True),
+    (ALL, marketing_template.NEWS, True),
     (MARKETING, {}, False),
-    (MARKETING, marketing.NEWS, True),
+    (MARKETING, marketing_template.NEWS, True),
 )
 """Scope of the suppression, what makes the mail one of its category, and whether it is stopped."""
 _NAMES = ("all-transactional", "all-marketing", "marketing-transactional", "marketing-marketing")
@@ -31,14 +32,14 @@ each_scope = pytest.mark.parametrize(("scope", "fields", "stopped"), STOPS, ids=
 
 
 async def _add(
-    parts: wiring.Base, scope: SuppressionScope, service: str | None = "shop", *, seconds: float | None = None
+    parts: wiring.ProcessParts, scope: SuppressionScope, service: str | None = "shop", *, seconds: float | None = None
 ) -> UUID:
     """Suppress Ada for a service or, without one, for all."""
     now = parts.clock.now()
     async with parts.database.write() as connection:
-        wish = suppression.Wish(
+        wish = suppression.NewSuppression(
             address=ADA,
-            service_id=await keys.find_service(connection, service) if service else INSTANCE,
+            service_id=await authenticated_key.find_service(connection, service) if service else INSTANCE,
             scope=scope,
             reason=SuppressionReason.REQUESTED,
             detail="",
@@ -46,30 +47,32 @@ async def _add(
             expires_at=now + timedelta(seconds=seconds) if seconds is not None else None,
         )
         # Written as an hour ago, so that one can have expired by now.
-        _, view, _ = await suppression.add(connection, wish, now - timedelta(hours=1))
+        _, view, _ = await suppression.add_suppression(connection, wish, now - timedelta(hours=1))
     return view.id
 
 
 @each_scope
 @pytest.mark.parametrize("service", ["shop", None], ids=["own", "instance"])
-async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
+async def test_at_submit(
     installation: Installation,
-    parts: wiring.Base,
-    relay: Relay,
+    parts: wiring.ProcessParts,
+    relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,  # noqa: FBT001 - a row of the table
+    stopped: bool,
     service: str | None,
 ) -> None:
     """202 with status `suppressed` and no work; an opt-out from marketing lets the password reset through."""
-    await marketing.publish(parts)
+    await marketing_template.publish_marketing_template(parts)
     await _add(parts, scope, service)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         reply = await client.post("/v1/notifications", json=WELCOME | fields)
         assert (reply.status_code, reply.json()["status"]) == (202, "suppressed" if stopped else "queued")
-        assert await caller.entries(parts.database) == (0 if stopped else 1)
-        async with wiring.sender(parts):
-            found = await caller.until(client, reply.headers["location"], "suppressed" if stopped else "sent")
+        assert await api_caller.count_entries(parts.database) == (0 if stopped else 1)
+        async with wiring.run_sender(parts):
+            found = await api_caller.wait_for_status(
+                client, reply.headers["location"], "suppressed" if stopped else "sent"
+            )
     assert found["reason"] == ("recipient_suppressed" if stopped else None)
     assert len(relay.received) == (0 if stopped else 1)
 
@@ -77,89 +80,100 @@ async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
 @each_scope
 async def test_between_submit_and_send(
     installation: Installation,
-    parts: wiring.Base,
-    relay: Relay,
+    parts: wiring.ProcessParts,
+    relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,  # noqa: FBT001 - a row of the table
+    stopped: bool,
 ) -> None:
     """C9: one that comes after the submit stops the mail in its scope, and no other."""
-    await marketing.publish(parts)
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, ADA, **fields)
+    await marketing_template.publish_marketing_template(parts)
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, ADA, **fields)
         await _add(parts, scope)
-        async with wiring.sender(parts):
-            await caller.until(client, path, "suppressed" if stopped else "sent")
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(client, path, "suppressed" if stopped else "sent")
     assert len(relay.received) == (0 if stopped else 1)
 
 
 @each_scope
 async def test_at_the_mark(
     installation: Installation,
-    parts: wiring.Base,
+    parts: wiring.ProcessParts,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,  # noqa: FBT001 - a row of the table
+    stopped: bool,
 ) -> None:
     """C9: one that comes after the claim and the last look denies the body its permission."""
-    await marketing.publish(parts)
-    async with installation.client(parts) as client:
-        await caller.submit(client, ADA, **fields)
-    sender = DeadSender(parts.database, parts.settings.data_dir / "journal")
+    await marketing_template.publish_marketing_template(parts)
+    async with installation.open_client(parts) as client:
+        await api_caller.submit_mail(client, ADA, **fields)
+    sender = CrashedSender(parts.database, parts.settings.data_dir / "journal")
     claimed = await sender.claim()
     assert len(claimed) == 1
     await _add(parts, scope)
     async with parts.database.write() as connection:
-        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=parts.clock.now())
+        marked = await queue.mark_entries(
+            connection, sender.boot_id, claimed, wanted=delivery_loader.STILL_DELIVERABLE, now=parts.clock.now()
+        )
     assert len(marked) == (0 if stopped else 1)
 
 
-async def test_it_is_one_services_own(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_it_is_one_services_own(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """What one service's reader does not want, another's still gets, to the end."""
     await _add(parts, ALL)
-    async with installation.client(parts) as shop, installation.client(parts, installation.keys.other) as other:
+    async with (
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+    ):
         stopped = await shop.post("/v1/notifications", json=WELCOME)
-        path = await caller.submit(other, ADA)
-        async with wiring.sender(parts):
-            await caller.until(other, path, "sent")
+        path = await api_caller.submit_mail(other, ADA)
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(other, path, "sent")
     assert stopped.json()["status"] == "suppressed"
     assert len(relay.received) == 1
 
 
-async def test_an_expired_one_stops_nothing(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_an_expired_one_stops_nothing(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """Neither the service's nor the instance's, at submit, at the load or at the mark."""
     for service in ("shop", None):
         await _add(parts, ALL, service, seconds=-1)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        await caller.until(client, await caller.submit(client, ADA), "sent")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, ADA), "sent")
     assert len(relay.received) == 1
 
 
 async def test_one_that_lasts_stops_until_it_is_lifted(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """The submit right after the lift is a mail again."""
     id_ = await _add(parts, ALL, seconds=3600)
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         assert (await client.post("/v1/notifications", json=WELCOME)).json()["status"] == "suppressed"
         assert (await client.delete(f"/v1/suppressions/{id_}")).status_code == 204
-        path = await caller.submit(client, ADA)
-        async with wiring.sender(parts):
-            await caller.until(client, path, "sent")
+        path = await api_caller.submit_mail(client, ADA)
+        async with wiring.run_sender(parts):
+            await api_caller.wait_for_status(client, path, "sent")
     assert len(relay.received) == 1
 
 
-async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.Base) -> None:
+async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.ProcessParts) -> None:
     """What a relay says now is newer than a suppression with an end, and older than one without."""
     now = parts.clock.now()
     for seconds, reason in ((-1, "recipient_refused"), (60, "recipient_refused"), (None, "requested")):
         id_ = await _add(parts, ALL, None, seconds=seconds)
-        async with parts.database.several() as connection:
-            await suppression.suppress(
+        async with parts.database.direct_transaction() as connection:
+            await suppression.suppress_recipient(
                 connection, ADA, reason=SuppressionReason.RECIPIENT_REFUSED, detail="gone", now=now
             )
         async with parts.database.write() as connection:
-            (view,) = await suppression.owned(connection, INSTANCE, suppression.Filter(address=ADA), limit=9)
+            (view,) = await suppression.list_owned_suppressions(
+                connection, INSTANCE, suppression.SuppressionFilter(address=ADA), limit=9
+            )
             assert (view.reason, view.expires_at) == (reason, None)
             assert (view.id == id_) == (seconds is None)
-            await suppression.lift(connection, None, view.id)
+            await suppression.lift_suppression(connection, None, view.id)

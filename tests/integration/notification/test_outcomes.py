@@ -2,36 +2,36 @@
 
 from datetime import timedelta
 
-from parts import caller
-from parts.installation import Installation
-from parts.relay import DROP, Relay
 from sqlalchemy import select
+from support import api_caller
+from support.scripted_relay import DROP, ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.db.tables import Suppression
-from notifier.outbox import store
+from notifier.outbox import entry_store
+from notifier.runtime import wiring
 from notifier.states import EntryState
 
 
 async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """B4: 4yz at any command defers by the schedule; the next try carries the same envelope and bytes."""
     commands = ("MAIL", "RCPT", "DATA", "DOT")
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         for number, command in enumerate(commands):
             bob = f"bob{number}@example.com"
             who = f"notifier{number}@shop.example" if command == "MAIL" else bob
             relay.say(who, command, "451 4.7.1 greylisted")
             relay.say(bob, "DOT", "250 2.0.0 queued")
             sender = f"notifier{number}@shop.example"
-            path = await caller.submit(client, bob, **{"from": sender})
-            found = await caller.until(client, path, "deferred")
+            path = await api_caller.submit_mail(client, bob, **{"from": sender})
+            found = await api_caller.wait_for_status(client, path, "deferred")
             assert (found["reason"], found["detail"]) == ("temporary_refusal", "451 4.7.1 greylisted"), command
             assert found["next_attempt_at"] > found["created_at"]
-            await caller.make_due(parts.database)
-            found = await caller.until(client, path, "sent")
+            await api_caller.make_due(parts.database)
+            found = await api_caller.wait_for_status(client, path, "sent")
             first, second = found["attempts"]
             assert (first["outcome"], first["code"], first["enhanced_code"]) == ("deferred", 451, "4.7.1")
             assert first["phase"] == {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "DOT": "body"}[command]
@@ -42,100 +42,104 @@ async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
 
 
 async def test_an_unknown_mailbox_fails_and_is_suppressed(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """B5: 550 5.1.1 at RCPT fails the notification and suppresses the address; A17: the next is not sent at all."""
     relay.say("Gone@example.com", "RCPT", "550 5.1.1 no such user here")
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "Gone@example.com")
-        found = await caller.until(client, path, "failed")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "Gone@example.com")
+        found = await api_caller.wait_for_status(client, path, "failed")
         assert (found["reason"], found["detail"]) == ("recipient_refused", "550 5.1.1 no such user here")
         (attempt,) = found["attempts"]
         assert (attempt["code"], attempt["enhanced_code"], attempt["reply"]) == (550, "5.1.1", "no such user here")
         again = await client.post("/v1/notifications", json=_welcome("gone@example.com"))
         assert (again.status_code, again.json()["status"]) == (202, "suppressed")
     assert [c for c in relay.commands if c.startswith("RCPT")] == ["RCPT TO:<Gone@example.com>"]
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
 
 
 async def test_another_permanent_refusal_fails_without_suppressing(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """B5: any other 5yz fails that mail, and the next to the same address is sent."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 I do not like this content")
-    async with installation.client(parts) as client, wiring.sender(parts):
-        found = await caller.until(client, await caller.submit(client, "bob@example.com"), "failed")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        found = await api_caller.wait_for_status(
+            client, await api_caller.submit_mail(client, "bob@example.com"), "failed"
+        )
         assert (found["reason"], found["attempts"][0]["outcome"]) == ("message_refused", "rejected")
-        await caller.until(client, await caller.submit(client, "bob@example.com"), "sent")
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "bob@example.com"), "sent")
     async with parts.database.read() as connection:
         assert (await connection.execute(select(Suppression))).all() == []
 
 
 async def test_the_last_deferral_before_the_expiry_fails(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """A mail whose next try would come after its expiry is over, with the relay's last words."""
     relay.say("bob@example.com", "RCPT", "450 4.2.0 busy")
     soon = SystemClock().now() + timedelta(seconds=30)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com", expires_at=soon.isoformat())
-        found = await caller.until(client, path, "failed")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com", expires_at=soon.isoformat())
+        found = await api_caller.wait_for_status(client, path, "failed")
     assert (found["reason"], found["detail"]) == ("exhausted", "450 4.2.0 busy")
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
 
 
 async def test_silence_after_the_dot_is_unknown_and_resent_once(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """B7: a connection lost after the dot leaves `unknown`, which shows; one resend, and then a person decides."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        found = await caller.until(client, path, "unknown")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        found = await api_caller.wait_for_status(client, path, "unknown")
         assert found["attempts"][0]["outcome"] == "uncertain"
         assert found["uncertain_at"] is not None
         assert found["next_attempt_at"] is not None
-        await caller.make_due(parts.database)
-        found = await caller.until_attempts(client, path, 2)
+        await api_caller.make_due(parts.database)
+        found = await api_caller.wait_for_attempts(client, path, 2)
     assert (found["status"], found["next_attempt_at"]) == ("unknown", None)
     async with parts.database.read() as connection:
-        assert (await store.depth(connection))[EntryState.HELD] == 1
+        assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
 
 
 async def test_a_resend_that_is_accepted_makes_it_sent(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """An unknown mail whose resend gets a 250 is sent; that it was uncertain stays on the record."""
     relay.say("bob@example.com", "DOT", DROP)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "unknown")
-        await caller.make_due(parts.database)
-        found = await caller.until(client, path, "sent")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "unknown")
+        await api_caller.make_due(parts.database)
+        found = await api_caller.wait_for_status(client, path, "sent")
     assert found["uncertain_at"] is not None
 
 
 async def test_a_resend_that_is_refused_stays_unknown(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """The refusal of a resend says nothing about the first mail, so the status stays unknown."""
     relay.say("bob@example.com", "DOT", DROP)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "unknown")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "unknown")
         relay.say("bob@example.com", "RCPT", "550 5.7.1 no")
-        await caller.make_due(parts.database)
-        found = await caller.until_attempts(client, path, 2)
+        await api_caller.make_due(parts.database)
+        found = await api_caller.wait_for_attempts(client, path, 2)
     assert found["status"] == "unknown"
 
 
-async def test_a_refused_sender_waits_aside(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_a_refused_sender_waits_aside(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """A relay that refuses one sender's domain holds up that domain only, and burns no attempt."""
     relay.say("orders@shop.example", "MAIL", "553 5.7.1 sender not allowed", times=5)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        waiting = await caller.submit(client, "bob@example.com", **{"from": "orders@shop.example"})
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        waiting = await api_caller.submit_mail(client, "bob@example.com", **{"from": "orders@shop.example"})
         await relay.wait_for_commands("MAIL FROM:<orders@shop.example>", 1)
-        await caller.until(client, await caller.submit(client, "eve@example.com"), "sent")
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "eve@example.com"), "sent")
         found = (await client.get(waiting)).json()
     assert (found["status"], found["reason"], found["attempts"]) == ("queued", "sender_refused", [])
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 import httpx2
 import msgspec
 import pytest
-from parts import caller
-from parts.dead import DeadSender
-from parts.installation import Installation
-from parts.permit import permit
-from parts.relay import Relay
 from sqlalchemy import text
+from support import api_caller
+from support.body_permit import build_permit
+from support.crashed_sender import CrashedSender
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.notification.settle import Record
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Finish, Note, Permit, Reschedule, Settlement
+from notifier.delivery.settlement_decision import DeliveryRecord
+from notifier.outbox import entry_store
+from notifier.outbox.handler import BodyPermit, ClaimedEntry, FinishEntry, JournalNote, RescheduleEntry, Settlement
+from notifier.runtime import wiring
 from notifier.states import EntryState, Status
 
 
@@ -26,70 +26,74 @@ from notifier.states import EntryState, Status
 class Counter:
     """A desk that fails as it is told to."""
 
-    permit: Permit = field(default_factory=permit)
+    permit: BodyPermit = field(default_factory=build_permit)
     on_note: Callable[[], object] = str
     settled: list[Settlement] = field(default_factory=list)
 
     def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
 
-    def mark(self, _entry: Claimed) -> asyncio.Future[Permit | None]:
-        permitted: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
+    def mark(self, _entry: ClaimedEntry) -> asyncio.Future[BodyPermit | None]:
+        permitted: asyncio.Future[BodyPermit | None] = asyncio.get_running_loop().create_future()
         permitted.set_result(self.permit)
         return permitted
 
-    def note(self, _entry: Claimed, _note: Note | msgspec.Struct) -> None:
+    def note(self, _entry: ClaimedEntry, _note: JournalNote | msgspec.Struct) -> None:
         self.on_note()
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
-    async with installation.client(parts) as made:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
+    async with installation.open_client(parts) as made:
         yield made
 
 
-async def deliver(parts: wiring.Base, client: httpx2.AsyncClient, desk: Counter) -> Settlement:
+async def deliver(parts: wiring.ProcessParts, client: httpx2.AsyncClient, desk: Counter) -> Settlement:
     """One mail through the deliverer of a sender that claims nothing itself."""
-    async with wiring.sender(parts) as sender:
+    async with wiring.run_sender(parts) as sender:
         sender.worker.stop()
-        await caller.submit(client)
-        (entry,) = await DeadSender(parts.database, parts.settings.data_dir / "journal").claim()
+        await api_caller.submit_mail(client)
+        (entry,) = await CrashedSender(parts.database, parts.settings.data_dir / "journal").claim()
         await sender.deliverer.process([msgspec.structs.replace(entry, lease_ends=time.monotonic() + 300)], desk)
     (settlement,) = desk.settled
     return settlement
 
 
-async def test_a_250_counts_whatever_our_notes_do(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_a_250_counts_whatever_our_notes_do(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """The relay has said yes, and our own note of it raises: the mail is sent, and not deferred."""
     settlement = await deliver(parts, client, Counter(on_note=lambda: 1 / 0))
-    assert (len(relay.received), settlement.action, settlement.proof) == (1, Finish(), True)
-    assert isinstance(settlement.record, Record)
-    assert settlement.record.move is not None
-    assert settlement.record.move.to is Status.SENT
+    assert (len(relay.received), settlement.action, settlement.proof) == (1, FinishEntry(), True)
+    assert isinstance(settlement.record, DeliveryRecord)
+    assert settlement.record.status_change is not None
+    assert settlement.record.status_change.to is Status.SENT
 
 
-async def test_an_error_of_ours_after_the_permit_is_uncertain(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_an_error_of_ours_after_the_permit_is_uncertain(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient
+) -> None:
     """Our code raises while a body may be under way: nobody knows, so the mail is unknown, and not just deferred."""
-    faulty = replace(permit(), may_go_on=lambda: bool(1 / 0))
+    faulty = replace(build_permit(), may_continue=lambda: bool(1 / 0))
     settlement = await deliver(parts, client, Counter(permit=faulty))
-    assert isinstance(settlement.action, Reschedule)
-    assert isinstance(settlement.record, Record)
-    assert settlement.record.move is not None
-    assert settlement.record.move.to is Status.UNKNOWN
+    assert isinstance(settlement.action, RescheduleEntry)
+    assert isinstance(settlement.record, DeliveryRecord)
+    assert settlement.record.status_change is not None
+    assert settlement.record.status_change.to is Status.UNKNOWN
 
 
 async def test_an_end_that_cannot_be_written_is_unknown_and_kept(
-    installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """The database refuses the attempt's row: the mail is not sent again, says so, and waits for a person."""
     async with parts.database.write() as connection:
         await connection.execute(text(_REFUSING[parts.database.is_sqlite]))
-    async with wiring.sender(parts):
-        path = await caller.submit(client)
-        found = await caller.until(client, path, "unknown")
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client)
+        found = await api_caller.wait_for_status(client, path, "unknown")
     assert (found["reason"], found["next_attempt_at"], len(relay.received)) == ("internal", None, 1)
     async with parts.database.read() as connection:
-        assert (await store.depth(connection))[EntryState.HELD] == 1
+        assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
     answer = await client.post(f"{path}/resolve", json={"as": "sent"})
     assert answer.json()["status"] == "sent"
 

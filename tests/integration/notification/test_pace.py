@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx2
 from integration.api.clock import ForwardClock
-from parts import caller, published
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
+from support import api_caller, published_template
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.notification.make import BURST_SECONDS, SHARE
-from notifier.rendering.on_demand import NICE
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.delivery.mail_renderer import BURST_SECONDS, SLOW_SHARE
+from notifier.rendering.preview_pool import PREVIEW_NICENESS
+from notifier.runtime import wiring
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 ENDLESS = "{% for a in range(n) %}" * 3 + "{% endfor %}" * 3 + "<p>{{ n }}</p>"
 ENDLESS_REPORT = TemplateSource(
@@ -29,10 +29,10 @@ BEHIND = 30
 REQUEST = {"to": "ada@example.com", "template": "report", "variables": {"n": 1}}
 
 
-async def _with_the_report(parts: wiring.Base) -> tuple[ForwardClock, wiring.Base]:
+async def _with_the_report(parts: wiring.ProcessParts) -> tuple[ForwardClock, wiring.ProcessParts]:
     """It is published, and time can be turned."""
     async with parts.database.write() as connection:
-        await published.publish(connection, "report", ENDLESS_REPORT)
+        await published_template.publish_template(connection, "report", ENDLESS_REPORT)
     clock = ForwardClock()
     return clock, replace(parts, clock=clock)
 
@@ -44,19 +44,19 @@ async def _accepted(client: httpx2.AsyncClient, *requests: Mapping[str, object])
 
 
 async def test_a_version_whose_mails_take_too_long_has_to_wait(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
     clock, parts = await _with_the_report(parts)
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
         failed = await _until_failed(client, OVER)
         assert {(one["reason"], len(one["attempts"])) for one in failed} == {("template", 0)}
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
-        assert os.getpriority(os.PRIO_PROCESS, 0) + NICE in _priorities()  # tried behind the others
+        assert os.getpriority(os.PRIO_PROCESS, 0) + PREVIEW_NICENESS in _priorities()  # tried behind the others
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
-            await caller.until(client, path, "sent")
+            await api_caller.wait_for_status(client, path, "sent")
         waiting = [found for path in (late, *bad) if (found := (await client.get(path)).json())["status"] == "queued"]
         assert len(waiting) > BEHIND // 2
         assert waiting[0]["id"] in late
@@ -67,25 +67,25 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         assert told["next_attempt_at"] == told["because"][0]["until"]
         for path in bad:
             await client.post(f"{path}/cancel")
-        clock.seconds = 10 * BURST_SECONDS / SHARE  # by then the version has rested
-        await caller.make_due(parts.database)
-        assert (await caller.until(client, late, "sent", "failed"))["status"] == "sent"
+        clock.seconds = 10 * BURST_SECONDS / SLOW_SHARE  # by then the version has rested
+        await api_caller.make_due(parts.database)
+        assert (await api_caller.wait_for_status(client, late, "sent", "failed"))["status"] == "sent"
 
 
 async def test_one_that_expires_meanwhile_says_what_it_waited_for(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """It is `expired`, untried, and tells that others of its version were in its way."""
     clock, parts = await _with_the_report(parts)
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * OVER)
         await _until_failed(client, OVER)
         ends = datetime.now(UTC) + timedelta(hours=1)
         (late,) = await _accepted(client, REQUEST | {"expires_at": ends.isoformat()})
         await _until_told(client, late)
         clock.seconds = 3601
-        await caller.make_due(parts.database)
-        ended = await caller.until(client, late, "expired", "sent", "failed")
+        await api_caller.make_due(parts.database)
+        ended = await api_caller.wait_for_status(client, late, "expired", "sent", "failed")
     assert (ended["status"], len(ended["attempts"]), len(bad)) == ("expired", 0, OVER)
     assert ended["detail"].startswith("expired before it could be tried: mails of this version of its template took")
 

@@ -7,20 +7,20 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.refusal import faults, outcome
-from parts import caller, unsure
-from parts.installation import Installation
-from parts.relay import Relay
+from support import api_caller, uncertain_mails
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 from notifier.states import Status
 
 NEW = {"name": "Grace", "product": "Larkspur"}
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling."""
-    async with installation.client(parts) as made:
+    async with installation.open_client(parts) as made:
         yield made
 
 
@@ -29,27 +29,29 @@ async def _patch(client: httpx2.AsyncClient, path: str, **changes: Any) -> httpx
 
 
 async def test_the_mail_leaves_with_the_new_variables(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """The variables take the place of the old ones, for copies too; Message-ID and pinned version stay."""
-    path = await caller.submit(client, bcc=["boss@example.com"])
+    path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
     before = (await client.get(path)).json()
     reply = await _patch(client, path, variables=NEW)
     assert reply.status_code == 200, reply.text
     assert reply.json()["message_id"] == before["message_id"]
-    async with wiring.sender(parts):
-        await caller.until_drained(parts.database)
+    async with wiring.run_sender(parts):
+        await api_caller.wait_until_drained(parts.database)
     assert sorted(mail.recipient for mail in relay.received) == ["ada@example.com", "boss@example.com"]
     assert {mail.message["Subject"] for mail in relay.received} == {"Welcome to Larkspur, Grace"}
     (mail_id,) = {mail.message["Message-ID"] for mail in relay.received}
     assert mail_id == before["message_id"]
-    events = await unsure.events_of(parts.database, path)
+    events = await uncertain_mails.read_events(parts.database, path)
     assert [(kind, detail) for kind, _, detail in events] == [("changed", "variables")]
 
 
-async def test_it_is_sent_at_its_new_time(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_it_is_sent_at_its_new_time(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """Put off, it waits, and its life moves with it; put forward again, it leaves."""
-    path = await caller.submit(client, "bob@example.com", cc=["cleo@example.com"])
+    path = await api_caller.submit_mail(client, "bob@example.com", cc=["cleo@example.com"])
     old = (await client.get(path)).json()
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
     found = (await _patch(client, path, send_at=later.isoformat())).json()
@@ -57,24 +59,26 @@ async def test_it_is_sent_at_its_new_time(parts: wiring.Base, client: httpx2.Asy
     assert datetime.fromisoformat(found["send_at"]) == datetime.fromisoformat(found["next_attempt_at"]) == later
     lives = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["send_at"]) for one in (old, found)]
     assert lives[0] == lives[1]
-    async with wiring.sender(parts):
-        await caller.until(client, await caller.submit(client, "eve@example.com"), "sent")
+    async with wiring.run_sender(parts):
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "eve@example.com"), "sent")
         assert [mail.recipient for mail in relay.received] == ["eve@example.com"]
         await _patch(client, path, send_at=datetime.now(UTC).isoformat())
-        await caller.until_drained(parts.database)
+        await api_caller.wait_until_drained(parts.database)
     assert sorted(mail.recipient for mail in relay.received)[:2] == ["bob@example.com", "cleo@example.com"]
 
 
-async def test_priority_and_expiry_are_changed(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_priority_and_expiry_are_changed(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Both are on the row, and the priority is that of the entry."""
-    path = await caller.submit(client)
+    path = await api_caller.submit_mail(client)
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     found = (await _patch(client, path, priority="high", expires_at=until.isoformat())).json()
     assert (found["priority"], datetime.fromisoformat(found["expires_at"])) == ("high", until)
-    entry = await unsure.entry_of(parts.database, path)
+    entry = await uncertain_mails.read_entry(parts.database, path)
     assert entry is not None
     assert entry.priority == "high"
-    assert [detail for _, _, detail in await unsure.events_of(parts.database, path)] == ["expires_at, priority"]
+    assert [detail for _, _, detail in await uncertain_mails.read_events(parts.database, path)] == [
+        "expires_at, priority"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,13 +98,13 @@ async def test_priority_and_expiry_are_changed(parts: wiring.Base, client: httpx
     ],
 )
 async def test_bad_changes_change_nothing(
-    parts: wiring.Base, client: httpx2.AsyncClient, changes: dict[str, Any], expected: set[tuple[str, str]]
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, changes: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
     """They are checked as at the submit, and told in the same way."""
-    path = await caller.submit(client)
-    before = await unsure.everything(parts, path)
+    path = await api_caller.submit_mail(client)
+    before = await uncertain_mails.read_everything(parts, path)
     assert faults(await client.patch(path, json=changes)) == expected
-    assert await unsure.everything(parts, path) == before
+    assert await uncertain_mails.read_everything(parts, path) == before
 
 
 async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -> None:
@@ -111,53 +115,57 @@ async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -
     assert (await _patch(client, path, priority="bulk")).status_code == 200
 
 
-async def test_after_the_first_try_it_stays(parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay) -> None:
+async def test_after_the_first_try_it_stays(
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
+) -> None:
     """A deferred mail is the same at every try."""
     relay.say("bob@example.com", "RCPT", "451 4.7.1 later")
-    async with wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "deferred")
-    before = await unsure.everything(parts, path)
+    async with wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "deferred")
+    before = await uncertain_mails.read_everything(parts, path)
     assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_attempted")
-    assert await unsure.everything(parts, path) == before
+    assert await uncertain_mails.read_everything(parts, path) == before
 
 
-async def test_a_copy_that_was_tried_binds_its_first(parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_a_copy_that_was_tried_binds_its_first(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """The first has not been tried and a copy has: they are one mail, so both stay."""
-    path = await caller.submit(client, bcc=["boss@example.com"])
+    path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
     copy = (await client.get(path)).json()["copies"][0]["id"]
-    await caller.set_notification(parts.database, f"/v1/notifications/{copy}", status=Status.DEFERRED)
-    before = await unsure.everything(parts, path)
+    await api_caller.set_notification(parts.database, f"/v1/notifications/{copy}", status=Status.DEFERRED)
+    before = await uncertain_mails.read_everything(parts, path)
     assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_attempted")
-    assert await unsure.everything(parts, path) == before
+    assert await uncertain_mails.read_everything(parts, path) == before
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED])
-async def test_what_has_ended_stays(parts: wiring.Base, client: httpx2.AsyncClient, status: Status) -> None:
+async def test_what_has_ended_stays(parts: wiring.ProcessParts, client: httpx2.AsyncClient, status: Status) -> None:
     """There is nothing left to change."""
-    path = await caller.submit(client)
-    await caller.set_notification(parts.database, path, status=status)
+    path = await api_caller.submit_mail(client)
+    await api_caller.set_notification(parts.database, path, status=status)
     assert outcome(await _patch(client, path, priority="high")) == (409, "already_ended")
 
 
-async def test_a_marked_mail_stays(installation: Installation, parts: wiring.Base, client: httpx2.AsyncClient) -> None:
+async def test_a_marked_mail_stays(
+    installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
+) -> None:
     """Once the body may begin it is too late, and nothing is changed."""
-    path, sender = await unsure.left_by_the_dead(installation, parts, client)
-    before = await unsure.everything(parts, path)
+    path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
+    before = await uncertain_mails.read_everything(parts, path)
     assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_under_way")
-    assert await unsure.everything(parts, path) == before
+    assert await uncertain_mails.read_everything(parts, path) == before
     sender.die()
 
 
-async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.ProcessParts) -> None:
     """A copy refuses, another service sees nothing, a key that only reads may not; nothing is changed."""
-    async with installation.client(parts) as client:
-        path = await caller.submit(client, bcc=["boss@example.com"])
+    async with installation.open_client(parts) as client:
+        path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
         copy = (await client.get(path)).json()["copies"][0]["id"]
-        before = await unsure.everything(parts, path)
+        before = await uncertain_mails.read_everything(parts, path)
         assert outcome(await _patch(client, f"/v1/notifications/{copy}", priority="high")) == (409, "is_a_copy")
-    async with installation.client(parts, installation.keys.other) as other:
+    async with installation.open_client(parts, installation.keys.other) as other:
         assert outcome(await _patch(other, path, priority="high")) == (404, "not_found")
-    async with installation.client(parts, installation.keys.reader) as reader:
+    async with installation.open_client(parts, installation.keys.reader) as reader:
         assert outcome(await _patch(reader, path, priority="high")) == (403, "insufficient_scope")
-    assert await unsure.everything(parts, path) == before
+    assert await uncertain_mails.read_everything(parts, path) == before

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from chaos.size import size
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.relay import Relay
+from support import api_caller
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
+from notifier.runtime import wiring
 
 RACES = size(100, 1000)
 BATCH = size(200, 1000)
@@ -19,15 +19,15 @@ AT_ONCE = 12
 
 
 @pytest.fixture
-async def client(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling."""
-    async with installation.client(parts) as made:
+    async with installation.open_client(parts) as made:
         yield made
 
 
 @pytest.mark.timeout(600)
 async def test_a_changed_mail_leaves_once_and_as_was_told(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """200: the new words leave; 409: the old ones. Never both, never none."""
     told: dict[str, int] = {}
@@ -35,12 +35,12 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
 
     async def race(number: int) -> None:
         to = f"user{number}@example.com"
-        paths[to] = path = await caller.submit(client, to)
+        paths[to] = path = await api_caller.submit_mail(client, to)
         match number % 3:
             case 1:  # being handed over; the mark is near
                 await relay.wait_for_commands(f"RCPT TO:<{to}>", 1)
             case 2:  # the relay has it, and the sender may not have written that down yet
-                await caller.eventually(lambda: any(mail.recipient == to for mail in relay.received))
+                await api_caller.wait_until(lambda: any(mail.recipient == to for mail in relay.received))
         new = {"name": "Grace", "product": "Larkspur"}
         reply = await client.patch(path, json={"variables": new})
         assert reply.status_code == 200 or reply.json()["code"] in {
@@ -56,36 +56,37 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
         for number in waiting:
             await race(number)
 
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         await asyncio.gather(*(racer() for _ in range(AT_ONCE)))
         for path in paths.values():
-            await caller.until(client, path, "sent")
+            await api_caller.wait_for_status(client, path, "sent")
     assert Counter(mail.recipient for mail in relay.received) == Counter(list(paths))
     names = {mail.recipient: str(mail.message["Subject"]).rpartition(", ")[2] for mail in relay.received}
     assert names == {to: "Grace" if status == 200 else "Ada" for to, status in told.items()}
     assert min(Counter(told.values())[status] for status in (200, 409)) >= RACES // 20
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
 
 
 @pytest.mark.timeout(600)
 async def test_a_batch_is_cancelled_while_a_sender_works(
-    parts: wiring.Base, client: httpx2.AsyncClient, relay: Relay
+    parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A18 for many: each is either cancelled or sent, `cancelled` says how many were stopped, and none waits on."""
     bodies = [WELCOME | {"to": f"user{number}@example.com"} for number in range(BATCH)]
-    async with wiring.sender(parts):
+    async with wiring.run_sender(parts):
         told = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
         await relay.wait_for(5)
         reply = await client.post(f"/v1/batches/{told['batch_id']}/cancel")
         assert reply.status_code == 200, reply.text
         ends = [
-            await caller.until(client, f"/v1/notifications/{one['id']}", "sent", "cancelled") for one in told["results"]
+            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "sent", "cancelled")
+            for one in told["results"]
         ]
     sent = {one["to"] for one in ends if one["status"] == "sent"}
     assert Counter(mail.recipient for mail in relay.received) == Counter(sent)
     assert reply.json()["cancelled"] == BATCH - len(sent)
     assert 0 < len(sent) < BATCH
-    assert await caller.entries(parts.database) == 0
+    assert await api_caller.count_entries(parts.database) == 0
     after = (await client.get(f"/v1/batches/{told['batch_id']}")).json()
     assert after["statuses"] == {"sent": len(sent), "cancelled": BATCH - len(sent)}
     assert (after["ended"], after["progress"]) == (BATCH, 100)

@@ -11,26 +11,26 @@ import httpx2
 import pytest
 from chaos.size import size
 from msgspec.structs import replace
-from parts import caller, published
-from parts.installation import Installation
-from parts.relay import Relay
 from sqlalchemy import update
+from support import api_caller, published_template
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.auth import keys
-from notifier.auth.scope import Scope
+from notifier.auth import authenticated_key
+from notifier.auth.key_scope import KeyScope
 from notifier.clock import SystemClock
-from notifier.db.tables import Template, columns
+from notifier.db.tables import Template, get_columns
 from notifier.errors import NotFoundError
-from notifier.rendering.source import TemplateSource
-from notifier.templating import draft, layout
-from notifier.templating.folder import files
-from notifier.templating.layout import LayoutInUseError
+from notifier.runtime import wiring
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import draft_store, layout_store
+from notifier.templating.layout_store import LayoutInUseError
+from notifier.templating.sync import template_files
 
 ROOT = Path("templates")
 SLUGS = ("welcome", "order_shipped", "password_reset")
 MAILS = size(8, 200)
-_template = columns(Template)
+_template = get_columns(Template)
 
 
 def changed(source: TemplateSource, word: str) -> TemplateSource:
@@ -43,7 +43,7 @@ def changed(source: TemplateSource, word: str) -> TemplateSource:
 class Editors:
     """People who change templates, one deed at a time."""
 
-    def __init__(self, parts: wiring.Base, chance: random.Random) -> None:
+    def __init__(self, parts: wiring.ProcessParts, chance: random.Random) -> None:
         self._parts = parts
         self._chance = chance
         self._deeds = (self._save, self._publish, self._delete, self._change_layout, self._take_layout_away)
@@ -53,17 +53,17 @@ class Editors:
         await self._chance.choice(self._deeds)(self._chance.choice(SLUGS))
 
     def _source(self, slug: str) -> TemplateSource:
-        return changed(files.read(ROOT, slug), f"W{self._chance.randrange(10**6)}")
+        return changed(template_files.read_template(ROOT, slug), f"W{self._chance.randrange(10**6)}")
 
     async def _save(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
-            seen = (await draft.look(connection, slug)).seen
+            seen = (await draft_store.get_draft(connection, slug)).seen
             now = SystemClock().now()
-            await draft.save(connection, slug, self._source(slug), seen=seen, by="staff:1", now=now)
+            await draft_store.save_draft(connection, slug, self._source(slug), seen=seen, by="staff:1", now=now)
 
     async def _publish(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
-            await published.publish(connection, slug, self._source(slug))
+            await published_template.publish_template(connection, slug, self._source(slug))
 
     async def _delete(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
@@ -72,17 +72,19 @@ class Editors:
 
     async def _change_layout(self, _: str) -> None:
         async with self._parts.database.write() as connection:
-            there = await layout.one(connection, "_layouts/base.html")
+            there = await layout_store.get_layout(connection, "_layouts/base.html")
             text, seen = f"<p>{self._chance.random()}</p>", there.revision if there else 0
-            await layout.save(connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now())
+            await layout_store.save_layout(
+                connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now()
+            )
 
     async def _take_layout_away(self, _: str) -> None:
         with contextlib.suppress(NotFoundError, LayoutInUseError):
             async with self._parts.database.write() as connection:
-                await layout.remove(connection, "_layouts/base.html")
+                await layout_store.delete_layout(connection, "_layouts/base.html")
 
 
-async def _revive(parts: wiring.Base) -> None:
+async def _revive(parts: wiring.ProcessParts) -> None:
     """Let the next mails be accepted."""
     async with parts.database.write() as connection:
         await connection.execute(update(Template).values(deleted_at=None))
@@ -90,17 +92,17 @@ async def _revive(parts: wiring.Base) -> None:
 
 @pytest.mark.parametrize("seed", range(size(1, 10)))
 async def test_the_mail_is_that_of_its_version(
-    installation: Installation, parts: wiring.Base, relay: Relay, seed: int
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, seed: int
 ) -> None:
     """The octets at the relay are those that were shown right after the submit, and are known to be identical."""
     chance = random.Random(seed)
     editors = Editors(parts, chance)
     async with parts.database.write() as connection:
-        shop = await keys.find_service(connection, "shop")
-        scopes = [Scope.SEND, Scope.READ, Scope.CONTENT]
-        key = await keys.create_key(connection, shop, scopes=scopes, now=SystemClock().now())
+        shop = await authenticated_key.find_service(connection, "shop")
+        scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
+        key = await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
     shown: dict[str, bytes] = {}
-    async with installation.client(parts, key) as client:
+    async with installation.open_client(parts, key) as client:
         for number in range(MAILS):
             path = await _submitted(client, chance.choice(SLUGS), f"p{number}@example.com")
             shown[path] = (await client.get(f"{path}/content", params={"format": "eml"})).content
@@ -108,10 +110,10 @@ async def test_the_mail_is_that_of_its_version(
             await _revive(parts)
         for _ in range(MAILS):
             await editors.do_something()
-        async with wiring.sender(parts):
+        async with wiring.run_sender(parts):
             await relay.wait_for(MAILS)
             for path in shown:
-                await caller.until(client, path, "sent")
+                await api_caller.wait_for_status(client, path, "sent")
         arrived = {mail.recipient: mail.data for mail in relay.received}
         for number, (path, source) in enumerate(shown.items()):
             assert arrived[f"p{number}@example.com"] == source
@@ -119,5 +121,5 @@ async def test_the_mail_is_that_of_its_version(
 
 
 async def _submitted(client: httpx2.AsyncClient, slug: str, to: str) -> str:
-    sample = files.read(ROOT, slug).sample
-    return await caller.submit(client, to, template=slug, variables=sample, locale="fr")
+    sample = template_files.read_template(ROOT, slug).sample
+    return await api_caller.submit_mail(client, to, template=slug, variables=sample, locale="fr")

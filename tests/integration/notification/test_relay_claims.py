@@ -4,14 +4,14 @@ import asyncio
 from typing import Any
 
 import httpx2
-from parts import caller
-from parts.installation import Installation
-from parts.relay import DROP, Relay
+from support import api_caller
+from support.scripted_relay import DROP, ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
+from notifier.delivery.relay_circuits import REASON_TEXTS
 from notifier.health import checks
-from notifier.notification.circuits import WORDS
 from notifier.outcomes import CircuitReason
+from notifier.runtime import wiring
 from notifier.throttle import circuit
 
 ALWAYS = 1000
@@ -20,7 +20,7 @@ BARRED = f"554 5.7.1 <{ORDERS}>: Sender address rejected: Access denied"
 
 
 async def test_good_mail_of_two_services_passes_whatever_single_recipients_are_told(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """A login, a closed connection or a fault that one recipient's or one sender's mail hears opens no circuit."""
     relay.pipelines = True
@@ -33,32 +33,34 @@ async def test_good_mail_of_two_services_passes_whatever_single_recipients_are_t
     relay.say("quota@shop.example", "MAIL", "421 4.7.0 quota of this sender", times=ALWAYS)
     opened: list[str | None] = []
     async with (
-        installation.client(parts) as shop,
-        installation.client(parts, installation.keys.other) as other,
-        wiring.sender(parts) as sender,
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+        wiring.run_sender(parts) as sender,
     ):
-        sender.deliverer.circuits.tell = opened.append
+        sender.deliverer.circuits.listener = opened.append
         names = ("login", "closing", "down", "gone", "relaying", "full")
-        bad = [await caller.submit(shop, f"{name}@bad.example") for name in names]
-        bad.append(await caller.submit(shop, "any@bad.example", **{"from": "quota@shop.example"}))
+        bad = [await api_caller.submit_mail(shop, f"{name}@bad.example") for name in names]
+        bad.append(await api_caller.submit_mail(shop, "any@bad.example", **{"from": "quota@shop.example"}))
         services = [shop, other]
-        paths = [(services[n % 2], await caller.submit(services[n % 2], f"bob{n}@a{n}.example")) for n in range(60)]
-        good = [await caller.until(client, path, "sent") for client, path in paths]
-        refused = [await caller.until(shop, path, "deferred") for path in bad]
+        paths = [
+            (services[n % 2], await api_caller.submit_mail(services[n % 2], f"bob{n}@a{n}.example")) for n in range(60)
+        ]
+        good = [await api_caller.wait_for_status(client, path, "sent") for client, path in paths]
+        refused = [await api_caller.wait_for_status(shop, path, "deferred") for path in bad]
     assert opened == []
     assert {len(one["attempts"]) for one in good} == {1}
     assert {len(one["attempts"]) for one in refused} == {1}
 
 
 async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Several mails are told, then the others wait unburnt; readiness, doctor and explain say why; then all leave."""
     relay.say("*", "DOT", "452 4.3.1 no room for <eve@customer.example>", times=ALWAYS)
-    words = f"{WORDS[CircuitReason.STORAGE]} (452 4.3.1)"
-    async with installation.client(parts) as client, wiring.sender(parts) as sender:
-        paths = [await caller.submit(client, f"bob{n}@a{n}.example") for n in range(30)]
-        await caller.eventually(lambda: sender.deliverer.relay.is_open)
+    words = f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"
+    async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
+        paths = [await api_caller.submit_mail(client, f"bob{n}@a{n}.example") for n in range(30)]
+        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
         assert next(one for one in await sender.readiness(parts.database) if one.name == "relay").detail == words
         await _until_found(parts, words)
@@ -68,17 +70,17 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         assert words in (await _explained(client, waiting[-1]["id"]))
         relay.forget()
         sender.deliverer.relay._next_probe = 0.0
-        await caller.eventually(lambda: not sender.deliverer.relay.is_open)
-        await caller.make_due(parts.database)
-        ended = [await caller.until(client, path, "sent") for path in paths]
+        await api_caller.wait_until(lambda: not sender.deliverer.relay.is_open)
+        await api_caller.make_due(parts.database)
+        ended = [await api_caller.wait_for_status(client, path, "sent") for path in paths]
     assert sum(len(one["attempts"]) for one in ended) < 40
 
 
-async def _until_found(parts: wiring.Base, words: str) -> None:
+async def _until_found(parts: wiring.ProcessParts, words: str) -> None:
     """Wait until `doctor` names the relay's trouble, as another process would."""
     async with asyncio.timeout(15):
         while True:
-            if any(words in one.detail and one.warning for one in await checks.circuits(parts.database)):
+            if any(words in one.detail and one.warning for one in await checks.check_circuits(parts.database)):
                 return
             await asyncio.sleep(0.02)
 
@@ -89,20 +91,20 @@ async def _explained(client: httpx2.AsyncClient, id_: str) -> str:
 
 
 async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Many mails of one service stopped the relay: each that opens it again goes aside, and services take turns."""
     relay.say("*", "RCPT", "451 4.3.0 Temporary lookup failure", times=ALWAYS)
     async with (
-        installation.client(parts) as shop,
-        installation.client(parts, installation.keys.other) as other,
-        wiring.sender(parts) as sender,
+        installation.open_client(parts) as shop,
+        installation.open_client(parts, installation.keys.other) as other,
+        wiring.run_sender(parts) as sender,
     ):
-        bad = [await caller.submit(other, f"bob{n}@a{n}.example") for n in range(40)]
-        await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        bad = [await api_caller.submit_mail(other, f"bob{n}@a{n}.example") for n in range(40)]
+        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
         relay.say("eve@customer.example", "RCPT", "250 2.1.5 ok")
-        good = await caller.submit(shop, "eve@customer.example")
+        good = await api_caller.submit_mail(shop, "eve@customer.example")
         before = len(relay.commands)
         async with asyncio.timeout(15):
             while (await shop.get(good)).json()["status"] != "sent":
@@ -120,24 +122,28 @@ def _hold(open_circuit: circuit.Circuit) -> None:
 
 
 async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """B15a: two recipients' mails are told and kept, the next one waits unburnt, and another sender's leaves."""
     for to in ("bob@a.example", "eve@b.example"):
         relay.say(to, "RCPT", BARRED)
-    async with installation.client(parts) as client, wiring.sender(parts) as sender:
-        told = [await caller.submit(client, to, **{"from": ORDERS}) for to in ("bob@a.example", "eve@b.example")]
-        found = [await caller.until(client, path, "deferred") for path in told]
+    async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
+        told = [
+            await api_caller.submit_mail(client, to, **{"from": ORDERS}) for to in ("bob@a.example", "eve@b.example")
+        ]
+        found = [await api_caller.wait_for_status(client, path, "deferred") for path in told]
         assert {(one["reason"], one["detail"]) for one in found} == {("sender_refused", BARRED)}
-        assert sender.deliverer.circuits.obstacle(ORDERS) is not None
+        assert sender.deliverer.circuits.find_obstacle(ORDERS) is not None
         _hold(sender.deliverer.circuits._senders[ORDERS].circuit)
-        waiting = await caller.submit(client, "ada@c.example", **{"from": ORDERS})
-        await caller.until(client, await caller.submit(client, "ada@c.example", **{"from": NEWS}), "sent")
+        waiting = await api_caller.submit_mail(client, "ada@c.example", **{"from": ORDERS})
+        await api_caller.wait_for_status(
+            client, await api_caller.submit_mail(client, "ada@c.example", **{"from": NEWS}), "sent"
+        )
         assert (await _until_reason(client, waiting, "sender_refused"))["attempts"] == []
         sender.deliverer.circuits._senders[ORDERS].circuit._next_probe = 0.0
-        await caller.make_due(parts.database)
+        await api_caller.make_due(parts.database)
         for path in (*told, waiting):
-            await caller.until(client, path, "sent")
+            await api_caller.wait_for_status(client, path, "sent")
 
 
 async def _until_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:

@@ -8,21 +8,21 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from parts import caller
-from parts.certificate import Authority
-from parts.installation import Installation
-from parts.limited_relay import LimitedRelay
-from parts.relay import HOLD
-from parts.terminal import type_command
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from support import api_caller
+from support.certificate_authority import CertificateAuthority
+from support.limited_relay import LimitedRelay
+from support.scripted_relay import HOLD
+from support.seeded_installation import Installation
+from support.typed_commands import type_command
 
-from notifier import wiring
 from notifier.health import checks
-from notifier.notification.move import Move, move
-from notifier.settings import Security
+from notifier.runtime import wiring
+from notifier.settings import SmtpSecurity
 from notifier.smtp.connection_limit import MAX_OPENING
-from notifier.states import Cause, Reason, Status
+from notifier.states import Reason, Status, TransitionCause
+from notifier.status.status_writer import StatusChange, apply_status_changes
 
 MAILS = 20
 
@@ -43,23 +43,23 @@ def wide(installation: Installation) -> Installation:
 
 
 async def submit(client: httpx2.AsyncClient, mails: int = MAILS) -> list[str]:
-    return [await caller.submit(client, f"bob{n}@example.com") for n in range(mails)]
+    return [await api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(mails)]
 
 
 async def test_a_relay_that_takes_five_connections(wide: Installation, relay: LimitedRelay) -> None:
     """All mails are sent at the first attempt, no circuit opens, and the number is told while it is in force."""
     relay.limit = 5
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=5)
-    async with wide.base() as parts, wide.client(parts) as client:
+    async with wide.open_parts() as parts, wide.open_client(parts) as client:
         paths = await submit(client, 60)
         with capture_logs() as logs:
-            async with wiring.sender(parts) as sender:
+            async with wiring.run_sender(parts) as sender:
                 await relay.wait_for_refusals(1)
                 await relay.wait_for_bodies(5)
                 relay.resume.set()
                 await relay.wait_for(60)
                 for path in paths:
-                    found = await caller.until(client, path, "sent")
+                    found = await api_caller.wait_for_status(client, path, "sent")
                     assert [attempt["number"] for attempt in found["attempts"]] == [1]
                 assert sender.deliverer._transport.limit.in_force == 5
                 assert "5 of 20 to 127.0.0.1 since" in await _connections(parts, "421 4.7.0")
@@ -69,11 +69,11 @@ async def test_a_relay_that_takes_five_connections(wide: Installation, relay: Li
     assert relay.refused <= MAX_OPENING
 
 
-async def _connections(parts: wiring.Base, words: str) -> str:
+async def _connections(parts: wiring.ProcessParts, words: str) -> str:
     """What `doctor` says of them, once it says these words."""
     async with asyncio.timeout(15):
         while True:
-            finding = await checks.connections(parts.database, parts.settings)
+            finding = await checks.check_connections(parts.database, parts.settings)
             if words in finding.detail:
                 return finding.detail
             await asyncio.sleep(0.01)
@@ -82,25 +82,25 @@ async def _connections(parts: wiring.Base, words: str) -> str:
 @pytest.fixture
 def secured(wide: Installation, relay: LimitedRelay, tmp_path: Path) -> Installation:
     """A relay with STARTTLS and a login."""
-    authority = Authority(tmp_path)
-    relay.starttls, relay.users = authority.server(), {"shop": "good"}
-    smtp: dict[str, Any] = {"security": Security.STARTTLS, "ca_file": authority.ca_file}
+    authority = CertificateAuthority(tmp_path)
+    relay.starttls, relay.users = authority.issue_server_context(), {"shop": "good"}
+    smtp: dict[str, Any] = {"security": SmtpSecurity.STARTTLS, "ca_file": authority.ca_file}
     return wide.with_settings(smtp=smtp)
 
 
 async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: LimitedRelay) -> None:
     """B3: twenty mails are due, one login is made, the circuit opens; each probe is one login; nothing is burnt."""
     wrong = secured.with_settings(smtp={"username": "shop", "password": SecretStr("wrong")})
-    async with wrong.base() as parts, wrong.client(parts) as client:
+    async with wrong.open_parts() as parts, wrong.open_client(parts) as client:
         paths = await submit(client)
-        async with wiring.sender(parts) as sender:
-            await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        async with wiring.run_sender(parts) as sender:
+            await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
             assert relay.commands.count("AUTH") == 1
             for logins in (2, 3):
                 sender.deliverer.relay._next_probe = 0.0
-                parts.wake()
+                parts.wakeup()
                 await relay.wait_for_commands("AUTH", logins)
-                await caller.eventually(lambda: not sender.deliverer.relay.probe_is_due)
+                await api_caller.wait_until(lambda: not sender.deliverer.relay.probe_is_due)
             assert relay.commands.count("AUTH") == 3
             findings = {finding.name: finding for finding in await sender.readiness(parts.database)}
             assert not findings["relay"].ok
@@ -115,28 +115,28 @@ async def test_certificates_that_vanish_under_way(secured: Installation, relay: 
     ca_file = secured.settings.smtp.ca_file
     assert ca_file is not None
     kept = ca_file.read_bytes()
-    async with secured.base() as parts, secured.client(parts) as client:
+    async with secured.open_parts() as parts, secured.open_client(parts) as client:
         ca_file.unlink()
         paths = await submit(client, 3)
-        async with wiring.sender(parts) as sender:
-            await caller.eventually(lambda: sender.deliverer.relay.is_open)
+        async with wiring.run_sender(parts) as sender:
+            await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
             assert "NOTIFIER_SMTP__CA_FILE" in (sender.deliverer.relay.reason or "")
             findings = {finding.name: finding for finding in await sender.readiness(parts.database)}
             assert (findings["relay"].ok, str(ca_file) in findings["relay"].detail) == (False, False)
             assert {(await client.get(path)).json()["status"] for path in paths} == {"queued"}
             ca_file.write_bytes(kept)
             sender.deliverer.relay._next_probe = 0.0
-            parts.wake()
+            parts.wakeup()
             await relay.wait_for(3)
             for path in paths:
-                assert len((await caller.until(client, path, "sent"))["attempts"]) == 1
+                assert len((await api_caller.wait_for_status(client, path, "sent"))["attempts"]) == 1
 
 
 async def test_all_that_failed_for_a_reason_is_retried(
-    installation: Installation, parts: wiring.Base, relay: LimitedRelay, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, parts: wiring.ProcessParts, relay: LimitedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command of docs/operations.md puts back what failed for this reason, and nothing else, and only once."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         paths = await submit(client, 5)
         for path, reason in zip(paths, ("internal", "internal", "internal", "template", None), strict=True):
             if reason is not None:
@@ -150,13 +150,15 @@ async def test_all_that_failed_for_a_reason_is_retried(
         assert statuses == ["queued", "queued", "queued", "failed", "queued"]
         events = (await client.get(f"{paths[0]}/events")).json()
         assert "the file was missing" in str(events)
-        async with wiring.sender(parts):
+        async with wiring.run_sender(parts):
             await relay.wait_for(4)
 
 
-async def _fail(parts: wiring.Base, path: str, reason: str) -> None:
+async def _fail(parts: wiring.ProcessParts, path: str, reason: str) -> None:
     """As if a sender had given it up."""
     id_ = UUID(path.rpartition("/")[2])
-    async with parts.database.several() as connection:
-        step = Move(notification_id=id_, to=Status.FAILED, at=parts.clock.now(), reason=Reason(reason), detail="x")
-        await move(connection, [step], Cause.SENDER)
+    async with parts.database.direct_transaction() as connection:
+        step = StatusChange(
+            notification_id=id_, to=Status.FAILED, at=parts.clock.now(), reason=Reason(reason), detail="x"
+        )
+        await apply_status_changes(connection, [step], TransitionCause.SENDER)

@@ -16,48 +16,59 @@ from uuid import UUID
 import httpx2
 import pytest
 from chaos.size import size
-from parts import caller
-from parts.dead import DeadSender
-from parts.installation import WELCOME, Installation
 from sqlalchemy import select, update
+from support import api_caller
+from support.crashed_sender import CrashedSender
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.auth import keys, scope
-from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, columns
-from notifier.notification import aftermath, load, search, settle
-from notifier.notification.move import Move, move
-from notifier.notification.search import Filter, Slice
-from notifier.notification.verdict import (
-    Abandoned,
-    Circumstances,
-    Faulted,
-    GivenBack,
-    Stopped,
-    Tried,
-    Unwritable,
-    Verdict,
+from notifier.auth import authenticated_key, key_scope
+from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
+from notifier.delivery import delivery_loader, recovery, settlement_decision
+from notifier.delivery.delivery_result import (
+    CodeFault,
+    DeliveryResult,
+    EarlyStop,
+    LostAttempt,
+    NotBegun,
+    RelayAttempt,
+    SettlementContext,
+    UnwritableResult,
 )
-from notifier.outbox import store
-from notifier.outbox.handler import Claimed, Settlement
-from notifier.outbox.store import Whose
-from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope, Uncertain
-from notifier.states import Cause, EntryKind, Reason, Status
+from notifier.lookup import notification_search
+from notifier.lookup.notification_search import NotificationFilter, PageRequest
+from notifier.outbox import entry_store
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import ClaimedEntry, Settlement
+from notifier.outcomes import (
+    Accepted,
+    Deferred,
+    NotTried,
+    OutageScope,
+    RefusalKind,
+    Rejected,
+    SmtpPhase,
+    SmtpReply,
+    Uncertain,
+)
+from notifier.runtime import wiring
+from notifier.states import EntryKind, Reason, Status, TransitionCause
+from notifier.status.status_writer import StatusChange, apply_status_changes
 
 ROUNDS = size(5, 200)
 MOST_ROUNDS = ROUNDS + 60  # until there has been every status
 SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
-_n, _listed, _entry = columns(Notification), columns(StatusIndex), columns(OutboxEntry)
-_endpoint, _event = columns(WebhookEndpoint), columns(WebhookEvent)
-_YES, _LATER, _NO = Reply(code=250), Reply(code=451, enhanced="4.3.0"), Reply(code=550, enhanced="5.1.1")
+_n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
+_endpoint, _event = get_columns(WebhookEndpoint), get_columns(WebhookEvent)
+_YES, _LATER, _NO = SmtpReply(code=250), SmtpReply(code=451, enhanced="4.3.0"), SmtpReply(code=550, enhanced="5.1.1")
 _OUTCOMES = (
     Accepted(reply=_YES),
-    Deferred(phase=Phase.DATA, reply=_LATER),
-    Rejected(phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=_NO),
-    Rejected(phase=Phase.BODY, refused=Refused.MESSAGE, reply=_NO),
+    Deferred(phase=SmtpPhase.DATA, reply=_LATER),
+    Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.RECIPIENT, reply=_NO),
+    Rejected(phase=SmtpPhase.BODY, refused=RefusalKind.MESSAGE, reply=_NO),
     Uncertain(detail="silence"),
     NotTried(detail="no relay"),
-    NotTried(detail="not this sender", scope=Scope.SENDER),
+    NotTried(detail="not this sender", scope=OutageScope.SENDER),
 )
 
 
@@ -65,13 +76,13 @@ _OUTCOMES = (
 class Walk:
     """The installation, and what a test must remember of it."""
 
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     installation: Installation
     clients: dict[str, httpx2.AsyncClient]
     services: dict[UUID, str]
     draw: random.Random
-    sender: DeadSender
-    claimed: list[Claimed] = field(default_factory=list)
+    sender: CrashedSender
+    claimed: list[ClaimedEntry] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
     statuses: dict[UUID, tuple[Status, int]] = field(default_factory=dict)
     events: set[UUID] = field(default_factory=set)
@@ -92,12 +103,12 @@ class Walk:
             items = [WELCOME | {"to": one} for one in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
-            await caller.submit(client, to[0], cc=self.draw.choice(([], [to[1]])))
+            await api_caller.submit_mail(client, to[0], cc=self.draw.choice(([], [to[1]])))
         await client.post("/v1/suppressions", json={"address": "barred@example.com", "scope": "all"})
 
     async def claim(self) -> None:
         """Whatever waits."""
-        await caller.make_due(self.parts.database)
+        await api_caller.make_due(self.parts.database)
         found = await self.sender.claim()
         if found and self.draw.random() < 0.5:
             await self.sender.mark(found)
@@ -110,8 +121,11 @@ class Walk:
         self.draw.shuffle(self.claimed)
         batch, self.claimed = self.claimed[:3], self.claimed[3:]
         async with self.parts.database.write() as connection:
-            known = await load.deliveries(connection, {entry.subject_id for entry in batch})
-            ends = [settle.decide(e, known[e.subject_id], self._verdict(), self._circumstances()) for e in batch]
+            known = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry in batch})
+            ends = [
+                settlement_decision.decide_settlement(e, known[e.subject_id], self._verdict(), self._circumstances())
+                for e in batch
+            ]
             await self._write(connection, ends)
         self.settled += ends
 
@@ -121,20 +135,22 @@ class Walk:
             return
         entry = self.draw.choice(self.settled).entry
         async with self.parts.database.write() as connection:
-            known = await load.deliveries(connection, {entry.subject_id})
-            end = settle.decide(entry, known[entry.subject_id], self._tried(_OUTCOMES[0]), self._circumstances())
-            await store.prove(connection, [entry])
-            await settle.write(connection, [end])
+            known = await delivery_loader.load_deliveries(connection, {entry.subject_id})
+            end = settlement_decision.decide_settlement(
+                entry, known[entry.subject_id], self._tried(_OUTCOMES[0]), self._circumstances()
+            )
+            await entry_store.delete_proven(connection, [entry])
+            await settlement_decision.write_settlements(connection, [end])
 
     async def kill(self) -> None:
         """The sender dies with all that it holds, and another one takes its place."""
-        dead = Whose(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
+        dead = LeaseSelection(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
         async with self.parts.database.write() as connection:
-            lost = await store.lost(connection, dead)
-            await self._write(connection, await aftermath.mourn(connection, lost, self._circumstances()))
-            await store.rescue(connection, dead)
+            lost = await entry_store.lock_lost_claims(connection, dead)
+            await self._write(connection, await recovery.recover_lost(connection, lost, self._circumstances()))
+            await entry_store.rescue_unmarked(connection, dead)
         self.sender.die()
-        self.sender = DeadSender(self.parts.database, self.installation.settings.data_dir / "journal")
+        self.sender = CrashedSender(self.parts.database, self.installation.settings.data_dir / "journal")
         self.claimed = self.claimed if self.draw.random() < 0.5 else []  # some come back to life, with an old fence
 
     async def ask(self) -> None:
@@ -161,8 +177,8 @@ class Walk:
             to = self.draw.choice((Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED))
             about = self.draw.sample(list(self.statuses), min(4, len(self.statuses)))
             async with self.parts.database.write() as connection:
-                steps = [Move(notification_id=one, to=to, at=datetime.now(UTC)) for one in about]
-                await move(connection, steps, Cause.FEEDBACK)
+                steps = [StatusChange(notification_id=one, to=to, at=datetime.now(UTC)) for one in about]
+                await apply_status_changes(connection, steps, TransitionCause.FEEDBACK)
 
     async def listen(self) -> None:
         """The shop's endpoint is switched off, or on again."""
@@ -178,41 +194,48 @@ class Walk:
         return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
-        held = await store.settle(connection, ends)
-        await settle.write(connection, held)
+        held = await entry_store.settle_entries(connection, ends)
+        await settlement_decision.write_settlements(connection, held)
 
-    def _verdict(self) -> Verdict:
-        stopped = Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
-        expired = Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
-        abandoned = Abandoned(marked_at=datetime.now(UTC))
-        others: list[Verdict] = [
+    def _verdict(self) -> DeliveryResult:
+        stopped = EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
+        expired = EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
+        abandoned = LostAttempt(marked_at=datetime.now(UTC))
+        others: list[DeliveryResult] = [
             stopped,
             expired,
             abandoned,
-            Faulted(fingerprint="x", detail="x"),
-            GivenBack(),
-            Unwritable(),
+            CodeFault(fingerprint="x", detail="x"),
+            NotBegun(),
+            UnwritableResult(),
         ]
         return self.draw.choice([*(self._tried(outcome) for outcome in _OUTCOMES), *others])
 
-    def _tried(self, outcome: Any) -> Tried:
-        return Tried(outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32)
+    def _tried(self, outcome: Any) -> RelayAttempt:
+        return RelayAttempt(outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32)
 
-    def _circumstances(self) -> Circumstances:
+    def _circumstances(self) -> SettlementContext:
         hour = timedelta(hours=1)
-        return Circumstances(now=datetime.now(UTC), spread=0.5, resend_after=hour, sender_wait=hour)
+        return SettlementContext(now=datetime.now(UTC), jitter=0.5, resend_after=hour, sender_wait=hour)
 
 
 @pytest.fixture(params=SEEDS)
-async def walk(request: pytest.FixtureRequest, installation: Installation, parts: wiring.Base) -> AsyncIterator[Walk]:
+async def walk(
+    request: pytest.FixtureRequest, installation: Installation, parts: wiring.ProcessParts
+) -> AsyncIterator[Walk]:
     """Two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
-        services = {await keys.find_service(connection, name): name for name in SERVICES}
+        services = {await authenticated_key.find_service(connection, name): name for name in SERVICES}
         every = {
-            name: await keys.create_key(connection, id_, scopes=list(scope.Scope), now=parts.clock.now())
+            name: await authenticated_key.create_live_key(
+                connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now()
+            )
             for id_, name in services.items()
         }
-    async with installation.client(parts, every["shop"]) as shop, installation.client(parts, every["other"]) as other:
+    async with (
+        installation.open_client(parts, every["shop"]) as shop,
+        installation.open_client(parts, every["other"]) as other,
+    ):
         reply = await shop.post("/v1/webhooks", json={"url": "https://hooks.example.com/x"})
         assert reply.status_code == 201, reply.text
         yield Walk(
@@ -221,7 +244,7 @@ async def walk(request: pytest.FixtureRequest, installation: Installation, parts
             clients={"shop": shop, "other": other},
             services=services,
             draw=random.Random(request.param),
-            sender=DeadSender(parts.database, installation.settings.data_dir / "journal"),
+            sender=CrashedSender(parts.database, installation.settings.data_dir / "journal"),
         )
 
 
@@ -273,10 +296,12 @@ async def _listening(walk: Walk) -> set[UUID]:
 
 async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
     """By the entries that they have."""
-    wanted = Filter(status=Status.QUEUED, copies=True)
+    wanted = NotificationFilter(status=Status.QUEUED, copies=True)
     for service in walk.services:
         async with walk.parts.database.read() as connection:
-            page = await search.page(connection, service, wanted, Slice(limit=5000, look=5000), now=datetime.now(UTC))
+            page = await notification_search.search_notifications(
+                connection, service, wanted, PageRequest(limit=5000, max_rows=5000), now=datetime.now(UTC)
+            )
         assert {view.id for view in page.views} == {
             id_ for id_, of, status, _ in rows if (of, status) == (service, Status.QUEUED)
         }

@@ -6,41 +6,43 @@ from typing import Any
 import httpx2
 import pytest
 from integration.api.clock import ForwardClock
-from parts import published
-from parts.installation import WELCOME, Installation
 from sqlalchemy import select
+from support import published_template
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
-from notifier.db.tables import Notification, TemplateUse, columns
-from notifier.ids import new_id
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating.use import Use, Uses
+from notifier.db.tables import Notification, TemplateUse, get_columns
+from notifier.ids import generate_id
+from notifier.runtime import wiring
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating.template_usage import TemplateKeyUse, TemplateUsage
 
-_notification, _use = columns(Notification), columns(TemplateUse)
+_notification, _use = get_columns(Notification), get_columns(TemplateUse)
 FILES = {"subject.txt": "Hello {{ name }}", "body.html": "<p>{{ name }}</p>"}
 REQUEST = {"to": "ada@example.com", "template": "hello", "variables": {"name": "Ada"}}
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling; `hello` has a sender of the shop's domain, `elsewhere` one of another."""
     for slug, sender in (("hello", "Shop <orders@shop.example>"), ("elsewhere", "a@else.example")):
         settings = TemplateSettings(name="A", from_=sender, reply_to="Help <help@shop.example>")
         async with parts.database.write() as connection:
             source = TemplateSource(files=FILES, sample={"name": "A"}, settings=settings)
-            await published.publish(connection, slug, source)
-    async with installation.client(parts) as client:
+            await published_template.publish_template(connection, slug, source)
+    async with installation.open_client(parts) as client:
         yield client
 
 
-async def _fields(parts: wiring.Base) -> list[tuple[Any, ...]]:
+async def _fields(parts: wiring.ProcessParts) -> list[tuple[Any, ...]]:
     names = ("from_name", "from_address", "reply_to_name", "reply_to_address")
     async with parts.database.read() as connection:
         query = select(*(_notification[name] for name in names)).order_by(_notification.id)
         return [tuple(row) for row in await connection.execute(query)]
 
 
-async def test_a_request_without_a_sender_gets_the_templates(parts: wiring.Base, shop: httpx2.AsyncClient) -> None:
+async def test_a_request_without_a_sender_gets_the_templates(
+    parts: wiring.ProcessParts, shop: httpx2.AsyncClient
+) -> None:
     """Field by field, one by one and in a batch; what the request names itself counts more."""
     assert (await shop.post("/v1/notifications", json=REQUEST)).status_code == 202
     own = {"from": "own@shop.example", "reply_to": "own@shop.example"}
@@ -62,14 +64,14 @@ async def test_a_templates_sender_outside_of_the_services_domains_is_refused(sho
     assert "whoever edits templates" in error["detail"]
 
 
-async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.Base) -> None:
+async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.ProcessParts) -> None:
     """However often a key asks for a template; another key or template is written for itself."""
     clock = ForwardClock()
-    uses, seen = Uses(parts.database, clock), []
-    use = Use(new_id(), new_id(), new_id())
+    uses, seen = TemplateUsage(parts.database, clock), []
+    use = TemplateKeyUse(generate_id(), generate_id(), generate_id())
     for seconds in (0.0, 59.0, 61.0, 0.0):
         clock.seconds = seconds
-        uses.note(use)
+        uses.note_use(use)
         await uses.close()
         async with parts.database.read() as connection:
             seen.append((await connection.execute(select(*_use))).one())
@@ -77,16 +79,16 @@ async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.B
     assert seen[1] == seen[0]
     assert seen[2].last_used_at > seen[0].last_used_at
     assert seen[3] == seen[2]
-    for other in (use._replace(key_id=new_id()), use._replace(template_id=new_id())):
-        uses.note(other)
+    for other in (use._replace(key_id=generate_id()), use._replace(template_id=generate_id())):
+        uses.note_use(other)
     await uses.close()
     async with parts.database.read() as connection:
         assert len((await connection.execute(select(*_use))).all()) == 3
 
 
-async def test_who_submits_is_noted_with_the_template(installation: Installation, parts: wiring.Base) -> None:
+async def test_who_submits_is_noted_with_the_template(installation: Installation, parts: wiring.ProcessParts) -> None:
     """By single requests and by batches, not by what is refused, and not for content of one's own."""
-    async with installation.base() as base, installation.client(base) as shop:
+    async with installation.open_parts() as base, installation.open_client(base) as shop:
         me = (await shop.get("/v1/whoami")).json()["key"]["id"]
         await shop.post("/v1/notifications", json=WELCOME | {"variables": {}})
         await shop.post("/v1/notifications", json={"to": "a@example.com", "content": {"subject": "S", "text": "T"}})

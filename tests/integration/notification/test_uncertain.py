@@ -7,18 +7,18 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import caller
-from parts.installation import WELCOME, Installation
-from parts.relay import DROP, Relay
 from sqlalchemy import text
+from support import api_caller
+from support.scripted_relay import DROP, ScriptedRelay
+from support.seeded_installation import WELCOME, Installation
 
-from notifier import wiring
 from notifier.clock import SystemClock
-from notifier.outbox import store
+from notifier.outbox import entry_store
 from notifier.rendering.pool import RenderingPool
+from notifier.runtime import wiring
 from notifier.states import EntryState
-from notifier.templating.folder import files
-from notifier.templating.folder.push import Push
+from notifier.templating.sync import template_files
+from notifier.templating.sync.push import Push
 
 
 @pytest.fixture
@@ -32,24 +32,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def holding(parts: wiring.Base, folder: Path) -> None:
+async def holding(parts: wiring.ProcessParts, folder: Path) -> None:
     """That template, published."""
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=SystemClock(), by="test")
-        await push.run(folder, files.slugs(folder))
+        await push.run(folder, template_files.list_slugs(folder))
 
 
 @pytest.mark.usefixtures("holding")
-async def test_hold_waits_for_a_person(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_hold_waits_for_a_person(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """Under `hold` an uncertain mail is not sent again by itself, and is closed as unknown when it expires."""
     relay.say("bob@example.com", "DOT", DROP)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        found = await caller.until(client, path, "unknown")
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        found = await api_caller.wait_for_status(client, path, "unknown")
         assert (found["reason"], found["next_attempt_at"]) == ("no_final_reply", None)
         assert await _held(parts) == 1
-        await caller.make_due(parts.database)
-        await caller.until(client, await caller.submit(client, "ada@example.com"), "sent")
+        await api_caller.make_due(parts.database)
+        await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "ada@example.com"), "sent")
         assert (await client.get(path)).json()["status"] == "unknown"
         found = await _expire(parts, client, path)
     assert (found["status"], found["reason"]) == ("unknown", "no_final_reply")
@@ -57,15 +59,15 @@ async def test_hold_waits_for_a_person(installation: Installation, parts: wiring
 
 
 async def test_a_second_silence_waits_for_a_person(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Sent again once, and lost again: now it is held until it expires, and then closed."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
-    async with installation.client(parts) as client, wiring.sender(parts):
-        path = await caller.submit(client, "bob@example.com")
-        await caller.until(client, path, "unknown")
-        await caller.make_due(parts.database)
-        await caller.until_attempts(client, path, 2)
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
+        path = await api_caller.submit_mail(client, "bob@example.com")
+        await api_caller.wait_for_status(client, path, "unknown")
+        await api_caller.make_due(parts.database)
+        await api_caller.wait_for_attempts(client, path, 2)
         assert await _held(parts) == 1
         found = await _expire(parts, client, path)
     assert (found["status"], len(found["attempts"]), relay.received) == ("unknown", 2, [])
@@ -87,23 +89,30 @@ WELCOME_BOB = WELCOME | {"to": "bob@example.com"}
     ],
 )
 async def test_the_request_says_what_is_done(
-    installation: Installation, parts: wiring.Base, relay: Relay, request_: dict[str, Any], *, held: bool
+    installation: Installation,
+    parts: wiring.ProcessParts,
+    relay: ScriptedRelay,
+    request_: dict[str, Any],
+    *,
+    held: bool,
 ) -> None:
     """c16: mail with content is sent once more by itself, as mail of a template is, unless the request says hold."""
     relay.say("bob@example.com", "DOT", DROP)
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = (await client.post("/v1/notifications", json=request_)).headers["location"]
-        found = await caller.until(client, path, "unknown")
+        found = await api_caller.wait_for_status(client, path, "unknown")
         assert found["when_uncertain"] == ("hold" if held else "resend")
         assert (found["next_attempt_at"] is None, await _held(parts)) == (held, held)
-        await caller.make_due(parts.database)
+        await api_caller.make_due(parts.database)
         if not held:
-            await caller.until(client, path, "sent")
+            await api_caller.wait_for_status(client, path, "sent")
             assert [mail.recipient for mail in relay.received] == ["bob@example.com"]
 
 
 @pytest.mark.usefixtures("holding")
-async def test_the_request_overrides_the_template(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_the_request_overrides_the_template(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """A template that holds gives the default only, also in a batch, where defaults are merged into each."""
     relay.say("bob@example.com", "DOT", DROP)
     relay.say("ada@example.com", "DOT", DROP)
@@ -111,63 +120,71 @@ async def test_the_request_overrides_the_template(installation: Installation, pa
         "defaults": WELCOME_BOB | {"when_uncertain": "resend"},
         "notifications": [{}, {"to": "ada@example.com", "when_uncertain": "hold"}],
     }
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
-        views = [await caller.until(client, f"/v1/notifications/{one['id']}", "unknown") for one in results]
+        views = [
+            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "unknown") for one in results
+        ]
     assert [view["when_uncertain"] for view in views] == ["resend", "hold"]
     assert [view["next_attempt_at"] is None for view in views] == [False, True]
 
 
-async def test_a_copy_is_treated_as_its_original(installation: Installation, parts: wiring.Base, relay: Relay) -> None:
+async def test_a_copy_is_treated_as_its_original(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
     """What the request says holds for cc and bcc too."""
     relay.say("eve@example.com", "DOT", DROP)
-    async with installation.client(parts) as client, wiring.sender(parts):
+    async with installation.open_client(parts) as client, wiring.run_sender(parts):
         reply = await client.post(
             "/v1/notifications", json=CONTENT | {"when_uncertain": "hold", "bcc": ["eve@example.com"]}
         )
-        found = await caller.until(client, reply.headers["location"], "sent")
-        copy = await caller.until(client, f"/v1/notifications/{found['copies'][0]['id']}", "unknown")
+        found = await api_caller.wait_for_status(client, reply.headers["location"], "sent")
+        copy = await api_caller.wait_for_status(client, f"/v1/notifications/{found['copies'][0]['id']}", "unknown")
     assert (copy["when_uncertain"], copy["next_attempt_at"]) == ("hold", None)
 
 
 async def test_a_mail_of_an_earlier_release_keeps_what_it_was_accepted_with(
-    installation: Installation, parts: wiring.Base, relay: Relay
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
     """Rows without the column's value: the template's choice where there is one, and content is held as before."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         replies = [await client.post("/v1/notifications", json=json) for json in (CONTENT, WELCOME_BOB)]
         async with parts.database.write() as connection:
             await connection.execute(text("UPDATE notification SET when_uncertain = NULL"))
-        async with wiring.sender(parts):
-            views = [await caller.until(client, reply.headers["location"], "unknown") for reply in replies]
+        async with wiring.run_sender(parts):
+            views = [
+                await api_caller.wait_for_status(client, reply.headers["location"], "unknown") for reply in replies
+            ]
     assert [view["when_uncertain"] for view in views] == [None, "resend"]
     assert [view["next_attempt_at"] is None for view in views] == [True, False]
 
 
-async def test_a_dry_run_tells_it_and_nonsense_is_refused(installation: Installation, parts: wiring.Base) -> None:
+async def test_a_dry_run_tells_it_and_nonsense_is_refused(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
     """The dry run shows what would be done; another word is 422 with its pointer."""
-    async with installation.client(parts) as client:
+    async with installation.open_client(parts) as client:
         dry = await client.post("/v1/notifications?dry_run=true", json=CONTENT)
         bad = await client.post("/v1/notifications", json=CONTENT | {"when_uncertain": "wait"})
     assert (dry.status_code, dry.json()["when_uncertain"]) == (200, "resend")
     assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/when_uncertain")
 
 
-async def _held(parts: wiring.Base) -> int:
+async def _held(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
-        return (await store.depth(connection))[EntryState.HELD]
+        return (await entry_store.count_by_state(connection))[EntryState.HELD]
 
 
-async def _expire(parts: wiring.Base, client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
+async def _expire(parts: wiring.ProcessParts, client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """Let its time be over, and have it closed."""
-    await caller.set_notification(parts.database, path, expires_at=parts.clock.now() - timedelta(seconds=1))
+    await api_caller.set_notification(parts.database, path, expires_at=parts.clock.now() - timedelta(seconds=1))
     async with parts.database.write() as connection:
         await connection.execute(
             text("UPDATE outbox_entry SET due_at = '2026-01-01 00:00:00.000000' WHERE state = 'held'")
         )
-        assert await store.ripen(connection) == 1
-    parts.wake()
-    await caller.until_drained(parts.database)
+        assert await entry_store.release_expired_holds(connection) == 1
+    parts.wakeup()
+    await api_caller.wait_until_drained(parts.database)
     found: dict[str, Any] = (await client.get(path)).json()
     return found

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from parts.installation import Installation
-from parts.queue import Queue
+from support.queue_driver import QueueDriver
+from support.seeded_installation import Installation
 
 
 @pytest.fixture
-async def queue(installation: Installation) -> AsyncIterator[Queue]:
+async def queue(installation: Installation) -> AsyncIterator[QueueDriver]:
     """An empty queue on each engine, with its time in the test's hands."""
-    async with installation.base() as base:
-        yield Queue(base.database)
+    async with installation.open_parts() as base:
+        yield QueueDriver(base.database)

@@ -8,42 +8,42 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from parts.handler import Plain
-from parts.queue import Queue, ids
-from parts.time import HandClock
+from support.manual_clock import ManualClock
+from support.plain_handler import PlainHandler
+from support.queue_driver import QueueDriver, ids
 
 from notifier.clock import SystemClock
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.outbox import claimer as claiming
-from notifier.outbox import store
+from notifier.outbox import entry_store
 from notifier.outbox.claimer import Claimer
-from notifier.outbox.handler import Claimed, NewEntry, Release, Settlement
-from notifier.outbox.holder import Holder
+from notifier.outbox.handler import ClaimedEntry, NewEntry, ReleaseEntry, Settlement
 from notifier.outbox.journal import Journal
+from notifier.outbox.sender_identity import SenderIdentity
 from notifier.states import EntryKind, Priority
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def claimer(queue: Queue, clock: HandClock, tmp_path: Path) -> Iterator[Claimer]:
+def claimer(queue: QueueDriver, clock: ManualClock, tmp_path: Path) -> Iterator[Claimer]:
     journal = Journal(tmp_path / "journal", queue.holder)
-    holder = Holder(boot_id=queue.holder, journal=journal, life=None)
-    yield Claimer(queue.database, Plain(), holder=holder, clock=clock)
+    holder = SenderIdentity(boot_id=queue.holder, journal=journal, heartbeat=None)
+    yield Claimer(queue.database, PlainHandler(), holder=holder, clock=clock)
     journal.close()
 
 
-async def enqueue(queue: Queue, service: UUID, count: int, *, ago: timedelta = timedelta(0)) -> list[NewEntry]:
+async def enqueue(queue: QueueDriver, service: UUID, count: int, *, ago: timedelta = timedelta(0)) -> list[NewEntry]:
     """That many entries of one service, due so long ago by the real clock."""
     due = SystemClock().now() - ago
     new = [
         NewEntry(
-            id=new_id(),
+            id=generate_id(),
             kind=EntryKind.EMAIL,
-            subject_id=new_id(),
+            subject_id=generate_id(),
             service_id=service,
             priority=Priority.NORMAL,
             due_at=due,
@@ -51,18 +51,18 @@ async def enqueue(queue: Queue, service: UUID, count: int, *, ago: timedelta = t
         for _ in range(count)
     ]
     async with queue.database.write() as connection:
-        await store.enqueue(connection, new)
+        await entry_store.enqueue_entries(connection, new)
     return new
 
 
-def inside(claimed: list[Claimed]) -> dict[UUID, Claimed]:
+def inside(claimed: list[ClaimedEntry]) -> dict[UUID, ClaimedEntry]:
     """What a process holds."""
     return {entry.id: entry for entry in claimed}
 
 
-async def test_a_long_queue_of_one_does_not_stand_before_another(queue: Queue, claimer: Claimer) -> None:
+async def test_a_long_queue_of_one_does_not_stand_before_another(queue: QueueDriver, claimer: Claimer) -> None:
     """A thousand older entries of one service, ten of another: the first claim takes of both."""
-    large, small = new_id(), new_id()
+    large, small = generate_id(), generate_id()
     await enqueue(queue, large, 1000, ago=timedelta(hours=1))
     await enqueue(queue, small, 10)
     claimed = Counter(entry.service_id for entry in await claimer.claim(100, {}, []))
@@ -70,15 +70,17 @@ async def test_a_long_queue_of_one_does_not_stand_before_another(queue: Queue, c
     assert 45 <= claimed[large] <= 80
 
 
-async def test_a_new_service_is_noticed_beside_a_busy_one(queue: Queue, claimer: Claimer, clock: HandClock) -> None:
+async def test_a_new_service_is_noticed_beside_a_busy_one(
+    queue: QueueDriver, claimer: Claimer, clock: ManualClock
+) -> None:
     """While one service is served, another is looked for now and then, and is served with the next claim."""
-    busy, new = new_id(), new_id()
+    busy, new = generate_id(), generate_id()
     await enqueue(queue, busy, 1000)
     held = await claimer.claim(10, {}, [])
     (entry,) = await enqueue(queue, new, 1)
     held += await claimer.claim(10, inside(held), [])
     assert entry.id not in ids(held)
-    clock.later(claiming.SWEEP_SECONDS)
+    clock.advance(claiming.SWEEP_SECONDS)
     held += await claimer.claim(10, inside(held), [])
     assert claimer._sweeping is not None
     await claimer._sweeping
@@ -86,28 +88,31 @@ async def test_a_new_service_is_noticed_beside_a_busy_one(queue: Queue, claimer:
     assert entry.id in ids(held)
 
 
-async def test_what_is_given_back_is_found_behind_the_last_claim(queue: Queue, claimer: Claimer) -> None:
+async def test_what_is_given_back_is_found_behind_the_last_claim(queue: QueueDriver, claimer: Claimer) -> None:
     """An entry keeps the time at which it was due; no claim looks there, but an idle process looks everywhere."""
-    service = new_id()
+    service = generate_id()
     (old,) = await enqueue(queue, service, 1, ago=timedelta(hours=1))
     (first,) = await claimer.claim(10, {}, [])
     assert first.id == old.id
     await enqueue(queue, service, 1)
     (second,) = await claimer.claim(10, {}, [])
-    await queue.settle(Settlement(entry=first, action=Release()))
+    await queue.settle(Settlement(entry=first, action=ReleaseEntry()))
     assert await claimer.claim(10, inside([second]), []) == []
     assert ids(await claimer.claim(10, {}, [])) == [old.id]
 
 
-async def test_claimers_never_share_an_entry(queue: Queue, claimer: Claimer, tmp_path: Path) -> None:
+async def test_claimers_never_share_an_entry(queue: QueueDriver, claimer: Claimer, tmp_path: Path) -> None:
     """Two processes that claim the same services at the same time get different entries, and all of them."""
     for _ in range(3):
-        await enqueue(queue, new_id(), 30)
-    journal = Journal(tmp_path / "other", new_id())
+        await enqueue(queue, generate_id(), 30)
+    journal = Journal(tmp_path / "other", generate_id())
     other = Claimer(
-        queue.database, Plain(), holder=Holder(boot_id=new_id(), journal=journal, life=None), clock=HandClock()
+        queue.database,
+        PlainHandler(),
+        holder=SenderIdentity(boot_id=generate_id(), journal=journal, heartbeat=None),
+        clock=ManualClock(),
     )
-    claimed: list[Claimed] = []
+    claimed: list[ClaimedEntry] = []
     while found := [
         one for part in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, [])) for one in part
     ]:

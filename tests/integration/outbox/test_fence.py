@@ -4,22 +4,22 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from parts.installation import Installation
-from parts.queue import ALL, Queue, claim_of
 from sqlalchemy import select, text
+from support.queue_driver import ALL, QueueDriver, claim_of
+from support.seeded_installation import Installation
 
-from notifier.db.tables import OutboxEntry, columns
-from notifier.ids import new_id
-from notifier.outbox import leasing, store
-from notifier.outbox.handler import Claimed, Finish, Hold, Release, Reschedule, Settlement
-from notifier.outbox.statements import BODY_LEASE
-from notifier.outbox.store import MOST_LOST, Whose
+from notifier.db.tables import OutboxEntry, get_columns
+from notifier.ids import generate_id
+from notifier.outbox import entry_store, leasing
+from notifier.outbox.entry_store import MAX_LOSSES, LeaseSelection
+from notifier.outbox.handler import ClaimedEntry, FinishEntry, HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
+from notifier.outbox.queue_sql import BODY_LEASE
 from notifier.states import EntryKind, EntryState
 
-_entry = columns(OutboxEntry)
+_entry = get_columns(OutboxEntry)
 
 
-async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: Queue) -> None:
+async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: QueueDriver) -> None:
     """Rule 2: the mark is set, and the lease is that of a body from now on."""
     entry = await queue.enqueue()
     (claimed,) = await queue.claim()
@@ -38,22 +38,22 @@ async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: Q
 
 async def test_a_mark_leaves_the_row_on_its_page(postgres_installation: Installation) -> None:
     """It touches no index of PostgreSQL's (a heap-only update): what stands before each body is cheap."""
-    async with postgres_installation.base() as base:
-        queue = Queue(base.database)
+    async with postgres_installation.open_parts() as base:
+        queue = QueueDriver(base.database)
         await queue.enqueue()
         (claimed,) = await queue.claim()
         async with queue.database.write() as connection:
-            marked = await store.mark(connection, queue.holder, [claimed], now=queue.now)
+            marked = await entry_store.mark_entries(connection, queue.holder, [claimed], now=queue.now)
             hot = text("SELECT pg_stat_get_xact_tuples_hot_updated('outbox_entry'::regclass)")
             assert (marked, (await connection.execute(hot)).scalar_one()) == ({claimed.fence}, 1)
 
 
-async def test_no_mark_without_the_lease(queue: Queue) -> None:
+async def test_no_mark_without_the_lease(queue: QueueDriver) -> None:
     """Rule 2: an overrun lease, a rescued one, another holder's, an old fence and a withdrawn entry get none."""
     for _ in range(3):
         await queue.enqueue()
     overrun, rescued, withdrawn = await queue.claim()
-    stranger = Queue(queue.database, queue.now)
+    stranger = QueueDriver(queue.database, queue.now)
     assert await stranger.mark(overrun) == set()
     assert await _withdraw(queue, withdrawn)
     assert await queue.mark(withdrawn) == set()
@@ -66,7 +66,7 @@ async def test_no_mark_without_the_lease(queue: Queue) -> None:
     assert await queue.mark(*again) == {entry.fence for entry in again}
 
 
-async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: Queue) -> None:
+async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: QueueDriver) -> None:
     """Rule 3: an overrun marked claim is not made ready, but handed over for a decision, with its fence unchanged."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
@@ -77,7 +77,10 @@ async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: Queue) -> No
     assert await queue.rescue() == 0
     (lost,) = await queue.lost()
     assert (lost.entry.fence, lost.marked_at) == (claimed.fence, queue.now - timedelta(minutes=20))
-    assert len(await queue.settle(Settlement(entry=lost.entry, action=Reschedule(delay=timedelta(0), attempts=1)))) == 1
+    assert (
+        len(await queue.settle(Settlement(entry=lost.entry, action=RescheduleEntry(delay=timedelta(0), attempts=1))))
+        == 1
+    )
     (again,) = await queue.claim()
     assert (again.lease_no, again.lost, again.attempts) == (2, 0, 1)
     row = await queue.row(claimed.id)
@@ -85,18 +88,18 @@ async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: Queue) -> No
     assert row.marked_at is None
 
 
-async def test_one_holders_claims_are_rescued_at_once(queue: Queue) -> None:
+async def test_one_holders_claims_are_rescued_at_once(queue: QueueDriver) -> None:
     """A dead process' entries need not wait for their lease; another's are left alone."""
     await queue.enqueue()
     (mine,) = await queue.claim()
     await queue.enqueue()
-    stranger = Queue(queue.database, queue.now)
+    stranger = QueueDriver(queue.database, queue.now)
     (theirs,) = await stranger.claim()
-    assert await queue.rescue(Whose(kind=EntryKind.EMAIL, holder=stranger.holder)) == 1
+    assert await queue.rescue(LeaseSelection(kind=EntryKind.EMAIL, holder=stranger.holder)) == 1
     assert (await _state(queue, mine.id), await _state(queue, theirs.id)) == (EntryState.LEASED, EntryState.READY)
 
 
-async def test_a_proof_deletes_what_is_not_marked_again(queue: Queue) -> None:
+async def test_a_proof_deletes_what_is_not_marked_again(queue: QueueDriver) -> None:
     """Rule 5: whoever holds the entry by now, unless a new body of it may have begun; a missing one is no error."""
     for _ in range(4):
         await queue.enqueue()
@@ -104,28 +107,28 @@ async def test_a_proof_deletes_what_is_not_marked_again(queue: Queue) -> None:
     queue.later(minutes=5)
     await queue.rescue()
     again = {entry.id: entry for entry in await queue.claim()}
-    await queue.settle(Settlement(entry=again[ready.id], action=Release()))
+    await queue.settle(Settlement(entry=again[ready.id], action=ReleaseEntry()))
     await queue.mark(again[marked.id])
     await queue.finish(again[gone.id])
     async with queue.database.write() as connection:
-        await store.prove(connection, stale)
+        await entry_store.delete_proven(connection, stale)
     assert await _state(queue, ready.id) is None
     assert await _state(queue, leased.id) is None
     assert await _state(queue, marked.id) is EntryState.LEASED
 
 
-async def test_a_withdrawal_spares_what_is_marked(queue: Queue) -> None:
+async def test_a_withdrawal_spares_what_is_marked(queue: QueueDriver) -> None:
     """Rule 6: waiting, held and leased work can be taken back; once its body may have begun, it cannot."""
     for _ in range(4):
         await queue.enqueue()
     ready, held, leased, marked = await queue.claim()
-    await queue.settle(Settlement(entry=ready, action=Release()), Settlement(entry=held, action=Hold()))
+    await queue.settle(Settlement(entry=ready, action=ReleaseEntry()), Settlement(entry=held, action=HoldEntry()))
     await queue.mark(marked)
     assert [await _withdraw(queue, e) for e in (ready, held, leased, marked)] == [True, True, True, False]
     assert await queue.states() == {EntryState.READY: 0, EntryState.LEASED: 1, EntryState.HELD: 0}
 
 
-async def test_a_suspect_is_claimed_alone(queue: Queue) -> None:
+async def test_a_suspect_is_claimed_alone(queue: QueueDriver) -> None:
     """From the second loss on an entry is in no claim but one of its own kind."""
     entry = await queue.enqueue()
     for _ in range(2):
@@ -133,19 +136,19 @@ async def test_a_suspect_is_claimed_alone(queue: Queue) -> None:
         await queue.rescue(ALL)
     await queue.enqueue()
     async with queue.database.read() as connection:
-        assert await leasing.suspected(connection, EntryKind.EMAIL, now=queue.now)
+        assert await leasing.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
     assert [claimed.id for claimed in await queue.claim()] != [entry.id]
     (suspect,) = await queue.claim(suspects=True)
     assert (suspect.id, suspect.lost) == (entry.id, 2)
     async with queue.database.read() as connection:
-        assert not await leasing.suspected(connection, EntryKind.EMAIL, now=queue.now)
+        assert not await leasing.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
 
 
-async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> None:
+async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: QueueDriver) -> None:
     """A host that kills whatever runs on it convicts nobody: lost alone, an entry waits 10 s, then a minute."""
     entry = await queue.enqueue()
     waits = []
-    for lost in range(MOST_LOST):
+    for lost in range(MAX_LOSSES):
         await queue.claim(suspects=lost >= 2)
         assert await queue.rescue(ALL) == 1
         row = await queue.row(entry.id)
@@ -155,27 +158,27 @@ async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> 
     assert waits == [0, 0, 10, 60]
 
 
-async def test_the_third_loss_alone_needs_a_word(queue: Queue) -> None:
+async def test_the_third_loss_alone_needs_a_word(queue: QueueDriver) -> None:
     """What was lost twice in company and three times alone is not made ready again, but handed to the handler."""
     await queue.enqueue()
-    for lost in range(MOST_LOST):
+    for lost in range(MAX_LOSSES):
         await queue.claim(suspects=lost >= 2)
         await queue.rescue(ALL)
         queue.later(minutes=2)
     (claimed,) = await queue.claim(suspects=True)
     assert await queue.rescue(ALL) == 0
     (lost_one,) = await queue.lost(ALL)
-    assert (lost_one.entry.fence, lost_one.marked_at, lost_one.entry.lost) == (claimed.fence, None, MOST_LOST)
+    assert (lost_one.entry.fence, lost_one.marked_at, lost_one.entry.lost) == (claimed.fence, None, MAX_LOSSES)
 
 
-async def test_held_entries_ripen(queue: Queue) -> None:
+async def test_held_entries_ripen(queue: QueueDriver) -> None:
     """What is held until some time becomes ready then; what is held for good never does."""
     for _ in range(2):
         await queue.enqueue()
     until, for_good = await queue.claim()
     await queue.settle(
-        Settlement(entry=until, action=Hold(delay=timedelta(hours=1), attempts=2)),
-        Settlement(entry=for_good, action=Hold()),
+        Settlement(entry=until, action=HoldEntry(delay=timedelta(hours=1), attempts=2)),
+        Settlement(entry=for_good, action=HoldEntry()),
     )
     assert await _ripen(queue) == 0
     queue.later(hours=1)
@@ -186,7 +189,7 @@ async def test_held_entries_ripen(queue: Queue) -> None:
     assert (claimed.id, claimed.attempts) == (until.id, 2)
 
 
-async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> None:
+async def test_a_claim_that_was_never_heard_of_is_given_back(queue: QueueDriver) -> None:
     """Entries that a holder has without knowing it are ready again; those that it knows, or marked, stay."""
     for _ in range(3):
         await queue.enqueue()
@@ -194,34 +197,34 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     await queue.mark(marked)
     async with queue.database.write() as connection:
         beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
-        assert await leasing.disown(connection, beside, [], now=queue.now) == 0
-        assert await leasing.disown(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
-        assert await leasing.disown(connection, claim_of(new_id()), [], now=queue.now) == 0
+        assert await leasing.release_orphans(connection, beside, [], now=queue.now) == 0
+        assert await leasing.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await leasing.release_orphans(connection, claim_of(generate_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 
 
-async def test_a_settle_takes_the_mark_away(queue: Queue) -> None:
+async def test_a_settle_takes_the_mark_away(queue: QueueDriver) -> None:
     """A mark belongs to one claim: whoever claims next has to ask anew, and can be stopped."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.mark(claimed)
-    await queue.settle(Settlement(entry=claimed, action=Release()))
+    await queue.settle(Settlement(entry=claimed, action=ReleaseEntry()))
     (again,) = await queue.claim()
     assert await _withdraw(queue, again)
-    assert await queue.settle(Settlement(entry=again, action=Finish())) == []
+    assert await queue.settle(Settlement(entry=again, action=FinishEntry())) == []
 
 
-async def _withdraw(queue: Queue, entry: Claimed) -> bool:
+async def _withdraw(queue: QueueDriver, entry: ClaimedEntry) -> bool:
     async with queue.database.write() as connection:
-        return await store.withdraw(connection, entry.service_id, entry.subject_id)
+        return await entry_store.withdraw_entry(connection, entry.service_id, entry.subject_id)
 
 
-async def _ripen(queue: Queue) -> int:
+async def _ripen(queue: QueueDriver) -> int:
     async with queue.database.write() as connection:
-        return await store.ripen(connection, now=queue.now)
+        return await entry_store.release_expired_holds(connection, now=queue.now)
 
 
-async def _state(queue: Queue, id_: UUID) -> EntryState | None:
+async def _state(queue: QueueDriver, id_: UUID) -> EntryState | None:
     async with queue.database.read() as connection:
         return (await connection.execute(select(_entry.state).where(_entry.id == id_))).scalar_one_or_none()

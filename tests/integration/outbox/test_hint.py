@@ -5,23 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from parts import caller
-from parts.installation import Installation
 from sqlalchemy import text
+from support import api_caller
+from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
-from notifier.ids import new_id
-from notifier.outbox import hint
-from notifier.outbox.hint import Announcer, hear
-from notifier.outbox.wake import Wake
+from notifier.ids import generate_id
+from notifier.outbox import wakeup
+from notifier.outbox.wake import Wakeup
+from notifier.outbox.wakeup import WakeupNotifier, listen_for_wakeups
 
 
 @asynccontextmanager
-async def hearing(database: Database, wake: Wake, boot_id: UUID) -> AsyncIterator[None]:
+async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncIterator[None]:
     """Another process that listens."""
-    task = asyncio.create_task(hear(database, wake, boot_id))
+    task = asyncio.create_task(listen_for_wakeups(database, wake, boot_id))
     try:
-        await caller.eventually(lambda: wake.hinted)
+        await api_caller.wait_until(lambda: wake.hears_others)
         await wake.wait(1)
         yield
     finally:
@@ -31,37 +31,37 @@ async def hearing(database: Database, wake: Wake, boot_id: UUID) -> AsyncIterato
 
 async def test_another_process_is_woken(postgres_installation: Installation) -> None:
     """Whoever commits work wakes its own sender and every other one."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
-        own, other = Wake(), Wake()
-        async with hearing(there.database, other, new_id()):
-            Announcer(here.database, own)()
+    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
+        own, other = Wakeup(), Wakeup()
+        async with hearing(there.database, other, generate_id()):
+            WakeupNotifier(here.database, own)()
             assert await own.wait(0.0001)
             assert await other.wait(5)
 
 
 async def test_many_commits_are_one_hint(postgres_installation: Installation) -> None:
     """A thousand commits in a moment are at most two hints; the last one is never the one that is left out."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
+    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
         heard: list[str] = []
-        async with there.database.listening(hint.CHANNEL, heard.append):
-            announce = Announcer(here.database, Wake())
+        async with there.database.listen(wakeup.CHANNEL, heard.append):
+            announce = WakeupNotifier(here.database, Wakeup())
             for _ in range(1000):
                 announce()
-            await caller.eventually(lambda: bool(heard))
+            await api_caller.wait_until(lambda: bool(heard))
             announce()
-            await caller.eventually(lambda: len(heard) >= 2)
-            await asyncio.sleep(5 * hint.DEBOUNCE_SECONDS)
+            await api_caller.wait_until(lambda: len(heard) >= 2)
+            await asyncio.sleep(5 * wakeup.DEBOUNCE_SECONDS)
         assert 2 <= len(heard) <= 3
 
 
 async def test_a_lost_connection_is_listened_on_again(postgres_installation: Installation) -> None:
     """While nothing is heard the sender knows it, and polls more often; then it listens anew."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
-        wake = Wake()
-        async with hearing(there.database, wake, new_id()):
+    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
+        wake = Wakeup()
+        async with hearing(there.database, wake, generate_id()):
             async with here.database.read() as connection:
                 await connection.execute(
                     text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
                 )
-            await caller.eventually(lambda: not wake.hinted)
-            await caller.eventually(lambda: wake.hinted, seconds=hint.RECONNECT_SECONDS + 5)
+            await api_caller.wait_until(lambda: not wake.hears_others)
+            await api_caller.wait_until(lambda: wake.hears_others, seconds=wakeup.RECONNECT_SECONDS + 5)

@@ -6,25 +6,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from parts.queue import Queue
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from support.queue_driver import QueueDriver
 
-from notifier.db.direct import Connection
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.shared_commit import (
+    MAX_COMMIT_BYTES,
+    MAX_COMMIT_ROWS,
+    MAX_SHARED_BYTES,
+    CommitSize,
+    CommitWriter,
+    SharedCommit,
+)
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
-from notifier.outbox.intake import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_SHARED_BYTES, Intake, Size, Writer
 
 
-def _size(word: str) -> Size:
+def _size(word: str) -> CommitSize:
     """A word is one row; `3x` at its beginning says three."""
     rows, mark, _ = word.partition("x")
-    return Size(rows=int(rows) if mark and rows.isdecimal() else 1, bytes=len(word))
+    return CommitSize(rows=int(rows) if mark and rows.isdecimal() else 1, bytes=len(word))
 
 
 class Ledger:
     """A writer of words into a table of its own; it also counts its transactions."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: QueueDriver) -> None:
         self.database = queue.database
         self.transactions: list[list[str]] = []
         self.commits = 0
@@ -34,13 +41,13 @@ class Ledger:
             await connection.execute(text("CREATE TABLE ledger (word text CHECK (word <> 'poison'))"))
 
     @property
-    def writer(self) -> Writer[str, str]:
+    def writer(self) -> CommitWriter[str, str]:
         """Writes in one statement on each database."""
-        return Writer(
+        return CommitWriter(
             on_postgres=self._on_postgres, on_sqlite=self._on_sqlite, size_on_postgres=_size, size_on_sqlite=_size
         )
 
-    async def _on_postgres(self, connection: Connection, words: Sequence[str], _lock_ms: int) -> list[str]:
+    async def _on_postgres(self, connection: StatementConnection, words: Sequence[str], _lock_ms: int) -> list[str]:
         self.transactions.append(list(words))
         await connection.execute(text("INSERT INTO ledger SELECT unnest(CAST(:words AS text[]))"), {"words": words})
         return [word.upper() for word in words]
@@ -59,7 +66,7 @@ class Ledger:
 
 
 @pytest.fixture
-async def ledger(queue: Queue) -> Ledger:
+async def ledger(queue: QueueDriver) -> Ledger:
     made = Ledger(queue)
     await made.create()
     return made
@@ -67,7 +74,7 @@ async def ledger(queue: Queue) -> Ledger:
 
 async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
     """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
     assert results == [word.upper() for word in words]
@@ -78,7 +85,7 @@ async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     """When a shared commit is refused each is tried alone, so that only the refused row's caller hears of it."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,7 +97,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
     """Whatever the writer raises is raised where it was submitted; the next submit works."""
     broken = True
 
-    async def on_postgres(connection: Connection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
+    async def on_postgres(connection: StatementConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
         if broken:
             raise ZeroDivisionError
         return await ledger.writer.on_postgres(connection, words, lock_ms)
@@ -101,7 +108,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
         return ledger.writer.on_sqlite(connection, words)
 
     writer = replace(ledger.writer, on_postgres=on_postgres, on_sqlite=on_sqlite)
-    intake = Intake(ledger.database, writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, writer, committed=ledger.committed)
     results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
     broken = False
@@ -110,7 +117,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
 
 async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
     """A cancelled submit that was not begun is left out; its neighbours are written."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
     gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
@@ -124,7 +131,7 @@ async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledg
 
 async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     """A single bad row is not retried and not hidden."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
     assert ledger.commits == 0
@@ -132,7 +139,7 @@ async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
 
 async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
     """Each has its result, or its own error, in order."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     results = await intake.submit_all(["a", "poison", "b"])
     assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
     assert await ledger.words() == ["a", "b"]
@@ -143,7 +150,7 @@ async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
     """Items that are large together are spread over commits; each is written, and each commit is within the bound."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     words = [str(number).rjust(MAX_SHARED_BYTES, "w") for number in range(40)]
     assert await asyncio.gather(*(intake.submit(word) for word in words)) == [word.upper() for word in words]
     assert max(sum(map(len, written)) for written in ledger.transactions) == MAX_COMMIT_BYTES
@@ -152,7 +159,7 @@ async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
     """An item counts as many rows as it has."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     words = [f"51x{number}" for number in range(20)]
     await asyncio.gather(*(intake.submit(word) for word in words))
     assert max(map(len, ledger.transactions)) == MAX_COMMIT_ROWS // 51
@@ -160,7 +167,7 @@ async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
 
 async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
     """Its neighbours share their commits without it, whatever comes first."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
     large = "x" * (MAX_SHARED_BYTES + 1)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", large, "b", large, "c")))
     assert results == ["A", large.upper(), "B", large.upper(), "C"]
@@ -171,7 +178,7 @@ async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
 @pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
 async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Exception]) -> None:
     """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
-    intake = Intake(ledger.database, _failing(ledger, "fault", error), committed=ledger.committed)
+    intake = SharedCommit(ledger.database, _failing(ledger, "fault", error), committed=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
     if ledger.database.is_sqlite and error is TimeoutError:
         assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
@@ -184,19 +191,19 @@ async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Ex
 async def test_what_cannot_be_measured_fails_alone(ledger: Ledger) -> None:
     """An item that cannot be put into the database's form is refused before it comes near the others."""
 
-    def size(word: str) -> Size:
-        return Size(rows=1, bytes=1 // (word != "fault"))
+    def size(word: str) -> CommitSize:
+        return CommitSize(rows=1, bytes=1 // (word != "fault"))
 
     writer = replace(ledger.writer, size_on_postgres=size, size_on_sqlite=size)
-    intake = Intake(ledger.database, writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, writer, committed=ledger.committed)
     results = await intake.submit_all(["a", "fault", "b"])
     assert [result if isinstance(result, str) else type(result) for result in results] == ["A", ZeroDivisionError, "B"]
 
 
-def _failing(ledger: Ledger, word: str, error: type[Exception]) -> Writer[str, str]:
+def _failing(ledger: Ledger, word: str, error: type[Exception]) -> CommitWriter[str, str]:
     """The ledger's writer, for which any transaction with this word fails."""
 
-    async def on_postgres(connection: Connection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
+    async def on_postgres(connection: StatementConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
         if word in words:
             raise error
         return await ledger.writer.on_postgres(connection, words, lock_ms)

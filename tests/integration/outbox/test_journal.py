@@ -12,17 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.outbox import journal
-from notifier.outbox.handler import Claimed
-from notifier.outbox.journal import Journal, Line
+from notifier.outbox.handler import ClaimedEntry
+from notifier.outbox.journal import Journal, JournalLine
 from notifier.states import Priority
 
 _WRITER = """
 import sys, time
 from pathlib import Path
-from notifier.ids import new_id
-from notifier.outbox.journal import Journal, _decode
+from notifier.ids import generate_id
+from notifier.outbox.journal import Journal, _decode_line
 line = _decode(sys.argv[2])
 Journal(Path(sys.argv[1]), new_id()).append(line.entry, line.note)
 print("written", flush=True)
@@ -30,13 +30,13 @@ time.sleep(60)
 """
 
 
-def entry(lease_no: int = 1) -> Claimed:
+def entry(lease_no: int = 1) -> ClaimedEntry:
     """A claim."""
-    return Claimed(
-        id=new_id(),
+    return ClaimedEntry(
+        id=generate_id(),
         lease_no=lease_no,
-        subject_id=new_id(),
-        service_id=new_id(),
+        subject_id=generate_id(),
+        service_id=generate_id(),
         priority=Priority.NORMAL,
         due_at=datetime(2026, 1, 1, tzinfo=UTC),
         attempts=2,
@@ -46,10 +46,10 @@ def entry(lease_no: int = 1) -> Claimed:
     )
 
 
-def left(folder: Path) -> list[Line] | None:
+def left(folder: Path) -> list[JournalLine] | None:
     """What the only journal in the folder says, if its process is dead."""
-    ((_, path),) = journal.others(folder, new_id())
-    with journal.left_by_the_dead(path) as lines:
+    ((_, path),) = journal.list_other_journals(folder, generate_id())
+    with journal.read_dead_journal(path) as lines:
         return lines
 
 
@@ -66,7 +66,7 @@ def smallest_files(size: int) -> Iterator[None]:
 
 def test_a_killed_process_is_heard(tmp_path: Path) -> None:
     """While it lives its journal is locked; after kill -9 the line is there, and the lock to be had."""
-    line = Line(entry(), {"word": "kept"})
+    line = JournalLine(entry(), {"word": "kept"})
     command = [sys.executable, "-c", _WRITER, str(tmp_path), msgspec.json.encode(line).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -78,16 +78,16 @@ def test_a_killed_process_is_heard(tmp_path: Path) -> None:
 
 def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     """Entry and note survive the file, to the microsecond."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     claimed = entry()
     own.append(claimed, {"code": 250, "text": "2.0.0 Ünïcode\nqueued", "sha": None})
     os.close(own._file)  # as its death would
-    assert left(tmp_path) == [Line(claimed, {"code": 250, "text": "2.0.0 Ünïcode\nqueued", "sha": None})]
+    assert left(tmp_path) == [JournalLine(claimed, {"code": 250, "text": "2.0.0 Ünïcode\nqueued", "sha": None})]
 
 
 def test_a_torn_line_hurts_no_other(tmp_path: Path) -> None:
     """A process that dies in the middle of a line has said all the lines before it."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     first = entry()
     own.append(first, {})
     os.write(own._file, b'{"entry": {"id": "01')
@@ -97,13 +97,13 @@ def test_a_torn_line_hurts_no_other(tmp_path: Path) -> None:
 
 def test_a_good_end_leaves_nothing(tmp_path: Path) -> None:
     """All settled: no file. Something unsettled: the next process finds it."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     claimed = entry()
     own.append(claimed, {})
-    own.settled(claimed)
+    own.drop_settled(claimed)
     own.close()
     assert list(tmp_path.iterdir()) == []
-    other = Journal(tmp_path, new_id())
+    other = Journal(tmp_path, generate_id())
     other.append(claimed, {})
     other.close()
     assert len(left(tmp_path) or []) == 1
@@ -111,14 +111,14 @@ def test_a_good_end_leaves_nothing(tmp_path: Path) -> None:
 
 def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
     """A large file is replaced by one with what is not settled yet, and stays locked all the while."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     waiting = entry()
     own.append(waiting, {"waits": True})
     for _ in range(60):
         claimed = entry()
         own.append(claimed, {"text": "x" * 100_000})
-        own.settled(claimed)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < journal.LARGEST + 200_000
+        own.drop_settled(claimed)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < journal.MAX_FILE_BYTES + 200_000
     assert left(tmp_path) is None
     os.close(own._file)
     assert waiting in [line.entry for line in left(tmp_path) or []]
@@ -126,7 +126,7 @@ def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
     """However often the file is replaced, and whenever somebody looks, its living owner is never taken for dead."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     stop = threading.Event()
 
     def replace_for_ever() -> None:
@@ -145,15 +145,15 @@ def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
 
 def test_a_full_disk_makes_it_unwritable_until_there_is_room(tmp_path: Path) -> None:
     """A line that cannot be written is kept in memory, and comes into the file when there is room again."""
-    own = Journal(tmp_path, new_id())
+    own = Journal(tmp_path, generate_id())
     first, second = entry(), entry()
     own.append(first, {})
     with smallest_files(600):
         own.append(second, {"text": "x" * 1000})
-        assert not own.writable
+        assert not own.is_writable
         own.rewrite()
-        assert not own.writable
+        assert not own.is_writable
     own.rewrite()
-    assert own.writable
+    assert own.is_writable
     os.close(own._file)
     assert [line.entry for line in left(tmp_path) or []] == [first, second]

@@ -21,25 +21,25 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from parts.installation import Installation
-from parts.queue import OVERRUN, Queue
-from parts.witness import Mail, Sender, Work
 from sqlalchemy import delete, select
+from support.known_facts import ClaimFacts, MailFacts, SenderFacts
+from support.queue_driver import OVERRUN, QueueDriver
+from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
-from notifier.db.tables import OutboxEntry, columns
-from notifier.ids import new_id
-from notifier.outbox import store
-from notifier.outbox.handler import Finish, Hold, NewEntry, Release, Reschedule, Settlement
+from notifier.db.tables import OutboxEntry, get_columns
+from notifier.ids import generate_id
+from notifier.outbox import entry_store
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import FinishEntry, HoldEntry, NewEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.outbox.marker import FIRST_BYTE_SECONDS
-from notifier.outbox.store import Whose
 from notifier.states import EntryKind, Priority
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 SENDERS = st.integers(0, 2)
 PICK = st.integers(0, 1_000_000)
-SERVICE = new_id()
-SUBJECTS = select(columns(OutboxEntry).subject_id)
+SERVICE = generate_id()
+SUBJECTS = select(get_columns(OutboxEntry).subject_id)
 
 
 class Machine(RuleBasedStateMachine):
@@ -50,10 +50,10 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.queue = Queue(self.database)
-        self.mails: dict[UUID, Mail] = {}
-        self.senders = [Sender() for _ in range(3)]
-        self.journals: list[Work] = []
+        self.queue = QueueDriver(self.database)
+        self.mails: dict[UUID, MailFacts] = {}
+        self.senders = [SenderFacts() for _ in range(3)]
+        self.journals: list[ClaimFacts] = []
         self.run(self._empty())
 
     def run(self, doing: Coroutine[Any, Any, Any]) -> Any:
@@ -63,7 +63,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def enqueue(self) -> None:
-        mail = Mail(new_id())
+        mail = MailFacts(generate_id())
         self.mails[mail.subject_id] = mail
         self.run(self._enqueue(mail))
 
@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.queue.holder = sender.boot_id
         for entry in self.run(self.queue.claim(room)):
             mail = self.mails[entry.subject_id]
-            sender.work.append(Work(entry, mail, uncertain_before=mail.was_unknown))
+            sender.work.append(ClaimFacts(entry, mail, uncertain_before=mail.was_unknown))
 
     @rule(who=SENDERS, number=PICK)
     def mark(self, who: int, number: int) -> None:
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
         if (work := self.senders[who].pick(number, "marked")) is None:
             return
         if self.queue.now - work.marked_at > timedelta(seconds=FIRST_BYTE_SECONDS):
-            self._settle(who, work, Release())
+            self._settle(who, work, ReleaseEntry())
             return
         mail = work.mail
         assert not mail.maybe_taken or mail.was_unknown, "a second body, silently"
@@ -136,18 +136,18 @@ class Machine(RuleBasedStateMachine):
         if work is None:
             return
         if work.stage == "heard":
-            self._settle(who, work, Finish())
+            self._settle(who, work, FinishEntry())
         elif work.stage == "claimed":
-            self._settle(who, work, Release())
+            self._settle(who, work, ReleaseEntry())
         elif work.stage == "refused":
-            again = Reschedule(delay=timedelta(minutes=1), attempts=1)
-            if self._settle(who, work, Finish() if final else again) and not work.uncertain_before:
+            again = RescheduleEntry(delay=timedelta(minutes=1), attempts=1)
+            if self._settle(who, work, FinishEntry() if final else again) and not work.uncertain_before:
                 self._becomes(work.mail, "failed" if final else "waiting")
         else:
             action = (
-                Hold(delay=timedelta(hours=72))
+                HoldEntry(delay=timedelta(hours=72))
                 if work.uncertain_before
-                else Reschedule(delay=timedelta(minutes=15), attempts=1)
+                else RescheduleEntry(delay=timedelta(minutes=15), attempts=1)
             )
             if self._settle(who, work, action):
                 self._uncertain(work.mail)
@@ -156,8 +156,8 @@ class Machine(RuleBasedStateMachine):
     def kill(self, who: int) -> None:
         self.journals += [work for work in self.senders[who].work if work.stage in ("heard", "refused")]
         dead = self.senders[who].boot_id
-        self.senders[who] = Sender()
-        self.run(self._rescue_after_replay(Whose(kind=EntryKind.EMAIL, holder=dead)))
+        self.senders[who] = SenderFacts()
+        self.run(self._rescue_after_replay(LeaseSelection(kind=EntryKind.EMAIL, holder=dead)))
 
     @precondition(lambda self: self.journals)
     @rule()
@@ -187,19 +187,19 @@ class Machine(RuleBasedStateMachine):
 
     # -- how --------------------------------------------------------------------------------------
 
-    def _mail(self, number: int, status: str) -> Mail | None:
+    def _mail(self, number: int, status: str) -> MailFacts | None:
         found = [mail for mail in self.mails.values() if mail.status == status]
         return found[number % len(found)] if found else None
 
-    def _becomes(self, mail: Mail, status: str) -> None:
+    def _becomes(self, mail: MailFacts, status: str) -> None:
         if mail.status in ("waiting", "unknown"):
             mail.status = status
 
-    def _uncertain(self, mail: Mail) -> None:
+    def _uncertain(self, mail: MailFacts) -> None:
         if mail.status in ("waiting", "unknown"):
             mail.status, mail.was_unknown = "unknown", True
 
-    def _settle(self, who: int, work: Work, action: Any) -> bool:
+    def _settle(self, who: int, work: ClaimFacts, action: Any) -> bool:
         """Hand in; True if the fence held."""
         self.senders[who].work.remove(work)
         held = bool(self.run(self.queue.settle(Settlement(entry=work.entry, action=action))))
@@ -207,14 +207,14 @@ class Machine(RuleBasedStateMachine):
             self.run(self._prove(work))
         return held
 
-    async def _prove(self, work: Work) -> None:
+    async def _prove(self, work: ClaimFacts) -> None:
         async with self.database.write() as connection:
-            await store.prove(connection, [work.entry])
+            await entry_store.delete_proven(connection, [work.entry])
         work.mail.status = "sent"
 
-    async def _rescue_after_replay(self, whose: Whose) -> None:
+    async def _rescue_after_replay(self, whose: LeaseSelection) -> None:
         for work in self.journals:
-            settlement = Settlement(entry=work.entry, action=Finish())
+            settlement = Settlement(entry=work.entry, action=FinishEntry())
             if whose.holder is not None and work.stage == "heard":
                 await self.queue.settle(settlement)
                 await self._prove(work)
@@ -223,15 +223,15 @@ class Machine(RuleBasedStateMachine):
         if whose.holder is not None:
             self.journals = [work for work in self.journals if work.stage == "heard"]
         lost = await self.queue.lost(whose)
-        again = [Reschedule(delay=timedelta(minutes=15), attempts=one.entry.attempts + 1) for one in lost]
+        again = [RescheduleEntry(delay=timedelta(minutes=15), attempts=one.entry.attempts + 1) for one in lost]
         pairs = zip(lost, again, strict=True)
         for settled in await self.queue.settle(*(Settlement(entry=one.entry, action=action) for one, action in pairs)):
             self._uncertain(self.mails[settled.entry.subject_id])
         await self.queue.rescue(whose)
 
-    async def _enqueue(self, mail: Mail) -> None:
+    async def _enqueue(self, mail: MailFacts) -> None:
         entry = NewEntry(
-            id=new_id(),
+            id=generate_id(),
             kind=EntryKind.EMAIL,
             subject_id=mail.subject_id,
             service_id=SERVICE,
@@ -239,11 +239,11 @@ class Machine(RuleBasedStateMachine):
             due_at=self.queue.now,
         )
         async with self.database.write() as connection:
-            await store.enqueue(connection, [entry])
+            await entry_store.enqueue_entries(connection, [entry])
 
-    async def _withdraw(self, mail: Mail) -> bool:
+    async def _withdraw(self, mail: MailFacts) -> bool:
         async with self.database.write() as connection:
-            return await store.withdraw(connection, SERVICE, mail.subject_id)
+            return await entry_store.withdraw_entry(connection, SERVICE, mail.subject_id)
 
     async def _subjects(self) -> set[UUID]:
         async with self.database.read() as connection:

@@ -6,32 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parts.handler import Plain
-from parts.installation import Installation
-from parts.queue import Queue
-from parts.statements import executed
-from parts.time import HandClock
+from support.executed_statements import record_statements
+from support.manual_clock import ManualClock
+from support.plain_handler import PlainHandler
+from support.queue_driver import QueueDriver
+from support.seeded_installation import Installation
 
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
-from notifier.outbox.handler import Claimed
-from notifier.outbox.holder import Holder
+from notifier.outbox.handler import ClaimedEntry
+from notifier.outbox.heartbeat import Heartbeat
 from notifier.outbox.journal import Journal
-from notifier.outbox.life import Life
 from notifier.outbox.marker import FIRST_BYTE_SECONDS, Marker
-from notifier.outbox.statements import BODY_LEASE
+from notifier.outbox.queue_sql import BODY_LEASE
+from notifier.outbox.sender_identity import SenderIdentity
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 @pytest.fixture
-def journal(queue: Queue, tmp_path: Path) -> Iterator[Journal]:
+def journal(queue: QueueDriver, tmp_path: Path) -> Iterator[Journal]:
     made = Journal(tmp_path / "journal", queue.holder)
     yield made
     made.close()
 
 
-async def claimed(queue: Queue, count: int) -> list[Claimed]:
+async def claimed(queue: QueueDriver, count: int) -> list[ClaimedEntry]:
     """That many claims whose lease runs by the real clock."""
     for _ in range(count):
         await queue.enqueue()
@@ -39,24 +39,24 @@ async def claimed(queue: Queue, count: int) -> list[Claimed]:
     return await queue.claim(count)
 
 
-async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal: Journal) -> None:
+async def test_those_who_wait_together_share_a_transaction(queue: QueueDriver, journal: Journal) -> None:
     """Fifty marks asked for at one moment cost two transactions, not fifty."""
-    entries, clock = await claimed(queue, 50), HandClock()
+    entries, clock = await claimed(queue, 50), ManualClock()
     marker = made(queue, journal, clock=clock)
-    with executed(queue.database) as asked:
+    with record_statements(queue.database) as asked:
         permits = await asyncio.gather(*(marker.mark(entry) for entry in entries))
     assert 1 <= len([text for text, _ in asked if "marked_at = " in text]) <= 2
     for permit in permits:
         assert permit is not None
         assert permit.first_byte_by == clock.ticks + FIRST_BYTE_SECONDS
         assert permit.ends < clock.ticks + BODY_LEASE.total_seconds()
-        assert permit.may_go_on()
+        assert permit.may_continue()
 
 
-async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: Journal) -> None:
+async def test_what_is_not_wanted_any_more_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
     """Ended, expired or suppressed meanwhile: that one gets none, its neighbour does."""
     one, other = await claimed(queue, 2)
-    handler = Plain()
+    handler = PlainHandler()
     handler.still_wanted = (
         f"e.subject_id = '{other.subject_id if not queue.database.is_sqlite else other.subject_id.hex}'"
     )
@@ -65,7 +65,7 @@ async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: J
     assert await marker.mark(other) is not None
 
 
-async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:
+async def test_no_database_no_mark(queue: QueueDriver, journal: Journal) -> None:
     """Whoever cannot commit the permission does not have it."""
     (entry,) = await claimed(queue, 1)
     nowhere = Database(NOWHERE)
@@ -74,7 +74,7 @@ async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:
     await nowhere.close()
 
 
-async def test_no_journal_no_mark(queue: Queue, journal: Journal) -> None:
+async def test_no_journal_no_mark(queue: QueueDriver, journal: Journal) -> None:
     """What could not be noted must not be begun."""
     (entry,) = await claimed(queue, 1)
     marker = made(queue, journal)
@@ -85,61 +85,61 @@ async def test_no_journal_no_mark(queue: Queue, journal: Journal) -> None:
     journal._file = file
     journal.rewrite()
     assert await marker.mark(entry) is not None
-    journal.settled(entry)
+    journal.drop_settled(entry)
 
 
-async def test_whoever_may_be_thought_dead_gets_no_mark(queue: Queue, journal: Journal) -> None:
+async def test_whoever_may_be_thought_dead_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
     """Without a beat for some time others may have taken over; a permit given before that does not last either."""
     first, second = await claimed(queue, 2)
-    clock = HandClock()
-    life = Life(queue.database, queue.holder, clock, dead_after=30)
+    clock = ManualClock()
+    life = Heartbeat(queue.database, queue.holder, clock, dead_after=30)
     life._last_beat = clock.monotonic()  # SQLite has no table of beats to write to
-    holder = Holder(boot_id=queue.holder, journal=journal, life=life)
+    holder = SenderIdentity(boot_id=queue.holder, journal=journal, heartbeat=life)
     marker = made(queue, journal, clock=clock, holder=holder)
     permit = await marker.mark(first)
     assert permit is not None
-    assert permit.may_go_on()
-    clock.later(25)
-    assert not permit.may_go_on()
+    assert permit.may_continue()
+    clock.advance(25)
+    assert not permit.may_continue()
     assert await marker.mark(second) is None
 
 
 async def test_a_permit_does_not_survive_a_silence(postgres_installation: Installation, tmp_path: Path) -> None:
     """Heard of again after a silence, a process is sure of itself; but what it held before may be another's by now."""
-    async with postgres_installation.base() as base:
-        queue, clock = Queue(base.database), HandClock()
+    async with postgres_installation.open_parts() as base:
+        queue, clock = QueueDriver(base.database), ManualClock()
         before, after = await claimed(queue, 2)
-        life = Life(base.database, queue.holder, clock, dead_after=30)
+        life = Heartbeat(base.database, queue.holder, clock, dead_after=30)
         journal = Journal(tmp_path / "journal", queue.holder)
-        holder = Holder(boot_id=queue.holder, journal=journal, life=life)
+        holder = SenderIdentity(boot_id=queue.holder, journal=journal, heartbeat=life)
         marker = made(queue, journal, clock=clock, holder=holder)
         await life.beat()
         old = await marker.mark(before)
         assert old is not None
-        assert old.may_go_on()
-        clock.later(40)
+        assert old.may_continue()
+        clock.advance(40)
         await life.beat()
         new = await marker.mark(after)
         assert new is not None
-        assert (old.may_go_on(), new.may_go_on()) == (False, True)
+        assert (old.may_continue(), new.may_continue()) == (False, True)
         journal.close()
 
 
 def made(
-    queue: Queue,
+    queue: QueueDriver,
     journal: Journal,
     *,
     database: Database | None = None,
-    handler: Plain | None = None,
-    clock: HandClock | None = None,
-    holder: Holder | None = None,
+    handler: PlainHandler | None = None,
+    clock: ManualClock | None = None,
+    holder: SenderIdentity | None = None,
 ) -> Marker:
     """A marker of the queue's holder that lets everything pass that the database lets pass."""
     return Marker(
         database or queue.database,
-        handler or Plain(),
-        holder=holder or Holder(boot_id=queue.holder, journal=journal, life=None),
-        clock=clock or HandClock(),
+        handler or PlainHandler(),
+        holder=holder or SenderIdentity(boot_id=queue.holder, journal=journal, heartbeat=None),
+        clock=clock or ManualClock(),
         granted=lambda _: True,
         inside=lambda: 50,
     )

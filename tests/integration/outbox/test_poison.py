@@ -4,35 +4,35 @@ import asyncio
 import sys
 from pathlib import Path
 
-from parts import caller
-from parts.queue import Queue
+from support import api_caller
+from support.queue_driver import QueueDriver
 
-from notifier.outbox.store import MOST_LOST
+from notifier.outbox.entry_store import MAX_LOSSES
 from notifier.states import EntryState
 
 NEIGHBOURS = 30
 
 
-async def test_what_kills_its_process_is_found_out(queue: Queue, tmp_path: Path) -> None:
+async def test_what_kills_its_process_is_found_out(queue: QueueDriver, tmp_path: Path) -> None:
     """Two deaths in company and three alone end it; all its neighbours are done long before, and none is mourned."""
     await queue.enqueue()
     poison = await queue.enqueue()
     for _ in range(NEIGHBOURS):
         await queue.enqueue()
     deaths, said = 0, ""
-    for _ in range(MOST_LOST + 4):
+    for _ in range(MAX_LOSSES + 4):
         url = queue.database.url
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "parts.poisoned", url, str(tmp_path / "journal"), str(poison.subject_id)),
+            *(sys.executable, "-m", "support.poisoned_worker", url, str(tmp_path / "journal"), str(poison.subject_id)),
             stdout=asyncio.subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
         output, _ = await asyncio.wait_for(process.communicate(), 60)
         said += output.decode()
-        if process.returncode == 0 and await caller.entries(queue.database) == 0:
+        if process.returncode == 0 and await api_caller.count_entries(queue.database) == 0:
             break
         deaths += process.returncode == 9
-        await caller.make_due(queue.database)
-    assert deaths == MOST_LOST + 1
+        await api_caller.make_due(queue.database)
+    assert deaths == MAX_LOSSES + 1
     assert [line for line in said.splitlines() if line.startswith("poison")] == [f"poison {poison.subject_id}"]
     assert await queue.states() == dict.fromkeys(EntryState, 0)

@@ -4,28 +4,28 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from parts import postgres
-from parts.handler import Plain
-from parts.queue import Queue
 from sqlalchemy import text
+from support import postgres_cluster
+from support.plain_handler import PlainHandler
+from support.queue_driver import QueueDriver
 
-from notifier.db import migrate
-from notifier.db.direct import Connection
+from notifier.db import migrations
+from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.outbox.handler import Finish, Settlement
+from notifier.outbox.handler import FinishEntry, Settlement
 from notifier.outbox.settler import Settler
 from notifier.states import EntryState
 from notifier.telemetry import metrics
 
 
-class Recorder(Plain):
+class Recorder(PlainHandler):
     """A handler that writes the record's text; the text 'poison' breaks a constraint."""
 
     def __init__(self) -> None:
         self.settled = 0
         self.changed = asyncio.Event()
 
-    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         for settlement in (one for one in settled if one.record is not None):
             await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
 
@@ -44,7 +44,7 @@ async def _words(database: Database) -> list[str]:
         return sorted((await connection.execute(text("SELECT word FROM ledger"))).scalars())
 
 
-async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Queue) -> None:
+async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: QueueDriver) -> None:
     """An outcome that cannot be recorded is never sent again: its entry is held; the others settle."""
     await _with_ledger(queue.database)
     for _ in range(7):
@@ -54,7 +54,7 @@ async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Que
     settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
     for number, entry in enumerate(claimed):
         record = "poison" if number == 3 else f"word{number}"
-        settler.put(Settlement(entry=entry, action=Finish(), record=record))
+        settler.add(Settlement(entry=entry, action=FinishEntry(), record=record))
     settler.close()
     await settler.run()
     assert await _words(queue.database) == [f"word{n}" for n in (0, 1, 2, 4, 5, 6)]
@@ -62,7 +62,7 @@ async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Que
     assert recorder.settled == 7
 
 
-async def test_a_lost_lease_is_counted_and_not_recorded(queue: Queue) -> None:
+async def test_a_lost_lease_is_counted_and_not_recorded(queue: QueueDriver) -> None:
     """A settlement whose fence is over writes nothing and shows in the metric."""
     await _with_ledger(queue.database)
     await queue.enqueue()
@@ -73,14 +73,14 @@ async def test_a_lost_lease_is_counted_and_not_recorded(queue: Queue) -> None:
     before = metrics.LEASES_LOST._value.get()
     recorder = Recorder()
     settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
-    settler.put(Settlement(entry=stale, action=Finish(), record="late"))
+    settler.add(Settlement(entry=stale, action=FinishEntry(), record="late"))
     settler.close()
     await settler.run()
     assert await _words(queue.database) == []
     assert metrics.LEASES_LOST._value.get() == before + 1
 
 
-async def test_a_proof_counts_whoever_holds_the_entry(queue: Queue) -> None:
+async def test_a_proof_counts_whoever_holds_the_entry(queue: QueueDriver) -> None:
     """Rule 5: a 250 read under a lost lease is recorded, takes the entry away, and is counted as a lost lease."""
     await _with_ledger(queue.database)
     entry = await queue.enqueue()
@@ -91,7 +91,7 @@ async def test_a_proof_counts_whoever_holds_the_entry(queue: Queue) -> None:
     before = metrics.LEASES_LOST._value.get()
     recorder = Recorder()
     settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
-    settler.put(Settlement(entry=stale, action=Finish(), record="proof", proof=True))
+    settler.add(Settlement(entry=stale, action=FinishEntry(), record="proof", proof=True))
     settler.close()
     await settler.run()
     assert await _words(queue.database) == ["proof"]
@@ -102,11 +102,11 @@ async def test_a_proof_counts_whoever_holds_the_entry(queue: Queue) -> None:
 @pytest.mark.timeout(60)
 async def test_settlements_wait_for_the_database_and_are_written_when_it_returns() -> None:
     """A database that is away delays a settlement, and loses none."""
-    server = await asyncio.to_thread(lambda: postgres.OwnServer(durable=True))
+    server = await asyncio.to_thread(lambda: postgres_cluster.OwnServer(durable=True))
     try:
         database = Database(server.url("postgres"))
-        await migrate.upgrade(database)
-        queue = Queue(database)
+        await migrations.upgrade_schema(database)
+        queue = QueueDriver(database)
         await _with_ledger(database)
         await queue.enqueue()
         (claimed,) = await queue.claim()
@@ -114,7 +114,7 @@ async def test_settlements_wait_for_the_database_and_are_written_when_it_returns
         recorder = Recorder()
         settler = Settler(database, recorder, written=recorder.count, busy=lambda: False)
         running = asyncio.create_task(settler.run())
-        settler.put(Settlement(entry=claimed, action=Finish(), record="kept"))
+        settler.add(Settlement(entry=claimed, action=FinishEntry(), record="kept"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await recorder.changed.wait()

@@ -4,14 +4,14 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
-from parts.queue import ALL, LEASE, OVERRUN, START, Queue, claim_of, ids
+from support.queue_driver import ALL, LEASE, OVERRUN, START, QueueDriver, claim_of, ids
 
-from notifier.outbox import leasing, store
-from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
+from notifier.outbox import entry_store, leasing
+from notifier.outbox.handler import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
 
-async def test_claim_takes_due_entries_oldest_first(queue: Queue) -> None:
+async def test_claim_takes_due_entries_oldest_first(queue: QueueDriver) -> None:
     """Entries come in the order in which they are due, and not before."""
     second = await queue.enqueue(due=timedelta(seconds=2))
     first = await queue.enqueue(due=timedelta(seconds=1))
@@ -21,7 +21,7 @@ async def test_claim_takes_due_entries_oldest_first(queue: Queue) -> None:
     assert ids(await queue.claim()) == ids([first, second])
 
 
-async def test_claim_leases_under_a_raised_fence(queue: Queue) -> None:
+async def test_claim_leases_under_a_raised_fence(queue: QueueDriver) -> None:
     """A claim leases the entry to its holder, raises the fence and remembers when it was due."""
     entry = await queue.enqueue()
     queue.later(seconds=30)
@@ -32,7 +32,7 @@ async def test_claim_leases_under_a_raised_fence(queue: Queue) -> None:
     assert (row.state, row.leased_by, row.due_at) == (EntryState.LEASED, queue.holder, queue.now + LEASE)
 
 
-async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: Queue) -> None:
+async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: QueueDriver) -> None:
     """Rule 1 of the fence protocol: an expired lease is rescued, never claimed."""
     await queue.enqueue()
     await queue.claim()
@@ -42,7 +42,7 @@ async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: 
     assert len(await queue.claim()) == 1
 
 
-async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: Queue) -> None:
+async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: QueueDriver) -> None:
     """Only an overrun lease is rescued; the entry is due now, counted as lost, its fence unchanged."""
     entry = await queue.enqueue()
     await queue.claim()
@@ -55,21 +55,21 @@ async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: Queue)
     assert (row.state, row.lease_no, row.lost, row.due_at) == (EntryState.READY, 1, 1, queue.now)
 
 
-async def test_rescue_at_start_takes_every_lease(queue: Queue) -> None:
+async def test_rescue_at_start_takes_every_lease(queue: QueueDriver) -> None:
     """On SQLite, under the lock of the data directory, every lease found at start belongs to a dead process."""
     await queue.enqueue()
     await queue.claim()
     assert await queue.rescue(ALL) == 1
 
 
-async def test_finish_deletes_the_entry(queue: Queue) -> None:
+async def test_finish_deletes_the_entry(queue: QueueDriver) -> None:
     """A finished entry is gone."""
     entry = await queue.enqueue()
     assert len(await queue.finish(*await queue.claim())) == 1
     assert await queue.row(entry.id) is None
 
 
-async def test_a_late_settle_of_a_rescued_lease_counts(queue: Queue) -> None:
+async def test_a_late_settle_of_a_rescued_lease_counts(queue: QueueDriver) -> None:
     """Rule 4: a settle with an equal fence counts in any state."""
     entry = await queue.enqueue()
     claimed = await queue.claim()
@@ -79,14 +79,14 @@ async def test_a_late_settle_of_a_rescued_lease_counts(queue: Queue) -> None:
     assert await queue.row(entry.id) is None
 
 
-async def test_a_settle_under_an_old_fence_changes_nothing(queue: Queue) -> None:
+async def test_a_settle_under_an_old_fence_changes_nothing(queue: QueueDriver) -> None:
     """Whoever lost the lease to somebody else cannot settle, with any action."""
     entry = await queue.enqueue()
     (stale,) = await queue.claim()
     queue.later(hours=1)
     await queue.rescue()
     (current,) = await queue.claim()
-    for action in (Release(), Hold(), Reschedule(delay=timedelta(0), attempts=9)):
+    for action in (ReleaseEntry(), HoldEntry(), RescheduleEntry(delay=timedelta(0), attempts=9)):
         assert await queue.settle(Settlement(entry=stale, action=action)) == []
     assert await queue.finish(stale) == []
     row = await queue.row(entry.id)
@@ -94,11 +94,11 @@ async def test_a_settle_under_an_old_fence_changes_nothing(queue: Queue) -> None
     assert (row.state, row.lease_no, row.attempts) == (EntryState.LEASED, current.lease_no, 0)
 
 
-async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: Queue) -> None:
+async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: QueueDriver) -> None:
     """A rescheduled entry waits for its delay and carries its counters into the next claim."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
-    again = Reschedule(delay=timedelta(minutes=5), attempts=3, faults=2, fault="ValueError@here:1")
+    again = RescheduleEntry(delay=timedelta(minutes=5), attempts=3, faults=2, fault="ValueError@here:1")
     await queue.settle(Settlement(entry=claimed, action=again))
     queue.later(minutes=4, seconds=59)
     assert await queue.claim() == []
@@ -107,43 +107,43 @@ async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: Queue
     assert (claimed.attempts, claimed.faults, claimed.fault, claimed.lease_no) == (3, 2, "ValueError@here:1", 2)
 
 
-async def test_release_gives_back_unburnt(queue: Queue) -> None:
+async def test_release_gives_back_unburnt(queue: QueueDriver) -> None:
     """A released entry is due when it was due before, with nothing counted."""
     entry = await queue.enqueue()
     queue.later(seconds=30)
     (claimed,) = await queue.claim()
-    await queue.settle(Settlement(entry=claimed, action=Release()))
+    await queue.settle(Settlement(entry=claimed, action=ReleaseEntry()))
     row = await queue.row(entry.id)
     assert row is not None
     assert (row.state, row.due_at, row.attempts, row.lost, row.leased_by) == (EntryState.READY, START, 0, 0, None)
 
 
-async def test_a_held_entry_is_in_no_claim(queue: Queue) -> None:
+async def test_a_held_entry_is_in_no_claim(queue: QueueDriver) -> None:
     """What is held waits for a person."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
-    await queue.settle(Settlement(entry=claimed, action=Hold()))
+    await queue.settle(Settlement(entry=claimed, action=HoldEntry()))
     queue.later(days=30)
     assert await queue.rescue() == 0
     assert await queue.claim() == []
     assert (await queue.states())[EntryState.HELD] == 1
 
 
-async def test_settle_takes_a_mixed_batch(queue: Queue) -> None:
+async def test_settle_takes_a_mixed_batch(queue: QueueDriver) -> None:
     """Finished, rescheduled and released entries settle together."""
     for _ in range(3):
         await queue.enqueue()
     done, later, back = await queue.claim()
     held = await queue.settle(
-        Settlement(entry=done, action=Release()),
-        Settlement(entry=later, action=Reschedule(delay=timedelta(hours=1), attempts=1)),
-        Settlement(entry=back, action=Hold()),
+        Settlement(entry=done, action=ReleaseEntry()),
+        Settlement(entry=later, action=RescheduleEntry(delay=timedelta(hours=1), attempts=1)),
+        Settlement(entry=back, action=HoldEntry()),
     )
     assert [s.entry.id for s in held] == [done.id, later.id, back.id]
     assert await queue.states() == {EntryState.READY: 2, EntryState.LEASED: 0, EntryState.HELD: 1}
 
 
-async def test_claim_respects_room_and_shares(queue: Queue) -> None:
+async def test_claim_respects_room_and_shares(queue: QueueDriver) -> None:
     """No claim takes more than its room, or more of a priority than its share."""
     for _ in range(6):
         await queue.enqueue(priority=Priority.BULK)
@@ -153,7 +153,7 @@ async def test_claim_respects_room_and_shares(queue: Queue) -> None:
     assert len(await queue.claim(4)) == 4
 
 
-async def test_high_comes_first_and_nobody_starves(queue: Queue) -> None:
+async def test_high_comes_first_and_nobody_starves(queue: QueueDriver) -> None:
     """Rank decides who goes first, after each waiting priority has had its reserve."""
     for priority in (Priority.BULK, Priority.NORMAL, Priority.HIGH):
         for _ in range(20):
@@ -162,7 +162,7 @@ async def test_high_comes_first_and_nobody_starves(queue: Queue) -> None:
     assert Counter(entry.priority for entry in claimed) == {Priority.HIGH: 8, Priority.NORMAL: 1, Priority.BULK: 1}
 
 
-async def test_concurrent_claims_share_the_work(queue: Queue) -> None:
+async def test_concurrent_claims_share_the_work(queue: QueueDriver) -> None:
     """Many claimers at once never get the same entry."""
     for _ in range(40):
         await queue.enqueue()
@@ -173,24 +173,24 @@ async def test_concurrent_claims_share_the_work(queue: Queue) -> None:
     assert len(claimed) + len(rest) == 40
 
 
-async def test_due_age_is_that_of_the_oldest_due_entry(queue: Queue) -> None:
+async def test_due_age_is_that_of_the_oldest_due_entry(queue: QueueDriver) -> None:
     """The age says how far behind each priority is, and 0 where nothing is due."""
     await queue.enqueue(priority=Priority.HIGH)
     await queue.enqueue(priority=Priority.BULK, due=timedelta(hours=1))
     async with queue.database.read() as connection:
-        ages = await store.due_age(connection, EntryKind.EMAIL, START + timedelta(seconds=90))
+        ages = await entry_store.get_due_ages(connection, EntryKind.EMAIL, START + timedelta(seconds=90))
     assert ages == {Priority.HIGH: 90.0, Priority.NORMAL: 0.0, Priority.BULK: 0.0}
 
 
-async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> None:
+async def test_without_a_given_time_the_databases_clock_counts(queue: QueueDriver) -> None:
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        wanted = claim_of(queue.holder, await leasing.backlog(connection, EntryKind.EMAIL))
-        (claimed,) = await leasing.claim(connection, wanted)
+        wanted = claim_of(queue.holder, await leasing.list_backlogs(connection, EntryKind.EMAIL))
+        (claimed,) = await leasing.claim_entries(connection, wanted)
     async with queue.database.write() as connection:
-        again = Reschedule(delay=timedelta(hours=1), attempts=0)
-        assert len(await store.settle(connection, [Settlement(entry=claimed, action=again)])) == 1
+        again = RescheduleEntry(delay=timedelta(hours=1), attempts=0)
+        assert len(await entry_store.settle_entries(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
-        assert await leasing.claim(connection, wanted) == []
-        assert await store.rescue(connection, OVERRUN) == 0
+        assert await leasing.claim_entries(connection, wanted) == []
+        assert await entry_store.rescue_unmarked(connection, OVERRUN) == 0

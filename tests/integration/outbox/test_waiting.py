@@ -4,36 +4,36 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from parts.queue import Queue
+from support.queue_driver import QueueDriver
 
-from notifier.ids import new_id
-from notifier.outbox import store
+from notifier.ids import generate_id
+from notifier.outbox import entry_store
 from notifier.outbox.handler import NewEntry
 from notifier.states import EntryKind, Priority
 
-ONE, OTHER = new_id(), new_id()
+ONE, OTHER = generate_id(), generate_id()
 
 
-async def _enqueue(queue: Queue, count: int, service: UUID, priority: Priority, **fields: object) -> None:
+async def _enqueue(queue: QueueDriver, count: int, service: UUID, priority: Priority, **fields: object) -> None:
     entry = NewEntry(
-        id=new_id(),
+        id=generate_id(),
         kind=EntryKind.EMAIL,
-        subject_id=new_id(),
+        subject_id=generate_id(),
         service_id=service,
         priority=priority,
         due_at=queue.now,
     )
-    fresh = [replace(entry, id=new_id(), subject_id=new_id(), **fields) for _ in range(count)]  # type: ignore[arg-type]
+    fresh = [replace(entry, id=generate_id(), subject_id=generate_id(), **fields) for _ in range(count)]  # type: ignore[arg-type]
     async with queue.database.write() as connection:
-        await store.enqueue(connection, fresh)
+        await entry_store.enqueue_entries(connection, fresh)
 
 
-async def _waiting(queue: Queue, most: int = 100) -> dict[tuple[Priority, UUID], int]:
+async def _waiting(queue: QueueDriver, most: int = 100) -> dict[tuple[Priority, UUID], int]:
     async with queue.database.read() as connection:
-        return await store.waiting(connection, EntryKind.EMAIL, most=most, now=queue.now)
+        return await entry_store.count_due(connection, EntryKind.EMAIL, most=most, now=queue.now)
 
 
-async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> None:
+async def test_each_service_and_priority_is_counted_for_itself(queue: QueueDriver) -> None:
     """What is due of mails; neither what is scheduled, nor webhooks, nor what somebody has in hand."""
     await _enqueue(queue, 3, ONE, Priority.NORMAL)
     await _enqueue(queue, 2, ONE, Priority.BULK)
@@ -48,7 +48,7 @@ async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> 
     assert await _waiting(queue) == {}
 
 
-async def test_nobody_is_counted_beyond_the_bound(queue: Queue) -> None:
+async def test_nobody_is_counted_beyond_the_bound(queue: QueueDriver) -> None:
     """The bound is each one's own."""
     await _enqueue(queue, 9, ONE, Priority.NORMAL)
     await _enqueue(queue, 9, OTHER, Priority.NORMAL)

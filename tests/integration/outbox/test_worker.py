@@ -7,27 +7,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from parts import caller
-from parts.handler import Plain
-from parts.installation import Installation
-from parts.queue import Queue
-from parts.wire import Proxy
 from sqlalchemy import text
+from support import api_caller
+from support.cutting_proxy import CuttingProxy
+from support.plain_handler import PlainHandler
+from support.queue_driver import QueueDriver
+from support.seeded_installation import Installation
 
 from notifier.clock import SystemClock
-from notifier.db.direct import Connection
+from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.outbox.handler import Claimed, Desk, Finish, Release, Settlement
-from notifier.outbox.holder import Holder
+from notifier.outbox.handler import ClaimedEntry, FinishEntry, ReleaseEntry, Settlement, WorkerContext
+from notifier.outbox.heartbeat import Heartbeat
 from notifier.outbox.journal import Journal
-from notifier.outbox.life import Life
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.wake import Wake
+from notifier.outbox.sender_identity import SenderIdentity
+from notifier.outbox.wake import Wakeup
 from notifier.outbox.worker import Worker
 from notifier.states import EntryState
 
 
-class Gate(Plain):
+class Gate(PlainHandler):
     """A handler that finishes its entries once the gate is open."""
 
     def __init__(self) -> None:
@@ -35,35 +35,35 @@ class Gate(Plain):
         self.open = asyncio.Event()
         self.done = 0
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         self.claimed.set()
         await self.open.wait()
         for entry in batch:
-            desk.settle(Settlement(entry=entry, action=Finish()))
+            desk.settle(Settlement(entry=entry, action=FinishEntry()))
             self.done += 1
 
 
 class Broken(Gate):
     """A handler that raises without settling anything."""
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         self.claimed.set()
         raise ZeroDivisionError
 
 
 @asynccontextmanager
-async def working(queue: Queue, handler: "Gate | Slow", wake: Wake) -> AsyncIterator[Worker]:
+async def working(queue: QueueDriver, handler: "Gate | Slow", wake: Wakeup) -> AsyncIterator[Worker]:
     """A worker on the queue, stopped at the end of the block."""
     clock, folder = SystemClock(), Path(tempfile.mkdtemp())
-    life = None if queue.database.is_sqlite else Life(queue.database, queue.holder, clock, dead_after=30)
-    holder = Holder(boot_id=queue.holder, journal=Journal(folder, queue.holder), life=life)
+    life = None if queue.database.is_sqlite else Heartbeat(queue.database, queue.holder, clock, dead_after=30)
+    holder = SenderIdentity(boot_id=queue.holder, journal=Journal(folder, queue.holder), heartbeat=life)
     rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
     worker = Worker(queue.database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     try:
         yield worker
     finally:
-        if worker.patience > 1:
+        if worker.stop_timeout > 1:
             handler.open.set()
         worker.stop()
         await running
@@ -71,7 +71,7 @@ async def working(queue: Queue, handler: "Gate | Slow", wake: Wake) -> AsyncIter
 
 
 @asynccontextmanager
-async def claims_blocked(queue: Queue) -> AsyncIterator[None]:
+async def claims_blocked(queue: QueueDriver) -> AsyncIterator[None]:
     """Nobody else can claim inside this block."""
     async with queue.database.write() as connection:
         if not queue.database.is_sqlite:
@@ -80,16 +80,16 @@ async def claims_blocked(queue: Queue) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def full(queue: Queue) -> Queue:
+async def full(queue: QueueDriver) -> QueueDriver:
     """A queue with ten entries, one more than the share that a claim of ten slots may take."""
     for _ in range(10):
         await queue.enqueue()
     return queue
 
 
-async def test_drained_means_that_nothing_is_left(full: Queue) -> None:
+async def test_drained_means_that_nothing_is_left(full: QueueDriver) -> None:
     """A claim made while the slots were full finds nothing, and that does not count as drained."""
-    gate, wake = Gate(), Wake()
+    gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
         async with claims_blocked(full):
@@ -105,20 +105,20 @@ async def test_drained_means_that_nothing_is_left(full: Queue) -> None:
     assert sum((await full.states()).values()) == 0
 
 
-async def test_stopping_waits_for_what_is_inside(full: Queue) -> None:
+async def test_stopping_waits_for_what_is_inside(full: QueueDriver) -> None:
     """A stop makes no new claims and settles what was claimed."""
     gate = Gate()
-    async with working(full, gate, Wake()):
+    async with working(full, gate, Wakeup()):
         await gate.claimed.wait()
     states = await full.states()
     assert states[EntryState.LEASED] == 0
     assert states[EntryState.READY] == 10 - gate.done
 
 
-async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
+async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
     """Entries that a handler left unsettled become due again later, with no attempt burnt, and the worker lives on."""
     broken = Broken()
-    async with working(full, broken, Wake()) as worker:
+    async with working(full, broken, Wakeup()) as worker:
         await broken.claimed.wait()
         async with asyncio.timeout(10):
             await worker.drain()
@@ -127,30 +127,30 @@ async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
 
 async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation: Installation) -> None:
     """A claim that was committed without our hearing of it is not left to its lease: the next one starts with it."""
-    async with postgres_installation.base() as parts, Proxy(postgres_installation.settings) as wire:
-        direct, through = Queue(parts.database), Queue(Database(wire.url))
+    async with postgres_installation.open_parts() as parts, CuttingProxy(postgres_installation.settings) as wire:
+        direct, through = QueueDriver(parts.database), QueueDriver(Database(wire.url))
         gate = Gate()
         gate.open.set()
-        async with working(through, gate, Wake()) as worker:
+        async with working(through, gate, Wakeup()) as worker:
             async with asyncio.timeout(10):
                 await worker.drain()
             wire.cut_after_commit = True
             for _ in range(3):
                 await direct.enqueue()
-            await caller.eventually(lambda: gate.done == 3)
+            await api_caller.wait_until(lambda: gate.done == 3)
         await through.database.close()
         assert await direct.states() == dict.fromkeys(EntryState, 0)
 
 
-async def test_without_a_journal_nothing_is_claimed(full: Queue) -> None:
+async def test_without_a_journal_nothing_is_claimed(full: QueueDriver) -> None:
     """A sender that cannot note what it hears leaves the work to others."""
-    gate, wake = Gate(), Wake()
+    gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
         journal = worker._holder.journal
         journal._path.with_suffix(".new").mkdir()  # where its next file would have to be
         journal.rewrite()
-        assert not journal.writable
+        assert not journal.is_writable
         gate.open.set()
         wake()
         for _ in range(20):
@@ -161,22 +161,22 @@ async def test_without_a_journal_nothing_is_claimed(full: Queue) -> None:
 class Careless(Gate):
     """A handler that gets its mark, and raises before it has settled anything."""
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         assert await desk.mark(batch[0]) is not None
         self.claimed.set()
         raise ZeroDivisionError
 
 
-async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: Queue) -> None:
+async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: QueueDriver) -> None:
     """Nobody knows how far it came, so it keeps its mark until its lease ends, and is rescued as what it is."""
     careless = Careless()
-    async with working(full, careless, Wake()):
+    async with working(full, careless, Wakeup()):
         await careless.claimed.wait()
     states = await full.states()
     assert (states[EntryState.LEASED], states[EntryState.READY]) == (1, 9)
 
 
-class Slow(Plain):
+class Slow(PlainHandler):
     """A handler that is done at once, and whose records take as long as the test wants."""
 
     def __init__(self) -> None:
@@ -185,22 +185,22 @@ class Slow(Plain):
         self.recording = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         self.done += len(batch)
         await super().process(batch, desk)
 
-    async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
+    async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         self.recording.set()
         await self.open.wait()
         self.recorded += len(settled)
 
 
-async def test_a_slow_database_is_not_given_more(queue: Queue) -> None:
+async def test_a_slow_database_is_not_given_more(queue: QueueDriver) -> None:
     """What is done and cannot be written takes room: claiming stops until the database has caught up."""
     for _ in range(100):
         await queue.enqueue()
     slow = Slow()
-    async with working(queue, slow, Wake()) as worker:
+    async with working(queue, slow, Wakeup()) as worker:
         await slow.recording.wait()
         for _ in range(20):
             worker._wake()
@@ -213,20 +213,20 @@ async def test_a_slow_database_is_not_given_more(queue: Queue) -> None:
     assert slow.recorded == 100
 
 
-async def test_a_stop_does_not_wait_for_ever(queue: Queue) -> None:
+async def test_a_stop_does_not_wait_for_ever(queue: QueueDriver) -> None:
     """While the database takes nothing, a stop ends all the same; the leases and the journal keep what is left."""
     await queue.enqueue()
     slow = Slow()
-    async with working(queue, slow, Wake()) as worker:
+    async with working(queue, slow, Wakeup()) as worker:
         await slow.recording.wait()
-        worker.patience = 0.1
+        worker.stop_timeout = 0.1
     assert slow.recorded == 0
     assert (await queue.states())[EntryState.LEASED] == 1
 
 
-async def test_what_nobody_expected_does_not_end_the_loops(queue: Queue) -> None:
+async def test_what_nobody_expected_does_not_end_the_loops(queue: QueueDriver) -> None:
     """A table that is missing for a moment is no outage that we know of; when it is back, the work goes on."""
-    gate, wake = Gate(), Wake()
+    gate, wake = Gate(), Wakeup()
     gate.open.set()
     async with working(queue, gate, wake) as worker:
         async with asyncio.timeout(10):
@@ -240,35 +240,35 @@ async def test_what_nobody_expected_does_not_end_the_loops(queue: Queue) -> None
             await connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox_entry"))
         await queue.enqueue()
         wake()
-        await caller.eventually(lambda: gate.done == 1)
+        await api_caller.wait_until(lambda: gate.done == 1)
 
 
 class Fickle(Gate):
     """A handler that gives its first entry back once."""
 
-    async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         for entry in batch:
-            desk.settle(Settlement(entry=entry, action=Finish() if self.claimed.is_set() else Release()))
+            desk.settle(Settlement(entry=entry, action=FinishEntry() if self.claimed.is_set() else ReleaseEntry()))
             self.done += self.claimed.is_set()
             self.claimed.set()
 
 
-async def test_what_is_given_back_has_not_left(full: Queue) -> None:
+async def test_what_is_given_back_has_not_left(full: QueueDriver) -> None:
     """The rate is made of what the queue is shorter by."""
-    fickle, wake = Fickle(), Wake()
+    fickle, wake = Fickle(), Wakeup()
     async with working(full, fickle, wake) as worker:
         async with asyncio.timeout(10):
             await worker.drain()
-        assert (fickle.done, sum(worker._holder.drain._left)) == (10, 10)
+        assert (fickle.done, sum(worker._holder.throughput._left)) == (10, 10)
 
 
 @pytest.mark.parametrize("tried", [0, 1])
-async def test_only_what_is_tried_first_tells_of_a_queue(queue: Queue, tried: int) -> None:
+async def test_only_what_is_tried_first_tells_of_a_queue(queue: QueueDriver, tried: int) -> None:
     """One that was held, and is closed long after it was due, has not waited for its turn."""
     await queue.enqueue()  # due since the beginning of the year
     async with queue.database.write() as connection:
         await connection.execute(text("UPDATE outbox_entry SET attempts = :tried"), {"tried": tried})
     gate = Gate()
-    async with working(queue, gate, Wake()) as worker:
+    async with working(queue, gate, Wakeup()) as worker:
         await gate.claimed.wait()
-        assert any(worker._holder.drain._waited) == (tried == 0)
+        assert any(worker._holder.throughput._waited) == (tried == 0)

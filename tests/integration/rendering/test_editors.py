@@ -2,23 +2,23 @@
 
 import asyncio
 
-from parts.example_mail import GOOD, source
-from parts.time import HandClock
+from support.example_render_job import GOOD, build_source
+from support.manual_clock import ManualClock
 
-from notifier.rendering.on_demand import PoolOnDemand
-from notifier.templating.editors import Editors
+from notifier.rendering.editor_renderers import EditorRenderers
+from notifier.rendering.preview_pool import PreviewPool
 
 
 async def test_who_was_refused_has_a_child_apart() -> None:
     """While that one is busy, they wait, and their colleagues do not; what they pay for is their own child's work."""
-    pool = PoolOnDemand()
-    editors = Editors(pool, HandClock())
+    pool = PreviewPool()
+    editors = EditorRenderers(pool, ManualClock())
     try:
-        assert (await editors.of("mallory").check(source("{{ missing }}"))).faults
-        async with asyncio.timeout(60), pool.child(apart=True):
-            refused = asyncio.create_task(editors.of("mallory").check(source("{{ missing }}")))
+        assert (await editors.get_renderer("mallory").check(build_source("{{ missing }}"))).faults
+        async with asyncio.timeout(60), pool.borrow_child(apart=True):
+            refused = asyncio.create_task(editors.get_renderer("mallory").check(build_source("{{ missing }}")))
             for _ in range(2):
-                assert not (await editors.of("ada").check(GOOD)).faults
+                assert not (await editors.get_renderer("ada").check(GOOD)).faults
             assert not refused.done()
         assert (await refused).faults
     finally:

@@ -10,11 +10,20 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from unit.rendering.hostile import ENDLESS, FAULTY, REFUSED, VALUES, Hostile
+from unit.rendering.hostile_templates import ENDLESS, FAULTY, REFUSED, VALUES, Hostile
 
-from notifier.rendering.job import Checked, FaultCode, Job, Mailbox, MailHeader, Rendered, RenderFault, Shown
-from notifier.rendering.pool import CHECK_SECONDS, RenderingPool
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.pool import MAX_CHECK_SECONDS, RenderingPool
+from notifier.rendering.protocol import (
+    FaultCode,
+    Mailbox,
+    MailHeader,
+    PreviewedMail,
+    RenderedMail,
+    RenderFault,
+    RenderJob,
+    SourceCheck,
+)
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 LEAKS = ("root:x:0", "<class '", "<function", "<built-in", "<module", "<generator", "<jinja2", " object at 0x")
 SAMPLE: dict[str, Any] = {"x": "<", "items": ["a", "b"], "order": {"total": 1, "off": False}}
@@ -66,16 +75,16 @@ def source_of(hostile: Hostile) -> TemplateSource:
     return TemplateSource(files=files, sample=SAMPLE, settings=TemplateSettings(name="A"))
 
 
-def job(version: str, **values: Any) -> Job:
+def job(version: str, **values: Any) -> RenderJob:
     """A mail of this version."""
-    return Job(version=version, locale=None, variables=json.dumps({**SAMPLE, **values}), header=HEADER)
+    return RenderJob(version=version, locale=None, variables=json.dumps({**SAMPLE, **values}), header=HEADER)
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[RenderingPool]:
     async with RenderingPool() as started:
         yield started
-        assert isinstance((await started.render([job("good")], {"good": GOOD}))[0], Rendered)  # after all of it
+        assert isinstance((await started.render([job("good")], {"good": GOOD}))[0], RenderedMail)  # after all of it
 
 
 def test_the_corpora_are_large() -> None:
@@ -85,9 +94,9 @@ def test_the_corpora_are_large() -> None:
     assert len(VALUES) >= 30
 
 
-async def timed(pool: RenderingPool, hostile: Hostile) -> Checked:
+async def timed(pool: RenderingPool, hostile: Hostile) -> SourceCheck:
     """The report of a check, which ends however busy the host is."""
-    async with asyncio.timeout(CHECK_SECONDS * 20):
+    async with asyncio.timeout(MAX_CHECK_SECONDS * 20):
         return await pool.check(source_of(hostile))
 
 
@@ -109,13 +118,13 @@ async def test_hostile_templates_that_were_published_send_nothing(pool: Renderin
         sources = {one.name: source_of(one) for one in hostile} | {"good": GOOD}
         results = await pool.render([job(name) for one in hostile for name in (one.name, "good")], sources)
         for one, bad, good in zip(hostile, results[::2], results[1::2], strict=True):
-            assert not isinstance(bad, Rendered), one.name
-            assert isinstance(good, Rendered), one.name
+            assert not isinstance(bad, RenderedMail), one.name
+            assert isinstance(good, RenderedMail), one.name
             assert not any(leak in str(bad) for leak in LEAKS), one.name
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["published long ago", "published today"])
-async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> None:  # noqa: FBT001 - a parameter
+async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> None:
     """In every place of a mail: no element, no attribute and no live link that the template did not write."""
     careful = TemplateSource(
         files={"subject.txt": "Hi", "body.html": CAREFUL, "body.txt": "{{ v }}"},
@@ -124,12 +133,12 @@ async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> 
         strict=strict,
     )
     plain = await shown(pool, replace(careful, strict=False), "https://shop.example")
-    assert isinstance(plain, Shown)
+    assert isinstance(plain, PreviewedMail)
     for name, value in VALUES.items():
         mail = await shown(pool, careful, value)
         if strict and isinstance(mail, RenderFault):
             continue
-        assert isinstance(mail, Shown), (name, mail)
+        assert isinstance(mail, PreviewedMail), (name, mail)
         assert isinstance(mail.html, str)
         read = read_by_a_client(mail.html)
         assert read.elements == read_by_a_client(plain.html or "").elements, name
@@ -139,7 +148,7 @@ async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> 
         assert not any(leak in mail.html for leak in LEAKS), name
 
 
-async def shown(pool: RenderingPool, source: TemplateSource, value: Any) -> Shown | RenderFault:
+async def shown(pool: RenderingPool, source: TemplateSource, value: Any) -> PreviewedMail | RenderFault:
     """The mail with this value."""
     version = f"careful, {source.strict}"
     return await pool.preview(job(version, v=value), {version: source})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from notifier.rendering.job import Job, Mailbox, MailHeader, Rendered
-from notifier.rendering.pool import LARGEST_BATCH, RenderingPool
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.pool import MAX_BATCH_MAILS, RenderingPool
+from notifier.rendering.protocol import Mailbox, MailHeader, RenderedMail, RenderJob
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
     message_id="<1@shop.example>",
@@ -36,13 +36,13 @@ def page_faults() -> int:
 async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
     """The page faults of the warm batches of mails with so many lines, after eight that may need more memory."""
     variables = json.dumps({"lines": ["€" * 30] * lines})
-    jobs = [Job(version="long", locale=None, variables=variables, header=HEADER)] * LARGEST_BATCH
+    jobs = [RenderJob(version="long", locale=None, variables=variables, header=HEADER)] * MAX_BATCH_MAILS
     before = 0
     for number in range(8 + WARM_BATCHES):
         if number == 8:
             before = page_faults()
         results = await pool.render(jobs, {"long": SOURCE})
-        assert [type(result) for result in results] == [Rendered] * LARGEST_BATCH
+        assert [type(result) for result in results] == [RenderedMail] * MAX_BATCH_MAILS
     return page_faults() - before
 
 

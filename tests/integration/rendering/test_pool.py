@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.example_mail import GOOD, HEADER, job, source
-from unit.rendering.hostile import STUBBORN
+from support.example_render_job import GOOD, HEADER, build_job, build_source
+from unit.rendering.hostile_templates import STUBBORN
 
-from notifier.rendering.child import KNOWN_LIMIT, MEMORY_LIMIT
-from notifier.rendering.job import FaultCode, Job, Rendered, RenderFault
+from notifier.rendering.child_program import MAX_KNOWN_VERSIONS, MAX_MEMORY_BYTES
 from notifier.rendering.pool import (
-    LARGEST_BATCH,
-    MOST_CHILDREN,
-    OVERRAN,
+    MAX_BATCH_MAILS,
+    MAX_DEFAULT_CHILDREN,
+    TOO_SLOW_FAULT,
     RenderingPool,
-    suggested,
+    suggest_child_count,
 )
-from notifier.templating.folder import files
+from notifier.rendering.protocol import FaultCode, RenderedMail, RenderFault, RenderJob
+from notifier.templating.sync import template_files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
 LINES = "{% for line in filling %}{{ line ~ '\n' }}{% endfor %}"
@@ -34,10 +34,10 @@ HOG = "{% set s = [x] %}" + "{% set s = s + s %}" * 64 + "{{ s|length }}"
 
 SOURCES = {
     "good": GOOD,
-    "endless": source(ENDLESS),
-    "stubborn": source(STUBBORN),
-    "hog": source("<p>", HOG),
-    "large": source("<p>", LINES),
+    "endless": build_source(ENDLESS),
+    "stubborn": build_source(STUBBORN),
+    "hog": build_source("<p>", HOG),
+    "large": build_source("<p>", LINES),
 }
 
 
@@ -48,8 +48,8 @@ def kinds(results: Sequence[object]) -> list[type]:
 
 def subjects(results: Sequence[object]) -> list[str]:
     """The subjects of mails that were all rendered."""
-    assert kinds(results) == [Rendered] * len(results)
-    return [message_from_bytes(result.wire)["Subject"] for result in results if isinstance(result, Rendered)]
+    assert kinds(results) == [RenderedMail] * len(results)
+    return [message_from_bytes(result.wire)["Subject"] for result in results if isinstance(result, RenderedMail)]
 
 
 def children() -> list[int]:
@@ -70,23 +70,23 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 
 @pytest.mark.parametrize(
-    ("processors", "number"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, MOST_CHILDREN), (64, MOST_CHILDREN)]
+    ("processors", "number"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, MAX_DEFAULT_CHILDREN), (64, MAX_DEFAULT_CHILDREN)]
 )
 def test_half_of_the_processors_may_render(processors: int, number: int) -> None:
     """The sender, the database and the relay share the rest."""
-    assert suggested(processors) == number
+    assert suggest_child_count(processors) == number
 
 
 async def test_the_number_of_children_is_found_out() -> None:
     """Without a number there are as many children as the processors of this process suggest."""
     before = children()
     async with RenderingPool(children=0):
-        assert len(children()) - len(before) == suggested(len(os.sched_getaffinity(0)))
+        assert len(children()) - len(before) == suggest_child_count(len(os.sched_getaffinity(0)))
 
 
 async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
     """More jobs than fit into one request are rendered, one result each, in order."""
-    jobs = [job(x=str(number)) for number in range(LARGEST_BATCH * 2 + 1)]
+    jobs = [build_job(x=str(number)) for number in range(MAX_BATCH_MAILS * 2 + 1)]
     results = await pool.render(jobs, SOURCES)
     assert subjects(results) == [f"Hi {number}" for number in range(len(jobs))]
 
@@ -95,19 +95,19 @@ async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: Renderi
     """It is killed within its wall limit, its neighbours are rendered, and the pool goes on with another child."""
     before = children()
     async with asyncio.timeout(30):
-        results = await pool.render([job(), job("stubborn"), job()], SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, Rendered]
-    assert results[1] == OVERRAN
+        results = await pool.render([build_job(), build_job("stubborn"), build_job()], SOURCES)
+    assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
+    assert results[1] == TOO_SLOW_FAULT
     assert len(children()) == 1
     assert children() != before
-    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+    assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
 
 
 async def test_an_endless_template_is_a_fault_of_its_check(pool: RenderingPool) -> None:
     """A check has a wall limit too, so saving a bad template is answered; the next check works."""
     async with asyncio.timeout(30):
-        report = await pool.check(source(STUBBORN))
-    assert report.faults == [OVERRAN]
+        report = await pool.check(build_source(STUBBORN))
+    assert report.faults == [TOO_SLOW_FAULT]
     assert (await pool.check(GOOD)).faults == []
 
 
@@ -115,112 +115,114 @@ async def test_a_child_killed_from_outside_is_replaced(pool: RenderingPool) -> N
     """After a kill -9 of the child, every mail of the next batch is rendered, by another child."""
     (before,) = children()
     os.kill(before, signal.SIGKILL)
-    assert kinds(await pool.render([job(), job()], SOURCES)) == [Rendered, Rendered]
+    assert kinds(await pool.render([build_job(), build_job()], SOURCES)) == [RenderedMail, RenderedMail]
     assert before not in children()
 
 
 async def test_a_mail_alone_survives_its_childs_death(pool: RenderingPool) -> None:
     """A child that the system killed says nothing about the one mail that it was to render: it is rendered."""
     os.kill(children()[0], signal.SIGKILL)
-    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+    assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
 
 
 async def test_a_child_killed_in_the_middle_of_a_batch_is_replaced(pool: RenderingPool) -> None:
     """A check that loses its child is answered, and the pool goes on."""
     (before,) = children()
-    checking = asyncio.create_task(pool.check(source(STUBBORN)))
+    checking = asyncio.create_task(pool.check(build_source(STUBBORN)))
     await asyncio.sleep(0)
     os.kill(before, signal.SIGKILL)
-    assert (await checking).faults == [OVERRAN]
-    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+    assert (await checking).faults == [TOO_SLOW_FAULT]
+    assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
 
 
 async def test_a_template_that_takes_all_memory_hurts_only_itself(pool: RenderingPool) -> None:
     """Doubling a list again and again ends at the child's memory limit; the neighbours are rendered."""
     async with asyncio.timeout(30):
-        results = await pool.render([job(), job("hog", x="a" * 500), job()], SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, Rendered]
+        results = await pool.render([build_job(), build_job("hog", x="a" * 500), build_job()], SOURCES)
+    assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
     assert isinstance(results[1], RenderFault)
     assert results[1].code in {FaultCode.TOO_LARGE, FaultCode.TOO_SLOW}  # whichever limit it meets first
-    assert results[1] == OVERRAN or (results[1].part, results[1].line) == ("body.txt", 1)
+    assert results[1] == TOO_SLOW_FAULT or (results[1].part, results[1].line) == ("body.txt", 1)
 
 
 async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPool) -> None:
     """The system itself holds a child to its limit, however the template goes about it, and writes no core."""
-    await pool.render([job()], SOURCES)
+    await pool.render([build_job()], SOURCES)
     limits = limits_of(children()[0])
-    assert re.search(rf"Max address space +{MEMORY_LIMIT} +{MEMORY_LIMIT} ", limits)
+    assert re.search(rf"Max address space +{MAX_MEMORY_BYTES} +{MAX_MEMORY_BYTES} ", limits)
     assert re.search(r"Max core file size +0 +0 ", limits)
 
 
 async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) -> None:
     """Giving up on an endless request does not keep the next one from being rendered."""
-    rendering = asyncio.create_task(pool.render([job("stubborn")], SOURCES))
+    rendering = asyncio.create_task(pool.render([build_job("stubborn")], SOURCES))
     await asyncio.sleep(0)
     rendering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await rendering
-    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+    assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
 
 
 async def test_a_request_that_was_given_up_has_no_part_in_the_next(pool: RenderingPool) -> None:
     """The answer to a cancelled render is nobody's: those asked for before and after it get their own."""
-    jobs = [[job(x=f"{caller}-{number}") for number in range(LARGEST_BATCH)] for caller in range(4)]
+    jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(4)]
     asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
     await asyncio.sleep(0)
     for given_up in (asked[0], asked[2]):
         given_up.cancel()
-    assert subjects(await asked[1]) == [f"Hi 1-{number}" for number in range(LARGEST_BATCH)]
-    assert subjects(await asked[3]) == [f"Hi 3-{number}" for number in range(LARGEST_BATCH)]
+    assert subjects(await asked[1]) == [f"Hi 1-{number}" for number in range(MAX_BATCH_MAILS)]
+    assert subjects(await asked[3]) == [f"Hi 3-{number}" for number in range(MAX_BATCH_MAILS)]
     assert [task.cancelled() for task in asked] == [True, False, True, False]
 
 
 async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingPool) -> None:
     """With two batches on one child, the time of the second counts from the first one's answer, and only one fails."""
     (before,) = children()
-    fine = [job(x=f"a{number}") for number in range(LARGEST_BATCH)]
-    mixed = [job(x="b0"), job("stubborn"), job(x="b2")]
+    fine = [build_job(x=f"a{number}") for number in range(MAX_BATCH_MAILS)]
+    mixed = [build_job(x="b0"), build_job("stubborn"), build_job(x="b2")]
     async with asyncio.timeout(30):
         first, second = await asyncio.gather(pool.render(fine, SOURCES), pool.render(mixed, SOURCES))
-    assert subjects(first) == [f"Hi a{number}" for number in range(LARGEST_BATCH)]
+    assert subjects(first) == [f"Hi a{number}" for number in range(MAX_BATCH_MAILS)]
     assert subjects([second[0], second[2]]) == ["Hi b0", "Hi b2"]
-    assert second[1] == OVERRAN
+    assert second[1] == TOO_SLOW_FAULT
     assert before not in children()
 
 
 async def test_a_batch_behind_a_culprit_is_not_to_blame(pool: RenderingPool) -> None:
     """The second of two batches on a child that is killed is rendered as a whole, by the next child."""
-    behind = [job(x=str(number)) for number in range(LARGEST_BATCH)]
+    behind = [build_job(x=str(number)) for number in range(MAX_BATCH_MAILS)]
     async with asyncio.timeout(30):
-        first, second = await asyncio.gather(pool.render([job("stubborn")], SOURCES), pool.render(behind, SOURCES))
-    assert first == [OVERRAN]
-    assert subjects(second) == [f"Hi {number}" for number in range(LARGEST_BATCH)]
+        first, second = await asyncio.gather(
+            pool.render([build_job("stubborn")], SOURCES), pool.render(behind, SOURCES)
+        )
+    assert first == [TOO_SLOW_FAULT]
+    assert subjects(second) == [f"Hi {number}" for number in range(MAX_BATCH_MAILS)]
 
 
 @pytest.mark.parametrize("answers", [0, 1, 2])
 async def test_a_child_killed_with_two_batches_under_way(pool: RenderingPool, answers: int) -> None:
     """Whenever the child dies, each of many callers gets the results of its own jobs, in order."""
     (before,) = children()
-    jobs = [[job(x=f"{caller}-{number}") for number in range(LARGEST_BATCH)] for caller in range(6)]
+    jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(6)]
     asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
     await asyncio.sleep(0)
     for first in asked[:answers]:
         await first
     os.kill(before, signal.SIGKILL)
     for caller, task in enumerate(asked):
-        assert subjects(await task) == [f"Hi {caller}-{number}" for number in range(LARGEST_BATCH)]
+        assert subjects(await task) == [f"Hi {caller}-{number}" for number in range(MAX_BATCH_MAILS)]
     assert before not in children()
 
 
 async def test_answers_larger_than_the_room_for_them(pool: RenderingPool) -> None:
     """A batch of mails of half a megabyte each arrives whole, and so does the small one behind it."""
-    large = [job("large", x=str(number), filling=[f"{number}" * 70] * 9000) for number in range(4)]
-    first, second = await asyncio.gather(pool.render(large, SOURCES), pool.render([job(x="small")], SOURCES))
+    large = [build_job("large", x=str(number), filling=[f"{number}" * 70] * 9000) for number in range(4)]
+    first, second = await asyncio.gather(pool.render(large, SOURCES), pool.render([build_job(x="small")], SOURCES))
     assert subjects(first) == [f"Hi {number}" for number in range(4)]
     lines = [
         result.wire.count(str(number).encode() * 70)
         for number, result in enumerate(first)
-        if isinstance(result, Rendered)
+        if isinstance(result, RenderedMail)
     ]
     assert lines == [9000] * 4
     assert subjects(second) == ["Hi small"]
@@ -229,20 +231,22 @@ async def test_answers_larger_than_the_room_for_them(pool: RenderingPool) -> Non
 async def test_children_work_side_by_side() -> None:
     """With two children, one mail is rendered while another holds its child until the wall limit."""
     async with RenderingPool(children=2) as pool:
-        slow = asyncio.create_task(pool.render([job("stubborn")], SOURCES))
+        slow = asyncio.create_task(pool.render([build_job("stubborn")], SOURCES))
         await asyncio.sleep(0)
-        assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+        assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
         assert not slow.done()
-        assert await slow == [OVERRAN]
+        assert await slow == [TOO_SLOW_FAULT]
 
 
 async def test_a_version_is_sent_once_and_again_after_it_was_forgotten(pool: RenderingPool) -> None:
     """Parent and child forget the same versions, so none is ever missing."""
-    versions = {f"v{number}": source(f"<p>{number}</p>") for number in range(KNOWN_LIMIT + 1)}
-    for start in range(0, len(versions), LARGEST_BATCH):
-        names = list(versions)[start : start + LARGEST_BATCH]
-        assert kinds(await pool.render([job(name) for name in names], versions)) == [Rendered] * len(names)
-    assert kinds(await pool.render([job("v0"), job(f"v{KNOWN_LIMIT}")], versions)) == [Rendered] * 2
+    versions = {f"v{number}": build_source(f"<p>{number}</p>") for number in range(MAX_KNOWN_VERSIONS + 1)}
+    for start in range(0, len(versions), MAX_BATCH_MAILS):
+        names = list(versions)[start : start + MAX_BATCH_MAILS]
+        assert kinds(await pool.render([build_job(name) for name in names], versions)) == [RenderedMail] * len(names)
+    assert (
+        kinds(await pool.render([build_job("v0"), build_job(f"v{MAX_KNOWN_VERSIONS}")], versions)) == [RenderedMail] * 2
+    )
 
 
 async def test_stopping_leaves_no_process() -> None:
@@ -251,8 +255,8 @@ async def test_stopping_leaves_no_process() -> None:
     async with RenderingPool(children=2) as pool:
         assert len(children()) == len(before) + 2
         os.kill(children()[0], signal.SIGKILL)
-        await pool.render([job()], SOURCES)
-        await pool.render([job()], SOURCES)  # either of the two took the child that was killed
+        await pool.render([build_job()], SOURCES)
+        await pool.render([build_job()], SOURCES)  # either of the two took the child that was killed
         assert len(children()) == len(before) + 2
     assert children() == before
 
@@ -278,10 +282,10 @@ async def test_the_shipped_password_reset_in_the_closest_language(
     pool: RenderingPool, locale: str, subject: str
 ) -> None:
     """fr-CA is written for itself, other French falls back to fr, and German to the default."""
-    shipped = files.read(Path("templates"), "password_reset")
-    asked = Job(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
+    shipped = template_files.read_template(Path("templates"), "password_reset")
+    asked = RenderJob(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
     (result,) = await pool.render([asked], {"v": shipped})
-    assert isinstance(result, Rendered)
+    assert isinstance(result, RenderedMail)
     message: Any = message_from_bytes(result.wire, policy=default)
     assert str(message["Subject"]) == subject
 
@@ -290,5 +294,5 @@ async def test_a_child_that_was_not_let_to_run_is_no_fault_of_the_mail(pool: Ren
     """A busy host gives the child no processor for longer than a mail may take: the mail is rendered all the same."""
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
-    assert kinds(await pool.render([job()], SOURCES)) == [Rendered]
+    assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
     assert children() != [pid]

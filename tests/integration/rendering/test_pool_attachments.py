@@ -13,12 +13,27 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from unit.rendering.hostile import STUBBORN
+from unit.rendering.hostile_templates import STUBBORN
 
-from notifier.rendering.child import KNOWN_LIMIT
-from notifier.rendering.job import Attachment, Job, Mailbox, MailHeader, Rendered, RenderFault, Shown
-from notifier.rendering.pool import AT_ONCE, LARGEST_BATCH, MOST_CONTENT, OVERRAN, RenderingPool, _told
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.child_program import MAX_KNOWN_VERSIONS
+from notifier.rendering.pool import (
+    MAX_BATCH_MAILS,
+    MAX_BYTES_ON_LOOP,
+    MAX_CONTENT_CHARACTERS,
+    TOO_SLOW_FAULT,
+    RenderingPool,
+    _without_file_bytes,
+)
+from notifier.rendering.protocol import (
+    MailAttachment,
+    Mailbox,
+    MailHeader,
+    PreviewedMail,
+    RenderedMail,
+    RenderFault,
+    RenderJob,
+)
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
     message_id="<1@shop.example>",
@@ -37,17 +52,17 @@ SOURCES = {
 TEN_MEBIBYTES = 10 * 1024 * 1024
 
 
-def file(data: bytes, name: str = "a.pdf", content_id: str | None = None) -> Attachment:
+def file(data: bytes, name: str = "a.pdf", content_id: str | None = None) -> MailAttachment:
     """An attachment with these bytes."""
     content_type = "image/png" if content_id else "application/pdf"
-    return Attachment(filename=name, content_type=content_type, content_id=content_id, data=data)
+    return MailAttachment(filename=name, content_type=content_type, content_id=content_id, data=data)
 
 
 def job(
-    *attachments: Attachment, version: str | None = "good", x: str = "a", content: dict[str, Any] | None = None
-) -> Job:
+    *attachments: MailAttachment, version: str | None = "good", x: str = "a", content: dict[str, Any] | None = None
+) -> RenderJob:
     """A job with these attachments."""
-    return Job(
+    return RenderJob(
         version=None if content is not None else version,
         locale=None,
         variables=json.dumps({"x": x}),
@@ -59,7 +74,7 @@ def job(
 
 def message(result: object) -> Any:
     """The rendered mail as the standard library reads it."""
-    assert isinstance(result, Rendered | Shown), result
+    assert isinstance(result, RenderedMail | PreviewedMail), result
     return message_from_bytes(result.wire, policy=default)
 
 
@@ -81,7 +96,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
         yield started
 
 
-@pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1])
+@pytest.mark.parametrize("size", [1, MAX_BYTES_ON_LOOP, MAX_BYTES_ON_LOOP + 1])
 async def test_each_mail_gets_its_own_files(pool: RenderingPool, size: int) -> None:
     """In a batch of mails with and without files, on this thread and on another, images before files."""
     jobs = [job(file(bytes([number]) * size), file(b"i", "i.png", "i"), x=str(number)) for number in range(3)]
@@ -100,7 +115,7 @@ async def test_the_largest_mails_arrive_in_one_batch(pool: RenderingPool) -> Non
         turns += 1
     results = await rendering
     assert files_of(results[0]) == [data]
-    assert len({result.sha256 for result in results if isinstance(result, Rendered)}) == 1
+    assert len({result.sha256 for result in results if isinstance(result, RenderedMail)}) == 1
     assert len(results) == 4
     assert turns > 20  # one for each step of the way, if it stopped for the whole of it
     assert child() == before
@@ -109,7 +124,7 @@ async def test_the_largest_mails_arrive_in_one_batch(pool: RenderingPool) -> Non
 async def test_a_fault_takes_no_files(pool: RenderingPool) -> None:
     """A mail that cannot be rendered is a fault with files as without; so is a name that cannot stand."""
     results = await pool.render([job(file(b"a"), x="a\nb"), job(file(b"a", "a\r\n.pdf")), job(file(b"a"))], SOURCES)
-    assert [type(result) for result in results] == [RenderFault, RenderFault, Rendered]
+    assert [type(result) for result in results] == [RenderFault, RenderFault, RenderedMail]
 
 
 async def test_content_needs_no_source(pool: RenderingPool) -> None:
@@ -122,10 +137,10 @@ async def test_content_needs_no_source(pool: RenderingPool) -> None:
 async def test_much_content_is_no_overrun(pool: RenderingPool) -> None:
     """A batch of long documents without a text part takes longer than a mail may: it is asked for in several."""
     before = child()
-    html = "<table>" + "<tr><td>Hello</td><td>you</td></tr>" * (MOST_CONTENT // 36) + "</table>"
-    jobs = [job(content={"subject": str(number), "html": html}) for number in range(LARGEST_BATCH)]
+    html = "<table>" + "<tr><td>Hello</td><td>you</td></tr>" * (MAX_CONTENT_CHARACTERS // 36) + "</table>"
+    jobs = [job(content={"subject": str(number), "html": html}) for number in range(MAX_BATCH_MAILS)]
     results = await pool.render(jobs, {})
-    assert [str(message(result)["Subject"]) for result in results] == [str(number) for number in range(LARGEST_BATCH)]
+    assert [str(message(result)["Subject"]) for result in results] == [str(number) for number in range(MAX_BATCH_MAILS)]
     assert child() == before
 
 
@@ -133,28 +148,28 @@ async def test_a_preview_is_what_is_sent(pool: RenderingPool) -> None:
     """Part by part, and all bytes, attachments included."""
     asked = job(file(b"a"), x="b")
     shown = await pool.preview(asked, SOURCES)
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, PreviewedMail)
     assert (shown.subject, shown.html, shown.text) == ("Hi b", "<p>b</p>", "Text b")
     (sent,) = await pool.render([asked], SOURCES)
-    assert isinstance(sent, Rendered)
+    assert isinstance(sent, RenderedMail)
     assert shown.wire == sent.wire
 
 
 async def test_a_preview_of_content(pool: RenderingPool) -> None:
     """Without HTML there is none; a text that is missing is shown as it is made."""
     shown = await pool.preview(job(content={"subject": "Hi", "text": "a"}), {})
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, PreviewedMail)
     assert (shown.html, shown.text) == (None, "a")
     shown = await pool.preview(job(content={"subject": "Hi", "html": "<p>a</p>"}), {})
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, PreviewedMail)
     assert (shown.html, shown.text) == ("<p>a</p>", "a\n")
 
 
 async def test_a_preview_that_cannot_be_is_a_fault(pool: RenderingPool) -> None:
     """Like a mail that cannot be; the next one is shown."""
     assert isinstance(await pool.preview(job(x="a\nb"), SOURCES), RenderFault)
-    assert await pool.preview(job(version="endless"), SOURCES) == OVERRAN
-    assert isinstance(await pool.preview(job(), SOURCES), Shown)
+    assert await pool.preview(job(version="endless"), SOURCES) == TOO_SLOW_FAULT
+    assert isinstance(await pool.preview(job(), SOURCES), PreviewedMail)
 
 
 async def test_a_preview_survives_its_childs_death(pool: RenderingPool) -> None:
@@ -162,31 +177,31 @@ async def test_a_preview_survives_its_childs_death(pool: RenderingPool) -> None:
     for how in (signal.SIGKILL, signal.SIGSTOP):
         before = child()
         os.kill(before, how)
-        assert isinstance(await pool.preview(job(), SOURCES), Shown)
+        assert isinstance(await pool.preview(job(), SOURCES), PreviewedMail)
         assert child() != before
 
 
 async def test_a_version_that_was_shown_is_known(pool: RenderingPool) -> None:
     """Parent and child agree on what the child has compiled, whichever way it was asked for."""
-    assert isinstance(await pool.preview(job(), SOURCES), Shown)
+    assert isinstance(await pool.preview(job(), SOURCES), PreviewedMail)
     results = await pool.render([job(), job(content={"subject": "Hi", "text": "a"})], SOURCES)
-    assert [type(result) for result in results] == [Rendered, Rendered]
+    assert [type(result) for result in results] == [RenderedMail, RenderedMail]
 
 
 async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
     """Parent and child forget the same version afterwards, so that none is ever missing."""
-    versions = {f"v{number}": SOURCES["good"] for number in range(KNOWN_LIMIT + 1)}
-    first = list(versions)[:KNOWN_LIMIT]
+    versions = {f"v{number}": SOURCES["good"] for number in range(MAX_KNOWN_VERSIONS + 1)}
+    first = list(versions)[:MAX_KNOWN_VERSIONS]
     await pool.render([job(version=name) for name in first], versions)
-    assert isinstance(await pool.preview(job(version="v0"), versions), Shown)
-    results = await pool.render([job(version=f"v{KNOWN_LIMIT}")], versions)
+    assert isinstance(await pool.preview(job(version="v0"), versions), PreviewedMail)
+    results = await pool.render([job(version=f"v{MAX_KNOWN_VERSIONS}")], versions)
     results += await pool.render([job(version="v0"), job(version="v1")], versions)
-    assert [type(result) for result in results] == [Rendered] * 3
+    assert [type(result) for result in results] == [RenderedMail] * 3
 
 
 def test_the_child_is_not_told_what_is_in_files() -> None:
     """Their names and types, and no octet."""
-    told = _told(job(file(b"abc"), file(b"d", "b.pdf")))
+    told = _without_file_bytes(job(file(b"abc"), file(b"d", "b.pdf")))
     assert [(one.filename, one.data) for one in told.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from integration.rendering.test_pool import SOURCES, kinds
 from msgspec.structs import replace
-from parts.example_mail import HEADER, job
-from parts.time import HandClock
+from support.example_render_job import HEADER, build_job
+from support.manual_clock import ManualClock
 
 from notifier.db.engine import Database
-from notifier.notification.make import MailMaker
-from notifier.notification.recipients import RecipientPolicy
-from notifier.rendering.job import Attachment, FaultCode, Job, Rendered, RenderFault, Untried
-from notifier.rendering.on_demand import PoolOnDemand
-from notifier.rendering.pool import MOST_CONTENT, TOO_BIG, RenderingPool
+from notifier.delivery.mail_renderer import MailRenderer
+from notifier.recipient_policy import RecipientPolicy
+from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, TOO_LARGE_FAULT, RenderingPool
+from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.protocol import FaultCode, MailAttachment, RenderedMail, RenderFault, RenderJob, SkippedMail
 from notifier.settings import RecipientsMode
 
 
@@ -23,50 +23,52 @@ class Shy:
     def __init__(self) -> None:
         self.heard: list[tuple[str, float]] = []
 
-    def add(self, job: Job, seconds: float) -> None:
+    def add_cost(self, job: RenderJob, seconds: float) -> None:
         """Remember it."""
         self.heard.append((job.payer, seconds))
 
-    def leaves_out(self, job: Job) -> bool:
+    def is_skipped(self, job: RenderJob) -> bool:
         """Of those that have been heard of, all others."""
         return job.payer in {payer for payer, _ in self.heard}
 
 
-def content(size: int, payer: str = "") -> Job:
+def content(size: int, payer: str = "") -> RenderJob:
     """A job with a text of so many characters."""
     said = json.dumps({"subject": "Hi", "text": "a" * size})
-    return Job(version=None, locale=None, variables="{}", header=HEADER, content=said, payer=payer)
+    return RenderJob(version=None, locale=None, variables="{}", header=HEADER, content=said, payer=payer)
 
 
 async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows() -> None:
     """Two requests are under way before anything is known; of the others, only those of others are rendered."""
-    jobs = [*[content(MOST_CONTENT, "a")] * 3, replace(job(), payer="b")]
+    jobs = [*[content(MAX_CONTENT_CHARACTERS, "a")] * 3, replace(build_job(), payer="b")]
     meter = Shy()
     async with RenderingPool() as pool:
         results = await pool.render(jobs, SOURCES, meter)
-    assert kinds(results) == [Rendered, Rendered, Untried, Rendered]
+    assert kinds(results) == [RenderedMail, RenderedMail, SkippedMail, RenderedMail]
     assert sorted(payer for payer, _ in meter.heard) == ["a", "a", "b"]
 
 
 async def test_a_mail_beyond_the_limit_is_not_finished() -> None:
     """Whatever it is made of: its own words, or files that are put in; the others leave."""
-    file = Attachment(filename="a", content_type="a/b", content_id=None, data=b"x" * 4_000)
-    jobs = [job(), replace(job(), attachments=[file]), content(4_000), job()]
+    file = MailAttachment(filename="a", content_type="a/b", content_id=None, data=b"x" * 4_000)
+    jobs = [build_job(), replace(build_job(), attachments=[file]), content(4_000), build_job()]
     async with RenderingPool(limit=4_000) as pool:
         results = await pool.render(jobs, SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, RenderFault, Rendered]
-    assert results[1] == results[2] == TOO_BIG
-    assert (TOO_BIG.code, "25 MiB" in TOO_BIG.message) == (FaultCode.TOO_LARGE, True)
+    assert kinds(results) == [RenderedMail, RenderFault, RenderFault, RenderedMail]
+    assert results[1] == results[2] == TOO_LARGE_FAULT
+    assert (TOO_LARGE_FAULT.code, "25 MiB" in TOO_LARGE_FAULT.message) == (FaultCode.TOO_LARGE, True)
 
 
 async def test_whose_mails_are_costly_is_told_by_what_they_took(tmp_path: Path) -> None:
     """Content as well as templates: of one service, and nobody else's."""
     pool = RenderingPool()
-    policy = RecipientPolicy(mode=next(iter(RecipientsMode)), allowed=frozenset(), everyone=True, redirect_to=None)
-    maker = MailMaker(Database(f"sqlite:///{tmp_path}/a.db"), pool, PoolOnDemand(), policy, HandClock())
+    policy = RecipientPolicy(
+        mode=next(iter(RecipientsMode)), allowed=frozenset(), allows_everyone=True, redirect_to=None
+    )
+    maker = MailRenderer(Database(f"sqlite:///{tmp_path}/a.db"), pool, PreviewPool(), policy, ManualClock())
     for _ in range(2):
-        maker.add(content(1, "a"), 0.2)
-        maker.add(content(1, "b"), 0.01)
-    assert maker.leaves_out(content(1, "a"))
-    assert not maker.leaves_out(content(1, "b"))
-    assert not maker.leaves_out(replace(job(), payer="a"))
+        maker.add_cost(content(1, "a"), 0.2)
+        maker.add_cost(content(1, "b"), 0.01)
+    assert maker.is_skipped(content(1, "a"))
+    assert not maker.is_skipped(content(1, "b"))
+    assert not maker.is_skipped(replace(build_job(), payer="a"))

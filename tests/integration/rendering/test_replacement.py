@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 
-from parts.example_mail import GOOD, job
+from support.example_render_job import GOOD, build_job
 
 from notifier.rendering.pool import RenderingPool
 
@@ -28,7 +28,7 @@ async def _until_another_than(pid: int) -> int:
 async def test_a_lost_child_is_replaced_before_anybody_asks() -> None:
     """The next mail does not wait for a process to start."""
     async with RenderingPool() as pool:
-        await pool.render([job()], {"good": GOOD})
+        await pool.render([build_job()], {"good": GOOD})
         first = _pid()
         os.kill(first, signal.SIGKILL)
         assert await _until_another_than(first) != first
@@ -48,7 +48,7 @@ async def test_a_child_that_was_of_no_use_is_not_replaced_unasked() -> None:
 async def test_a_stop_right_after_a_loss_leaves_no_process() -> None:
     """The one that would have taken its place is not started any more, or is ended."""
     async with RenderingPool() as pool:
-        await pool.render([job()], {"good": GOOD})
+        await pool.render([build_job()], {"good": GOOD})
         os.kill(_pid(), signal.SIGKILL)
     assert multiprocessing.active_children() == []
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from integration.rendering.test_pool import SOURCES, children, kinds
-from parts.example_mail import job
+from support.example_render_job import build_job
 
-from notifier.rendering.job import FaultCode, Rendered, RenderFault, Untried
-from notifier.rendering.language.time_limit import PART_SECONDS
 from notifier.rendering.pool import RenderingPool
+from notifier.rendering.protocol import FaultCode, RenderedMail, RenderFault, SkippedMail
+from notifier.template_language.time_limit import MAX_PART_SECONDS
 
 ATTEMPTS = 10
 """A child that a busy machine gives no processor is replaced for that, so that one attempt proves nothing."""
@@ -25,8 +25,8 @@ async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -
     """The fault has the line, its neighbours are rendered, and the child has not even been replaced."""
     for _ in range(ATTEMPTS):
         before = children()
-        results = await pool.render([job(), job("endless"), job()], SOURCES)
-        assert kinds(results) == [Rendered, RenderFault, Rendered]
+        results = await pool.render([build_job(), build_job("endless"), build_job()], SOURCES)
+        assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
         if children() == before:
             break
     fault = results[1]
@@ -39,24 +39,26 @@ async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -
 async def test_of_a_slow_version_one_mail_in_a_batch_is_tried(pool: RenderingPool, name: str) -> None:
     """The others of it are left out, to be rendered another time; mails of other versions are not."""
     async with asyncio.timeout(30):
-        results = await pool.render([job(), job(name), job(), job(name), job(name)], SOURCES)
-    assert kinds(results) == [Rendered, RenderFault, Rendered, Untried, Untried]
+        results = await pool.render(
+            [build_job(), build_job(name), build_job(), build_job(name), build_job(name)], SOURCES
+        )
+    assert kinds(results) == [RenderedMail, RenderFault, RenderedMail, SkippedMail, SkippedMail]
 
 
 async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> None:
     """The clock that has stopped it stops nothing after it, though those take as long together."""
-    assert kinds(await pool.render([job("endless")], SOURCES)) == [RenderFault]
+    assert kinds(await pool.render([build_job("endless")], SOURCES)) == [RenderFault]
     (before,) = children()
-    large = [job("large", filling=["a" * 70] * 9000) for _ in range(100)]
-    assert kinds(await pool.render(large, SOURCES)) == [Rendered] * 100
+    large = [build_job("large", filling=["a" * 70] * 9000) for _ in range(100)]
+    assert kinds(await pool.render(large, SOURCES)) == [RenderedMail] * 100
     assert children() == [before]
 
 
 async def test_the_pool_counts_what_its_children_work(pool: RenderingPool) -> None:
     """Of a mail that is stopped, its quarter of a second, wherever it waited; of a good one next to nothing."""
-    await pool.render([job()], SOURCES)
-    before = pool.worked
-    await pool.render([job()], SOURCES)
-    between = pool.worked
-    await pool.render([job("endless")], SOURCES)
-    assert between - before < PART_SECONDS / 2 < pool.worked - between
+    await pool.render([build_job()], SOURCES)
+    before = pool.cpu_seconds
+    await pool.render([build_job()], SOURCES)
+    between = pool.cpu_seconds
+    await pool.render([build_job("endless")], SOURCES)
+    assert between - before < MAX_PART_SECONDS / 2 < pool.cpu_seconds - between

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvloop
-from parts.certificate import Authority
-from parts.pair import Pair
-from parts.relay import Relay
+from support.announced_pair import AnnouncedPair
+from support.certificate_authority import CertificateAuthority
+from support.scripted_relay import ScriptedRelay
 
 from notifier.settings import SmtpSettings
-from notifier.smtp.pool import Announcing
-from notifier.smtp.transport import Transport
+from notifier.smtp.session_pool import AnnounceLimits
+from notifier.smtp.transport import SmtpTransport
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -20,43 +20,43 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture
-async def relay(request: pytest.FixtureRequest) -> AsyncIterator[Relay]:
+async def relay(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedRelay]:
     """A relay that says yes unless told otherwise; it offers PIPELINING to a test that is parametrised so."""
-    started = await Relay(pipelines=getattr(request, "param", False)).start()
+    started = await ScriptedRelay(pipelines=getattr(request, "param", False)).start()
     yield started
     await started.stop()
 
 
 @pytest.fixture
-async def transport(relay: Relay) -> AsyncIterator[Transport]:
+async def transport(relay: ScriptedRelay) -> AsyncIterator[SmtpTransport]:
     """A transport to `relay`, without TLS."""
-    made = Transport(SmtpSettings(port=relay.port, max_connections=4))
+    made = SmtpTransport(SmtpSettings(port=relay.port, max_connections=4))
     yield made
     await made.close()
 
 
 @pytest.fixture
-def announcing() -> Announcing:
+def announcing() -> AnnounceLimits:
     """When mails are announced: as the product does unless a test says otherwise."""
-    return Announcing()
+    return AnnounceLimits()
 
 
 @pytest.fixture
-async def pair(relay: Relay, announcing: Announcing) -> AsyncIterator[Pair]:
+async def pair(relay: ScriptedRelay, announcing: AnnounceLimits) -> AsyncIterator[AnnouncedPair]:
     """Two mails for one connection that has been quick."""
-    made = Pair(relay, announcing=announcing)
+    made = AnnouncedPair(relay, announcing=announcing)
     await made.open()
     yield made
     await made.transport.close()
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     """The authority that the tests' clients trust."""
-    return Authority(tmp_path_factory.mktemp("authority"))
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     """An authority that nobody trusts."""
-    return Authority(tmp_path_factory.mktemp("stranger"))
+    return CertificateAuthority(tmp_path_factory.mktemp("stranger"))

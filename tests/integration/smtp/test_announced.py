@@ -6,22 +6,24 @@ import time
 from collections.abc import Callable
 
 import pytest
-from parts.pair import ADA, BOB, WIRE, Pair, mail_to, turns
-from parts.permit import at_once, permit
-from parts.relay import STALL, Relay
+from support.announced_pair import ADA, BOB, WIRE, AnnouncedPair, mail_to, turns
+from support.body_permit import build_permit, grant_permit
+from support.scripted_relay import STALL, ScriptedRelay
 
-from notifier.outbox.handler import Permit
-from notifier.outcomes import Accepted, Refused, Rejected
-from notifier.smtp.pool import Announcing
-from notifier.smtp.session import Session
-from notifier.smtp.transaction import Transaction
+from notifier.outbox.handler import BodyPermit
+from notifier.outcomes import Accepted, RefusalKind, Rejected
+from notifier.smtp.session_pool import AnnounceLimits
+from notifier.smtp.smtp_session import SmtpSession
+from notifier.smtp.transaction import SmtpTransaction
 
 ENVELOPE = b"MAIL FROM:<bob@shop.example> SIZE=%d\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" % len(WIRE)
 pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 
 
 @pipelined
-async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(pair: Pair, relay: Relay) -> None:
+async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(
+    pair: AnnouncedPair, relay: ScriptedRelay
+) -> None:
     """RFC 2920 §3.1: its envelope is with the relay, and its permit is asked for, before the dot is answered."""
     await pair.begin()
     assert pair.queue.times == 1
@@ -33,7 +35,7 @@ async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(pair
 
 
 @pipelined
-async def test_an_announced_mail_costs_one_round_trip(pair: Pair, relay: Relay) -> None:
+async def test_an_announced_mail_costs_one_round_trip(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """With mails waiting, the envelope of each travels together with the body of the one before."""
     before = relay.flights
     outcomes = await asyncio.gather(*(pair.send(mail_to(f"n{number}")) for number in range(20)))
@@ -43,7 +45,7 @@ async def test_an_announced_mail_costs_one_round_trip(pair: Pair, relay: Relay) 
 
 
 @pipelined
-async def test_no_body_of_an_announced_mail_without_its_permit(pair: Pair, relay: Relay) -> None:
+async def test_no_body_of_an_announced_mail_without_its_permit(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """With 354 in hand it waits for the queue, like any other."""
     pair.queue.may_answer.clear()
     await pair.begin()
@@ -58,24 +60,24 @@ async def test_no_body_of_an_announced_mail_without_its_permit(pair: Pair, relay
     assert pair.queue.times == 1
 
 
-def _old(session: Session) -> None:
+def _old(session: SmtpSession) -> None:
     session.opened_at -= 300
 
 
-def _long_unused(session: Session) -> None:
+def _long_unused(session: SmtpSession) -> None:
     session.used_at -= 30
 
 
-def _at_the_last_but_one(session: Session) -> None:
-    session.sent = 98
+def _at_the_last_but_one(session: SmtpSession) -> None:
+    session.mail_count = 98
 
 
-def _at_the_last(session: Session) -> None:
-    session.sent = 99
+def _at_the_last(session: SmtpSession) -> None:
+    session.mail_count = 99
 
 
-def _slow(session: Session) -> None:
-    session.took = 1.1
+def _slow(session: SmtpSession) -> None:
+    session.last_seconds = 1.1
 
 
 @pipelined
@@ -84,13 +86,13 @@ def _slow(session: Session) -> None:
     [(_old, 0), (_long_unused, 0), (_at_the_last, 0), (_at_the_last_but_one, 1), (_slow, 0)],
 )
 async def test_what_the_session_must_be_like(
-    pair: Pair, relay: Relay, change: Callable[[Session], None], announced: int
+    pair: AnnouncedPair, relay: ScriptedRelay, change: Callable[[SmtpSession], None], announced: int
 ) -> None:
     """Nothing is announced on one that will not carry another mail, or may let it wait for long."""
 
-    async def ask() -> Permit:
+    async def ask() -> BodyPermit:
         change(pair.session)
-        return permit()
+        return build_permit()
 
     await pair.begin(before_body=ask)
     assert pair.queue.times == announced
@@ -100,9 +102,9 @@ async def test_what_the_session_must_be_like(
 
 @pipelined
 @pytest.mark.parametrize(("quick", "announced"), [(0.0, 0), (5.0, 1)])
-async def test_a_relay_that_was_slow_is_not_trusted(relay: Relay, quick: float, announced: int) -> None:
+async def test_a_relay_that_was_slow_is_not_trusted(relay: ScriptedRelay, quick: float, announced: int) -> None:
     """Where the mail before took too long, the next one's permit would grow old behind the dot."""
-    pair = Pair(relay, announcing=Announcing(quick=quick))
+    pair = AnnouncedPair(relay, announcing=AnnounceLimits(max_last_seconds=quick))
     await pair.open()
     await pair.begin()
     assert pair.queue.times == announced
@@ -110,7 +112,7 @@ async def test_a_relay_that_was_slow_is_not_trusted(relay: Relay, quick: float, 
     await pair.transport.close()
 
 
-async def test_nothing_is_announced_without_pipelining(pair: Pair, relay: Relay) -> None:
+async def test_nothing_is_announced_without_pipelining(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """RFC 2920 §3: a relay that does not offer it may take what comes too early for a part of something else."""
     await pair.begin()
     assert pair.queue.times == 0
@@ -119,67 +121,71 @@ async def test_nothing_is_announced_without_pipelining(pair: Pair, relay: Relay)
 
 
 @pipelined
-async def test_nothing_is_announced_of_what_wants_a_connection_of_its_own(pair: Pair, relay: Relay) -> None:
+async def test_nothing_is_announced_of_what_wants_a_connection_of_its_own(
+    pair: AnnouncedPair, relay: ScriptedRelay
+) -> None:
     """A probe and a second try wait for their turn, and get a fresh connection."""
     await pair.begin()
     await pair.end()
     for number, kind in enumerate(("probe", "fresh"), start=1):
-        transaction = Transaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
-        use = pair.transport._pool.session(fresh=True, transaction=transaction if kind == "fresh" else None)
+        transaction = SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
+        use = pair.transport._pool.acquire(fresh=True, transaction=transaction if kind == "fresh" else None)
         async with use as session:
-            await session.carry(transaction)
-        assert not transaction.announced
+            await session.run_transaction(transaction)
+        assert not transaction.is_announced
         assert relay.connections == 1 + number
 
 
 @pipelined
 @pytest.mark.parametrize("kind", ["probe", "fresh"])
-async def test_who_wants_a_connection_of_its_own_waits_unannounced(pair: Pair, relay: Relay, kind: str) -> None:
+async def test_who_wants_a_connection_of_its_own_waits_unannounced(
+    pair: AnnouncedPair, relay: ScriptedRelay, kind: str
+) -> None:
     """A probe, and a second try, that stand first in the line are not announced, and nobody overtakes them."""
-    transaction = Transaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
+    transaction = SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
 
     async def alone() -> None:
         if kind == "probe":
             assert await pair.transport.probe() is None
             return
-        async with pair.transport._pool.session(fresh=True, transaction=transaction) as session:
-            assert isinstance(await session.carry(transaction), Accepted)
+        async with pair.transport._pool.acquire(fresh=True, transaction=transaction) as session:
+            assert isinstance(await session.run_transaction(transaction), Accepted)
 
     waiting: list[asyncio.Task[None]] = []
 
-    async def ask() -> Permit:
+    async def ask() -> BodyPermit:
         waiting.append(asyncio.create_task(alone()))
         await asyncio.sleep(0)
         pair.transport._pool._waiting.rotate(1)  # before Bob's
-        return permit()
+        return build_permit()
 
     await pair.begin(before_body=ask)
     assert (pair.queue.times, relay.connections) == (0, 1)
     assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
     await waiting[0]
     assert relay.early == [b""]
-    assert (transaction.announced, relay.connections) == (False, 2)
+    assert (transaction.is_announced, relay.connections) == (False, 2)
 
 
 @pipelined
-async def test_nothing_is_announced_behind_a_body_that_the_socket_has_not_taken(relay: Relay) -> None:
+async def test_nothing_is_announced_behind_a_body_that_the_socket_has_not_taken(relay: ScriptedRelay) -> None:
     """A lost connection would leave it open whether the dot of the one before is with the relay."""
     assert relay._server is not None
     relay._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    pair = Pair(relay)
+    pair = AnnouncedPair(relay)
     await pair.open()
     relay.say(ADA.recipient, "DATA", STALL)
 
-    async def ask() -> Permit:
+    async def ask() -> BodyPermit:
         pair.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        return permit()
+        return build_permit()
 
     first = pair.send(mail_to("ada", b"x" * 60_000 + b"\r\n"), ask)  # one slice
     before = []
 
-    async def ask_later() -> Permit:
+    async def ask_later() -> BodyPermit:
         before.append(first.done())
-        return permit()
+        return build_permit()
 
     second = pair.send(BOB, ask_later)
     await relay.wait_for_commands("DATA", 2)
@@ -201,11 +207,11 @@ async def _raise_later() -> None:
 @pipelined
 @pytest.mark.parametrize("recipient", ["bob@example.com>\r\nDATA", "bob\x00@example.com", "bob\udcff@example.com"])
 async def test_an_address_that_cannot_be_said_is_heard_of_by_its_own_mail(
-    pair: Pair, relay: Relay, recipient: str
+    pair: AnnouncedPair, relay: ScriptedRelay, recipient: str
 ) -> None:
     """The mail before it is accepted, and not a word of the other is said."""
     bad = mail_to("bob")
-    await pair.begin(type(bad)(sender=bad.sender, recipient=recipient, wire=WIRE))
+    await pair.begin(type(bad)(sender=bad.sender, recipient=recipient, data=WIRE))
     first, second = await pair.end()
     assert isinstance(first, Accepted)
     assert isinstance(second, ValueError)
@@ -215,13 +221,13 @@ async def test_an_address_that_cannot_be_said_is_heard_of_by_its_own_mail(
 
 
 @pipelined
-async def test_a_mail_that_is_too_large_hears_it_itself(pair: Pair, relay: Relay) -> None:
+async def test_a_mail_that_is_too_large_hears_it_itself(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """B12: SIZE is looked at before anything is said of it."""
     await pair.begin(mail_to("bob", b"x" * (10 << 20) + b"\r\n"))
     first, second = await pair.end()
     assert isinstance(first, Accepted)
     assert isinstance(second, Rejected)
-    assert second.refused is Refused.SIZE
+    assert second.refused is RefusalKind.SIZE
     assert (relay.early, pair.queue.times) == ([b""], 0)
     assert isinstance(await pair.send(BOB), Accepted)
     assert relay.connections == 1
@@ -230,7 +236,7 @@ async def test_a_mail_that_is_too_large_hears_it_itself(pair: Pair, relay: Relay
 @pipelined
 @pytest.mark.parametrize("fails", [_raise, _raise_later], ids=["at once", "later"])
 async def test_a_queue_that_fails_is_heard_by_the_mail_it_was_asked_for(
-    pair: Pair, relay: Relay, fails: Callable[[], object]
+    pair: AnnouncedPair, relay: ScriptedRelay, fails: Callable[[], object]
 ) -> None:
     """B14: what asking for the permit raises is raised where the permit was wanted."""
     pair.queue.ask = fails  # type: ignore[assignment,method-assign]
@@ -238,5 +244,5 @@ async def test_a_queue_that_fails_is_heard_by_the_mail_it_was_asked_for(
     first, second = await pair.end()
     assert isinstance(first, Accepted)
     assert isinstance(second, KeyError)
-    assert isinstance(await pair.send(BOB, at_once), Accepted)
+    assert isinstance(await pair.send(BOB, grant_permit), Accepted)
     assert pair.received == [ADA.recipient, BOB.recipient]

@@ -9,22 +9,24 @@ import socket
 from collections import Counter
 
 import pytest
-from parts.cutter import BUFFER, Cut
-from parts.pair_cutter import SAID, PairCutter, Track
-from parts.permit import at_once
+from support.body_permit import grant_permit
+from support.cutting_relay import BUFFER, Cut
+from support.pair_cutting_relay import SAID, PairCuttingRelay, Track
 
 from notifier.outcomes import Accepted, Outcome, Uncertain
 from notifier.settings import SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transaction import SLICE
-from notifier.smtp.transport import Transport
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transaction import SLICE_BYTES
+from notifier.smtp.transport import SmtpTransport
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 SMALL = b"Subject: Hi\r\n\r\nHi\r\n"
-LARGE = b"Subject: Hi\r\n\r\n" + b"x" * SLICE + b"\r\n"
-ANN, BEN = (Mail(sender=f"{name}@a.example", recipient=f"{name}@b.example", wire=SMALL) for name in ("ann", "ben"))
-LARGE_ANN, LARGE_BEN = (Mail(sender=mail.sender, recipient=mail.recipient, wire=LARGE) for mail in (ANN, BEN))
-Pair = tuple[Mail, Mail]
+LARGE = b"Subject: Hi\r\n\r\n" + b"x" * SLICE_BYTES + b"\r\n"
+ANN, BEN = (
+    OutgoingMail(sender=f"{name}@a.example", recipient=f"{name}@b.example", data=SMALL) for name in ("ann", "ben")
+)
+LARGE_ANN, LARGE_BEN = (OutgoingMail(sender=mail.sender, recipient=mail.recipient, data=LARGE) for mail in (ANN, BEN))
+Pair = tuple[OutgoingMail, OutgoingMail]
 ENVELOPE = len(b"MAIL FROM:<ann@a.example>\r\nRCPT TO:<ann@b.example>\r\nDATA\r\n")
 both_ends = pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 KINDS = [
@@ -37,22 +39,22 @@ KINDS = [
 pairs = pytest.mark.parametrize(("mails", "patient"), KINDS if LONG else KINDS[:2])
 
 
-def length(mail: Mail) -> int:
+def length(mail: OutgoingMail) -> int:
     """The octets of its whole transaction."""
-    return ENVELOPE + len(mail.wire) + len(b".\r\n")
+    return ENVELOPE + len(mail.data) + len(b".\r\n")
 
 
-async def attempt(cutter: PairCutter, mails: Pair, cut: Cut, *, patient: bool) -> list[type[Outcome]]:
+async def attempt(cutter: PairCuttingRelay, mails: Pair, cut: Cut, *, patient: bool) -> list[type[Outcome]]:
     """Both mails through a transport with one connection, cut there; judged, and what they came to."""
-    transport = Transport(SmtpSettings(port=cutter.port, max_connections=1))
+    transport = SmtpTransport(SmtpSettings(port=cutter.port, max_connections=1))
     cutter.begin(cut, patient=patient)
-    async with transport._pool.session() as session:
-        session.took = 0.0
+    async with transport._pool.acquire() as session:
+        session.last_seconds = 0.0
         ours: socket.socket = session._wire._transport.get_extra_info("socket")
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         room = 2 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     async with asyncio.timeout(10):
-        outcomes = await asyncio.gather(*(transport.send(mail, seconds=10, before_body=at_once) for mail in mails))
+        outcomes = await asyncio.gather(*(transport.send(mail, seconds=10, before_body=grant_permit) for mail in mails))
     await transport.close()
     again = await cutter.quiet()
     for number, (mail, outcome) in enumerate(zip(mails, outcomes, strict=True), start=1):
@@ -64,7 +66,7 @@ async def attempt(cutter: PairCutter, mails: Pair, cut: Cut, *, patient: bool) -
     return [type(outcome) for outcome in outcomes]
 
 
-def judge(mail: Mail, outcome: Outcome, track: Track, again: Counter[str], *, fits: bool) -> None:
+def judge(mail: OutgoingMail, outcome: Outcome, track: Track, again: Counter[str], *, fits: bool) -> None:
     """Answered: accepted, and not sent again; its dot read: in doubt, and not sent again; surely unsent: sent again."""
     sender = mail.sender
     if track.answered(sender):
@@ -82,7 +84,7 @@ def judge(mail: Mail, outcome: Outcome, track: Track, again: Counter[str], *, fi
 async def test_replies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
     """B6, B7: the relay says the first octets of its replies to the two and is gone; half a reply is none."""
     found = Counter[tuple[type[Outcome], ...]]()
-    async with PairCutter() as cutter:
+    async with PairCuttingRelay() as cutter:
         for said in range(1, SAID + 1):
             found[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
     assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
@@ -94,8 +96,8 @@ async def test_commands_and_bodies_cut_at_every_octet(mails: Pair, *, patient: b
     """B6, B7, B10: the relay reads so many octets and is gone; never are both in doubt, nor one sent twice."""
     found = Counter[tuple[type[Outcome], ...]]()
     total = sum(map(length, mails))
-    step = 1 if total < SLICE else 97
-    async with PairCutter() as cutter:
+    step = 1 if total < SLICE_BYTES else 97
+    async with PairCuttingRelay() as cutter:
         for heard in sorted({*range(1, total + 1, step), *range(1, 300), *range(max(total - 300, 1), total + 1)}):
             if heard <= total:
                 found[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1

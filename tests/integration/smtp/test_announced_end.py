@@ -3,19 +3,19 @@
 import asyncio
 
 import pytest
-from parts.pair import ADA, BOB, CID, QUEUED, Pair, turns
-from parts.permit import at_once, ending_in
-from parts.relay import DROP, HANG, Relay
+from support.announced_pair import ADA, BOB, CID, QUEUED, AnnouncedPair, turns
+from support.body_permit import grant_permit, grant_until
+from support.scripted_relay import DROP, HANG, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected, Uncertain
-from notifier.smtp.pool import Announcing
+from notifier.smtp.session_pool import AnnounceLimits
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 THREE = "250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead"
 FOREIGN = "550 5.1.1 for somebody else"
 
 
-async def test_an_answer_about_an_address_is_not_the_dots(pair: Pair, relay: Relay) -> None:
+async def test_an_answer_about_an_address_is_not_the_dots(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """B7: where the relay forgets the dot, what comes next is about the second mail: the first is in doubt."""
     await pair.begin(reply="250 2.1.0 ok")
     first, second = await pair.end()
@@ -28,7 +28,9 @@ async def test_an_answer_about_an_address_is_not_the_dots(pair: Pair, relay: Rel
     ("reply", "kind"),
     [("450 4.2.0 later", Deferred), ("550 5.7.1 no", Rejected), ("250-2.0.0 and\r\n250 2.0.0 queued", Accepted)],
 )
-async def test_each_mail_hears_its_own_reply(pair: Pair, relay: Relay, reply: str, kind: type[Outcome]) -> None:
+async def test_each_mail_hears_its_own_reply(
+    pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome]
+) -> None:
     """B8: what is said to the dot is the first mail's; the second goes on, on the same connection."""
     await pair.begin(reply=reply)
     first, second = await pair.end()
@@ -50,7 +52,7 @@ async def test_each_mail_hears_its_own_reply(pair: Pair, relay: Relay, reply: st
     ],
 )
 async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
-    pair: Pair, relay: Relay, reply: str, kind: type[Outcome]
+    pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome]
 ) -> None:
     """B6, B7: it is tried again at once, with a permit of its own, and is accepted once."""
     await pair.begin(reply=reply)
@@ -66,7 +68,7 @@ async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
 @pytest.mark.parametrize("behind", [FOREIGN, "\r\n".join([FOREIGN] * 3)], ids=["one", "three"])
 @pytest.mark.parametrize("reply", ["220 hello", "354 go ahead", "garbage", "199 what"])
 async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
-    pair: Pair, relay: Relay, reply: str, behind: str, then: str
+    pair: AnnouncedPair, relay: ScriptedRelay, reply: str, behind: str, then: str
 ) -> None:
     """B8, B9: a refusal one place too late was meant for the mail before, so the announced one does not hear it."""
     relay.say(BOB.sender, "MAIL", then)
@@ -77,7 +79,7 @@ async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
     assert pair.received == [BOB.recipient]
 
 
-async def test_it_is_nobodys_where_the_relay_leaves_in_the_same_moment(pair: Pair) -> None:
+async def test_it_is_nobodys_where_the_relay_leaves_in_the_same_moment(pair: AnnouncedPair) -> None:
     """B8, B9: an event loop that hands over the last words together with the end does not make them more credible."""
     await pair.begin()
     wire = pair.session._wire
@@ -89,7 +91,9 @@ async def test_it_is_nobodys_where_the_relay_leaves_in_the_same_moment(pair: Pai
 
 
 @pytest.mark.parametrize("extra", ["250 2.0.0 and again", "354 go ahead", "220 hello", FOREIGN, THREE])
-async def test_a_reply_too_many_behind_the_dots_is_not_believed(pair: Pair, relay: Relay, extra: str) -> None:
+async def test_a_reply_too_many_behind_the_dots_is_not_believed(
+    pair: AnnouncedPair, relay: ScriptedRelay, extra: str
+) -> None:
     """B9: the first mail has its reply; the announced one finds that its own do not fit, and goes elsewhere."""
     await pair.begin(reply=f"{QUEUED}\r\n{extra}")
     first, second = await pair.end()
@@ -100,7 +104,9 @@ async def test_a_reply_too_many_behind_the_dots_is_not_believed(pair: Pair, rela
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
-async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(pair: Pair, relay: Relay, step: str) -> None:
+async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(
+    pair: AnnouncedPair, relay: ScriptedRelay, step: str
+) -> None:
     """B8, B9: an announced mail believes no refusal that stands alone, because it may not be about it."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP)
     await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
@@ -110,7 +116,9 @@ async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(pair: Pair,
     assert pair.received == [ADA.recipient, BOB.recipient]
 
 
-async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(pair: Pair, relay: Relay) -> None:
+async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(
+    pair: AnnouncedPair, relay: ScriptedRelay
+) -> None:
     """B8, B9: MAIL refused and RCPT answered with 250 do not fit together; on a fresh connection it hears its own."""
     relay.say(BOB.recipient, "RCPT", "550 5.1.1 no such user", times=2)
     relay.say(BOB.recipient, "DATA", HANG)
@@ -122,7 +130,9 @@ async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(pair: Pa
 
 
 @pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
-async def test_a_refusal_too_many_is_shown_by_the_reset(pair: Pair, relay: Relay, refused: str) -> None:
+async def test_a_refusal_too_many_is_shown_by_the_reset(
+    pair: AnnouncedPair, relay: ScriptedRelay, refused: str
+) -> None:
     """B8, B9: it is not told to a mail that is refused as well, although the answers so far seem to fit together."""
     pair.seconds = 0.5
     relay.say(BOB.sender if refused == "MAIL" else BOB.recipient, refused, "550 5.7.1 no", times=2)
@@ -134,7 +144,9 @@ async def test_a_refusal_too_many_is_shown_by_the_reset(pair: Pair, relay: Relay
 
 
 @pytest.mark.parametrize(("step", "kind"), [("MAIL", Deferred), ("RCPT", Accepted)])
-async def test_a_reply_too_few_is_not_made_up(pair: Pair, relay: Relay, step: str, kind: type[Outcome]) -> None:
+async def test_a_reply_too_few_is_not_made_up(
+    pair: AnnouncedPair, relay: ScriptedRelay, step: str, kind: type[Outcome]
+) -> None:
     """B9: where one of the announced mail's replies has no end and swallows the next, none is taken for another."""
     pair.seconds = 0.5  # until it no longer waits for the third
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, "250-2.1.0 and so on")
@@ -148,7 +160,9 @@ async def test_a_reply_too_few_is_not_made_up(pair: Pair, relay: Relay, step: st
 @pytest.mark.parametrize(
     ("step", "reply"), [("MAIL", "550 5.7.0 no"), ("RCPT", "550 5.1.1 no"), ("DATA", "554 5.7.1 no")]
 )
-async def test_a_refused_announced_mail_keeps_the_connection(pair: Pair, relay: Relay, step: str, reply: str) -> None:
+async def test_a_refused_announced_mail_keeps_the_connection(
+    pair: AnnouncedPair, relay: ScriptedRelay, step: str, reply: str
+) -> None:
     """A refusal is the second mail's alone, and the third goes on behind it."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, reply)
     await pair.begin()
@@ -163,7 +177,7 @@ async def test_a_refused_announced_mail_keeps_the_connection(pair: Pair, relay: 
 
 @pytest.mark.parametrize(("step", "kind", "rests"), [("MAIL", NotTried, True), ("RCPT", Deferred, False)])
 async def test_an_attempt_is_charged_where_mail_was_answered(
-    pair: Pair, relay: Relay, step: str, kind: type[Outcome], *, rests: bool
+    pair: AnnouncedPair, relay: ScriptedRelay, step: str, kind: type[Outcome], *, rests: bool
 ) -> None:
     """B6: once more and no more; and a relay that drops what is announced without a word gets a rest of that."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP, times=2)
@@ -179,8 +193,8 @@ async def test_an_attempt_is_charged_where_mail_was_answered(
     assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
 
 
-@pytest.mark.parametrize(("announcing", "announced"), [(Announcing(), 0), (Announcing(rest=-1.0), 1)])
-async def test_a_rest_is_over_at_its_time(pair: Pair, announced: int) -> None:
+@pytest.mark.parametrize(("announcing", "announced"), [(AnnounceLimits(), 0), (AnnounceLimits(pause=-1.0), 1)])
+async def test_a_rest_is_over_at_its_time(pair: AnnouncedPair, announced: int) -> None:
     """After a drop without a word nothing is announced for a while, and then it is tried again."""
     await pair.begin(reply=DROP)
     await pair.end()
@@ -190,10 +204,12 @@ async def test_a_rest_is_over_at_its_time(pair: Pair, announced: int) -> None:
     await pair.end()
 
 
-@pytest.mark.parametrize("announcing", [Announcing(patience=0.05)])
+@pytest.mark.parametrize("announcing", [AnnounceLimits(max_wait=0.05)])
 @pytest.mark.parametrize("granted", [True, False])
 @pytest.mark.parametrize(("reply", "kind"), [(QUEUED, Accepted), ("550 5.7.1 no", Rejected), (DROP, Uncertain)])
-async def test_patience_has_an_end(pair: Pair, relay: Relay, reply: str, kind: type[Outcome], *, granted: bool) -> None:
+async def test_patience_has_an_end(
+    pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome], *, granted: bool
+) -> None:
     """Who waits too long goes elsewhere with a new permit; the first mail hears its reply, and nothing follows it."""
     if not granted:
         pair.queue.may_answer.clear()
@@ -215,7 +231,7 @@ async def test_patience_has_an_end(pair: Pair, relay: Relay, reply: str, kind: t
 @pytest.mark.parametrize("granted", [True, False])
 @pytest.mark.parametrize(("reply", "kind"), [(QUEUED, Accepted), ("550 5.7.1 no", Rejected), (DROP, Uncertain)])
 async def test_a_cancelled_announced_mail_leaves_nothing_behind(
-    pair: Pair, relay: Relay, reply: str, kind: type[Outcome], *, granted: bool
+    pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome], *, granted: bool
 ) -> None:
     """Its permit is withdrawn, the first mail hears its reply, and the next one gets a fresh connection."""
     if not granted:
@@ -232,18 +248,20 @@ async def test_a_cancelled_announced_mail_leaves_nothing_behind(
     assert BOB.recipient not in relay.bodies
 
 
-async def test_answers_that_nobody_read_are_not_the_next_mails(pair: Pair, relay: Relay) -> None:
+async def test_answers_that_nobody_read_are_not_the_next_mails(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """B8: where all that was announced is answered already, and its mail has left, the connection is not used again."""
     relay.say(BOB.sender, "MAIL", HANG)
     await pair.begin(reply=f"{QUEUED}\r\n{THREE}")
     pair.second.cancel()
     relay.resume.set()
     assert isinstance(await pair.first, Accepted)
-    assert isinstance(await pair.send(CID, ending_in(0.5)), Accepted)
+    assert isinstance(await pair.send(CID, grant_until(0.5)), Accepted)
     assert relay.connections == 2
 
 
-async def test_a_cancelled_first_mail_takes_only_the_connection_along(pair: Pair, relay: Relay) -> None:
+async def test_a_cancelled_first_mail_takes_only_the_connection_along(
+    pair: AnnouncedPair, relay: ScriptedRelay
+) -> None:
     """The announced mail is surely unsent, and is tried on a fresh connection."""
     await pair.begin()
     pair.first.cancel()
@@ -254,12 +272,12 @@ async def test_a_cancelled_first_mail_takes_only_the_connection_along(pair: Pair
 
 
 async def test_a_first_mail_whose_permit_ends_is_uncertain_and_the_announced_one_is_not(
-    pair: Pair, relay: Relay
+    pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
     """B7: silence after the dot is the doubt of one mail only."""
-    await pair.begin(before_body=ending_in(0.2))
+    await pair.begin(before_body=grant_until(0.2))
     assert isinstance(await pair.first, Uncertain)
     assert isinstance(await pair.second, Accepted)
     await pair.end()
     assert pair.received.count(BOB.recipient) == 1
-    assert isinstance(await pair.send(CID, at_once), Accepted)
+    assert isinstance(await pair.send(CID, grant_permit), Accepted)

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import aiosmtplib
 import pytest
-from parts.certificate import Authority
-from parts.pair import mail_to
-from parts.permit import at_once
-from parts.relay import Relay
 from pydantic import SecretStr
+from support.announced_pair import mail_to
+from support.body_permit import grant_permit
+from support.certificate_authority import CertificateAuthority
+from support.scripted_relay import ScriptedRelay
 
-from notifier.outcomes import Accepted, NotTried, Outcome, Scope
-from notifier.settings import Security, SmtpSettings
+from notifier.outcomes import Accepted, NotTried, OutageScope, Outcome
+from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.connection_limit import MAX_OPENING
-from notifier.smtp.transport import Transport
+from notifier.smtp.transport import SmtpTransport
 
 
-async def send(transport: Transport, mails: int = 1) -> list[Outcome]:
+async def send(transport: SmtpTransport, mails: int = 1) -> list[Outcome]:
     """So many mails at the same time."""
-    sendings = (transport.send(mail_to(f"n{n}"), seconds=30, before_body=at_once) for n in range(mails))
+    sendings = (transport.send(mail_to(f"n{n}"), seconds=30, before_body=grant_permit) for n in range(mails))
     return await asyncio.gather(*sendings)
 
 
@@ -44,9 +44,9 @@ def exceptions() -> Iterator[BaseException]:
                 yield from (kind("odd"), kind())
 
 
-async def test_whatever_raises_while_connecting(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
+async def test_whatever_raises_while_connecting(monkeypatch: pytest.MonkeyPatch, relay: ScriptedRelay) -> None:
     """No kind of error leaves the transport, each is told, and the next mail is sent."""
-    transport = Transport(SmtpSettings(port=relay.port))
+    transport = SmtpTransport(SmtpSettings(port=relay.port))
     count = 0
     for error in exceptions():
 
@@ -58,7 +58,7 @@ async def test_whatever_raises_while_connecting(monkeypatch: pytest.MonkeyPatch,
             outcomes = await send(transport, 2)
         for outcome in outcomes:
             assert isinstance(outcome, NotTried), error
-            assert (outcome.scope, bool(outcome.detail)) == (Scope.RELAY, True), error
+            assert (outcome.scope, bool(outcome.detail)) == (OutageScope.RELAY, True), error
         count += 1
     assert count > 60
     assert isinstance((await send(transport))[0], Accepted)
@@ -80,13 +80,17 @@ FILES = {
 """What may stand at the place of a file of certificates, and what is said of it."""
 
 
-@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+@pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 async def test_a_file_of_certificates_that_cannot_be_used(
-    relay: Relay, authority: Authority, tmp_path: Path, security: Security
+    relay: ScriptedRelay, authority: CertificateAuthority, tmp_path: Path, security: SmtpSecurity
 ) -> None:
     """No connection is made and no attempt burnt; a person is needed, and once the file is there mail flows."""
     await relay.stop()
-    relay.tls, relay.starttls = (authority.server(), None) if security is Security.TLS else (None, authority.server())
+    relay.tls, relay.starttls = (
+        (authority.issue_server_context(), None)
+        if security is SmtpSecurity.TLS
+        else (None, authority.issue_server_context())
+    )
     await relay.start()
     for name, (content, words) in FILES.items():
         ca_file = tmp_path / f"{name}.pem"
@@ -94,7 +98,7 @@ async def test_a_file_of_certificates_that_cannot_be_used(
             ca_file.mkdir()
         elif content is not None:
             ca_file.write_bytes(content)
-        transport = Transport(SmtpSettings(port=relay.port, security=security, ca_file=ca_file))
+        transport = SmtpTransport(SmtpSettings(port=relay.port, security=security, ca_file=ca_file))
         for outcome in await send(transport, 3):
             assert isinstance(outcome, NotTried), name
             assert outcome.needs_person
@@ -108,12 +112,14 @@ async def test_a_file_of_certificates_that_cannot_be_used(
     assert relay.connections == len(FILES)
 
 
-async def test_a_file_that_is_replaced_is_read_again(relay: Relay, authority: Authority, tmp_path: Path) -> None:
+async def test_a_file_that_is_replaced_is_read_again(
+    relay: ScriptedRelay, authority: CertificateAuthority, tmp_path: Path
+) -> None:
     """A relay with a certificate of another authority: once that stands in the file, nothing need be restarted."""
     ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(Authority(tmp_path).ca_file.read_bytes())
-    relay.starttls = authority.server()
-    transport = Transport(SmtpSettings(port=relay.port, security=Security.STARTTLS, ca_file=ca_file))
+    ca_file.write_bytes(CertificateAuthority(tmp_path).ca_file.read_bytes())
+    relay.starttls = authority.issue_server_context()
+    transport = SmtpTransport(SmtpSettings(port=relay.port, security=SmtpSecurity.STARTTLS, ca_file=ca_file))
     (outcome,) = await send(transport)
     assert isinstance(outcome, NotTried)
     ca_file.write_bytes(authority.ca_file.read_bytes())
@@ -127,9 +133,9 @@ async def test_a_file_that_is_replaced_is_read_again(relay: Relay, authority: Au
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "a b", "é" * 64, ".", "xn--\u3002"])
 async def test_a_host_that_is_no_name(host: str) -> None:
     """The codec of host names raises `UnicodeError`, and resolvers what they like."""
-    (outcome,) = await send(Transport(SmtpSettings(host=host, security=Security.NONE)))
+    (outcome,) = await send(SmtpTransport(SmtpSettings(host=host, security=SmtpSecurity.NONE)))
     assert isinstance(outcome, NotTried)
-    assert outcome.scope is Scope.RELAY
+    assert outcome.scope is OutageScope.RELAY
 
 
 @contextlib.contextmanager
@@ -150,9 +156,9 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-async def test_a_process_without_descriptors(relay: Relay) -> None:
+async def test_a_process_without_descriptors(relay: ScriptedRelay) -> None:
     """Too many open files: this is about the process, and passes by itself."""
-    transport = Transport(SmtpSettings(port=relay.port))
+    transport = SmtpTransport(SmtpSettings(port=relay.port))
     with no_descriptors():
         outcomes = await send(transport, 2)
     assert all(isinstance(outcome, NotTried) and not outcome.needs_person for outcome in outcomes)
@@ -160,15 +166,21 @@ async def test_a_process_without_descriptors(relay: Relay) -> None:
     await transport.close()
 
 
-async def test_a_wrong_password_is_tried_by_the_first_alone(relay: Relay, authority: Authority) -> None:
+async def test_a_wrong_password_is_tried_by_the_first_alone(
+    relay: ScriptedRelay, authority: CertificateAuthority
+) -> None:
     """B3: of twenty mails at a cold start one logs in; the others wait for it, and hear what it heard."""
     await relay.stop()
-    relay.tls, relay.users = authority.server(), {"shop": "another"}
+    relay.tls, relay.users = authority.issue_server_context(), {"shop": "another"}
     await relay.start()
     settings = SmtpSettings(
-        port=relay.port, security=Security.TLS, ca_file=authority.ca_file, username="shop", password=SecretStr("wrong")
+        port=relay.port,
+        security=SmtpSecurity.TLS,
+        ca_file=authority.ca_file,
+        username="shop",
+        password=SecretStr("wrong"),
     )
-    transport = Transport(settings)
+    transport = SmtpTransport(settings)
     for probes in (1, 2):
         outcomes = await send(transport, 20)
         assert {type(outcome) for outcome in outcomes} == {NotTried}
@@ -178,16 +190,20 @@ async def test_a_wrong_password_is_tried_by_the_first_alone(relay: Relay, author
     await transport.close()
 
 
-async def test_a_password_that_changes_under_way(relay: Relay, authority: Authority) -> None:
+async def test_a_password_that_changes_under_way(relay: ScriptedRelay, authority: CertificateAuthority) -> None:
     """While connections stand that were logged in, one that is refused is not tried again for a minute."""
     await relay.stop()
-    relay.tls, relay.users = authority.server(), {"shop": "good-1"}
+    relay.tls, relay.users = authority.issue_server_context(), {"shop": "good-1"}
     await relay.start()
     settings = SmtpSettings(
-        port=relay.port, security=Security.TLS, ca_file=authority.ca_file, username="shop", password=SecretStr("good-1")
+        port=relay.port,
+        security=SmtpSecurity.TLS,
+        ca_file=authority.ca_file,
+        username="shop",
+        password=SecretStr("good-1"),
     )
-    transport = Transport(settings)
-    async with transport._pool.session(), transport._pool.session():
+    transport = SmtpTransport(settings)
+    async with transport._pool.acquire(), transport._pool.acquire():
         logins = relay.commands.count("AUTH")
         relay.users = {"shop": "good-2"}
         waiting = asyncio.create_task(send(transport, 30))

@@ -1,41 +1,41 @@
 """Relays that cannot be reached: no attempt is burnt, and mail flows as soon as they are back."""
 
 import pytest
-from parts.permit import at_once
-from parts.relay import DROP, ENDLESS, Relay
+from support.body_permit import grant_permit
+from support.scripted_relay import DROP, ENDLESS, ScriptedRelay
 
-from notifier.outcomes import Accepted, NotTried, Scope
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import Accepted, NotTried, OutageScope
+from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 
 
-async def test_a_relay_that_refuses_connections(relay: Relay, transport: Transport) -> None:
+async def test_a_relay_that_refuses_connections(relay: ScriptedRelay, transport: SmtpTransport) -> None:
     """B1: with nobody listening the mail was not tried, and waiting may help."""
     await relay.stop()
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
-    assert (outcome.scope, outcome.needs_person) == (Scope.RELAY, False)
+    assert (outcome.scope, outcome.needs_person) == (OutageScope.RELAY, False)
     assert "refused" in outcome.detail or "Connect call failed" in outcome.detail
 
 
-async def test_mail_flows_with_the_first_try_after_the_outage(relay: Relay, transport: Transport) -> None:
+async def test_mail_flows_with_the_first_try_after_the_outage(relay: ScriptedRelay, transport: SmtpTransport) -> None:
     """B1: one probe is enough to find that the relay is back, and its connection carries the next mail."""
     await relay.stop()
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), NotTried)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), NotTried)
     assert isinstance(await transport.probe(), NotTried)
     await relay.start()
     assert await transport.probe() is None
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert relay.connections == 1
 
 
 async def test_a_relay_whose_name_is_unknown() -> None:
     """B1: a name that does not resolve is an outage; no resolver is asked, for nothing may be called that."""
-    transport = Transport(SmtpSettings(host="-.invalid", security=Security.NONE))
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    transport = SmtpTransport(SmtpSettings(host="-.invalid", security=SmtpSecurity.NONE))
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
     assert not outcome.needs_person
     assert "-.invalid" in outcome.detail
@@ -45,31 +45,35 @@ async def test_a_relay_whose_name_is_unknown() -> None:
     ("greeting", "tries"),
     [("554 5.3.2 no service", 1), ("421 4.3.2 too busy", 3), (DROP, 3), ("garbage", 1), (ENDLESS, 1), ("250 ok", 1)],
 )
-async def test_a_relay_that_greets_badly(relay: Relay, transport: Transport, greeting: str, tries: int) -> None:
+async def test_a_relay_that_greets_badly(
+    relay: ScriptedRelay, transport: SmtpTransport, greeting: str, tries: int
+) -> None:
     """B1: what may pass is tried three times in a row, what will not once; no command is given."""
     relay.greeting = greeting
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
-    assert (outcome.scope, outcome.needs_person) == (Scope.RELAY, False)
+    assert (outcome.scope, outcome.needs_person) == (OutageScope.RELAY, False)
     assert relay.connections == tries
     assert relay.commands == []
     await relay.wait_until_silent()
 
 
-async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: Relay, transport: Transport) -> None:
+async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: ScriptedRelay, transport: SmtpTransport) -> None:
     """B1: a relay that is busy for a moment delays a mail by a moment."""
     relay.say("*", "EHLO", "421 4.3.2 too busy")
     relay.say("*", "EHLO", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert relay.connections == 3
 
 
 @pytest.mark.parametrize(
     ("reply", "tries"), [("502 what", 1), ("garbage", 1), (ENDLESS, 1), ("421 busy", 3), (DROP, 3)]
 )
-async def test_a_relay_that_refuses_ehlo(relay: Relay, transport: Transport, reply: str, tries: int) -> None:
+async def test_a_relay_that_refuses_ehlo(
+    relay: ScriptedRelay, transport: SmtpTransport, reply: str, tries: int
+) -> None:
     """B1: no mail is tried on a relay that does not say what it can do."""
     relay.say("*", "EHLO", reply, times=3)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), NotTried)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), NotTried)
     assert relay.connections == tries
     await relay.wait_until_silent()

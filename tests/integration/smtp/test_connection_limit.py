@@ -5,18 +5,18 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from parts.limited_relay import RESET, LimitedRelay
-from parts.pair import mail_to, turns
-from parts.permit import at_once
-from parts.relay import DROP, HOLD
 from structlog.testing import capture_logs
+from support.announced_pair import mail_to, turns
+from support.body_permit import grant_permit
+from support.limited_relay import RESET, LimitedRelay
+from support.scripted_relay import DROP, HOLD
 
 from notifier.outcomes import Accepted, NotTried, Outcome
 from notifier.settings import SmtpSettings
-from notifier.smtp.connect import CONNECT_TRIES
 from notifier.smtp.connection_limit import MAX_OPENING
-from notifier.smtp.pool import WORKING_SECONDS
-from notifier.smtp.transport import Transport
+from notifier.smtp.session_pool import RECENT_REPLY_SECONDS
+from notifier.smtp.smtp_connector import MAX_CONNECT_TRIES
+from notifier.smtp.transport import SmtpTransport
 from notifier.telemetry import metrics
 
 TAKEN = 5  # connections that the relay takes
@@ -33,22 +33,22 @@ async def relay() -> AsyncIterator[LimitedRelay]:
 
 
 @pytest.fixture
-def transport(relay: LimitedRelay) -> Transport:
+def transport(relay: LimitedRelay) -> SmtpTransport:
     """With the default of twenty connections."""
-    return Transport(SmtpSettings(port=relay.port))
+    return SmtpTransport(SmtpSettings(port=relay.port))
 
 
-async def send(transport: Transport, mails: int, name: str = "n") -> list[Outcome]:
+async def send(transport: SmtpTransport, mails: int, name: str = "n") -> list[Outcome]:
     """So many mails that are due at the same time."""
-    sendings = (transport.send(mail_to(f"{name}{n}"), seconds=60, before_body=at_once) for n in range(mails))
+    sendings = (transport.send(mail_to(f"{name}{n}"), seconds=60, before_body=grant_permit) for n in range(mails))
     return await asyncio.gather(*sendings)
 
 
-async def open_connections(transport: Transport, count: int) -> None:
+async def open_connections(transport: SmtpTransport, count: int) -> None:
     """Leave so many connections idle."""
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(count):
-            await stack.enter_async_context(transport._pool.session())
+            await stack.enter_async_context(transport._pool.acquire())
 
 
 def all_accepted(outcomes: list[Outcome]) -> bool:
@@ -70,7 +70,7 @@ def all_accepted(outcomes: list[Outcome]) -> bool:
         "EHLO 454 4.7.0 not now",
     ],
 )
-async def test_the_relays_number_is_found(relay: LimitedRelay, transport: Transport, refusal: str) -> None:
+async def test_the_relays_number_is_found(relay: LimitedRelay, transport: SmtpTransport, refusal: str) -> None:
     """However one more is refused: all mails are sent, few connections are refused, and the number is in force."""
     relay.limit, relay.refusal = TAKEN, refusal
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=TAKEN)
@@ -93,7 +93,7 @@ async def test_the_relays_number_is_found(relay: LimitedRelay, transport: Transp
 async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -> None:
     """After the wait one more is tried, and then the next, until all that the setting allows are in force."""
     relay.limit = 2
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=6))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=6))
     with capture_logs() as logs:
         relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=2)
         sending = asyncio.create_task(send(transport, 20))
@@ -114,7 +114,7 @@ async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -
     await transport.close()
 
 
-async def test_a_number_that_falls_again(relay: LimitedRelay, transport: Transport) -> None:
+async def test_a_number_that_falls_again(relay: LimitedRelay, transport: SmtpTransport) -> None:
     """A relay that takes fewer than before: connections that end are not replaced, and no mail is worse for it."""
     await open_connections(transport, 10)
     relay.limit = 3
@@ -126,7 +126,7 @@ async def test_a_number_that_falls_again(relay: LimitedRelay, transport: Transpo
 
 
 @pytest.mark.parametrize("word", [CLOSING, "421 4.7.0 rate limit exceeded", "421 4.4.2 timeout", DROP])
-async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: Transport, word: str) -> None:
+async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: SmtpTransport, word: str) -> None:
     """A relay that takes so many mails on a connection, or so many in a time, is connected to again, as often."""
     await open_connections(transport, 4)
     for round_ in range(3):
@@ -148,7 +148,7 @@ async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: 
         "421 4.3.2 maximum number of simultaneous connections exceeded",
     ],
 )
-async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport: Transport, word: str) -> None:
+async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport: SmtpTransport, word: str) -> None:
     """The mail goes over another connection, without an attempt, and one connection fewer is in force."""
     await open_connections(transport, 4)
     before = transport.limit.in_force
@@ -160,7 +160,7 @@ async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport:
     await transport.close()
 
 
-async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: Transport) -> None:
+async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: SmtpTransport) -> None:
     """Amazon's word for mails that come too fast is about these mails, whatever the number of connections."""
     await open_connections(transport, 4)
     relay.say("fast0@shop.example", "MAIL", "454 Throttling failure: Maximum sending rate exceeded.")
@@ -169,12 +169,12 @@ async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: T
     await transport.close()
 
 
-async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
+async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
     """The first connection is refused: all who wait hear of it, after one knock, and the number stays."""
     relay.limit = 0
     outcomes = await send(transport, 20)
     assert {type(outcome) for outcome in outcomes} == {NotTried}
-    assert relay.refused <= CONNECT_TRIES
+    assert relay.refused <= MAX_CONNECT_TRIES
     refused = relay.refused
     await send(transport, 20)
     assert (relay.refused, transport.limit.in_force) == (refused + 1, 20)  # a probe is one connection
@@ -183,11 +183,11 @@ async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: 
     await transport.close()
 
 
-async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, transport: Transport) -> None:
+async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
     """Connections that were not answered for a minute do not show that the relay is there."""
-    async with transport._pool.session() as session:
+    async with transport._pool.acquire() as session:
         relay.limit = 1
-        session.used_at -= WORKING_SECONDS
+        session.used_at -= RECENT_REPLY_SECONDS
         assert {type(outcome) for outcome in await send(transport, 3)} == {NotTried}
         assert transport.limit.in_force == 20
     await transport.close()
@@ -197,7 +197,7 @@ async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: 
     """Where a hundred mails were carried the connection ends with QUIT, and only then the next one is opened."""
     relay.limit = 1
     relay.say("*", "QUIT", HOLD + "221 2.0.0 bye")
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     sending = asyncio.create_task(send(transport, 101))
     await relay.wait_for_commands("QUIT", 1)
     await turns()

@@ -10,50 +10,50 @@ import socket
 from dataclasses import replace
 
 import pytest
-from parts.cutter import REPLIES, SAID, Cut, Cutter, Seen, serve, session_on
-from parts.permit import at_once, ending_in, permit
+from support.body_permit import build_permit, grant_permit, grant_until
+from support.cutting_relay import REPLIES, SAID, Cut, CuttingRelay, RelayRecord, serve, session_on
 
-from notifier.outbox.handler import Permit
-from notifier.outcomes import Accepted, Outcome, Reply, Uncertain
-from notifier.smtp.mail import Dropped, Mail
-from notifier.smtp.transaction import Offer
+from notifier.outbox.handler import BodyPermit
+from notifier.outcomes import Accepted, Outcome, SmtpReply, Uncertain
+from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.transaction import RelayFeatures
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 BODY = b"Subject: Hi\r\n\r\n" + b"x" * 80 * 1024 + b"\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=BODY)
-SMALL = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=BODY)
+SMALL = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=b"Subject: Hi\r\n\r\nHello\r\n")
 ENVELOPE = len(b"MAIL FROM:<shop@shop.example>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n")
-SENT = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued"))
-Found = tuple[Outcome | Dropped, Seen, int]
+SENT = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued"))
+Found = tuple[Outcome | DroppedConnection, RelayRecord, int]
 both_ways = pytest.mark.parametrize("pipelining", [False, True], ids=["step by step", "pipelined"])
 
 
-async def attempt(cutter: Cutter, mail: Mail, cut: Cut, *, pipelining: bool) -> Found:
+async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelining: bool) -> Found:
     """What the session says of the mail, what the relay saw of it, and the octets that may have been between them."""
     session, theirs, room = await cutter.connect(pipelining=pipelining)
     served = asyncio.create_task(serve(theirs, cut))
-    outcome = await session.send(mail, seconds=10, before_body=at_once)
+    outcome = await session.send(mail, seconds=10, before_body=grant_permit)
     session.abort()
     return outcome, await served, room
 
 
-def judge(mail: Mail, found: Found) -> None:
+def judge(mail: OutgoingMail, found: Found) -> None:
     """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
     outcome, seen, room = found
-    total = ENVELOPE + len(mail.wire) + len(b".\r\n")
+    total = ENVELOPE + len(mail.data) + len(b".\r\n")
     if seen.answered:
         assert outcome == SENT, (outcome, seen)
     elif seen.had_dot:
         assert isinstance(outcome, Uncertain), (outcome, seen)
     elif total - seen.heard > room:  # the rest did not fit into any buffer, so our socket has not taken it
-        assert isinstance(outcome, Dropped), (outcome, seen)
+        assert isinstance(outcome, DroppedConnection), (outcome, seen)
     else:
-        assert isinstance(outcome, Dropped | Uncertain), (outcome, seen)
+        assert isinstance(outcome, DroppedConnection | Uncertain), (outcome, seen)
 
 
-def places(mail: Mail) -> list[int]:
+def places(mail: OutgoingMail) -> list[int]:
     """Each octet of the envelope and around the final dot; of the body each one, or some."""
-    total = ENVELOPE + len(mail.wire) + len(b".\r\n")
+    total = ENVELOPE + len(mail.data) + len(b".\r\n")
     inner = range(ENVELOPE + 16, total - 16, 1 if LONG else 499)
     return [*range(1, ENVELOPE + 16), *inner, *range(total - 16, total + 1)]
 
@@ -61,31 +61,31 @@ def places(mail: Mail) -> list[int]:
 @both_ways
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_replies_cut_at_every_octet(mail: Mail, *, reset: bool, pipelining: bool) -> None:
+async def test_replies_cut_at_every_octet(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
     """B6, B7: a relay that says the first octets of its replies and is gone; half a reply is none."""
     kinds = []
-    async with Cutter() as cutter:
+    async with CuttingRelay() as cutter:
         for said in range(SAID + 1):
             found = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
             judge(mail, found)
             kinds.append(type(found[0]))
             if said < sum(map(len, REPLIES.values())) - 1:  # before the end of 354 there is nothing to doubt
-                assert isinstance(found[0], Dropped)
+                assert isinstance(found[0], DroppedConnection)
     assert kinds[-1] is Accepted
     assert Uncertain in kinds
 
 
 @both_ways
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_commands_and_body_cut_at_every_octet(mail: Mail, *, pipelining: bool) -> None:
+async def test_commands_and_body_cut_at_every_octet(mail: OutgoingMail, *, pipelining: bool) -> None:
     """B6, B7, B10: a relay that reads so many octets and resets; doubt begins where our socket has taken all."""
     kinds = []
-    async with Cutter() as cutter:
+    async with CuttingRelay() as cutter:
         for heard in places(mail):
             found = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
             judge(mail, found)
             kinds.append(type(found[0]))
-    assert kinds[:ENVELOPE] == [Dropped] * ENVELOPE
+    assert kinds[:ENVELOPE] == [DroppedConnection] * ENVELOPE
     assert kinds[-1] is Uncertain
 
 
@@ -96,31 +96,31 @@ async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool)
     async def ask() -> None:
         raise AssertionError
 
-    async with Cutter() as cutter:
+    async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=pipelining)
         session.abort()
-        assert not session.usable
+        assert not session.is_usable
         outcome = await session.send(SMALL, seconds=5, before_body=ask)
         theirs.close()
-    assert isinstance(outcome, Dropped)
-    assert (outcome.answered, outcome.detail) == (False, "stopped")
+    assert isinstance(outcome, DroppedConnection)
+    assert (outcome.is_attempt, outcome.detail) == (False, "stopped")
 
 
 async def test_what_was_given_up_does_not_arrive_later() -> None:
     """B10: the rest of a body that still lies in our hands goes nowhere, even if the relay reads on."""
     loop = asyncio.get_running_loop()
-    async with Cutter() as cutter:
+    async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
-        mail = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=b"x" * 60_000 + b"\r\n")  # one slice
-        sending = asyncio.create_task(session.send(mail, seconds=5, before_body=ending_in(0.2)))
+        mail = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=b"x" * 60_000 + b"\r\n")  # one slice
+        sending = asyncio.create_task(session.send(mail, seconds=5, before_body=grant_until(0.2)))
         assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
         await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
-        assert isinstance(await sending, Dropped)
+        assert isinstance(await sending, DroppedConnection)
         arrived = b""
         while data := await loop.sock_recv(theirs, 1 << 16):
             arrived += data
         theirs.close()
-    assert 0 < len(arrived) < len(mail.wire)
+    assert 0 < len(arrived) < len(mail.data)
     assert b"\r\n.\r\n" not in arrived
 
 
@@ -129,7 +129,7 @@ async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
-    session = await session_on(ours, Offer(pipelining=True))
+    session = await session_on(ours, RelayFeatures(pipelining=True))
     slices = itertools.count()
 
     def hang_up() -> bool:
@@ -137,13 +137,13 @@ async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
             theirs.shutdown(socket.SHUT_RDWR)
         return True
 
-    async def ask() -> Permit:
-        return replace(permit(), may_go_on=hang_up)
+    async def ask() -> BodyPermit:
+        return replace(build_permit(), may_continue=hang_up)
 
     sending = asyncio.create_task(session.send(MAIL, seconds=5, before_body=ask))
     assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
     await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
     outcome = await sending
-    assert isinstance(outcome, Dropped)
+    assert isinstance(outcome, DroppedConnection)
     assert "Broken pipe" in outcome.detail
     theirs.close()

@@ -7,16 +7,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from parts.permit import at_once, ending_in
-from parts.relay import HANG, TRICKLE, Relay
+from support.body_permit import grant_permit, grant_until
+from support.scripted_relay import HANG, TRICKLE, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Uncertain
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
-SLOW = Mail(sender="slow@shop.example", recipient="slow@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
+SLOW = OutgoingMail(sender="slow@shop.example", recipient="slow@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 HASTE = 40
 """How much faster than the world's the clock of a hasty loop goes: a minute passes in a second and a half."""
 GREAT_HASTE = 1500
@@ -52,9 +52,9 @@ def hastily(work: Coroutine[Any, Any, Any], haste: int = HASTE) -> Any:
 
 async def send_to(port: int, host: str = "127.0.0.1") -> object:
     """The outcome of one mail."""
-    transport = Transport(SmtpSettings(host=host, port=port, security=Security.NONE))
+    transport = SmtpTransport(SmtpSettings(host=host, port=port, security=SmtpSecurity.NONE))
     try:
-        return await transport.send(MAIL, seconds=100, before_body=at_once)
+        return await transport.send(MAIL, seconds=100, before_body=grant_permit)
     finally:
         await transport.close()
 
@@ -65,7 +65,7 @@ def test_a_relay_that_hangs_while_opening(where: str, most: float, how: str) -> 
     """B1: silence, or a byte now and then, is given up after ten seconds a step and thirty in all."""
 
     async def work() -> None:
-        relay = await Relay(greeting=how if where == "greeting" else "220 hello").start()
+        relay = await ScriptedRelay(greeting=how if where == "greeting" else "220 hello").start()
         relay.say("*", "EHLO", how, times=9)
         started = asyncio.get_running_loop().time()
         outcome = await send_to(relay.port)
@@ -105,11 +105,11 @@ def test_a_connection_that_went_dead_without_a_word(step: str) -> None:
     """
 
     async def work() -> None:
-        relay = await Relay().start()
+        relay = await ScriptedRelay().start()
         relay.say(SLOW.sender if step == "MAIL" else SLOW.recipient, step, HANG)
-        transport = Transport(SmtpSettings(port=relay.port))
+        transport = SmtpTransport(SmtpSettings(port=relay.port))
         started = asyncio.get_running_loop().time()
-        outcomes = [await transport.send(mail, seconds=290, before_body=at_once) for mail in (MAIL, SLOW, MAIL)]
+        outcomes = [await transport.send(mail, seconds=290, before_body=grant_permit) for mail in (MAIL, SLOW, MAIL)]
         assert 55 < asyncio.get_running_loop().time() - started < 150
         assert relay.connections == 2
         await transport.close()
@@ -127,11 +127,11 @@ def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int
     """B8: a reply that does not come is given up after the time of its command."""
 
     async def work() -> None:
-        relay = await Relay(pipelines=pipelines).start()
+        relay = await ScriptedRelay(pipelines=pipelines).start()
         relay.say(MAIL.sender if step == "MAIL" else MAIL.recipient, step, HANG, times=2)
-        transport = Transport(SmtpSettings(port=relay.port))
+        transport = SmtpTransport(SmtpSettings(port=relay.port))
         started = asyncio.get_running_loop().time()
-        outcome = await transport.send(MAIL, seconds=290, before_body=at_once)
+        outcome = await transport.send(MAIL, seconds=290, before_body=grant_permit)
         passed = asyncio.get_running_loop().time() - started
         await relay.wait_until_silent(seconds=600)
         await relay.stop()
@@ -146,12 +146,12 @@ def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
     """B7: 600 s, and a second for each 32 KB, until the silence after the dot is called uncertain."""
 
     async def work() -> None:
-        relay = await Relay(pipelines=True).start()
+        relay = await ScriptedRelay(pipelines=True).start()
         relay.say(MAIL.recipient, "DOT", HANG)
-        transport = Transport(SmtpSettings(port=relay.port))
-        large = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=MAIL.wire + b"\r\n" * (4 << 20))
+        transport = SmtpTransport(SmtpSettings(port=relay.port))
+        large = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=MAIL.data + b"\r\n" * (4 << 20))
         started = asyncio.get_running_loop().time()
-        outcome = await transport.send(large, seconds=290, before_body=ending_in(6000))
+        outcome = await transport.send(large, seconds=290, before_body=grant_until(6000))
         passed = asyncio.get_running_loop().time() - started
         await relay.wait_until_silent(seconds=6000)
         await relay.stop()
@@ -165,14 +165,16 @@ def test_a_connection_that_no_mail_needs_is_left_politely() -> None:
     """After thirty idle seconds the relay hears QUIT, although no further mail comes."""
 
     async def work() -> None:
-        relay = await Relay().start()
-        transport = Transport(SmtpSettings(port=relay.port))
-        outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=290, before_body=at_once) for _ in range(2)))
+        relay = await ScriptedRelay().start()
+        transport = SmtpTransport(SmtpSettings(port=relay.port))
+        outcomes = await asyncio.gather(
+            *(transport.send(MAIL, seconds=290, before_body=grant_permit) for _ in range(2))
+        )
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
         transport._pool._idle[0].used_at -= 31
         await relay.wait_for_commands("QUIT", 1, seconds=60)
         assert len(transport._pool._idle) == 1
-        assert isinstance(await transport.send(MAIL, seconds=290, before_body=at_once), Accepted)
+        assert isinstance(await transport.send(MAIL, seconds=290, before_body=grant_permit), Accepted)
         assert relay.connections == 2
         await transport.close()
         await relay.wait_until_silent(seconds=60)

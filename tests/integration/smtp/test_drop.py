@@ -3,18 +3,18 @@
 import asyncio
 
 import pytest
-from parts.permit import at_once, ending_in
-from parts.relay import DROP, HANG, STALL, Relay
+from support.body_permit import grant_permit, grant_until
+from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
-from notifier.outcomes import Accepted, CircuitReason, Deferred, NotTried, Phase, Reply, Uncertain
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import Accepted, CircuitReason, Deferred, NotTried, SmtpPhase, SmtpReply, Uncertain
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
-SENT = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued"))
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=WIRE)
+SENT = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued"))
 CLOSING = "421 4.3.2 shutting down"
 
 
@@ -26,61 +26,61 @@ def who(step: str) -> str:
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("how", [DROP, CLOSING, "garbage", "250 ok but not 354", "199 what"])
 async def test_a_drop_before_the_dot_is_tried_again_at_once(
-    transport: Transport, relay: Relay, step: str, how: str
+    transport: SmtpTransport, relay: ScriptedRelay, step: str, how: str
 ) -> None:
     """B6: the mail goes out on a fresh connection, once, and nobody hears of the first."""
     if how.startswith("250") and step != "DATA":
         how = "354 too early"
     relay.say(who(step), step, how)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert len(relay.received) == 1
 
 
-@pytest.mark.parametrize(("step", "phase"), [("RCPT", Phase.RCPT), ("DATA", Phase.DATA)])
+@pytest.mark.parametrize(("step", "phase"), [("RCPT", SmtpPhase.RCPT), ("DATA", SmtpPhase.DATA)])
 @pytest.mark.parametrize("how", [DROP, CLOSING])
 async def test_a_second_drop_after_a_reply_to_mail_defers(
-    transport: Transport, relay: Relay, step: str, phase: Phase, how: str
+    transport: SmtpTransport, relay: ScriptedRelay, step: str, phase: SmtpPhase, how: str
 ) -> None:
     """B6: there is one retry only; the relay has heard of the mail, so this was an attempt."""
     relay.say(who(step), step, how, times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
     assert (outcome.phase, outcome.reply) == (phase, None)
     assert how == DROP or CLOSING in outcome.detail
     assert relay.connections == 2
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
 
 
 @pytest.mark.parametrize("how", [DROP, CLOSING])
-async def test_a_second_drop_at_mail_is_no_attempt(transport: Transport, relay: Relay, how: str) -> None:
+async def test_a_second_drop_at_mail_is_no_attempt(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
     """B6: without a reply to MAIL FROM nothing is charged to the mail."""
     relay.say(MAIL.sender, "MAIL", how, times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
     assert not outcome.needs_person
     assert outcome.detail.startswith("the relay closed the connection: ")
     assert relay.connections == 2
 
 
-async def test_the_drop_that_was_an_attempt_counts(transport: Transport, relay: Relay) -> None:
+async def test_the_drop_that_was_an_attempt_counts(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B6: once at RCPT and then at MAIL is an attempt all the same, and so is the other order."""
     relay.say(MAIL.recipient, "RCPT", DROP)
     relay.say("*", "MAIL", "250 ok")
     relay.say("*", "MAIL", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Deferred)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
     relay.say("*", "MAIL", DROP)
     relay.say(MAIL.recipient, "RCPT", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Deferred)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
 
 
 @pytest.mark.parametrize(("step", "kind"), [("RCPT", Deferred), ("MAIL", NotTried)])
 async def test_a_relay_that_is_gone_after_the_drop(
-    transport: Transport, relay: Relay, step: str, kind: type[Deferred | NotTried]
+    transport: SmtpTransport, relay: ScriptedRelay, step: str, kind: type[Deferred | NotTried]
 ) -> None:
     """B6: where the fresh connection fails as well, it still counts whether MAIL was answered."""
     relay.say(who(step), step, DROP)
-    first = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=at_once))
+    first = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=grant_permit))
     await relay.wait_for_commands(step, 1)
     await relay.stop()
     assert isinstance(await first, kind)
@@ -88,142 +88,146 @@ async def test_a_relay_that_is_gone_after_the_drop(
 
 @pytest.mark.parametrize(("step", "kind"), [("MAIL", NotTried), ("RCPT", Deferred), ("DATA", Deferred)])
 async def test_silence_before_the_dot_is_given_up_in_time(
-    transport: Transport, relay: Relay, step: str, kind: type[Deferred | NotTried]
+    transport: SmtpTransport, relay: ScriptedRelay, step: str, kind: type[Deferred | NotTried]
 ) -> None:
     """B8: after the deadline the connection is gone, so the late reply is never given to another mail."""
     relay.say(who(step), step, HANG, times=2)
-    assert isinstance(await transport.send(MAIL, seconds=0.3, before_body=at_once), kind)
+    assert isinstance(await transport.send(MAIL, seconds=0.3, before_body=grant_permit), kind)
     await relay.wait_until_silent()
     relay.forget()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
 
-async def test_the_time_is_for_both_tries(transport: Transport, relay: Relay) -> None:
+async def test_the_time_is_for_both_tries(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A mail whose time was used up by the first connection is not begun on another."""
     relay.say(MAIL.recipient, "RCPT", HANG)
-    assert isinstance(await transport.send(MAIL, seconds=0.2, before_body=at_once), Deferred)
+    assert isinstance(await transport.send(MAIL, seconds=0.2, before_body=grant_permit), Deferred)
     assert relay.connections == 1
 
 
 @pytest.mark.parametrize("how", [DROP, "garbage", "199 what", "354 again"])
-async def test_no_clear_word_after_the_dot_is_uncertain(transport: Transport, relay: Relay, how: str) -> None:
+async def test_no_clear_word_after_the_dot_is_uncertain(
+    transport: SmtpTransport, relay: ScriptedRelay, how: str
+) -> None:
     """B7: the relay may have the mail, so it is not sent again at once, and the connection is not used again."""
     relay.say(MAIL.recipient, "DOT", how)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Uncertain)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Uncertain)
     assert relay.connections == 1
     assert relay.received == []
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 2
 
 
-async def test_silence_after_the_dot_is_uncertain(transport: Transport, relay: Relay) -> None:
+async def test_silence_after_the_dot_is_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B7: with the deadline over there is no second try, and the late reply finds nobody."""
     relay.say(MAIL.recipient, "DOT", HANG)
-    outcome = await transport.send(MAIL, seconds=5, before_body=ending_in(0.3))
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_until(0.3))
     assert outcome == Uncertain(detail="no reply to the final dot: Timed out waiting for server response")
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
 
 
-async def test_421_after_the_dot_is_not_uncertain(transport: Transport, relay: Relay) -> None:
+async def test_421_after_the_dot_is_not_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A relay that says 421 to the dot has not taken the mail: it goes again at once, once, and is then deferred."""
     relay.say(MAIL.recipient, "DOT", CLOSING)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     relay.say(MAIL.recipient, "DOT", CLOSING, times=2)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == Deferred(
-        phase=Phase.BODY, detail=CLOSING, claim=CircuitReason.SYSTEM
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == Deferred(
+        phase=SmtpPhase.BODY, detail=CLOSING, reported_fault=CircuitReason.SYSTEM
     )
 
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
-async def test_a_drop_between_two_mails_is_not_noticed(transport: Transport, relay: Relay, how: str) -> None:
+async def test_a_drop_between_two_mails_is_not_noticed(
+    transport: SmtpTransport, relay: ScriptedRelay, how: str
+) -> None:
     """B6, B11: an idle connection that the relay closed, with FIN or with RST, is replaced without a word."""
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     getattr(relay, how)()
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert sum(command.startswith("MAIL") for command in relay.commands) == 2
 
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
-async def test_a_drop_that_only_writing_reveals(transport: Transport, relay: Relay, how: str) -> None:
+async def test_a_drop_that_only_writing_reveals(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
     """B11: a connection that was closed without our knowing is replaced as soon as MAIL is written to it."""
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     getattr(relay, how)()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert [mail.recipient for mail in relay.received] == [MAIL.recipient, OTHER.recipient]
 
 
-async def test_a_drop_between_two_mails_does_not_cost_the_retry(transport: Transport, relay: Relay) -> None:
+async def test_a_drop_between_two_mails_does_not_cost_the_retry(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B11: a mail that found its connection closed still survives a drop on the fresh one."""
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     relay.hang_up()
     await relay.wait_until_silent()
     relay.say(OTHER.sender, "MAIL", DROP)
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 3
 
 
-async def test_a_refusal_whose_reset_fails_is_kept(transport: Transport, relay: Relay) -> None:
+async def test_a_refusal_whose_reset_fails_is_kept(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """What RCPT was told stands, even if the connection does not survive the RSET after it."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say("*", "RSET", DROP)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert str(getattr(outcome, "reply", None)) == "550 5.1.1 no such user"
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 later")
     relay.say("*", "RSET", "500 5.5.1 what")
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Deferred)
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 3
 
 
-async def test_a_reset_that_hangs_ends_with_the_deadline(transport: Transport, relay: Relay) -> None:
+async def test_a_reset_that_hangs_ends_with_the_deadline(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """What was refused is known in time, whatever the relay does after it."""
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 later")
     relay.say("*", "RSET", HANG)
     async with asyncio.timeout(1.5):
-        assert isinstance(await transport.send(MAIL, seconds=0.5, before_body=at_once), Deferred)
+        assert isinstance(await transport.send(MAIL, seconds=0.5, before_body=grant_permit), Deferred)
 
 
-async def test_no_time_left_is_no_attempt(transport: Transport, relay: Relay) -> None:
+async def test_no_time_left_is_no_attempt(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A mail whose lease is over is not begun."""
-    assert isinstance(await transport.send(MAIL, seconds=0, before_body=at_once), NotTried)
+    assert isinstance(await transport.send(MAIL, seconds=0, before_body=grant_permit), NotTried)
     assert not any(command.startswith("MAIL") for command in relay.commands)
 
 
-async def test_a_stop_cuts_what_is_under_way(transport: Transport, relay: Relay) -> None:
+async def test_a_stop_cuts_what_is_under_way(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A mail whose dot has not left is surely unsent, and it is not begun again."""
     relay.say(MAIL.recipient, "RCPT", HANG)
-    sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=at_once))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
     transport.abort()
     assert await sending == NotTried(detail="stopped before the mail was handed over")
     assert relay.connections == 1
 
 
-async def test_a_cancelled_mail_closes_its_connection(transport: Transport, relay: Relay) -> None:
+async def test_a_cancelled_mail_closes_its_connection(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """After a cancellation the connection stands between command and reply, so nobody may use it."""
     relay.say(MAIL.recipient, "RCPT", HANG)
-    sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=at_once))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
 
 
-async def test_a_relay_that_stops_reading_in_the_body(transport: Transport, relay: Relay) -> None:
+async def test_a_relay_that_stops_reading_in_the_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B10: what the socket has not taken when the deadline is over is surely unsent: it never arrives after that."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL, times=2)
-    big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"x" * 70 + b"\r\n" * (7 << 20))
-    outcome = await transport.send(big, seconds=5, before_body=ending_in(0.3))
-    assert outcome == Deferred(phase=Phase.BODY, detail="Timed out waiting for server response")
+    big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"x" * 70 + b"\r\n" * (7 << 20))
+    outcome = await transport.send(big, seconds=5, before_body=grant_until(0.3))
+    assert outcome == Deferred(phase=SmtpPhase.BODY, detail="Timed out waiting for server response")
     relay.resume.set()
     await relay.wait_until_silent()
     assert relay.received == []

@@ -3,16 +3,16 @@
 import asyncio
 
 import pytest
-from parts.permit import at_once, ending_in
-from parts.relay import ENDLESS, TRICKLE, Relay
+from support.body_permit import grant_permit, grant_until
+from support.scripted_relay import ENDLESS, TRICKLE, ScriptedRelay
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Phase, Rejected, Uncertain
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected, SmtpPhase, Uncertain
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SURELY_NOT_SENT = {"MAIL": NotTried, "RCPT": Deferred, "DATA": Deferred, "DOT": Uncertain}
 FILLS_EVERY_BUFFER = 64 << 20
 """Bytes: more than loopback's socket buffers hold, so a reader that never stops would be seen to read on."""
@@ -25,10 +25,10 @@ def who(step: str) -> str:
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
 @pytest.mark.parametrize("noise", [ENDLESS, "garbage", "abc def", "550-no\r\nend", "\x00\x01\x02", "x" * 9000])
-async def test_noise_in_place_of_a_reply(transport: Transport, relay: Relay, step: str, noise: str) -> None:
+async def test_noise_in_place_of_a_reply(transport: SmtpTransport, relay: ScriptedRelay, step: str, noise: str) -> None:
     """B9: endless lines and garbage end the connection; before the dot the mail is not sent, after it nobody knows."""
     relay.say(who(step), step, noise, times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, SURELY_NOT_SENT[step])
     await relay.wait_until_silent()
     assert relay.poured < FILLS_EVERY_BUFFER
@@ -37,10 +37,10 @@ async def test_noise_in_place_of_a_reply(transport: Transport, relay: Relay, ste
 
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
-async def test_one_byte_after_the_other(transport: Transport, relay: Relay, step: str) -> None:
+async def test_one_byte_after_the_other(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
     """B9: the deadline is for the whole reply, so a byte now and then does not put it off."""
     relay.say(who(step), step, TRICKLE, times=2)
-    outcome = await transport.send(MAIL, seconds=0.3, before_body=ending_in(0.3))
+    outcome = await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
     assert isinstance(outcome, SURELY_NOT_SENT[step])
     await relay.wait_until_silent()
 
@@ -56,70 +56,74 @@ async def test_one_byte_after_the_other(transport: Transport, relay: Relay, step
     ],
     ids=["control", "8-bit", "utf-8", "lines", "long"],
 )
-async def test_the_text_of_a_reply_is_sanitised(transport: Transport, relay: Relay, said: str, kept: str) -> None:
+async def test_the_text_of_a_reply_is_sanitised(
+    transport: SmtpTransport, relay: ScriptedRelay, said: str, kept: str
+) -> None:
     """B9: control characters, broken bytes and length do not reach our tables; letters do."""
     relay.say(MAIL.recipient, "RCPT", said)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Rejected)
     assert str(outcome.reply) == kept
 
 
 @pytest.mark.parametrize("said", ["550 \x00", "250 \x00ok \udcff", "250-\x00\r\n250 \x1b"])
-async def test_a_yes_with_broken_text_is_a_yes(transport: Transport, relay: Relay, said: str) -> None:
+async def test_a_yes_with_broken_text_is_a_yes(transport: SmtpTransport, relay: ScriptedRelay, said: str) -> None:
     """B9: only the code decides; the text is for people."""
     relay.say(MAIL.recipient, "DOT", said)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Accepted if said.startswith("250") else Rejected)
     assert outcome.reply is not None
     assert outcome.reply.text.isprintable()
 
 
-async def test_the_words_of_a_lost_connection_are_sanitised(transport: Transport, relay: Relay) -> None:
+async def test_the_words_of_a_lost_connection_are_sanitised(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B9: garbage that ended a connection is told without its control characters."""
     relay.say(MAIL.recipient, "RCPT", "\x1b[2Jgarbage\x00", times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
-    assert outcome.phase is Phase.RCPT
+    assert outcome.phase is SmtpPhase.RCPT
     assert "garbage" in outcome.detail
     assert outcome.detail.isprintable()
 
 
-async def outcome_of_two_replies(transport: Transport, relay: Relay, step: str, both: str) -> Outcome:
+async def outcome_of_two_replies(transport: SmtpTransport, relay: ScriptedRelay, step: str, both: str) -> Outcome:
     """What comes of a mail whose step is answered with two replies at once."""
     relay.say(who(step), step, both, times=2)
     async with asyncio.timeout(2):
-        return await transport.send(MAIL, seconds=0.3, before_body=ending_in(0.3))
+        return await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
 async def test_an_unsolicited_refusal_is_not_taken_for_the_next_reply(
-    transport: Transport, relay: Relay, step: str
+    transport: SmtpTransport, relay: ScriptedRelay, step: str
 ) -> None:
     """B9: after a line that nobody asked for the connection is out of step, so it is closed and nothing believed."""
     outcome = await outcome_of_two_replies(transport, relay, step, "250 ok\r\n550 5.1.1 for somebody else")
     assert not isinstance(outcome, Rejected)
 
 
-async def test_an_unsolicited_yes_is_not_taken_for_the_reply_to_the_dot(transport: Transport, relay: Relay) -> None:
+async def test_an_unsolicited_yes_is_not_taken_for_the_reply_to_the_dot(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """B9: a mail that was refused is never taken for sent because of a line that came too soon."""
     relay.say(MAIL.recipient, "DOT", "554 5.7.1 refused")
     assert not isinstance(await outcome_of_two_replies(transport, relay, "DATA", "354 go\r\n250 ok"), Accepted)
     assert relay.received == []
 
 
-async def test_two_replies_to_the_dot_leave_a_refusal_in_doubt(transport: Transport, relay: Relay) -> None:
+async def test_two_replies_to_the_dot_leave_a_refusal_in_doubt(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B9: a no with a yes behind it may have been meant for something else, so the mail is not called unsent."""
     relay.say(MAIL.recipient, "DOT", "451 4.3.0 what?\r\n250 2.0.0 queued")
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Uncertain)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Uncertain)
     relay.say(MAIL.recipient, "DOT", "250 2.0.0 queued\r\n451 4.3.0 what?")
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     await relay.wait_until_silent()
 
 
-async def test_an_unsolicited_line_between_two_mails_is_nobodys(transport: Transport, relay: Relay) -> None:
+async def test_an_unsolicited_line_between_two_mails_is_nobodys(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B9: what a relay says on an idle connection is not the reply to the next mail's MAIL."""
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     await relay.interject("550 5.1.1 for nobody")
     for _ in range(5):
         await asyncio.sleep(0)  # let the line be read
-    assert isinstance(await transport.send(OTHER, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(OTHER, seconds=5, before_body=grant_permit), Accepted)

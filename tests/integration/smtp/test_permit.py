@@ -5,25 +5,27 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from parts.permit import Queue, at_once, ending_in, permit
-from parts.relay import DROP, HANG, STALL, Relay
+from support.body_permit import PermitQueue, build_permit, grant_permit, grant_until
+from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
-from notifier.outbox.handler import Permit
+from notifier.outbox.handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotPermitted, Rejected, Uncertain
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
-LARGE = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"\r\n" * (6 << 20))
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=WIRE)
+LARGE = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n" * (6 << 20))
 
 
-async def test_the_permit_is_asked_for_with_data_and_not_after_354(transport: Transport, relay: Relay) -> None:
+async def test_the_permit_is_asked_for_with_data_and_not_after_354(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """The queue commits its mark while the replies travel, so it is asked before the relay has answered DATA."""
     relay.say(MAIL.recipient, "DATA", HANG)
-    queue = Queue(permit())
+    queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
     async with asyncio.timeout(2):
         await queue.asked.wait()
@@ -34,9 +36,9 @@ async def test_the_permit_is_asked_for_with_data_and_not_after_354(transport: Tr
     assert queue.cancelled == 1
 
 
-async def test_no_body_without_the_permit(transport: Transport, relay: Relay) -> None:
+async def test_no_body_without_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """With 354 in hand the session waits for the queue, and then goes on."""
-    queue = Queue(permit())
+    queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)
     for _ in range(20):
@@ -48,7 +50,7 @@ async def test_no_body_without_the_permit(transport: Transport, relay: Relay) ->
     assert queue.times == 1
 
 
-async def test_none_means_not_one_byte_of_the_body(transport: Transport, relay: Relay) -> None:
+async def test_none_means_not_one_byte_of_the_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """What the queue took back is surely unsent: the connection is cut, because the relay waits for a body on it."""
 
     async def refuse() -> None:
@@ -56,17 +58,19 @@ async def test_none_means_not_one_byte_of_the_body(transport: Transport, relay: 
 
     assert await transport.send(MAIL, seconds=5, before_body=refuse) == NotPermitted(detail="not permitted to begin")
     await relay.wait_until_silent()
-    assert isinstance(await transport.send(OTHER, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
     assert relay.connections == 2
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
 
 @pytest.mark.parametrize("late", ["first byte", "end"])
-async def test_a_permit_that_is_too_late_begins_nothing(transport: Transport, relay: Relay, late: str) -> None:
+async def test_a_permit_that_is_too_late_begins_nothing(
+    transport: SmtpTransport, relay: ScriptedRelay, late: str
+) -> None:
     """Past its time the mark may have been rescued by somebody else, so not even the first byte is written."""
-    over = permit(first_byte_in=-0.001) if late == "first byte" else permit(ends_in=-0.001)
+    over = build_permit(first_byte_in=-0.001) if late == "first byte" else build_permit(ends_in=-0.001)
 
-    async def ask() -> Permit:
+    async def ask() -> BodyPermit:
         return over
 
     assert await transport.send(MAIL, seconds=5, before_body=ask) == NotPermitted(detail="permitted too late")
@@ -74,7 +78,7 @@ async def test_a_permit_that_is_too_late_begins_nothing(transport: Transport, re
     assert relay.received == []
 
 
-async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: Transport, relay: Relay) -> None:
+async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Asked before each further slice: a no cuts the body before its last byte, so it is surely unsent."""
     relay.extensions = ()
     left = 3
@@ -84,8 +88,8 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: Trans
         left -= 1
         return left >= 0
 
-    async def ask() -> Permit:
-        return replace(permit(), may_go_on=may_go_on)
+    async def ask() -> BodyPermit:
+        return replace(build_permit(), may_continue=may_go_on)
 
     outcome = await transport.send(LARGE, seconds=5, before_body=ask)
     assert outcome == NotPermitted(detail="the permission ended in the middle of the body")
@@ -94,7 +98,7 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: Trans
     assert relay.received == []
 
 
-async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay) -> None:
+async def test_a_body_asks_before_each_slice(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Nothing of a body is written without asking whether others may think the sender dead by now."""
     asked = 0
 
@@ -103,23 +107,25 @@ async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay)
         asked += 1
         return True
 
-    async def ask() -> Permit:
-        return replace(permit(), may_go_on=may_go_on)
+    async def ask() -> BodyPermit:
+        return replace(build_permit(), may_continue=may_go_on)
 
     mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
     assert asked == 6
-    assert [received.data for received in relay.received] == [mail.wire]
+    assert [received.data for received in relay.received] == [mail.data]
 
 
-async def test_the_permit_is_asked_again_after_the_socket_was_full(transport: Transport, relay: Relay) -> None:
+async def test_the_permit_is_asked_again_after_the_socket_was_full(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """A body that stood still is not taken up again when its permit has ended in the meantime."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     valid = True
 
-    async def ask() -> Permit:
-        return replace(permit(), may_go_on=lambda: valid)
+    async def ask() -> BodyPermit:
+        return replace(build_permit(), may_continue=lambda: valid)
 
     sending = asyncio.create_task(transport.send(LARGE, seconds=5, before_body=ask))
     await relay.wait_for_commands("DATA", 1)
@@ -132,22 +138,24 @@ async def test_the_permit_is_asked_again_after_the_socket_was_full(transport: Tr
     assert relay.received == []
 
 
-async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: Transport, relay: Relay) -> None:
+async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """From the first byte on the permit's end counts, not the time that was given for the whole."""
     relay.say(MAIL.recipient, "DOT", HANG)
     async with asyncio.timeout(30):
-        assert isinstance(await transport.send(MAIL, seconds=60, before_body=ending_in(0.2)), Uncertain)
+        assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_until(0.2)), Uncertain)
     relay.say(MAIL.recipient, "DOT", HANG)
-    sending = asyncio.create_task(transport.send(MAIL, seconds=0.3, before_body=ending_in(60)))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=0.3, before_body=grant_until(60)))
     done, _ = await asyncio.wait([sending], timeout=0.5)
     assert not done
     sending.cancel()
     await asyncio.wait([sending])
 
 
-async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(transport: Transport, relay: Relay) -> None:
+async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """An open DATA is never left behind, and never filled, when asking for the permit fails."""
-    queue = Queue(ZeroDivisionError())
+    queue = PermitQueue(ZeroDivisionError())
     queue.may_answer.set()
     with pytest.raises(ZeroDivisionError):
         await transport.send(MAIL, seconds=5, before_body=queue.ask)
@@ -155,12 +163,12 @@ async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(transport:
     assert relay.received == []
 
 
-async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: Transport, relay: Relay) -> None:
+async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A question that raises ends the body like one that is answered with no."""
     relay.extensions = ()
 
-    async def ask() -> Permit:
-        return replace(permit(), may_go_on=lambda: bool(1 // 0))
+    async def ask() -> BodyPermit:
+        return replace(build_permit(), may_continue=lambda: bool(1 // 0))
 
     with pytest.raises(ZeroDivisionError):
         await transport.send(LARGE, seconds=5, before_body=ask)
@@ -170,11 +178,11 @@ async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: Transport, 
 
 @pytest.mark.parametrize("gives", [None, KeyError()], ids=["no answer", "error"])
 async def test_a_refusal_does_not_wait_for_the_permit(
-    transport: Transport, relay: Relay, gives: Exception | None
+    transport: SmtpTransport, relay: ScriptedRelay, gives: Exception | None
 ) -> None:
     """Where the relay says no the question is withdrawn, whatever would have come of it."""
     relay.say(MAIL.recipient, "DATA", "550 5.7.1 no")
-    queue = Queue(gives)
+    queue = PermitQueue(gives)
     if gives is not None:
         queue.may_answer.set()
     async with asyncio.timeout(2):
@@ -185,35 +193,37 @@ async def test_a_refusal_does_not_wait_for_the_permit(
     assert relay.connections == 1
 
 
-async def test_nothing_is_asked_of_the_queue_for_a_mail_refused_before_data(transport: Transport, relay: Relay) -> None:
+async def test_nothing_is_asked_of_the_queue_for_a_mail_refused_before_data(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """Step by step the mark is asked for when DATA is said, so a refused recipient costs no commit."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
-    queue = Queue(permit())
+    queue = PermitQueue(build_permit())
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=queue.ask), Rejected)
     assert queue.times == (1 if relay.pipelines else 0)
 
 
-async def test_each_connection_asks_for_its_own_permit(transport: Transport, relay: Relay) -> None:
+async def test_each_connection_asks_for_its_own_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """After a drop the mail begins again from MAIL, so its first permit is worth nothing any more."""
     relay.say(MAIL.recipient, "DATA", DROP)
-    queue = Queue(permit())
+    queue = PermitQueue(build_permit())
     queue.may_answer.set()
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=queue.ask), Accepted)
     assert queue.times == 2
 
 
-async def test_no_answer_from_the_queue_in_time(transport: Transport, relay: Relay) -> None:
+async def test_no_answer_from_the_queue_in_time(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A database that hangs costs the connection, and the mail is surely unsent."""
-    queue = Queue()
+    queue = PermitQueue()
     outcome = await transport.send(MAIL, seconds=0.2, before_body=queue.ask)
     assert outcome == NotPermitted(detail="no permission in time")
     await relay.wait_until_silent()
     assert queue.cancelled == 1
 
 
-async def test_a_relay_that_leaves_while_the_queue_is_asked(transport: Transport, relay: Relay) -> None:
+async def test_a_relay_that_leaves_while_the_queue_is_asked(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A connection lost before the permit is there is dropped at once, and the mail goes over a fresh one."""
-    queue = Queue(permit())
+    queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)
     relay.hang_up()

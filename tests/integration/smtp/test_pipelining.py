@@ -3,34 +3,34 @@
 import asyncio
 
 import pytest
-from parts.certificate import Authority
-from parts.permit import at_once
-from parts.relay import DROP, Relay
+from support.body_permit import grant_permit
+from support.certificate_authority import CertificateAuthority
+from support.scripted_relay import DROP, ScriptedRelay
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
-SENT = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued"))
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=WIRE)
+SENT = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued"))
 NO_SUCH_USER = Rejected(
-    phase=Phase.RCPT,
-    refused=Refused.RECIPIENT,
-    reply=Reply(code=550, enhanced="5.1.1", text="no such user"),
+    phase=SmtpPhase.RCPT,
+    refused=RefusalKind.RECIPIENT,
+    reply=SmtpReply(code=550, enhanced="5.1.1", text="no such user"),
 )
 pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 
 
-async def send(transport: Transport, mail: Mail = MAIL) -> Outcome:
+async def send(transport: SmtpTransport, mail: OutgoingMail = MAIL) -> Outcome:
     """What becomes of one mail."""
-    return await transport.send(mail, seconds=5, before_body=at_once)
+    return await transport.send(mail, seconds=5, before_body=grant_permit)
 
 
 @pytest.mark.parametrize(("relay", "flights"), [(True, 2), (False, 4)], indirect=["relay"])
-async def test_a_mail_costs_two_round_trips(transport: Transport, relay: Relay, flights: int) -> None:
+async def test_a_mail_costs_two_round_trips(transport: SmtpTransport, relay: ScriptedRelay, flights: int) -> None:
     """With PIPELINING the envelope is one flight and the body another; without it each command waits for its reply."""
     assert await send(transport) == SENT
     before = relay.flights
@@ -40,26 +40,32 @@ async def test_a_mail_costs_two_round_trips(transport: Transport, relay: Relay, 
 
 
 @pytest.mark.parametrize("keyword", ["PIPELINING", "pipelining", "Pipelining"])
-async def test_the_offer_is_read_in_any_case(transport: Transport, relay: Relay, keyword: str) -> None:
+async def test_the_offer_is_read_in_any_case(transport: SmtpTransport, relay: ScriptedRelay, keyword: str) -> None:
     """B13: EHLO keywords are case-insensitive (RFC 5321 §2.4)."""
     relay.extensions = (keyword,)
     assert await send(transport) == SENT
     assert relay.flights == 4  # EHLO, envelope, body, and the wait for the next mail
 
 
-@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+@pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 @pipelined
-async def test_pipelining_under_tls(relay: Relay, authority: Authority, security: Security) -> None:
+async def test_pipelining_under_tls(
+    relay: ScriptedRelay, authority: CertificateAuthority, security: SmtpSecurity
+) -> None:
     """The encrypted transport is taken over like a plain one, small bodies and large ones alike."""
     await relay.stop()
-    relay.tls, relay.starttls = (authority.server(), None) if security is Security.TLS else (None, authority.server())
+    relay.tls, relay.starttls = (
+        (authority.issue_server_context(), None)
+        if security is SmtpSecurity.TLS
+        else (None, authority.issue_server_context())
+    )
     await relay.start()
-    transport = Transport(SmtpSettings(port=relay.port, security=security, ca_file=authority.ca_file))
-    large = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"." * 70 + b"\r\n" * (1 << 20))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, security=security, ca_file=authority.ca_file))
+    large = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"." * 70 + b"\r\n" * (1 << 20))
     for mail in (MAIL, large, MAIL):
         assert await send(transport, mail) == SENT
     assert relay.connections == 1
-    assert [received.data for received in relay.received] == [WIRE, large.wire, WIRE]
+    assert [received.data for received in relay.received] == [WIRE, large.data, WIRE]
     commands = [command for command in relay.commands if command.startswith(("MAIL", "RCPT", "DATA"))]
     assert len(commands) == 9
     await transport.close()
@@ -67,7 +73,9 @@ async def test_pipelining_under_tls(relay: Relay, authority: Authority, security
 
 
 @pipelined
-async def test_data_after_a_refused_recipient_is_ended_by_a_lone_dot(transport: Transport, relay: Relay) -> None:
+async def test_data_after_a_refused_recipient_is_ended_by_a_lone_dot(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """B13, RFC 2920 §3.1: a relay that waits for a body without a recipient gets an empty one."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say(MAIL.recipient, "DATA", "354 go ahead")
@@ -81,7 +89,7 @@ async def test_data_after_a_refused_recipient_is_ended_by_a_lone_dot(transport: 
 @pytest.mark.parametrize("reply", ["250 2.0.0 queued", "450 4.0.0 later", "354 go on", DROP, "421 4.3.2 closing"])
 @pipelined
 async def test_a_lone_dot_that_is_not_refused_ends_the_connection(
-    transport: Transport, relay: Relay, reply: str
+    transport: SmtpTransport, relay: ScriptedRelay, reply: str
 ) -> None:
     """RFC 2920 §3.1: only 5yz is the right answer to an empty body; the recipient stays refused."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
@@ -94,11 +102,11 @@ async def test_a_lone_dot_that_is_not_refused_ends_the_connection(
 
 
 @pipelined
-async def test_a_refused_sender_needs_no_reset(transport: Transport, relay: Relay) -> None:
+async def test_a_refused_sender_needs_no_reset(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Without MAIL there is no transaction, so the connection carries the next mail at once."""
     relay.say(MAIL.sender, "MAIL", "450 4.7.1 greylisted")
     assert await send(transport) == Deferred(
-        phase=Phase.MAIL, reply=Reply(code=450, enhanced="4.7.1", text="greylisted")
+        phase=SmtpPhase.MAIL, reply=SmtpReply(code=450, enhanced="4.7.1", text="greylisted")
     )
     assert await send(transport, OTHER) == SENT
     assert relay.connections == 1
@@ -107,7 +115,7 @@ async def test_a_refused_sender_needs_no_reset(transport: Transport, relay: Rela
 
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 @pipelined
-async def test_a_refusal_is_reset(transport: Transport, relay: Relay, step: str) -> None:
+async def test_a_refusal_is_reset(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
     """After MAIL the relay keeps the envelope until it is told to forget it."""
     relay.say(MAIL.recipient, step, "450 4.7.1 later")
     assert isinstance(await send(transport), Deferred)
@@ -117,7 +125,7 @@ async def test_a_refusal_is_reset(transport: Transport, relay: Relay, step: str)
 
 
 @pipelined
-async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: Transport, relay: Relay) -> None:
+async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """What RCPT was told is an answer, also where the relay closes instead of answering DATA."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say(MAIL.recipient, "DATA", DROP)
@@ -131,7 +139,9 @@ async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: Transpor
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
 @pipelined
-async def test_one_reply_too_many_makes_all_of_them_worthless(transport: Transport, relay: Relay, step: str) -> None:
+async def test_one_reply_too_many_makes_all_of_them_worthless(
+    transport: SmtpTransport, relay: ScriptedRelay, step: str
+) -> None:
     """B9: a refusal that stands one place too early or too late is nobody's, so nothing is believed."""
     who = MAIL.sender if step == "MAIL" else MAIL.recipient
     relay.say(who, step, "250 ok\r\n550 5.1.1 for somebody else", times=2)
@@ -141,7 +151,7 @@ async def test_one_reply_too_many_makes_all_of_them_worthless(transport: Transpo
 
 
 @pipelined
-async def test_a_late_reply_to_data_makes_its_refusal_worthless(transport: Transport, relay: Relay) -> None:
+async def test_a_late_reply_to_data_makes_its_refusal_worthless(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B9: where RSET is answered by the 354 that DATA was owed, the refusal before it was somebody else's."""
     relay.say(MAIL.recipient, "DATA", "550 5.1.1 for somebody else", times=2)
     relay.say("*", "RSET", "354 go ahead", times=2)
@@ -151,7 +161,9 @@ async def test_a_late_reply_to_data_makes_its_refusal_worthless(transport: Trans
 
 
 @pipelined
-async def test_an_idle_connection_that_says_something_is_dropped_at_once(transport: Transport, relay: Relay) -> None:
+async def test_an_idle_connection_that_says_something_is_dropped_at_once(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """B9: nobody waits for the next mail to find that an idle connection is out of step; 421 says goodbye politely."""
     for word in ("250 2.0.0 hello?", "421 4.4.2 idle for too long", "2"):
         assert await send(transport) == SENT
@@ -161,17 +173,19 @@ async def test_an_idle_connection_that_says_something_is_dropped_at_once(transpo
 
 
 @pipelined
-async def test_an_address_is_never_a_command(transport: Transport, relay: Relay) -> None:
+async def test_an_address_is_never_a_command(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """CR and LF in an address are refused before anything is said, and the connection is not spoiled for others."""
     for bad in ("eve@example.com>\r\nRCPT TO:<bob@example.com", "a\x00@example.com", "a\x7f@example.com"):
         with pytest.raises(ValueError, match="control character"):
-            await send(transport, Mail(sender=MAIL.sender, recipient=bad, wire=WIRE))
+            await send(transport, OutgoingMail(sender=MAIL.sender, recipient=bad, data=WIRE))
     await asyncio.sleep(0)
     assert not any("bob" in command or "eve" in command for command in relay.commands)
 
 
 @pipelined
-async def test_a_relay_that_says_more_than_its_greeting_is_not_used(transport: Transport, relay: Relay) -> None:
+async def test_a_relay_that_says_more_than_its_greeting_is_not_used(
+    transport: SmtpTransport, relay: ScriptedRelay
+) -> None:
     """B9: what arrives together with the last reply of opening is nobody's, so the connection is closed."""
     relay.say("*", "EHLO", "250-relay.example\r\n250 PIPELINING\r\n250 2.1.0 ok", times=3)
     outcome = await send(transport)

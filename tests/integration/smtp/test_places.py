@@ -4,58 +4,60 @@ import asyncio
 import time
 
 import pytest
-from parts.pair import ADA, BOB, CID, WIRE, Pair, mail_to, turns
-from parts.permit import at_once
-from parts.relay import HOLD, Relay
+from support.announced_pair import ADA, BOB, CID, WIRE, AnnouncedPair, mail_to, turns
+from support.body_permit import grant_permit
+from support.scripted_relay import HOLD, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.settings import SmtpSettings
-from notifier.smtp.connect import RelayUnreachableError
-from notifier.smtp.pool import WORKING_SECONDS, LeftBehindError, SessionPool
-from notifier.smtp.transaction import Transaction
-from notifier.smtp.transport import Transport
+from notifier.smtp.session_pool import RECENT_REPLY_SECONDS, ConnectionNotAssignedError, SessionPool
+from notifier.smtp.smtp_connector import RelayUnreachableError
+from notifier.smtp.transaction import SmtpTransaction
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STOPPED = NotTried(detail="stopped before the mail was handed over")
 
 
-def bob() -> Transaction:
+def bob() -> SmtpTransaction:
     """A mail that can be announced."""
-    return Transaction(BOB, deadline=time.monotonic() + 5, before_body=at_once)
+    return SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=grant_permit)
 
 
 async def hold(pool: SessionPool, *, fresh: bool = False) -> None:
     """Take a session, and give it back at once."""
-    async with pool.session(fresh=fresh, transaction=bob()):
+    async with pool.acquire(fresh=fresh, transaction=bob()):
         pass
 
 
-async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
+async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: ScriptedRelay) -> None:
     """B1: one of twenty mails knocks at a door that is shut, and all the others hear of it."""
     relay.greeting = "554 5.3.2 no service"
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
-    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=at_once) for _ in range(20)))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, NotTried) and "no service" in outcome.detail for outcome in outcomes)
     assert relay.connections == 1
     relay.greeting = "220 hello"
-    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=at_once) for _ in range(20)))
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert relay.connections == 3
     await transport.close()
 
 
-async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
+async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(relay: ScriptedRelay) -> None:
     """It has a connection, which stands; who waits for one has none."""
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
-    async with pool.session() as session:
-        session.took = 0.0
+    async with pool.acquire() as session:
+        session.last_seconds = 0.0
         relay.say("*", "EHLO", HOLD + "554 5.3.2 no service")
         opening = asyncio.create_task(hold(pool, fresh=True))
         announced = asyncio.create_task(hold(pool))
         waiting = asyncio.create_task(hold(pool))
         await relay.wait_for_commands("EHLO", 2)
         assert pool._next_on(session) is not None
-        session.used_at -= WORKING_SECONDS  # or the refusal would only mean that the relay takes no more connections
+        session.used_at -= (
+            RECENT_REPLY_SECONDS  # or the refusal would only mean that the relay takes no more connections
+        )
         relay.resume.set()
         for unlucky in (opening, waiting):
             with pytest.raises(RelayUnreachableError, match="no service"):
@@ -66,7 +68,7 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
     await pool.close()
 
 
-async def test_a_stop_sends_away_who_waits(pair: Pair, relay: Relay) -> None:
+async def test_a_stop_sends_away_who_waits(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """What is under way ends by what it was, and neither the announced mail nor the others are begun."""
     await pair.begin()
     others = [pair.send(CID) for _ in range(5)]
@@ -80,11 +82,11 @@ async def test_a_stop_sends_away_who_waits(pair: Pair, relay: Relay) -> None:
     assert (relay.connections, len(relay.bodies)) == (1, 2)
 
 
-async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Relay) -> None:
+async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: ScriptedRelay) -> None:
     """A mail that gets its connection after the stop is not begun on it, nor is the one that gets it next."""
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
-    sendings = [asyncio.create_task(transport.send(mail, seconds=5, before_body=at_once)) for mail in (ADA, BOB)]
+    sendings = [asyncio.create_task(transport.send(mail, seconds=5, before_body=grant_permit)) for mail in (ADA, BOB)]
     await relay.wait_for_commands("EHLO", 1)
     transport.abort()
     relay.resume.set()
@@ -93,10 +95,10 @@ async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Relay) 
     await transport.close()
 
 
-async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: Relay) -> None:
+async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """A mail that was just told that a place is free does not take it after the stop."""
     pool = pair.transport._pool
-    async with pool.session():
+    async with pool.acquire():
         waiting = pair.send(CID)
         await asyncio.sleep(0)
     pair.transport.abort()
@@ -105,10 +107,12 @@ async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: 
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Relay, *, announced: bool) -> None:
+async def test_a_mail_cancelled_in_the_moment_of_its_turn(
+    pair: AnnouncedPair, relay: ScriptedRelay, *, announced: bool
+) -> None:
     """What it was just given, a connection or a place for one, is the next one's."""
     pool = pair.transport._pool
-    async with pool.session() as session:
+    async with pool.acquire() as session:
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
         if announced:
@@ -122,16 +126,16 @@ async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Rel
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, announced: bool) -> None:
+async def test_patience_lost_in_the_moment_of_a_cancellation(pair: AnnouncedPair, *, announced: bool) -> None:
     """Two reasons to go, and the place is given back once."""
     pool = pair.transport._pool
-    async with pool.session() as session:
+    async with pool.acquire() as session:
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
         one = pool._waiting[0]
         if announced:
             assert pool._next_on(session) is not None
-        one.turn.set_exception(LeftBehindError())
+        one.turn.set_exception(ConnectionNotAssignedError())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -139,12 +143,12 @@ async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, anno
     assert isinstance(await pair.send(CID), Accepted)
 
 
-async def test_a_mail_cancelled_while_its_connection_is_opened(relay: Relay) -> None:
+async def test_a_mail_cancelled_while_its_connection_is_opened(relay: ScriptedRelay) -> None:
     """Its place is the next one's."""
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=1))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
-    first = asyncio.create_task(transport.send(ADA, seconds=5, before_body=at_once))
-    second = asyncio.create_task(transport.send(BOB, seconds=5, before_body=at_once))
+    first = asyncio.create_task(transport.send(ADA, seconds=5, before_body=grant_permit))
+    second = asyncio.create_task(transport.send(BOB, seconds=5, before_body=grant_permit))
     await relay.wait_for_commands("EHLO", 1)
     first.cancel()
     assert isinstance(await second, Accepted)
@@ -152,10 +156,10 @@ async def test_a_mail_cancelled_while_its_connection_is_opened(relay: Relay) -> 
     await transport.close()
 
 
-async def test_the_cancelled_are_passed_over(pair: Pair, relay: Relay) -> None:
+async def test_the_cancelled_are_passed_over(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """Of ten that wait nine leave; the tenth is announced in their stead."""
     pool = pair.transport._pool
-    async with pool.session() as session:
+    async with pool.acquire() as session:
         gone = [asyncio.create_task(hold(pool)) for _ in range(9)]
         last = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
@@ -167,16 +171,18 @@ async def test_the_cancelled_are_passed_over(pair: Pair, relay: Relay) -> None:
     assert (pool._used, len(pool._busy)) == (0, 0)
 
 
-async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(pair: Pair, relay: Relay) -> None:
+async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(
+    pair: AnnouncedPair, relay: ScriptedRelay
+) -> None:
     """Whatever has become of it: a dead one is handed on too, and the announced mail opens the next."""
     pool = pair.transport._pool
     sessions: list[object] = []
 
     async def note() -> None:
-        async with pool.session(transaction=bob()) as session:
+        async with pool.acquire(transaction=bob()) as session:
             sessions.append(session)
 
-    async with pool.session() as session:
+    async with pool.acquire() as session:
         waiting = [asyncio.create_task(note()) for _ in range(2)]
         await asyncio.sleep(0)
         assert pool._next_on(session) is not None
@@ -187,7 +193,7 @@ async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(pair:
     assert (pool._used, relay.connections) == (0, 2)
 
 
-async def test_a_large_mail_has_no_part_in_the_count(pair: Pair, relay: Relay) -> None:
+async def test_a_large_mail_has_no_part_in_the_count(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
     """Mails that are too large to be sent give their place to the next, and all the others are accepted."""
     mails = [mail_to(f"n{n}", b"x" * (11 << 20) if n % 3 == 0 else WIRE) for n in range(12)]
     outcomes: list[Outcome] = await asyncio.gather(*(pair.send(mail) for mail in mails))

@@ -9,25 +9,25 @@ import random
 from collections import Counter
 
 import pytest
-from parts.pair import mail_to, turns
-from parts.permit import at_once
-from parts.relay import DROP, HOLD, Relay
+from support.announced_pair import mail_to, turns
+from support.body_permit import grant_permit
+from support.scripted_relay import DROP, HOLD, ScriptedRelay
 
-from notifier.outbox.handler import Permit
+from notifier.outbox.handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected
 from notifier.settings import SmtpSettings
-from notifier.smtp.pool import Announcing, SessionPool
-from notifier.smtp.transport import Transport
+from notifier.smtp.session_pool import AnnounceLimits, SessionPool
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STORMS = 400 if os.environ.get("NOTIFIER_CHAOS") == "long" else 16
 MAILS = 60  # in a storm
 COMMANDS = ("MAIL", "RCPT", "DATA", "DOT")
-IMPATIENT = Announcing(patience=0.005, rest=0.01)
+IMPATIENT = AnnounceLimits(max_wait=0.005, pause=0.01)
 SURELY_UNSENT = (Deferred, NotTried, Rejected)
 
 
-def misbehave(relay: Relay, rng: random.Random, name: str) -> None:
+def misbehave(relay: ScriptedRelay, rng: random.Random, name: str) -> None:
     """What is said to one mail, now and then."""
     if rng.random() < 1 / 3:
         command = rng.choice(COMMANDS)
@@ -38,21 +38,21 @@ def misbehave(relay: Relay, rng: random.Random, name: str) -> None:
 
 def connections(pool: SessionPool) -> int:
     """Those that are open, or being opened."""
-    standing = [session for session in (*pool._busy, *pool._leaving) if session._wire.stands]
+    standing = [session for session in (*pool._busy, *pool._leaving) if session._wire.is_connected]
     return len(standing) + len(pool._idle) + pool._opening
 
 
-async def storm(relay: Relay, transport: Transport, rng: random.Random, number: int) -> Counter[str]:
+async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Random, number: int) -> Counter[str]:
     """One of them; what the mails came to."""
     pool = transport._pool
     most = 0
 
-    async def ask() -> Permit | None:
+    async def ask() -> BodyPermit | None:
         nonlocal most
         most = max(most, connections(pool))
         await asyncio.sleep(rng.choice((0, 0, 0, 0.001, 0.01)))
         most = max(most, connections(pool))
-        return await at_once() if rng.random() < 0.95 else None
+        return await grant_permit() if rng.random() < 0.95 else None
 
     names = [f"m{number}.{one}" for one in range(MAILS)]
     for name in names:
@@ -82,31 +82,31 @@ async def storm(relay: Relay, transport: Transport, rng: random.Random, number: 
 
 
 @pytest.mark.timeout(600)
-async def test_a_storm_costs_no_place(relay: Relay) -> None:
+async def test_a_storm_costs_no_place(relay: ScriptedRelay) -> None:
     """After it the pool is as it was: all its places are free, and it carries that many mails side by side."""
     kinds = Counter[str]()
     rng = random.Random(1)
     for number in range(STORMS):
         most = rng.choice((1, 2, 5))
-        transport = Transport(SmtpSettings(port=relay.port, max_connections=most), IMPATIENT)
+        transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=most), IMPATIENT)
         kinds += await storm(relay, transport, rng, number)
         relay.forget()
         pool = transport._pool
         assert (pool._used, pool._opening, len(pool._busy)) == (0, 0, 0)
         assert (len(pool._waiting), len(pool._behind)) == (0, 0)
-        assert all(session._wire.idle for session in pool._idle)
+        assert all(session._wire.is_idle for session in pool._idle)
         transport._aborted = False
         await side_by_side(relay, transport, most)
         await transport.close()
     assert {"Accepted", "Deferred", "Rejected", "NotTried", "Uncertain", "CancelledError"} <= set(kinds)
 
 
-async def side_by_side(relay: Relay, transport: Transport, most: int) -> None:
+async def side_by_side(relay: ScriptedRelay, transport: SmtpTransport, most: int) -> None:
     """One mail more than there are connections: all but the last are with the relay at the same time."""
     relay.resume.clear()
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
     count = len(relay.bodies)
-    mails = [transport.send(mail_to(f"s{one}"), seconds=5, before_body=at_once) for one in range(most + 1)]
+    mails = [transport.send(mail_to(f"s{one}"), seconds=5, before_body=grant_permit) for one in range(most + 1)]
     sendings = [asyncio.create_task(sending) for sending in mails]
     await relay.wait_for_bodies(count + most)
     assert connections(transport._pool) == most

@@ -3,78 +3,78 @@
 import asyncio
 
 import pytest
-from parts.permit import at_once
-from parts.relay import HANG, STALL, Relay
+from support.body_permit import grant_permit
+from support.scripted_relay import HANG, STALL, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried
 from notifier.settings import SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.pool import SessionPool
-from notifier.smtp.session import Session
-from notifier.smtp.transport import Transport
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.session_pool import SessionPool
+from notifier.smtp.smtp_session import SmtpSession
+from notifier.smtp.transport import SmtpTransport
 from notifier.telemetry import metrics
 
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 
 
-async def test_one_connection_carries_many_mails(transport: Transport, relay: Relay) -> None:
+async def test_one_connection_carries_many_mails(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """After the first mail there is no connecting, and no EHLO."""
     for _ in range(20):
-        assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+        assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert relay.connections == 1
     assert sum(command.startswith("EHLO") for command in relay.commands) == 1
 
 
-async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: Transport, relay: Relay) -> None:
+async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Relays close a connection that sends too many; we are faster."""
     for _ in range(100):
-        await transport.send(MAIL, seconds=5, before_body=at_once)
+        await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert relay.connections == 1
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert relay.connections == 2
 
 
 @pytest.mark.parametrize(("field", "seconds"), [("used_at", 30.0), ("opened_at", 300.0)])
-async def test_a_connection_that_is_too_old_is_replaced(relay: Relay, field: str, seconds: float) -> None:
+async def test_a_connection_that_is_too_old_is_replaced(relay: ScriptedRelay, field: str, seconds: float) -> None:
     """After 30 idle seconds, or 300 in all, the next mail goes over a fresh connection and the old one is closed."""
     pool = SessionPool(SmtpSettings(port=relay.port))
     for age, connections in ((seconds - 2, 1), (seconds + 1, 2)):
-        async with pool.session() as session:
-            assert isinstance(await session.send(MAIL, seconds=5, before_body=at_once), Accepted)
+        async with pool.acquire() as session:
+            assert isinstance(await session.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
             setattr(session, field, getattr(session, field) - age)
-        async with pool.session() as session:
-            assert isinstance(await session.send(MAIL, seconds=5, before_body=at_once), Accepted)
+        async with pool.acquire() as session:
+            assert isinstance(await session.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
             assert relay.connections == connections
             session.opened_at = session.used_at
     await pool.close()
     await relay.wait_until_silent()
 
 
-async def test_no_more_connections_than_the_setting_says(relay: Relay) -> None:
+async def test_no_more_connections_than_the_setting_says(relay: ScriptedRelay) -> None:
     """Mails wait for a free connection rather than open another."""
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
-    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(20)))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
+    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert relay.connections == 2
     await transport.close()
 
 
-async def test_a_probe_is_one_of_the_connections(relay: Relay) -> None:
+async def test_a_probe_is_one_of_the_connections(relay: ScriptedRelay) -> None:
     """Where all connections are open and idle, one of them makes room for the fresh one."""
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
-    await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(2)))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
+    await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(2)))
     for probes in range(1, 4):
         assert await transport.probe() is None
         assert relay.connections == 2 + probes
         assert len(transport._pool._idle) == 2
-    await transport.send(MAIL, seconds=5, before_body=at_once)
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert len(relay._writers) == 2
     await transport.close()
 
 
-async def test_a_lost_idle_connection_is_not_kept(transport: Transport, relay: Relay) -> None:
+async def test_a_lost_idle_connection_is_not_kept(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """It is out of the pool, and of the gauge, as soon as the relay closes it."""
-    await transport.send(MAIL, seconds=5, before_body=at_once)
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
     open_ = metrics.SMTP_SESSIONS.labels(transport.relay)
     assert open_._value.get() == 1
     relay.hang_up()
@@ -83,81 +83,81 @@ async def test_a_lost_idle_connection_is_not_kept(transport: Transport, relay: R
     assert open_._value.get() == 0
 
 
-async def test_mails_go_side_by_side(relay: Relay) -> None:
+async def test_mails_go_side_by_side(relay: ScriptedRelay) -> None:
     """One mail that the relay is slow about does not hold up the other."""
-    transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
+    transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     relay.say("slow@example.com", "RCPT", HANG)
-    slow_mail = Mail(sender=MAIL.sender, recipient="slow@example.com", wire=MAIL.wire)
-    slow = asyncio.create_task(transport.send(slow_mail, seconds=30, before_body=at_once))
+    slow_mail = OutgoingMail(sender=MAIL.sender, recipient="slow@example.com", data=MAIL.data)
+    slow = asyncio.create_task(transport.send(slow_mail, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert not slow.done()
     slow.cancel()
     await asyncio.wait([slow])
     await transport.close()
 
 
-async def test_the_connection_used_last_is_used_first(relay: Relay) -> None:
+async def test_the_connection_used_last_is_used_first(relay: ScriptedRelay) -> None:
     """So that the others may grow old and go."""
     pool = SessionPool(SmtpSettings(port=relay.port))
-    async with pool.session() as first, pool.session() as second:
+    async with pool.acquire() as first, pool.acquire() as second:
         assert first is not second
-    async with pool.session() as third:
+    async with pool.acquire() as third:
         assert third is first  # given back after the second
-    async with pool.session(fresh=True) as fourth:
+    async with pool.acquire(fresh=True) as fourth:
         assert fourth not in (first, second)
     await pool.close()
 
 
-async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
+async def test_closing_says_goodbye(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Idle connections end with QUIT."""
-    await transport.send(MAIL, seconds=5, before_body=at_once)
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
     await transport.close()
     await relay.wait_until_silent()
     assert relay.commands[-1] == "QUIT"
 
 
-async def test_closing_does_not_wait_for_a_deaf_relay(transport: Transport, relay: Relay) -> None:
+async def test_closing_does_not_wait_for_a_deaf_relay(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A relay that does not answer QUIT, or is gone, does not hold up the end."""
-    await transport.send(MAIL, seconds=5, before_body=at_once)
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):
         await transport.close()
     await relay.wait_until_silent()
-    await transport.send(MAIL, seconds=5, before_body=at_once)
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
     await relay.stop()
     await transport.close()
 
 
-async def test_an_error_inside_closes_the_session(relay: Relay) -> None:
+async def test_an_error_inside_closes_the_session(relay: ScriptedRelay) -> None:
     """A session is not given back after an exception, whatever it was."""
     pool = SessionPool(SmtpSettings(port=relay.port))
     with pytest.raises(KeyError):
-        async with pool.session():
+        async with pool.acquire():
             raise KeyError
     await relay.wait_until_silent()
-    async with pool.session() as session:
-        assert isinstance(session, Session)
+    async with pool.acquire() as session:
+        assert isinstance(session, SmtpSession)
     assert relay.connections == 2
     await pool.close()
 
 
-async def test_the_relays_size_is_known(relay: Relay) -> None:
+async def test_the_relays_size_is_known(relay: ScriptedRelay) -> None:
     """SIZE is read where it is a number; no number, none and zero mean no limit (RFC 1870 §4)."""
     for extension, size in (("SIZE 1000", 1000), ("SIZE 0", None), ("SIZE", None), ("SIZE x", None), ("DSN", None)):
         relay.extensions = (extension,)
         pool = SessionPool(SmtpSettings(port=relay.port))
-        async with pool.session() as session:
+        async with pool.acquire() as session:
             assert session.size_limit == size
         await pool.close()
 
 
-async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: Transport, relay: Relay) -> None:
+async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A stop does not wait for the deadline of a body that cannot be written; what has not left is surely unsent."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
-    big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=MAIL.wire + b"\r\n" * (7 << 20))
-    sending = asyncio.create_task(transport.send(big, seconds=2, before_body=at_once))
+    big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=MAIL.data + b"\r\n" * (7 << 20))
+    sending = asyncio.create_task(transport.send(big, seconds=2, before_body=grant_permit))
     await relay.wait_for_commands("DATA", 1)
     for _ in range(10):
         await asyncio.sleep(0)  # let the body begin

@@ -3,21 +3,21 @@
 from pathlib import Path
 
 import pytest
-from parts.certificate import Authority
-from parts.permit import at_once
-from parts.relay import Relay
 from pydantic import SecretStr
+from support.body_permit import grant_permit
+from support.certificate_authority import CertificateAuthority
+from support.scripted_relay import ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, Outcome
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=b"Subject: Hi\r\n\r\nHello\r\n")
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 PASSWORD = "correct horse battery"
 
 
-def settings(relay: Relay, ca_file: Path, security: Security) -> SmtpSettings:
+def settings(relay: ScriptedRelay, ca_file: Path, security: SmtpSecurity) -> SmtpSettings:
     """Settings with a login."""
     return SmtpSettings(
         port=relay.port, security=security, ca_file=ca_file, username="shop", password=SecretStr(PASSWORD)
@@ -26,91 +26,97 @@ def settings(relay: Relay, ca_file: Path, security: Security) -> SmtpSettings:
 
 async def deliver(settings: SmtpSettings, mails: int = 1) -> list[Outcome]:
     """The outcomes of so many mails, one after the other."""
-    transport = Transport(settings)
+    transport = SmtpTransport(settings)
     try:
-        return [await transport.send(MAIL, seconds=5, before_body=at_once) for _ in range(mails)]
+        return [await transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(mails)]
     finally:
         await transport.close()
 
 
 @pytest.fixture
-async def tls_relay(authority: Authority, relay: Relay) -> Relay:
+async def tls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> ScriptedRelay:
     """A relay that speaks TLS from the first byte, with a good certificate, and knows a user."""
     await relay.stop()
-    relay.tls = authority.server()
+    relay.tls = authority.issue_server_context()
     relay.users = {"shop": PASSWORD}
     return await relay.start()
 
 
 @pytest.fixture
-def starttls_relay(authority: Authority, relay: Relay) -> Relay:
+def starttls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> ScriptedRelay:
     """A relay that offers STARTTLS with a good certificate, and knows a user."""
-    relay.starttls = authority.server()
+    relay.starttls = authority.issue_server_context()
     relay.users = {"shop": PASSWORD}
     return relay
 
 
 @pytest.mark.parametrize("mechanisms", [("PLAIN", "LOGIN"), ("PLAIN",), ("LOGIN",), ("X-NEW", "LOGIN")])
-async def test_login_over_tls(tls_relay: Relay, authority: Authority, mechanisms: tuple[str, ...]) -> None:
+async def test_login_over_tls(
+    tls_relay: ScriptedRelay, authority: CertificateAuthority, mechanisms: tuple[str, ...]
+) -> None:
     """With a good certificate the mail goes out after one login, by a mechanism that the relay offers."""
     tls_relay.mechanisms = mechanisms
-    outcomes = await deliver(settings(tls_relay, authority.ca_file, Security.TLS), mails=2)
+    outcomes = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS), mails=2)
     assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted]
     assert tls_relay.commands[:2] == ["EHLO notifier.localdomain", "AUTH"]
     assert tls_relay.commands.count("AUTH") == 1
 
 
-async def test_login_over_starttls(starttls_relay: Relay, authority: Authority) -> None:
+async def test_login_over_starttls(starttls_relay: ScriptedRelay, authority: CertificateAuthority) -> None:
     """The login comes after STARTTLS and a second EHLO, never before."""
-    (outcome,) = await deliver(settings(starttls_relay, authority.ca_file, Security.STARTTLS))
+    (outcome,) = await deliver(settings(starttls_relay, authority.ca_file, SmtpSecurity.STARTTLS))
     assert isinstance(outcome, Accepted)
     ehlo = "EHLO notifier.localdomain"
     assert starttls_relay.commands[:4] == [ehlo, "STARTTLS", ehlo, "AUTH"]
 
 
-async def test_tls_without_a_login(tls_relay: Relay, authority: Authority) -> None:
+async def test_tls_without_a_login(tls_relay: ScriptedRelay, authority: CertificateAuthority) -> None:
     """Without a user name there is no AUTH."""
-    plain = SmtpSettings(port=tls_relay.port, security=Security.TLS, ca_file=authority.ca_file)
+    plain = SmtpSettings(port=tls_relay.port, security=SmtpSecurity.TLS, ca_file=authority.ca_file)
     (outcome,) = await deliver(plain)
     assert isinstance(outcome, Accepted)
     assert "AUTH" not in tls_relay.commands
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "stranger"])
-@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+@pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 async def test_a_bad_certificate_hears_nothing(
-    relay: Relay, authority: Authority, stranger: Authority, fault: str, security: Security
+    relay: ScriptedRelay,
+    authority: CertificateAuthority,
+    stranger: CertificateAuthority,
+    fault: str,
+    security: SmtpSecurity,
 ) -> None:
     """B2: an expired certificate, another host's or an unknown authority's gets no login and no mail, and one try."""
     bad = {
-        "expired": authority.server(expired=True),
-        "wrong host": authority.server("relay.example"),
-        "stranger": stranger.server(),
+        "expired": authority.issue_server_context(expired=True),
+        "wrong host": authority.issue_server_context("relay.example"),
+        "stranger": stranger.issue_server_context(),
     }[fault]
     await relay.stop()
     relay.users = {"shop": PASSWORD}
-    relay.tls, relay.starttls = (bad, None) if security is Security.TLS else (None, bad)
+    relay.tls, relay.starttls = (bad, None) if security is SmtpSecurity.TLS else (None, bad)
     await relay.start()
     (outcome,) = await deliver(settings(relay, authority.ca_file, security))
     assert isinstance(outcome, NotTried)
     assert outcome.needs_person
     assert "certificate" in outcome.detail.lower()
-    heard = ["EHLO notifier.localdomain", "STARTTLS"] if security is Security.STARTTLS else []
+    heard = ["EHLO notifier.localdomain", "STARTTLS"] if security is SmtpSecurity.STARTTLS else []
     assert relay.commands == heard
     assert relay.connections == len(heard) // 2
 
 
-async def test_a_stripped_starttls_hears_nothing(relay: Relay, authority: Authority) -> None:
+async def test_a_stripped_starttls_hears_nothing(relay: ScriptedRelay, authority: CertificateAuthority) -> None:
     """B2: a relay, or someone in between, that does not offer STARTTLS gets no login and no mail."""
     relay.users = {"shop": PASSWORD}
-    (outcome,) = await deliver(settings(relay, authority.ca_file, Security.STARTTLS))
+    (outcome,) = await deliver(settings(relay, authority.ca_file, SmtpSecurity.STARTTLS))
     assert isinstance(outcome, NotTried)
     assert outcome.needs_person
     assert "STARTTLS" in outcome.detail
     assert relay.commands == ["EHLO notifier.localdomain"]
 
 
-async def test_starttls_is_the_default_away_from_loopback(relay: Relay) -> None:
+async def test_starttls_is_the_default_away_from_loopback(relay: ScriptedRelay) -> None:
     """B2: without a setting, only a relay on this machine may go without protection."""
     relay.host = "127.0.0.2"
     await relay.stop()
@@ -121,19 +127,21 @@ async def test_starttls_is_the_default_away_from_loopback(relay: Relay) -> None:
     assert not any(command.startswith("MAIL") for command in relay.commands)
 
 
-async def test_a_wrong_password_is_tried_once(tls_relay: Relay, authority: Authority) -> None:
+async def test_a_wrong_password_is_tried_once(tls_relay: ScriptedRelay, authority: CertificateAuthority) -> None:
     """B3: one connection, one AUTH, and a person is needed; the words are the relay's and not the password."""
     tls_relay.users = {"shop": "another"}
-    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, Security.TLS))
+    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert outcome == NotTried(detail="535 5.7.8 wrong user name or password", needs_person=True)
     assert tls_relay.connections == 1
     assert tls_relay.commands.count("AUTH") == 1
 
 
-async def test_each_connection_tries_the_password_once(tls_relay: Relay, authority: Authority) -> None:
+async def test_each_connection_tries_the_password_once(
+    tls_relay: ScriptedRelay, authority: CertificateAuthority
+) -> None:
     """B3: three mails are three logins, not nine: how often to connect is the circuit's to say."""
     tls_relay.users = {"shop": "another"}
-    outcomes = await deliver(settings(tls_relay, authority.ca_file, Security.TLS), mails=3)
+    outcomes = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS), mails=3)
     assert [type(outcome) for outcome in outcomes] == [NotTried] * 3
     assert tls_relay.connections == 3
     assert tls_relay.commands.count("AUTH") == 3
@@ -141,18 +149,20 @@ async def test_each_connection_tries_the_password_once(tls_relay: Relay, authori
 
 @pytest.mark.parametrize("mechanisms", [("XOAUTH2",), ()])
 async def test_a_relay_without_a_known_mechanism(
-    tls_relay: Relay, authority: Authority, mechanisms: tuple[str, ...]
+    tls_relay: ScriptedRelay, authority: CertificateAuthority, mechanisms: tuple[str, ...]
 ) -> None:
     """A login that cannot be made is for a person to see; no mail goes out without it."""
     tls_relay.mechanisms = mechanisms
-    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, Security.TLS))
+    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert outcome == NotTried(detail="the relay offers no AUTH mechanism that we know", needs_person=True)
     assert tls_relay.commands == ["EHLO notifier.localdomain"]
 
 
 @pytest.mark.parametrize("reply", ["454 4.7.0 temporary authentication failure", "421 4.3.2 shutting down"])
-async def test_a_login_that_fails_for_now_needs_no_person(tls_relay: Relay, authority: Authority, reply: str) -> None:
+async def test_a_login_that_fails_for_now_needs_no_person(
+    tls_relay: ScriptedRelay, authority: CertificateAuthority, reply: str
+) -> None:
     """RFC 4954 §6: 4yz to AUTH passes by itself, so it is tried again like any other connection."""
     tls_relay.say("*", "AUTH", reply)
-    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, Security.TLS))
+    (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert isinstance(outcome, Accepted)

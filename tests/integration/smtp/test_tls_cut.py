@@ -4,75 +4,77 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from parts.certificate import Authority
-from parts.permit import at_once, ending_in
-from parts.relay import DROP, HANG, STALL, Relay
+from support.body_permit import grant_permit, grant_until
+from support.certificate_authority import CertificateAuthority
+from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
-from notifier.outcomes import Accepted, Deferred, NotTried, Phase, Uncertain
-from notifier.settings import Security, SmtpSettings
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import Accepted, Deferred, NotTried, SmtpPhase, Uncertain
+from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
-pytestmark = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+pytestmark = pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
-LARGE = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"\r\n" * (7 << 20))
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=WIRE)
+LARGE = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n" * (7 << 20))
 
 
 @pytest.fixture
-async def protected(authority: Authority, security: Security) -> AsyncIterator[Relay]:
+async def protected(authority: CertificateAuthority, security: SmtpSecurity) -> AsyncIterator[ScriptedRelay]:
     """A relay that speaks TLS from the first byte, or after STARTTLS, and takes mails of any size in one flight."""
-    server = authority.server()
-    tls, starttls = (server, None) if security is Security.TLS else (None, server)
-    relay = await Relay(pipelines=True, extensions=(), tls=tls, starttls=starttls).start()
+    server = authority.issue_server_context()
+    tls, starttls = (server, None) if security is SmtpSecurity.TLS else (None, server)
+    relay = await ScriptedRelay(pipelines=True, extensions=(), tls=tls, starttls=starttls).start()
     yield relay
     await relay.stop()
 
 
 @pytest.fixture
-async def over_tls(authority: Authority, security: Security, protected: Relay) -> AsyncIterator[Transport]:
+async def over_tls(
+    authority: CertificateAuthority, security: SmtpSecurity, protected: ScriptedRelay
+) -> AsyncIterator[SmtpTransport]:
     """A transport to it."""
-    made = Transport(SmtpSettings(port=protected.port, security=security, ca_file=authority.ca_file))
+    made = SmtpTransport(SmtpSettings(port=protected.port, security=security, ca_file=authority.ca_file))
     yield made
     await made.close()
 
 
 @pytest.mark.parametrize("how", [DROP, "421 4.3.2 closing", "garbage"])
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
-async def test_a_drop_before_the_dot(over_tls: Transport, protected: Relay, step: str, how: str) -> None:
+async def test_a_drop_before_the_dot(over_tls: SmtpTransport, protected: ScriptedRelay, step: str, how: str) -> None:
     """B6: tried again at once on a fresh connection, and asyncio has nothing to complain about."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     protected.say(MAIL.recipient, step, how)
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert protected.connections == 2
     assert complaints == []
 
 
 @pytest.mark.parametrize("how", [DROP, "garbage", HANG])
-async def test_no_clear_word_after_the_dot(over_tls: Transport, protected: Relay, how: str) -> None:
+async def test_no_clear_word_after_the_dot(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
     """B7: uncertain, and the next mail goes over a fresh connection."""
     protected.say(MAIL.recipient, "DOT", how)
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=ending_in(0.3)), Uncertain)
-    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_until(0.3)), Uncertain)
+    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
     assert protected.connections == 2
 
 
-async def test_a_relay_that_stops_reading_in_the_body(over_tls: Transport, protected: Relay) -> None:
+async def test_a_relay_that_stops_reading_in_the_body(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """B10: what is still in our hands when the time is over is surely unsent, and never arrives."""
     protected.say(MAIL.recipient, "DATA", STALL, times=2)
-    outcome = await over_tls.send(LARGE, seconds=5, before_body=ending_in(0.4))
-    assert outcome == Deferred(phase=Phase.BODY, detail="Timed out waiting for server response")
+    outcome = await over_tls.send(LARGE, seconds=5, before_body=grant_until(0.4))
+    assert outcome == Deferred(phase=SmtpPhase.BODY, detail="Timed out waiting for server response")
     protected.resume.set()
     await protected.wait_until_silent()
     assert protected.received == []
 
 
-async def test_a_stop_in_the_body(over_tls: Transport, protected: Relay) -> None:
+async def test_a_stop_in_the_body(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """A stop cuts a body that the relay does not read."""
     protected.say(MAIL.recipient, "DATA", STALL)
-    sending = asyncio.create_task(over_tls.send(LARGE, seconds=5, before_body=at_once))
+    sending = asyncio.create_task(over_tls.send(LARGE, seconds=5, before_body=grant_permit))
     await protected.wait_for_commands("DATA", 1)
     for _ in range(100):
         await asyncio.sleep(0)  # let the body begin
@@ -85,22 +87,22 @@ async def test_a_stop_in_the_body(over_tls: Transport, protected: Relay) -> None
 
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
-async def test_an_idle_connection_that_was_closed(over_tls: Transport, protected: Relay, how: str) -> None:
+async def test_an_idle_connection_that_was_closed(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
     """B11: replaced without a word, whether the closing was noticed or not."""
     for notice in (True, False):
-        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=at_once), Accepted)
+        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
         getattr(protected, how)()
         if notice:
             await protected.wait_until_silent()
-        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=at_once), Accepted)
+        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     assert len(protected.received) == 4
     assert protected.connections == 3
 
 
-async def test_an_unsolicited_line_on_an_idle_connection(over_tls: Transport, protected: Relay) -> None:
+async def test_an_unsolicited_line_on_an_idle_connection(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """B9: it makes the connection unusable at once."""
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     await protected.interject("550 5.1.1 for nobody")
     await protected.wait_until_silent()
-    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=at_once), Accepted)
+    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
     assert protected.connections == 2

@@ -1,26 +1,36 @@
 """One mail, one transaction: what is said, in which order, and what the relay's replies come to."""
 
 import pytest
-from parts.permit import at_once
-from parts.received import Received
-from parts.relay import Relay
+from support.body_permit import grant_permit
+from support.received_mail import ReceivedMail
+from support.scripted_relay import ScriptedRelay
 
-from notifier.outcomes import Accepted, CircuitReason, Deferred, NotTried, Phase, Refused, Rejected, Reply, Scope
-from notifier.smtp.mail import Mail
-from notifier.smtp.transport import Transport
+from notifier.outcomes import (
+    Accepted,
+    CircuitReason,
+    Deferred,
+    NotTried,
+    OutageScope,
+    RefusalKind,
+    Rejected,
+    SmtpPhase,
+    SmtpReply,
+)
+from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
-MAIL = Mail(sender="shop@shop.example", recipient="ada@example.com", wire=WIRE)
-OTHER = Mail(sender="shop@shop.example", recipient="bob@example.com", wire=WIRE)
-SENT = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued"))
-STEPS = {"MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "DOT": Phase.BODY}
+MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)
+OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=WIRE)
+SENT = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued"))
+STEPS = {"MAIL": SmtpPhase.MAIL, "RCPT": SmtpPhase.RCPT, "DATA": SmtpPhase.DATA, "DOT": SmtpPhase.BODY}
 
 
-async def test_a_mail_is_handed_over(transport: Transport, relay: Relay) -> None:
+async def test_a_mail_is_handed_over(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Envelope and bytes arrive as given, in the order that SMTP demands."""
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
-    assert relay.received == [Received("shop@shop.example", "ada@example.com", WIRE)]
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert relay.received == [ReceivedMail("shop@shop.example", "ada@example.com", WIRE)]
     assert relay.commands == [
         "EHLO notifier.localdomain",
         f"MAIL FROM:<shop@shop.example> SIZE={len(WIRE)}",
@@ -29,13 +39,13 @@ async def test_a_mail_is_handed_over(transport: Transport, relay: Relay) -> None
     ]
 
 
-async def test_each_command_waits_for_the_reply_to_the_last(transport: Transport, relay: Relay) -> None:
+async def test_each_command_waits_for_the_reply_to_the_last(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B13: to a relay that offers no PIPELINING nothing is said before it has answered, after a refusal neither."""
     relay.pipelines, relay.watchful = False, True
     relay.say(OTHER.recipient, "RCPT", "550 5.1.1 no such user")
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
-    assert isinstance(await transport.send(OTHER, seconds=5, before_body=at_once), Rejected)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert isinstance(await transport.send(OTHER, seconds=5, before_body=grant_permit), Rejected)
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     assert relay.early == []
 
 
@@ -43,86 +53,90 @@ async def test_each_command_waits_for_the_reply_to_the_last(transport: Transport
     "extensions",
     [(), ("SIZE",), ("8BITMIME",), ("size 10485760", "8bitmime", "enhancedstatuscodes"), ("SIZE 0",), ("X-NEW a=b",)],
 )
-async def test_any_set_of_extensions_will_do(transport: Transport, relay: Relay, extensions: tuple[str, ...]) -> None:
+async def test_any_set_of_extensions_will_do(
+    transport: SmtpTransport, relay: ScriptedRelay, extensions: tuple[str, ...]
+) -> None:
     """B13: a relay may offer nothing, write its keywords in lower case, or offer what nobody knows."""
     relay.extensions = extensions
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     (mail_from,) = [command for command in relay.commands if command.startswith("MAIL")]
     sized = any(extension.lower().startswith("size") for extension in extensions)
     assert ("SIZE=" in mail_from) is sized
 
 
-async def test_a_relay_without_enhanced_codes(transport: Transport, relay: Relay) -> None:
+async def test_a_relay_without_enhanced_codes(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B13: bare replies are understood, and a text is never taken for an enhanced code."""
     relay.extensions = ()
     relay.say("*", "DOT", "250 ok 1.2.3")
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == Accepted(
-        reply=Reply(code=250, text="ok 1.2.3")
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == Accepted(
+        reply=SmtpReply(code=250, text="ok 1.2.3")
     )
     relay.say("*", "RCPT", "550 no")
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
-    assert outcome == Rejected(phase=Phase.RCPT, refused=Refused.MESSAGE, reply=Reply(code=550, text="no"))
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    assert outcome == Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.MESSAGE, reply=SmtpReply(code=550, text="no"))
 
 
-async def test_a_reply_of_many_lines_is_one(transport: Transport, relay: Relay) -> None:
+async def test_a_reply_of_many_lines_is_one(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Continuation lines belong to their reply, and 251 is a yes."""
     relay.say("*", "RCPT", "251-2.1.5 will\r\n251 2.1.5 forward")
     relay.say("*", "DOT", "250-2.0.0 queued\r\n250 2.0.0 as 17")
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
-    assert outcome == Accepted(reply=Reply(code=250, enhanced="2.0.0", text="queued as 17"))
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    assert outcome == Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued as 17"))
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("reply", ["450 4.2.0 greylisted", "451 4.7.1 try later", "452 4.2.2 full"])
-async def test_a_temporary_refusal_defers(transport: Transport, relay: Relay, step: str, reply: str) -> None:
+async def test_a_temporary_refusal_defers(
+    transport: SmtpTransport, relay: ScriptedRelay, step: str, reply: str
+) -> None:
     """B4: 4yz at any step is deferred with phase and words, on a connection that carries the next mail."""
     relay.say(MAIL.sender if step == "MAIL" else MAIL.recipient, step, reply)
     code, enhanced, text = reply.split(" ", 2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
-    assert outcome == Deferred(phase=STEPS[step], reply=Reply(code=int(code), enhanced=enhanced, text=text))
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    assert outcome == Deferred(phase=STEPS[step], reply=SmtpReply(code=int(code), enhanced=enhanced, text=text))
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 1
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
 
-async def test_the_next_try_says_the_same(transport: Transport, relay: Relay) -> None:
+async def test_the_next_try_says_the_same(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B4: greylisting compares envelope and bytes with those of the last try."""
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 greylisted")
-    await transport.send(MAIL, seconds=5, before_body=at_once)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     envelopes = [command for command in relay.commands if command.startswith(("MAIL", "RCPT"))]
     assert envelopes[:2] == envelopes[2:]
 
 
-async def test_a_refused_recipient(transport: Transport, relay: Relay) -> None:
+async def test_a_refused_recipient(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B5: 550 5.1.1 at RCPT is about the recipient; code, enhanced code and text are kept."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
-    reply = Reply(code=550, enhanced="5.1.1", text="no such user")
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
-    assert outcome == Rejected(phase=Phase.RCPT, refused=Refused.RECIPIENT, reply=reply)
+    reply = SmtpReply(code=550, enhanced="5.1.1", text="no such user")
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    assert outcome == Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.RECIPIENT, reply=reply)
     assert ("DATA" in relay.commands) is relay.pipelines
 
 
 @pytest.mark.parametrize("step", ["RCPT", "DATA", "DOT"])
 @pytest.mark.parametrize("reply", ["550 5.7.1 spam", "554 no thanks", "550 5.6.0 strange"])
-async def test_a_refused_message(transport: Transport, relay: Relay, step: str, reply: str) -> None:
+async def test_a_refused_message(transport: SmtpTransport, relay: ScriptedRelay, step: str, reply: str) -> None:
     """B5: any other 5yz is about the message, which suppresses nobody; the connection carries the next mail."""
     relay.say(MAIL.recipient, step, reply)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Rejected)
-    assert (outcome.phase, outcome.refused, str(outcome.reply)) == (STEPS[step], Refused.MESSAGE, reply)
-    assert await transport.send(OTHER, seconds=5, before_body=at_once) == SENT
+    assert (outcome.phase, outcome.refused, str(outcome.reply)) == (STEPS[step], RefusalKind.MESSAGE, reply)
+    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 1
 
 
 @pytest.mark.parametrize("reply", ["553 5.7.1 not your domain", "550 5.7.1 not allowed"])
 async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
-    transport: Transport, relay: Relay, reply: str
+    transport: SmtpTransport, relay: ScriptedRelay, reply: str
 ) -> None:
     """Only the sender has been named by then."""
     relay.say(MAIL.sender, "MAIL", reply)
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == NotTried(
-        detail=reply, scope=Scope.SENDER, needs_person=True
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == NotTried(
+        detail=reply, scope=OutageScope.SENDER, needs_person=True
     )
 
 
@@ -131,24 +145,24 @@ async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
     [("530 5.7.0 log in first", CircuitReason.LOGIN), ("452 4.3.1 no space", CircuitReason.STORAGE)],
 )
 async def test_what_a_relay_says_of_itself_is_a_claim(
-    transport: Transport, relay: Relay, reply: str, claim: CircuitReason
+    transport: SmtpTransport, relay: ScriptedRelay, reply: str, claim: CircuitReason
 ) -> None:
     """A login or a disk that one mail hears of defers this mail, whatever the code."""
     relay.say(MAIL.sender, "MAIL", reply)
-    outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
+    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
-    assert (outcome.phase, str(outcome.reply), outcome.claim) == (Phase.MAIL, reply, claim)
+    assert (outcome.phase, str(outcome.reply), outcome.reported_fault) == (SmtpPhase.MAIL, reply, claim)
 
 
-async def test_a_mail_over_the_relays_size_is_not_sent(transport: Transport, relay: Relay) -> None:
+async def test_a_mail_over_the_relays_size_is_not_sent(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B12: with SIZE smaller than the message nothing is said about it; the next mail uses the connection."""
     relay.extensions = (f"SIZE {len(WIRE)}",)
-    big = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=WIRE + b"\r\n")
-    outcome = await transport.send(big, seconds=5, before_body=at_once)
+    big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n")
+    outcome = await transport.send(big, seconds=5, before_body=grant_permit)
     detail = f"{len(WIRE) + 2} octets, and the relay takes {len(WIRE)}"
-    assert outcome == Rejected(phase=Phase.MAIL, refused=Refused.SIZE, detail=detail)
+    assert outcome == Rejected(phase=SmtpPhase.MAIL, refused=RefusalKind.SIZE, detail=detail)
     assert [command.partition(" ")[0] for command in relay.commands] == ["EHLO"]
-    assert await transport.send(MAIL, seconds=5, before_body=at_once) == SENT
+    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
     assert relay.connections == 1
 
 
@@ -162,18 +176,18 @@ async def test_a_mail_over_the_relays_size_is_not_sent(transport: Transport, rel
         b"",
     ],
 )
-async def test_dots_arrive_as_they_were(transport: Transport, relay: Relay, body: bytes) -> None:
+async def test_dots_arrive_as_they_were(transport: SmtpTransport, relay: ScriptedRelay, body: bytes) -> None:
     """A line with a dot ends nothing and loses nothing (RFC 5321 §4.5.2)."""
     wire = b"Subject: dots\r\n\r\n" + body
-    sent = Mail(sender=MAIL.sender, recipient=MAIL.recipient, wire=wire)
-    assert await transport.send(sent, seconds=5, before_body=at_once) == SENT
+    sent = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=wire)
+    assert await transport.send(sent, seconds=5, before_body=grant_permit) == SENT
     assert [mail.data for mail in relay.received] == [wire]
     assert sum(command.startswith("MAIL") for command in relay.commands) == 1
 
 
-async def test_an_address_beyond_ascii_asks_for_smtputf8(transport: Transport, relay: Relay) -> None:
+async def test_an_address_beyond_ascii_asks_for_smtputf8(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """RFC 6531: the option stands where an address needs it, and only there."""
     relay.extensions = ("SMTPUTF8",)
-    sent = Mail(sender=MAIL.sender, recipient="zoë@example.com", wire=WIRE)
-    assert await transport.send(sent, seconds=5, before_body=at_once) == SENT
+    sent = OutgoingMail(sender=MAIL.sender, recipient="zoë@example.com", data=WIRE)
+    assert await transport.send(sent, seconds=5, before_body=grant_permit) == SENT
     assert relay.commands[1:3] == ["MAIL FROM:<shop@shop.example> SMTPUTF8", "RCPT TO:<zoë@example.com>"]

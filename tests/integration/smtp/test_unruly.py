@@ -9,21 +9,21 @@ import random
 import socket
 
 import pytest
-from parts.cutter import session_on
-from parts.permit import at_once
-from parts.unruly import Script, Unruly, script
+from support.body_permit import grant_permit
+from support.cutting_relay import session_on
+from support.random_relay_script import MailScript, RandomRelayProtocol, draw_script
 
-from notifier.outcomes import Accepted, Deferred, Outcome, Phase, Rejected, Uncertain
-from notifier.smtp.mail import Dropped, Mail
-from notifier.smtp.transaction import Offer
+from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, SmtpPhase, Uncertain
+from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.transaction import RelayFeatures
 
 COUNT = 50_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 2000
 SHARES = 8
 MAILS = 3
-PHASES = {"MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "DOT": Phase.BODY}
+PHASES = {"MAIL": SmtpPhase.MAIL, "RCPT": SmtpPhase.RCPT, "DATA": SmtpPhase.DATA, "DOT": SmtpPhase.BODY}
 
 
-def expected(told: Script) -> tuple[type[object], str, Phase | None]:
+def expected(told: MailScript) -> tuple[type[object], str, SmtpPhase | None]:
     """What an orderly relay's words come to: kind, text and phase."""
     for command, phase in PHASES.items():
         said = told.said[command]
@@ -32,7 +32,7 @@ def expected(told: Script) -> tuple[type[object], str, Phase | None]:
     return Accepted, told.said["DOT"].text, None
 
 
-def check(told: Script, outcome: Outcome | Dropped, body: bytes) -> None:
+def check(told: MailScript, outcome: Outcome | DroppedConnection, body: bytes) -> None:
     """The outcome against the relay's own record."""
     dot = told.said["DOT"]
     accepted_by_relay = told.body == body and "DOT" in told.given and dot.whole and dot.code == 250
@@ -47,7 +47,7 @@ def check(told: Script, outcome: Outcome | Dropped, body: bytes) -> None:
         assert told.trouble == "extra"
         assert told.troubled != "DOT"
     elif told.body == body:
-        assert isinstance(outcome, Uncertain | Dropped | Deferred | Rejected)
+        assert isinstance(outcome, Uncertain | DroppedConnection | Deferred | Rejected)
         refused = dot.whole and 400 <= dot.code < 600
         assert isinstance(outcome, Uncertain) or refused, "surely unsent, and the relay had it without refusing"
     if told.trouble is None:
@@ -62,17 +62,17 @@ async def run(seed: int) -> int:
     """One connection and the mails on it, as long as it is usable; how many there were."""
     rng = random.Random(seed)
     pipelining = rng.random() < 0.5
-    scripts = [script(rng, f"{seed}.{number}") for number in range(MAILS)]
-    relay = Unruly(rng, scripts)
+    scripts = [draw_script(rng, f"{seed}.{number}") for number in range(MAILS)]
+    relay = RandomRelayProtocol(rng, scripts)
     ours, theirs = socket.socketpair()
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: relay, sock=theirs)
-    session = await session_on(ours, Offer(pipelining=pipelining))
+    session = await session_on(ours, RelayFeatures(pipelining=pipelining))
     sent = 0
     for told in scripts:
         sent += 1
         body = f"Subject: {told.tag}".encode()
-        mail = Mail(sender="a@example.com", recipient="b@example.com", wire=body + b"\r\n")
-        outcome = await session.send(mail, seconds=5, before_body=at_once)
+        mail = OutgoingMail(sender="a@example.com", recipient="b@example.com", data=body + b"\r\n")
+        outcome = await session.send(mail, seconds=5, before_body=grant_permit)
         try:
             check(told, outcome, body)
         except AssertionError as error:
@@ -80,7 +80,7 @@ async def run(seed: int) -> int:
         await relay.quiet.wait()
         await asyncio.sleep(0)  # for what was written last to arrive
         await asyncio.sleep(0)
-        if not session.usable:
+        if not session.is_usable:
             break
         assert told.trouble is None or told.troubled not in told.given or told.trouble == "extra", (seed, told)
     session.abort()

@@ -9,15 +9,15 @@ import random
 import time
 
 import pytest
-from parts.permit import at_once
-from parts.unruly import Script, script
-from parts.unruly_relay import UnrulyRelay
+from support.body_permit import grant_permit
+from support.random_relay import RandomRelay
+from support.random_relay_script import MailScript, draw_script
 
 from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, Uncertain
 from notifier.settings import SmtpSettings
-from notifier.smtp.mail import Dropped, Mail
-from notifier.smtp.pool import SessionPool
-from notifier.smtp.transaction import Transaction
+from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.session_pool import SessionPool
+from notifier.smtp.transaction import SmtpTransaction
 
 ROUNDS = 10_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 400
 SHARES = 4
@@ -25,12 +25,14 @@ MAILS = 8  # in a round, for one or two connections
 ENVELOPE = ("MAIL", "RCPT", "DATA")
 
 
-def refuses(told: Script, command: str) -> bool:
+def refuses(told: MailScript, command: str) -> bool:
     """What is said to the command is a refusal."""
     return 400 <= told.said[command].code < 600
 
 
-def check(told: Script, outcome: Outcome | Dropped, company: list[Script], *, announced: bool) -> None:
+def check(
+    told: MailScript, outcome: Outcome | DroppedConnection, company: list[MailScript], *, announced: bool
+) -> None:
     """The outcome against the relay's own record; `company` are the mails of its connection, this one among them."""
     place = company.index(told) if told in company else 0
     before, after = company[:place], company[place + 1 :]
@@ -64,19 +66,19 @@ def check(told: Script, outcome: Outcome | Dropped, company: list[Script], *, an
         assert outcome.reply.text == told.said[command].text
 
 
-async def run(relay: UnrulyRelay, seed: int) -> int:
+async def run(relay: RandomRelay, seed: int) -> int:
     """Mails that wait for a connection or two; how many of them were announced."""
     relay.rng.seed(seed)
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=relay.rng.choice((1, 2))))
     tags = [f"m{seed}.{number}" for number in range(MAILS)]
-    relay.scripts |= {tag: script(relay.rng, tag) for tag in tags}
+    relay.scripts |= {tag: draw_script(relay.rng, tag) for tag in tags}
 
-    async def send(tag: str) -> tuple[Outcome | Dropped, bool]:
-        mail = Mail(sender=f"{tag}@example.com", recipient="b@example.com", wire=f"{tag}\r\n".encode())
-        transaction = Transaction(mail, deadline=time.monotonic() + 5, before_body=at_once)
-        async with pool.session(transaction=transaction) as session:
-            session.took = 0.0
-            return await session.carry(transaction), transaction.announced
+    async def send(tag: str) -> tuple[Outcome | DroppedConnection, bool]:
+        mail = OutgoingMail(sender=f"{tag}@example.com", recipient="b@example.com", data=f"{tag}\r\n".encode())
+        transaction = SmtpTransaction(mail, deadline=time.monotonic() + 5, before_body=grant_permit)
+        async with pool.acquire(transaction=transaction) as session:
+            session.last_seconds = 0.0
+            return await session.run_transaction(transaction), transaction.is_announced
 
     async with asyncio.timeout(30):
         found = await asyncio.gather(*map(send, tags))
@@ -95,7 +97,7 @@ async def run(relay: UnrulyRelay, seed: int) -> int:
 async def test_random_replies(share: int) -> None:
     """B8, B9: no announced mail hears another's reply, is accepted without its own, or is in doubt without a cause."""
     announced = 0
-    async with UnrulyRelay(random.Random(share)) as relay:
+    async with RandomRelay(random.Random(share)) as relay:
         for seed in range(share, ROUNDS, SHARES):
             announced += await run(relay, seed)
     assert announced > ROUNDS // SHARES * MAILS / 3

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from parts.installation import Keys
-from parts.two_sides import Side
+from support.folder_and_database import TwoSides
+from support.seeded_installation import Keys
 
-from notifier import wiring
 from notifier.db.engine import Database
+from notifier.runtime import wiring
 
 GOOD = {
     "hello/template.toml": 'name = "Hello"\noptional = ["note"]\n',
@@ -43,20 +43,20 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-async def side(parts: wiring.Base, write: Write) -> Side:
+async def side(parts: wiring.ProcessParts, write: Write) -> TwoSides:
     """A folder with `hello` that was just published, in both databases."""
     return await _published(parts.database, write)
 
 
 @pytest.fixture
-async def sqlite_side(sqlite_database: tuple[str, Keys], write: Write) -> AsyncIterator[Side]:
+async def sqlite_side(sqlite_database: tuple[str, Keys], write: Write) -> AsyncIterator[TwoSides]:
     """The same in SQLite only."""
     database = Database(sqlite_database[0])
     yield await _published(database, write)
     await database.close()
 
 
-async def _published(database: Database, write: Write) -> Side:
-    made = Side(database=database, write=write)
+async def _published(database: Database, write: Write) -> TwoSides:
+    made = TwoSides(database=database, write=write)
     await made.push(overwrite=True).run(write({}), ["hello"])  # the seed has other layouts
     return made

@@ -4,73 +4,74 @@ from pathlib import Path
 
 import pytest
 from integration.templating.conftest import Write
-from parts import picture
-from parts.document import blocks
 from sqlalchemy import select
+from support import sample_images
+from support.document_blocks import list_blocks
 
-from notifier import wiring
-from notifier.db.tables import Asset, columns
+from notifier.db.tables import Asset, get_columns
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import store
-from notifier.templating.assets import asset
-from notifier.templating.assets import files as asset_files
-from notifier.templating.assets.image import Wish
-from notifier.templating.folder import files
-from notifier.templating.folder.push import Push
+from notifier.runtime import wiring
+from notifier.templating import version_store
+from notifier.templating.assets import asset_store
+from notifier.templating.assets.image_conversion import ImageOptions
+from notifier.templating.sync import asset_files, template_files
+from notifier.templating.sync.push import Push
 
-_asset = columns(Asset)
+_asset = get_columns(Asset)
 BODY = '<html><body>{{ image("logo", alt="Shop") }} {{ name }}</body></html>'
-(CROP,) = [block.text for block in blocks("docs/assets.md") if block.language == "toml"]
+(CROP,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "toml"]
 
 
 def _changes(**others: str | bytes) -> dict[str, str | bytes | None]:
     given: dict[str, str | bytes | None] = {
         "hello/body.html": BODY,
-        "_assets/logo.png": picture.encoded(picture.drawing()),
+        "_assets/logo.png": sample_images.encode_image(sample_images.draw_red_bar()),
         "_assets/logo.toml": CROP,
     }
     return given | {f"_assets/{name.replace('_', '.')}": content for name, content in others.items()}
 
 
-async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wiring.Base, write: Write) -> None:
+async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wiring.ProcessParts, write: Write) -> None:
     """The version shows the file; an image of that name that staff have uploaded stays theirs."""
     root = write(_changes())
-    source = files.read(root, "hello")
+    source = template_files.read_template(root, "hello")
     assert (source.assets["logo"].width, source.assets["logo"].height) == (150, 50)
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=parts.clock, by="test")
         await push.run(root, ["hello"])
         async with parts.database.write() as connection:
-            (view,) = await asset.every(connection)
-            assert asset.pin(view.files) == source.assets["logo"]
-            octets, _ = (await asset.octets(connection, [bytes.fromhex(source.assets["logo"].sha256)])).popitem()
+            (view,) = await asset_store.list_assets(connection)
+            assert asset_store.pin_file(view.files) == source.assets["logo"]
+            octets, _ = (
+                await asset_store.get_files(connection, [bytes.fromhex(source.assets["logo"].sha256)])
+            ).popitem()
             assert octets.hex() == source.assets["logo"].sha256
-            by = asset.Uploader(actor="staff", at=parts.clock.now())
-            await asset.upload(connection, "logo", b"theirs", Wish(), seen=1, by=by)
+            by = asset_store.Uploader(actor="staff", at=parts.clock.now())
+            await asset_store.upload_asset(connection, "logo", b"theirs", ImageOptions(), seen=1, by=by)
         (again,) = await push.run(write(_changes(logo_toml=CROP.replace("150", "60"))), ["hello"])
     async with parts.database.read() as connection:
         assert (await connection.execute(select(_asset.revision, _asset.updated_by))).one() == (2, "staff")
-        version = await store.numbered(connection, "hello", again.number)
+        version = await version_store.get_numbered_version(connection, "hello", again.number)
         assert version is not None
-        assert (await store.sources(connection, [version.id]))[version.id].assets["logo"].width == 60
+        assert (await version_store.get_sources(connection, [version.id]))[version.id].assets["logo"].width == 60
 
 
-async def test_a_pull_writes_what_was_uploaded(parts: wiring.Base, write: Write, tmp_path: Path) -> None:
+async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write: Write, tmp_path: Path) -> None:
     """The upload itself and its wish: read again they come to the same."""
     root = write(_changes())
-    before = asset_files.pinned(root, ["logo"])
+    before = asset_files.pin_images(root, ["logo"])
     async with parts.database.write() as connection:
-        await asset_files.push(connection, root, before, by="test", now=parts.clock.now())
-        written = await asset_files.pull(connection, tmp_path / "other", ["logo", "unknown"])
+        await asset_files.push_images(connection, root, before, by="test", now=parts.clock.now())
+        written = await asset_files.pull_images(connection, tmp_path / "other", ["logo", "unknown"])
     assert [path.name for path in written] == ["logo.png", "logo.toml"]
-    assert asset_files.pinned(tmp_path / "other", ["logo"]) == before
+    assert asset_files.pin_images(tmp_path / "other", ["logo"]) == before
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"logo_png": picture.HTML}, "neither PNG"),
+        ({"logo_png": sample_images.HTML}, "neither PNG"),
         ({"logo_toml": "width = 0"}, "logo.toml"),
         ({"logo_toml": "size = 5"}, "logo.toml"),
         ({"logo_jpg": b"x"}, "one name"),
@@ -79,4 +80,4 @@ async def test_a_pull_writes_what_was_uploaded(parts: wiring.Base, write: Write,
 def test_what_is_wrong_with_a_file_is_said(write: Write, changes: dict[str, str | bytes], problem: str) -> None:
     """The template cannot be read, and the message names the file."""
     with pytest.raises(TemplateError, match=problem):
-        files.read(write(_changes(**changes)), "hello")
+        template_files.read_template(write(_changes(**changes)), "hello")

@@ -12,23 +12,23 @@ from uuid import UUID
 import httpx2
 import pytest
 from msgspec.structs import replace
-from parts import caller, marketing, picture, published
-from parts.installation import Installation
-from parts.relay import Relay
 from sqlalchemy import func, select
+from support import api_caller, marketing_template, published_template, sample_images
+from support.scripted_relay import ScriptedRelay
+from support.seeded_installation import Installation
 
-from notifier import wiring
-from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, columns
-from notifier.ids import new_id
-from notifier.outbox.handler import Claimed, Finish, Lost, Settlement
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, get_columns
+from notifier.ids import generate_id
+from notifier.outbox.handler import ClaimedEntry, FinishEntry, LostClaim, Settlement
+from notifier.runtime import wiring
 from notifier.states import AssetStatus, Priority
-from notifier.templating import draft
-from notifier.templating.assets import process as image_process
-from notifier.templating.assets.image import LARGEST_UPLOAD, Refused, Wish
-from notifier.templating.assets.work import AssetMaker, Ended
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import draft_store
+from notifier.templating.assets import conversion_process as image_process
+from notifier.templating.assets.asset_handler import AssetHandler, AssetResult
+from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, ImageOptions, RejectedImage
 
-_asset, _audit = columns(Asset), columns(AuditEntry)
+_asset, _audit = get_columns(Asset), get_columns(AuditEntry)
 PUBLIC = "https://mail.shop.example"
 SOURCE = TemplateSource(
     files={"subject.txt": "Hello", "body.html": '<html><body>{{ image("logo", alt="Shop") }}</body></html>'},
@@ -47,16 +47,16 @@ def installation(installation: Installation) -> Installation:
 class Staff:
     """Somebody who may do everything, and what runs."""
 
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     client: httpx2.AsyncClient
-    relay: Relay
+    relay: ScriptedRelay
 
     async def upload(self, data: bytes, name: str = "logo", **fields: Any) -> dict[str, Any]:
         """Upload, and wait until nothing is to be done any more."""
-        reply = await picture.upload(self.client, name, data, **fields)
+        reply = await sample_images.upload_image(self.client, name, data, **fields)
         assert reply.status_code == 202, reply.text
         assert reply.headers["location"] == f"/v1/assets/{name}"
-        await caller.until_drained(self.parts.database)
+        await api_caller.wait_until_drained(self.parts.database)
         return await self.found(name)
 
     async def found(self, name: str = "logo") -> dict[str, Any]:
@@ -67,21 +67,21 @@ class Staff:
     async def publish(self, source: TemplateSource = SOURCE) -> TemplateSource:
         """What stands in the draft, with the images of this moment."""
         async with self.parts.database.write() as connection:
-            whole = await draft.assembled(connection, source)
-            await published.publish(connection, "hello", whole)
+            whole = await draft_store.assemble_source(connection, source)
+            await published_template.publish_template(connection, "hello", whole)
         return whole
 
     async def mail(self) -> tuple[Message, str]:
         """A mail as the relay got it, and the path of its notification."""
         wanted: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
-        path = await caller.submit(self.client, **wanted)
-        await caller.until(self.client, path, "sent")
+        path = await api_caller.submit_mail(self.client, **wanted)
+        await api_caller.wait_for_status(self.client, path, "sent")
         return self.relay.received[-1].message, path
 
 
 @pytest.fixture
-async def staff(installation: Installation, parts: wiring.Base, relay: Relay) -> AsyncIterator[Staff]:
-    async with installation.client(parts, await marketing.key(parts, "shop")) as client:
+async def staff(installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay) -> AsyncIterator[Staff]:
+    async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield Staff(parts, client, relay)
 
 
@@ -95,8 +95,8 @@ def _images(message: Message) -> dict[str, bytes]:
 
 async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) -> None:
     """Inline and without metadata; a new upload, and a deletion, change no version that is published."""
-    async with wiring.sender(staff.parts):
-        made = await staff.upload(picture.from_a_camera(picture.photograph()), width=300)
+    async with wiring.run_sender(staff.parts):
+        made = await staff.upload(sample_images.encode_camera_jpeg(sample_images.draw_photograph()), width=300)
         assert (made["status"], made["progress"], list(made["files"])) == ("ready", 100, ["1x", "2x"])
         whole = await staff.publish()
         assert whole.assets["logo"].sha256 == made["files"]["2x"]["sha256"]
@@ -104,25 +104,29 @@ async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) 
         (name, octets), *others = _images(first).items()
         assert (name, others) == (f"<logo.{made['files']['2x']['sha256'][:8]}@assets>", [])
         assert octets == (await staff.client.get("/v1/assets/logo/file")).content
-        assert not picture.decoded(octets).getexif()
+        assert not sample_images.decode_image(octets).getexif()
         html = next(part for part in first.walk() if part.get_content_type() == "text/html")
         assert f'src="cid:{name[1:-1]}" width="300"'.encode() in html.get_payload(decode=True)
         content = (await staff.client.get(f"{path}/content")).json()
         assert content["identical"] is True
-        assert (await picture.upload(staff.client, "logo", picture.encoded(picture.drawing()))).status_code == 409
-        other = await staff.upload(picture.encoded(picture.drawing()), revision=1)
+        assert (
+            await sample_images.upload_image(
+                staff.client, "logo", sample_images.encode_image(sample_images.draw_red_bar())
+            )
+        ).status_code == 409
+        other = await staff.upload(sample_images.encode_image(sample_images.draw_red_bar()), revision=1)
         assert (other["revision"], other["files"]["1x"]["content_type"]) == (2, "image/png")
         assert _images((await staff.mail())[0]) == {name: octets}
         assert (await staff.client.delete("/v1/assets/logo")).status_code == 204
-    async with wiring.sender(staff.parts):  # which has not seen the image before
+    async with wiring.run_sender(staff.parts):  # which has not seen the image before
         assert _images((await staff.mail())[0]) == {name: octets}
     assert (await staff.publish()).assets == {}
 
 
 async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, installation: Installation) -> None:
     """By its SHA-256 and extension, for ever, without a key; not the upload, and not what mails carry."""
-    data = picture.encoded(picture.drawing())
-    async with wiring.sender(staff.parts):
+    data = sample_images.encode_image(sample_images.draw_red_bar())
+    async with wiring.run_sender(staff.parts):
         made = await staff.upload(data, width=150)
         body = '<html><body>{{ image("logo", alt="Shop", linked=true) }}</body></html>'
         await staff.publish(replace(SOURCE, files=SOURCE.files | {"body.html": body}))
@@ -132,9 +136,9 @@ async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, install
     assert f"{PUBLIC}/assets/{digest}.png".encode() in message.get_payload()[1].get_payload(decode=True)  # type: ignore[index, union-attr]
     async with staff.parts.database.read() as connection:
         original = (await connection.execute(select(_asset.original))).scalar_one().hex()
-    async with installation.client(staff.parts, key="none") as world:
+    async with installation.open_client(staff.parts, key="none") as world:
         seen = await world.get(f"/assets/{digest}.png")
-        assert picture.decoded(seen.content).size == (300, 100)
+        assert sample_images.decode_image(seen.content).size == (300, 100)
         assert (seen.headers["content-type"], "immutable" in seen.headers["cache-control"]) == ("image/png", True)
         for name in (f"{digest}.jpg", f"{original}.png", f"{'0' * 64}.png", digest):
             assert (await world.get(f"/assets/{name}")).status_code == 404
@@ -142,9 +146,9 @@ async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, install
 
 async def test_what_cannot_be_shown_fails_with_a_reason(staff: Staff) -> None:
     """The next one is made ready all the same; what failed is not pinned, and its file is not there."""
-    async with wiring.sender(staff.parts):
-        bad = await staff.upload(picture.HTML)
-        good = await staff.upload(picture.encoded(picture.drawing()), "other")
+    async with wiring.run_sender(staff.parts):
+        bad = await staff.upload(sample_images.HTML)
+        good = await staff.upload(sample_images.encode_image(sample_images.draw_red_bar()), "other")
     assert (bad["status"], bad["files"]) == ("failed", {})
     assert "neither PNG" in bad["detail"]
     assert good["status"] == "ready"
@@ -169,12 +173,12 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
 
 async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
     """An entry whose holders died again and again ends, and the row says why; one that was replaced is left alone."""
-    assert (await picture.upload(staff.client, "logo", picture.HTML)).status_code == 202
+    assert (await sample_images.upload_image(staff.client, "logo", sample_images.HTML)).status_code == 202
     entry = _lost(UUID((await staff.found())["id"]))
-    maker = AssetMaker(staff.parts.database, staff.parts.clock)
+    maker = AssetHandler(staff.parts.database, staff.parts.clock)
     for _twice in range(2):
-        async with staff.parts.database.several() as connection:
-            (end,) = await maker.mourn(connection, [Lost(entry=entry, marked_at=None)])
+        async with staff.parts.database.direct_transaction() as connection:
+            (end,) = await maker.recover_lost(connection, [LostClaim(entry=entry, marked_at=None)])
             await maker.record(connection, [end])
         found = await staff.found()
         assert (found["status"], found["detail"][:15]) == ("failed", "the sender died")
@@ -183,19 +187,19 @@ async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
 async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
     """What was made of the first upload is not said of the second."""
     for revision in range(2):
-        await picture.upload(staff.client, "logo", picture.HTML, revision=revision)
-    maker, id_ = AssetMaker(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
-    end = Ended(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
-    async with staff.parts.database.several() as connection:
-        await maker.record(connection, [Settlement(entry=_lost(id_), action=Finish(), record=end)])
+        await sample_images.upload_image(staff.client, "logo", sample_images.HTML, revision=revision)
+    maker, id_ = AssetHandler(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
+    end = AssetResult(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
+    async with staff.parts.database.direct_transaction() as connection:
+        await maker.record(connection, [Settlement(entry=_lost(id_), action=FinishEntry(), record=end)])
     found = await staff.found()
     assert (found["status"], found["revision"], found["detail"]) == ("pending", 2, "")
 
 
-def _lost(subject_id: UUID) -> Claimed:
+def _lost(subject_id: UUID) -> ClaimedEntry:
     """An entry of the image that was lost too often."""
-    return Claimed(
-        id=new_id(),
+    return ClaimedEntry(
+        id=generate_id(),
         lease_no=7,
         subject_id=subject_id,
         service_id=INSTANCE,
@@ -210,14 +214,17 @@ def _lost(subject_id: UUID) -> Claimed:
 
 async def test_a_child_that_is_killed_is_a_reason() -> None:
     """Killed in the middle of a picture it is neither waited for nor missed; one that is not wanted is stopped."""
-    data = picture.encoded(picture.photograph())
+    data = sample_images.encode_image(sample_images.draw_photograph())
 
     def kill(_percent: int) -> None:
         for child in multiprocessing.active_children():
             if child.name == "notifier-image":
                 child.kill()
 
-    assert await asyncio.to_thread(image_process.run, data, Wish(), progress=kill) == image_process.DIED
-    assert await asyncio.to_thread(image_process.run, data, Wish(), wanted=lambda: False) is None
-    too_long = bytes(LARGEST_UPLOAD + 1)
-    assert isinstance(image_process.run(too_long, Wish()), Refused)
+    assert (
+        await asyncio.to_thread(image_process.convert_in_child, data, ImageOptions(), progress=kill)
+        == image_process.CRASHED
+    )
+    assert await asyncio.to_thread(image_process.convert_in_child, data, ImageOptions(), wanted=lambda: False) is None
+    too_long = bytes(MAX_UPLOAD_BYTES + 1)
+    assert isinstance(image_process.convert_in_child(too_long, ImageOptions()), RejectedImage)

@@ -4,12 +4,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from unit.rendering.hostile import BOMB, STUBBORN
+from unit.rendering.hostile_templates import BOMB, STUBBORN
 
-from notifier.rendering.job import Compared, Payload
-from notifier.rendering.pool import OVERRAN, RenderingPool
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating.gate.compare import Comparison
+from notifier.rendering.pool import TOO_SLOW_FAULT, RenderingPool
+from notifier.rendering.protocol import MailComparison, MailVariables
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating.gate.version_comparison import VersionComparison
 
 
 def source(html: str) -> TemplateSource:
@@ -18,9 +18,9 @@ def source(html: str) -> TemplateSource:
     return TemplateSource(files=files, sample={"x": "a"}, settings=TemplateSettings(name="A"))
 
 
-def payloads(*names: str) -> list[Payload]:
+def payloads(*names: str) -> list[MailVariables]:
     """One for each value of x."""
-    return [Payload(locale=None, variables=json.dumps({"x": name})) for name in names]
+    return [MailVariables(locale=None, variables=json.dumps({"x": name})) for name in names]
 
 
 @pytest.fixture
@@ -33,22 +33,22 @@ async def pool() -> AsyncIterator[RenderingPool]:
 async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool, text: str) -> None:
     """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
     sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{text}{{% endif %}}")}
-    comparison = Comparison(pool=pool, before="old", after="new", sources=sources)
-    found = await comparison.of(payloads(*"abcde"))
-    assert await comparison.of(payloads("a")) == [None]
-    changed = Compared(changed=["html"], shape=[1, 1])
+    comparison = VersionComparison(pool=pool, before="old", after="new", sources=sources)
+    found = await comparison.compare(payloads(*"abcde"))
+    assert await comparison.compare(payloads("a")) == [None]
+    changed = MailComparison(changed=["html"], shape=[1, 1])
     assert [found[0], found[1], *found[3:]] == [changed, changed, None, None]
     assert found[2] is not None
     assert found[2].before is None
-    assert found[2].after == OVERRAN if text is STUBBORN else found[2].is_slow
+    assert found[2].after == TOO_SLOW_FAULT if text is STUBBORN else found[2].is_slow
 
 
 async def test_a_draft_may_cure_what_is_published(pool: RenderingPool) -> None:
     """Mails of the published version that take too long are told, and the draft is tried on others too."""
     cured = {"old": source(f"{BOMB * 3}{'{% endfor %}' * 3}{{{{ x }}}}"), "new": source("<b>{{ x }}")}
-    comparison = Comparison(pool=pool, before="old", after="new", sources=cured)
+    comparison = VersionComparison(pool=pool, before="old", after="new", sources=cured)
     for name in "abc":
-        (found,) = await comparison.of(payloads(name))
+        (found,) = await comparison.compare(payloads(name))
         assert found is not None
         assert (found.was_slow, found.after) == (True, None)
     assert not comparison.is_over

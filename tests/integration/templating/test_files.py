@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from notifier.errors import TemplateError
-from notifier.rendering.source import TemplateSettings
-from notifier.templating.folder import files
+from notifier.template_language.template_source import TemplateSettings
+from notifier.templating.sync import template_files
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 
@@ -15,14 +15,16 @@ Write = Callable[[Mapping[str, str | bytes | None]], Path]
 def problems(root: Path, slug: str = "hello") -> list[str]:
     """What is wrong with the template."""
     with pytest.raises(TemplateError) as raised:
-        files.read(root, slug)
+        template_files.read_template(root, slug)
     assert raised.value.slug == slug
     return list(raised.value.problems)
 
 
 def test_a_template_is_read_with_the_layouts_it_uses(write: Write) -> None:
     """Parts, sample and settings are there, and of the layouts those that are used, directly or by another."""
-    source = files.read(write({"hello/locales/fr/subject.txt": "Bonjour", "hello/notes.md": "not a part"}), "hello")
+    source = template_files.read_template(
+        write({"hello/locales/fr/subject.txt": "Bonjour", "hello/notes.md": "not a part"}), "hello"
+    )
     assert sorted(source.files) == [
         "_layouts/base.html",
         "_layouts/parts.html",
@@ -37,9 +39,9 @@ def test_a_template_is_read_with_the_layouts_it_uses(write: Write) -> None:
 
 def test_a_layout_that_is_not_used_changes_nothing(write: Write) -> None:
     """Only what is used is pinned, so editing another layout publishes nothing."""
-    before = files.read(write({}), "hello").content_hash()
-    assert files.read(write({"_layouts/unused.html": "edited"}), "hello").content_hash() == before
-    assert files.read(write({"_layouts/parts.html": "edited"}), "hello").content_hash() != before
+    before = template_files.read_template(write({}), "hello").content_hash()
+    assert template_files.read_template(write({"_layouts/unused.html": "edited"}), "hello").content_hash() == before
+    assert template_files.read_template(write({"_layouts/parts.html": "edited"}), "hello").content_hash() != before
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ def test_a_layout_that_is_not_used_changes_nothing(write: Write) -> None:
 def test_a_layout_is_found_however_it_is_named(write: Write, tag: str) -> None:
     """extends, include, import and from are followed, with either quote and with white space control."""
     root = write({"hello/body.html": tag, "_layouts/x.html": "x"})
-    assert "_layouts/x.html" in files.read(root, "hello").files
+    assert "_layouts/x.html" in template_files.read_template(root, "hello").files
 
 
 def test_layouts_that_use_each_other_are_read_once(write: Write) -> None:
     """A circle of layouts ends."""
     root = write({"_layouts/parts.html": '{% include "_layouts/base.html" %}'})
-    assert set(files.read(root, "hello").files) >= {"_layouts/base.html", "_layouts/parts.html"}
+    assert set(template_files.read_template(root, "hello").files) >= {"_layouts/base.html", "_layouts/parts.html"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_layout_path_that_leaves_the_directory_is_not_read(write: Write, tmp_p
     (tmp_path / "secret.txt").write_text("secret")
     root = write({"secret.txt": "secret", "_layouts/inner/x": "x", "hello/body.html": '{% include "' + name + '" %}'})
     assert (root / name).is_file()
-    assert "secret" not in files.read(root, "hello").files.values()
+    assert "secret" not in template_files.read_template(root, "hello").files.values()
 
 
 def test_a_layout_that_links_elsewhere_is_not_read(write: Write, tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_a_layout_that_links_elsewhere_is_not_read(write: Write, tmp_path: Path)
     (tmp_path / "secret.txt").write_text("secret")
     root = write({"hello/body.html": '{% include "_layouts/link.html" %}'})
     (root / "_layouts/link.html").symlink_to(tmp_path / "secret.txt")
-    assert sorted(files.read(root, "hello").files) == ["body.html", "subject.txt"]
+    assert sorted(template_files.read_template(root, "hello").files) == ["body.html", "subject.txt"]
 
 
 def test_a_part_that_links_elsewhere_is_told(write: Write, tmp_path: Path) -> None:
@@ -88,21 +90,25 @@ def test_a_part_that_links_elsewhere_is_told(write: Write, tmp_path: Path) -> No
 def test_texts_are_read_octet_for_octet(write: Write) -> None:
     """Line ends stay as they are, or the hash would be another one here than in the database."""
     text = "a\r\nb\rc\u2028\n\n"
-    assert files.read(write({"hello/body.txt": text.encode()}), "hello").files["body.txt"] == text
+    assert template_files.read_template(write({"hello/body.txt": text.encode()}), "hello").files["body.txt"] == text
 
 
 def test_all_layouts_are_found(write: Write) -> None:
     """Used or not; one whose name no layout can have is told, notes for people are not."""
     root = write({"_layouts/README.md": "x", "_layouts/.keep": ""})
-    assert sorted(files.layouts(root)) == ["_layouts/base.html", "_layouts/parts.html", "_layouts/unused.html"]
+    assert sorted(template_files.read_layouts(root)) == [
+        "_layouts/base.html",
+        "_layouts/parts.html",
+        "_layouts/unused.html",
+    ]
     with pytest.raises(TemplateError, match=r"_layouts/a/b\.html: a layout is called"):
-        files.layouts(write({"_layouts/a/b.html": "x"}))
+        template_files.read_layouts(write({"_layouts/a/b.html": "x"}))
 
 
 def test_the_slugs_are_the_directories_with_a_template(write: Write) -> None:
     """Layouts and directories without template.toml are no templates."""
     root = write({"b/template.toml": "", "a/template.toml": "", "c/subject.txt": "", "_x/template.toml": ""})
-    assert files.slugs(root) == ["a", "b", "hello"]
+    assert template_files.list_slugs(root) == ["a", "b", "hello"]
 
 
 @pytest.mark.parametrize("slug", ["Hello", "1hello", "he llo", "../hello", "", "h" * 65, "-a", "héllo", "hello\n"])
@@ -234,11 +240,11 @@ def test_all_problems_are_said_at_once(write: Write) -> None:
 )
 def test_a_duration_in_seconds(duration: str | None, seconds: int | None) -> None:
     """Minutes, hours and days; none stays none."""
-    assert files.seconds(duration) == seconds
+    assert template_files.parse_duration(duration) == seconds
 
 
 @pytest.mark.parametrize("duration", ["", "0m", "00h", "1", "h", "1s", "1.5h", "-1h", "10000m", "1h30m", " 1h", "1h\n"])
 def test_what_is_no_duration(duration: str) -> None:
     """Zero, other units and anything around it are refused."""
     with pytest.raises(ValueError, match="is not a duration such as"):
-        files.seconds(duration)
+        template_files.parse_duration(duration)

@@ -6,15 +6,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import published
-from parts.installation import Installation
+from support import published_template
+from support.seeded_installation import Installation
 
-from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating.gate.gate import Gate
-from notifier.templating.gate.report import GateReport
+from notifier.runtime import wiring
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating.gate.gate_report import GateReport
+from notifier.templating.gate.publish_gate import PublishGate
 
 SECRET = "740-112-963"
 HTML = '<html lang="en"><body>\n<p>Hello {{ name }}</p>\n<p>{{ code }}</p>\n</body></html>'
@@ -35,11 +35,11 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base) -> AsyncIterator[httpx2.AsyncClient]:
+async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """The shop, calling; `hello` is published."""
     async with parts.database.write() as connection:
-        await published.publish(connection, "hello", source())
-    async with installation.client(parts) as client:
+        await published_template.publish_template(connection, "hello", source())
+    async with installation.open_client(parts) as client:
         yield client
 
 
@@ -51,19 +51,19 @@ async def ask(client: httpx2.AsyncClient, name: str, template: str = "hello", **
     assert answer.status_code == 202, answer.text
 
 
-async def look(parts: wiring.Base, pool: RenderingPool, draft: TemplateSource, **how: Any) -> GateReport:
+async def look(parts: wiring.ProcessParts, pool: RenderingPool, draft: TemplateSource, **how: Any) -> GateReport:
     """What the gate finds."""
-    gate = Gate(parts.database, pool, SystemClock(), INSTANCE)
-    return await gate.look("hello", draft, published.report(draft, [["name"]]), **how)
+    gate = PublishGate(parts.database, pool, SystemClock(), INSTANCE)
+    return await gate.try_source("hello", draft, published_template.build_report(draft, [["name"]]), **how)
 
 
 async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
-    installation: Installation, parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
     """A variable that may be left out no more: who leaves it out is named with its key, who sends it is not."""
     for name in ("Ada", "Bob"):
         await ask(shop, name)
-    async with installation.client(parts, installation.keys.other) as other:
+    async with installation.open_client(parts, installation.keys.other) as other:
         await ask(other, "Cy", variables={"note": "x"})
     found = await look(parts, pool, source(optional=()))
     other_tried, shop_tried = found.services
@@ -79,12 +79,12 @@ async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
         (False, True, "note")
     ]
     async with parts.database.write() as connection:
-        await published.publish(connection, "hello", source(optional=()))
+        await published_template.publish_template(connection, "hello", source(optional=()))
     assert not (await look(parts, pool, source("<p>{{ name }}", optional=()))).blocks  # they are refused today, too
 
 
 async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
-    parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+    parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
     """Kinds of change with a diff of each part and how many are alike; requests for other templates do not count."""
     for name in ("Ada", "Ada", "Bob"):
@@ -101,7 +101,7 @@ async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
 
 
 async def test_what_is_secret_is_nowhere_in_the_report(
-    parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+    parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
     """Neither in a diff nor in a fault's message, even if the draft takes the mark away; unmasked it is there."""
     await ask(shop, "Ada")
@@ -120,11 +120,11 @@ async def test_what_is_secret_is_nowhere_in_the_report(
 
 
 async def test_a_sender_that_a_service_may_not_have_blocks_it(
-    installation: Installation, parts: wiring.Base, pool: RenderingPool, shop: httpx2.AsyncClient
+    installation: Installation, parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
     """Whoever names no sender gets the template's; who names one of its own is not concerned."""
     await ask(shop, "Ada")
-    async with installation.client(parts, installation.keys.other) as other:
+    async with installation.open_client(parts, installation.keys.other) as other:
         await ask(other, "Bob")
     await ask(shop, "Cy", **{"from": "own@shop.example"})
     found = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
@@ -135,7 +135,9 @@ async def test_a_sender_that_a_service_may_not_have_blocks_it(
     assert [one.refused for one in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
 
 
-async def test_without_requests_there_is_nothing_against_a_draft(parts: wiring.Base, pool: RenderingPool) -> None:
+async def test_without_requests_there_is_nothing_against_a_draft(
+    parts: wiring.ProcessParts, pool: RenderingPool
+) -> None:
     """Of a template that nobody has used, or that is not there yet, only the variables are told."""
     found = await look(parts, pool, source())
     assert (found.blocks, found.looked, found.number) == (False, 0, None)

@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 
-from parts.picture import drawing, encoded
+from support.sample_images import draw_red_bar, encode_image
 
-from notifier.rendering.on_demand import NICE
-from notifier.templating.assets import process
-from notifier.templating.assets.image import Made, Wish
+from notifier.rendering.preview_pool import PREVIEW_NICENESS
+from notifier.templating.assets import conversion_process
+from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions
 
 MAX_NICE = 19
 
@@ -20,5 +20,7 @@ def test_it_lets_everything_else_go_first() -> None:
         found = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-image"]
         nice.extend(os.getpriority(os.PRIO_PROCESS, pid) for pid in found if pid is not None)
 
-    assert isinstance(process.run(encoded(drawing()), Wish(), progress=look), Made)
-    assert set(nice) == {min(MAX_NICE, os.getpriority(os.PRIO_PROCESS, 0) + NICE)}
+    assert isinstance(
+        conversion_process.convert_in_child(encode_image(draw_red_bar()), ImageOptions(), progress=look), ConvertedImage
+    )
+    assert set(nice) == {min(MAX_NICE, os.getpriority(os.PRIO_PROCESS, 0) + PREVIEW_NICENESS)}

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from parts import browser, pictures
 from selenium import webdriver
+from support import browser, template_pictures
 
-from notifier.templating.folder import files
+from notifier.templating.sync import template_files
 
-VIEWS = [(width, scheme) for width in pictures.WIDTHS for scheme in pictures.SCHEMES]
+VIEWS = [(width, scheme) for width in template_pictures.WIDTHS for scheme in template_pictures.SCHEMES]
 UNSOUND = """<!DOCTYPE html><body style="margin: 0; color: #111">
 <p style="color: #999">Grey on white</p>
 <p style="width: 900px">Wide</p>
@@ -21,29 +21,29 @@ UNSOUND = """<!DOCTYPE html><body style="margin: 0; color: #111">
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    driver = browser.started(tmp_path_factory.mktemp("chromium"))
+    driver = browser.start_browser(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 
 
 async def test_every_mail_can_be_read_at_every_width_and_in_both_schemes(driver: webdriver.Chrome) -> None:
     """No scrolling sideways, contrast enough for all text, nothing cut, and links to hit; in each locale."""
-    mails = await pictures.rendered()
+    mails = await template_pictures.render_samples()
     found = []
     for slug, previews in mails.items():
         for tag, html in previews.items():
-            browser.load(driver, html)
+            browser.load_page(driver, html)
             for width, scheme in VIEWS:
-                browser.view(driver, width, scheme)
-                found += [f"{slug} {tag} {width} {scheme}: {one}" for one in pictures.complaints(driver)]
+                browser.set_view(driver, width, scheme)
+                found += [f"{slug} {tag} {width} {scheme}: {one}" for one in template_pictures.find_complaints(driver)]
     assert found == []
 
 
 def test_what_cannot_be_read_is_found(driver: webdriver.Chrome) -> None:
     """Each of these faults is complained about, and nothing else."""
-    browser.load(driver, UNSOUND)
-    browser.view(driver, 375, "light")
-    assert pictures.complaints(driver) == [
+    browser.load_page(driver, UNSOUND)
+    browser.set_view(driver, 375, "light")
+    assert template_pictures.find_complaints(driver) == [
         "the page is 900 px wide, the window 375",
         "“Grey on white” has a contrast of 2.85",
         "“Unbreakable” is wider than its place",
@@ -56,7 +56,11 @@ def test_what_cannot_be_read_is_found(driver: webdriver.Chrome) -> None:
 
 def test_every_mail_has_its_pictures() -> None:
     """Four of each shipped template, shown in the gallery, and none of another."""
-    names = {pictures.name(slug, *view) for slug in files.slugs(pictures.TEMPLATES) for view in VIEWS}
-    assert {path.name for path in pictures.PICTURES.glob("*")} == names
-    gallery = (pictures.ROOT / "docs" / "gallery.md").read_text()
+    names = {
+        template_pictures.get_file_name(slug, *view)
+        for slug in template_files.list_slugs(template_pictures.TEMPLATES)
+        for view in VIEWS
+    }
+    assert {path.name for path in template_pictures.PICTURES.glob("*")} == names
+    gallery = (template_pictures.ROOT / "docs" / "gallery.md").read_text()
     assert [one for one in sorted(names) if f"](pictures/{one})" not in gallery] == []

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.templating.conftest import GOOD, Write
-from parts.two_sides import NOW, Side
 from sqlalchemy import update
+from support.folder_and_database import NOW, TwoSides
 
-from notifier.db.tables import Template, columns
+from notifier.db.tables import Template, get_columns
 from notifier.errors import NotFoundError
-from notifier.rendering.check import check
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating import store
-from notifier.templating.folder import base, files
-from notifier.templating.folder import write as folder
-from notifier.templating.folder.pull import Fetch, Pull, PullRefusedError
-from notifier.templating.folder.write import OutsideError
-from notifier.templating.store import Publication
+from notifier.rendering.source_check import check_source
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import version_store
+from notifier.templating.sync import base_record, template_files
+from notifier.templating.sync import file_writer as folder
+from notifier.templating.sync.file_writer import OutsideFolderError
+from notifier.templating.sync.pull import Pull, PullChange, PullRefusedError
+from notifier.templating.version_store import Publication
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30).filter(
     lambda text: not text.startswith("\ufeff") and "_layouts" not in text
@@ -43,9 +43,9 @@ def test_what_is_written_has_the_same_hash(texts: dict[str, str], sample: dict[s
     """Whatever is in it: line ends, quotes, numbers, characters beyond the first plane."""
     source = TemplateSource(files=texts, sample=sample, settings=TemplateSettings(name=name))
     with tempfile.TemporaryDirectory() as root:
-        folder.write(Path(root), "hello", source)
-        assert files.read(Path(root), "hello") == source
-        assert files.read(Path(root), "hello").content_hash() == source.content_hash()
+        folder.write_template(Path(root), "hello", source)
+        assert template_files.read_template(Path(root), "hello") == source
+        assert template_files.read_template(Path(root), "hello").content_hash() == source.content_hash()
 
 
 def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
@@ -59,15 +59,15 @@ def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
             "hello/locales/fr/subject.txt": "Bonjour",
         }
     )
-    source = files.read(root, "hello")
+    source = template_files.read_template(root, "hello")
     kept = {name: text for name, text in source.files.items() if not name.startswith("locales/")}
-    folder.write(root, "hello", TemplateSource(files=kept, sample=source.sample, settings=source.settings))
+    folder.write_template(root, "hello", TemplateSource(files=kept, sample=source.sample, settings=source.settings))
     assert (root / "hello/template.toml").read_text() == toml
     assert (root / "hello/sample.json").read_text() == '{"note": "x", "name": "Ada"}'
     assert (root / "hello/notes.md").is_file()
     assert not (root / "hello/locales/fr").exists()
     more = {"added": 1, "name": "Bob", "note": "y"}
-    folder.write(root, "hello", TemplateSource(files=kept, sample=more, settings=source.settings))
+    folder.write_template(root, "hello", TemplateSource(files=kept, sample=more, settings=source.settings))
     assert list(json.loads((root / "hello/sample.json").read_text())) == ["note", "name", "added"]
 
 
@@ -77,89 +77,91 @@ def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/theirs.txt").write_text("theirs")
     (root / "hello/subject.txt").symlink_to(tmp_path / "outside/theirs.txt")
-    folder.put(root, "hello/subject.txt", "ours")
+    folder.write_file(root, "hello/subject.txt", "ours")
     assert (root / "hello/subject.txt").read_text() == "ours"
     (root / "linked").symlink_to(tmp_path / "outside")
-    with pytest.raises(OutsideError):
-        folder.put(root, "linked/subject.txt", "ours")
+    with pytest.raises(OutsideFolderError):
+        folder.write_file(root, "linked/subject.txt", "ours")
     assert [path.name for path in (tmp_path / "outside").iterdir()] == ["theirs.txt"]
     assert (tmp_path / "outside/theirs.txt").read_text() == "theirs"
 
 
-async def pulled(side: Side, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, Fetch]]:
+async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, PullChange]]:
     """What a pull did."""
     found = await Pull(database=side.database, **options).run(root, [slug])
     return [(one.slug, one.change) for one in found]
 
 
-async def test_a_new_folder_has_the_same_hashes(side: Side, tmp_path: Path) -> None:
+async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) -> None:
     """All that is published, with its layouts; what came from there goes back without a change."""
     await side.edited("Hi\r\n{{ name }} 😀")
     root = tmp_path / "fresh"
     found = await Pull(database=side.database).run(root, None)
-    assert {one.change for one in found} == {Fetch.CREATED}
+    assert {one.change for one in found} == {PullChange.CREATED}
     async with side.database.read() as connection:
-        hashes = {one.slug: one.content_hash for one in await store.all_current(connection)}
-    hello = files.read(root, "hello")
+        hashes = {one.slug: one.content_hash for one in await version_store.list_current_versions(connection)}
+    hello = template_files.read_template(root, "hello")
     assert hello.content_hash() == hashes["hello"]
-    assert set(files.slugs(root)) == set(hashes)
-    assert base.read(root).templates["hello"].number == 2
-    assert await pulled(side, root) == [("hello", Fetch.UNCHANGED)]
+    assert set(template_files.list_slugs(root)) == set(hashes)
+    assert base_record.read_base(root).templates["hello"].number == 2
+    assert await pulled(side, root) == [("hello", PullChange.UNCHANGED)]
 
 
-async def test_what_was_edited_here_is_kept(sqlite_side: Side) -> None:
+async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
     """Ahead while nobody edits there; then a conflict, which names both and writes nothing, unless it is asked to."""
     root = sqlite_side.write({})
     await pulled(sqlite_side, root)
     (root / "hello/body.txt").write_text("Ours {{ name }}")
-    assert await pulled(sqlite_side, root) == [("hello", Fetch.AHEAD)]
+    assert await pulled(sqlite_side, root) == [("hello", PullChange.AHEAD)]
     await sqlite_side.edited("Theirs {{ name }}")
     with pytest.raises(PullRefusedError) as raised:
         await pulled(sqlite_side, root)
     version = "version 2, published by staff:bob on 2026-03-09 at 12:30 UTC, “Friendlier”"
     assert [one.why for one in raised.value.refused] == [f"it was edited here, and there is {version}"]
     assert (root / "hello/subject.txt").read_text() == GOOD["hello/subject.txt"]
-    assert await pulled(sqlite_side, root, dry_run=True) == [("hello", Fetch.REFUSED)]
-    assert await pulled(sqlite_side, root, overwrite=True) == [("hello", Fetch.UPDATED)]
+    assert await pulled(sqlite_side, root, dry_run=True) == [("hello", PullChange.REFUSED)]
+    assert await pulled(sqlite_side, root, overwrite=True) == [("hello", PullChange.UPDATED)]
     assert (root / "hello/subject.txt").read_text() == "Theirs {{ name }}"
     assert not (root / "hello/body.txt").exists()
 
 
-async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_side: Side) -> None:
+async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_side: TwoSides) -> None:
     """What was published once is safe there; what never was is safe nowhere else."""
     await sqlite_side.edited("Theirs {{ name }}")
     root = sqlite_side.write({"hello/subject.txt": "Never published"})
     with pytest.raises(PullRefusedError):
         await pulled(sqlite_side, root)
-    assert await pulled(sqlite_side, sqlite_side.write({})) == [("hello", Fetch.UPDATED)]
+    assert await pulled(sqlite_side, sqlite_side.write({})) == [("hello", PullChange.UPDATED)]
     root = sqlite_side.write({"hello/template.toml": "name ="})
     with pytest.raises(PullRefusedError, match=r"cannot be read, .* template\.toml, line 1"):
         await pulled(sqlite_side, root)
 
 
-async def test_what_is_deleted_there_is_told(sqlite_side: Side) -> None:
+async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
     """The files stay, and the record forgets them; a name that is nowhere is an error."""
     root = sqlite_side.write({})
     await pulled(sqlite_side, root)
     async with sqlite_side.database.write() as connection:
-        slug = columns(Template).slug
+        slug = get_columns(Template).slug
         await connection.execute(update(Template).where(slug == "hello").values(deleted_at=NOW))
     (one,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
     assert (one.change, one.why) == (
-        Fetch.GONE,
+        PullChange.GONE,
         "it was deleted there on 2026-03-09 at 12:30 UTC; its files are still here",
     )
     assert (root / "hello/subject.txt").is_file()
-    assert "hello" not in base.read(root).templates
+    assert "hello" not in base_record.read_base(root).templates
     with pytest.raises(NotFoundError, match="there is no template nothing"):
         await pulled(sqlite_side, root, "nothing")
 
 
-async def test_a_version_that_no_folder_can_have_is_refused(sqlite_side: Side, tmp_path: Path) -> None:
+async def test_a_version_that_no_folder_can_have_is_refused(sqlite_side: TwoSides, tmp_path: Path) -> None:
     """Its names come from whoever wrote it, and could lead anywhere."""
     odd = TemplateSource(files={"subject.txt": "x", "../../x": "x"}, sample={}, settings=TemplateSettings(name="Odd"))
     async with sqlite_side.database.write() as connection:
-        await store.publish(connection, "odd", odd, check(odd), Publication(by="staff:bob", at=NOW))
+        await version_store.write_version(
+            connection, "odd", odd, check_source(odd), Publication(by="staff:bob", at=NOW)
+        )
     with pytest.raises(PullRefusedError, match=r"odd: '\.\./\.\./x' has no place in a folder"):
         await pulled(sqlite_side, tmp_path / "fresh", "odd")
     assert not (tmp_path / "fresh").exists()

@@ -4,35 +4,38 @@ import base64
 from typing import Any
 
 from integration.api.refusal import outcome
-from parts import editor, picture
-from parts.installation import Installation
 from sqlalchemy import func, insert, select
+from support import sample_images, template_editor
+from support.seeded_installation import Installation
 
 from notifier.db.tables import Asset, Template, TemplateLayout
-from notifier.ids import new_id
+from notifier.ids import generate_id
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating.room import MAX_ASSETS, MAX_LAYOUTS, MAX_TEMPLATES
+from notifier.templating.template_limits import MAX_ASSETS, MAX_LAYOUTS, MAX_TEMPLATES
 
 
 async def test_there_is_an_end_of_what_editors_make(sqlite_installation: Installation) -> None:
     """409 for a new name; the last one that fits, and every change of one that is there, is fine."""
-    image = base64.b64encode(picture.encoded(picture.drawing())).decode()
-    async with sqlite_installation.base() as parts:
+    image = base64.b64encode(sample_images.encode_image(sample_images.draw_red_bar())).decode()
+    async with sqlite_installation.open_parts() as parts:
         written: dict[str, Any] = {"updated_by": "test", "updated_at": parts.clock.now(), "revision": 1}
         asset = {"status": AssetStatus.FAILED, "original": b"", "mode": AssetMode.FIT, "detail": "", "progress": 0}
         rows: dict[Any, tuple[int, Any]] = {
-            Template: (MAX_TEMPLATES, lambda n: {"id": new_id(), "slug": f"t{n}", "created_at": parts.clock.now()}),
+            Template: (
+                MAX_TEMPLATES,
+                lambda n: {"id": generate_id(), "slug": f"t{n}", "created_at": parts.clock.now()},
+            ),
             TemplateLayout: (MAX_LAYOUTS, lambda n: {"name": f"_layouts/l{n}.html", "text": "x"} | written),
-            Asset: (MAX_ASSETS, lambda n: {"id": new_id(), "name": f"a{n}"} | asset | written),
+            Asset: (MAX_ASSETS, lambda n: {"id": generate_id(), "name": f"a{n}"} | asset | written),
         }
         async with parts.database.write() as connection:
             for table, (most, row) in rows.items():
                 there = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
                 await connection.execute(insert(table), [row(number) for number in range(most - there - 1)])
-        async with sqlite_installation.client(parts, await editor.admin_key(parts)) as client:
+        async with sqlite_installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
             for name, want in (("first", 200), ("second", 409), ("first", 200)):
                 seen = (await client.get(f"/v1/templates/{name}/draft")).json().get("seen", "")
-                put = await client.put(f"/v1/templates/{name}/draft", json=editor.draft(seen))
+                put = await client.put(f"/v1/templates/{name}/draft", json=template_editor.build_draft(seen))
                 assert outcome(put) == (want, "too_many_templates" if want == 409 else ""), name
             for name, revision, want in (("first", 0, 200), ("second", 0, 409), ("first", 1, 200)):
                 body = {"text": "<p>x</p>", "revision": revision}

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from jinja2 import nodes
 
-from notifier.rendering import variables as variable
-from notifier.rendering.check import check
-from notifier.rendering.language.sandbox import environment
-from notifier.rendering.source import TemplateSource
-from notifier.templating.folder import files
+from notifier.rendering.source_check import check_source
+from notifier.template_language import variable_schema as variable
+from notifier.template_language.sandbox import create_environment
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating.sync import template_files
 
 ROOT = Path("templates")
-SLUGS = files.slugs(ROOT)
+SLUGS = template_files.list_slugs(ROOT)
 
 
 def leaves(sample: dict[str, Any]) -> set[str]:
@@ -28,7 +28,7 @@ def leaves(sample: dict[str, Any]) -> set[str]:
 
 def names_read(source: TemplateSource, prefix: str) -> set[str]:
     """Every name and attribute that the parts of one locale read."""
-    env = environment(source.files, autoescape=False)
+    env = create_environment(source.files, autoescape=False)
     found = set()
     for name, text in source.files.items():
         if name.startswith(prefix) and (prefix or not name.startswith(("locales/", "_layouts/"))):
@@ -46,16 +46,16 @@ def test_there_are_shipped_templates() -> None:
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_shipped_template_is_publishable_without_a_warning(slug: str) -> None:
     """It renders in every locale, with and without what is optional, and no client cuts it."""
-    source = files.read(ROOT, slug)
-    report = check(source)
-    assert (report.faults, report.warnings) == ([], [])
+    source = template_files.read_template(ROOT, slug)
+    report = check_source(source)
+    assert (report.faults, report.warning_messages) == ([], [])
     assert set(report.previews) == {source.settings.locale, *source.locales}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_variable_of_the_sample_is_used(slug: str) -> None:
     """No caller is asked for a value that no mail shows, in any locale."""
-    source = files.read(ROOT, slug)
+    source = template_files.read_template(ROOT, slug)
     for prefix in ("", *(f"locales/{tag}/" for tag in source.locales)):
         assert leaves(source.sample) - names_read(source, prefix) == set(), prefix
 
@@ -63,31 +63,31 @@ def test_every_variable_of_the_sample_is_used(slug: str) -> None:
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_optional_path_can_be_left_out_alone(slug: str) -> None:
     """Whatever a caller leaves out, the mail is still rendered, and the schema takes it."""
-    source = files.read(ROOT, slug)
-    schema = variable.schema_of(source.sample, source.settings.optional)
+    source = template_files.read_template(ROOT, slug)
+    schema = variable.build_schema(source.sample, source.settings.optional)
     assert source.settings.optional
     for path in source.settings.optional:
-        sample = variable.without(source.sample, [path])
+        sample = variable.remove_optional(source.sample, [path])
         assert sample != source.sample, f"{path} is not in the sample"
-        assert variable.faults_in(schema, sample) == []
+        assert variable.find_variable_faults(schema, sample) == []
         less = TemplateSource(files=source.files, sample=sample, settings=source.settings)
-        assert check(less).faults == [], path
+        assert check_source(less).faults == [], path
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_what_is_not_optional_is_demanded(slug: str) -> None:
     """A required value that is missing is a fault at submit, never an error while rendering."""
-    source = files.read(ROOT, slug)
-    schema = variable.schema_of(source.sample, source.settings.optional)
+    source = template_files.read_template(ROOT, slug)
+    schema = variable.build_schema(source.sample, source.settings.optional)
     for key in set(source.sample) - set(source.settings.optional):
-        found = variable.faults_in(schema, variable.without(source.sample, [key]))
+        found = variable.find_variable_faults(schema, variable.remove_optional(source.sample, [key]))
         assert [(fault.pointer, fault.code) for fault in found] == [(f"/variables/{key}", "missing_variable")]
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_each_part_shows_the_sample(slug: str) -> None:
     """Subject, HTML and text are all there, and the HTML is no plain text."""
-    for preview in check(files.read(ROOT, slug)).previews.values():
+    for preview in check_source(template_files.read_template(ROOT, slug)).previews.values():
         assert preview.subject
         assert "</" in preview.html
         assert preview.text.strip()

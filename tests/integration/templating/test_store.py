@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from parts import published
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from support import published_template
 
-from notifier import wiring
 from notifier.db.tables import Template, TemplateVersion
-from notifier.ids import new_id
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.ids import generate_id
+from notifier.runtime import wiring
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.templating import store
-from notifier.templating.store import Published
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import version_store
+from notifier.templating.version_store import PublishedVersion
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
 SETTINGS = TemplateSettings(name="A", priority="high", expires_after="1h", optional=("order.note",))
@@ -27,20 +27,20 @@ def source(subject: str = "Hi", **changes: Any) -> TemplateSource:
     return TemplateSource(**{"files": files, "sample": sample, "settings": SETTINGS, **changes})
 
 
-async def publish(parts: wiring.Base, source: TemplateSource, slug: str = "hi") -> Published:
+async def publish(parts: wiring.ProcessParts, source: TemplateSource, slug: str = "hi") -> PublishedVersion:
     """Publish in a transaction of its own."""
     async with parts.database.write() as connection:
         paths = [["order", "id"]]
-        return await published.publish(connection, slug, source, paths, now=NOW)
+        return await published_template.publish_template(connection, slug, source, paths, now=NOW)
 
 
-async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
+async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None:
     """What was published is found as the current version, with all that a submit needs."""
     made = await publish(parts, source())
     async with parts.database.read() as connection:
-        found = await store.current(connection, "hi")
+        found = await version_store.get_current_version(connection, "hi")
     assert found == made
-    assert made == Published(
+    assert made == PublishedVersion(
         id=made.id,
         template_id=made.template_id,
         slug="hi",
@@ -70,20 +70,20 @@ async def test_a_first_version_is_number_one(parts: wiring.Base) -> None:
     )
 
 
-async def test_versions_are_numbered_and_stay(parts: wiring.Base) -> None:
+async def test_versions_are_numbered_and_stay(parts: wiring.ProcessParts) -> None:
     """Each publish makes the next number current; the older versions are still there, unchanged."""
     first, second = await publish(parts, source("one")), await publish(parts, source("two"))
     async with parts.database.read() as connection:
-        assert await store.current(connection, "hi") == second
-        assert await store.numbered(connection, "hi", 1) == first
-        assert await store.numbered(connection, "hi", 2) == second
-        assert await store.numbered(connection, "hi", 3) is None
-        assert await store.numbered(connection, "gone", 1) is None
-        assert await store.current(connection, "gone") is None
+        assert await version_store.get_current_version(connection, "hi") == second
+        assert await version_store.get_numbered_version(connection, "hi", 1) == first
+        assert await version_store.get_numbered_version(connection, "hi", 2) == second
+        assert await version_store.get_numbered_version(connection, "hi", 3) is None
+        assert await version_store.get_numbered_version(connection, "gone", 1) is None
+        assert await version_store.get_current_version(connection, "gone") is None
     assert (first.number, second.number) == (1, 2)
 
 
-async def test_the_number_after_going_back_is_new(parts: wiring.Base) -> None:
+async def test_the_number_after_going_back_is_new(parts: wiring.ProcessParts) -> None:
     """A number is never used twice, even when an older version was made current again."""
     for text in ("one", "two"):
         await publish(parts, source(text))
@@ -93,17 +93,17 @@ async def test_the_number_after_going_back_is_new(parts: wiring.Base) -> None:
     assert (await publish(parts, source("three"))).number == 3
 
 
-async def test_the_source_is_pinned_with_its_version(parts: wiring.Base) -> None:
+async def test_the_source_is_pinned_with_its_version(parts: wiring.ProcessParts) -> None:
     """Each version gives back just the source that it was published with, layouts and sample included."""
     one, two = source("one"), source("two", settings=TemplateSettings(name="B"))
     first, second = await publish(parts, one), await publish(parts, two)
     async with parts.database.read() as connection:
-        found = await store.sources(connection, [first.id, second.id, new_id()])
+        found = await version_store.get_sources(connection, [first.id, second.id, generate_id()])
     assert found == {first.id: one, second.id: two}
     assert found[first.id].content_hash() == first.content_hash
 
 
-async def test_a_number_cannot_be_taken_twice(parts: wiring.Base) -> None:
+async def test_a_number_cannot_be_taken_twice(parts: wiring.ProcessParts) -> None:
     """The database itself refuses a second version of the same number."""
     first = await publish(parts, source())
     table = TemplateVersion.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
@@ -111,32 +111,32 @@ async def test_a_number_cannot_be_taken_twice(parts: wiring.Base) -> None:
         row = (await connection.execute(select(table).where(table.c.id == first.id))).mappings().one()
     with pytest.raises(IntegrityError):
         async with parts.database.write() as connection:
-            await connection.execute(table.insert().values({**row, "id": new_id()}))
+            await connection.execute(table.insert().values({**row, "id": generate_id()}))
 
 
-async def test_all_current_versions_by_slug(parts: wiring.Base) -> None:
+async def test_all_current_versions_by_slug(parts: wiring.ProcessParts) -> None:
     """Each template is listed once, with its current version, in alphabetical order."""
     await publish(parts, source("one"))
     await publish(parts, source("two"))
     await publish(parts, source(), slug="aa")
     async with parts.database.read() as connection:
-        found = [(one.slug, one.number) for one in await store.all_current(connection)]
+        found = [(one.slug, one.number) for one in await version_store.list_current_versions(connection)]
     assert found == [
         ("aa", 1), ("daily_report", 1), ("hi", 2), ("newsletter", 1), ("order_shipped", 1), ("password_reset", 1),
         ("welcome", 1),
     ]  # fmt: skip
 
 
-async def test_a_publish_that_is_rolled_back_leaves_nothing(parts: wiring.Base) -> None:
+async def test_a_publish_that_is_rolled_back_leaves_nothing(parts: wiring.ProcessParts) -> None:
     """The caller owns the transaction: without its commit there is no version."""
 
     async def fail() -> None:
         async with parts.database.write() as connection:
-            await published.publish(connection, "hi", source(), now=NOW)
+            await published_template.publish_template(connection, "hi", source(), now=NOW)
             raise KeyError
 
     with pytest.raises(KeyError):
         await fail()
     async with parts.database.read() as connection:
-        assert await store.current(connection, "hi") is None
-        assert await store.numbered(connection, "hi", 1) is None
+        assert await version_store.get_current_version(connection, "hi") is None
+        assert await version_store.get_numbered_version(connection, "hi", 1) is None

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from notifier import wiring
 from notifier.clock import SystemClock
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
-from notifier.templating import store
-from notifier.templating.folder import files
-from notifier.templating.folder.push import Change, Push, Pushed, checked
+from notifier.runtime import wiring
+from notifier.templating import version_store
+from notifier.templating.sync import template_files
+from notifier.templating.sync.push import Push, PushChange, PushResult, check_source
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 OTHER = {
@@ -29,45 +29,49 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 
 @pytest.fixture
-def push(parts: wiring.Base, pool: RenderingPool) -> Push:
+def push(parts: wiring.ProcessParts, pool: RenderingPool) -> Push:
     return Push(database=parts.database, pool=pool, clock=SystemClock(), by="test")
 
 
-async def numbers(parts: wiring.Base) -> dict[str, int]:
+async def numbers(parts: wiring.ProcessParts) -> dict[str, int]:
     """The current version numbers of what the tests push."""
     async with parts.database.read() as connection:
-        return {p.slug: p.number for p in await store.all_current(connection) if p.slug in ("hello", "other")}
+        return {
+            p.slug: p.number
+            for p in await version_store.list_current_versions(connection)
+            if p.slug in ("hello", "other")
+        }
 
 
-async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wiring.Base, write: Write) -> None:
+async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wiring.ProcessParts, write: Write) -> None:
     """New templates are created, equal ones left alone, changed ones published under the next number."""
     root = write(OTHER)
     first = await push.run(root, ["hello", "other"])
     assert [one.slug for one in first if one.slug.startswith("_")] == ["_layouts/base.html", "_layouts/parts.html"]
     assert first[2:] == [
-        Pushed(slug="hello", number=1, change=Change.CREATED),
-        Pushed(slug="other", number=1, change=Change.CREATED),
+        PushResult(slug="hello", number=1, change=PushChange.CREATED),
+        PushResult(slug="other", number=1, change=PushChange.CREATED),
     ]
     write({**OTHER, "other/subject.txt": "Changed"})
     assert await push.run(root, ["hello", "other"]) == [
-        Pushed(slug="hello", number=1, change=Change.UNCHANGED),
-        Pushed(slug="other", number=2, change=Change.PUBLISHED),
+        PushResult(slug="hello", number=1, change=PushChange.UNCHANGED),
+        PushResult(slug="other", number=2, change=PushChange.PUBLISHED),
     ]
     assert await numbers(parts) == {"hello": 1, "other": 2}
 
 
 async def test_only_new_keeps_what_staff_edited(
-    push: Push, parts: wiring.Base, pool: RenderingPool, write: Write
+    push: Push, parts: wiring.ProcessParts, pool: RenderingPool, write: Write
 ) -> None:
     """At the start of demo and Compose nothing that exists is overwritten."""
     root = write({})
     await push.run(root, ["hello"])
     careful = Push(database=parts.database, pool=pool, clock=SystemClock(), by="demo", only_new=True)
-    assert await careful.run(root, ["hello"]) == [Pushed(slug="hello", number=1, change=Change.UNCHANGED)]
+    assert await careful.run(root, ["hello"]) == [PushResult(slug="hello", number=1, change=PushChange.UNCHANGED)]
     write({**OTHER, "hello/subject.txt": "Changed"})
     assert await careful.run(root, ["hello", "other"]) == [
-        Pushed(slug="hello", number=1, change=Change.KEPT),
-        Pushed(slug="other", number=1, change=Change.CREATED),
+        PushResult(slug="hello", number=1, change=PushChange.KEPT),
+        PushResult(slug="other", number=1, change=PushChange.CREATED),
     ]
     assert await numbers(parts) == {"hello": 1, "other": 1}
 
@@ -78,13 +82,15 @@ async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: W
     await push.run(root, ["hello", "other"])
     write({**OTHER, "_layouts/base.html": "<html><body>{% block content %}{% endblock %}</body></html>"})
     assert [(p.slug, p.number, p.change) for p in await push.run(root, ["hello", "other"])] == [
-        ("_layouts/base.html", 3, Change.PUBLISHED),
-        ("hello", 2, Change.PUBLISHED),
-        ("other", 1, Change.UNCHANGED),
+        ("_layouts/base.html", 3, PushChange.PUBLISHED),
+        ("hello", 2, PushChange.PUBLISHED),
+        ("other", 1, PushChange.UNCHANGED),
     ]
 
 
-async def test_one_bad_template_keeps_all_from_being_published(push: Push, parts: wiring.Base, write: Write) -> None:
+async def test_one_bad_template_keeps_all_from_being_published(
+    push: Push, parts: wiring.ProcessParts, write: Write
+) -> None:
     """All are read and checked before the first is written."""
     root = write({**OTHER, "other/body.html": "{{ nothing }}"})
     with pytest.raises(
@@ -94,7 +100,7 @@ async def test_one_bad_template_keeps_all_from_being_published(push: Push, parts
     assert await numbers(parts) == {}
 
 
-async def test_all_unreadable_templates_are_told_together(push: Push, parts: wiring.Base, write: Write) -> None:
+async def test_all_unreadable_templates_are_told_together(push: Push, parts: wiring.ProcessParts, write: Write) -> None:
     """The problems of several templates come in one error, each with its slug."""
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello", "gone"])
@@ -120,11 +126,11 @@ async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write
         await push.run(root, ["hello"])
 
 
-async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiring.Base, write: Write) -> None:
+async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiring.ProcessParts, write: Write) -> None:
     """Submit checks just the variables that the subject shows."""
     await push.run(write({}), ["hello"])
     async with parts.database.read() as connection:
-        found = await store.current(connection, "hello")
+        found = await version_store.get_current_version(connection, "hello")
     assert found is not None
     assert found.subject_variables == [["name"]]
     assert found.variables_schema["required"] == ["name"]
@@ -132,5 +138,5 @@ async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiri
 
 async def test_a_check_gives_the_report(pool: RenderingPool, write: Write) -> None:
     """A source that can be published comes back with its previews."""
-    report = await checked(pool, "hello", files.read(write({}), "hello"))
+    report = await check_source(pool, "hello", template_files.read_template(write({}), "hello"))
     assert report.previews["en"].subject == "Hello Ada"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from integration.templating.conftest import Write
-from parts.document import ROOT, blocks
-from parts.installation import Keys
-from parts.two_sides import Side
+from support.document_blocks import ROOT, list_blocks
+from support.folder_and_database import TwoSides
+from support.seeded_installation import Keys
 from typer.testing import CliRunner, Result
 
 from notifier.cli.main import app
-from notifier.cli.output import Failed
-from notifier.templating.folder import files
+from notifier.cli.output import CommandError
+from notifier.templating.sync import template_files
 
 Typed = Callable[..., Result]
 CLEAN = (
@@ -89,7 +89,7 @@ def test_render_takes_other_values(typed: Typed, write: Write, tmp_path: Path) -
     assert (out / "mail.eml").read_bytes() == first
     values.write_text('{"nmae": "Bob"}')
     refused = typed("render", "hello", "--variables", str(values))
-    assert isinstance(refused.exception, Failed)
+    assert isinstance(refused.exception, CommandError)
     assert "/variables/name: the template needs this variable" in str(refused.exception)
     assert "/variables/nmae: the template has no such variable" in str(refused.exception)
 
@@ -112,7 +112,7 @@ def test_preview_shows_every_locale_and_runs_nothing(typed: Typed, write: Write,
     assert "default-src &#x27;none&#x27;" in page
 
 
-async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: Side) -> None:
+async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) -> None:
     """Pull, edit, look, push; and what is refused says whose it is, what differs and what to do, and exits 1."""
 
     def run(*words: str, folder: bool = True) -> Awaitable[Result]:
@@ -141,7 +141,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: Side) -> N
     await sqlite_side.edited("Hi again")
     (root / "hello/subject.txt").write_text("Good evening {{ name }}\n")
     refused = await run("push", "hello")
-    assert isinstance(refused.exception, Failed)
+    assert isinstance(refused.exception, CommandError)
     told = str(refused.exception).splitlines()
     assert told[0] == "nothing was pushed: the database has newer edits."
     assert told[1].startswith("  hello: it is at version 4, published by staff:bob on 2026-03-09 at 12:30 UTC")
@@ -150,7 +150,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: Side) -> N
         "Look with `diff` (--draft), take them over with `pull` (--draft), or replace them with --overwrite.",
     ]
     assert (await run("push", "hello", "--dry-run")).exit_code == 1
-    assert isinstance((await run("pull", "hello")).exception, Failed)
+    assert isinstance((await run("pull", "hello")).exception, CommandError)
     assert (root / "hello/subject.txt").read_text() == "Good evening {{ name }}\n"
     assert (await run("pull", "hello", "--dry-run", "--json")).exit_code == 1
 
@@ -161,13 +161,15 @@ def test_the_document_can_be_typed(
     """What docs/templates.md says about files and git, line by line, where nothing was edited."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ada.json").write_text('{"name": "Ada", "product": "Larkspur"}')
-    (block,) = (one for one in blocks("docs/templates.md") if "templates pull" in one.text)
+    (block,) = (one for one in list_blocks("docs/templates.md") if "templates pull" in one.text)
     for line in block.text.splitlines():
         notifier, templates, *words = shlex.split(line, comments=True)
         assert (notifier, templates) == ("notifier", "templates")
         done = typed(*words, folder=False)
         assert done.exit_code == 0, (line, done.output, done.exception)
-    assert files.read(tmp_path / "templates", "welcome") == files.read(ROOT / "templates", "welcome")
+    assert template_files.read_template(tmp_path / "templates", "welcome") == template_files.read_template(
+        ROOT / "templates", "welcome"
+    )
     assert sorted(path.name for path in (tmp_path / "build").iterdir()) == [
         "body.html",
         "body.txt",
@@ -181,5 +183,5 @@ def test_wrong_use(typed: Typed, write: Write, words: tuple[str, ...]) -> None:
     """What cannot be meant is exit 2."""
     write({})
     refused = typed(*words)
-    assert isinstance(refused.exception, Failed)
+    assert isinstance(refused.exception, CommandError)
     assert refused.exception.code == 2

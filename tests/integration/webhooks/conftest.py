@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from parts import receiver as receivers
-from parts.installation import Installation
-from parts.receiver import Receiver
+from support import webhook_receiver as receivers
+from support.seeded_installation import Installation
+from support.webhook_receiver import WebhookReceiver
 
-from notifier import wiring
-from notifier.auth import keys, scope
+from notifier.auth import authenticated_key, key_scope
+from notifier.runtime import wiring
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -20,9 +20,9 @@ LOOPBACK = ("127.0.0.1", "localhost")
 class Shop:
     """A service and what it hears."""
 
-    parts: wiring.Base
+    parts: wiring.ProcessParts
     client: httpx2.AsyncClient
-    receiver: Receiver
+    receiver: WebhookReceiver
 
     async def endpoint(self, path: str = "/hook", **fields: Any) -> dict[str, Any]:
         """A new endpoint at the receiver."""
@@ -44,20 +44,24 @@ def installation(installation: Installation) -> Installation:
     return installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
-async def key_of(parts: wiring.Base, service: str, *scopes: scope.Scope) -> str:
+async def key_of(parts: wiring.ProcessParts, service: str, *scopes: key_scope.KeyScope) -> str:
     """A key of the service with these scopes; all if none is named."""
     async with parts.database.write() as connection:
-        id_ = await keys.find_service(connection, service)
-        return await keys.create_key(connection, id_, scopes=scopes or tuple(scope.Scope), now=parts.clock.now())
+        id_ = await authenticated_key.find_service(connection, service)
+        return await authenticated_key.create_live_key(
+            connection, id_, scopes=scopes or tuple(key_scope.KeyScope), now=parts.clock.now()
+        )
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receivers.receiving() as listening:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with receivers.run_receiver() as listening:
         yield listening
 
 
 @pytest.fixture
-async def shop(installation: Installation, parts: wiring.Base, receiver: Receiver) -> AsyncIterator[Shop]:
-    async with installation.client(parts, await key_of(parts, "shop")) as client:
+async def shop(
+    installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
+) -> AsyncIterator[Shop]:
+    async with installation.open_client(parts, await key_of(parts, "shop")) as client:
         yield Shop(parts, client, receiver)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from integration.webhooks.conftest import Shop, key_of
-from parts import caller
-from parts.installation import Installation
-from parts.receiver import reply
 from standardwebhooks.webhooks import WebhookVerificationError
+from support import api_caller
+from support.seeded_installation import Installation
+from support.webhook_receiver import build_reply
 
-from notifier import wiring
-from notifier.auth.scope import Scope
-from notifier.webhooks.body import TYPES
+from notifier.auth.key_scope import KeyScope
+from notifier.runtime import wiring
+from notifier.webhooks.event_body import EVENT_TYPES
 
 NOWHERE = "/v1/webhooks/0192f0c1-2345-7000-8000-000000000000"
 
@@ -56,7 +56,7 @@ async def test_what_is_refused(shop: Shop, body: dict[str, Any], faults: list[tu
 
 async def test_every_type_can_be_asked_for(shop: Shop) -> None:
     """One for each status."""
-    assert (await shop.endpoint(events=list(TYPES)))["events"] == list(TYPES)
+    assert (await shop.endpoint(events=list(EVENT_TYPES)))["events"] == list(EVENT_TYPES)
 
 
 async def test_ten_and_no_more(shop: Shop) -> None:
@@ -86,13 +86,13 @@ async def test_changing(shop: Shop) -> None:
 async def test_deleting(shop: Shop) -> None:
     """It is gone, and what was still to be told is not told."""
     made = await shop.endpoint()
-    await caller.submit(shop.client)
+    await api_caller.submit_mail(shop.client)
     path = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]
     await shop.client.post(f"/v1/notifications/{path}/cancel")
     assert (await shop.client.delete(f"/v1/webhooks/{made['id']}")).status_code == 204
     assert (await shop.client.get(f"/v1/webhooks/{made['id']}")).status_code == 404
-    async with wiring.sender(shop.parts):
-        await caller.until_drained(shop.parts.database)
+    async with wiring.run_sender(shop.parts):
+        await api_caller.wait_until_drained(shop.parts.database)
     assert shop.receiver.heard == []
 
 
@@ -102,7 +102,7 @@ async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installat
     others = [f"/v1/webhooks/{made['id']}", NOWHERE, "/v1/webhooks/x"]
     doors = [("GET", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries"), ("POST", "/rotate-secret")]
     doors += [("GET", f"/deliveries/{made['id']}"), ("POST", f"/deliveries/{made['id']}/replay")]
-    async with installation.client(shop.parts, await key_of(shop.parts, "other")) as other:
+    async with installation.open_client(shop.parts, await key_of(shop.parts, "other")) as other:
         for path in others:
             for method, door in doors:
                 answer = await other.request(method, path + door)
@@ -111,7 +111,7 @@ async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installat
             replayed = await other.post(f"{path}/replay", json={"since": "2026-01-01T00:00:00Z"})
             assert replayed.status_code == 404
         assert (await other.get("/v1/webhooks")).json() == {"webhooks": []}
-    async with installation.client(shop.parts, await key_of(shop.parts, "shop", Scope.SEND)) as sender:
+    async with installation.open_client(shop.parts, await key_of(shop.parts, "shop", KeyScope.SEND)) as sender:
         assert (await sender.get("/v1/webhooks")).json()["code"] == "insufficient_scope"
 
 
@@ -121,7 +121,7 @@ async def test_rotation(shop: Shop) -> None:
     path = f"/v1/webhooks/{made['id']}"
     second = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})).json()
     assert second["previous_until"] > shop.parts.clock.now().isoformat()
-    async with wiring.sender(shop.parts):
+    async with wiring.run_sender(shop.parts):
         await shop.client.post(f"{path}/test")
         (heard,) = await shop.receiver.wait_for(1)
         for secret in (made["secret"], second["secret"]):
@@ -140,7 +140,7 @@ async def test_rotation(shop: Shop) -> None:
 async def test_a_test_event(shop: Shop) -> None:
     """It comes whatever the endpoint asked for; a disabled one is 409."""
     made = await shop.endpoint(events=["notification.bounced"])
-    async with wiring.sender(shop.parts):
+    async with wiring.run_sender(shop.parts):
         sent = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
         (heard,) = await shop.receiver.wait_for(1)
     told = heard.verified(made["secret"])
@@ -155,10 +155,10 @@ async def test_replaying(shop: Shop) -> None:
     """One delivery, or all that failed since then, each once; always the same id and octets."""
     made = await shop.endpoint()
     path = f"/v1/webhooks/{made['id']}"
-    shop.receiver.script(reply("410 Gone"))
+    shop.receiver.script(build_reply("410 Gone"))
     since = (shop.parts.clock.now() - timedelta(minutes=1)).isoformat()
-    async with wiring.sender(shop.parts) as running:
-        await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts) as running:
+        await api_caller.submit_mail(shop.client)
         await shop.receiver.wait_for(1)
         await running.drain()
         (failed,) = await shop.deliveries(made, state="failed")

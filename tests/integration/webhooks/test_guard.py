@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from parts.certificate import Authority
-from parts.connects import watched
-from parts.receiver import receiving, reply
+from support.certificate_authority import CertificateAuthority
+from support.watched_connects import watch_connects
+from support.webhook_receiver import build_reply, run_receiver
 from unit.webhooks.test_public import NOT_PUBLIC
 from unit.webhooks.test_target import BAD
 
 from notifier.clock import SystemClock
 from notifier.settings import WebhooksSettings
-from notifier.webhooks.call import Caller
+from notifier.webhooks.endpoint_client import EndpointClient
 
 PUBLIC = "93.184.215.14"
 FIELDS = {"webhook-id": "msg"}
@@ -31,15 +31,17 @@ class Names:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-def caller(names: Names, **settings: object) -> Caller:
+def caller(names: Names, **settings: object) -> EndpointClient:
     """A caller that asks these names."""
-    return Caller(names, clock=SystemClock(), settings=WebhooksSettings.model_validate({"timeout": 2.0} | settings))
+    return EndpointClient(
+        names, clock=SystemClock(), settings=WebhooksSettings.model_validate({"timeout": 2.0} | settings)
+    )
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 async def test_a_name_that_leads_inside(address: str) -> None:
     """A good URL whose name resolves to what is not public: nothing is connected to, and the reason is not a map."""
-    with watched() as seen:
+    with watch_connects() as seen:
         answer = await caller(Names([address])).post("https://hooks.example.org/", FIELDS, b"{}")
     assert seen == []
     assert (answer.code, answer.detail) == (None, "The host has an address that is not public.")
@@ -50,7 +52,7 @@ async def test_a_name_that_leads_inside(address: str) -> None:
 async def test_one_bad_answer_spoils_all(inside: str, *, first: bool) -> None:
     """A public address beside one that is not: neither is connected to."""
     answers = [inside, PUBLIC] if first else [PUBLIC, inside]
-    with watched() as seen:
+    with watch_connects() as seen:
         answer = await caller(Names(answers)).post("https://hooks.example.org/", FIELDS, b"{}")
     assert seen == []
     assert answer.code is None
@@ -60,7 +62,7 @@ async def test_a_name_that_changes_its_mind() -> None:
     """Rebinding: what was checked is what is connected to, because nobody asks twice in one try."""
     names = Names([PUBLIC], ["127.0.0.1"])
     asking = caller(names)
-    with watched() as seen:
+    with watch_connects() as seen:
         await asking.post("https://hooks.example.org/", FIELDS, b"{}")
         assert (seen, names.asked) == ([PUBLIC], 1)
         again = await asking.post("https://hooks.example.org/", FIELDS, b"{}")
@@ -72,7 +74,7 @@ async def test_a_name_that_changes_its_mind() -> None:
 async def test_a_url_that_slipped_in(url: str) -> None:
     """The URL is checked again at every try: whatever stands in the database, nothing is resolved or connected to."""
     names = Names(["127.0.0.1"])
-    with watched() as seen:
+    with watch_connects() as seen:
         answer = await caller(names).post(url, FIELDS, b"{}")
     assert (seen, names.asked, answer.code) == ([], 0, None)
 
@@ -81,9 +83,9 @@ async def test_a_url_that_slipped_in(url: str) -> None:
 async def test_redirects_lead_nowhere(status: str) -> None:
     """A redirect is a failure like any other; where it leads to is never looked up."""
     names = Names(["127.0.0.1"])
-    async with receiving() as receiver, receiving() as inside:
-        receiver.always["/hook"] = reply(status, Location=inside.url())
-        with watched() as seen:
+    async with run_receiver() as receiver, run_receiver() as inside:
+        receiver.always["/hook"] = build_reply(status, Location=inside.url())
+        with watch_connects() as seen:
             answer = await caller(names, insecure_hosts=("localhost",)).post(
                 f"http://localhost:{receiver.port}/hook", FIELDS, b"{}"
             )
@@ -93,16 +95,16 @@ async def test_redirects_lead_nowhere(status: str) -> None:
 
 async def test_tls_is_to_the_name(tmp_path: Path) -> None:
     """The pinned address gets the name in TLS: a certificate for it is believed, one for another name is not."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     for name, code in (("hooks.example.org", 204), ("other.example.org", None)):
-        server = authority.server(name)
+        server = authority.issue_server_context(name)
         asked_for = []
 
         def remember(_socket: ssl.SSLObject, said: str, _context: ssl.SSLContext) -> None:
-            asked_for.append(said)  # noqa: B023 - called before the next round
+            asked_for.append(said)
 
         server.sni_callback = remember
-        async with receiving(server) as receiver:
+        async with run_receiver(server) as receiver:
             asking = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
             answer = await asking.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")
             assert (answer.code, asked_for) == (code, ["hooks.example.org"])

@@ -5,10 +5,10 @@ import tracemalloc
 
 import pytest
 from integration.webhooks.test_guard import FIELDS, Names, caller
-from parts.receiver import Reply, receiving, reply, silence
+from support.webhook_receiver import Reply, build_reply, run_receiver, silence
 
-from notifier.webhooks import call
-from notifier.webhooks.call import LARGEST_REPLY, NOT_KEPT, SHOWN, Answer
+from notifier.webhooks import endpoint_client
+from notifier.webhooks.endpoint_client import HIDDEN_REPLY, MAX_DETAIL_LENGTH, MAX_REPLY_BYTES, CallResult
 
 
 async def _say_for_ever(writer: asyncio.StreamWriter, what: bytes, pause: float = 0.0) -> None:
@@ -54,8 +54,8 @@ async def hangs_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _answer(said: Reply, timeout: float = 1.0) -> Answer:  # noqa: ASYNC109 - a setting
-    async with receiving() as receiver:
+async def _answer(said: Reply, timeout: float = 1.0) -> CallResult:
+    async with run_receiver() as receiver:
         receiver.always["/hook"] = said
         asking = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
         return await asking.post(receiver.url(), FIELDS, b"{}" * 1000)
@@ -85,23 +85,23 @@ async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> Non
 
 def test_what_was_said_is_kept_short_and_clean() -> None:
     """The first 200 characters in one line, without control characters."""
-    detail = call._readable(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
+    detail = endpoint_client._readable(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
     assert detail.startswith("no [31mred \ufffdxxx")
-    assert len(detail) <= SHOWN < LARGEST_REPLY
+    assert len(detail) <= MAX_DETAIL_LENGTH < MAX_REPLY_BYTES
     assert detail.isprintable()
 
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "500 Internal Server Error"])
 async def test_what_an_insecure_host_says_is_not_kept(status: str) -> None:
     """Any service of this machine may be behind such a URL: whoever names it learns the status, and no word."""
-    answer = await _answer(reply(status, b"root password: hunter2", X_Secret="hunter2"))
-    assert (answer.code, answer.detail) == (int(status[:3]), NOT_KEPT)
+    answer = await _answer(build_reply(status, b"root password: hunter2", X_Secret="hunter2"))
+    assert (answer.code, answer.detail) == (int(status[:3]), HIDDEN_REPLY)
     assert "hunter2" not in repr(answer)
 
 
 async def test_nobody_listens() -> None:
     """A refused connection is a failed try that says so."""
-    async with receiving() as receiver:
+    async with run_receiver() as receiver:
         url = receiver.url()
     answer = await caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",)).post(url, FIELDS, b"{}")
     assert (answer.code, answer.detail) == (None, "no connection: ConnectionRefusedError")

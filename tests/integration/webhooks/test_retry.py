@@ -7,22 +7,22 @@ from uuid import UUID
 
 import pytest
 from integration.webhooks.conftest import Shop
-from parts import caller
-from parts.dead import DeadSender
-from parts.installation import Installation
-from parts.receiver import reply
 from sqlalchemy import update
+from support import api_caller
+from support.crashed_sender import CrashedSender
+from support.seeded_installation import Installation
+from support.webhook_receiver import build_reply
 
-from notifier import wiring
-from notifier.db.tables import WebhookEndpoint, columns
-from notifier.ids import new_id
-from notifier.outbox.handler import Claimed, Lost
+from notifier.db.tables import WebhookEndpoint, get_columns
+from notifier.ids import generate_id
+from notifier.outbox.handler import ClaimedEntry, LostClaim
+from notifier.runtime import wiring
 from notifier.states import EntryKind, Priority
-from notifier.webhooks.call import NOT_KEPT
-from notifier.webhooks.schedule import MOST_TRIES
+from notifier.webhooks.endpoint_client import HIDDEN_REPLY
+from notifier.webhooks.retry_schedule import MAX_TRIES
 
-_endpoint = columns(WebhookEndpoint)
-BUSY = reply("500 Internal Server Error", b"out of order")
+_endpoint = get_columns(WebhookEndpoint)
+BUSY = build_reply("500 Internal Server Error", b"out of order")
 
 
 async def _until(shop: Shop, endpoint: dict[str, Any], *, state: str = "", tries: int = 0) -> dict[str, Any]:
@@ -46,19 +46,19 @@ async def test_down_and_up_again(shop: Shop) -> None:
     """While the receiver is away the delivery waits; every try has the same id and octets, and a fresh signature."""
     endpoint = await shop.endpoint()
     shop.receiver.script(BUSY)
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
         first = await _until(shop, endpoint, tries=1)
         assert (first["state"], first["next_attempt_at"] > first["created_at"]) == ("pending", True)
         assert (await _endpoint_now(shop, endpoint))["failing_since"] is not None
         await shop.receiver.stop()
-        await caller.make_due(shop.parts.database)
+        await api_caller.make_due(shop.parts.database)
         await _until(shop, endpoint, tries=2)
         await shop.receiver.start()
-        await caller.make_due(shop.parts.database)
+        await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="delivered")
     tries = [(one["number"], one["code"], one["detail"]) for one in ended["attempts"]]
-    assert tries == [(1, 500, NOT_KEPT), (2, None, "no connection: ConnectionRefusedError"), (3, 204, NOT_KEPT)]
+    assert tries == [(1, 500, HIDDEN_REPLY), (2, None, "no connection: ConnectionRefusedError"), (3, 204, HIDDEN_REPLY)]
     assert (ended["ended_at"] is not None, ended["next_attempt_at"]) == (True, None)
     one, other = shop.receiver.heard
     assert (one.id, one.body) == (other.id, other.body) == (ended["event_id"], ended["body"].encode())
@@ -71,12 +71,12 @@ async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> No
     """A delivery that was heard is not made again; one that was refused keeps its code, and is tried again."""
     endpoint = await shop.endpoint()
     absurd = "Fri, 31 Dec 9999 23:59:59 -99999999999999999999"
-    shop.receiver.script(reply("503 Busy", Retry_After=absurd))
-    shop.receiver.script(reply("200 OK", Retry_After=absurd))
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
+    shop.receiver.script(build_reply("503 Busy", Retry_After=absurd))
+    shop.receiver.script(build_reply("200 OK", Retry_After=absurd))
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
-        await caller.make_due(shop.parts.database)
+        await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="delivered")
     assert [one["code"] for one in ended["attempts"]] == [503, 200]
 
@@ -85,11 +85,11 @@ async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> No
 async def test_everything_but_success_is_tried_again(shop: Shop, status: str) -> None:
     """Neither a redirect nor a refusal ends it; Retry-After is honoured."""
     endpoint = await shop.endpoint()
-    shop.receiver.script(reply(status, Retry_After="3600", Location="http://127.0.0.1/"))
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
+    shop.receiver.script(build_reply(status, Retry_After="3600", Location="http://127.0.0.1/"))
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
-        waiting = await caller.entries(shop.parts.database)
+        waiting = await api_caller.count_entries(shop.parts.database)
     (found,) = await shop.deliveries(endpoint)
     later = shop.parts.clock.now() + timedelta(minutes=50)
     assert (waiting, found["state"]) == (1, "pending")
@@ -100,25 +100,25 @@ async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
     """Ten tries, then `failed`; the endpoint stays enabled, because it has not failed for long."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
-        for tries in range(1, MOST_TRIES):
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
+        for tries in range(1, MAX_TRIES):
             await _until(shop, endpoint, tries=tries)
-            await caller.make_due(shop.parts.database)
+            await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="failed")
-    assert [one["number"] for one in ended["attempts"]] == list(range(1, MOST_TRIES + 1))
-    assert await caller.entries(shop.parts.database) == 0
+    assert [one["number"] for one in ended["attempts"]] == list(range(1, MAX_TRIES + 1))
+    assert await api_caller.count_entries(shop.parts.database) == 0
     assert (await _endpoint_now(shop, endpoint))["disabled_at"] is None
 
 
 async def test_gone_disables_at_once(shop: Shop) -> None:
     """410: the delivery has failed, the endpoint is disabled and says why, and later events are not written."""
     endpoint = await shop.endpoint()
-    shop.receiver.script(reply("410 Gone"))
-    async with wiring.sender(shop.parts) as running:
-        await caller.submit(shop.client)
+    shop.receiver.script(build_reply("410 Gone"))
+    async with wiring.run_sender(shop.parts) as running:
+        await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, state="failed")
-        await caller.submit(shop.client)
+        await api_caller.submit_mail(shop.client)
         await running.drain()
     found = await _endpoint_now(shop, endpoint)
     assert (found["disabled_because"], found["disabled_at"] is not None) == ("the endpoint replied 410 Gone", True)
@@ -129,16 +129,16 @@ async def test_five_days_of_failures_disable(shop: Shop) -> None:
     """What waits for it has failed as well, so that it can be put in again."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
         long_ago = shop.parts.clock.now() - timedelta(days=5, minutes=1)
         async with shop.parts.database.write() as connection:
             changed = update(WebhookEndpoint).where(_endpoint.id == UUID(endpoint["id"]))
             await connection.execute(changed.values(failing_since=long_ago))
-        await caller.make_due(shop.parts.database)
+        await api_caller.make_due(shop.parts.database)
         await _until(shop, endpoint, tries=2)
-        await caller.make_due(shop.parts.database)
+        await api_caller.make_due(shop.parts.database)
         await _until(shop, endpoint, state="failed")
     assert (await _endpoint_now(shop, endpoint))["disabled_because"] == "every try has failed for 5 days"
     assert len(shop.receiver.heard) == 2
@@ -148,12 +148,12 @@ async def test_the_dead_are_found_for_both_kinds(shop: Shop, installation: Insta
     """A process that died with events at hand loses none: whoever finds its journal tells them, at once."""
     await shop.endpoint()
     for _ in range(2):
-        path = await caller.submit(shop.client)
+        path = await api_caller.submit_mail(shop.client)
         assert (await shop.client.post(f"{path}/cancel")).status_code == 200
-    died = DeadSender(shop.parts.database, installation.settings.data_dir / "journal")
+    died = CrashedSender(shop.parts.database, installation.settings.data_dir / "journal")
     assert len(await died.claim(kind=EntryKind.WEBHOOK)) == 2
     died.die()
-    async with wiring.sender(shop.parts):
+    async with wiring.run_sender(shop.parts):
         heard = await shop.receiver.wait_for(2)
     assert {one.json["type"] for one in heard} == {"notification.cancelled"}
 
@@ -162,15 +162,15 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
     """An entry whose holders died again and again is not convicted: it burns a try and goes on."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
-    async with wiring.sender(shop.parts) as running:
-        await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts) as running:
+        await api_caller.submit_mail(shop.client)
         found = await _until(shop, endpoint, tries=1)
-        teller = running.beside[0]._handler
-        entry = Claimed(
-            id=new_id(),
+        teller = running.side_workers[0]._handler
+        entry = ClaimedEntry(
+            id=generate_id(),
             lease_no=7,
             subject_id=UUID(found["id"]),
-            service_id=new_id(),
+            service_id=generate_id(),
             priority=Priority.NORMAL,
             due_at=shop.parts.clock.now(),
             attempts=3,
@@ -178,16 +178,16 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
             faults=0,
             fault=None,
         )
-        async with shop.parts.database.several() as connection:
-            (again,) = await teller.mourn(connection, [Lost(entry=entry, marked_at=None)])
+        async with shop.parts.database.direct_transaction() as connection:
+            (again,) = await teller.recover_lost(connection, [LostClaim(entry=entry, marked_at=None)])
             await teller.record(connection, [again])
-        async with shop.parts.database.several() as connection:
-            gone = Lost(entry=Claimed(**{**_fields(entry), "subject_id": new_id()}), marked_at=None)
-            assert len(await teller.mourn(connection, [gone])) == 1
+        async with shop.parts.database.direct_transaction() as connection:
+            gone = LostClaim(entry=ClaimedEntry(**{**_fields(entry), "subject_id": generate_id()}), marked_at=None)
+            assert len(await teller.recover_lost(connection, [gone])) == 1
     detail = await _until(shop, endpoint, tries=2)
-    assert [one["detail"] for one in detail["attempts"]] == [NOT_KEPT, "the sender died at this try"]
+    assert [one["detail"] for one in detail["attempts"]] == [HIDDEN_REPLY, "the sender died at this try"]
     assert again.action.attempts == 4  # type: ignore[union-attr]
 
 
-def _fields(entry: Claimed) -> dict[str, Any]:
+def _fields(entry: ClaimedEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__struct_fields__}

@@ -4,16 +4,16 @@ import base64
 
 import pytest
 from integration.webhooks.conftest import LOOPBACK, key_of
-from parts import caller
-from parts.installation import Installation
-from parts.receiver import Receiver
 from pydantic import SecretStr
 from sqlalchemy import select
+from support import api_caller
+from support.seeded_installation import Installation
+from support.webhook_receiver import WebhookReceiver
 
-from notifier import wiring
 from notifier.db.tables import WebhookEndpoint
 from notifier.health import checks
-from notifier.webhooks.secret_box import MARK, SecretBox
+from notifier.runtime import wiring
+from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 
@@ -25,7 +25,7 @@ def installation(sqlite_installation: Installation) -> Installation:
 
 
 async def test_secrets_are_encrypted_and_keys_changed(
-    installation: Installation, parts: wiring.Base, receiver: Receiver
+    installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
     """Written under the first key; without it a delivery waits untried; with it, behind a new one, it is signed."""
 
@@ -37,15 +37,15 @@ async def test_secrets_are_encrypted_and_keys_changed(
             return str((await connection.execute(select(WebhookEndpoint.__table__.c.secret))).scalar_one())  # type: ignore[attr-defined]
 
     async def found(*keys: str) -> tuple[bool, bool]:
-        box = SecretBox.of(with_keys(*keys).settings.secret_key)
-        finding = await checks.webhook_secrets(parts.database, box, parts.clock.now())
+        box = SecretBox.from_setting(with_keys(*keys).settings.secret_key)
+        finding = await checks.check_webhook_secrets(parts.database, box, parts.clock.now())
         return finding.ok, finding.warning
 
     key = await key_of(parts, "shop")
-    async with with_keys(OLD).base() as old, with_keys(OLD).client(old, key) as client:
+    async with with_keys(OLD).open_parts() as old, with_keys(OLD).open_client(old, key) as client:
         made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
         assert made["secret"].startswith("whsec_")
-        assert (await stored()).startswith(MARK)
+        assert (await stored()).startswith(ENCRYPTED_PREFIX)
         assert made["secret"].removeprefix("whsec_") not in await stored()
         assert "secret" not in (await client.get(f"/v1/webhooks/{made['id']}")).json()
         assert [await found(OLD), await found(NEW, OLD), await found(NEW), await found()] == [
@@ -53,44 +53,48 @@ async def test_secrets_are_encrypted_and_keys_changed(
         ]  # fmt: skip
 
         for wrong in ((), (NEW,)):
-            async with with_keys(*wrong).base() as without, wiring.sender(without) as running:
-                await caller.submit(client)
+            async with with_keys(*wrong).open_parts() as without, wiring.run_sender(without) as running:
+                await api_caller.submit_mail(client)
                 await running.drain()
         path = f"/v1/webhooks/{made['id']}/deliveries"
         waiting = (await client.get(path)).json()["deliveries"]
         assert [(one["state"], one["tries"]) for one in waiting] == [("pending", 0), ("pending", 0)]
         assert receiver.heard == []
 
-    await caller.make_due(parts.database)
-    async with with_keys(NEW, OLD).base() as both, with_keys(NEW, OLD).client(both, key) as client:
-        async with wiring.sender(both):
+    await api_caller.make_due(parts.database)
+    async with with_keys(NEW, OLD).open_parts() as both, with_keys(NEW, OLD).open_client(both, key) as client:
+        async with wiring.run_sender(both):
             for heard in await receiver.wait_for(2):
                 heard.verified(made["secret"])
         rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
         assert await found(NEW) == (True, False)  # the old secret as well, for as long as it signs
-        async with with_keys(NEW).base() as new, wiring.sender(new):
-            await caller.submit(client)
+        async with with_keys(NEW).open_parts() as new, wiring.run_sender(new):
+            await api_caller.submit_mail(client)
             (*_, heard) = await receiver.wait_for(3)
         assert heard.verified(rotated["secret"]) == heard.verified(made["secret"])
 
 
-async def test_secrets_from_before_are_read(installation: Installation, parts: wiring.Base, receiver: Receiver) -> None:
+async def test_secrets_from_before_are_read(
+    installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
+) -> None:
     """Those in clear sign under any key, and rotating encrypts; one that cannot be read is replaced by rotating."""
     key = await key_of(parts, "shop")
     keyed = installation.with_settings(secret_key=SecretStr(NEW))
-    async with installation.client(parts, key) as client:
+    async with installation.open_client(parts, key) as client:
         made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
-    finding = await checks.webhook_secrets(parts.database, SecretBox.of(SecretStr(NEW)), parts.clock.now())
+    finding = await checks.check_webhook_secrets(
+        parts.database, SecretBox.from_setting(SecretStr(NEW)), parts.clock.now()
+    )
     assert (finding.ok, finding.warning) == (True, True)
-    async with keyed.base() as new, keyed.client(new, key) as client, wiring.sender(new):
-        await caller.submit(client)
+    async with keyed.open_parts() as new, keyed.open_client(new, key) as client, wiring.run_sender(new):
+        await api_caller.submit_mail(client)
         (heard,) = await receiver.wait_for(1)
         heard.verified(made["secret"])
     other = installation.with_settings(secret_key=SecretStr(OLD))
-    async with keyed.base() as new, keyed.client(new, key) as client:
+    async with keyed.open_parts() as new, keyed.open_client(new, key) as client:
         await client.post(f"/v1/webhooks/{made['id']}/rotate-secret", json={"overlap_seconds": 0})
-    async with other.base() as lost, other.client(lost, key) as client, wiring.sender(lost):
+    async with other.open_parts() as lost, other.open_client(lost, key) as client, wiring.run_sender(lost):
         rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
-        await caller.submit(client)
+        await api_caller.submit_mail(client)
         (*_, heard) = await receiver.wait_for(2)
         heard.verified(rotated["secret"])

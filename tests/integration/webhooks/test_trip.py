@@ -3,13 +3,13 @@
 import asyncio
 
 from integration.webhooks.conftest import Shop
-from parts import caller
-from parts.receiver import silence
-from parts.relay import Relay
 from sqlalchemy import func, select
+from support import api_caller
+from support.scripted_relay import ScriptedRelay
+from support.webhook_receiver import silence
 
-from notifier import wiring
 from notifier.db.tables import WebhookDelivery, WebhookEvent
+from notifier.runtime import wiring
 
 
 async def _count(shop: Shop, table: type[WebhookEvent] | type[WebhookDelivery]) -> int:
@@ -20,8 +20,8 @@ async def _count(shop: Shop, table: type[WebhookEvent] | type[WebhookDelivery]) 
 async def test_a_sent_mail_is_told(shop: Shop) -> None:
     """One signed request with the facts, and neither variables nor content."""
     endpoint = await shop.endpoint()
-    async with wiring.sender(shop.parts):
-        path = await caller.submit(shop.client, tags=["spring"], metadata={"order": "4711"})
+    async with wiring.run_sender(shop.parts):
+        path = await api_caller.submit_mail(shop.client, tags=["spring"], metadata={"order": "4711"})
         (heard,) = await shop.receiver.wait_for(1)
     told = heard.verified(endpoint["secret"])
     found = (await shop.client.get(path)).json()
@@ -49,15 +49,15 @@ async def test_a_sent_mail_is_told(shop: Shop) -> None:
     assert heard.headers["host"] == f"127.0.0.1:{shop.receiver.port}"
 
 
-async def test_events_have_an_order(shop: Shop, relay: Relay) -> None:
+async def test_events_have_an_order(shop: Shop, relay: ScriptedRelay) -> None:
     """A mail that is deferred twice and then sent is three events; the sequence says which came first."""
     await shop.endpoint()
     relay.say("ada@example.com", "RCPT", "451 4.3.0 later", times=2)
-    async with wiring.sender(shop.parts):
-        path = await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts):
+        path = await api_caller.submit_mail(shop.client)
         for count in (1, 2):
-            await caller.until_attempts(shop.client, path, count)
-            await caller.make_due(shop.parts.database)
+            await api_caller.wait_for_attempts(shop.client, path, count)
+            await api_caller.make_due(shop.parts.database)
         heard = await shop.receiver.wait_for(3)
     told = sorted((one.json["data"] for one in heard), key=lambda data: data["sequence"])
     assert [(data["sequence"], data["status"]) for data in told] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
@@ -69,10 +69,10 @@ async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
     await shop.endpoint("/all")
     await shop.endpoint("/sent", events=["notification.sent"])
     await shop.endpoint("/bounced", events=["notification.bounced"])
-    async with wiring.sender(shop.parts):
-        await caller.submit(shop.client)
+    async with wiring.run_sender(shop.parts):
+        await api_caller.submit_mail(shop.client)
         await shop.receiver.wait_for(2)
-        await caller.until_drained(shop.parts.database)
+        await api_caller.wait_until_drained(shop.parts.database)
     assert sorted(one.path for one in shop.receiver.heard) == ["/all", "/sent"]
     assert len({one.id for one in shop.receiver.heard}) == 1
 
@@ -84,8 +84,8 @@ async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> Non
         await shop.endpoint(events=[type_, "notification.complained"])
         barred = {"address": f"{count}@example.com", "scope": "all"}
         assert (await shop.client.post("/v1/suppressions", json=barred)).status_code == 201
-        await caller.submit(shop.client, barred["address"])
-        path = await caller.submit(shop.client, send_at="2027-01-01T00:00:00Z")
+        await api_caller.submit_mail(shop.client, barred["address"])
+        path = await api_caller.submit_mail(shop.client, send_at="2027-01-01T00:00:00Z")
         assert (await shop.client.post(f"{path}/cancel")).status_code == 200
         assert await _count(shop, WebhookEvent) == (0, 1, 3)[count]
 
@@ -93,10 +93,10 @@ async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> Non
 async def test_an_event_that_nobody_wants_is_not_kept(shop: Shop) -> None:
     """The endpoint asked for another type, so that neither event nor delivery is left."""
     await shop.endpoint("/bounced", events=["notification.bounced"])
-    async with wiring.sender(shop.parts):
-        path = await caller.submit(shop.client)
-        await caller.until(shop.client, path, "sent")
-        await caller.until_drained(shop.parts.database)
+    async with wiring.run_sender(shop.parts):
+        path = await api_caller.submit_mail(shop.client)
+        await api_caller.wait_for_status(shop.client, path, "sent")
+        await api_caller.wait_until_drained(shop.parts.database)
     assert (await _count(shop, WebhookEvent), await _count(shop, WebhookDelivery)) == (0, 0)
 
 
@@ -104,22 +104,22 @@ async def test_without_an_endpoint_nothing_is_written(shop: Shop) -> None:
     """A disabled endpoint and one of another service do not count."""
     endpoint = await shop.endpoint()
     await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={"disabled": True})
-    async with wiring.sender(shop.parts) as running:
-        path = await caller.submit(shop.client)
-        await caller.until(shop.client, path, "sent")
+    async with wiring.run_sender(shop.parts) as running:
+        path = await api_caller.submit_mail(shop.client)
+        await api_caller.wait_for_status(shop.client, path, "sent")
         await running.drain()
     assert await _count(shop, WebhookEvent) == 0
     assert shop.receiver.heard == []
 
 
-async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: Relay) -> None:
+async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: ScriptedRelay) -> None:
     """While an endpoint never answers, fifty mails and all that another endpoint hears go their way."""
     await shop.endpoint("/slow")
     await shop.endpoint("/quick")
     shop.receiver.always["/slow"] = silence
-    async with wiring.sender(shop.parts):
+    async with wiring.run_sender(shop.parts):
         for _ in range(50):
-            await caller.submit(shop.client)
+            await api_caller.submit_mail(shop.client)
         await relay.wait_for(50)
         await shop.receiver.wait_for(50, path="/quick")
     assert len({one.id for one in shop.receiver.heard if one.path == "/quick"}) == 50
@@ -128,9 +128,9 @@ async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: Relay) -> Non
 async def test_draining_waits_for_what_there_is_to_tell(shop: Shop) -> None:
     """Drained means that the mails have left and that the endpoints know."""
     await shop.endpoint()
-    await asyncio.gather(*(caller.submit(shop.client) for _ in range(5)))
-    async with wiring.sender(shop.parts) as running:
+    await asyncio.gather(*(api_caller.submit_mail(shop.client) for _ in range(5)))
+    async with wiring.run_sender(shop.parts) as running:
         async with asyncio.timeout(20):
             await running.drain()
         assert len(shop.receiver.heard) == 5
-        assert await caller.entries(shop.parts.database) == 0
+        assert await api_caller.count_entries(shop.parts.database) == 0

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from notifier.api.body import _GzipBody
-from notifier.api.problems import BadRequestError
+from notifier.api.body.content_decoding import _GzipBody
+from notifier.api.errors.problem_responses import BadRequestError
 
 LIMIT = 1000
 

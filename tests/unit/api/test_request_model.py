@@ -7,15 +7,16 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from parts.described import DOCUMENT, validator
+from support.documented_transport import DOCUMENT, build_validator
 
-from notifier.api import app, schema
-from notifier.api.batch import BatchItemIn, BatchShownIn
-from notifier.api.request_model import PatchModel, RequestModel, normalised
-from notifier.api.schema import NotificationIn, NotificationPatchIn
+from notifier.api import app
+from notifier.api.batches.models import BatchItemIn, BatchShownIn
+from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
+from notifier.api.notifications import submission_models
+from notifier.api.notifications.submission_models import NotificationIn, NotificationPatchIn
 from notifier.errors import Fault, InvalidRequestError
 
-app.undressed()  # every model there is, whatever else this process has imported
+app.build_undecorated_app()  # every model there is, whatever else this process has imported
 
 
 def _models(root: type[RequestModel] = RequestModel) -> Iterator[type[RequestModel]]:
@@ -53,9 +54,9 @@ def _example(name: str) -> Any:
 
 def _faults(model: type[RequestModel], body: Any) -> list[Fault]:
     if model is NotificationIn:
-        return schema.parse(normalised(model, body), body)[1]
+        return submission_models.parse_notification(drop_unset(model, body), body)[1]
     try:
-        schema.parse_strictly(model, body)
+        submission_models.validate_body(model, body)
     except InvalidRequestError as error:
         return list(error.faults)
     return []
@@ -80,14 +81,14 @@ def test_null_is_as_if_left_out(name: str, field: str) -> None:
     """Of each optional field of each request, in the document as well; a `PATCH` refuses it with a sentence."""
     model, body = SHOWN[name], _example(name)
     left_out = {key: value for key, value in body.items() if key != field}
-    described = validator({"$ref": f"#/components/schemas/{name}"})
+    described = build_validator({"$ref": f"#/components/schemas/{name}"})
     if issubclass(model, PatchModel):
         fault = _faults(model, body | {field: None})[0]
         assert (fault.pointer, fault.code) == (f"/{field}", "invalid_type")
         assert "leave the field out" in fault.detail
         assert not described.is_valid(body | {field: None})
         return
-    assert normalised(model, body | {field: None}) == normalised(model, left_out)
+    assert drop_unset(model, body | {field: None}) == drop_unset(model, left_out)
     assert _faults(model, body | {field: None}) == _faults(model, left_out)
     assert described.is_valid(body | {field: None}) == described.is_valid(left_out)
 
@@ -183,10 +184,10 @@ def test_faults_are_told_in_the_words_of_json(body: Any, pointer: str, detail: s
 def test_what_counts_as_not_set(body: Any, expected: Any) -> None:
     """Null fields and entries go, empty lists become what is expected, and the caller's own values stay."""
     before = json.dumps(body)
-    assert normalised(NotificationIn, body) == expected
+    assert drop_unset(NotificationIn, body) == expected
     assert json.dumps(body) == before
 
 
 def test_a_patch_takes_an_empty_list_for_no_variables() -> None:
     """It says something, as an empty object does; null says nothing and is refused."""
-    assert normalised(NotificationPatchIn, {"variables": [], "send_at": None}) == {"variables": {}, "send_at": None}
+    assert drop_unset(NotificationPatchIn, {"variables": [], "send_at": None}) == {"variables": {}, "send_at": None}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.api import reply, schema
-from notifier.api.schema import NotificationIn
-from notifier.notification.check import Wanted
+from notifier.api.notifications import models, submission_models
+from notifier.api.notifications.submission_models import NotificationIn
 from notifier.states import Priority, Status, WhenUncertain
+from notifier.submission.request_validation import NotificationRequest
 
 SOUND: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada"}}
 FIELDS = sorted(field.alias or name for name, field in NotificationIn.model_fields.items())
@@ -22,7 +22,7 @@ _VALUES = st.recursive(
 
 
 def _faults(body: Any) -> set[tuple[str, str]]:
-    return {(fault.pointer, fault.code) for fault in schema.parse(body)[1]}
+    return {(fault.pointer, fault.code) for fault in submission_models.parse_notification(body)[1]}
 
 
 def test_a_full_request_is_taken_over_field_by_field() -> None:
@@ -44,8 +44,8 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
         "when_uncertain": "hold",
     }
     assert set(body) == set(FIELDS) - {"content"}
-    assert schema.parse(body) == (
-        Wanted(
+    assert submission_models.parse_notification(body) == (
+        NotificationRequest(
             to="ada@example.com",
             cc=["c@example.com"],
             bcc=["d@example.com"],
@@ -70,15 +70,15 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
 
 def test_what_is_not_given_keeps_its_default() -> None:
     """An absent field and a null are the same where null is allowed."""
-    wanted, faults = schema.parse(SOUND | {"locale": None, "send_at": None, "priority": None})
+    wanted, faults = submission_models.parse_notification(SOUND | {"locale": None, "send_at": None, "priority": None})
     assert faults == []
-    assert wanted == Wanted(**SOUND)
+    assert wanted == NotificationRequest(**SOUND)
 
 
 @pytest.mark.parametrize("body", [None, True, 1, 1.5, "x", [SOUND]])
 def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
     """It points at the whole body."""
-    assert schema.parse(body)[0] == Wanted()
+    assert submission_models.parse_notification(body)[0] == NotificationRequest()
     assert _faults(body) == {("", "invalid_type")}
 
 
@@ -118,7 +118,7 @@ def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
 )
 def test_a_fault_names_its_place_and_leaves_the_rest(field: str, value: Any, pointer: str, code: str) -> None:
     """The pointer is RFC 6901's; fields without fault are kept so that they are checked as well."""
-    wanted, faults = schema.parse(SOUND | {field: value})
+    wanted, faults = submission_models.parse_notification(SOUND | {field: value})
     assert {(fault.pointer, fault.code) for fault in faults} == {(pointer, code)}
     assert all(fault.detail for fault in faults)
     for name in {"to", "template", "variables"} - {field}:
@@ -127,14 +127,14 @@ def test_a_fault_names_its_place_and_leaves_the_rest(field: str, value: Any, poi
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
     """3.0 is the number 3 in JSON, whoever wrote it."""
-    wanted, faults = schema.parse(SOUND | {"template_version": 3.0})
+    wanted, faults = submission_models.parse_notification(SOUND | {"template_version": 3.0})
     assert (faults, wanted.template_version) == ([], 3)
     assert type(wanted.template_version) is int
 
 
 def test_missing_fields_are_faults_and_never_guessed() -> None:
     """Without recipient and template both are named, and nothing stands in for them."""
-    wanted, faults = schema.parse({"priority": "high"})
+    wanted, faults = submission_models.parse_notification({"priority": "high"})
     assert {(fault.pointer, fault.code) for fault in faults} == {
         ("/to", "missing_field"),
         ("/template", "missing_field"),
@@ -144,14 +144,14 @@ def test_missing_fields_are_faults_and_never_guessed() -> None:
 
 def test_variables_that_are_no_object_are_not_checked_further() -> None:
     """One fault is enough; a template's variables are not called missing as well."""
-    assert schema.parse(SOUND | {"variables": "x"})[0].variables is None
-    assert schema.parse(SOUND | {"variables_": "x"})[0].variables == SOUND["variables"]
+    assert submission_models.parse_notification(SOUND | {"variables": "x"})[0].variables is None
+    assert submission_models.parse_notification(SOUND | {"variables_": "x"})[0].variables == SOUND["variables"]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), _VALUES, max_size=6))
 def test_any_object_is_parsed_or_refused(body: dict[str, Any]) -> None:
     """Nothing is raised; a fault's pointer begins at a field of the body or at a missing one; sound fields are kept."""
-    wanted, faults = schema.parse(body)
+    wanted, faults = submission_models.parse_notification(body)
     for fault in faults:
         first = fault.pointer.split("/")[1].replace("~1", "/").replace("~0", "~")
         assert first in body or (first in {"to", "template"} and fault.code == "missing_field")
@@ -165,5 +165,5 @@ def test_only_a_queued_notification_with_a_time_ahead_is_scheduled(status: Statu
     """`scheduled` is how `queued` is shown until `send_at`; every other status is shown as it is."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     ahead = "scheduled" if status is Status.QUEUED else status.value
-    assert reply.shown_status(status, now + timedelta(seconds=1), now) == ahead
-    assert reply.shown_status(status, now, now) == status.value
+    assert models.get_shown_status(status, now + timedelta(seconds=1), now) == ahead
+    assert models.get_shown_status(status, now, now) == status.value

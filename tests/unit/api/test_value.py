@@ -6,11 +6,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notifier import header_names
-from notifier.api import value
-from notifier.api.batch import BatchItemIn
-from notifier.api.request import KEY_PATTERN, read_key
-from notifier.api.schema import NotificationIn
-from notifier.notification import attachment, check
+from notifier.api import fields
+from notifier.api.authentication import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
+from notifier.api.batches.models import BatchItemIn
+from notifier.api.notifications.submission_models import NotificationIn
+from notifier.submission import attachment_validation, request_validation
 
 _FIELDS = ["List-Unsubscribe", "X-Notifier-Id", "x-NOTIFIER", "Bcc", "X-", "X-Order"]
 _LETTERS = st.text(alphabet="aXx-9.@_=+/ \n\r\té\u0085\u2028\x7f", max_size=12)
@@ -25,10 +25,13 @@ def _says(pattern: str, text: str) -> bool:
 @example("X-Order\n")
 def test_names_of_header_fields(name: str) -> None:
     """Whatever an operator allows is in the document; which `X-…` those are it cannot know."""
-    for one in (name, *header_names.STANDARD):
-        faults = {fault.code for fault in check.faults_in_headers({one: "1"}, {one.lower()})}
-        assert _says(value.HEADER_NAME, one) or "header_not_allowed" in faults, one
-    assert all(_says(value.HEADER_NAME, one) for one in (*header_names.STANDARD, *header_names.DEFAULT_ALLOWED))
+    for one in (name, *header_names.STANDARD_HEADERS):
+        faults = {fault.code for fault in request_validation.check_headers({one: "1"}, {one.lower()})}
+        assert _says(fields.HEADER_NAME_PATTERN, one) or "header_not_allowed" in faults, one
+    assert all(
+        _says(fields.HEADER_NAME_PATTERN, one)
+        for one in (*header_names.STANDARD_HEADERS, *header_names.DEFAULT_ALLOWED_HEADERS)
+    )
 
 
 @given(_LETTERS)
@@ -36,27 +39,29 @@ def test_names_of_header_fields(name: str) -> None:
 @example("en\n")
 def test_language_tags(tag: str) -> None:
     """BCP 47, as far as it is looked at."""
-    assert _says(value.LOCALE, tag) == (check.faults_in_locale(tag) == [])
+    assert _says(fields.LOCALE_PATTERN, tag) == (request_validation.check_locale(tag) == [])
 
 
 @given(_LETTERS)
 @example("logo@shop.example")
 def test_content_ids(text: str) -> None:
     """Of inline images."""
-    assert _says(value.CONTENT_ID, text) == (attachment._CONTENT_ID.fullmatch(text) is not None)
+    assert _says(fields.CONTENT_ID_PATTERN, text) == (attachment_validation._CONTENT_ID.fullmatch(text) is not None)
 
 
 @given(st.text(alphabet="aZ9+/=\n-", max_size=9))
 @example("SGVsbG8sIEFkYSE==")
 def test_base64(text: str) -> None:
     """Padded, with nothing between, before or behind."""
-    assert _says(value.BASE64, text) == (attachment._decoded(text)[0] is not None)
+    assert _says(fields.BASE64_PATTERN, text) == (attachment_validation._decode(text)[0] is not None)
 
 
 @given(_LETTERS)
 def test_lines(text: str) -> None:
     """A subject, which stands in a header field."""
-    assert _says(value._LINE, text) == (check.faults_in_content({"subject": text, "html": None, "text": "x"}) == [])
+    assert _says(fields._LINE_PATTERN, text) == (
+        request_validation.check_content({"subject": text, "html": None, "text": "x"}) == []
+    )
 
 
 @given(_LETTERS)
@@ -73,14 +78,17 @@ def test_lines(text: str) -> None:
 @example('or"der')
 def test_idempotency_keys(key: str) -> None:
     """Printable ASCII, with no space at either end, in quotes or without."""
-    assert _says(KEY_PATTERN, key) == (read_key(key)[1] is None)
+    assert _says(IDEMPOTENCY_KEY_PATTERN, key) == (parse_idempotency_key(key)[1] is None)
 
 
 def test_how_many() -> None:
     """The limits that the domain has stand in the document."""
     properties = NotificationIn.model_json_schema()["properties"]
     shown = {name: schema.get("anyOf", [schema])[0] for name, schema in properties.items()}
-    assert (shown["cc"]["maxItems"], shown["bcc"]["maxItems"]) == (check.MOST_COPIES, check.MOST_COPIES)
-    assert shown["headers"]["maxProperties"] == check.MOST_HEADERS
-    assert shown["attachments"]["maxItems"] == attachment.MOST_ATTACHMENTS
+    assert (shown["cc"]["maxItems"], shown["bcc"]["maxItems"]) == (
+        request_validation.MAX_COPIES,
+        request_validation.MAX_COPIES,
+    )
+    assert shown["headers"]["maxProperties"] == request_validation.MAX_HEADERS
+    assert shown["attachments"]["maxItems"] == attachment_validation.MAX_ATTACHMENTS
     assert "required" not in BatchItemIn.model_json_schema()

@@ -33,7 +33,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of(url: str | None = None, key: str | None = None, **more: Any) -> Configuration:
     """A configuration."""
-    return Configuration.of(url, key, more.get("timeout", 30.0), None)
+    return Configuration.from_arguments(url, key, more.get("timeout", 30.0), None)
 
 
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

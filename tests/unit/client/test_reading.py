@@ -21,8 +21,8 @@ from notifier.client import (
 )
 from notifier.client import account_calls as account
 from notifier.client import notification_calls as calls
-from notifier.client.call import Answer, Call, failure, following
-from notifier.client.reading import decode, read
+from notifier.client.api_call import Call, HttpResponse, build_error, build_next_page_call
+from notifier.client.reply_reader import decode_object, read_reply
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "0197c0de-0000-7000-8000-000000000001"
@@ -50,16 +50,16 @@ FOUND = {
 }
 
 
-def answer(status: int, body: Any, **headers: str) -> Answer:
+def answer(status: int, body: Any, **headers: str) -> HttpResponse:
     """An answer of the API."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status=status, headers=named, content=content, at=NOW)
+    return HttpResponse(status=status, headers=named, content=content, at=NOW)
 
 
 def test_a_notification_with_all_that_hangs_on_it() -> None:
     """Times are aware, attempts and copies are values of their own, lists are tuples."""
-    found = calls.get(ID).read(answer(200, FOUND))
+    found = calls.get_notification(ID).read(answer(200, FOUND))
     assert found.created_at == NOW + timedelta(seconds=0.25)
     assert found.status == Status.SENT
     assert (found.attempts[0].code, found.attempts[0].duration_ms) == (250, None)
@@ -71,16 +71,16 @@ def test_a_notification_with_all_that_hangs_on_it() -> None:
 def test_an_old_client_lives_with_a_newer_server() -> None:
     """Unknown fields and statuses are no error, and `raw` has them."""
     newer = FOUND | {"status": "forwarded", "colour": {"r": 1}, "attempts": [ATTEMPT | {"via": "x"}]}
-    found = read(Notification, newer)
+    found = read_reply(Notification, newer)
     assert (found.status, found.raw["colour"]) == ("forwarded", {"r": 1})
     assert found.attempts[0].raw["via"] == "x"
-    assert found == read(Notification, newer | {"shape": "round"})
+    assert found == read_reply(Notification, newer | {"shape": "round"})
 
 
 def test_a_new_client_lives_with_an_older_server() -> None:
     """What only newer servers tell has a default."""
     oldest = {"id": ID, "status": "queued", "to": "ada@example.com", "created_at": "2026-01-31T12:00:00Z"}
-    found = read(Notification, oldest)
+    found = read_reply(Notification, oldest)
     assert (found.tags, found.attempts, found.batch_id) == ((), (), None)
 
 
@@ -104,21 +104,27 @@ def test_a_new_client_lives_with_an_older_server() -> None:
 def test_what_cannot_be_is_said_with_its_place(change: dict[str, Any]) -> None:
     """A field of another type is a malformed reply that names the field."""
     with pytest.raises(MalformedReplyError, match="/" + next(iter(change))):
-        calls.get(ID).read(answer(200, FOUND | change))
+        calls.get_notification(ID).read(answer(200, FOUND | change))
 
 
 def test_a_missing_field_is_named() -> None:
     """A reply without what a value needs is malformed."""
     with pytest.raises(MalformedReplyError, match="/created_at"):
-        calls.send(to="a@x.org").read(answer(202, {"id": ID, "status": "queued"}))
+        calls.send_notification(to="a@x.org").read(answer(202, {"id": ID, "status": "queued"}))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'"x"', b"\xff", b"{", b"[" * 100_000])
 def test_what_is_not_an_object_is_malformed(content: bytes) -> None:
     """A page of a proxy, a cut reply, something deep: never anything but our error."""
     with pytest.raises(MalformedReplyError):
-        decode(content)
-    for call in (calls.get(ID), calls.page(), calls.events(ID), account.whoami(), calls.send_batch([])):
+        decode_object(content)
+    for call in (
+        calls.get_notification(ID),
+        calls.list_notifications(),
+        calls.get_notification_events(ID),
+        account.whoami(),
+        calls.send_batch([]),
+    ):
         with pytest.raises(MalformedReplyError):
             call.read(answer(200, content))
 
@@ -126,10 +132,10 @@ def test_what_is_not_an_object_is_malformed(content: bytes) -> None:
 def test_other_malformed_replies() -> None:
     """A page without items, a cursor that is none, events that are no list."""
     broken: tuple[tuple[Call[Any], Any], ...] = (
-        (calls.page(), {"next": None}),
-        (calls.page(), {"notifications": [], "next": 3}),
-        (calls.page(), {"notifications": [3], "next": None}),
-        (calls.events(ID), {"events": None}),
+        (calls.list_notifications(), {"next": None}),
+        (calls.list_notifications(), {"notifications": [], "next": 3}),
+        (calls.list_notifications(), {"notifications": [3], "next": None}),
+        (calls.get_notification_events(ID), {"events": None}),
         (calls.send_batch([]), {"results": None}),
         (calls.send_batch([]), {"results": [None]}),
         (calls.send_batch([]), {"results": [{"index": 0, "id": ID}]}),
@@ -141,13 +147,13 @@ def test_other_malformed_replies() -> None:
 
 def test_pages_follow_each_other() -> None:
     """The cursor goes into the next query beside the filter; a server that repeats its cursor ends the walk."""
-    first = calls.page(status="failed")
+    first = calls.list_notifications(status="failed")
     page = first.read(answer(200, {"notifications": [FOUND], "next": ID}))
-    second = following(first, page)
+    second = build_next_page_call(first, page)
     assert second is not None
     assert second.query == {"status": "failed", "before": ID}
-    assert following(second, page) is None
-    assert following(second, second.read(answer(200, {"notifications": [], "next": None}))) is None
+    assert build_next_page_call(second, page) is None
+    assert build_next_page_call(second, second.read(answer(200, {"notifications": [], "next": None}))) is None
 
 
 @pytest.mark.parametrize(
@@ -178,7 +184,7 @@ def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None
         "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no address", "hint": "new"}],
         "request_id": "9f2c",
     }
-    error = failure(answer(status, told, retry_after="3"))
+    error = build_error(answer(status, told, retry_after="3"))
     assert type(error) is family
     assert (error.status, error.code, error.detail, error.request_id) == (status, "some_code", "because", "9f2c")
     assert (error.errors[0].pointer, error.errors[0].code, error.retry_after) == ("/to", "invalid_address", 3.0)
@@ -188,12 +194,14 @@ def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None
 @pytest.mark.parametrize("body", [b"<html>", b"", [], {}, {"code": "x", "errors": 3}, {"code": "x", "errors": [3]}])
 def test_an_error_that_is_no_problem_document(body: Any) -> None:
     """What stands before the API may answer anything: its status counts."""
-    error = failure(answer(502, body, content_type="text/html"))
+    error = build_error(answer(502, body, content_type="text/html"))
     assert (error.status, error.code) == (502, "http_502")
     assert "text/html" in str(error)
 
 
 def test_a_fault_that_lacks_a_word() -> None:
     """The problem's code decides about tries: it is not lost over a detail."""
-    error = failure(answer(409, {"code": "idempotency_in_progress", "errors": [{"detail": "wait"}], "detail": None}))
+    error = build_error(
+        answer(409, {"code": "idempotency_in_progress", "errors": [{"detail": "wait"}], "detail": None})
+    )
     assert (error.code, error.errors[0].detail, error.errors[0].pointer) == ("idempotency_in_progress", "wait", "")

@@ -17,7 +17,7 @@ from notifier.client import account_calls as account
 from notifier.client import asset_calls as assets
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
-from notifier.client.call import Call
+from notifier.client.api_call import Call
 
 ID = UUID("0197c0de-0000-7000-8000-000000000001")
 
@@ -30,7 +30,7 @@ def body(call: Call[Any]) -> Any:
 
 def test_every_field_has_the_name_that_the_api_knows() -> None:
     """All fields at once; what is None is left out, what is empty is not."""
-    call = calls.send(
+    call = calls.send_notification(
         to="ada@example.com",
         cc=["bob@example.com"],
         bcc=(),
@@ -85,13 +85,13 @@ def test_a_batch_translates_each_of_its_parts() -> None:
 
 @pytest.mark.parametrize(
     "variables",
-    [{"x": Decimal(1)}, {"x": float("nan")}, {"x": object()}, {"x": datetime(2026, 1, 31)}, {("a",): 1}],  # noqa: DTZ001
+    [{"x": Decimal(1)}, {"x": float("nan")}, {"x": object()}, {"x": datetime(2026, 1, 31)}, {("a",): 1}],
     ids=["decimal", "nan", "object", "naive time", "key"],
 )
 def test_what_json_cannot_say_is_refused_at_once(variables: Any) -> None:
     """Before anything is sent, as a ValueError of ours."""
     with pytest.raises(UnsendableError) as caught:
-        calls.send(to="a@x.org", variables=variables)
+        calls.send_notification(to="a@x.org", variables=variables)
     assert isinstance(caught.value, ValueError)
 
 
@@ -100,7 +100,7 @@ def test_an_endless_value_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["x"] = endless
     with pytest.raises(UnsendableError):
-        calls.send(to="a@x.org", variables=endless)
+        calls.send_notification(to="a@x.org", variables=endless)
 
 
 def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
     assert (plan.filename, plan.content) == ("plan.svg", b"<svg/>")
     odd = Attachment(filename="odd.thing-nobody-knows", content=b"secret")
     assert "secret" not in repr(odd)
-    sent = body(calls.send(to="a@x.org", attachments=[plan, odd]))["attachments"]
+    sent = body(calls.send_notification(to="a@x.org", attachments=[plan, odd]))["attachments"]
     assert [one["content_type"] for one in sent] == ["image/svg+xml", "application/octet-stream"]
     assert base64.b64decode(sent[0]["content"]) == b"<svg/>"
 
@@ -119,15 +119,15 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
 def test_an_id_leads_nowhere_else(id_: str) -> None:
     """What is no id is refused, instead of becoming another path."""
     for build in (
-        calls.get,
-        calls.events,
-        calls.cancel,
-        calls.retry,
-        calls.batch,
-        account.webhook,
-        account.lift,
-        templates.template,
-        templates.layout,
+        calls.get_notification,
+        calls.get_notification_events,
+        calls.cancel_notification,
+        calls.retry_notification,
+        calls.get_batch,
+        account.get_webhook,
+        account.lift_suppression,
+        templates.get_template,
+        templates.get_layout,
     ):
         with pytest.raises(UnsendableError):
             build(id_)
@@ -135,7 +135,7 @@ def test_an_id_leads_nowhere_else(id_: str) -> None:
 
 def test_a_filter_is_a_query() -> None:
     """Each kind of value as the API reads it; None is left out."""
-    call = calls.page(
+    call = calls.list_notifications(
         limit=20, before=ID, status=None, to="a+b@x.org", created_after=datetime(2026, 1, 31, tzinfo=UTC), copies=False
     )
     assert call.query == {
@@ -146,70 +146,70 @@ def test_a_filter_is_a_query() -> None:
         "copies": "false",
     }
     with pytest.raises(UnsendableError):
-        calls.page(created_after=datetime(2026, 1, 31))  # noqa: DTZ001
+        calls.list_notifications(created_after=datetime(2026, 1, 31))
 
 
 EACH: tuple[Call[Any], ...] = (
-    calls.send(to="a@x.org"),
+    calls.send_notification(to="a@x.org"),
     calls.send_batch([]),
-    calls.get(ID),
-    calls.page(),
-    calls.events(ID),
-    calls.content(ID),
-    calls.explain(ID),
-    calls.update(ID, priority="high"),
-    calls.cancel(ID),
-    calls.retry(ID),
-    calls.resolve(ID, "sent"),
-    calls.batch(ID),
+    calls.get_notification(ID),
+    calls.list_notifications(),
+    calls.get_notification_events(ID),
+    calls.get_notification_content(ID),
+    calls.explain_notification(ID),
+    calls.update_notification(ID, priority="high"),
+    calls.cancel_notification(ID),
+    calls.retry_notification(ID),
+    calls.resolve_notification(ID, "sent"),
+    calls.get_batch(ID),
     calls.watch_batch(ID),
     calls.cancel_batch(ID),
     account.whoami(),
-    account.audit(),
-    account.keys(),
-    account.key(ID),
+    account.list_audit(),
+    account.list_keys(),
+    account.get_key(ID),
     account.create_key(name="app"),
     account.rotate_key(ID),
     account.revoke_key(ID),
-    account.set_team([]),
-    account.suppressions(),
-    account.suppression(ID),
-    account.suppress("a@x.org", scope="all"),
-    account.lift(ID),
-    assets.assets(),
-    assets.asset(str(ID)),
+    account.set_team_recipients([]),
+    account.list_suppressions(),
+    account.get_suppression(ID),
+    account.add_suppression("a@x.org", scope="all"),
+    account.lift_suppression(ID),
+    assets.list_assets(),
+    assets.get_asset(str(ID)),
     assets.upload_asset("logo", b"", revision=0),
     assets.delete_asset(str(ID)),
-    assets.asset_file(str(ID), scale=2),
-    account.webhooks(),
-    account.webhook(ID),
+    assets.get_asset_file(str(ID), scale=2),
+    account.list_webhooks(),
+    account.get_webhook(ID),
     account.create_webhook(url="https://shop.example/hook"),
     account.update_webhook(ID, events=[]),
     account.delete_webhook(ID),
     account.rotate_webhook_secret(ID),
     account.test_webhook(ID),
-    account.webhook_deliveries(ID),
-    account.webhook_delivery(ID, ID),
+    account.list_webhook_deliveries(ID),
+    account.get_webhook_delivery(ID, ID),
     account.replay_webhook_delivery(ID, ID),
     account.replay_failed_webhook_deliveries(ID, since=datetime(2026, 1, 31, tzinfo=UTC)),
-    templates.templates(),
-    templates.template(str(ID)),
+    templates.list_templates(),
+    templates.get_template(str(ID)),
     templates.delete_template(str(ID)),
-    templates.draft(str(ID)),
-    templates.save_draft(str(ID), files={}, settings={}),
-    templates.discard_draft(str(ID), seen="1.1"),
-    templates.preview(str(ID)),
-    templates.gate(str(ID)),
-    templates.publish(str(ID), seen="1.1"),
-    templates.restore(str(ID), 1),
-    templates.versions(str(ID)),
-    templates.version(str(ID), str(ID)),
-    templates.schema(str(ID)),
-    templates.diff(str(ID)),
-    templates.test_send(str(ID), to="a@x.org"),
-    templates.render(),
-    templates.layouts(),
-    templates.layout(ID),
+    templates.get_template_draft(str(ID)),
+    templates.save_template_draft(str(ID), files={}, settings={}),
+    templates.discard_template_draft(str(ID), seen="1.1"),
+    templates.preview_template(str(ID)),
+    templates.try_template(str(ID)),
+    templates.publish_template(str(ID), seen="1.1"),
+    templates.restore_template(str(ID), 1),
+    templates.list_template_versions(str(ID)),
+    templates.get_template_version(str(ID), str(ID)),
+    templates.get_template_schema(str(ID)),
+    templates.diff_template(str(ID)),
+    templates.send_test_mail(str(ID), to="a@x.org"),
+    templates.render_source(),
+    templates.list_layouts(),
+    templates.get_layout(ID),
     templates.save_layout(ID, text=""),
     templates.delete_layout(ID, revision=1),
 )
@@ -234,8 +234,8 @@ def test_every_operation_has_a_method() -> None:
 
 def test_calls_that_say_more_than_their_path() -> None:
     """A rehearsal and the octets of a mail are asked for in the query, a decision in the body."""
-    assert calls.dry_run(to="a@x.org").query == {"dry_run": "true"}
-    assert calls.eml(ID).query == {"format": "eml"}
-    assert calls.eml(ID).headers == {"Accept": "message/rfc822, application/problem+json"}
-    assert body(calls.resolve(ID, "sent")) == {"as": "sent"}
-    assert body(calls.update(ID, priority="high")) == {"priority": "high"}
+    assert calls.dry_run_notification(to="a@x.org").query == {"dry_run": "true"}
+    assert calls.get_notification_eml(ID).query == {"format": "eml"}
+    assert calls.get_notification_eml(ID).headers == {"Accept": "message/rfc822, application/problem+json"}
+    assert body(calls.resolve_notification(ID, "sent")) == {"as": "sent"}
+    assert body(calls.update_notification(ID, priority="high")) == {"priority": "high"}

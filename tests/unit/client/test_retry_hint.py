@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notifier.client.call import Answer, retry_after
-from notifier.client.retry_hint import read_retry_after
+from notifier.client.api_call import HttpResponse, get_retry_after
+from notifier.retry_after import parse_retry_after
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ABSURD = (
@@ -27,8 +27,8 @@ ABSURD = (
 @pytest.mark.parametrize("value", [*ABSURD, "9" * 5_000, "-5", "inf", "nan", ""])
 def test_an_absurd_hint_asks_for_nothing(value: str) -> None:
     """Neither the producer nor the clients stumble over it."""
-    assert read_retry_after(value, NOW) is None
-    assert retry_after(Answer(status=503, headers={"retry-after": value}, content=b"", at=NOW)) is None
+    assert parse_retry_after(value, NOW) is None
+    assert get_retry_after(HttpResponse(status=503, headers={"retry-after": value}, content=b"", at=NOW)) is None
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_an_absurd_hint_asks_for_nothing(value: str) -> None:
 )
 def test_a_hint_is_read_in_both_forms(value: str, seconds: float) -> None:
     """A number, and a date, which may be past."""
-    assert read_retry_after(value, NOW) == seconds
+    assert parse_retry_after(value, NOW) == seconds

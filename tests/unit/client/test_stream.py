@@ -1,11 +1,11 @@
 """Server-sent events, line by line."""
 
-from notifier.client.stream import Events
+from notifier.client.event_stream import EventParser
 
 
 def _told(*lines: str) -> list[bytes]:
-    events = Events()
-    return [event.content for line in lines if (event := events.take(line)) is not None]
+    events = EventParser()
+    return [event.content for line in lines if (event := events.feed(line)) is not None]
 
 
 def test_lines_make_events() -> None:

@@ -14,50 +14,56 @@ from hypothesis import strategies as st
 
 from notifier.client import ApiError, ConnectionFailedError, RetryPolicy, ServerError, SubmittedBatch
 from notifier.client import notification_calls as calls
-from notifier.client.call import Answer, Call, Lost, retry_after
-from notifier.client.exchange import lost_by
-from notifier.client.tries import Again, Done, Tries
+from notifier.client.api_call import Call, HttpResponse, NoResponse, get_retry_after
+from notifier.client.http_exchange import classify_failure
+from notifier.client.retry_policy import Finished, RetryLater, RetryState
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "0197c0de-0000-7000-8000-000000000001"
 SENT = {"id": ID, "status": "queued", "created_at": "2026-01-31T12:00:00Z"}
-SEND = calls.send(to="ada@example.com", template="welcome")
-RETRY = calls.retry(ID)
-AGAIN_SAFE: tuple[Call[Any], ...] = (SEND, calls.get(ID), calls.cancel(ID), calls.dry_run(to="a@x.org"), calls.page())
-NOT_SAFE: tuple[Call[Any], ...] = (RETRY, calls.resolve(ID, "resend"))
+SEND = calls.send_notification(to="ada@example.com", template="welcome")
+RETRY = calls.retry_notification(ID)
+AGAIN_SAFE: tuple[Call[Any], ...] = (
+    SEND,
+    calls.get_notification(ID),
+    calls.cancel_notification(ID),
+    calls.dry_run_notification(to="a@x.org"),
+    calls.list_notifications(),
+)
+NOT_SAFE: tuple[Call[Any], ...] = (RETRY, calls.resolve_notification(ID, "resend"))
 ARRIVED = (httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("gone"), httpx2.WriteError("cut"))
 NEVER_ARRIVED = (httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow"), httpx2.PoolTimeout("busy"))
 
 
-def answer(status: int, body: Any = None, **headers: str) -> Answer:
+def answer(status: int, body: Any = None, **headers: str) -> HttpResponse:
     """An answer of the API."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status=status, headers=named, content=json.dumps(body or {}).encode(), at=NOW)
+    return HttpResponse(status=status, headers=named, content=json.dumps(body or {}).encode(), at=NOW)
 
 
-def problem(status: int, code: str, **headers: str) -> Answer:
+def problem(status: int, code: str, **headers: str) -> HttpResponse:
     """A problem."""
     return answer(status, {"code": code, "title": "", "detail": "because", "errors": []}, **headers)
 
 
-def tries(call: Call[Any], **policy: Any) -> Tries[Any]:
+def tries(call: Call[Any], **policy: Any) -> RetryState[Any]:
     """The tries of a call that begins at 0."""
-    return Tries(call=call, policy=RetryPolicy(**policy), started=0.0)
+    return RetryState(call=call, policy=RetryPolicy(**policy), started=0.0)
 
 
 @pytest.mark.parametrize("call", [*AGAIN_SAFE, *NOT_SAFE], ids=lambda call: f"{call.method} {call.path}")
 def test_answers_that_say_later_are_obeyed(call: Call[Any]) -> None:
     """429, 503 and 409 `idempotency_in_progress` are repeated, whatever was asked, after what the server says."""
     for status, code in ((429, "rate_limited"), (503, "database_unavailable"), (409, "idempotency_in_progress")):
-        verdict = tries(call).judge(problem(status, code, retry_after="7"), now=0.0, luck=0.0)
-        assert verdict == Again(seconds=7.0)
+        verdict = tries(call).decide(problem(status, code, retry_after="7"), now=0.0, luck=0.0)
+        assert verdict == RetryLater(seconds=7.0)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 425, 500, 501])
 def test_other_answers_are_final(status: int) -> None:
     """Nothing else is repeated, even with a Retry-After."""
     with pytest.raises(ApiError) as caught:
-        tries(SEND).judge(problem(status, "some_code", retry_after="1"), now=0.0, luck=0.0)
+        tries(SEND).decide(problem(status, "some_code", retry_after="1"), now=0.0, luck=0.0)
     assert (caught.value.status, caught.value.code) == (status, "some_code")
 
 
@@ -65,10 +71,10 @@ def test_other_answers_are_final(status: int) -> None:
 def test_a_lost_answer_is_repeated_only_if_twice_is_once(error: httpx2.RequestError) -> None:
     """A request that may have arrived is sent again with a key, or if it changes nothing the second time."""
     for call in AGAIN_SAFE:
-        assert isinstance(tries(call).judge(lost_by(error), now=0.0, luck=0.0), Again), call
+        assert isinstance(tries(call).decide(classify_failure(error), now=0.0, luck=0.0), RetryLater), call
     for call in NOT_SAFE:
         with pytest.raises(ConnectionFailedError) as caught:
-            tries(call).judge(lost_by(error), now=0.0, luck=0.0)
+            tries(call).decide(classify_failure(error), now=0.0, luck=0.0)
         assert caught.value.maybe_done
         assert caught.value.__cause__ is error
 
@@ -77,34 +83,34 @@ def test_a_lost_answer_is_repeated_only_if_twice_is_once(error: httpx2.RequestEr
 def test_what_surely_did_not_arrive_is_repeated(error: httpx2.RequestError) -> None:
     """Where no connection was made, every call is tried again, and the error says that nothing was done."""
     for call in (*AGAIN_SAFE, *NOT_SAFE):
-        assert isinstance(tries(call).judge(lost_by(error), now=0.0, luck=0.0), Again)
+        assert isinstance(tries(call).decide(classify_failure(error), now=0.0, luck=0.0), RetryLater)
     with pytest.raises(ConnectionFailedError) as caught:
-        tries(RETRY, tries=1).judge(lost_by(error), now=0.0, luck=0.0)
+        tries(RETRY, tries=1).decide(classify_failure(error), now=0.0, luck=0.0)
     assert not caught.value.maybe_done
 
 
 @pytest.mark.parametrize("status", [502, 504])
 def test_a_gateway_that_lost_its_server(status: int) -> None:
     """502 and 504 say nothing about what was done: as a lost answer."""
-    page = Answer(status=status, headers={"content-type": "text/html"}, content=b"<html>", at=NOW)
-    assert isinstance(tries(SEND).judge(page, now=0.0, luck=0.0), Again)
+    page = HttpResponse(status=status, headers={"content-type": "text/html"}, content=b"<html>", at=NOW)
+    assert isinstance(tries(SEND).decide(page, now=0.0, luck=0.0), RetryLater)
     with pytest.raises(ServerError) as caught:
-        tries(RETRY).judge(page, now=0.0, luck=0.0)
+        tries(RETRY).decide(page, now=0.0, luck=0.0)
     assert caught.value.code == f"http_{status}"
 
 
 def test_a_hopeless_request_is_not_repeated() -> None:
     """What the library refuses to send it will refuse again."""
     with pytest.raises(ConnectionFailedError):
-        tries(SEND).judge(lost_by(httpx2.LocalProtocolError("bad header")), now=0.0, luck=0.0)
+        tries(SEND).decide(classify_failure(httpx2.LocalProtocolError("bad header")), now=0.0, luck=0.0)
 
 
 def test_once_arrived_is_never_forgotten() -> None:
     """A first try that may have arrived makes the whole call uncertain, though the last was refused a connection."""
     several = tries(SEND, tries=2)
-    several.judge(lost_by(httpx2.ReadTimeout("slow")), now=0.0, luck=0.0)
+    several.decide(classify_failure(httpx2.ReadTimeout("slow")), now=0.0, luck=0.0)
     with pytest.raises(ConnectionFailedError) as caught:
-        several.judge(lost_by(httpx2.ConnectError("refused")), now=1.0, luck=0.0)
+        several.decide(classify_failure(httpx2.ConnectError("refused")), now=1.0, luck=0.0)
     assert (caught.value.maybe_done, caught.value.tries) == (True, 2)
 
 
@@ -112,18 +118,18 @@ def test_tries_are_counted() -> None:
     """Not one request more than allowed."""
     several = tries(SEND, tries=3)
     for _ in range(2):
-        assert isinstance(several.judge(problem(503, "x"), now=0.0, luck=0.0), Again)
+        assert isinstance(several.decide(problem(503, "x"), now=0.0, luck=0.0), RetryLater)
     with pytest.raises(ServerError):
-        several.judge(problem(503, "x"), now=0.0, luck=0.0)
+        several.decide(problem(503, "x"), now=0.0, luck=0.0)
 
 
 def test_the_total_time_is_kept() -> None:
     """A wait that would end too late is not begun, and a try gets no more time than is left."""
     with pytest.raises(ServerError) as caught:
-        tries(SEND, seconds=60.0).judge(problem(503, "x", retry_after="3600"), now=1.0, luck=0.0)
+        tries(SEND, seconds=60.0).decide(problem(503, "x", retry_after="3600"), now=1.0, luck=0.0)
     assert caught.value.retry_after == 3600.0
     with pytest.raises(ServerError):
-        tries(SEND, seconds=60.0).judge(problem(503, "x"), now=59.9, luck=0.0)
+        tries(SEND, seconds=60.0).decide(problem(503, "x"), now=59.9, luck=0.0)
     several = tries(SEND, seconds=60.0)
     assert several.seconds_left(0.0, 30.0) == 30.0
     assert several.seconds_left(50.0, 30.0) == 10.0
@@ -133,8 +139,8 @@ def test_the_total_time_is_kept() -> None:
 @given(made=st.integers(1, 50), luck=st.floats(0, 1, exclude_max=True), asked=st.none() | st.floats(0, 1e6))
 def test_waits_are_jittered_and_bounded(made: int, luck: float, asked: float | None) -> None:
     """Never earlier than asked and little later; else between half and all of a back-off that doubles."""
-    policy = RetryPolicy(first_wait=0.5, longest_wait=8.0)
-    wait = policy.wait(made, asked, luck)
+    policy = RetryPolicy(first_wait=0.5, max_wait=8.0)
+    wait = policy.compute_wait(made, asked, luck)
     if asked is not None:
         assert asked <= wait <= asked + 0.25
     else:
@@ -147,13 +153,15 @@ def test_a_batch_is_asked_again_while_a_result_is_being_written() -> None:
     batch = calls.send_batch([{"to": "ada@example.com", "template": "welcome"}])
     writing = {"results": [{"index": 0, "error": {"code": "idempotency_in_progress", "errors": []}}]}
     done = {"results": [{"index": 0, "replayed": True, **SENT}]}
-    several = Tries(call=batch, policy=RetryPolicy(tries=3), started=0.0)
-    assert isinstance(several.judge(answer(202, writing), now=0.0, luck=0.0), Again)
-    verdict = several.judge(answer(202, done), now=1.0, luck=0.0)
-    assert isinstance(verdict, Done)
+    several = RetryState(call=batch, policy=RetryPolicy(tries=3), started=0.0)
+    assert isinstance(several.decide(answer(202, writing), now=0.0, luck=0.0), RetryLater)
+    verdict = several.decide(answer(202, done), now=1.0, luck=0.0)
+    assert isinstance(verdict, Finished)
     assert verdict.value.accepted[0].id == ID
-    last = Tries(call=batch, policy=RetryPolicy(tries=1), started=0.0).judge(answer(202, writing), now=0.0, luck=0.0)
-    assert isinstance(last, Done)
+    last = RetryState(call=batch, policy=RetryPolicy(tries=1), started=0.0).decide(
+        answer(202, writing), now=0.0, luck=0.0
+    )
+    assert isinstance(last, Finished)
     assert isinstance(last.value, SubmittedBatch)
     assert last.value.refused[0].index == 0
 
@@ -161,26 +169,26 @@ def test_a_batch_is_asked_again_while_a_result_is_being_written() -> None:
 def test_retry_after_as_a_date() -> None:
     """RFC 9110 allows a date; what is past means now, what is nonsense means nothing."""
     until = format_datetime(NOW + timedelta(seconds=90), usegmt=True)
-    assert retry_after(answer(503, retry_after=until)) == 90.0
-    assert retry_after(answer(503, retry_after=format_datetime(NOW - timedelta(days=1)))) == 0.0
+    assert get_retry_after(answer(503, retry_after=until)) == 90.0
+    assert get_retry_after(answer(503, retry_after=format_datetime(NOW - timedelta(days=1)))) == 0.0
     for nonsense in ("", "soon", "-1", "1e9", "0.5", "99999999999", "Mon, 99 Foo 2026 00:00:00 GMT"):
-        assert retry_after(answer(503, retry_after=nonsense)) is None, nonsense
+        assert get_retry_after(answer(503, retry_after=nonsense)) is None, nonsense
 
 
 def test_every_send_has_a_key() -> None:
     """A key of its own where none is given, another for each call; and none on what does not need it."""
-    first, second = (calls.send(to="a@x.org") for _ in range(2))
+    first, second = (calls.send_notification(to="a@x.org") for _ in range(2))
     assert first.idempotency_key
     assert first.idempotency_key != second.idempotency_key
     assert calls.send_batch([]).headers["Idempotency-Key"]
-    assert calls.send(to="a@x.org", idempotency_key="order-1").headers["Idempotency-Key"] == "order-1"
-    assert calls.dry_run(to="a@x.org").idempotency_key is None
+    assert calls.send_notification(to="a@x.org", idempotency_key="order-1").headers["Idempotency-Key"] == "order-1"
+    assert calls.dry_run_notification(to="a@x.org").idempotency_key is None
     assert RETRY.method is HTTPMethod.POST
-    assert not RETRY.repeatable
+    assert not RETRY.is_repeatable
 
 
 def test_an_unforeseen_exception_may_have_arrived() -> None:
     """Only what is known to have gone nowhere counts as such."""
-    lost = lost_by(httpx2.DecodingError("?"))
-    assert isinstance(lost, Lost)
-    assert (lost.arrived, lost.hopeless) == (True, False)
+    lost = classify_failure(httpx2.DecodingError("?"))
+    assert isinstance(lost, NoResponse)
+    assert (lost.may_have_arrived, lost.is_permanent) == (True, False)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from notifier.db.url import DatabaseUrlError, PostgresAddress, SqliteAddress, read_url
+from notifier.db.database_url import DatabaseUrlError, PostgresAddress, SqliteAddress, parse_database_url
 
 SECRET = "s3cr3t"  # in every password below
 ENCODED = "percent-encoded"
 
 
 def _postgres(url: str) -> PostgresAddress:
-    address = read_url(url)
+    address = parse_database_url(url)
     assert isinstance(address, PostgresAddress)
     return address
 
@@ -153,7 +153,7 @@ def test_other_parameters() -> None:
 def test_what_cannot_be_used_is_told_in_one_line(url: str, words: str) -> None:
     """The sentence begins with the variable, says what to write, and shows no password."""
     with pytest.raises(DatabaseUrlError) as raised:
-        read_url(url)
+        parse_database_url(url)
     text = str(raised.value)
     assert text.startswith("NOTIFIER_DATABASE_URL ")
     assert words in text
@@ -173,4 +173,4 @@ def test_what_cannot_be_used_is_told_in_one_line(url: str, words: str) -> None:
 )
 def test_sqlite(url: str, path: str) -> None:
     """Three slashes before a relative path, four before an absolute one."""
-    assert read_url(url) == SqliteAddress(path=Path(path))
+    assert parse_database_url(url) == SqliteAddress(path=Path(path))

@@ -7,38 +7,43 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
-from parts.attached import EXE, FILES, PDF, PNG, given
+from support.attachment_files import EXE, FILES, PDF, PNG, build_attachment
 
-from notifier.notification import attachment as module
-from notifier.notification.attachment import CODE, LARGEST_TOTAL, MOST_ATTACHMENTS, checked
-from notifier.rendering import attachments as wire
-from notifier.rendering.job import Attachment
+from notifier.mail import attachment_parts as wire
+from notifier.rendering.protocol import MailAttachment
+from notifier.submission import attachment_validation as module
+from notifier.submission.attachment_validation import (
+    ATTACHMENT_REJECTED,
+    MAX_ATTACHMENTS,
+    MAX_TOTAL_BYTES,
+    check_attachments,
+)
 
 SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 def pointers(*attachments: dict[str, Any]) -> list[str]:
     """Where something is wrong."""
-    good, faults = checked(attachments)
-    assert {fault.code for fault in faults} <= {CODE}
+    good, faults = check_attachments(attachments)
+    assert {fault.code for fault in faults} <= {ATTACHMENT_REJECTED}
     assert len(good) == len(attachments) - len({fault.pointer.split("/")[2] for fault in faults})
     return [fault.pointer for fault in faults]
 
 
 def detail(*attachments: dict[str, Any]) -> str:
     """The only thing that is wrong, in words."""
-    (fault,) = checked(attachments)[1]
+    (fault,) = check_attachments(attachments)[1]
     return fault.detail
 
 
 def test_nothing_attached_is_nothing_wrong() -> None:
     """Most mails have no attachments."""
-    assert checked([]) == ([], [])
+    assert check_attachments([]) == ([], [])
 
 
 def test_a_file_comes_out_as_it_went_in() -> None:
     """Bytes, name and type are those of the caller; the hash is over the bytes."""
-    (one,), faults = checked([given("Grüße, Ada.pdf")])
+    (one,), faults = check_attachments([build_attachment("Grüße, Ada.pdf")])
     assert faults == []
     assert (one.filename, one.content_type, one.content_id, one.data) == (
         "Grüße, Ada.pdf",
@@ -53,15 +58,15 @@ def test_a_file_comes_out_as_it_went_in() -> None:
 @for_all(st.binary(min_size=1, max_size=400))
 def test_any_bytes_survive_base64(data: bytes) -> None:
     """Whatever the standard library encodes is decoded to the same bytes."""
-    assert module._decoded(given(data=data)["content"]) == (data, None)
+    assert module._decode(build_attachment(data=data)["content"]) == (data, None)
 
 
 def test_long_base64_is_decoded_in_pieces() -> None:
     """Padding may stand at the end of all and not at the end of a piece."""
-    data = PDF + b"\x00" * (2 * module._PIECE)
-    long = given(data=data)
-    assert checked([long])[0][0].data == data
-    cut = module._PIECE
+    data = PDF + b"\x00" * (2 * module._CHUNK_CHARACTERS)
+    long = build_attachment(data=data)
+    assert check_attachments([long])[0][0].data == data
+    cut = module._CHUNK_CHARACTERS
     assert pointers({**long, "content": long["content"][: cut - 2] + "==" + long["content"][cut:]}) == [
         "/attachments/0/content"
     ]
@@ -89,16 +94,16 @@ def test_long_base64_is_decoded_in_pieces() -> None:
 )
 def test_what_is_not_base64_is_refused(content: str) -> None:
     """No white space, no other alphabet, no missing padding, and nothing behind it; an empty file is refused too."""
-    assert pointers({**given(), "content": content}) == ["/attachments/0/content"]
+    assert pointers({**build_attachment(), "content": content}) == ["/attachments/0/content"]
 
 
 def test_ten_mebibytes_together_are_the_limit() -> None:
     """They count as decoded and all together; one octet more is refused before anything is decoded."""
-    half = LARGEST_TOTAL // 2
-    fits = [given(data=PDF.ljust(half)), given(data=PDF.ljust(half))]
-    assert checked(fits)[1] == []
+    half = MAX_TOTAL_BYTES // 2
+    fits = [build_attachment(data=PDF.ljust(half)), build_attachment(data=PDF.ljust(half))]
+    assert check_attachments(fits)[1] == []
     for more in ("QQ==", "QUI=", "QUJD", "QUJ"):
-        faults = checked([*fits, {**given(), "content": more}])[1]
+        faults = check_attachments([*fits, {**build_attachment(), "content": more}])[1]
         assert [fault.pointer for fault in faults] == (
             ["/attachments"] if more != "QUJ" else ["/attachments/2/content"]
         )
@@ -106,8 +111,8 @@ def test_ten_mebibytes_together_are_the_limit() -> None:
 
 def test_twenty_files_are_the_limit() -> None:
     """One more is refused."""
-    assert pointers(*[given()] * MOST_ATTACHMENTS) == []
-    good, faults = checked([given()] * (MOST_ATTACHMENTS + 1), "/notifications/3/attachments")
+    assert pointers(*[build_attachment()] * MAX_ATTACHMENTS) == []
+    good, faults = check_attachments([build_attachment()] * (MAX_ATTACHMENTS + 1), "/notifications/3/attachments")
     assert (good, [fault.pointer for fault in faults]) == ([], ["/notifications/3/attachments"])
 
 
@@ -130,7 +135,7 @@ def test_twenty_files_are_the_limit() -> None:
 )
 def test_names_of_any_script_may_stand(name: str) -> None:
     """A name is text for people."""
-    assert pointers(given(name)) == []
+    assert pointers(build_attachment(name)) == []
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_names_of_any_script_may_stand(name: str) -> None:
 )
 def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
     """No paths, devices, control characters, quotes, or tricks with the writing direction; an extension there is."""
-    assert pointers(given(name)) == ["/attachments/0/filename"]
+    assert pointers(build_attachment(name)) == ["/attachments/0/filename"]
 
 
 @pytest.mark.parametrize(
@@ -178,40 +183,40 @@ def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
 )
 def test_programs_are_refused_by_their_names(name: str) -> None:
     """Whatever the type says, and also where another extension hides it."""
-    assert "names a program" in detail(given(name))
+    assert "names a program" in detail(build_attachment(name))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.pdf.txt", "a.odt", "a.pdfx"])
 def test_the_extension_is_that_of_the_type(name: str) -> None:
     """A desktop would open it with another program than the type says; the reply says what it may be."""
-    assert detail(given(name)) == "the extension must be one of its content type: .pdf"
+    assert detail(build_attachment(name)) == "the extension must be one of its content type: .pdf"
 
 
 @pytest.mark.parametrize("content_id", ["logo", "a-b_c.1", "logo@shop.example", "x" * 64])
 def test_an_image_may_have_a_content_id(content_id: str) -> None:
     """With it the HTML can show the image."""
-    (one,), faults = checked([given("a.png", "image/png", content_id=content_id)])
+    (one,), faults = check_attachments([build_attachment("a.png", "image/png", content_id=content_id)])
     assert (one.content_id, faults) == (content_id, [])
 
 
 @pytest.mark.parametrize("content_id", ["", "<logo>", "a b", "a\r\nb", "é", "x" * 65, "a@b@c", "@b", "a@", "logo\n"])
 def test_a_content_id_that_could_not_stand_is_refused(content_id: str) -> None:
     """Angle brackets, spaces and line ends would end the field or the address."""
-    assert pointers(given("a.png", "image/png", content_id=content_id)) == ["/attachments/0/content_id"]
+    assert pointers(build_attachment("a.png", "image/png", content_id=content_id)) == ["/attachments/0/content_id"]
 
 
 def test_a_content_id_is_for_one_image() -> None:
     """Two with the same are both told, and what is no image has none."""
-    image = given("a.png", "image/png", content_id="a")
-    other = given("b.png", "image/png", content_id="b")
+    image = build_attachment("a.png", "image/png", content_id="a")
+    other = build_attachment("b.png", "image/png", content_id="b")
     assert pointers(image, other, image) == ["/attachments/0/content_id", "/attachments/2/content_id"]
-    assert pointers(given(content_id="a")) == ["/attachments/0/content_id"]
-    assert pointers(given(), given()) == []
+    assert pointers(build_attachment(content_id="a")) == ["/attachments/0/content_id"]
+    assert pointers(build_attachment(), build_attachment()) == []
 
 
 def test_a_key_that_is_missing_is_no_content_id() -> None:
     """A caller may leave it out."""
-    attachment = given("a.png", "image/png")
+    attachment = build_attachment("a.png", "image/png")
     del attachment["content_id"]
     assert pointers(attachment) == []
 
@@ -219,7 +224,9 @@ def test_a_key_that_is_missing_is_no_content_id() -> None:
 def test_all_problems_are_told_at_once() -> None:
     """Each field of each attachment by its pointer, and what is in order comes back."""
     bad = {"filename": "a\r\n", "content": "?", "content_type": "a/b", "content_id": "<a>"}
-    good, faults = checked([given(), bad, given("b.pdf", data=PNG), given("c.pdf", data=EXE)])
+    good, faults = check_attachments(
+        [build_attachment(), bad, build_attachment("b.pdf", data=PNG), build_attachment("c.pdf", data=EXE)]
+    )
     assert [one.filename for one in good] == ["a.pdf"]
     assert [fault.pointer for fault in faults] == [
         "/attachments/1/filename",
@@ -237,8 +244,8 @@ def test_what_is_in_order_can_be_written(content_type: str) -> None:
     """Names, types and content ids that pass here pass the writer of mails."""
     name, _ = FILES[content_type]
     content_id = "logo@x.org" if content_type.startswith("image/") else None
-    (one,), _ = checked([given(name, content_type, content_id=content_id)])
-    attachment = Attachment(
+    (one,), _ = check_attachments([build_attachment(name, content_type, content_id=content_id)])
+    attachment = MailAttachment(
         filename=one.filename, content_type=one.content_type, content_id=one.content_id, data=one.data
     )
-    assert one.content_type.encode() in wire.fields(attachment, inline=content_id is not None)
+    assert one.content_type.encode() in wire.write_attachment_header(attachment, inline=content_id is not None)

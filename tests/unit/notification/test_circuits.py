@@ -7,35 +7,35 @@ import pytest
 import structlog
 
 from notifier.clock import Clock
-from notifier.notification.circuits import MAX_REFUSED_SENDERS, WORDS, Circuits
+from notifier.delivery.relay_circuits import MAX_REFUSED_SENDERS, REASON_TEXTS, RelayCircuits
 from notifier.outcomes import (
     Accepted,
     CircuitReason,
     Deferred,
     NotPermitted,
     NotTried,
+    OutageScope,
     Outcome,
-    Phase,
-    Refused,
+    RefusalKind,
     Rejected,
-    Reply,
-    Scope,
+    SmtpPhase,
+    SmtpReply,
     Uncertain,
 )
-from notifier.throttle.confirmation import (
-    MAX_CLAIM_AGE,
-    MAX_CLAIMS,
+from notifier.throttle.fault_confirmation import (
+    MAX_REPORT_AGE_SECONDS,
+    MAX_REPORTS,
     MIN_CONFIRMING_MAILS,
     MIN_CONFIRMING_SENDER_MAILS,
-    Claims,
-    TriedMail,
+    AttemptedMail,
+    FaultReports,
 )
 
 SHOP, OTHER = uuid4(), uuid4()
 ORDERS = "orders@shop.example"
-FULL = Reply(code=452, enhanced="4.3.1", text="no room, says <bob@customer.example>")
-OK = Accepted(reply=Reply(code=250))
-BARRED = Reply(code=554, enhanced="5.7.1", text=f"<{ORDERS}>: Sender address rejected")
+FULL = SmtpReply(code=452, enhanced="4.3.1", text="no room, says <bob@customer.example>")
+OK = Accepted(reply=SmtpReply(code=250))
+BARRED = SmtpReply(code=554, enhanced="5.7.1", text=f"<{ORDERS}>: Sender address rejected")
 CLAIMS = [reason for reason in CircuitReason if reason not in {CircuitReason.UNREACHABLE, CircuitReason.SENDER}]
 
 
@@ -57,13 +57,13 @@ class Installation:
 
     def __init__(self) -> None:
         self.clock = HandClock()
-        self.circuits = Circuits("relay.example", self.clock)
+        self.circuits = RelayCircuits("relay.example", self.clock)
         self.told: list[str | None] = []
-        self.circuits.tell = self.told.append
+        self.circuits.listener = self.told.append
 
     def hear(self, to: str, outcome: Outcome, *, service: UUID = SHOP, sender: str = ORDERS) -> Outcome:
-        mail = TriedMail(service=service, sender=sender, recipient=to)
-        return self.circuits.learn(mail, outcome, 0.1)
+        mail = AttemptedMail(service=service, sender=sender, recipient=to)
+        return self.circuits.record_outcome(mail, outcome, 0.1)
 
     @property
     def is_open(self) -> bool:
@@ -78,8 +78,10 @@ def installation() -> Installation:
 def claim(reason: CircuitReason = CircuitReason.STORAGE) -> Deferred | NotTried:
     """What the transport brings back when a mail heard it."""
     if reason is CircuitReason.CLOSED:
-        return NotTried(detail="the relay closed the connection", claim=reason)
-    return Deferred(phase=Phase.RCPT, reply=BARRED if reason is CircuitReason.SENDER else FULL, claim=reason)
+        return NotTried(detail="the relay closed the connection", reported_fault=reason)
+    return Deferred(
+        phase=SmtpPhase.RCPT, reply=BARRED if reason is CircuitReason.SENDER else FULL, reported_fault=reason
+    )
 
 
 @pytest.mark.parametrize("reason", CLAIMS)
@@ -100,7 +102,7 @@ def test_mails_to_several_recipients_stop_the_relay(installation: Installation, 
     assert installation.is_open
     late = installation.hear("late@z.example", claim(reason))
     assert isinstance(late, NotTried)
-    assert (late.scope, WORDS[reason] in str(installation.told)) == (Scope.RELAY, True)
+    assert (late.scope, REASON_TEXTS[reason] in str(installation.told)) == (OutageScope.RELAY, True)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_old_claims_do_not_count(installation: Installation) -> None:
     for number in range(3 * MIN_CONFIRMING_MAILS):
         installation.hear(f"bob@{number}.example", claim())
         assert not installation.is_open
-        installation.clock.seconds += MAX_CLAIM_AGE / (MIN_CONFIRMING_MAILS - 1) + 1
+        installation.clock.seconds += MAX_REPORT_AGE_SECONDS / (MIN_CONFIRMING_MAILS - 1) + 1
 
 
 def test_one_domain_does_not_stop_mail_to_others(installation: Installation) -> None:
@@ -153,7 +155,7 @@ def test_one_service_does_not_stop_the_others(installation: Installation) -> Non
     for number in range(20):
         installation.hear(f"bob@{number}.example", claim())
     assert not installation.is_open
-    installation.clock.seconds += MAX_CLAIM_AGE + 1  # nobody else is active any more
+    installation.clock.seconds += MAX_REPORT_AGE_SECONDS + 1  # nobody else is active any more
     for number in range(MIN_CONFIRMING_MAILS):
         installation.hear(f"bob@{number}.example", claim())
     assert installation.is_open
@@ -201,8 +203,8 @@ def test_what_is_not_about_a_mail_stops_at_once(installation: Installation, outc
 @pytest.mark.parametrize(
     "outcome",
     [
-        Rejected(phase=Phase.RCPT, refused=Refused.MESSAGE, reply=Reply(code=550)),
-        Deferred(phase=Phase.RCPT, reply=Reply(code=450)),
+        Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.MESSAGE, reply=SmtpReply(code=550)),
+        Deferred(phase=SmtpPhase.RCPT, reply=SmtpReply(code=450)),
         Uncertain(detail="no reply to the final dot"),
         NotPermitted(detail="not permitted to begin"),
     ],
@@ -221,15 +223,18 @@ def test_a_sender_refused_at_rcpt_waits_once_another_recipient_confirms_it(insta
     told = claim(CircuitReason.SENDER)
     for _ in range(5):
         assert installation.hear("bob@a.example", told) is told
-    assert installation.circuits.obstacle(ORDERS) is None
+    assert installation.circuits.find_obstacle(ORDERS) is None
     assert installation.hear("eve@b.example", told) is told
-    obstacle = installation.circuits.obstacle(ORDERS.upper())
+    obstacle = installation.circuits.find_obstacle(ORDERS.upper())
     assert obstacle is not None
-    assert (obstacle.scope, obstacle.detail) == (Scope.SENDER, f"{WORDS[CircuitReason.SENDER]} (554 5.7.1)")
-    assert installation.circuits.obstacle("news@shop.example") is None
+    assert (obstacle.scope, obstacle.detail) == (
+        OutageScope.SENDER,
+        f"{REASON_TEXTS[CircuitReason.SENDER]} (554 5.7.1)",
+    )
+    assert installation.circuits.find_obstacle("news@shop.example") is None
     late = installation.hear("late@c.example", told)
     assert isinstance(late, NotTried)
-    assert late.scope is Scope.SENDER
+    assert late.scope is OutageScope.SENDER
     assert not installation.is_open
 
 
@@ -238,18 +243,18 @@ def test_a_sender_whose_mail_is_accepted_is_not_refused(installation: Installati
     for number in range(5):
         installation.hear(f"bob@{number}.example", claim(CircuitReason.SENDER))
         installation.hear("eve@z.example", OK)
-    assert installation.circuits.obstacle(ORDERS) is None
+    assert installation.circuits.find_obstacle(ORDERS) is None
 
 
 def test_a_sender_refused_at_mail_waits_at_once_and_alone(installation: Installation) -> None:
     """An address of the same domain goes on."""
-    refused = NotTried(detail=f"553 5.7.1 {ORDERS}: no", scope=Scope.SENDER, needs_person=True)
+    refused = NotTried(detail=f"553 5.7.1 {ORDERS}: no", scope=OutageScope.SENDER, needs_person=True)
     installation.hear("bob@a.example", refused)
-    obstacle = installation.circuits.obstacle(ORDERS)
+    obstacle = installation.circuits.find_obstacle(ORDERS)
     assert obstacle is not None
     assert "@" not in obstacle.detail
-    assert installation.circuits.wait_for(ORDERS) > timedelta(0)
-    assert installation.circuits.obstacle("news@shop.example") is None
+    assert installation.circuits.get_wait(ORDERS) > timedelta(0)
+    assert installation.circuits.find_obstacle("news@shop.example") is None
     assert not installation.is_open
 
 
@@ -258,7 +263,7 @@ def test_what_everybody_is_told_holds_no_words_of_the_relay(installation: Instal
     with structlog.testing.capture_logs() as logged:
         for number in range(MIN_CONFIRMING_MAILS):
             installation.hear(f"bob@{number}.example", claim())
-    assert installation.told == [f"{WORDS[CircuitReason.STORAGE]} (452 4.3.1)"]
+    assert installation.told == [f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"]
     (line,) = [line for line in logged if line["event"] == "circuit_opened"]
     assert (line["reason"], line["detail"]) == ("storage", "452 4.3.1")
     assert "@" not in str(logged)
@@ -266,7 +271,7 @@ def test_what_everybody_is_told_holds_no_words_of_the_relay(installation: Instal
 
 def test_each_reason_has_its_words() -> None:
     """A new reason is not forgotten."""
-    assert set(WORDS) == set(CircuitReason)
+    assert set(REASON_TEXTS) == set(CircuitReason)
 
 
 def test_what_is_remembered_is_bounded(installation: Installation) -> None:
@@ -274,7 +279,7 @@ def test_what_is_remembered_is_bounded(installation: Installation) -> None:
     for number in range(MAX_REFUSED_SENDERS + 50):
         installation.hear("bob@a.example", claim(CircuitReason.SENDER), sender=f"s{number}@shop.example")
     assert len(installation.circuits._senders) == MAX_REFUSED_SENDERS
-    claims = Claims(MIN_CONFIRMING_SENDER_MAILS)
-    for number in range(MAX_CLAIMS + 50):
-        claims.add("full", TriedMail(service=SHOP, sender=ORDERS, recipient=f"b{number}@a.example"), 1.0)
-    assert len(claims._told["full"]) == MAX_CLAIMS
+    claims = FaultReports(MIN_CONFIRMING_SENDER_MAILS)
+    for number in range(MAX_REPORTS + 50):
+        claims.add("full", AttemptedMail(service=SHOP, sender=ORDERS, recipient=f"b{number}@a.example"), 1.0)
+    assert len(claims._told["full"]) == MAX_REPORTS

@@ -4,10 +4,20 @@ import io
 import zipfile
 
 import pytest
-from parts.attached import EXE, FILES, JPEG, ODF, OOXML, PDF, archive, office, open_document
+from support.attachment_files import (
+    EXE,
+    FILES,
+    JPEG,
+    ODF,
+    OOXML,
+    PDF,
+    build_office_document,
+    build_open_document,
+    build_zip,
+)
 
-from notifier.notification.file_type import FileType, type_of
-from notifier.notification.zip_archive import MOST_ENTRIES
+from notifier.submission.file_type import FileType, parse_file_type
+from notifier.submission.zip_archive import MAX_ZIP_ENTRIES
 
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
 WORD = f"{OOXML}.wordprocessingml.document"
@@ -15,7 +25,7 @@ WORD = f"{OOXML}.wordprocessingml.document"
 
 def kind(declared: str) -> FileType:
     """The type, which may be attached."""
-    found, problem = type_of(declared)
+    found, problem = parse_file_type(declared)
     assert (found is None) == (problem is not None)
     assert found is not None, problem
     return found
@@ -25,7 +35,7 @@ def kind(declared: str) -> FileType:
 def test_a_file_is_of_its_own_type(declared: str) -> None:
     """Every type has a file that passes, with an extension of that type."""
     name, data = FILES[declared]
-    assert kind(declared).problem_in(data) is None
+    assert kind(declared).find_problem(data) is None
     assert name.rpartition(".")[2] in kind(declared).extensions
 
 
@@ -35,7 +45,7 @@ def test_a_file_is_of_no_other_type(declared: str) -> None:
     texts = {"application/json", "application/xml", "text/csv", "text/plain", "text/xml", "text/calendar", "text/vcard"}
     plain = {"text/plain", "text/csv"}
     for other, (_, data) in FILES.items():
-        fits = kind(declared).problem_in(data) is None
+        fits = kind(declared).find_problem(data) is None
         if declared in plain:
             assert fits == (other in texts)
         elif declared == "application/zip":
@@ -52,7 +62,7 @@ def test_a_file_is_of_no_other_type(declared: str) -> None:
 )
 def test_a_program_is_of_no_type(declared: str, data: bytes) -> None:
     """Also with a picture or an archive behind it; nor is what only begins as some type does."""
-    assert kind(declared).problem_in(data) is not None
+    assert kind(declared).find_problem(data) is not None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +123,7 @@ def test_a_type_is_written_one_way(declared: str, full: str) -> None:
 )
 def test_other_types_are_refused(declared: str) -> None:
     """What is not on the list, and parameters that could mean something."""
-    found, problem = type_of(declared)
+    found, problem = parse_file_type(declared)
     assert found is None
     assert problem
 
@@ -137,8 +147,8 @@ def test_other_types_are_refused(declared: str) -> None:
 )
 def test_text_that_is_something_else_is_refused(text: str) -> None:
     """A browser would show or run it, or another program would."""
-    assert kind("text/plain").problem_in(text.encode()) is not None
-    assert kind("text/xml").problem_in(text.encode()) is not None
+    assert kind("text/plain").find_problem(text.encode()) is not None
+    assert kind("text/xml").find_problem(text.encode()) is not None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +156,7 @@ def test_text_that_is_something_else_is_refused(text: str) -> None:
 )
 def test_text_that_only_looks_like_it_passes(text: str) -> None:
     """Words are no programs."""
-    assert kind("text/plain").problem_in(text.encode()) is None
+    assert kind("text/plain").find_problem(text.encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -154,23 +164,23 @@ def test_text_that_only_looks_like_it_passes(text: str) -> None:
 )
 def test_no_text_takes_long(text: str) -> None:
     """Whatever a caller thinks of, it is looked at once."""
-    assert kind("text/plain").problem_in(text.encode()) is None
+    assert kind("text/plain").find_problem(text.encode()) is None
 
 
 @pytest.mark.parametrize(
     ("declared", "data"),
     [
-        (WORD, office("xl")),
-        (WORD, archive({"word/document.xml": "a"})),
-        (WORD, office("word", **{"word/vbaProject.bin": "a"})),
-        (f"{ODF}.text", open_document("spreadsheet")),
-        (f"{ODF}.text", open_document("text", "Basic/a.xml")),
-        (f"{ODF}.text", open_document("text", "Scripts/a.py")),
+        (WORD, build_office_document("xl")),
+        (WORD, build_zip({"word/document.xml": "a"})),
+        (WORD, build_office_document("word", **{"word/vbaProject.bin": "a"})),
+        (f"{ODF}.text", build_open_document("spreadsheet")),
+        (f"{ODF}.text", build_open_document("text", "Basic/a.xml")),
+        (f"{ODF}.text", build_open_document("text", "Scripts/a.py")),
     ],
 )
 def test_documents_with_macros_or_of_another_program_are_refused(declared: str, data: bytes) -> None:
     """The names within say what it is."""
-    assert kind(declared).problem_in(data) is not None
+    assert kind(declared).find_problem(data) is not None
 
 
 @pytest.mark.parametrize(
@@ -178,13 +188,13 @@ def test_documents_with_macros_or_of_another_program_are_refused(declared: str, 
 )
 def test_what_an_archive_may_not_contain(name: str) -> None:
     """Programs, other archives, and names that leave the folder in which it is unpacked."""
-    assert "contains" in (kind("application/zip").problem_in(archive({"ok.txt": "a", name: "b"})) or "")
+    assert "contains" in (kind("application/zip").find_problem(build_zip({"ok.txt": "a", name: "b"})) or "")
 
 
 def test_an_archive_that_programs_read_differently_is_refused() -> None:
     """Its directory must be whole, in its place, and not hidden behind something else."""
-    problem_in = kind("application/zip").problem_in
-    fine = archive({"a.txt": "a", "b.txt": "b"})
+    problem_in = kind("application/zip").find_problem
+    fine = build_zip({"a.txt": "a", "b.txt": "b"})
     end = fine.rindex(b"PK\x05\x06")
     first = fine.index(b"PK\x01\x02")
     broken = [
@@ -194,7 +204,7 @@ def test_an_archive_that_programs_read_differently_is_refused() -> None:
         fine[:4],
         JPEG + fine,
         PDF + fine,
-        archive({}),
+        build_zip({}),
         fine[:first] + b"PK\x01\x03" + fine[first + 4 :],
         fine[: end + 10] + b"\x01\x00" + fine[end + 12 :],  # one entry counted, two there
         fine[: end + 12] + b"\x01" + fine[end + 13 :],  # another size than that of the directory
@@ -207,9 +217,9 @@ def test_an_archive_that_programs_read_differently_is_refused() -> None:
 
 def test_an_archive_of_very_many_files_is_refused() -> None:
     """Reading the names is to take a moment and not a minute."""
-    problem_in = kind("application/zip").problem_in
-    assert problem_in(archive({f"{number}.txt": "" for number in range(MOST_ENTRIES)})) is None
-    assert problem_in(archive({f"{number}.txt": "" for number in range(MOST_ENTRIES + 1)})) is not None
+    problem_in = kind("application/zip").find_problem
+    assert problem_in(build_zip({f"{number}.txt": "" for number in range(MAX_ZIP_ENTRIES)})) is None
+    assert problem_in(build_zip({f"{number}.txt": "" for number in range(MAX_ZIP_ENTRIES + 1)})) is not None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,7 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
 )
 def test_a_parameter_that_is_the_reason_is_named(declared: str, told: str) -> None:
     """The message never counts the type itself among those that can be attached."""
-    _, problem = type_of(declared)
+    _, problem = parse_file_type(declared)
     assert problem is not None
     assert problem.startswith(f"{declared.partition(';')[0]} can be attached, but not with this parameter: ")
     assert told in problem
@@ -261,7 +271,7 @@ LENIENT = {
     "XML behind a comment": ("text/xml", b"\xef\xbb\xbf<!-- a --><a/>"),
     "a calendar behind a blank line": ("text/calendar", b"\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
     "a card in small letters": ("text/vcard", b"\n begin:vcard\nend:vcard\n"),
-    "an Office document in another order": (WORD, archive({"word/a.xml": "a", "[Content_Types].xml": "b"})),
+    "an Office document in another order": (WORD, build_zip({"word/a.xml": "a", "[Content_Types].xml": "b"})),
     "an OpenDocument with an extra field": (f"{ODF}.text", _odf(extra=b"UT\x05\x00\x03abcd")),
     "an OpenDocument whose type comes last": (f"{ODF}.text", _odf(last=True)),
 }
@@ -270,7 +280,7 @@ LENIENT = {
 @pytest.mark.parametrize(("declared", "data"), LENIENT.values(), ids=LENIENT)
 def test_what_every_reader_opens_is_taken(declared: str, data: bytes) -> None:
     """Files that are not as the book has them, and that programs in daily use write."""
-    assert kind(declared).problem_in(data) is None
+    assert kind(declared).find_problem(data) is None
 
 
 STRICT = {
@@ -278,7 +288,7 @@ STRICT = {
     "PDF behind a program": ("application/pdf", EXE + PDF),
     "PDF behind a script": ("application/pdf", b"#!/bin/sh\nexit\n" + PDF),
     "PDF behind a page": ("application/pdf", b"\n<!-- --><html><script>" + PDF),
-    "PDF behind an archive": ("application/pdf", archive({"a.exe": "a"}) + PDF),
+    "PDF behind an archive": ("application/pdf", build_zip({"a.exe": "a"}) + PDF),
     "PDF behind a program of Unix": ("application/pdf", b"\x7fELF\x02\x01\x01" + PDF),
     "PDF under another name": ("image/png", b"\n" + PDF),
     "an OpenDocument whose type is compressed": (f"{ODF}.text", _odf(compressed=True)),
@@ -290,4 +300,4 @@ STRICT = {
 @pytest.mark.parametrize(("declared", "data"), STRICT.values(), ids=STRICT)
 def test_what_could_run_or_be_shown_is_still_refused(declared: str, data: bytes) -> None:
     """Nothing that is taken more leniently opens a way for programs and pages."""
-    assert kind(declared).problem_in(data) is not None
+    assert kind(declared).find_problem(data) is not None

@@ -3,22 +3,22 @@
 import pytest
 
 from notifier.clock import SystemClock
-from notifier.notification.circuits import Circuits
-from notifier.outcomes import NotTried, Scope
-from notifier.throttle.confirmation import TriedMail
+from notifier.delivery.relay_circuits import RelayCircuits
+from notifier.outcomes import NotTried, OutageScope
+from notifier.throttle.fault_confirmation import AttemptedMail
 
 
-@pytest.mark.parametrize("scope", list(Scope))
-def test_a_circuit_repeats_no_address(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", list(OutageScope))
+def test_a_circuit_repeats_no_address(scope: OutageScope) -> None:
     """Neither to readiness and `explain` of others, nor to mails of the same sender that wait because of it."""
-    circuits, told = Circuits("relay.example", SystemClock()), list[str | None]()
-    circuits.tell = told.append
+    circuits, told = RelayCircuits("relay.example", SystemClock()), list[str | None]()
+    circuits.listener = told.append
     words = '553 5.7.1 <bob@example.org>: not owned by "bob smith" (token abcdefghijklmnopqrst0123)'
     sender = "orders@shop.example"
-    mail = TriedMail(service=None, sender=sender, recipient="ada@example.com")
+    mail = AttemptedMail(service=None, sender=sender, recipient="ada@example.com")
     for _ in range(3):
-        circuits.learn(mail, NotTried(detail=words, scope=scope, needs_person=True), 0.0)
-    obstacle = circuits.obstacle(sender)
+        circuits.record_outcome(mail, NotTried(detail=words, scope=scope, needs_person=True), 0.0)
+    obstacle = circuits.find_obstacle(sender)
     shown = [circuits.relay.reason, *told, obstacle.detail if obstacle else None]
     seen = [text for text in shown if text is not None]
     assert seen

@@ -1,11 +1,11 @@
 """XML that a browser would run, and XML that is data."""
 
 import pytest
-from parts.attached import given
+from support.attachment_files import build_attachment
 
-from notifier.notification import attachment
-from notifier.notification.file_type import type_of
-from notifier.notification.xml_text import MAX_XML_DEPTH, MAX_XML_TOKEN
+from notifier.submission import attachment_validation
+from notifier.submission.file_type import parse_file_type
+from notifier.submission.xml_document import MAX_XML_DEPTH, MAX_XML_TOKEN
 
 XHTML = "http://www.w3.org/1999/xhtml"
 SVG = "http://www.w3.org/2000/svg"
@@ -56,9 +56,9 @@ DATA = {
 
 
 def _problem_in(data: bytes, declared: str = "application/xml") -> str | None:
-    kind, _ = type_of(declared)
+    kind, _ = parse_file_type(declared)
     assert kind is not None
-    return kind.problem_in(data)
+    return kind.find_problem(data)
 
 
 @pytest.mark.parametrize("case", RUNS)
@@ -79,7 +79,9 @@ def test_what_is_data(case: str) -> None:
 
 def test_the_reason_is_told() -> None:
     """By the type of the attachment."""
-    _, faults = attachment.checked([given("a.xml", "application/xml", RUNS["XHTML somewhere"].encode())])
+    _, faults = attachment_validation.check_attachments(
+        [build_attachment("a.xml", "application/xml", RUNS["XHTML somewhere"].encode())]
+    )
     assert [(fault.pointer, fault.code) for fault in faults] == [("/attachments/0/content_type", "attachment_rejected")]
     assert "a browser would" in faults[0].detail
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from notifier.notification.file_type import type_of
-from notifier.notification.zip_archive import names_in
+from notifier.submission.file_type import parse_file_type
+from notifier.submission.zip_archive import list_zip_names
 
 PAYLOAD = b"MZ an evil program"
 
@@ -141,9 +141,9 @@ TAKEN["the directory in another order"] = _reordered()
 
 def problem_in(data: bytes) -> str | None:
     """What is said about it as an attachment."""
-    kind, _ = type_of("application/zip")
+    kind, _ = parse_file_type("application/zip")
     assert kind is not None
-    return kind.problem_in(data)
+    return kind.find_problem(data)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -183,4 +183,4 @@ def test_what_the_standard_library_writes(method: int, *, unseekable: bool) -> N
         written.comment = b"of the library"
         for name in ("a.txt", "Grüße/ü.pdf", "folder/"):
             written.writestr(name, "" if name.endswith("/") else "x" * 5000)
-    assert names_in(target.getvalue()) == ["a.txt", "Grüße/ü.pdf", "folder/"]
+    assert list_zip_names(target.getvalue()) == ["a.txt", "Grüße/ü.pdf", "folder/"]

@@ -4,8 +4,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from parts import fence_model
-from parts.fence_model import Rules, State, broken_promise, steps
+from support import fence_model
+from support.fence_model import Rules, State, broken_promise, steps
 
 KILLS = 2 if os.environ.get("NOTIFIER_CHAOS") == "long" else 1
 

@@ -14,24 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.rendering import child as module
-from notifier.rendering.child import FRAME, HELLO, Child
-from notifier.rendering.job import (
-    Answer,
-    Batch,
-    Gapped,
-    Job,
+from notifier.rendering import child_program as module
+from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME, RenderingChild
+from notifier.rendering.protocol import (
+    ChildAnswer,
     Mailbox,
     MailHeader,
-    Render,
-    Rendered,
+    MailWithGaps,
+    RenderBatchAnswer,
+    RenderBatchRequest,
+    RenderedMail,
     RenderFault,
-    Untried,
+    RenderJob,
+    SkippedMail,
 )
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.rendering.variables import DECODER
-from notifier.rendering.version import CompiledVersion
-from notifier.strict_json import read_number
+from notifier.strict_json import parse_number
+from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.variable_schema import VARIABLES_DECODER
 
 HEADER = MailHeader(
     message_id="<1@shop.example>",
@@ -53,23 +53,23 @@ def source(html: str = "<p>{{ x }}</p>", subject: str = "About {{ x }}", **files
     return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A", locale="en"))
 
 
-def job(version: str = "v1", locale: str | None = None, header: MailHeader = HEADER, **variables: Any) -> Job:
+def job(version: str = "v1", locale: str | None = None, header: MailHeader = HEADER, **variables: Any) -> RenderJob:
     """A job with these variables."""
-    return Job(version=version, locale=locale, variables=json.dumps({"x": "a", **variables}), header=header)
+    return RenderJob(version=version, locale=locale, variables=json.dumps({"x": "a", **variables}), header=header)
 
 
-def one(result: Answer) -> Rendered | RenderFault:
+def one(result: ChildAnswer) -> RenderedMail | RenderFault:
     """The only result of a batch."""
-    assert isinstance(result, Batch)
+    assert isinstance(result, RenderBatchAnswer)
     (only,) = result.results
-    assert not isinstance(only, (Gapped, Untried))
+    assert not isinstance(only, (MailWithGaps, SkippedMail))
     return only
 
 
-def mailed(source: TemplateSource, job: Job) -> dict[str, str]:
+def mailed(source: TemplateSource, job: RenderJob) -> dict[str, str]:
     """The rendered mail's parts, as a client reads them."""
-    result = one(Child().answer(Render(jobs=[job], sources={job.version or "": source})))
-    assert isinstance(result, Rendered), result
+    result = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={job.version or "": source})))
+    assert isinstance(result, RenderedMail), result
     message: Any = message_from_bytes(result.wire, policy=default)
     text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
     return {"subject": str(message["Subject"]), "text": text, "html": html}
@@ -77,7 +77,7 @@ def mailed(source: TemplateSource, job: Job) -> dict[str, str]:
 
 def fault(source: TemplateSource, **variables: Any) -> RenderFault:
     """Why the mail could not be rendered."""
-    result = one(Child().answer(Render(jobs=[job(**variables)], sources={"v1": source})))
+    result = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job(**variables)], sources={"v1": source})))
     assert isinstance(result, RenderFault), result
     return result
 
@@ -162,35 +162,43 @@ def test_nul_in_a_variable_is_a_fault() -> None:
 
 def test_a_version_that_was_never_sent_is_a_fault() -> None:
     """A job whose source is unknown is answered, not raised."""
-    fault = one(Child().answer(Render(jobs=[job()], sources={})))
+    fault = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job()], sources={})))
     assert isinstance(fault, RenderFault)
     assert str(fault) == "mail: the mail could not be put together. Tell who runs Notifier that it was “KeyError”."
 
 
 def test_one_bad_mail_leaves_its_neighbours_alone() -> None:
     """The results come in order, and only the bad one is a fault."""
-    answer = Child().answer(Render(jobs=[job(), job(x="a\nb"), job()], sources={"v1": source()}))
-    assert isinstance(answer, Batch)
-    assert [type(result) for result in answer.results] == [Rendered, RenderFault, Rendered]
+    answer = RenderingChild().answer_request(
+        RenderBatchRequest(jobs=[job(), job(x="a\nb"), job()], sources={"v1": source()})
+    )
+    assert isinstance(answer, RenderBatchAnswer)
+    assert [type(result) for result in answer.results] == [RenderedMail, RenderFault, RenderedMail]
 
 
 def test_a_source_is_remembered() -> None:
     """A version that was sent once need not be sent again."""
-    child = Child()
-    first, again = (child.answer(Render(jobs=[job()], sources=sources)) for sources in ({"v1": source()}, {}))
-    assert isinstance(first, Batch)
-    assert isinstance(again, Batch)
+    child = RenderingChild()
+    first, again = (
+        child.answer_request(RenderBatchRequest(jobs=[job()], sources=sources)) for sources in ({"v1": source()}, {})
+    )
+    assert isinstance(first, RenderBatchAnswer)
+    assert isinstance(again, RenderBatchAnswer)
     assert again.results == first.results
 
 
 def test_the_versions_used_longest_ago_are_forgotten() -> None:
     """At most 256 versions are kept; using one keeps it."""
-    child = Child()
-    child.answer(Render(jobs=[job("kept"), job("lost")], sources={"kept": source(), "lost": source()}))
-    for number in range(module.KNOWN_LIMIT - 1):
-        child.answer(Render(jobs=[job(f"v{number}"), job("kept")], sources={f"v{number}": source()}))
-    assert isinstance(one(child.answer(Render(jobs=[job("kept")], sources={}))), Rendered)
-    assert isinstance(one(child.answer(Render(jobs=[job("lost")], sources={}))), RenderFault)
+    child = RenderingChild()
+    child.answer_request(
+        RenderBatchRequest(jobs=[job("kept"), job("lost")], sources={"kept": source(), "lost": source()})
+    )
+    for number in range(module.MAX_KNOWN_VERSIONS - 1):
+        child.answer_request(
+            RenderBatchRequest(jobs=[job(f"v{number}"), job("kept")], sources={f"v{number}": source()})
+        )
+    assert isinstance(one(child.answer_request(RenderBatchRequest(jobs=[job("kept")], sources={}))), RenderedMail)
+    assert isinstance(one(child.answer_request(RenderBatchRequest(jobs=[job("lost")], sources={}))), RenderFault)
 
 
 def test_the_inputs_are_not_changed() -> None:
@@ -204,13 +212,13 @@ def test_the_inputs_are_not_changed() -> None:
 @pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "2.5", "5e-324"])
 def test_a_number_is_shown_as_it_was_given(number: str) -> None:
     """Whole numbers beyond 64 bits and fractions come out as they went in."""
-    asked = Job(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
+    asked = RenderJob(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
     assert mailed(source(text="t"), asked)["subject"] == f"About {number}"
 
 
 def test_keys_keep_their_order_and_letters() -> None:
     """A loop over an object goes in the order of its text; escapes and plain UTF-8 are the same letters."""
-    asked = Job(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
+    asked = RenderJob(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
     assert mailed(source("{{ x|join(' ') }}", subject="{{ x|join(' ') }}"), asked)["subject"] == "ü é a"
 
 
@@ -219,35 +227,35 @@ def test_keys_keep_their_order_and_letters() -> None:
 def test_variables_are_read_as_the_standard_library_reads_them(value: Any) -> None:
     """Whatever JSON says, a template sees the same values; a whole number is one, however it is written."""
     text = json.dumps({"x": value}, ensure_ascii=False)
-    assert repr(DECODER.decode(text)) == repr(json.loads(text, parse_float=read_number))
+    assert repr(VARIABLES_DECODER.decode(text)) == repr(json.loads(text, parse_float=parse_number))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 1', "null"])
 def test_variables_that_are_no_object_are_a_fault(text: str) -> None:
     """A row that somebody damaged is a fault of that mail and of no other."""
-    asked = Job(version="v1", locale=None, variables=text, header=HEADER)
-    answer = Child().answer(Render(jobs=[asked, job()], sources={"v1": source()}))
-    assert isinstance(answer, Batch)
-    assert [type(result) for result in answer.results] == [RenderFault, Rendered]
+    asked = RenderJob(version="v1", locale=None, variables=text, header=HEADER)
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[asked, job()], sources={"v1": source()}))
+    assert isinstance(answer, RenderBatchAnswer)
+    assert [type(result) for result in answer.results] == [RenderFault, RenderedMail]
 
 
-SERVE = "import socket, sys; from notifier.rendering.child import serve; serve(socket.socket(fileno=int(sys.argv[1])))"
+SERVE = "import socket, sys; from notifier.rendering.child_program import serve_requests; serve(socket.socket(fileno=int(sys.argv[1])))"
 
 
 @pytest.mark.parametrize("cut", [0, 2, 100])
 def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
     """It answers frame by frame, and ends cleanly when the parent is gone, even in the middle of a frame."""
     ours, theirs = socket.socketpair()
-    request = msgspec.msgpack.encode(Render(jobs=[job()], sources={"v1": source()}))
-    frame = FRAME.pack(len(request)) + request
+    request = msgspec.msgpack.encode(RenderBatchRequest(jobs=[job()], sources={"v1": source()}))
+    frame = FRAME_HEADER.pack(len(request)) + request
     with theirs:
         process = subprocess.Popen([sys.executable, "-c", SERVE, str(theirs.fileno())], pass_fds=[theirs.fileno()])
     with ours, ours.makefile("rb") as stream:
-        assert stream.read(len(HELLO)) == HELLO
+        assert stream.read(len(READY_FRAME)) == READY_FRAME
         for _ in range(2):
             ours.sendall(frame)
-            (size,) = FRAME.unpack(stream.read(FRAME.size))
-            answer = msgspec.msgpack.decode(stream.read(size), type=Batch)
-            assert isinstance(one(answer), Rendered)
+            (size,) = FRAME_HEADER.unpack(stream.read(FRAME_HEADER.size))
+            answer = msgspec.msgpack.decode(stream.read(size), type=RenderBatchAnswer)
+            assert isinstance(one(answer), RenderedMail)
         ours.sendall(frame[:cut])
     assert process.wait(timeout=20) == 0

@@ -6,9 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.rendering.line_diff import MAX_DIFF_BYTES, MAX_DIFF_STEPS, REST, DiffBudget
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating import delta
+from notifier.rendering.line_diff import MAX_DIFF_BYTES, MAX_DIFF_STEPS, TRUNCATION_NOTE, DiffBudget
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import source_diff
 
 lines = st.lists(st.sampled_from(["a", "b", "c", "", "d "]), max_size=25)
 
@@ -57,11 +57,11 @@ def source(text: str) -> TemplateSource:
 
 def test_one_budget_suffices_for_all_files() -> None:
     """What costs most to compare, in a hundred files: their answer stays small, and says that something is left out."""
-    found = delta.files(source("a\n" * 199), source("x\n" + "a\nb\n" * 99 + "y"))
+    found = source_diff.compare_sources(source("a\n" * 199), source("x\n" + "a\nb\n" * 99 + "y"))
     assert len(found) == 99
     assert len(msgspec.json.encode([one.diff for one in found])) < 64 * 1024
     assert found[0].diff.startswith("--- part0.html\n")
-    assert found[-1].diff == REST + "\n"
+    assert found[-1].diff == TRUNCATION_NOTE + "\n"
 
 
 def test_what_is_compared_is_counted() -> None:

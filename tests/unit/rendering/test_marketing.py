@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.child import Child
-from notifier.rendering.job import Batch, Job, Mailbox, MailHeader, Render, Rendered, RenderFault
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.rendering.child_program import RenderingChild
+from notifier.rendering.protocol import (
+    Mailbox,
+    MailHeader,
+    RenderBatchAnswer,
+    RenderBatchRequest,
+    RenderedMail,
+    RenderFault,
+    RenderJob,
+)
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 FILES = {"subject.txt": "News", "body.html": "<p>", "body.txt": "x"}
 URL = "https://shop.example/off?u=1,2"
@@ -24,13 +32,13 @@ def sent(category: str = "marketing", extra: dict[str, str] | None = None, **val
         recipient="ada@example.com",
         extra=extra or {},
     )
-    job = Job(version="v", locale=None, variables=json.dumps(values), header=header)
-    answer = Child().answer(Render(jobs=[job], sources={"v": source}))
-    assert isinstance(answer, Batch)
+    job = RenderJob(version="v", locale=None, variables=json.dumps(values), header=header)
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={"v": source}))
+    assert isinstance(answer, RenderBatchAnswer)
     (result,) = answer.results
     if isinstance(result, RenderFault):
         return result
-    assert isinstance(result, Rendered)
+    assert isinstance(result, RenderedMail)
     return result.wire.partition(b"\r\n\r\n")[0].decode().split("\r\n")
 
 

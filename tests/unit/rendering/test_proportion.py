@@ -11,27 +11,27 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from notifier.rendering import version
-from notifier.rendering.attachments import MAX_MESSAGE_BYTES, filled, size_when_filled
-from notifier.rendering.child import Child
-from notifier.rendering.inline import inline_css
-from notifier.rendering.job import (
-    Attachment,
-    Batch,
+from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.plain_text.text_builder import build_plain_text
+from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
+from notifier.mail.style_inliner import inline_styles
+from notifier.rendering.child_program import RenderingChild
+from notifier.rendering.protocol import (
     FaultCode,
-    Gapped,
-    Job,
+    MailAttachment,
     Mailbox,
     MailHeader,
-    Render,
-    Rendered,
+    MailWithGaps,
+    RenderBatchAnswer,
+    RenderBatchRequest,
+    RenderedMail,
     RenderFault,
+    RenderJob,
 )
-from notifier.rendering.language.faults import PartError
-from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
-from notifier.rendering.language.time_limit import TIME_LIMIT
-from notifier.rendering.plaintext.part import build_text_part
-from notifier.rendering.source import TemplateSettings, TemplateSource
+from notifier.template_language import compiled_version
+from notifier.template_language.render_fault import PartError
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.time_limit import TIME_LIMIT
 
 BYTES_PER_BYTE = 7
 """Of a mail for each of its request: the HTML in base64, and a text that is at most four times as long."""
@@ -61,11 +61,11 @@ def header(**extra: str) -> MailHeader:
     return MailHeader(message_id="<1@shop.example>", date=moment, sender=box, recipient="ada@example.com", extra=extra)
 
 
-def rendered(content: dict[str, Any], **extra: str) -> Rendered | Gapped | RenderFault:
+def rendered(content: dict[str, Any], **extra: str) -> RenderedMail | MailWithGaps | RenderFault:
     """The mail of content that a caller wrote."""
-    job = Job(version=None, locale=None, variables="{}", header=header(**extra), content=json.dumps(content))
-    answer = Child().answer(Render(jobs=[job], sources={}))
-    assert isinstance(answer, Batch)
+    job = RenderJob(version=None, locale=None, variables="{}", header=header(**extra), content=json.dumps(content))
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={}))
+    assert isinstance(answer, RenderBatchAnswer)
     return answer.results[0]
 
 
@@ -79,7 +79,7 @@ def test_a_mail_grows_no_faster_than_its_request(html: str, subject: str) -> Non
     for content in ({"subject": subject, "html": html}, {"subject": subject, "html": html, "text": html}):
         asked = len(json.dumps(content, ensure_ascii=False).encode()) + 2 * len(subject)
         mail = rendered(content, **{"X-Note": subject, "X-Other": subject})
-        if isinstance(mail, Rendered):
+        if isinstance(mail, RenderedMail):
             assert len(mail.wire) <= BYTES_PER_BYTE * asked + BYTES_MORE
         else:
             assert isinstance(mail, RenderFault)
@@ -92,7 +92,7 @@ def test_a_long_address_is_not_copied_into_each_paragraph(size: int) -> None:
     """The parser opens a link anew in each block: the text, and the tree before it, would grow with the product."""
     html = f"<p><a href=https://shop.example/{'x' * size}>" + "<p>w" * (size // 4)
     try:
-        text = build_text_part(html)
+        text = build_plain_text(html)
     except OutputTooLargeError:
         return
     assert text.count("w") == size // 4
@@ -114,15 +114,15 @@ def test_styles_in_tags_are_stopped_while_they_grow(name: str) -> None:
     """One declaration in each of thousands of tags: a part has at most a mebibyte, with its styles as well."""
     styles, tag = STYLES[name]
     with pytest.raises(OutputTooLargeError):
-        inline_css(styles + tag * 3_000)
+        inline_styles(styles + tag * 3_000)
     source = TemplateSource(
         files={"subject.txt": "a", "body.html": f"{styles}{{% for n in range(3000) %}}{tag}{{% endfor %}}"},
         sample={},
         settings=TemplateSettings(name="A"),
     )
-    job = Job(version="a", locale=None, variables="{}", header=header())
-    answer = Child().answer(Render(jobs=[job], sources={"a": source}))
-    assert isinstance(answer, Batch)
+    job = RenderJob(version="a", locale=None, variables="{}", header=header())
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={"a": source}))
+    assert isinstance(answer, RenderBatchAnswer)
     (mail,) = answer.results
     assert isinstance(mail, RenderFault)
     assert (mail.part, mail.code) == ("body.html", FaultCode.TOO_LARGE)
@@ -134,31 +134,35 @@ def test_tags_that_have_their_styles_written_in_are_bounded_too() -> None:
     source = TemplateSource(
         files={"subject.txt": "a", "body.html": html}, sample={}, settings=TemplateSettings(name="A")
     )
-    answer = Child().answer(
-        Render(jobs=[Job(version="a", locale=None, variables="{}", header=header())], sources={"a": source})
+    answer = RenderingChild().answer_request(
+        RenderBatchRequest(
+            jobs=[RenderJob(version="a", locale=None, variables="{}", header=header())], sources={"a": source}
+        )
     )
-    assert isinstance(answer, Batch)
+    assert isinstance(answer, RenderBatchAnswer)
     assert isinstance(answer.results[0], RenderFault)
 
 
 def test_a_finished_mail_has_its_measure_before_it_is_made() -> None:
     """To the byte, with files and images."""
     for size in (0, 1, 56, 57, 58, 114, 1_000, 4_711):
-        files = [Attachment(filename="a", content_type="a/b", content_id=None, data=b"x" * size)] * 2
-        mail = Gapped(pieces=[b"head", 0, b"between", 1, b"end", 2])
-        assert size_when_filled(mail, files, [b"image\r\n"]) == len(filled(mail, files, [b"image\r\n"]).wire)
-    assert MAX_MESSAGE_BYTES > 10 * 1024 * 1024 * 4 / 3 + 2 * 4 / 3 * OUTPUT_LIMIT  # all that one request may attach
+        files = [MailAttachment(filename="a", content_type="a/b", content_id=None, data=b"x" * size)] * 2
+        mail = MailWithGaps(pieces=[b"head", 0, b"between", 1, b"end", 2])
+        assert get_filled_size(mail, files, [b"image\r\n"]) == len(fill_attachments(mail, files, [b"image\r\n"]).wire)
+    assert MAX_MESSAGE_BYTES > 10 * 1024 * 1024 * 4 / 3 + 2 * 4 / 3 * MAX_OUTPUT  # all that one request may attach
 
 
 def test_a_request_ends_when_it_has_been_work_enough() -> None:
     """What is left is not answered; at least one is, and what each took is told."""
-    jobs = [Job(version=None, locale=None, variables="{}", header=header(), content='{"subject":"a","text":"b"}')] * 5
-    for child in (Child(seconds=0.0), Child(size=1)):
-        answer = child.answer(Render(jobs=jobs, sources={}))
-        assert isinstance(answer, Batch)
+    jobs = [
+        RenderJob(version=None, locale=None, variables="{}", header=header(), content='{"subject":"a","text":"b"}')
+    ] * 5
+    for child in (RenderingChild(seconds=0.0), RenderingChild(size=1)):
+        answer = child.answer_request(RenderBatchRequest(jobs=jobs, sources={}))
+        assert isinstance(answer, RenderBatchAnswer)
         assert (len(answer.results), len(answer.seconds)) == (1, 1)
-    answer = Child().answer(Render(jobs=jobs, sources={}))
-    assert isinstance(answer, Batch)
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=jobs, sources={}))
+    assert isinstance(answer, RenderBatchAnswer)
     assert msgspec.msgpack.encode(answer.results[:1] * 5) == msgspec.msgpack.encode(answer.results)
 
 
@@ -184,9 +188,9 @@ def test_the_text_of_content_is_made_within_the_clock_of_a_part() -> None:
 
 
 @pytest.mark.usefixtures("short_clock")
-@pytest.mark.parametrize("make", [inline_css, build_text_part])
+@pytest.mark.parametrize("make", [inline_styles, build_plain_text])
 def test_what_is_made_of_a_templates_html_has_a_clock_too(make: Callable[[str], str]) -> None:
     """Its text, and its styles that are moved into the tags."""
     with pytest.raises(PartError) as failed:
-        version.make_of_html(make, "<style>p { color: red }</style>" + "<p>word <b>bold</b>" * 20_000)
+        compiled_version.convert_html(make, "<style>p { color: red }</style>" + "<p>word <b>bold</b>" * 20_000)
     assert (failed.value.fault.part, failed.value.fault.code) == ("body.html", FaultCode.TOO_SLOW)

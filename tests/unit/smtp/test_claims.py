@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 
-from notifier.outcomes import Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
-from notifier.smtp.replies import judge, parse
+from notifier.outcomes import Deferred, NotTried, OutageScope, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier.smtp.reply_meaning import classify_reply, parse_reply
 
-MAIL, RCPT, DATA, BODY = Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY
-ASKED = tuple(phase for phase in Phase if phase is not Phase.CONNECT)
+MAIL, RCPT, DATA, BODY = SmtpPhase.MAIL, SmtpPhase.RCPT, SmtpPhase.DATA, SmtpPhase.BODY
+ASKED = tuple(phase for phase in SmtpPhase if phase is not SmtpPhase.CONNECT)
 SENDER, RECIPIENT = "orders@blocked.example", "bob@customer.example"
 UNVERIFIED = "Message rejected: Email address is not verified. The following identities failed the check in EU-WEST-1:"
 STRANGERS = "host mx.evil.example[192.0.2.1] said: {} (in reply to RCPT TO command)"
@@ -17,15 +17,15 @@ STRANGERS = "host mx.evil.example[192.0.2.1] said: {} (in reply to RCPT TO comma
 def reach(outcome: Outcome) -> str:
     """How far an outcome reaches: only the mail; its sender; or a claim, by its reason."""
     match outcome:
-        case Deferred(claim=None):
+        case Deferred(reported_fault=None):
             return "later"
-        case Deferred(claim=claim) if claim is not None:
+        case Deferred(reported_fault=claim) if claim is not None:
             return f"claim: {claim}"
-        case Rejected(refused=Refused.RECIPIENT):
+        case Rejected(refused=RefusalKind.RECIPIENT):
             return "recipient"
         case Rejected():
             return "failed"
-        case NotTried(scope=Scope.SENDER):
+        case NotTried(scope=OutageScope.SENDER):
             return "sender"
     raise AssertionError(outcome)
 
@@ -115,28 +115,31 @@ REAL = [
 
 
 @pytest.mark.parametrize(("phase", "words", "expected"), REAL, ids=[f"{phase} {words}" for phase, words, _ in REAL])
-def test_a_real_reply_reaches_what_it_is_about(phase: Phase, words: str, expected: str) -> None:
+def test_a_real_reply_reaches_what_it_is_about(phase: SmtpPhase, words: str, expected: str) -> None:
     """Replies as these relays write them, at the step at which they come."""
     text = "\n".join(line[4:] for line in words.splitlines())
-    assert reach(judge(phase, parse(int(words[:3]), text), RECIPIENT, SENDER)) == expected
+    assert reach(classify_reply(phase, parse_reply(int(words[:3]), text), RECIPIENT, SENDER)) == expected
 
 
 @pytest.mark.parametrize("phase", ASKED)
-def test_no_reply_to_a_mail_reaches_further(phase: Phase) -> None:
+def test_no_reply_to_a_mail_reaches_further(phase: SmtpPhase) -> None:
     """Each code with each status code and many words: the mail, or its sender at MAIL; and never a 4yz for good."""
     details = (0, 1, 2, 3, 4, 5, 8, 10, 12, 28, 60, 252, 515)
     codes = [None, *(f"{c}.{s}.{d}" for c, s, d in product((4, 5), range(8), details))]
     words = ("", f"<{SENDER}>: Sender address rejected", f"<{RECIPIENT}>: Relay access denied", "disk full")
     for code, enhanced in product(range(400, 600), codes):
-        outcome = judge(
-            phase, Reply(code=code, enhanced=enhanced, text=words[(code + len(enhanced or "")) % 4]), RECIPIENT, SENDER
+        outcome = classify_reply(
+            phase,
+            SmtpReply(code=code, enhanced=enhanced, text=words[(code + len(enhanced or "")) % 4]),
+            RECIPIENT,
+            SENDER,
         )
         assert isinstance(outcome, Deferred | Rejected) or (phase is MAIL and _pauses_sender(outcome)), (code, enhanced)
         assert code >= 500 or isinstance(outcome, Deferred)
 
 
 def _pauses_sender(outcome: Outcome) -> bool:
-    return isinstance(outcome, NotTried) and outcome.scope is Scope.SENDER
+    return isinstance(outcome, NotTried) and outcome.scope is OutageScope.SENDER
 
 
 @pytest.mark.parametrize(
@@ -154,11 +157,11 @@ def _pauses_sender(outcome: Outcome) -> bool:
 )
 def test_words_that_do_not_single_out_the_sender_stay_with_the_mail(sender: str, recipient: str, words: str) -> None:
     """The same address on both sides, another address, a longer one, or both of them."""
-    assert reach(judge(RCPT, Reply(code=554, enhanced="5.7.1", text=words), recipient, sender)) == "failed"
+    assert reach(classify_reply(RCPT, SmtpReply(code=554, enhanced="5.7.1", text=words), recipient, sender)) == "failed"
 
 
 @pytest.mark.parametrize("written", ["ORDERS@Blocked.Example", "orders@blocked.example.", "orders@blocked.example;"])
 def test_the_sender_is_found_however_it_is_written(written: str) -> None:
     """Case and punctuation."""
-    reply = Reply(code=554, enhanced="5.7.1", text=f"Sender address {written} rejected")
-    assert reach(judge(RCPT, reply, RECIPIENT, SENDER)) == "claim: sender"
+    reply = SmtpReply(code=554, enhanced="5.7.1", text=f"Sender address {written} rejected")
+    assert reach(classify_reply(RCPT, reply, RECIPIENT, SENDER)) == "claim: sender"

@@ -9,7 +9,7 @@ from notifier.smtp.connection_limit import (
     MAX_WAIT,
     PERSON_WAIT,
     ConnectionLimit,
-    ConnectionNumber,
+    ConnectionLimitState,
     is_about_connections,
 )
 
@@ -41,15 +41,15 @@ def run(limit: ConnectionLimit, clock: Clock, taken: int, seconds: float) -> int
     """So long with more mails than connections, at a relay that takes so many; how many were refused."""
     standing, refused, end = 0, 0, clock.now + seconds
     while clock.now < end:
-        opening = limit.find_places(standing) - standing
+        opening = limit.get_max_users(standing) - standing
         was_standing = standing
         for _ in range(opening):
             if standing < taken:
                 standing += 1
-                limit.opened(standing)
+                limit.record_opened(standing)
             else:
                 refused += 1
-                limit.refused(standing, BUSY)
+                limit.record_refused(standing, BUSY)
         if standing == was_standing:
             clock.now += 1.0
     assert limit.in_force == min(taken, limit.maximum)
@@ -59,31 +59,31 @@ def run(limit: ConnectionLimit, clock: Clock, taken: int, seconds: float) -> int
 @pytest.mark.parametrize("taken", range(1, 25))
 def test_at_most_twenty_refusals_in_an_hour(limit: ConnectionLimit, clock: Clock, taken: int) -> None:
     """The first hour costs a few to find the number, each later one six; the log has a line or two."""
-    numbers: list[ConnectionNumber] = []
+    numbers: list[ConnectionLimitState] = []
     limit.on_change = numbers.append
     assert run(limit, clock, taken, 3600) <= 20
     assert run(limit, clock, taken, 3600) <= 3600 / MAX_WAIT + 1
     assert len(numbers) <= 2
     if taken < 20:
-        assert numbers[-1] == ConnectionNumber(in_force=taken, maximum=20, reason=BUSY.detail)
+        assert numbers[-1] == ConnectionLimitState(in_force=taken, maximum=20, reason=BUSY.detail)
 
 
 @pytest.mark.parametrize("maximum", [1, 2, 20, 500])
 def test_the_first_is_alone_and_then_a_few(clock: Clock, maximum: int) -> None:
     """Until one stands it is alone, and then five are opened at a time, never more than the setting allows."""
     limit = ConnectionLimit("relay.example", maximum, clock)
-    assert [limit.find_places(standing) for standing in (0, 1, 2, 4, 8)] == [
+    assert [limit.get_max_users(standing) for standing in (0, 1, 2, 4, 8)] == [
         min(places, maximum) for places in (1, 6, 7, 9, 13)
     ]
-    assert limit.find_places(maximum) == maximum
+    assert limit.get_max_users(maximum) == maximum
 
 
 def test_one_refusal_by_chance_is_forgotten_soon(limit: ConnectionLimit, clock: Clock) -> None:
     """Of eight connections one was refused: a few seconds later as many are in force as before, and soon all."""
     for standing in range(1, 9):
-        limit.opened(standing)
-    limit.refused(7, BUSY)
-    assert (limit.in_force, limit.find_places(7)) == (7, 7)
+        limit.record_opened(standing)
+    limit.record_refused(7, BUSY)
+    assert (limit.in_force, limit.get_max_users(7)) == (7, 7)
     run(limit, clock, 20, 10)
     assert limit.in_force == 20
 
@@ -92,18 +92,18 @@ def test_a_relay_that_takes_fewer_than_before(limit: ConnectionLimit, clock: Clo
     """The number falls to what stands, and to one at the least."""
     run(limit, clock, 20, 10)
     for standing in (9, 4, 1, 0):
-        limit.refused(standing, BUSY)
+        limit.record_refused(standing, BUSY)
     assert limit.in_force == 1
 
 
 def test_no_login_beside_a_wrong_password(limit: ConnectionLimit, clock: Clock) -> None:
     """While connections stand no other is opened for a minute, not even in the place of one that ends."""
     for standing in range(1, 6):
-        limit.opened(standing)
-    limit.refused(5, WRONG_PASSWORD)
-    assert [limit.find_places(standing) for standing in (5, 4, 1, 0)] == [5, 4, 1, 1]
+        limit.record_opened(standing)
+    limit.record_refused(5, WRONG_PASSWORD)
+    assert [limit.get_max_users(standing) for standing in (5, 4, 1, 0)] == [5, 4, 1, 1]
     clock.now += PERSON_WAIT
-    assert limit.find_places(4) == 5
+    assert limit.get_max_users(4) == 5
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from notifier.outcomes import Phase, Refused, Rejected
-from notifier.smtp.replies import LONGEST_TEXT, judge, parse
+from notifier.outcomes import RefusalKind, Rejected, SmtpPhase
+from notifier.smtp.reply_meaning import MAX_TEXT_LENGTH, classify_reply, parse_reply
 
 ADA = "ada@example.com"
 
@@ -170,8 +170,8 @@ WORDS = [
 
 def _suppresses(reply: str, recipient: str = ADA) -> bool:
     """What RCPT's reply, as a relay sends it, means for the address."""
-    outcome = judge(Phase.RCPT, parse(int(reply[:3]), reply[4:]), recipient)
-    return isinstance(outcome, Rejected) and outcome.refused is Refused.RECIPIENT
+    outcome = classify_reply(SmtpPhase.RCPT, parse_reply(int(reply[:3]), reply[4:]), recipient)
+    return isinstance(outcome, Rejected) and outcome.refused is RefusalKind.RECIPIENT
 
 
 @pytest.mark.parametrize("reply", NO_SUCH_MAILBOX)
@@ -217,16 +217,16 @@ def test_a_longer_address_is_another_one() -> None:
 
 def test_what_is_cut_off_could_say_anything() -> None:
     """A reply that is too long to be kept whole marks nobody."""
-    assert _suppresses("550 5.1.1 " + "x" * (LONGEST_TEXT - 1))
-    assert not _suppresses("550 5.1.1 " + "x" * LONGEST_TEXT)
-    assert not _suppresses("550 5.1.1 " + "x " * LONGEST_TEXT + "blocked")
+    assert _suppresses("550 5.1.1 " + "x" * (MAX_TEXT_LENGTH - 1))
+    assert not _suppresses("550 5.1.1 " + "x" * MAX_TEXT_LENGTH)
+    assert not _suppresses("550 5.1.1 " + "x " * MAX_TEXT_LENGTH + "blocked")
 
 
 def test_the_reason_is_kept_for_people() -> None:
     """The outcome says that the address was not marked, and why."""
-    outcome = judge(Phase.RCPT, parse(550, "5.1.1 blocked, listed at zen.spamhaus.org"), ADA)
+    outcome = classify_reply(SmtpPhase.RCPT, parse_reply(550, "5.1.1 blocked, listed at zen.spamhaus.org"), ADA)
     assert isinstance(outcome, Rejected)
-    assert outcome.refused is Refused.MESSAGE
+    assert outcome.refused is RefusalKind.MESSAGE
     assert outcome.detail == (
         "the address was not marked, because its words are about a block list or the sender's reputation"
     )

@@ -2,28 +2,38 @@
 
 import pytest
 
-from notifier.outcomes import CircuitReason, Deferred, NotTried, Outcome, Phase, Refused, Rejected, Reply, Scope
-from notifier.smtp.replies import LONGEST_TEXT, judge, parse
+from notifier.outcomes import (
+    CircuitReason,
+    Deferred,
+    NotTried,
+    OutageScope,
+    Outcome,
+    RefusalKind,
+    Rejected,
+    SmtpPhase,
+    SmtpReply,
+)
+from notifier.smtp.reply_meaning import MAX_TEXT_LENGTH, classify_reply, parse_reply
 
-MAIL, RCPT, DATA, BODY = Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY
+MAIL, RCPT, DATA, BODY = SmtpPhase.MAIL, SmtpPhase.RCPT, SmtpPhase.DATA, SmtpPhase.BODY
 ALL = (MAIL, RCPT, DATA, BODY)
 AFTER_MAIL = (RCPT, DATA, BODY)
 OTHER_THAN_RCPT = (MAIL, DATA, BODY)
 ADA = "ada@example.com"
 
-RECIPIENT, MESSAGE, SIZE = Refused.RECIPIENT, Refused.MESSAGE, Refused.SIZE
+RECIPIENT, MESSAGE, SIZE = RefusalKind.RECIPIENT, RefusalKind.MESSAGE, RefusalKind.SIZE
 
 
 def meaning(outcome: Outcome) -> str:
     """The outcome in one word for the tables below."""
     match outcome:
-        case Deferred(claim=None):
+        case Deferred(reported_fault=None):
             return "deferred"
-        case Deferred(claim=claim) if claim is not None:
+        case Deferred(reported_fault=claim) if claim is not None:
             return claim.value
         case Rejected(refused=refused):
             return refused.value
-        case NotTried(scope=Scope.SENDER, needs_person=True):
+        case NotTried(scope=OutageScope.SENDER, needs_person=True):
             return "sender"
     raise AssertionError(outcome)
 
@@ -94,16 +104,16 @@ TABLE = [
     ("phase", "code", "enhanced", "expected"),
     [(phase, code, enhanced, expected) for phases, code, enhanced, expected in TABLE for phase in phases],
 )
-def test_a_reply_is_judged_by_the_table(phase: Phase, code: int, enhanced: str | None, expected: str) -> None:
+def test_a_reply_is_judged_by_the_table(phase: SmtpPhase, code: int, enhanced: str | None, expected: str) -> None:
     """Each reply of the design's table leads to its outcome, in each phase in which it may come."""
-    assert meaning(judge(phase, Reply(code=code, enhanced=enhanced, text="words"), ADA)) == expected
+    assert meaning(classify_reply(phase, SmtpReply(code=code, enhanced=enhanced, text="words"), ADA)) == expected
 
 
 @pytest.mark.parametrize("phase", ALL)
-def test_no_reply_suppresses_without_an_enhanced_code(phase: Phase) -> None:
+def test_no_reply_suppresses_without_an_enhanced_code(phase: SmtpPhase) -> None:
     """A bare code never costs a recipient the next mail, and a bare 4yz never ends a notification."""
     for code in range(400, 600):
-        outcome = judge(phase, Reply(code=code), ADA)
+        outcome = classify_reply(phase, SmtpReply(code=code), ADA)
         assert meaning(outcome) != "recipient"
         assert code >= 500 or not isinstance(outcome, Rejected)
 
@@ -111,23 +121,23 @@ def test_no_reply_suppresses_without_an_enhanced_code(phase: Phase) -> None:
 @pytest.mark.parametrize("enhanced", ["5.1.1", "5.1.2", "5.1.3", "5.2.1"])
 def test_what_mail_from_is_told_is_never_about_the_recipient(enhanced: str) -> None:
     """At MAIL the relay has not heard of the recipient yet, so nobody is suppressed for it."""
-    assert meaning(judge(MAIL, Reply(code=550, enhanced=enhanced), ADA)) != "recipient"
+    assert meaning(classify_reply(MAIL, SmtpReply(code=550, enhanced=enhanced), ADA)) != "recipient"
 
 
 @pytest.mark.parametrize("phase", ALL)
-def test_a_temporary_reply_is_never_permanent_whatever_its_enhanced_code(phase: Phase) -> None:
+def test_a_temporary_reply_is_never_permanent_whatever_its_enhanced_code(phase: SmtpPhase) -> None:
     """A 4yz with an enhanced code of another class is still temporary (RFC 5321 §4.2.1)."""
     for enhanced in ("5.1.1", "5.2.1", "5.6.0"):
-        assert isinstance(judge(phase, Reply(code=450, enhanced=enhanced), ADA), Deferred)
+        assert isinstance(classify_reply(phase, SmtpReply(code=450, enhanced=enhanced), ADA), Deferred)
 
 
 def test_an_outcome_keeps_phase_and_reply() -> None:
     """Code, enhanced code and text are there for the people who ask why."""
-    reply = Reply(code=550, enhanced="5.1.1", text="no such user")
-    assert judge(RCPT, reply, ADA) == Rejected(phase=RCPT, refused=RECIPIENT, reply=reply)
-    assert judge(BODY, Reply(code=451), ADA) == Deferred(phase=BODY, reply=Reply(code=451))
-    login = Reply(code=535, enhanced="5.7.8", text="no")
-    assert judge(MAIL, login, ADA) == Deferred(phase=MAIL, reply=login, claim=CircuitReason.LOGIN)
+    reply = SmtpReply(code=550, enhanced="5.1.1", text="no such user")
+    assert classify_reply(RCPT, reply, ADA) == Rejected(phase=RCPT, refused=RECIPIENT, reply=reply)
+    assert classify_reply(BODY, SmtpReply(code=451), ADA) == Deferred(phase=BODY, reply=SmtpReply(code=451))
+    login = SmtpReply(code=535, enhanced="5.7.8", text="no")
+    assert classify_reply(MAIL, login, ADA) == Deferred(phase=MAIL, reply=login, reported_fault=CircuitReason.LOGIN)
 
 
 @pytest.mark.parametrize(
@@ -153,15 +163,15 @@ def test_an_outcome_keeps_phase_and_reply() -> None:
 )
 def test_a_reply_is_taken_apart(message: str, enhanced: str | None, text: str) -> None:
     """The enhanced code is found at the start only; control characters and broken bytes do not get through."""
-    assert parse(550, message) == Reply(code=550, enhanced=enhanced, text=text)
+    assert parse_reply(550, message) == SmtpReply(code=550, enhanced=enhanced, text=text)
 
 
 def test_a_long_reply_is_cut() -> None:
     """A relay cannot fill our tables."""
-    assert parse(550, "x" * 10_000).text == "x" * LONGEST_TEXT
+    assert parse_reply(550, "x" * 10_000).text == "x" * MAX_TEXT_LENGTH
 
 
 def test_a_reply_as_one_line() -> None:
     """What people read: the code, the enhanced code where there is one, and the text."""
-    assert str(Reply(code=550, enhanced="5.1.1", text="no such user")) == "550 5.1.1 no such user"
-    assert str(Reply(code=550)) == "550"
+    assert str(SmtpReply(code=550, enhanced="5.1.1", text="no such user")) == "550 5.1.1 no such user"
+    assert str(SmtpReply(code=550)) == "550"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from notifier.rendering.source import TemplateSettings, TemplateSource
-from notifier.templating import delta
-from notifier.templating.delta import FileChange
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import source_diff
+from notifier.templating.source_diff import FileChange
 
 
 def _source(sample: dict[str, Any] | None = None, name: str = "Hello", **files: str) -> TemplateSource:
@@ -16,7 +16,7 @@ def test_each_file_that_differs_is_named() -> None:
     """Added, removed and changed, with settings and sample as files; what is equal is left out."""
     old = _source({"a": 1}, body_html="one\ntwo\nthree\n", subject_txt="Hi")
     new = _source({"a": 1}, "Bye", body_html="one\n2\nthree\n", body_txt="x")
-    found = {one.file: one for one in delta.files(old, new)}
+    found = {one.file: one for one in source_diff.compare_sources(old, new)}
     assert {name: one.change for name, one in found.items()} == {
         "body.html": FileChange.CHANGED,
         "body.txt": FileChange.ADDED,
@@ -25,14 +25,14 @@ def test_each_file_that_differs_is_named() -> None:
     }
     assert '-name = "Hello"\n+name = "Bye"\n' in found["template.toml"].diff
     assert found["body.html"].diff == "--- body.html\n+++ body.html\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
-    assert [one.change for one in delta.files(None, _source(subject_txt="x"))] == [FileChange.ADDED] * 3
+    assert [one.change for one in source_diff.compare_sources(None, _source(subject_txt="x"))] == [FileChange.ADDED] * 3
 
 
 def test_a_long_file_is_compared_in_one_piece() -> None:
     """Where too many lines are equal there is one hunk from the first difference to the last."""
     lines = [f"{number % 97}" for number in range(200_000)]
     changed = [*lines[:100_000], "new", *reversed(lines[100_050:100_100]), *lines[100_100:]]
-    diff = delta.text("body.html", "\n".join(lines), "\n".join(changed)).splitlines()
+    diff = source_diff.diff_text("body.html", "\n".join(lines), "\n".join(changed)).splitlines()
     assert diff[2].startswith("@@ -99998,")
     assert len(diff) < 200
     assert sum(line.startswith("@@") for line in diff) == 1

@@ -3,42 +3,44 @@
 import msgspec
 import pytest
 
-from notifier.api.catalogue import ENTRIES
-from notifier.api.template_schema import SettingsIn
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
+from notifier.api.templates.request_models import SettingsIn
 from notifier.errors import InvalidRequestError
-from notifier.rendering.job import Checked, FaultCode, Remark, RenderFault, Severity
-from notifier.rendering.source import TemplateSettings
-from notifier.templating import form
+from notifier.rendering.protocol import FaultCode, LintRemark, RenderFault, Severity, SourceCheck
+from notifier.template_language.template_source import TemplateSettings
+from notifier.templating import validation
 
 
-def _checked(*, faults: list[RenderFault], remarks: list[Remark]) -> Checked:
-    return Checked(faults=faults, remarks=remarks, variables_schema={}, subject_paths=[], previews={})
+def _checked(*, faults: list[RenderFault], remarks: list[LintRemark]) -> SourceCheck:
+    return SourceCheck(faults=faults, remarks=remarks, variables_schema={}, subject_paths=[], previews={})
 
 
-def _remark(severity: Severity) -> Remark:
-    return Remark(severity=severity, code="no_title", file="locales/de/body.html", line=3, message="No.", advice="Do.")
+def _remark(severity: Severity) -> LintRemark:
+    return LintRemark(
+        severity=severity, code="no_title", file="locales/de/body.html", line=3, message="No.", advice="Do."
+    )
 
 
 def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None:
     """Faults come first, each with a pointer to its file; an error has its own code."""
     warned = _checked(faults=[], remarks=[_remark(Severity.WARNING)])
-    form.require_publishable(warned)
+    validation.require_publishable(warned)
     blocked = _checked(faults=[], remarks=[_remark(Severity.WARNING), _remark(Severity.ERROR)])
-    form.require_sound(blocked)
+    validation.require_renderable(blocked)
     with pytest.raises(InvalidRequestError) as caught:
-        form.require_publishable(blocked)
+        validation.require_publishable(blocked)
     (fault,) = caught.value.faults
     assert (fault.pointer, fault.code) == ("/files/locales~1de~1body.html", "template_blocked")
     assert "line 3: No. Do." in fault.detail
     broken = _checked(faults=[RenderFault(part="body.html", line=2, message="no")], remarks=[_remark(Severity.ERROR)])
     with pytest.raises(InvalidRequestError) as caught:
-        form.require_publishable(broken)
+        validation.require_publishable(broken)
     assert [(one.pointer, one.code) for one in caught.value.faults] == [("/files/body.html", "template_failed")]
 
 
 def test_every_kind_of_fault_is_explained() -> None:
     """Whatever rendering finds has an entry in the catalogue."""
-    assert set(FaultCode) <= set(ENTRIES)
+    assert set(FaultCode) <= set(PROBLEM_ENTRIES)
 
 
 def test_the_api_knows_every_setting() -> None:

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.variables import schema_of
-from notifier.templating.gate.payloads import HIDDEN, mask_of
-from notifier.templating.variable import differing
+from notifier.template_language.variable_schema import build_schema
+from notifier.templating.gate.recent_requests import HIDDEN, build_mask
+from notifier.templating.variable_diff import compare_variables
 
-MASK = mask_of(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
+MASK = build_mask(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
 
 
 def masked(values: Any) -> Any:
     """The values as they may be seen."""
-    return json.loads(MASK.applied(json.dumps(values)))
+    return json.loads(MASK.apply(json.dumps(values)))
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_secret_values_are_replaced_and_the_shape_stays(values: Any, seen: Any) 
 )
 def test_a_pointer_ends_where_what_is_secret_begins(pointer: str, seen: str) -> None:
     """The keys of a secret object may be values; places in a list are all the same fault."""
-    assert MASK.pointer(pointer) == seen
+    assert MASK.mask_pointer(pointer) == seen
 
 
 def test_two_schemas_differ_by_path() -> None:
     """Added, removed, and those that became something else, inside objects and lists, too."""
-    before = schema_of({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
-    after = schema_of({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
-    found = differing(before, after)
+    before = build_schema({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
+    after = build_schema({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
+    found = compare_variables(before, after)
     assert [(one.path, one.required, one.type) for one in found.added] == [("order.items.price", True, "number")]
     assert [one.path for one in found.removed] == ["a"]
     assert [(one.after.path, one.before.type, one.after.type, one.after.required) for one in found.altered] == [

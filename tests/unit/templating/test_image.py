@@ -4,58 +4,60 @@ import warnings
 from typing import Any
 
 import pytest
-from parts.picture import HTML, decoded, drawing, encoded, from_a_camera, photograph
 from PIL import Image, ImageCms
+from support.sample_images import HTML, decode_image, draw_photograph, draw_red_bar, encode_camera_jpeg, encode_image
 
 from notifier.states import AssetMode
-from notifier.templating.assets import image
-from notifier.templating.assets.image import Made, Refused, Wish, make
+from notifier.templating.assets import image_conversion
+from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage, convert_image
 
 CROP = AssetMode.CROP
 
 
-def made(data: bytes, wish: Wish | None = None) -> Made:
+def made(data: bytes, wish: ImageOptions | None = None) -> ConvertedImage:
     """The files of a picture that can be used."""
-    found = make(data, wish or Wish())
-    assert isinstance(found, Made), found
+    found = convert_image(data, wish or ImageOptions())
+    assert isinstance(found, ConvertedImage), found
     return found
 
 
 @pytest.mark.parametrize(
     ("size", "wish", "sizes"),
     [
-        ((300, 100), Wish(), [(300, 100)]),
-        ((1200, 801), Wish(), [(600, 400), (1200, 800)]),
-        ((900, 600), Wish(), [(600, 400)]),
-        ((300, 100), Wish(width=150), [(150, 50), (300, 100)]),
-        ((300, 100), Wish(width=1200, height=50), [(150, 50), (300, 100)]),
-        ((300, 100), Wish(width=1000), [(300, 100)]),
-        ((1199, 799), Wish(), [(600, 400), (1199, 799)]),
-        ((300, 100), Wish(mode=CROP, width=50, height=50), [(50, 50), (100, 100)]),
-        ((300, 100), Wish(mode=CROP, width=80, height=60), [(80, 60)]),
-        ((5000, 3), Wish(width=10), [(10, 1), (20, 2)]),
+        ((300, 100), ImageOptions(), [(300, 100)]),
+        ((1200, 801), ImageOptions(), [(600, 400), (1200, 800)]),
+        ((900, 600), ImageOptions(), [(600, 400)]),
+        ((300, 100), ImageOptions(width=150), [(150, 50), (300, 100)]),
+        ((300, 100), ImageOptions(width=1200, height=50), [(150, 50), (300, 100)]),
+        ((300, 100), ImageOptions(width=1000), [(300, 100)]),
+        ((1199, 799), ImageOptions(), [(600, 400), (1199, 799)]),
+        ((300, 100), ImageOptions(mode=CROP, width=50, height=50), [(50, 50), (100, 100)]),
+        ((300, 100), ImageOptions(mode=CROP, width=80, height=60), [(80, 60)]),
+        ((5000, 3), ImageOptions(width=10), [(10, 1), (20, 2)]),
     ],
 )
-def test_its_sizes(size: tuple[int, int], wish: Wish, sizes: list[tuple[int, int]]) -> None:
+def test_its_sizes(size: tuple[int, int], wish: ImageOptions, sizes: list[tuple[int, int]]) -> None:
     """Within what is asked for, or exactly that; twice the size only if the pixels are there; never enlarged."""
-    files = made(encoded(drawing(*size)), wish).files
+    files = made(encode_image(draw_red_bar(*size)), wish).files
     assert [(file.width, file.height) for file in files.values()] == sizes
     assert list(files) == ["1x", "2x"][: len(sizes)]
-    assert [decoded(file.octets).size for file in files.values()] == sizes
+    assert [decode_image(file.data).size for file in files.values()] == sizes
 
 
 def test_crop_cuts_both_sides_alike() -> None:
     """The middle stays: as much red to the left of it as white to the right."""
-    middle = decoded(made(encoded(drawing()), Wish(mode=CROP, width=40, height=40)).files["1x"].octets)
+    middle = decode_image(
+        made(encode_image(draw_red_bar()), ImageOptions(mode=CROP, width=40, height=40)).files["1x"].data
+    )
     assert [middle.getpixel((x, 20)) for x in (1, 38)] == [(200, 0, 0), (255, 255, 255)]
 
 
 @pytest.mark.parametrize(("orientation", "red"), [(1, "left"), (3, "right"), (6, "top"), (8, "bottom")])
 def test_it_stands_as_the_camera_was_held(orientation: int, red: str) -> None:
     """EXIF's turn is made in the pixels, and counts for what is asked for."""
-    file = made(from_a_camera(drawing(), orientation), Wish(width=60)).files["1x"]
+    file = made(encode_camera_jpeg(draw_red_bar(), orientation), ImageOptions(width=60)).files["1x"]
     assert (file.width, file.height) == ((60, 20) if red in {"left", "right"} else (60, 180))
-    seen = decoded(file.octets).convert("RGB")
+    seen = decode_image(file.data).convert("RGB")
     places = {"left": (2, 10), "right": (57, 10), "top": (30, 2), "bottom": (30, 177)}
     colour: Any = seen.getpixel(places[red])
     assert colour[1] < 100
@@ -63,23 +65,27 @@ def test_it_stands_as_the_camera_was_held(orientation: int, red: str) -> None:
 
 def test_nothing_is_left_of_where_it_was_taken() -> None:
     """Neither the place, nor the camera, nor a comment, nor what stands behind the end; whatever the form."""
-    for data in (from_a_camera(photograph()), from_a_camera(drawing()), encoded(drawing()) + HTML):
+    for data in (
+        encode_camera_jpeg(draw_photograph()),
+        encode_camera_jpeg(draw_red_bar()),
+        encode_image(draw_red_bar()) + HTML,
+    ):
         for file in made(data).files.values():
-            seen = decoded(file.octets)
+            seen = decode_image(file.data)
             assert not seen.getexif()
             assert not {"exif", "comment", "xmp", "icc_profile", "dpi"} & set(seen.info)
             for secret in (b"Secret Camera", b"taken at home", b"script", b"Exif"):
-                assert secret not in file.octets
+                assert secret not in file.data
 
 
 @pytest.mark.parametrize(
     ("picture", "kind", "expected"),
     [
-        (photograph(), "PNG", "image/jpeg"),
-        (photograph(), "WEBP", "image/jpeg"),
-        (photograph().convert("L"), "PNG", "image/jpeg"),
-        (drawing(), "JPEG", "image/png"),
-        (drawing(), "GIF", "image/png"),
+        (draw_photograph(), "PNG", "image/jpeg"),
+        (draw_photograph(), "WEBP", "image/jpeg"),
+        (draw_photograph().convert("L"), "PNG", "image/jpeg"),
+        (draw_red_bar(), "JPEG", "image/png"),
+        (draw_red_bar(), "GIF", "image/png"),
         (Image.new("RGBA", (40, 40), (9, 9, 9, 90)), "WEBP", "image/png"),
         (Image.new("LA", (40, 40), (9, 90)), "PNG", "image/png"),
         (Image.new("1", (40, 40), 1), "PNG", "image/png"),
@@ -87,30 +93,30 @@ def test_nothing_is_left_of_where_it_was_taken() -> None:
 )
 def test_its_form(picture: Image.Image, kind: str, expected: str) -> None:
     """Photographs are JPEG; what has few colours, or can be seen through, is PNG."""
-    assert made(encoded(picture, kind)).files["1x"].content_type == expected
+    assert made(encode_image(picture, kind)).files["1x"].content_type == expected
 
 
 def test_what_can_be_seen_through_stays_so() -> None:
     """The palette's transparent colour becomes a real one."""
-    palette = drawing().quantize(2)
-    file = made(encoded(palette, transparency=palette.getpixel((299, 0)))).files["1x"]
-    assert [pixel[3] for pixel in _pixels(file.octets, (1, 1), (298, 1))] == [255, 0]
+    palette = draw_red_bar().quantize(2)
+    file = made(encode_image(palette, transparency=palette.getpixel((299, 0)))).files["1x"]
+    assert [pixel[3] for pixel in _pixels(file.data, (1, 1), (298, 1))] == [255, 0]
 
 
 def _pixels(data: bytes, *places: tuple[int, int]) -> list[Any]:
-    seen = decoded(data)
+    seen = decode_image(data)
     return [seen.getpixel(place) for place in places]
 
 
 def test_other_colours_become_those_of_screens() -> None:
     """CMYK, 16 bits of grey, and a profile of its own all end as what a browser shows."""
-    cmyk = encoded(Image.new("CMYK", (50, 50), (0, 255, 255, 0)), "JPEG")
-    grey = encoded(Image.new("I;16", (50, 50), 40_000))
+    cmyk = encode_image(Image.new("CMYK", (50, 50), (0, 255, 255, 0)), "JPEG")
+    grey = encode_image(Image.new("I;16", (50, 50), 40_000))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
-    odd = encoded(Image.new("RGB", (50, 50), (200, 0, 0)), icc_profile=swapped)
-    wrong = encoded(Image.new("RGB", (50, 50), (90, 90, 90)), icc_profile=b"no profile at all")
-    colours = [_pixels(made(data).files["1x"].octets, (5, 5))[0] for data in (cmyk, grey, odd, wrong)]
+    odd = encode_image(Image.new("RGB", (50, 50), (200, 0, 0)), icc_profile=swapped)
+    wrong = encode_image(Image.new("RGB", (50, 50), (90, 90, 90)), icc_profile=b"no profile at all")
+    colours = [_pixels(made(data).files["1x"].data, (5, 5))[0] for data in (cmyk, grey, odd, wrong)]
     assert colours[0][0] > 240
     assert colours[0][1] < 20
     assert colours[1] == 156
@@ -120,34 +126,34 @@ def test_other_colours_become_those_of_screens() -> None:
 
 def test_one_that_moves_stands_still() -> None:
     """The first picture is kept, and the note says so."""
-    moving = encoded(drawing(), "GIF", save_all=True, append_images=[drawing().rotate(180)])
+    moving = encode_image(draw_red_bar(), "GIF", save_all=True, append_images=[draw_red_bar().rotate(180)])
     found = made(moving)
     assert "first picture" in found.note
-    assert found.files == made(encoded(drawing(), "GIF")).files
+    assert found.files == made(encode_image(draw_red_bar(), "GIF")).files
 
 
 def test_the_same_picture_becomes_the_same_octets() -> None:
     """However often, and whatever its metadata said."""
-    data = from_a_camera(photograph())
-    assert made(data).files == made(data).files == made(from_a_camera(photograph())).files
+    data = encode_camera_jpeg(draw_photograph())
+    assert made(data).files == made(data).files == made(encode_camera_jpeg(draw_photograph())).files
 
 
-BOMB = encoded(Image.new("1", (15_000, 15_000)))
+BOMB = encode_image(Image.new("1", (15_000, 15_000)))
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "bomb": (BOMB, "million pixels"),
-    "too many pixels": (encoded(Image.new("1", (8_000, 8_000))), "million pixels"),
-    "too long a side": (encoded(Image.new("1", (20_001, 1))), "million pixels"),
-    "truncated": (encoded(photograph(300, 200))[:2_000], "damaged"),
-    "truncated JPEG": (from_a_camera(photograph(300, 200))[:2_000], "damaged"),
+    "too many pixels": (encode_image(Image.new("1", (8_000, 8_000))), "million pixels"),
+    "too long a side": (encode_image(Image.new("1", (20_001, 1))), "million pixels"),
+    "truncated": (encode_image(draw_photograph(300, 200))[:2_000], "damaged"),
+    "truncated JPEG": (encode_camera_jpeg(draw_photograph(300, 200))[:2_000], "damaged"),
     "HTML": (HTML, "neither PNG"),
     "HTML behind a signature": (b"\x89PNG\r\n\x1a\n" + HTML, "damaged"),
     "HTML behind GIF89a": (b"GIF89a" + HTML, ""),
     "SVG": (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
     "SVG with a comment": (b"<!-- a --><svg onload='alert(1)'/>", "SVG"),
     "PDF": (b"%PDF-1.7\n%%EOF", "neither PNG"),
-    "BMP": (encoded(drawing(), "BMP"), "neither PNG"),
+    "BMP": (encode_image(draw_red_bar(), "BMP"), "neither PNG"),
     "nothing": (b"", "neither PNG"),
-    "too many octets": (b"\x89PNG\r\n\x1a\n" + bytes(image.LARGEST_UPLOAD), "MiB"),
+    "too many octets": (b"\x89PNG\r\n\x1a\n" + bytes(image_conversion.MAX_UPLOAD_BYTES), "MiB"),
 }
 
 
@@ -156,21 +162,23 @@ def test_what_is_no_picture_for_a_mail_is_refused_with_a_reason(name: str) -> No
     """It never raises, warns, or decodes what is too large."""
     data, reason = HOSTILE[name]
     with warnings.catch_warnings(record=True) as heard:
-        found = make(data, Wish())
-    assert isinstance(found, Refused)
+        found = convert_image(data, ImageOptions())
+    assert isinstance(found, RejectedImage)
     assert reason in found.reason
     assert not heard
 
 
 def test_crop_needs_the_pixels() -> None:
     """Too small a picture is refused, and not blown up; so is a crop without a size."""
-    for wish in (Wish(mode=CROP, width=301, height=50), Wish(mode=CROP, width=300)):
-        assert isinstance(make(encoded(drawing()), wish), Refused)
+    for wish in (ImageOptions(mode=CROP, width=301, height=50), ImageOptions(mode=CROP, width=300)):
+        assert isinstance(convert_image(encode_image(draw_red_bar()), wish), RejectedImage)
 
 
 def test_no_mail_carries_a_megabyte() -> None:
     """A picture that stays too large, because it can be seen through, is refused with its size."""
     noise = Image.effect_noise((900, 900), 90)
-    found = make(encoded(Image.merge("RGBA", (noise, noise.rotate(90), noise, noise))), Wish(width=900))
-    assert isinstance(found, Refused)
+    found = convert_image(
+        encode_image(Image.merge("RGBA", (noise, noise.rotate(90), noise, noise))), ImageOptions(width=900)
+    )
+    assert isinstance(found, RejectedImage)
     assert "KB" in found.reason

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.rendering.source import TemplateSettings
-from notifier.templating.folder import settings_text
+from notifier.template_language.template_source import TemplateSettings
+from notifier.templating import settings_toml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 TEXTS = st.lists(TEXT, max_size=5).map(tuple)
@@ -41,7 +41,7 @@ class Case:
 )
 def test_what_is_written_reads_the_same(settings: TemplateSettings) -> None:
     """Whatever characters are in it, quotes, line ends and DEL among them."""
-    assert settings_text.read(settings_text.write(settings)) == settings
+    assert settings_toml.parse_settings(settings_toml.format_settings(settings)) == settings
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_is_written_reads_the_same(settings: TemplateSettings) -> None:
 )
 def test_it_is_written_as_a_person_would(case: Case) -> None:
     """One key a line, defaults left out but for the two that everybody wants to see, long lists one text a line."""
-    assert settings_text.write(case.settings) == case.text
+    assert settings_toml.format_settings(case.settings) == case.text
 
 
 def test_every_key_has_a_default_or_is_the_name() -> None:
@@ -77,4 +77,4 @@ def test_every_key_has_a_default_or_is_the_name() -> None:
 )
 def test_the_line_of_a_key(text: str, line: int | None) -> None:
     """Bare, quoted, dotted or a table; a longer key is another one."""
-    assert settings_text.line_of(text, "name") == line
+    assert settings_toml.find_line(text, "name") == line

@@ -37,7 +37,7 @@ def circuit(clock: HandClock) -> Circuit:
 
 def fail(circuit: Circuit, *, needs_person: bool = False, reason: str = "refused") -> float:
     """A failure; the wait that follows it."""
-    circuit.opened(reason, needs_person=needs_person)
+    circuit.open(reason, needs_person=needs_person)
     return circuit.seconds_to_probe()
 
 
@@ -94,7 +94,7 @@ def test_success_closes_it_and_forgets(circuit: Circuit, clock: HandClock) -> No
     """After mail got through, the next failure waits a second again."""
     for _ in range(4):
         clock.turn(fail(circuit))
-    circuit.closed()
+    circuit.close()
     assert (circuit.is_open, circuit.probe_is_due, circuit.seconds_to_probe(), circuit.reason) == (
         False,
         True,

@@ -1,106 +1,106 @@
 """What a template version may burn with mails that take too long, with a clock that the test turns by hand."""
 
 import pytest
-from parts.time import HandClock
+from support.manual_clock import ManualClock
 
-from notifier.throttle.pace import MEMORY_SECONDS, Costs, Pace
+from notifier.throttle.cpu_budget import MEMORY_SECONDS, CostTracker, CpuBudget
 
 BURST_SECONDS = 2.0
 SHARE = 0.01
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def pace(clock: HandClock) -> Pace:
-    return Pace(clock, burst=BURST_SECONDS, share=SHARE)
+def pace(clock: ManualClock) -> CpuBudget:
+    return CpuBudget(clock, burst=BURST_SECONDS, share=SHARE)
 
 
-def test_a_few_slow_mails_hold_up_nobody(pace: Pace) -> None:
+def test_a_few_slow_mails_hold_up_nobody(pace: CpuBudget) -> None:
     """Up to the burst, the next mail may be tried at once."""
-    assert pace.wait("v") == 0
+    assert pace.get_wait("v") == 0
     for _ in range(int(BURST_SECONDS / 0.25)):
-        pace.burnt("v", 0.25)
-    assert pace.wait("v") == 0
+        pace.charge("v", 0.25)
+    assert pace.get_wait("v") == 0
 
 
-def test_more_of_them_have_a_share_of_a_processor(pace: Pace, clock: HandClock) -> None:
+def test_more_of_them_have_a_share_of_a_processor(pace: CpuBudget, clock: ManualClock) -> None:
     """Each further second is followed by a hundred: not one moment less, and then not one more."""
-    pace.burnt("v", BURST_SECONDS)
+    pace.charge("v", BURST_SECONDS)
     for _ in range(5):
-        pace.burnt("v", 1.0)
-        assert pace.wait("v") == pytest.approx(1.0 / SHARE, abs=0.1)
-        clock.later(1.0 / SHARE - 0.01)
-        assert pace.wait("v") > 0
-        clock.later(0.011)
-        assert pace.wait("v") == 0
+        pace.charge("v", 1.0)
+        assert pace.get_wait("v") == pytest.approx(1.0 / SHARE, abs=0.1)
+        clock.advance(1.0 / SHARE - 0.01)
+        assert pace.get_wait("v") > 0
+        clock.advance(0.011)
+        assert pace.get_wait("v") == 0
 
 
-def test_other_versions_do_not_wait(pace: Pace) -> None:
+def test_other_versions_do_not_wait(pace: CpuBudget) -> None:
     """Whatever one of them burns."""
-    pace.burnt("v", 100.0)
-    assert pace.wait("w") == 0
+    pace.charge("v", 100.0)
+    assert pace.get_wait("w") == 0
 
 
-def test_a_version_that_has_rested_is_as_good_as_new(pace: Pace, clock: HandClock) -> None:
+def test_a_version_that_has_rested_is_as_good_as_new(pace: CpuBudget, clock: ManualClock) -> None:
     """It may burn the whole burst again, however long ago, and no more than that."""
-    pace.burnt("v", BURST_SECONDS)
-    clock.later(1000 * BURST_SECONDS / SHARE)
-    pace.burnt("v", BURST_SECONDS)
-    assert pace.wait("v") == 0
-    pace.burnt("v", 0.5)
-    assert pace.wait("v") == pytest.approx(0.5 / SHARE)
+    pace.charge("v", BURST_SECONDS)
+    clock.advance(1000 * BURST_SECONDS / SHARE)
+    pace.charge("v", BURST_SECONDS)
+    assert pace.get_wait("v") == 0
+    pace.charge("v", 0.5)
+    assert pace.get_wait("v") == pytest.approx(0.5 / SHARE)
 
 
-def test_rare_slow_mails_never_hold_up_the_others(pace: Pace, clock: HandClock) -> None:
+def test_rare_slow_mails_never_hold_up_the_others(pace: CpuBudget, clock: ManualClock) -> None:
     """One in half a minute, for an hour: each is no more than what grows back meanwhile."""
     for _ in range(120):
-        assert not pace.burnt("v", 0.25)
-        assert pace.wait("v") == 0
-        clock.later(30)
+        assert not pace.charge("v", 0.25)
+        assert pace.get_wait("v") == 0
+        clock.advance(30)
 
 
-def test_it_is_told_once_when_they_must_begin_to_wait(pace: Pace, clock: HandClock) -> None:
+def test_it_is_told_once_when_they_must_begin_to_wait(pace: CpuBudget, clock: ManualClock) -> None:
     """Not with each that follows; again, after they have rested."""
-    told = [pace.burnt("v", 0.75) for _ in range(4)]
-    clock.later(1000)
-    assert [*told, pace.burnt("v", 3.0)] == [False, False, True, False, True]
+    told = [pace.charge("v", 0.75) for _ in range(4)]
+    clock.advance(1000)
+    assert [*told, pace.charge("v", 3.0)] == [False, False, True, False, True]
 
 
 @pytest.fixture
-def costs(clock: HandClock) -> Costs:
-    return Costs(clock, free=0.05, burst=1.0, share=0.5)
+def costs(clock: ManualClock) -> CostTracker:
+    return CostTracker(clock, free=0.05, burst=1.0, share=0.5)
 
 
-def test_usual_work_costs_nothing(costs: Costs) -> None:
+def test_usual_work_costs_nothing(costs: CostTracker) -> None:
     """However much of it there is."""
     for _ in range(10_000):
         costs.add("v", 0.05)
-    assert (costs.is_costly("v"), costs.wait("v")) == (False, 0)
+    assert (costs.is_costly("v"), costs.get_wait("v")) == (False, 0)
 
 
-def test_who_is_costly_again_is_remembered(costs: Costs, clock: HandClock) -> None:
+def test_who_is_costly_again_is_remembered(costs: CostTracker, clock: ManualClock) -> None:
     """Once may be the machine's doing; after ten minutes without, they are as everybody else. Others never are."""
     costs.add("v", 0.06)
     assert not costs.is_costly("v")
     costs.add("v", 0.06)
     assert costs.is_costly("v")
     assert not costs.is_costly("w")
-    clock.later(MEMORY_SECONDS - 1)
+    clock.advance(MEMORY_SECONDS - 1)
     assert costs.is_costly("v")
-    clock.later(2)
+    clock.advance(2)
     assert not costs.is_costly("v")
     costs.add("w", 0.06)
     costs.add("v", 0.06)
     assert not costs.is_costly("v")
 
 
-def test_costly_work_has_its_share(costs: Costs) -> None:
+def test_costly_work_has_its_share(costs: CostTracker) -> None:
     """Beyond the burst, each second of it is followed by as long a pause as the share says."""
     costs.add("v", 1.0)
-    assert costs.wait("v") == 0
+    assert costs.get_wait("v") == 0
     costs.add("v", 1.0)
-    assert costs.wait("v") == pytest.approx(1.0 / 0.5)
+    assert costs.get_wait("v") == pytest.approx(1.0 / 0.5)

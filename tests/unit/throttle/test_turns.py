@@ -3,22 +3,22 @@
 import asyncio
 
 import pytest
-from parts.time import HandClock
+from support.manual_clock import ManualClock
 
-from notifier.throttle.turns import (
+from notifier.throttle.editor_slots import (
     BURST_SECONDS,
+    CPU_SHARE,
     FREE_SECONDS,
-    PATIENCE_SECONDS,
-    SHARE,
+    MAX_WAIT_SECONDS,
+    EditorSlot,
+    EditorSlots,
     TooMuchRefusedError,
-    Turn,
-    Turns,
 )
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -28,11 +28,11 @@ def naps() -> list[float]:
 
 
 @pytest.fixture
-def turns(clock: HandClock, naps: list[float]) -> Turns:
+def turns(clock: ManualClock, naps: list[float]) -> EditorSlots:
     async def sleep(seconds: float) -> None:
         naps.append(seconds)
 
-    return Turns(clock, clock.monotonic, sleep)
+    return EditorSlots(clock, clock.monotonic, sleep)
 
 
 @pytest.mark.parametrize(
@@ -45,28 +45,28 @@ def turns(clock: HandClock, naps: list[float]) -> Turns:
         (2.0, True, 2.0),
     ],
 )
-def test_what_counts_as_burnt(clock: HandClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
+def test_what_counts_as_burnt(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:
     """What is sound is free for a quarter of a second; what is refused is not."""
-    turn = Turn(clock.monotonic)
-    turn.begin()
-    clock.later(seconds)
+    turn = EditorSlot(clock.monotonic)
+    turn.start()
+    clock.advance(seconds)
     turn.refused = refused
-    assert turn.burnt() == pytest.approx(burnt)
+    assert turn.get_wasted_seconds() == pytest.approx(burnt)
 
 
-def test_nothing_is_burnt_by_waiting(clock: HandClock) -> None:
+def test_nothing_is_burnt_by_waiting(clock: ManualClock) -> None:
     """Whoever gave up before their turn has kept nobody from anything."""
-    turn = Turn(clock.monotonic, refused=True)
-    clock.later(100)
-    assert turn.burnt() == 0
+    turn = EditorSlot(clock.monotonic, refused=True)
+    clock.advance(100)
+    assert turn.get_wasted_seconds() == 0
 
 
-async def test_one_person_does_one_thing_at_a_time_in_order(turns: Turns) -> None:
+async def test_one_person_does_one_thing_at_a_time_in_order(turns: EditorSlots) -> None:
     """However many they ask for at once."""
     order = []
 
     async def act(number: int) -> None:
-        async with turns.of("ada"):
+        async with turns.acquire("ada"):
             order.append(("begin", number))
             await asyncio.sleep(0)
             order.append(("end", number))
@@ -75,58 +75,62 @@ async def test_one_person_does_one_thing_at_a_time_in_order(turns: Turns) -> Non
     assert order == [(what, number) for number in range(5) for what in ("begin", "end")]
 
 
-async def test_nobody_waits_for_somebody_elses_turn(turns: Turns) -> None:
+async def test_nobody_waits_for_somebody_elses_turn(turns: EditorSlots) -> None:
     """While one person is at it, another begins and ends."""
-    async with turns.of("eve"):
+    async with turns.acquire("eve"):
         await _take(turns, "ada")
 
 
-async def test_who_makes_mistakes_like_people_never_waits(turns: Turns, clock: HandClock, naps: list[float]) -> None:
+async def test_who_makes_mistakes_like_people_never_waits(
+    turns: EditorSlots, clock: ManualClock, naps: list[float]
+) -> None:
     """Somebody who is refused every seven seconds, for an hour."""
     for _ in range(500):
         await _burn(turns, clock, "ada", 0.06)
-        clock.later(7)
+        clock.advance(7)
     assert set(naps) == {0}
 
 
-async def test_who_burns_more_is_told_when_to_come_again(turns: Turns, clock: HandClock, naps: list[float]) -> None:
+async def test_who_burns_more_is_told_when_to_come_again(
+    turns: EditorSlots, clock: ManualClock, naps: list[float]
+) -> None:
     """Not before they have waited, so that asking again and again gains nothing; a colleague notices nothing."""
     await _burn(turns, clock, "eve", BURST_SECONDS + 1.0)
     with pytest.raises(TooMuchRefusedError) as refused:
         await _take(turns, "eve")
-    assert naps == [0, PATIENCE_SECONDS]
-    assert refused.value.retry_after == pytest.approx(1.0 / SHARE - PATIENCE_SECONDS, abs=1)
+    assert naps == [0, MAX_WAIT_SECONDS]
+    assert refused.value.retry_after == pytest.approx(1.0 / CPU_SHARE - MAX_WAIT_SECONDS, abs=1)
     await _take(turns, "ada")
-    clock.later(1.0 / SHARE)
+    clock.advance(1.0 / CPU_SHARE)
     await _take(turns, "eve")
-    assert naps == [0, PATIENCE_SECONDS, 0, 0]
+    assert naps == [0, MAX_WAIT_SECONDS, 0, 0]
 
 
-async def test_a_short_wait_is_waited_for(turns: Turns, clock: HandClock, naps: list[float]) -> None:
+async def test_a_short_wait_is_waited_for(turns: EditorSlots, clock: ManualClock, naps: list[float]) -> None:
     """Nobody is refused for a few seconds."""
     await _burn(turns, clock, "ada", BURST_SECONDS + 0.05)
     await _take(turns, "ada")
-    assert naps == [0, pytest.approx(0.05 / SHARE)]
+    assert naps == [0, pytest.approx(0.05 / CPU_SHARE)]
 
 
-async def test_who_gives_up_waiting_blocks_nobody(turns: Turns) -> None:
+async def test_who_gives_up_waiting_blocks_nobody(turns: EditorSlots) -> None:
     """A request that is cancelled while it waits leaves the turn to the next one, and nothing behind."""
-    async with turns.of("eve"):
+    async with turns.acquire("eve"):
         waiting = [asyncio.create_task(_take(turns, "eve")) for _ in range(2)]
         await asyncio.sleep(0)
         waiting[0].cancel()
     async with asyncio.timeout(5):
         await waiting[1]
-    assert turns.remembered == 0
+    assert turns.active_count == 0
 
 
-async def _take(turns: Turns, who: str) -> None:
-    async with turns.of(who):
+async def _take(turns: EditorSlots, who: str) -> None:
+    async with turns.acquire(who):
         pass
 
 
-async def _burn(turns: Turns, clock: HandClock, who: str, seconds: float) -> None:
-    async with turns.of(who) as turn:
-        turn.begin()
-        clock.later(seconds)
+async def _burn(turns: EditorSlots, clock: ManualClock, who: str, seconds: float) -> None:
+    async with turns.acquire(who) as turn:
+        turn.start()
+        clock.advance(seconds)
         turn.refused = True

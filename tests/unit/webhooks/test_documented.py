@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from parts.described import DOCUMENT, resolved, validator
+from support.documented_transport import DOCUMENT, build_validator, resolve_reference
 
 from notifier.states import Status
-from notifier.webhooks import body
-from notifier.webhooks.body import Told
+from notifier.webhooks import event_body
+from notifier.webhooks.event_body import EventDetails
 
 ID = UUID("01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b")
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -25,11 +25,11 @@ def _schema(event: str) -> dict[str, Any]:
     return found
 
 
-def _told(status: Status, *, full: bool, kind: str) -> Told:
-    return Told(
+def _told(status: Status, *, full: bool, kind: str) -> EventDetails:
+    return EventDetails(
         event_id=ID,
         service_id=ID,
-        type=f"{body.PREFIX}{status}",
+        type=f"{event_body.EVENT_TYPE_PREFIX}{status}",
         at=AT,
         sequence=1,
         reason="expired" if full else None,
@@ -52,33 +52,35 @@ def _told(status: Status, *, full: bool, kind: str) -> Told:
 
 def test_every_event_is_as_the_document_says() -> None:
     """Of each status, with and without all that may be missing; together they have every field that is described."""
-    check, seen = validator(_schema(CHANGED)), set()
+    check, seen = build_validator(_schema(CHANGED)), set()
     for status, full, kind in itertools.product(Status, (True, False), ("live", "test")):
-        told = json.loads(body.of_notification(_told(status, full=full, kind=kind)))
+        told = json.loads(event_body.build_notification_body(_told(status, full=full, kind=kind)))
         assert [str(fault) for fault in check.iter_errors(told)] == [], status
         seen |= set(told["data"])
-    described = resolved(resolved(_schema(CHANGED))["properties"]["data"])["properties"]
+    described = resolve_reference(resolve_reference(_schema(CHANGED))["properties"]["data"])["properties"]
     assert seen == set(described)
 
 
 def test_the_test_is_as_the_document_says() -> None:
     """It has a body of its own."""
-    told = json.loads(body.of_test(ID, AT))
-    assert [str(fault) for fault in validator(_schema(TESTED)).iter_errors(told)] == []
-    assert set(told["data"]) == set(resolved(resolved(_schema(TESTED))["properties"]["data"])["properties"])
+    told = json.loads(event_body.build_test_body(ID, AT))
+    assert [str(fault) for fault in build_validator(_schema(TESTED)).iter_errors(told)] == []
+    assert set(told["data"]) == set(
+        resolve_reference(resolve_reference(_schema(TESTED))["properties"]["data"])["properties"]
+    )
 
 
 @pytest.mark.parametrize("event", [CHANGED, TESTED])
 def test_a_field_that_is_not_described_is_noticed(event: str) -> None:
     """Or a new one in the body would stay unknown to who reads the document."""
-    (shown,) = resolved(_schema(event))["examples"]
-    check = validator(_schema(event))
+    (shown,) = resolve_reference(_schema(event))["examples"]
+    check = build_validator(_schema(event))
     assert check.is_valid(shown)
     assert not check.is_valid(shown | {"data": shown["data"] | {"another": 1}})
 
 
 def test_every_type_that_can_be_asked_for_is_described() -> None:
     """The pattern of the document is the list of the code."""
-    pattern = resolved(_schema(CHANGED))["properties"]["type"]
-    assert all(validator(pattern).is_valid(type_) for type_ in body.TYPES)
-    assert not validator(pattern).is_valid(body.TEST)
+    pattern = resolve_reference(_schema(CHANGED))["properties"]["type"]
+    assert all(build_validator(pattern).is_valid(type_) for type_ in event_body.EVENT_TYPES)
+    assert not build_validator(pattern).is_valid(event_body.TEST_EVENT_TYPE)

@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-from parts.time import HandClock
+from support.manual_clock import ManualClock
 
-from notifier.ids import new_id
-from notifier.webhooks.lanes import Lanes
+from notifier.ids import generate_id
+from notifier.webhooks.concurrency import EndpointConcurrency
 
 
 def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
     """The next one is told when to come back, each later than the one before; another endpoint has its own room."""
-    lanes, one, other = Lanes(4, HandClock()), new_id(), new_id()
+    lanes, one, other = EndpointConcurrency(4, ManualClock()), generate_id(), generate_id()
     assert [lanes.enter(one) for _ in range(2)] == [None, None]
     waits = [lanes.enter(one) for _ in range(3)]
     assert all(wait is not None and wait > timedelta(0) for wait in waits)
@@ -21,7 +21,7 @@ def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
 
 def test_one_that_fails_has_a_tenth() -> None:
     """Until a try goes well again."""
-    lanes, one = Lanes(20, HandClock()), new_id()
+    lanes, one = EndpointConcurrency(20, ManualClock()), generate_id()
     assert lanes.enter(one) is None
     lanes.leave(one, seconds=15.0, is_well=False)
     assert [lanes.enter(one) is None for _ in range(4)] == [True, True, False, False]
@@ -31,7 +31,7 @@ def test_one_that_fails_has_a_tenth() -> None:
 
 def test_nobody_waits_for_ever() -> None:
     """However many wait for one that hangs, ten minutes at most."""
-    lanes, one = Lanes(2, HandClock()), new_id()
+    lanes, one = EndpointConcurrency(2, ManualClock()), generate_id()
     lanes.enter(one)
     lanes.leave(one, seconds=15.0, is_well=False)
     lanes.enter(one)

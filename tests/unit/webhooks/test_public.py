@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.webhooks.public import is_public
+from notifier.webhooks.public_address import is_public_address
 
 PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "2a00:1450:4001:80b::200e", "64:ff9b::101:101"]
 NOT_PUBLIC = [
@@ -21,10 +21,10 @@ NOT_PUBLIC = [
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public(address: str) -> None:
     """Global unicast, and behind NAT64 what stands for it."""
-    assert is_public(address)
+    assert is_public_address(address)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_not_public(address: str) -> None:
     """Everything else, and everything that is no address."""
-    assert not is_public(address)
+    assert not is_public_address(address)

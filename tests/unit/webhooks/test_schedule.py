@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.webhooks.schedule import LONGEST_ASKED, MOST_TRIES, retry_after, wait_after
+from notifier.webhooks.retry_schedule import MAX_RETRY_AFTER, MAX_TRIES, compute_retry_wait, retry_after
 
 ABSURD = (
     "Fri, 31 Dec 9999 23:59:59 -2400",
@@ -25,24 +25,24 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def test_ten_tries_in_about_three_days() -> None:
     """Without luck the tenth try comes three days after the first, and is the last."""
-    waits = [wait_after(tries, spread=0.5) for tries in range(1, MOST_TRIES)]
-    assert MOST_TRIES == 10
+    waits = [compute_retry_wait(tries, spread=0.5) for tries in range(1, MAX_TRIES)]
+    assert MAX_TRIES == 10
     assert waits[0] == timedelta(seconds=5)
     assert timedelta(days=3) < sum((wait or timedelta(0) for wait in waits), timedelta(0)) < timedelta(days=3.5)
-    assert wait_after(MOST_TRIES, spread=0.5) is None
+    assert compute_retry_wait(MAX_TRIES, spread=0.5) is None
 
 
 @pytest.mark.parametrize(("spread", "seconds"), [(0.0, 4.0), (1.0, 6.0)])
 def test_a_crowd_is_spread(spread: float, seconds: float) -> None:
     """Twenty per cent to either side."""
-    assert wait_after(1, spread=spread) == timedelta(seconds=seconds)
+    assert compute_retry_wait(1, spread=spread) == timedelta(seconds=seconds)
 
 
 def test_a_receiver_may_ask_for_more_time_but_not_for_all_of_it() -> None:
     """Never sooner than our own schedule, and never later than in a day."""
-    assert wait_after(1, spread=0.5, asked=timedelta(seconds=90)) == timedelta(seconds=90)
-    assert wait_after(3, spread=0.5, asked=timedelta(seconds=90)) == timedelta(minutes=30)
-    assert wait_after(1, spread=0.5, asked=timedelta(days=400)) == LONGEST_ASKED
+    assert compute_retry_wait(1, spread=0.5, asked=timedelta(seconds=90)) == timedelta(seconds=90)
+    assert compute_retry_wait(3, spread=0.5, asked=timedelta(seconds=90)) == timedelta(minutes=30)
+    assert compute_retry_wait(1, spread=0.5, asked=timedelta(days=400)) == MAX_RETRY_AFTER
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_an_absurd_wish_is_no_wish(value: str) -> None:
 @pytest.mark.parametrize("value", ["Fri, 31 Dec 9999 23:59:59 -2359", "9" * 10_240])
 def test_a_wish_for_another_century_is_one_for_a_day(value: str) -> None:
     """The longest wait there is."""
-    assert retry_after(value, NOW) == LONGEST_ASKED
+    assert retry_after(value, NOW) == MAX_RETRY_AFTER

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from notifier.webhooks import sign
-from notifier.webhooks.secret_box import MARK, SecretBox, UnreadableSecretError
+from notifier.webhooks import signing
+from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox, UnreadableSecretError
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 MAX_COLUMN = 128
@@ -16,16 +16,16 @@ MAX_COLUMN = 128
 
 def box(*keys: str) -> SecretBox:
     """With these keys."""
-    return SecretBox.of(SecretStr(", ".join(keys)) if keys else None)
+    return SecretBox.from_setting(SecretStr(", ".join(keys)) if keys else None)
 
 
 def test_what_is_sealed_is_hidden_and_opened_again() -> None:
     """Twice the same secret is written in two ways; it fits its column, and neither it nor the key is shown."""
-    secret = sign.new_secret()
+    secret = signing.generate_secret()
     first, second = (box(OLD).seal(secret) for _ in range(2))
     assert first != second
     for stored in (first, second):
-        assert stored.startswith(MARK)
+        assert stored.startswith(ENCRYPTED_PREFIX)
         assert len(stored) <= MAX_COLUMN
         assert secret.removeprefix("whsec_") not in stored
         assert box(OLD).open(stored) == secret
@@ -35,7 +35,7 @@ def test_what_is_sealed_is_hidden_and_opened_again() -> None:
 
 def test_keys_are_changed_one_after_the_other() -> None:
     """The first of two encrypts and both decrypt; what is in clear is read by all."""
-    secret = sign.new_secret()
+    secret = signing.generate_secret()
     before, after = box(OLD).seal(secret), box(NEW, OLD).seal(secret)
     assert box(NEW, OLD).open(before) == box(NEW).open(after) == secret
     for keys, stored in (((NEW,), before), ((OLD,), after), ((), before)):
@@ -50,8 +50,14 @@ def test_what_was_changed_is_refused(secret: str, place: int, bits: int) -> None
     """Any octet of it; any text comes out as it went in."""
     stored = box(OLD).seal(secret)
     assert box(OLD).open(stored) == secret
-    octets = bytearray(base64.b64decode(stored.removeprefix(MARK)))
+    octets = bytearray(base64.b64decode(stored.removeprefix(ENCRYPTED_PREFIX)))
     octets[place % len(octets)] ^= bits
-    assert not box(OLD).can_open(MARK + base64.b64encode(octets).decode())
-    for broken in (MARK, f"{MARK}!", f"{MARK}AAAA", stored[:-4], stored.replace("enc1", "enc2")):
+    assert not box(OLD).can_open(ENCRYPTED_PREFIX + base64.b64encode(octets).decode())
+    for broken in (
+        ENCRYPTED_PREFIX,
+        f"{ENCRYPTED_PREFIX}!",
+        f"{ENCRYPTED_PREFIX}AAAA",
+        stored[:-4],
+        stored.replace("enc1", "enc2"),
+    ):
         assert broken.startswith("enc2") or not box(OLD).can_open(broken)

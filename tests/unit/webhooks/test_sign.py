@@ -7,12 +7,12 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from notifier.webhooks import sign
+from notifier.webhooks import signing
 
 
 def test_a_secret_is_whsec_and_32_octets() -> None:
     """The form that libraries take; no two are the same."""
-    made = {sign.new_secret() for _ in range(10)}
+    made = {signing.generate_secret() for _ in range(10)}
     assert len(made) == 10
     for one in made:
         assert one.startswith("whsec_")
@@ -21,13 +21,13 @@ def test_a_secret_is_whsec_and_32_octets() -> None:
 
 def test_each_valid_secret_signs() -> None:
     """During a rotation receivers with either secret believe; with a third they do not; nor if a letter changes."""
-    new, old = sign.new_secret(), sign.new_secret()
+    new, old = signing.generate_secret(), signing.generate_secret()
     body = '{"name":"Ærøskøbing"}'
-    fields = sign.fields("msg_1", datetime.now(UTC), body, [new, old])
+    fields = signing.build_signature_headers("msg_1", datetime.now(UTC), body, [new, old])
     assert [one[:3] for one in fields["webhook-signature"].split(" ")] == ["v1,", "v1,"]
     for secret in (new, old):
         assert Webhook(secret).verify(body, fields) == {"name": "Ærøskøbing"}
     with pytest.raises(WebhookVerificationError):
-        Webhook(sign.new_secret()).verify(body, fields)
+        Webhook(signing.generate_secret()).verify(body, fields)
     with pytest.raises(WebhookVerificationError):
         Webhook(new).verify(body.replace("k", "c"), fields)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.webhooks.target import UrlRefusedError, parse
+from notifier.webhooks.webhook_url import UrlRefusedError, parse_webhook_url
 
 GOOD = {
     "https://hooks.example.org/in": ("hooks.example.org", 443, "/in"),
@@ -41,7 +41,7 @@ BAD = [
 @pytest.mark.parametrize("url", GOOD)
 def test_what_may_be_called(url: str) -> None:
     """The name in lower case, as A-labels, without a dot at its end; the port and the path with its query."""
-    found = parse(url)
+    found = parse_webhook_url(url)
     assert (found.host, found.port, found.path) == GOOD[url]
     assert found.secure
     assert not found.trusted
@@ -56,7 +56,7 @@ def test_the_corpus_is_large() -> None:
 def test_what_may_not_be_called(url: str) -> None:
     """Refused with a sentence for the one who wrote it."""
     with pytest.raises(UrlRefusedError) as refused:
-        parse(url)
+        parse_webhook_url(url)
     assert str(refused.value)
 
 
@@ -66,14 +66,14 @@ def test_what_may_not_be_called(url: str) -> None:
 def test_listed_hosts_may_be_anything_but_ambiguous(url: str) -> None:
     """For development: plain HTTP, any port, an address; but nothing hidden in the URL."""
     listed = ("localhost", "127.0.0.1", "::1")
-    assert parse(url, listed).trusted
+    assert parse_webhook_url(url, listed).trusted
     for bad in ("http://a@localhost/", "http://localhost/#x", "http://localhost.example.org/", "http://127.1/"):
         with pytest.raises(UrlRefusedError):
-            parse(bad, listed)
+            parse_webhook_url(bad, listed)
 
 
 def test_the_host_field_names_an_unusual_port() -> None:
     """And leaves out the usual one (RFC 9110 §7.2)."""
-    assert parse("https://a.example:443/").authority == "a.example"
-    assert parse("https://a.example:8443/").authority == "a.example:8443"
-    assert parse("http://[::1]:9/", ("::1",)).authority == "[::1]:9"
+    assert parse_webhook_url("https://a.example:443/").authority == "a.example"
+    assert parse_webhook_url("https://a.example:8443/").authority == "a.example:8443"
+    assert parse_webhook_url("http://[::1]:9/", ("::1",)).authority == "[::1]:9"

@@ -4,18 +4,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from parts import postgres
-from parts.producer.api import Api
-from parts.producer.caller import DRIVERS, Caller
+from support import postgres_cluster
+from support.producer.caller_database import DRIVERS, CallerDatabase
+from support.producer.scripted_api import ScriptedApi
 
 
 @pytest.fixture
-def empty_postgres(postgres_server: postgres.PostgresServer) -> Iterator[str]:
+def empty_postgres(postgres_server: postgres_cluster.PostgresServer) -> Iterator[str]:
     """The URL of an empty database, without a driver."""
-    name = postgres.fresh_name()
-    postgres.execute(postgres_server.url("postgres"), f"CREATE DATABASE {name}")
+    name = postgres_cluster.make_database_name()
+    postgres_cluster.execute_statements(postgres_server.url("postgres"), f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
-    postgres.execute(postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    postgres_cluster.execute_statements(postgres_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=DRIVERS)
@@ -28,15 +28,15 @@ def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def caller(caller_url: str) -> AsyncIterator[Caller]:
+async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller with its tables."""
-    made = await Caller(caller_url).create()
+    made = await CallerDatabase(caller_url).create()
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+async def api() -> AsyncIterator[ScriptedApi]:
     """An API that takes everything unless told otherwise."""
-    async with Api() as started:
+    async with ScriptedApi() as started:
         yield started

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from parts.document import ROOT, blocks
-from parts.producer.api import Api
-from parts.producer.caller import Caller
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
+from support.document_blocks import ROOT, list_blocks
+from support.producer.caller_database import CallerDatabase
+from support.producer.scripted_api import ScriptedApi
 
 from notifier.client import producer
 from notifier.settings import MIN_IDEMPOTENCY_DAYS
@@ -31,7 +31,7 @@ _COLUMNS = {
 
 
 def _blocks(language: str) -> list[str]:
-    return [block.text for block in blocks("docs/producer.md", language)]
+    return [block.text for block in list_blocks("docs/producer.md", language)]
 
 
 def _run(*codes: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ async def test_every_way_makes_the_same_table(caller_url: str) -> None:
     """The caller's metadata, ours, the migration and the SQL: no column, default or index differs."""
     shapes = []
     for way in (_by_metadata, _by_its_own_metadata, _by_migration, _by_sql):
-        caller = Caller(caller_url)
+        caller = CallerDatabase(caller_url)
         await caller.do(way)
         shapes.append(await caller.do(_shape))
         await caller.do(lambda connection: connection.execute(text("DROP TABLE notifier_producer")))
@@ -94,7 +94,9 @@ async def test_every_way_makes_the_same_table(caller_url: str) -> None:
     assert shapes[1:] == [shapes[0]] * 3
 
 
-async def test_the_python_of_the_page(caller: Caller, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_python_of_the_page(
+    caller: CallerDatabase, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An order is taken, forwarded and looked at, as the page shows it."""
     names = _run(*(code for number, code in enumerate(_blocks("python")) if number != MIGRATION))
     api.errors["bob@example.com"] = "invalid_address"
@@ -122,9 +124,9 @@ async def test_the_python_of_the_page(caller: Caller, api: Api, monkeypatch: pyt
 def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     """Numbers in the text and defaults in the code."""
     page = " ".join((ROOT / "docs" / "producer.md").read_text().split())
-    limits = producer.Limits()
-    assert f"at most {limits.rows:,} rows and {limits.octets >> 20} MiB" in page
+    limits = producer.ForwarderLimits()
+    assert f"at most {limits.max_rows:,} rows and {limits.max_bytes >> 20} MiB" in page
     assert f"under a lease ({limits.lease.seconds} s)" in page
-    assert f"… {limits.longest_pause.seconds} s" in page
-    assert limits.keys_last.days == 6
-    assert limits.keys_last < timedelta(days=MIN_IDEMPOTENCY_DAYS)  # or what is repeated would be sent twice
+    assert f"… {limits.max_pause.seconds} s" in page
+    assert limits.key_lifetime.days == 6
+    assert limits.key_lifetime < timedelta(days=MIN_IDEMPOTENCY_DAYS)  # or what is repeated would be sent twice

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from parts.producer.caller import MAIL, METADATA, ORDERS, PRODUCER, Caller
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
+from support.producer.caller_database import MAIL, METADATA, ORDERS, PRODUCER, CallerDatabase
 
 from notifier.client import producer
 from notifier.client.producer import UnsendableError, enqueue, enqueue_async
@@ -30,9 +30,9 @@ class Order(Base):
 
 
 @pytest.fixture
-async def caller(caller_url: str) -> AsyncIterator[Caller]:
+async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller whose SQLite begins transactions when it says so, as SQLAlchemy's documentation tells for savepoints."""
-    made = Caller(caller_url)
+    made = CallerDatabase(caller_url)
     if "sqlite" in caller_url:
         _begin_explicitly(made.engine.sync_engine if isinstance(made.engine, AsyncEngine) else made.engine)
     await made.create()
@@ -51,7 +51,7 @@ def _begin_explicitly(engine: Engine) -> None:
 
 
 @asynccontextmanager
-async def _connection(caller: Caller) -> AsyncIterator[tuple[Any, Enqueue]]:
+async def _connection(caller: CallerDatabase) -> AsyncIterator[tuple[Any, Enqueue]]:
     if isinstance(caller.engine, AsyncEngine):
         async with caller.engine.connect() as connection:
             yield connection, enqueue_async
@@ -61,7 +61,7 @@ async def _connection(caller: Caller) -> AsyncIterator[tuple[Any, Enqueue]]:
 
 
 @asynccontextmanager
-async def _session(caller: Caller) -> AsyncIterator[tuple[Any, Enqueue]]:
+async def _session(caller: CallerDatabase) -> AsyncIterator[tuple[Any, Enqueue]]:
     if isinstance(caller.engine, AsyncEngine):
         async with async_sessionmaker(caller.engine)() as session:
             yield session, enqueue_async
@@ -86,7 +86,7 @@ WAYS = pytest.mark.parametrize("way", [_connection, _session])
 
 
 @WAYS
-async def test_committed_it_is_there_rolled_back_it_never_was(caller: Caller, way: Any) -> None:
+async def test_committed_it_is_there_rolled_back_it_never_was(caller: CallerDatabase, way: Any) -> None:
     """The first is rolled back, the second committed; enqueueing alone commits nothing."""
     async with way(caller) as (session, put):
         await put(session, **MAIL)
@@ -102,7 +102,7 @@ async def test_committed_it_is_there_rolled_back_it_never_was(caller: Caller, wa
 
 
 @WAYS
-async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: Caller, way: Any) -> None:
+async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: CallerDatabase, way: Any) -> None:
     """Before, in and after it: only what was inside is gone."""
     async with way(caller) as (session, put):
         before = await put(session, **MAIL)
@@ -119,7 +119,7 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: Ca
     assert set(await caller.rows()) == {before, inside, after}
 
 
-async def test_a_savepoint_that_is_all_of_a_transaction(caller: Caller) -> None:
+async def test_a_savepoint_that_is_all_of_a_transaction(caller: CallerDatabase) -> None:
     """The transaction around a released savepoint is rolled back: no mail."""
     async with _connection(caller) as (connection, put):
         outer = connection.begin()
@@ -133,7 +133,7 @@ async def test_a_savepoint_that_is_all_of_a_transaction(caller: Caller) -> None:
 
 
 @WAYS
-async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: Caller, way: Any) -> None:
+async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: CallerDatabase, way: Any) -> None:
     """It raises in the caller's code before anything is said to the database."""
     async with way(caller) as (session, put):
         id_ = await put(session, **MAIL)
@@ -145,7 +145,7 @@ async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: Caller, way: 
     assert list(await caller.rows()) == [id_]
 
 
-async def test_what_the_session_holds_is_not_flushed(caller: Caller) -> None:
+async def test_what_the_session_holds_is_not_flushed(caller: CallerDatabase) -> None:
     """An order that is not complete yet stays where it is; with the commit both are there."""
     async with _session(caller) as (session, put):
         order: Any = Order(number=1)
@@ -157,7 +157,7 @@ async def test_what_the_session_holds_is_not_flushed(caller: Caller) -> None:
     assert mails == list(await caller.rows())
 
 
-async def test_the_wrong_kind_of_session_is_refused_at_once(caller: Caller) -> None:
+async def test_the_wrong_kind_of_session_is_refused_at_once(caller: CallerDatabase) -> None:
     """A coroutine that nobody awaits would be a mail that silently never was."""
     async with _session(caller) as (session, _):
         if isinstance(session, AsyncSession):
@@ -184,7 +184,7 @@ def test_scoped_sessions() -> None:
     engine.dispose()
 
 
-async def test_in_a_synchronous_function_of_an_asynchronous_session(caller: Caller) -> None:
+async def test_in_a_synchronous_function_of_an_asynchronous_session(caller: CallerDatabase) -> None:
     """`run_sync` gives a plain session, over whichever driver: `enqueue` takes it."""
     if isinstance(caller.engine, AsyncEngine):
         async with AsyncSession(caller.engine) as session:

@@ -9,32 +9,34 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from parts.caller import eventually
-from parts.producer.api import Api, Reply, problem
-from parts.producer.caller import ORDERS, PRODUCER, Caller
 from sqlalchemy import Connection, create_engine, select, text, update
+from support.api_caller import wait_until
+from support.producer.caller_database import ORDERS, PRODUCER, CallerDatabase
+from support.producer.scripted_api import Reply, ScriptedApi, build_problem
 
 from notifier.client import producer
-from notifier.client.producer import Forwarded, Forwarder, Limits
+from notifier.client.producer import Forwarded, Forwarder, ForwarderLimits
 
-QUICK = Limits(request=timedelta(seconds=5), longest_pause=timedelta(seconds=0.1))
+QUICK = ForwarderLimits(request=timedelta(seconds=5), max_pause=timedelta(seconds=0.1))
 KEY = "ntf_live_of_the_shop"
 
 
 @asynccontextmanager
-async def _forwarder(caller: Caller, api: Api, limits: Limits = QUICK, **more: Any) -> AsyncIterator[Forwarder]:
+async def _forwarder(
+    caller: CallerDatabase, api: ScriptedApi, limits: ForwarderLimits = QUICK, **more: Any
+) -> AsyncIterator[Forwarder]:
     made = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
     yield made
     await made.close()
 
 
-async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: Caller, api: Api) -> None:
+async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: CallerDatabase, api: ScriptedApi) -> None:
     """One request for all of them, with the key; the body is what was enqueued."""
     ids = await caller.several(3)
     async with _forwarder(caller, api) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
         assert (turn.claimed, turn.accepted, turn.refused, turn.failure, turn.wait) == (3, 3, 0, None, 0)
-        assert (await forwarder.turn()).found_nothing
+        assert (await forwarder.forward_once()).is_idle
     assert api.keys == [str(id_) for id_ in ids]
     assert api.authorizations == {f"Bearer {KEY}"}
     assert api.requests[0][1] == {
@@ -46,15 +48,15 @@ async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: Caller
     assert await caller.rows() == {}
 
 
-async def test_a_refused_row_stays_and_lets_the_others_pass(caller: Caller, api: Api) -> None:
+async def test_a_refused_row_stays_and_lets_the_others_pass(caller: CallerDatabase, api: ScriptedApi) -> None:
     """It is marked with the problem, whose pointers lead into its own body."""
     ids = await caller.several(3)
     api.errors["user1@example.com"] = "invalid_address"
     async with _forwarder(caller, api) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
         assert (turn.accepted, turn.refused) == (2, 1)
-        assert (await forwarder.turn()).found_nothing
-    (kept,) = await caller.do(producer.refused)
+        assert (await forwarder.forward_once()).is_idle
+    (kept,) = await caller.do(producer.list_refused)
     fault = {"pointer": "/to", "code": "invalid_address", "detail": "no"}
     assert (kept.id, kept.problem) == (ids[1], {"code": "invalid_address", "errors": [fault]})
     assert set(await caller.rows()) == {ids[1]}
@@ -63,25 +65,29 @@ async def test_a_refused_row_stays_and_lets_the_others_pass(caller: Caller, api:
 @pytest.mark.parametrize(
     "body", ["{", "[]", "null", '{"to": "a@b.example"} {}', "[" * 5000, '{"to": "\\ud800"}', '{"n": NaN}']
 )
-async def test_a_body_that_is_no_json_object_hurts_only_itself(caller: Caller, api: Api, body: str) -> None:
+async def test_a_body_that_is_no_json_object_hurts_only_itself(
+    caller: CallerDatabase, api: ScriptedApi, body: str
+) -> None:
     """Plain SQL can write anything: it is refused here, and never becomes part of a request."""
     bad = uuid4()
     await caller.do(lambda connection: connection.execute(PRODUCER.insert().values(id=bad, body=body)))
     (good,) = await caller.several(1)
     async with _forwarder(caller, api) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
     assert (turn.accepted, turn.refused) == (1, 1)
     assert api.keys == [str(good)]
-    assert [row.problem["code"] for row in await caller.do(producer.refused)] == ["malformed_json"]
+    assert [row.problem["code"] for row in await caller.do(producer.list_refused)] == ["malformed_json"]
 
 
 @pytest.mark.parametrize("drop", [Reply(drop=True, taken=True), Reply(taken=True, status=503, body={"code": "x"})])
-async def test_a_lost_answer_is_asked_for_again_under_the_same_key(caller: Caller, api: Api, drop: Reply) -> None:
+async def test_a_lost_answer_is_asked_for_again_under_the_same_key(
+    caller: CallerDatabase, api: ScriptedApi, drop: Reply
+) -> None:
     """The API has taken them and nobody heard it: the repetition is a replay, not a second mail."""
     ids = await caller.several(4)
     api.script.append(drop)
     async with _forwarder(caller, api) as forwarder:
-        failed = await forwarder.turn()
+        failed = await forwarder.forward_once()
         assert failed.failure is not None
         assert len(await caller.rows()) == 4
         await forwarder.drain()
@@ -102,12 +108,12 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
-async def test_what_is_not_confirmed_is_kept(caller: Caller, api: Api, reply: Reply) -> None:
+async def test_what_is_not_confirmed_is_kept(caller: CallerDatabase, api: ScriptedApi, reply: Reply) -> None:
     """A row goes only when the answer names its notification; then each is there once."""
     ids = await caller.several(2)
     api.script.append(reply)
     async with _forwarder(caller, api) as forwarder:
-        await forwarder.turn()
+        await forwarder.forward_once()
         assert set(await caller.rows()) == set(ids)
         await caller.backdate("due_at", timedelta(seconds=1))
         await forwarder.drain()
@@ -116,35 +122,43 @@ async def test_what_is_not_confirmed_is_kept(caller: Caller, api: Api, reply: Re
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_is_obeyed_and_one_row_asks_first(caller: Caller, api: Api, status: int) -> None:
+async def test_retry_after_is_obeyed_and_one_row_asks_first(
+    caller: CallerDatabase, api: ScriptedApi, status: int
+) -> None:
     """Nothing is asked before the time that the API named; then with one row, and then with twice as many each time."""
     await caller.several(4)
-    api.script.append(problem(status, "busy", Retry_After="7"))
+    api.script.append(build_problem(status, "busy", Retry_After="7"))
     async with _forwarder(caller, api) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
         assert turn.failure == "busy"
         assert 7 <= turn.wait <= 9
         await forwarder.drain()
     assert [len(items) for items in api.requests] == [4, 1, 2, 1]
 
 
-@pytest.mark.parametrize("reply", [problem(401, "unauthenticated"), problem(404, "not_found"), problem(429, "busy")])
-async def test_a_request_that_was_turned_away_leaves_the_rows_untried(caller: Caller, api: Api, reply: Reply) -> None:
+@pytest.mark.parametrize(
+    "reply", [build_problem(401, "unauthenticated"), build_problem(404, "not_found"), build_problem(429, "busy")]
+)
+async def test_a_request_that_was_turned_away_leaves_the_rows_untried(
+    caller: CallerDatabase, api: ScriptedApi, reply: Reply
+) -> None:
     """A wrong key for a week does not make mails unconfirmed: surely none of them was taken."""
     await caller.several(2)
     api.script.append(reply)
     async with _forwarder(caller, api) as forwarder:
-        await forwarder.turn()
+        await forwarder.forward_once()
     assert [(row.first_tried_at, row.tries, row.refused_at) for row in (await caller.rows()).values()] == [
         (None, 0, None)
     ] * 2
 
 
-async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(caller: Caller, api: Api) -> None:
+async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(
+    caller: CallerDatabase, api: ScriptedApi
+) -> None:
     """Nobody listens: rows stay untried, pauses grow, and everything leaves when somebody does."""
     await caller.several(3)
     elsewhere = Forwarder(caller.engine, url="http://127.0.0.1:9", key=KEY)
-    waits = [(await elsewhere.turn()).wait for _ in range(5)]
+    waits = [(await elsewhere.forward_once()).wait for _ in range(5)]
     await elsewhere.close()
     assert waits == sorted(waits)
     assert 3 <= waits[-1] <= 4
@@ -154,7 +168,7 @@ async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(calle
     assert len(api.accepted) == 3
 
 
-async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: Caller, api: Api) -> None:
+async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: CallerDatabase, api: ScriptedApi) -> None:
     """The API answers 500 whenever it sees it: the others arrive, and it waits for its own next time."""
     ids = await caller.several(9)
     poison = str(ids[4])
@@ -167,7 +181,9 @@ async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: Ca
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-async def test_a_row_for_which_the_whole_request_is_refused_is_refused(caller: Caller, api: Api, status: int) -> None:
+async def test_a_row_for_which_the_whole_request_is_refused_is_refused(
+    caller: CallerDatabase, api: ScriptedApi, status: int
+) -> None:
     """Once it is alone, what the API says about the request is what it says about the row."""
     ids = await caller.several(5)
     bad = str(ids[2])
@@ -176,29 +192,29 @@ async def test_a_row_for_which_the_whole_request_is_refused_is_refused(caller: C
     async with _forwarder(caller, api) as forwarder:
         await forwarder.drain()
     assert set(api.accepted) == {str(id_) for id_ in ids} - {bad}
-    (kept,) = await caller.do(producer.refused)
+    (kept,) = await caller.do(producer.list_refused)
     assert (str(kept.id), kept.problem["code"]) == (bad, "malformed_json")
 
 
-async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: Caller, api: Api) -> None:
+async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: CallerDatabase, api: ScriptedApi) -> None:
     """Another forwarder has the same row at the same moment, or Notifier's queue is too long at this one."""
     await caller.several(2)
     api.errors |= {"user0@example.com": "idempotency_in_progress", "user1@example.com": "queue_too_long"}
     async with _forwarder(caller, api) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
         assert (turn.accepted, turn.refused, turn.failure) == (0, 0, None)
-        assert (await forwarder.turn()).found_nothing
+        assert (await forwarder.forward_once()).is_idle
         api.errors.clear()
         await caller.backdate("due_at", timedelta(seconds=1))
-        assert (await forwarder.turn()).accepted == 2
+        assert (await forwarder.forward_once()).accepted == 2
 
 
-async def test_an_answer_that_never_comes_is_not_waited_for(caller: Caller, api: Api) -> None:
+async def test_an_answer_that_never_comes_is_not_waited_for(caller: CallerDatabase, api: ScriptedApi) -> None:
     """The time for a request counts from its first octet to the last of the answer."""
     await caller.several(2)
     api.script.append(Reply(hang=True, taken=True))
-    async with _forwarder(caller, api, Limits(request=timedelta(seconds=0.2))) as forwarder:
-        turn = await forwarder.turn()
+    async with _forwarder(caller, api, ForwarderLimits(request=timedelta(seconds=0.2))) as forwarder:
+        turn = await forwarder.forward_once()
         assert turn.failure in {"TimeoutError", "ReadTimeout"}
         assert len(await caller.rows()) == 2
         await forwarder.drain()
@@ -206,7 +222,9 @@ async def test_an_answer_that_never_comes_is_not_waited_for(caller: Caller, api:
     assert await caller.rows() == {}
 
 
-async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_rows(caller: Caller, api: Api) -> None:
+async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_rows(
+    caller: CallerDatabase, api: ScriptedApi
+) -> None:
     """What `on_accepted` writes is there if, and only if, the rows are gone; each row is told once."""
     ids = await caller.several(2)
     orders = [{"number": number, "mail": id_} for number, id_ in enumerate(ids)]
@@ -222,7 +240,7 @@ async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_row
             raise LookupError
 
     async with _forwarder(caller, api, on_accepted=note) as forwarder:
-        assert (await forwarder.turn()).failure == "LookupError"
+        assert (await forwarder.forward_once()).failure == "LookupError"
         assert await _notes(caller) == dict.fromkeys(ids)
         assert set(await caller.rows()) == set(ids)
         broken.clear()
@@ -231,12 +249,12 @@ async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_row
     assert await _notes(caller) == {id_: api.accepted[str(id_)] for id_ in ids}
 
 
-async def _notes(caller: Caller) -> dict[UUID, str | None]:
+async def _notes(caller: CallerDatabase) -> dict[UUID, str | None]:
     found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail, ORDERS.c.note)).all())
     return {row.mail: row.note for row in found}
 
 
-async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: Caller, api: Api) -> None:
+async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: CallerDatabase, api: ScriptedApi) -> None:
     """As a context manager it forwards what comes, soon; leaving it waits for the turn under way."""
     async with Forwarder(caller.engine, url=api.url, key=KEY) as forwarder:
         for expected in range(1, 4):
@@ -248,13 +266,13 @@ async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: Caller, api
     assert await caller.rows() == {}
 
 
-async def test_it_outlives_its_database(caller: Caller, api: Api) -> None:
+async def test_it_outlives_its_database(caller: CallerDatabase, api: ScriptedApi) -> None:
     """No table, or no database at all, is a pause; then it goes on."""
     (id_,) = await caller.several(1)
     rename = "ALTER TABLE {} RENAME TO {}"
     await caller.do(lambda connection: connection.execute(text(rename.format(PRODUCER.name, "elsewhere"))))
     async with Forwarder(caller.engine, url=api.url, key=KEY, limits=QUICK) as forwarder:
-        turn = await forwarder.turn()
+        turn = await forwarder.forward_once()
         assert turn.failure in {"OperationalError", "ProgrammingError"}
         assert api.requests == []
         await caller.do(lambda connection: connection.execute(text(rename.format("elsewhere", PRODUCER.name))))
@@ -262,14 +280,14 @@ async def test_it_outlives_its_database(caller: Caller, api: Api) -> None:
     assert api.keys == [str(id_)]
 
 
-async def test_many_at_once_share_a_table(caller: Caller, api: Api) -> None:
+async def test_many_at_once_share_a_table(caller: CallerDatabase, api: ScriptedApi) -> None:
     """Four forwarders on one table: every row arrives, and the table is empty."""
     count = 400
     ids = await caller.several(count)
-    limits = Limits(rows=37, longest_pause=timedelta(seconds=0.1))
+    limits = ForwarderLimits(max_rows=37, max_pause=timedelta(seconds=0.1))
     forwarders = [Forwarder(caller.engine, url=api.url, key=KEY, limits=limits) for _ in range(4)]
     tasks = [asyncio.create_task(forwarder.run()) for forwarder in forwarders]
-    await eventually(lambda: len(api.accepted) == count)
+    await wait_until(lambda: len(api.accepted) == count)
     for forwarder in forwarders:
         forwarder.stop()
     await asyncio.gather(*tasks)
@@ -296,5 +314,5 @@ def test_other_databases_are_refused_at_once() -> None:
 def test_the_key_is_shown_to_nobody(caller_url: str) -> None:
     """Neither the forwarder nor its client prints it."""
     shown: Callable[[object], str] = repr
-    made = Forwarder(Caller(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
+    made = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
     assert KEY not in shown(made) + shown(vars(made)) + json.dumps({name: shown(v) for name, v in vars(made).items()})

@@ -4,22 +4,22 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
-from parts.producer.caller import PRODUCER, Caller
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
+from support.producer.caller_database import PRODUCER, CallerDatabase
 
-from notifier.client.producer import store
-from notifier.client.producer.store import Claim, Share
+from notifier.client.producer import row_store
+from notifier.client.producer.row_store import ClaimSize, RowClaim
 
-SHARE = Share(rows=1000, octets=1 << 20, lease=timedelta(seconds=30), keys_last=timedelta(days=6))
-
-
-def _claim(connection: Connection, rows: int = 1000, octets: int = 1 << 20) -> Claim:
-    share = Share(rows=rows, octets=octets, lease=SHARE.lease, keys_last=SHARE.keys_last)
-    return store.claim(connection, share)
+SHARE = ClaimSize(max_rows=1000, max_bytes=1 << 20, lease=timedelta(seconds=30), key_lifetime=timedelta(days=6))
 
 
-async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: Caller) -> None:
+def _claim(connection: Connection, rows: int = 1000, octets: int = 1 << 20) -> RowClaim:
+    share = ClaimSize(max_rows=rows, max_bytes=octets, lease=SHARE.lease, key_lifetime=SHARE.key_lifetime)
+    return row_store.claim_rows(connection, share)
+
+
+async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: CallerDatabase) -> None:
     """The oldest first; a second forwarder gets the rest; after the lease, somebody else gets all."""
     ids = await caller.several(5)
     mine = await caller.do(lambda connection: _claim(connection, rows=3))
@@ -34,7 +34,7 @@ async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: Cal
 
 async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgres: str) -> None:
     """On PostgreSQL a second transaction takes other rows while the first is still open."""
-    caller = await Caller(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
+    caller = await CallerDatabase(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
     ids = await caller.several(4)
     assert isinstance(caller.engine, AsyncEngine)
     async with asyncio.timeout(5), caller.engine.connect() as one, caller.engine.connect() as two:
@@ -46,7 +46,7 @@ async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgr
     assert [row.id for row in (*first.rows, *second.rows)] == ids
 
 
-async def test_a_claim_is_no_larger_than_a_request_may_be(caller: Caller) -> None:
+async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase) -> None:
     """Bodies are counted in octets; a row that is too large all by itself is claimed alone."""
     ids = [await caller.enqueue(variables={"text": "ä" * 1000}) for _ in range(3)]
     body = next(iter((await caller.rows()).values())).body
@@ -58,56 +58,58 @@ async def test_a_claim_is_no_larger_than_a_request_may_be(caller: Caller) -> Non
     assert [row.id for row in one.rows] == ids[2:]
 
 
-async def test_a_late_holder_neither_refuses_nor_gives_back(caller: Caller) -> None:
+async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDatabase) -> None:
     """The API may have changed its mind when the next holder asked; the row is the next holder's."""
     (id_,) = await caller.several(1)
     late = await caller.do(_claim)
     await caller.backdate("due_at", timedelta(seconds=1))
     holder = await caller.do(_claim)
     problem = '{"code": "unknown_template", "errors": []}'
-    assert await caller.do(lambda connection: store.refuse(connection, late, [(id_, problem)])) == 0
-    await caller.do(lambda connection: store.put_back(connection, late, [id_], after=timedelta(0)))
-    await caller.do(lambda connection: store.put_back_untouched(connection, late, [id_], reached=False))
+    assert await caller.do(lambda connection: row_store.mark_refused(connection, late, [(id_, problem)])) == 0
+    await caller.do(lambda connection: row_store.return_rows(connection, late, [id_], after=timedelta(0)))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, late, [id_], reached=False))
     row = (await caller.rows())[id_]
     assert (row.refused_at, row.due_at, row.tries) == (None, holder.until, 2)
     assert row.first_tried_at is not None
-    assert await caller.do(lambda connection: store.refuse(connection, holder, [(id_, problem)])) == 1
+    assert await caller.do(lambda connection: row_store.mark_refused(connection, holder, [(id_, problem)])) == 1
     assert (await caller.do(_claim)).rows == ()
     await caller.backdate("due_at", timedelta(seconds=1))
     assert (await caller.do(_claim)).rows == ()
 
 
-async def test_whoever_heard_that_the_api_has_a_row_deletes_it(caller: Caller) -> None:
+async def test_whoever_heard_that_the_api_has_a_row_deletes_it(caller: CallerDatabase) -> None:
     """Without a lease too, and even if it was refused meanwhile: the notification exists."""
     ids = await caller.several(2)
     await caller.do(_claim)
     await caller.backdate("due_at", timedelta(seconds=1))
     holder = await caller.do(_claim)
-    await caller.do(lambda connection: store.refuse(connection, holder, [(ids[0], '{"code": "x", "errors": []}')]))
-    assert await caller.do(lambda connection: store.forget(connection, [*ids, uuid4()])) == set(ids)
-    assert await caller.do(lambda connection: store.forget(connection, ids)) == set()
+    await caller.do(
+        lambda connection: row_store.mark_refused(connection, holder, [(ids[0], '{"code": "x", "errors": []}')])
+    )
+    assert await caller.do(lambda connection: row_store.delete_rows(connection, [*ids, uuid4()])) == set(ids)
+    assert await caller.do(lambda connection: row_store.delete_rows(connection, ids)) == set()
     assert await caller.rows() == {}
 
 
-async def test_a_request_that_never_left_leaves_no_trace(caller: Caller) -> None:
+async def test_a_request_that_never_left_leaves_no_trace(caller: CallerDatabase) -> None:
     """A row counts as tried from the first request that may have arrived, and stays so."""
     ids = await caller.several(2)
     claim = await caller.do(_claim)
-    await caller.do(lambda connection: store.put_back_untouched(connection, claim, ids, reached=False))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, claim, ids, reached=False))
     rows = await caller.rows()
     assert [(row.first_tried_at, row.tries) for row in rows.values()] == [(None, 0)] * 2
 
     claim = await caller.do(_claim)
-    await caller.do(lambda connection: store.put_back_untouched(connection, claim, ids, reached=True))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, claim, ids, reached=True))
     since = {id_: row.first_tried_at for id_, row in (await caller.rows()).items()}
     assert None not in since.values()
 
     claim = await caller.do(_claim)
-    await caller.do(lambda connection: store.put_back_untouched(connection, claim, ids, reached=False))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, claim, ids, reached=False))
     assert {id_: row.first_tried_at for id_, row in (await caller.rows()).items()} == since
 
 
-async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller: Caller) -> None:
+async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller: CallerDatabase) -> None:
     """It is kept and marked; one that was never tried is as good as new, however old."""
     (tried,) = await caller.several(1)
     await caller.do(_claim)
@@ -117,12 +119,12 @@ async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller
     await caller.backdate("due_at", timedelta(seconds=1))
     claim = await caller.do(_claim)
     assert ([row.id for row in claim.rows], claim.unconfirmed) == ([fresh], 1)
-    (kept,) = await caller.do(store.refused)
-    assert (kept.id, kept.problem["code"]) == (tried, store.UNCONFIRMED)
+    (kept,) = await caller.do(row_store.list_refused)
+    assert (kept.id, kept.problem["code"]) == (tried, row_store.UNCONFIRMED)
     assert (await caller.do(_claim)).unconfirmed == 0
 
 
-async def test_a_row_that_is_not_yet_too_old_is_repeated(caller: Caller) -> None:
+async def test_a_row_that_is_not_yet_too_old_is_repeated(caller: CallerDatabase) -> None:
     """The counterpart: within the six days a repetition is safe."""
     (tried,) = await caller.several(1)
     await caller.do(_claim)
@@ -131,25 +133,25 @@ async def test_a_row_that_is_not_yet_too_old_is_repeated(caller: Caller) -> None
     assert [row.id for row in (await caller.do(_claim)).rows] == [tried]
 
 
-async def test_refused_rows_are_counted_shown_and_released(caller: Caller) -> None:
+async def test_refused_rows_are_counted_shown_and_released(caller: CallerDatabase) -> None:
     """They do not vanish, and a person can let them go once more."""
     ids = await caller.several(3)
     claim = await caller.do(lambda connection: _claim(connection, rows=1))
     problem = '{"code": "invalid_address", "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no"}]}'
-    await caller.do(lambda connection: store.refuse(connection, claim, [(ids[0], problem)]))
+    await caller.do(lambda connection: row_store.mark_refused(connection, claim, [(ids[0], problem)]))
     told = await caller.backlog()
     assert (told.waiting, told.refused) == (2, 1)
     assert told.oldest is not None
-    (kept,) = await caller.do(store.refused)
+    (kept,) = await caller.do(row_store.list_refused)
     assert (kept.id, kept.problem["errors"][0]["pointer"]) == (ids[0], "/to")
     assert kept.refused_at.utcoffset() == kept.created_at.utcoffset() == timedelta(0)
     assert "user0@example.com" in kept.body
-    assert await caller.do(lambda connection: store.release(connection, [ids[0], ids[1]])) == 1
+    assert await caller.do(lambda connection: row_store.retry_refused(connection, [ids[0], ids[1]])) == 1
     assert sorted(row.id for row in (await caller.do(_claim)).rows) == sorted(ids)
     assert (await caller.backlog()).refused == 0
 
 
-async def test_a_row_written_by_hand_needs_an_id_and_a_body(caller: Caller) -> None:
+async def test_a_row_written_by_hand_needs_an_id_and_a_body(caller: CallerDatabase) -> None:
     """Other languages write with plain SQL; everything else has a default."""
     id_ = uuid4()
     await caller.do(lambda connection: connection.execute(PRODUCER.insert().values(id=id_, body="{}")))

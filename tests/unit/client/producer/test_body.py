@@ -8,7 +8,7 @@ import pytest
 
 from notifier.client import Attachment
 from notifier.client.producer import UnsendableError
-from notifier.client.producer.body import DEEPEST, LARGEST_ATTACHMENTS, LARGEST_BODY, body_of
+from notifier.client.producer.row_body import MAX_ATTACHMENT_BYTES, MAX_BODY_BYTES, MAX_DEPTH, build_row_body
 
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "welcome"}
 
@@ -22,7 +22,7 @@ def _nested(depth: int) -> dict[str, Any]:
 
 def test_the_body_is_what_the_api_reads() -> None:
     """Names as on the wire, times as text, files as base64, letters as they are."""
-    body = body_of(
+    body = build_row_body(
         MAIL
         | {
             "from_": "Shop <orders@shop.example>",
@@ -58,34 +58,34 @@ def test_the_body_is_what_the_api_reads() -> None:
         ({"variables": {"name": "\ud83d"}}, "surrogate"),
         ({"variables": {1: "a", "1": "b"}}, "same text"),
         ({"variables": {"n": 2**63 + 1}}, "2\\^63"),
-        ({"variables": _nested(DEEPEST)}, "nested"),
-        ({"send_at": datetime(2026, 12, 1, 8)}, "time zone"),  # noqa: DTZ001 - that is the point
-        ({"variables": {"text": "ä" * (LARGEST_BODY // 2)}}, "octets without its attachments"),
-        ({"attachments": [Attachment(filename="a", content=bytes(LARGEST_ATTACHMENTS + 1))]}, "attachments have"),
+        ({"variables": _nested(MAX_DEPTH)}, "nested"),
+        ({"send_at": datetime(2026, 12, 1, 8)}, "time zone"),
+        ({"variables": {"text": "ä" * (MAX_BODY_BYTES // 2)}}, "octets without its attachments"),
+        ({"attachments": [Attachment(filename="a", content=bytes(MAX_ATTACHMENT_BYTES + 1))]}, "attachments have"),
     ],
 )
 def test_what_would_be_refused_later_is_refused_now(fields: dict[str, Any], why: str) -> None:
     """The error says what is wrong."""
     with pytest.raises(UnsendableError, match=why):
-        body_of(MAIL | fields)
+        build_row_body(MAIL | fields)
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"variables": {"n": 2**63, "m": -(2**63)}},
-        {"variables": _nested(DEEPEST - 1)},
+        {"variables": _nested(MAX_DEPTH - 1)},
         {"variables": {"name": "\U0001f600"}},
-        {"variables": {"text": "ä" * (LARGEST_BODY // 2 - 100)}},
-        {"attachments": [Attachment(filename="a", content=bytes(LARGEST_ATTACHMENTS))]},
+        {"variables": {"text": "ä" * (MAX_BODY_BYTES // 2 - 100)}},
+        {"attachments": [Attachment(filename="a", content=bytes(MAX_ATTACHMENT_BYTES))]},
     ],
 )
 def test_what_is_just_allowed_is_taken(fields: dict[str, Any]) -> None:
     """The other side of each limit."""
-    assert json.loads(body_of(MAIL | fields))["to"] == "ada@example.com"
+    assert json.loads(build_row_body(MAIL | fields))["to"] == "ada@example.com"
 
 
 def test_a_field_that_there_is_not_is_a_wrong_call() -> None:
     """A typing error in a name would otherwise be found a day later, in a refused row."""
     with pytest.raises(TypeError, match="'variable'"):
-        body_of(MAIL | {"variable": {}})
+        build_row_body(MAIL | {"variable": {}})

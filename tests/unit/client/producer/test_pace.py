@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from notifier.client.producer.pace import LONGEST_DELAY, LONGEST_IDLE, LONGEST_OBEYED, SHORTEST_IDLE, Pace
-from notifier.client.producer.table import fresh_id
+from notifier.client.producer.pacing import MAX_DELAY, MAX_IDLE, MAX_RETRY_AFTER, MIN_IDLE, Pace
+from notifier.client.producer.row_table import generate_row_id
 
 
 def _pace(chance: float = 1.0, longest: float = 30.0) -> Pace:
@@ -15,53 +15,58 @@ def _pace(chance: float = 1.0, longest: float = 30.0) -> Pace:
 def test_an_idle_forwarder_looks_less_often_and_at_once_when_there_was_something() -> None:
     """50 ms, 100, 200, 400, then 500; and 50 again."""
     pace = _pace()
-    assert [pace.found_nothing() for _ in range(6)] == pytest.approx([SHORTEST_IDLE, 0.1, 0.2, 0.4, 0.5, LONGEST_IDLE])
-    pace.succeeded()
-    assert pace.found_nothing() == SHORTEST_IDLE
-    pace.woken()
-    assert pace.found_nothing() == SHORTEST_IDLE
+    assert [pace.compute_idle_wait() for _ in range(6)] == pytest.approx([MIN_IDLE, 0.1, 0.2, 0.4, 0.5, MAX_IDLE])
+    pace.record_success()
+    assert pace.compute_idle_wait() == MIN_IDLE
+    pace.reset_idle()
+    assert pace.compute_idle_wait() == MIN_IDLE
 
 
 def test_failures_in_a_row_make_pauses_that_double_up_to_the_longest() -> None:
     """And however many there are, it can still be computed."""
     pace = _pace()
-    waits = [pace.failed() for _ in range(5000)]
+    waits = [pace.record_failure() for _ in range(5000)]
     assert waits[:4] == [0.25, 0.5, 1.0, 2.0]
     assert waits[-1] == 30
-    pace.succeeded()
-    assert pace.failed() == 0.25
+    pace.record_success()
+    assert pace.record_failure() == 0.25
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.999])
 def test_it_never_comes_before_the_time_it_was_told(chance: float) -> None:
     """Retry-After is the least; but nobody can send it away for a day."""
     pace = _pace(chance)
-    assert 7 <= pace.failed(7.0) <= 7 * 1.25
-    assert pace.failed(86_400) <= LONGEST_OBEYED * 1.25
-    assert pace.failed(0.0) > 0
+    assert 7 <= pace.record_failure(7.0) <= 7 * 1.25
+    assert pace.record_failure(86_400) <= MAX_RETRY_AFTER * 1.25
+    assert pace.record_failure(0.0) > 0
 
 
 def test_after_a_failure_it_begins_with_one_row() -> None:
     """And doubles with each answer, up to the most."""
     pace = _pace()
     assert pace.window == 1000
-    pace.failed()
+    pace.record_failure()
     sizes = []
     for _ in range(12):
         sizes.append(pace.window)
-        pace.succeeded()
+        pace.record_success()
     assert sizes == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000]
 
 
 def test_a_row_that_spoils_its_requests_comes_less_and_less_often() -> None:
     """A second at first, ten minutes at last."""
     pace = _pace()
-    assert [pace.delay_of(tries).total_seconds() for tries in (1, 2, 3, 11, 4000)] == [1, 2, 4, *[LONGEST_DELAY] * 2]
+    assert [pace.compute_row_delay(tries).total_seconds() for tries in (1, 2, 3, 11, 4000)] == [
+        1,
+        2,
+        4,
+        *[MAX_DELAY] * 2,
+    ]
 
 
 def test_ids_are_of_version_7_and_sort_as_they_were_made() -> None:
     """So the claim takes them in that order, and the index grows at its end."""
-    ids = [fresh_id() for _ in range(1000)]
+    ids = [generate_row_id() for _ in range(1000)]
     assert {(one.version, one.variant) for one in ids} == {(7, "specified in RFC 4122")}
     assert len(set(ids)) == 1000
     assert sum(later < earlier for earlier, later in pairwise(ids)) < 200

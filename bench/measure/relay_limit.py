@@ -1,0 +1,125 @@
+"""`python -m bench.measure.relay_limit`: a sender at a relay that takes only so many connections from a client.
+
+The default setting, which has to find the number, takes turns with the number set by hand.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from bench.rig.child_process import NOTIFIER, run_child
+from bench.rig.installation import Installation, Installations, open_installations
+from bench.rig.queue_filler import fill_queue
+from bench.rig.result_table import Figure, Table, format_median
+from bench.rig.smtp_sink import Sink
+
+DEFAULT_CONNECTIONS = 20
+LONGEST_DRAIN = 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much to do."""
+
+    rounds: int
+    mails: int  # in each round
+    limit: int  # connections that the relay takes
+    processes: int  # senders, which share them
+    answer_seconds: float  # from the final dot to its reply
+
+
+@dataclass
+class DrainResults:
+    """One setting, in all rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)  # connections
+    lines: list[int] = field(default_factory=list)  # of the senders' log
+
+
+async def drain(installation: Installation, plan: Plan, connections: int, found: DrainResults) -> None:
+    """One full queue, until nothing is due."""
+    async with Sink(max_connections=plan.limit, answer_seconds=plan.answer_seconds) as sink:
+        several = ["--processes", str(plan.processes)] if plan.processes > 1 else []
+        settings = installation.settings(smtp_port=sink.port)
+        settings |= {"NOTIFIER_SMTP__MAX_CONNECTIONS": str(connections), "NOTIFIER_LOG_FORMAT": "json"}
+        async with run_child([NOTIFIER, "sender", *several, "--drain"], settings) as sender:
+            await sender.line()  # it is ready
+            started = time.time()
+            await sender.finished(seconds=LONGEST_DRAIN)
+            lines = sender.log_lines()
+        sent = await installation.count("sent")
+        if sent != plan.mails:
+            raise AssertionError(f"{plan.mails} mails were queued, and {sent} are sent")
+        found.rates.append(plan.mails / (await _last_settle(installation) - started))
+        found.refused.append(sink.refused)
+        found.lines.append(lines)
+
+
+async def _last_settle(installation: Installation) -> float:
+    """The moment (`time.time`) of the last change of a status."""
+    connection = await asyncpg.connect(installation.url)
+    try:
+        return float(await connection.fetchval("SELECT extract(epoch FROM max(updated_at)) FROM notification"))
+    finally:
+        await connection.close()
+
+
+async def measure(made: Installations, plan: Plan) -> Table:
+    """Both settings in turns."""
+    filled = await made.postgresql()
+    await fill_queue(filled, "welcome", plan.mails)
+    by_hand, by_itself = DrainResults(), DrainResults()
+    for _ in range(plan.rounds):
+        for connections, found in (
+            (max(plan.limit // plan.processes, 1), by_hand),
+            (DEFAULT_CONNECTIONS, by_itself),
+        ):
+            installation = await made.copy(filled)
+            await drain(installation, plan, connections, found)
+            await made.remove(installation)
+    await made.remove(filled)
+    ratio = statistics.median(by_itself.rates) / statistics.median(by_hand.rates)
+    default = f"{DEFAULT_CONNECTIONS} connections, the default"
+    figures = [
+        Figure("the relay's number, set by hand", format_median(by_hand.rates, "{:,.0f}") + " msg/s"),
+        Figure(default, format_median(by_itself.rates, "{:,.0f}") + " msg/s"),
+        Figure("by itself ÷ by hand", f"{ratio:.2f}", is_headline=True),
+        Figure("refused connections, by hand / by itself", f"{max(by_hand.refused)} / {max(by_itself.refused)}"),
+        Figure("lines in the log, by hand / by itself", f"{max(by_hand.lines)} / {max(by_itself.lines)}"),
+    ]
+    title = f"(l) a relay that takes {plan.limit} connections: {plan.mails:,} mails, {plan.processes} sender processes"
+    return Table(title=title, figures=figures)
+
+
+async def run(plan: Plan) -> None:
+    """Measure and print."""
+    async with open_installations() as made:
+        print(await measure(made, plan))
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m bench.measure.relay_limit")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mails", type=int, default=1500, help="in each round (%(default)s)")
+    parser.add_argument("--limit", type=int, default=5, help="connections that the relay takes (%(default)s)")
+    parser.add_argument("--processes", type=int, default=1, help="sender processes (%(default)s)")
+    parser.add_argument("--answer", type=float, default=0.015, help="seconds to the reply (%(default)s)")
+    given = parser.parse_args()
+    plan = Plan(
+        rounds=given.rounds,
+        mails=given.mails,
+        limit=given.limit,
+        processes=given.processes,
+        answer_seconds=given.answer,
+    )
+    asyncio.run(run(plan))
+
+
+if __name__ == "__main__":
+    main()

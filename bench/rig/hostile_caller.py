@@ -1,0 +1,103 @@
+"""Somebody who edits and somebody who sends, both hostile: `python -m bench.rig.hostile_caller PORT ADMIN_KEY SERVICE_KEY`.
+
+Says on stdout when each has been answered for the first time, and at SIGTERM how often they were answered.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import httpx2
+
+HOSTILE = (
+    "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3,
+    "{{ 'a' * 10 ** 10 }}",
+    "{{ 10 ** 10 ** 8 }}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% set s = name %}" + "{% set s = s ~ s %}" * 60 + "{{ s | length }}",
+    "{{ ''.__class__.__mro__ }}",
+    "{{ name | attr('__class__') }}",
+    "{% set a, b = [1], [1] %}" + "{% set a, b = [a, a], [b, b] %}" * 40 + "{{ a == b }}",
+)
+SLUG = "bench_endless"
+"""Of a template that some values make endless."""
+REFUSED = {422, 429}
+SEND_SECONDS = 0.25
+"""From one hostile mail to the next: as long as each would keep a child busy."""
+PATIENCE = 60.0
+
+
+@dataclass(kw_only=True)
+class HostileCaller:
+    """Saves, previews and sends, each in a loop of its own."""
+
+    client: httpx2.AsyncClient
+    done: Callable[[], None]  # told of each deed
+
+    async def save(self) -> None:
+        """A draft that is refused."""
+        for text in cycle(HOSTILE):
+            draft = {"files": build_files(text), "sample": {"name": "x"}, "settings": {"name": "Evil"}, "seen": ""}
+            await self._do(self.client.put("/v1/templates/evil/draft", json=draft), REFUSED)
+
+    async def preview(self) -> None:
+        """Text that nobody saves."""
+        for text in cycle(HOSTILE):
+            unsaved = {"subject": "x", "html": text, "variables": {"name": "x"}}
+            await self._do(self.client.post("/v1/render", json=unsaved), REFUSED)
+
+    async def send(self) -> None:
+        """A mail whose values make its template endless."""
+        while True:
+            mail = {"to": "evil@example.com", "template": SLUG, "variables": {"n": 99_999}}
+            await self._do(self.client.post("/v1/notifications", json=mail), {202})
+            await asyncio.sleep(SEND_SECONDS)
+
+    async def _do(self, asked: Any, expected: AbstractSet[int]) -> None:
+        reply = await asked
+        if reply.status_code not in expected:
+            raise AssertionError(f"{reply.status_code} instead of {expected}: {reply.text}")
+        self.done()
+
+
+async def main(port: str, *keys: str) -> int:
+    """Go on until told to stop."""
+    deeds = 0
+    begun = asyncio.Event()
+
+    def done() -> None:
+        nonlocal deeds
+        deeds += 1
+        if deeds == len(loops):
+            begun.set()
+
+    clients = [
+        httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+        )
+        for key in keys
+    ]
+    editor, caller = (HostileCaller(client=client, done=done) for client in clients)
+    loops = [asyncio.create_task(loop) for loop in (editor.save(), editor.preview(), caller.send())]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, loops[0].cancel)
+    announcing = asyncio.create_task(begun.wait())
+    announcing.add_done_callback(lambda _: print("ready", flush=True))
+    try:
+        await asyncio.gather(*loops)  # each goes on for ever: the first end is an error, or the signal
+    except asyncio.CancelledError:
+        print(deeds, flush=True)
+    return 0
+
+
+def build_files(html: str) -> dict[str, str]:
+    """A whole template around an HTML part."""
+    return {"subject.txt": "Hi", "body.html": html, "body.txt": "Hi"}
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -1,0 +1,55 @@
+"""A sender that renders in its own process, which Notifier never does: what isolation costs is seen beside it.
+
+Run as `python -m bench.rig.in_process_sender`, with the environment of `notifier sender --drain`, as which it behaves.
+"""
+
+import asyncio
+from typing import Self
+
+from msgspec.structs import replace
+
+from notifier.rendering.child_program import RenderingChild
+from notifier.rendering.pool import RenderingPool
+from notifier.rendering.protocol import CheckRequest, ChildAnswer, ChildRequest
+from notifier.runtime import wiring
+from notifier.settings import Settings
+from notifier.telemetry import logging
+from notifier.template_language.image_functions import ImageStore
+
+
+class InProcess(RenderingPool):
+    """A pool without children, limits and protection."""
+
+    def __init__(self, *, children: int = 1, nice: int = 0, images: ImageStore | None = None) -> None:
+        super().__init__(children=children, nice=nice, images=images)
+        self._renderer = RenderingChild()
+        self._has: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        pass
+
+    async def _ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
+        return self._renderer.answer_request(self._without_known(request))
+
+    def _without_known(self, request: ChildRequest) -> ChildRequest:
+        if isinstance(request, CheckRequest):
+            return request
+        new = {version: source for version, source in request.sources.items() if version not in self._has}
+        self._has |= new.keys()
+        return replace(request, sources=new)
+
+
+async def run() -> None:
+    """Send until nothing is due."""
+    settings = Settings()
+    logging.configure_logging(json=True, level=settings.log_level)  # what nobody reads would fill the pipe
+    async with wiring.open_process_parts(settings) as parts, wiring.run_sender(parts, pool=InProcess) as running:
+        print("sender ready", flush=True)
+        await running.drain()
+
+
+if __name__ == "__main__":
+    asyncio.run(run())

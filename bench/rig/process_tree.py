@@ -1,0 +1,101 @@
+"""Processes with their children, by /proc: CPU time and memory. Without /proc everything is NaN or nothing."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+INTERVAL = 0.2
+_PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def list_members(root: int) -> Iterator[int]:
+    """The process and all that descend from it, parents first."""
+    yield root
+    with suppress(OSError):
+        for task in (_PROC / str(root) / "task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from list_members(int(child))
+
+
+def read_cpu_seconds(pid: int, *, with_reaped: bool = False) -> float:
+    """CPU time of one process, if wanted with that of its children that have ended; NaN if it cannot be known."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return sum(int(number) for number in fields[11 : 15 if with_reaped else 13]) / _TICKS
+
+
+def read_pss_bytes(root: int) -> int:
+    """Memory of the whole tree; a page that several processes share is divided among them."""
+    return sum(_pss(pid) for pid in list_members(root))
+
+
+def read_server_cpu_seconds(backend: int) -> float:
+    """CPU time of the PostgreSQL server that this backend belongs to, with all that its ended processes used."""
+    try:
+        if (_PROC / str(backend) / "comm").read_text().strip() != "postgres":
+            return float("nan")  # a server in another container or on another machine
+        parent = int((_PROC / str(backend) / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return float("nan")
+    living = (read_cpu_seconds(pid) for pid in list(list_members(parent))[1:])
+    return read_cpu_seconds(parent, with_reaped=True) + sum(seconds for seconds in living if seconds == seconds)
+
+
+@dataclass
+class CpuWatch:
+    """CPU time of a tree, looked at so often that little is missed when a process ends."""
+
+    root: int
+    seconds: dict[int, float] = field(default_factory=dict)
+    at_start: dict[int, float] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note what each member has used by now."""
+        for pid in list_members(self.root):
+            seconds = read_cpu_seconds(pid)
+            if seconds == seconds:
+                self.seconds[pid] = seconds
+
+    @property
+    def parent(self) -> float:
+        """Seconds of the first process since the watch began."""
+        return self.seconds.get(self.root, float("nan")) - self.at_start.get(self.root, 0.0)
+
+    @property
+    def children(self) -> float:
+        """Seconds of all others since the watch began."""
+        others = self.seconds.keys() - {self.root}
+        return sum(self.seconds[pid] - self.at_start.get(pid, 0.0) for pid in others)
+
+
+@asynccontextmanager
+async def watch_cpu(root: int) -> AsyncIterator[CpuWatch]:
+    """Watch a tree until the block ends."""
+    watch = CpuWatch(root)
+    watch.look()
+    watch.at_start = dict(watch.seconds)
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            watch.look()
+
+    looking = asyncio.create_task(go_on())
+    try:
+        yield watch
+    finally:
+        looking.cancel()
+
+
+def _pss(pid: int) -> int:
+    with suppress(OSError):
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,89 @@
+"""Full queues: through the API's own checks, writer and shared commit, or many rows at once by copying one of those."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from itertools import islice
+from typing import Any
+
+import asyncpg
+
+from bench.rig.installation import Installation, read_sample
+from notifier.api.notifications import submission_models
+from notifier.outbox.wakeup import DEBOUNCE_SECONDS
+from notifier.runtime import wiring
+from notifier.settings import Settings, SmtpSettings
+
+LOADERS = 200
+CHUNK = 200_000
+# An id that sorts by number, unique for a family: rows of different tables that belong together share it.
+_ID = "(lpad(to_hex({family}), 8, '0') || '00007000' || '8000' || lpad(to_hex({number}), 12, '0'))::uuid"
+
+
+async def fill_queue(installation: Installation, template: str, mails: int) -> None:
+    """Submit through the API's own parts (checks, writer, shared commit), without HTTP in between."""
+    settings = Settings(database_url=installation.url, smtp=SmtpSettings(port=1))
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(wiring.open_process_parts(settings))
+        doors = wiring.build_api(parts).state.doors
+        caller = await doors.authenticator.caller_of(f"Bearer {installation.key}")
+        numbers = iter(range(mails))
+
+        async def submit_the_rest() -> None:
+            for number in numbers:
+                body = {"to": f"user{number:08}@example.com", "template": template}
+                wanted, faults = submission_models.parse_notification(
+                    body | {"variables": build_variables(template, number)}
+                )
+                await doors.submitter.submit(caller, wanted, None, faults=faults)
+
+        await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
+        # The last hint leaves after the last commit; after the end of this block it would open a connection for good.
+        await asyncio.sleep(10 * DEBOUNCE_SECONDS)
+
+
+def build_variables(template: str, number: int) -> Mapping[str, Any]:
+    """The sample of a template, with an order number of its own where it has one, so that no two mails are the same."""
+    found = read_sample(template)
+    if "order" not in found:
+        return found
+    return {**found, "order": {**found["order"], "number": f"FG-{number:08}"}}
+
+
+def build_row_id(family: int, number: int) -> str:
+    """The id that `Copies` gives to a row, as SQL would write it."""
+    return f"{family:08x}-0000-7000-8000-{number:012x}"
+
+
+class RowCopier:
+    """Copies a row of a table as often as wanted, with ids that are numbered within a family."""
+
+    def __init__(self, connection: asyncpg.Connection, columns: Mapping[str, list[str]]) -> None:
+        self._connection = connection
+        self._columns = columns
+
+    @classmethod
+    async def of(cls, connection: asyncpg.Connection) -> "RowCopier":
+        """Look up the columns, so that a new one is copied as it stands."""
+        rows = await connection.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        )
+        columns: dict[str, list[str]] = {}
+        for table, column in rows:
+            columns.setdefault(table, []).append(column)
+        # What is copied is valid; to look up fifteen million foreign keys would only take its minutes.
+        await connection.execute("SET session_replication_role = replica")
+        return cls(connection, columns)
+
+    async def insert(self, table: str, like: str, family: int, numbers: range, **changed: str) -> None:
+        """Insert into a table copies of the row with this id; `changed` are SQL expressions, `{n}` the number."""
+        names = self._columns[table]
+        for first in range(numbers.start, numbers.stop, CHUNK):
+            last = min(first + CHUNK, numbers.stop) - 1
+            values = {name: f"p.{name}" for name in names} | changed
+            chosen = ", ".join(values[name].format(n="n", id=_ID.format(family=family, number="n")) for name in names)
+            key = "notification_id" if table == "notification_content" else "id"
+            await self._connection.execute(
+                f"INSERT INTO {table} ({', '.join(names)}) SELECT {chosen}"
+                f" FROM {table} AS p, generate_series({first}::int8, {last}) AS n WHERE p.{key} = '{like}'"
+            )

@@ -1,0 +1,102 @@
+"""What work costs whatever the machine: statements, commits and WAL, as the server counts them, and its CPU time."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy import make_url
+
+from bench.rig import process_tree
+from bench.rig.installation import Installation
+from bench.rig.postgres_server import execute_statements
+
+MAX_READS, READ_SECONDS = 250, 0.02
+RELOAD_SECONDS = 0.3
+IGNORED_COMMENT = "/* bench */"
+"""Marks what the benchmark itself asks while it measures; such statements are not counted."""
+_READ = """
+SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS wal, pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS written,
+       (SELECT wal_fpi FROM pg_stat_wal) AS pages, pg_backend_pid() AS pid,
+       (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1) AS transactions
+"""
+_CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """A reading of the server's counters, or the difference of two."""
+
+    wal: float  # bytes, of the whole server
+    written: float  # transactions that wrote: transaction ids used, of the whole server
+    transactions: float  # that ended in this database, those that only read included
+    pages: float  # full-page images in the WAL, after a checkpoint
+    cpu: float  # seconds of all its processes; NaN if they are not on this machine
+
+    def __sub__(self, before: "Cost") -> "Cost":
+        return Cost(**{name: value - getattr(before, name) for name, value in vars(self).items()})
+
+
+async def read_cost(installation: Installation) -> Cost:
+    """The counters now, once every connection to the database is gone: only then has each told what it did."""
+    connection = await asyncpg.connect(open_other_database(installation))
+    try:
+        for _ in range(MAX_READS):
+            if not await connection.fetchval(_CONNECTED, installation.name):
+                break
+            await asyncio.sleep(READ_SECONDS)
+        row = await connection.fetchrow(_READ, installation.name)
+        cpu = process_tree.read_server_cpu_seconds(row["pid"])  # while that one is there
+    finally:
+        await connection.close()
+    return Cost(
+        wal=float(row["wal"]),
+        written=row["written"],
+        transactions=row["transactions"],
+        pages=row["pages"],
+        cpu=cpu,
+    )
+
+
+@dataclass
+class Statements:
+    """How many statements the block ran; NaN on a server whose log is not ours."""
+
+    count: float = float("nan")
+
+
+@asynccontextmanager
+async def count_statements(installation: Installation) -> AsyncIterator[Statements]:
+    """Count by the server's log what it executes in this database, BEGIN and COMMIT included."""
+    counted = Statements()
+    if installation.log is None:
+        yield counted
+        return
+    await _log_statements(installation, "all")
+    start = installation.log.stat().st_size
+    try:
+        yield counted
+    finally:
+        await _log_statements(installation, "none")
+    counted.count = await asyncio.to_thread(_count, installation.log, start, installation.name)
+
+
+async def _log_statements(installation: Installation, which: str) -> None:
+    statement = f"ALTER SYSTEM SET log_statement = '{which}'"
+    await execute_statements(open_other_database(installation), statement, "SELECT pg_reload_conf()")
+    await asyncio.sleep(RELOAD_SECONDS)  # each process of the server reads its settings when it comes round to it
+
+
+def open_other_database(installation: Installation) -> str:
+    """Another database of the same server, so that looking leaves no trace in the one that is measured."""
+    return make_url(installation.url).set(database="postgres").render_as_string(hide_password=False)
+
+
+def _count(log: Path, start: int, database: str) -> int:
+    said = tuple(f"{database} LOG:  {kind}".encode() for kind in ("execute ", "statement: "))
+    with log.open("rb") as file:
+        file.seek(start, os.SEEK_SET)
+        return sum(line.startswith(said) and IGNORED_COMMENT.encode() not in line for line in file)

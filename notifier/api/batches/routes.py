@@ -1,0 +1,147 @@
+"""`/v1/batches/{id}`: how far a batch has come, as it stands or as it goes on, and stopping what is left of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from notifier.api.authentication import authenticate_service, parse_id, recognise_service
+from notifier.api.body.model_reader import read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.notifications import submission_models
+from notifier.api.notifications.change_routes import build_change_request, document_body, open_change_transaction
+from notifier.api.request_audit import AuditDependency
+from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
+from notifier.auth.key_scope import KeyScope
+from notifier.errors import DatabaseUnavailableError
+from notifier.lookup.batch_watch import MAX_WATCH_SECONDS
+from notifier.sse import EventStream, StreamEvent, build_end_event
+from notifier.states import Status
+from notifier.status import batch_cancellation
+from notifier.status.batch_cancellation import BatchView
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+class BatchProgressOut(BaseModel):
+    """How far a batch has come."""
+
+    id: UUID
+    created_at: datetime
+    size: int = Field(description="How many notifications the request asked for.")
+    accepted: int = Field(description="How many of them were written.")
+    ended: int = Field(description="How many of those wait for nothing any more.")
+    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
+    statuses: dict[Status, int] = Field(description="How many have each status.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
+
+
+class BatchCancelledOut(BatchProgressOut):
+    """How far a batch had come when the rest of it was cancelled."""
+
+    cancelled: int = Field(
+        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
+        "sender does the same with the others; none of them is sent."
+    )
+
+
+@router.get(
+    "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
+)
+async def get_batch(request: Request, batch_id: str, doors: Dependencies) -> dict[str, Any]:
+    """How far a batch has come."""
+    caller = await authenticate_service(request, doors, KeyScope.READ)
+    return _build_progress(await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch")))
+
+
+@router.get(
+    "/{batch_id}/progress",
+    response_class=StreamingResponse,
+    operation_id="watch_batch",
+    summary="Stream the progress of a batch",
+    responses={
+        200: {
+            "content": {"text/event-stream": {}},
+            "description": "Each change, as `get_batch` shows it. The event `end` has `code` and `detail`.",
+        }
+    },
+)
+async def watch_batch(request: Request, batch_id: str, doors: Dependencies) -> StreamingResponse:
+    """The same as server-sent events: one at once, and one for each change, until all has ended.
+
+    A stream that ends before that says why in an event named `end`: after ten minutes (`time_limit`), when the key has
+    ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is away.
+    """
+    caller = await authenticate_service(request, doors, KeyScope.READ)
+    first = await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch"))
+    return EventStream(_stream_progress(request, doors, caller, first), doors.streams, caller.key_id)
+
+
+@router.post(
+    "/{batch_id}/cancel",
+    response_model=BatchCancelledOut,
+    operation_id="cancel_batch",
+    summary="Cancel a batch",
+    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+)
+async def cancel_batch(
+    request: Request, batch_id: str, doors: Dependencies, audited: AuditDependency
+) -> dict[str, Any]:
+    """See that no mail of the batch is sent that is not on its way yet. It may be repeated."""
+    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    id_ = parse_id(batch_id, "batch")
+    async with open_change_transaction(doors) as connection:
+        await batch_cancellation.require_batch_reach(connection, id_, caller.kinds_in_reach)
+        step, deed = await batch_cancellation.cancel_batch(
+            connection, caller.service_id, id_, build_change_request(caller, doors, wanted)
+        )
+        await audited(connection, caller, deed)
+    if step.last is not None:
+        async with open_change_transaction(doors) as connection:
+            await batch_cancellation.release_claimed(connection, caller.service_id, id_)
+    return _build_progress(await _load_progress(doors, caller.service_id, id_)) | {"cancelled": step.stopped}
+
+
+async def _load_progress(doors: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
+    async with doors.database.read() as connection:
+        return await batch_cancellation.get_batch(connection, service_id, id_)
+
+
+async def _stream_progress(
+    request: Request, doors: ApiDependencies, caller: Caller, view: BatchView
+) -> AsyncIterator[StreamEvent | str]:
+    """Each change as the text of an event, and the event that ends the stream early."""
+    until = doors.clock.monotonic() + MAX_WATCH_SECONDS
+    yield _encode_progress(view)
+    while view.ended < view.accepted:
+        await asyncio.sleep(doors.batch_watch.seconds)
+        if doors.clock.monotonic() >= until:
+            yield build_end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
+            return
+        try:
+            (await recognise_service(request, doors)).require_scope(KeyScope.READ)
+            seen, view = view, await doors.batch_watch.get_current(caller.service_id, view)
+        except (UnauthenticatedError, InsufficientScopeError):
+            yield build_end_event("unauthenticated", "the API key of this stream has ended")
+            return
+        except DatabaseUnavailableError:
+            yield build_end_event("database_unavailable", "the database is out of reach: connect again in a moment")
+            return
+        if view != seen:
+            yield _encode_progress(view)
+
+
+def _encode_progress(view: BatchView) -> str:
+    return msgspec.json.encode(_build_progress(view)).decode()
+
+
+def _build_progress(view: BatchView) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in BatchProgressOut.model_fields}

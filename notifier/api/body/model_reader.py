@@ -1,0 +1,57 @@
+"""From the bytes of a body to the request model that they are to be, with everything that is wrong with them.
+
+A large body is parsed and validated in a thread, one or two at a time, so that other requests are answered meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+
+from notifier import strict_json
+from notifier.api.authentication import read_json_text, read_optional_json_text
+from notifier.api.body.request_model import RequestModel
+from notifier.api.notifications import submission_models
+
+MAX_INLINE_BYTES: Final = 32 * 1024  # of a body that is parsed in the event loop; a larger one is parsed in a thread
+MAX_PARSING_THREADS: Final = 1  # large bodies that one process parses at the same time
+THREAD_NAME: Final = "large-body"
+Model = TypeVar("Model", bound=RequestModel)
+Result = TypeVar("Result")
+
+
+async def read_model(request: Request, model: type[Model]) -> Model:
+    """The body as this model. Raises `InvalidRequestError` with every fault, `BadRequestError` or a 413."""
+    text = await read_json_text(request, max_bytes=model.limits.max_bytes)
+    return await parse_in_thread(partial(_parse_model, model), text)
+
+
+async def read_optional_model(request: Request, model: type[Model]) -> Model:
+    """The same, where a request without a body, or with null for one, means an empty object."""
+    text = await read_optional_json_text(request, max_bytes=model.limits.max_bytes)
+    return await parse_in_thread(partial(_parse_model, model, null_is_empty=True), text or b"{}")
+
+
+async def parse_in_thread(parse: Callable[[bytes], Result], text: bytes) -> Result:
+    """What parsing the text gives; that of a large one is done in a thread."""
+    if len(text) <= MAX_INLINE_BYTES:
+        return parse(text)
+    return await asyncio.get_running_loop().run_in_executor(_get_executor(), parse, text)
+
+
+def load_json(model: type[RequestModel], text: bytes) -> Any:
+    """The JSON value in a body of this model. Raises `MalformedJsonError` or `TooManyValuesError`."""
+    return strict_json.parse_json(text, keep_fractions=model.keep_fractions, max_values=model.limits.max_values)
+
+
+def _parse_model(model: type[Model], text: bytes, *, null_is_empty: bool = False) -> Model:
+    value = load_json(model, text)
+    return submission_models.validate_body(model, {} if value is None and null_is_empty else value)
+
+
+@cache
+def _get_executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MAX_PARSING_THREADS, THREAD_NAME)

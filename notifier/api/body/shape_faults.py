@@ -1,0 +1,147 @@
+"""What is wrong with the shape of a request, in JSON's words: never in those of the library that found it.
+
+A value itself is never repeated, because it may be secret.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from notifier.api import fields, pagination
+from notifier.api.body.request_model import OversizedPart, RequestModel, find_shape
+from notifier.errors import Fault
+from notifier.template_language.variable_path import escape_pointer
+from notifier.template_language.variable_schema import MAX_SUGGESTED_LENGTH, MAX_SUGGESTIONS
+
+_FAULT_CODES = {
+    "extra_forbidden": "unknown_field",
+    "missing": "missing_field",
+    "string_too_long": "too_long",
+    "too_long": "too_many",
+    "too_many_names": "too_many",
+    "time_out_of_range": "time_out_of_range",
+}
+_NAME_MARK = "[key]"
+"""How the library marks a fault of a name, behind the name itself."""
+_EXPECTED_TYPES = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "an array []",
+    "dict_type": "an object {}",
+    "model_type": "an object {}",
+    "model_attributes_type": "an object {}",
+}
+"""What the value should have been, where its type in JSON is another."""
+_PATTERN_DESCRIPTIONS: dict[str, str] = {
+    fields.LOCALE_PATTERN: "a language tag such as en or fr-CA (BCP 47)",
+    pagination.NO_NUL: "NUL cannot stand in it",
+}
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "string_too_long": lambda limits: f"at most {limits['max_length']} characters",
+    "string_too_short": lambda limits: f"at least {limits['min_length']} character(s)",
+    "too_long": lambda limits: f"at most {limits['max_length']} entries",
+    "too_many_names": lambda limits: f"at most {limits['max_length']} fields",
+    "time_out_of_range": lambda _: "in UTC it has a year before 1 or after 9999",
+    "too_short": lambda limits: f"at least {limits['min_length']} entry(s)",
+    "greater_than_equal": lambda limits: f"at least {limits['ge']}",
+    "less_than_equal": lambda limits: f"at most {limits['le']}",
+    "enum": lambda limits: _list_choices(limits["expected"]),
+    "literal_error": lambda limits: _list_choices(limits["expected"]),
+    "string_pattern_mismatch": lambda limits: _PATTERN_DESCRIPTIONS.get(
+        limits["pattern"], "this text has another form"
+    ),
+    "value_error": lambda limits: str(limits["error"]),
+    "timezone_aware": lambda _: "a time needs an offset, such as Z or +01:00",
+    "int_parsing": lambda _: "expected a whole number",
+    "int_parsing_size": lambda _: "this number is too large",
+    "bool_parsing": lambda _: "expected true or false",
+    "uuid_parsing": lambda _: "expected an id, such as 01890a5d-ac96-774b-bcce-b302099a8057",
+}
+_TYPE_NAMES = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array []",
+    dict: "an object {}",
+}
+
+
+def build_not_object_fault(body: Any) -> Fault:
+    """What is wrong with a body that is no object."""
+    return Fault("", "invalid_type", f"expected an object {{}}, but this is {_name_type(body)}")
+
+
+def build_faults(errors: Iterable[Any], model: type[RequestModel], body: Any) -> list[Fault]:
+    """Each fault that the library has found in a body, of which null has been taken away where it counts as unset."""
+    return [_build_fault(error, model, body, suggests=number < MAX_SUGGESTIONS) for number, error in enumerate(errors)]
+
+
+def describe_error(error: Any) -> str:
+    """What is wrong with one value."""
+    kind = error["type"]
+    if kind in _EXPECTED_TYPES:
+        return f"expected {_EXPECTED_TYPES[kind]}, but this is {_name_type(error['input'])}"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind](error.get("ctx", {}))
+    return fields.TIME_FORM if kind.startswith("datetime_") else "this value cannot stand here"
+
+
+def _build_fault(error: Any, model: type[RequestModel], body: Any, *, suggests: bool) -> Fault:
+    path: Sequence[str | int] = error["loc"]
+    if isinstance(error["input"], OversizedPart):
+        return Fault(_build_pointer(path), "too_many", f"at most {error['input'].max_length} entries")
+    if path[-1:] == (_NAME_MARK,) and not isinstance(_get_value_at(body, path[:-1]), dict):
+        path, detail = path[:-1], f"the name: {describe_error(error)}"
+    elif error["type"] == "missing":
+        detail = "this field is needed; null counts as left out" if _is_null_at(body, path) else "this field is needed"
+    elif error["type"] == "extra_forbidden":
+        detail = f"there is no such field{_suggest_field(path, model, body) if suggests else ''}"
+    elif error["input"] is None and not model.null_is_unset and len(path) == 1:
+        detail = "null is refused here: leave the field out and it stays as it is, or give its new value"
+    else:
+        detail = describe_error(error)
+    return Fault(_build_pointer(path), _FAULT_CODES.get(error["type"], "invalid_type"), detail)
+
+
+def _build_pointer(path: Sequence[str | int]) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in path)
+
+
+def _suggest_field(path: Sequence[str | int], model: type[RequestModel], body: Any) -> str:
+    """A question after the field that was meant, if there is one like it that was not sent."""
+    place, name = find_shape(model, path[:-1]), str(path[-1])
+    if place is None or len(name) > MAX_SUGGESTED_LENGTH:
+        return ""
+    sent = _get_value_at(body, path[:-1])
+    near = get_close_matches(name.lower(), [known for known in place.fields if known not in sent], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _get_value_at(body: Any, path: Sequence[str | int]) -> Any:
+    """The value at a path; None if there is none."""
+    for step in path:
+        is_step = isinstance(body, dict) if isinstance(step, str) else isinstance(body, list)
+        if not is_step or (isinstance(body, dict) and step not in body):
+            return None
+        body = body[step]
+    return body
+
+
+def _is_null_at(body: Any, path: Sequence[str | int]) -> bool:
+    above = _get_value_at(body, path[:-1])
+    return isinstance(above, dict) and path[-1] in above and above[path[-1]] is None
+
+
+def _name_type(value_: Any) -> str:
+    if isinstance(value_, bool):
+        return "true" if value_ else "false"
+    return _TYPE_NAMES.get(type(value_), "something else")
+
+
+def _list_choices(words: str) -> str:
+    """The words that may stand somewhere, in the quotes that JSON has."""
+    return "expected " + words.replace("'", '"')

@@ -1,0 +1,1 @@
+"""Routes and models of notifications: submit, find, change, read the content."""

@@ -1,0 +1,155 @@
+"""The shapes of what callers are told about notifications, and how the domain's views become them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
+
+from notifier.lookup.notification_view import CopyView, NotificationView
+from notifier.lookup.timeline import TimelineItem
+from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
+
+SCHEDULED = "scheduled"
+"""How `queued` is shown while `send_at` is ahead."""
+
+
+ShownStatus = TypeAliasType("ShownStatus", Literal[
+    "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
+    "cancelled", "unknown",
+])  # fmt: skip
+"""As `Status`, with `scheduled` for what is queued and not due yet."""
+
+
+def describe_optional(description: str) -> Any:
+    """A member that not every reply has."""
+    return Field(default=None, description=description)
+
+
+class AcceptedOut(BaseModel):
+    """What became of a submit: the row is committed."""
+
+    id: UUID
+    status: ShownStatus
+    created_at: datetime
+
+
+class AttemptOut(BaseModel):
+    """One try at delivering."""
+
+    number: int
+    started_at: datetime
+    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
+    relay: str | None
+    phase: str
+    outcome: str
+    code: int | None
+    enhanced_code: str | None
+    reply: str
+
+
+class CopyOut(BaseModel):
+    """The same mail to somebody else."""
+
+    id: UUID
+    role: Role
+    to: str
+    status: ShownStatus
+
+
+class NotificationOut(BaseModel):
+    """A notification and where it stands."""
+
+    id: UUID
+    status: ShownStatus
+    reason: Reason | None
+    detail: str | None
+    to: str
+    role: Role
+    parent_id: UUID | None = Field(description="Of a copy: the notification that it is a copy of.")
+    batch_id: UUID | None
+    kind: KeyKind = Field(description="Of the key that submitted it: mail of a test key never leaves.")
+    template: str | None = Field(description="Null, as its version, where the caller brought the content.")
+    template_version: int | None
+    locale: str | None
+    priority: Priority
+    message_id: str
+    created_at: datetime
+    updated_at: datetime
+    send_at: datetime
+    expires_at: datetime
+    uncertain_at: datetime | None
+    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by a release without it, and held.")
+    next_attempt_at: datetime | None
+    tags: list[str]
+    metadata: dict[str, str]
+
+
+class NotificationWithAttemptsOut(NotificationOut):
+    """A notification, where it stands, every try, and its copies."""
+
+    attempts: list[AttemptOut]
+    copies: list[CopyOut]
+
+
+class HappenedOut(BaseModel):
+    """One thing that happened to a notification."""
+
+    at: datetime
+    kind: str = Field(
+        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
+        "`resolved`), or the status in which it ended."
+    )
+    detail: str | None
+    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
+    attempt: AttemptOut | None
+
+
+class TimelineOut(BaseModel):
+    """What happened to a notification, oldest first."""
+
+    events: list[HappenedOut]
+
+
+class PageOut(BaseModel):
+    """A page, newest first; `next` is the cursor of the following one, null on the last.
+
+    A page may have fewer than were asked for, or none, before the last: what is looked for is rare.
+    """
+
+    notifications: list[NotificationOut]
+    next: UUID | None
+
+
+def get_shown_status(status: Status, send_at: datetime, now: datetime) -> str:
+    """The status in the caller's words."""
+    return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
+
+
+def build_notification_reply(view: NotificationView, now: datetime) -> dict[str, Any]:
+    """A notification as the reply's fields."""
+    fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
+    return fields | {
+        "to": view.recipient,
+        "status": get_shown_status(view.status, view.send_at, now),
+        "next_attempt_at": view.due_at,
+        "tags": view.tags or [],
+        "metadata": view.meta or {},
+        "copies": [_build_copy_reply(copy, now) for copy in view.copies],
+        "attempts": [vars(attempt) for attempt in view.attempts],
+    }
+
+
+def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "role": view.role,
+        "to": view.recipient,
+        "status": get_shown_status(view.status, view.send_at, now),
+    }
+
+
+def build_event_reply(item: TimelineItem) -> dict[str, Any]:
+    """One thing that happened, as the reply's fields."""
+    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}

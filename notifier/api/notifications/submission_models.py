@@ -1,0 +1,258 @@
+"""The shapes of requests: pydantic models, apart from the tables, with unknown fields refused."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from notifier.api import fields
+from notifier.api.body import body_limits, shape_faults
+from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
+from notifier.api.fields import Address, PositiveWholeNumber, Time
+from notifier.errors import Fault, InvalidRequestError
+from notifier.rendering import subject_values
+from notifier.states import Priority, Resolution, WhenUncertain
+from notifier.status.notification_actions import MAX_COMMENT_LENGTH
+from notifier.submission.attachment_validation import MAX_ATTACHMENTS, MAX_FILENAME_LENGTH
+from notifier.submission.file_type import MAX_TYPE_LENGTH
+from notifier.submission.notification_change import NotificationChanges
+from notifier.submission.request_validation import MAX_COPIES, MAX_HEADERS, NotificationRequest
+
+MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is bounded by bytes
+Model = TypeVar("Model", bound=RequestModel)
+_Mailbox = Annotated[fields.Text, fields.document_field(pattern=fields.MAILBOX_PATTERN)]
+_MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+_Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _optional_field(description: str, *, strict: bool | None = None) -> Any:
+    """A field that may be left out, which is not the same as null."""
+    return Field(None, strict=strict, description=description)
+
+
+_CONTENT_EXAMPLE: JsonValue = {"subject": "Welcome to Larkspur", "html": "<p>Welcome, Ada.</p>"}
+NOTIFICATION_EXAMPLE: JsonValue = {
+    "to": "ada@example.com",
+    "template": "welcome",
+    "variables": {"name": "Ada", "product": "Larkspur"},
+}
+
+
+_Part = Annotated[str, StringConstraints(max_length=body_limits.MAX_NOTIFICATION_BYTES)]
+_Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
+
+
+class ContentIn(RequestModel):
+    """A mail in the caller's own words, with `html`, `text` or both: it leaves as it is, nothing is filled in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_CONTENT_EXAMPLE]})
+
+    subject: fields.Line = Field(min_length=1, max_length=subject_values.MAX_SUBJECT_LENGTH)
+    html: _Part | None = Field(None, description="HTML part.")
+    text: _Part | None = Field(None, description="Text part; made from the HTML when missing.")
+
+
+class AttachmentIn(RequestModel):
+    """A file that comes with the mail."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"filename": "terms.txt", "content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}]
+        },
+    )
+
+    filename: str = Field(
+        max_length=MAX_FILENAME_LENGTH, description="Without a path; its extension is one of the content type."
+    )
+    content: Annotated[str, fields.document_field(pattern=fields.BASE64_PATTERN, contentEncoding="base64")] = Field(
+        max_length=fields.MAX_BASE64_LENGTH, description="The octets in base64 (RFC 4648 §4)."
+    )
+    content_type: str = Field(
+        max_length=MAX_TYPE_LENGTH,
+        description="Media type, such as application/pdf; what cannot be attached is refused by name.",
+    )
+    content_id: Annotated[str, fields.document_field(pattern=fields.CONTENT_ID_PATTERN)] | None = Field(
+        None, max_length=64, description="Of an inline image: `cid:` in the HTML names it."
+    )
+
+
+class NotificationIn(RequestModel):
+    """A notification to send: with a `template`, or with `content` of its own, never both."""
+
+    limits = body_limits.FILES_LIMITS
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [NOTIFICATION_EXAMPLE]})
+
+    to: Address = Field(description="The recipient: exactly one bare address.")
+    cc: list[Address] = Field(
+        default_factory=list,
+        max_length=MAX_COPIES,
+        description="Who gets a copy, and is named in the Cc field; with `bcc` at most 50, nobody twice.",
+    )
+    bcc: list[Address] = Field(
+        default_factory=list,
+        max_length=MAX_COPIES,
+        description="Who gets a copy of which nobody else knows.",
+    )
+    template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
+    template_version: PositiveWholeNumber | None = Field(None, description="A version other than the current one.")
+    content: ContentIn | None = Field(
+        None,
+        description="The mail itself, instead of `template`; without `template_version`, `variables` and `locale`.",
+    )
+    variables: _Variables = Field(
+        default_factory=dict, description="Values for the template's variables: those that it has, in its types."
+    )
+    from_: _Mailbox | None = Field(
+        None, alias="from", description="Sender, as an address or `Name <address>`, in one of the service's domains."
+    )
+    reply_to: _Mailbox | None = Field(None, description="Where replies go, as an address or `Name <address>`.")
+    locale: Annotated[str, fields.document_field(pattern=fields.LOCALE_PATTERN)] | None = Field(
+        None, max_length=35, description="Language tag; falls back: fr-CA, fr, default."
+    )
+    attachments: list[AttachmentIn] = Field(
+        default_factory=list,
+        max_length=MAX_ATTACHMENTS,
+        description="Files; together at most 10 MiB, each what its name and type say.",
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=MAX_HEADERS,
+        description="Custom headers: `X-…` that the operator allows, and a few others, which take ASCII only.",
+        json_schema_extra={
+            "propertyNames": {"pattern": fields.HEADER_NAME_PATTERN, "maxLength": 64},
+            "additionalProperties": fields.HeaderValue,
+        },
+    )
+    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you find it again.")
+    metadata: dict[_Tag, _MetadataValue] = Field(
+        default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
+    )
+    send_at: Time | None = Field(
+        None, description="Not before this time: at most a day ago and a year ahead. Default: now."
+    )
+    expires_at: Time | None = Field(
+        None, description="Not after this time: later than `send_at`, by at most a year. Default: by 72 h."
+    )
+    priority: Priority | None = Field(None, strict=False, description="Default: the template's.")
+    when_uncertain: WhenUncertain | None = Field(
+        None,
+        strict=False,
+        description="If nobody knows whether a relay took it: `resend` sends it once more, `hold` keeps it for you to "
+        "decide. Default: the template's; `resend` for `content`.",
+    )
+
+
+def _describe_notification_patch(shown: dict[str, Any]) -> None:
+    fields.describe_patch(shown)
+    shown["examples"] = [{"priority": "high"}]
+
+
+class NotificationPatchIn(PatchModel):
+    """What is to be different; nothing else changes."""
+
+    limits = body_limits.VARIABLES_LIMITS
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_notification_patch)
+
+    variables: _Variables = _optional_field(
+        "All of them: they take the place of the old ones. Not for mail with `content`, which has none."
+    )
+    send_at: Time = _optional_field("Not before this time: at most a day ago and a year ahead.")
+    expires_at: Time = _optional_field("Not after this time: later than `send_at`, by at most a year.")
+    priority: Priority = _optional_field("Which mail goes first.", strict=False)
+
+
+class ChangeIn(RequestModel):
+    """A word on why something is changed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    comment: str = Field("", description="Kept in the timeline.", max_length=MAX_COMMENT_LENGTH)
+
+
+class ResolveIn(ChangeIn):
+    """What is decided about a mail whose status is `unknown`."""
+
+    as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
+
+
+_DOMAIN_FIELD_NAMES = {"from": "sender"}
+
+
+def drop_unset_fields(body: Any) -> Any:
+    """The body of a notification without what counts as not set: two bodies that come to the same are the same."""
+    return drop_unset(NotificationIn, body)
+
+
+def parse_notification(body: Any, original: Any = None) -> tuple[NotificationRequest, list[Fault]]:
+    """The request in the domain's words, and what is wrong with its shape; fields at fault keep their defaults.
+
+    The body is one of `normalised_notification`; `original` is what it was before that, for what faults say.
+    """
+    if not isinstance(body, dict):
+        return NotificationRequest(), [shape_faults.build_not_object_fault(body)]
+    faults: list[Fault] = []
+    try:
+        parsed = NotificationIn.model_validate(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        faults = shape_faults.build_faults(errors, NotificationIn, body if original is None else original)
+        if any(not one["loc"] for one in errors):
+            return NotificationRequest(), faults
+        broken = {str(one["loc"][0]) for one in errors if one["loc"]}
+        sound = {name: value for name, value in body.items() if name not in broken}
+        placeholders = {"to": ""} | sound
+        parsed = NotificationIn.model_validate(placeholders)
+        body = sound
+    values = parsed.model_dump(by_alias=False)
+    values["sender"] = values.pop("from_")
+    given = {_DOMAIN_FIELD_NAMES.get(name, name) for name in body}
+    faults += _list_faults_between_fields(body, {fault.pointer for fault in faults})
+    wanted = {name: value for name, value in values.items() if name in given}
+    if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
+        wanted["variables"] = None
+    return NotificationRequest(**wanted), faults
+
+
+def measure_without_attachments(body: Any, size: int) -> int:
+    """How many of the bytes of a notification's text are not its attachments'."""
+    files = body.get("attachments") if isinstance(body, dict) else None
+    contents = [one.get("content") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    return size - sum(len(content) for content in contents if isinstance(content, str))
+
+
+def _list_faults_between_fields(body: dict[str, Any], known: set[str]) -> list[Fault]:
+    """What is wrong with fields that are right each for itself: a template, or content of its own."""
+    with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
+    if with_template and with_content:
+        return [Fault("/content", "template_or_content", "either a template or content, not both")]
+    if with_content:
+        alien = [name for name in ("template_version", "variables", "locale") if body.get(name)]
+        faults = [Fault(f"/{name}", "needs_template", "content is sent as it is") for name in alien]
+        if not any(body["content"].get(name) for name in ("html", "text")):
+            faults.append(Fault("/content", "missing_field", "html or text, or both"))
+        return faults
+    if with_template or any(pointer.startswith(("/template", "/content")) for pointer in known):
+        return []
+    return [Fault("/template", "missing_field", "name a template, or give content of your own")]
+
+
+def validate_body(model: type[Model], body: Any) -> Model:
+    """The body as this model. Raises `InvalidRequestError` with every fault."""
+    unset = drop_unset(model, body)
+    if not isinstance(unset, dict):
+        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
+    try:
+        return model.model_validate(unset)
+    except ValidationError as error:
+        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
+
+
+def parse_changes(patch: NotificationPatchIn) -> NotificationChanges:
+    """What is to be changed. Raises `InvalidRequestError` if that is nothing."""
+    changes = NotificationChanges(**patch.model_dump())
+    if not changes.field_names:
+        raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
+    return changes

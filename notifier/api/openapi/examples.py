@@ -1,0 +1,98 @@
+"""An example for each schema of the description, made of one table of values: no schema is left without, none lies."""
+
+from typing import Any
+
+_SCHEMA_PREFIX = "#/components/schemas/"
+_EXAMPLE_ID = "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b"
+_EXAMPLE_TIME = "2026-01-31T12:00:00Z"
+_EXAMPLE_VALUES: dict[str, Any] = {
+    "action": "notification.cancelled",
+    "actor": f"key:{_EXAMPLE_ID}",
+    "address": "ada@example.com",
+    "bcc": [],
+    "cc": ["team@example.com"],
+    "code": "invalid_address",
+    "content_type": "application/pdf",
+    "created_by": f"key:{_EXAMPLE_ID}",
+    "defaults": {"template": "welcome", "variables": {"product": "Larkspur"}},
+    "detail": "as the reply says",
+    "filename": "invoice.pdf",
+    "from": "Shop <hello@shop.example>",
+    "from_address": "Shop <hello@shop.example>",
+    "headers": {"X-Order": "4711"},
+    "html": "<p>Welcome, Ada.</p>",
+    "kind": "attempt",
+    "locale": "en",
+    "message_id": f"<{_EXAMPLE_ID}@shop.example>",
+    "metadata": {"order": "4711"},
+    "object_id": _EXAMPLE_ID,
+    "object_kind": "notification",
+    "phase": "data",
+    "pointer": "/to",
+    "relay": "smtp.example.com:587",
+    "reply": "250 2.0.0 queued",
+    "reply_to": "help@shop.example",
+    "request_id": "9f2c4e1ab07d5536",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "statuses": {"sent": 990, "queued": 10},
+    "subject": "Welcome to Larkspur",
+    "tags": ["onboarding"],
+    "template": "welcome",
+    "text": "Welcome, Ada.",
+    "title": "The request has faults",
+    "to": "ada@example.com",
+    "type": "/problems/invalid_address",
+    "variables": {"name": "Ada", "product": "Larkspur"},
+}
+_FORMAT_EXAMPLES = {"uuid": _EXAMPLE_ID, "date-time": _EXAMPLE_TIME}
+
+
+def add_examples(schemas: dict[str, Any]) -> None:
+    """Give each object, and each choice of objects, an example if it has none."""
+    for schema in schemas.values():
+        if (schema.get("type") == "object" or "anyOf" in schema) and "examples" not in schema:
+            schema["examples"] = [_build_example(schema, schemas, "")]
+
+
+def _build_example(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
+    """A value that the schema allows; for a property that the table has, the table's."""
+    if "$ref" in (first := schema.get("anyOf", [{}])[0]):  # that, or null
+        schema = first | _list_narrowing_keywords(schema)
+    if "$ref" in schema:
+        return _build_example(
+            schemas[schema["$ref"].removeprefix(_SCHEMA_PREFIX)] | _list_narrowing_keywords(schema), schemas, name
+        )
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if _is_number(schema):
+        return max(schema.get("minimum", 1), 1)
+    if "anyOf" in schema and name not in _EXAMPLE_VALUES:
+        return _build_example(schema["anyOf"][0], schemas, name)
+    said = [schema["default"]] if schema.get("default") is not None and name not in _EXAMPLE_VALUES else []
+    said += schema.get("enum", [])
+    if schema.get("format") in _FORMAT_EXAMPLES:
+        said.append(_FORMAT_EXAMPLES[schema["format"]])
+    if name in _EXAMPLE_VALUES:
+        said.append(_EXAMPLE_VALUES[name])
+    return said[0] if said else _build_example_of_type(schema, schemas, name)
+
+
+def _build_example_of_type(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
+    if schema.get("type") == "object":
+        properties = schema.get("properties", {})
+        return {one: _build_example(inner, schemas, one) for one, inner in properties.items()}
+    if schema.get("type") == "array":
+        return [_build_example(schema.get("items", {}), schemas, name)]
+    return {"boolean": True, "null": None}.get(schema.get("type", ""), "…")
+
+
+def _is_number(schema: dict[str, Any]) -> bool:
+    """True for a number, also for one that may be null."""
+    return any(one.get("type") in ("integer", "number") for one in (schema, *schema.get("anyOf", [])))
+
+
+def _list_narrowing_keywords(schema: dict[str, Any]) -> dict[str, Any]:
+    """What narrows a reference down: words that stand beside it."""
+    return {word: schema[word] for word in ("default", "enum") if word in schema}

@@ -1,0 +1,1 @@
+"""Routes of the team's addresses, to which team keys may mail."""

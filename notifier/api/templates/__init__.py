@@ -1,0 +1,1 @@
+"""Routes and models of templates: drafts, publishing, versions, the publish gate."""

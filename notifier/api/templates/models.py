@@ -1,0 +1,168 @@
+"""The shapes of what editors of templates are shown."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from notifier.rendering.line_diff import MAX_DIFF_BYTES
+from notifier.rendering.protocol import LintRemark, Severity
+from notifier.templating.source_diff import FileChange
+
+
+class RemarkOut(BaseModel):
+    """Something that could be better."""
+
+    severity: Severity = Field(description="An `error` keeps it from being published.")
+    code: str
+    file: str
+    line: int | None
+    message: str
+    advice: str
+    locale: str | None
+
+
+class TemplateOut(BaseModel):
+    """A template as it stands, without its text."""
+
+    id: UUID
+    slug: str
+    name: str
+    category: str
+    number: int = Field(description="Of the current version; 0: nothing is published.")
+    has_draft: bool
+    updated_by: str
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class TemplatePageOut(BaseModel):
+    """A page of templates, the one that was made last first."""
+
+    templates: list[TemplateOut]
+    next: UUID | None
+
+
+class CurrentOut(TemplateOut):
+    """A template as it stands."""
+
+    seen: str = Field(description="Say it when you save or publish: 409 if anything has changed since.")
+    content_hash: str | None = Field(description="Of the current version, in hexadecimal digits.")
+    locales: list[str]
+    settings: dict[str, Any]
+
+
+class SourceOut(BaseModel):
+    """The text of a template, what it is shown with, and how it is sent."""
+
+    files: dict[str, str]
+    sample: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class DraftOut(SourceOut):
+    """What is being edited, without layouts; the current version while there is no draft."""
+
+    slug: str
+    number: int
+    revision: int = Field(description="0: there is no draft.")
+    base_number: int | None = Field(description="The version that it was made from.")
+    seen: str
+    updated_by: str | None
+    updated_at: datetime | None
+
+
+class SavedOut(DraftOut):
+    """A draft that was saved."""
+
+    remarks: list[RemarkOut]
+    variables_schema: dict[str, Any]
+
+
+class PreviewOut(BaseModel):
+    """A template as a mail."""
+
+    subject: str
+    html: str | None
+    text: str
+    source: str = Field(description="The whole mail as it would leave, but for its Message-ID.")
+    size: int = Field(description="Octets of the whole mail.")
+
+
+class RenderOut(BaseModel):
+    """Three parts, and what could be better."""
+
+    subject: str
+    html: str
+    text: str
+    warnings: list[RemarkOut]
+    variables_schema: dict[str, Any]
+
+
+class VersionOut(BaseModel):
+    """A version, without its text."""
+
+    number: int
+    content_hash: str
+    note: str
+    published_by: str
+    published_at: datetime
+
+
+class VersionPageOut(BaseModel):
+    """A page of versions, newest first."""
+
+    versions: list[VersionOut]
+    next: UUID | None
+
+
+class WholeVersionOut(VersionOut, SourceOut):
+    """A version with all that was pinned: layouts are among its files."""
+
+    variables_schema: dict[str, Any]
+
+
+class PublishedOut(VersionOut):
+    """A version that was just published."""
+
+    remarks: list[RemarkOut]
+    report: dict[str, Any] = Field(description="Whose mail changes, and how.")
+
+
+class FileDifferenceOut(BaseModel):
+    """A file that is not the same."""
+
+    file: str
+    change: FileChange
+    diff: str = Field(
+        description=(
+            f"Unified. All of an answer have at most {MAX_DIFF_BYTES // 1024} KiB together, as JSON; a last line that"
+            " begins with a backslash says that something was left out."
+        )
+    )
+
+
+class VariableDifferenceOut(BaseModel):
+    """Variables, as dotted paths."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"added": ["order.carrier"], "removed": []}]})
+
+    added: list[str]
+    removed: list[str]
+
+
+class DiffOut(BaseModel):
+    """What differs between two states of a template."""
+
+    from_: str = Field(alias="from")
+    to: str
+    files: list[FileDifferenceOut] = Field(description="Settings and sample as `template.toml` and `sample.json`.")
+    variables: VariableDifferenceOut
+
+
+def format_remarks(remarks: list[LintRemark]) -> list[dict[str, Any]]:
+    """Remarks as an answer has them."""
+    found: list[dict[str, Any]] = msgspec.to_builtins(remarks)
+    return found

@@ -1,0 +1,167 @@
+"""The shapes of what editors of templates send."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Path
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+
+from notifier.api import fields
+from notifier.api.body import body_limits
+from notifier.api.body.request_model import RequestModel
+from notifier.api.notifications.submission_models import MAX_VARIABLES
+from notifier.states import Category, Priority, WhenUncertain
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating.validation import MAX_FILES, MAX_SOURCE_BYTES
+
+MAX_NOTE_LENGTH = 500
+MAX_FILE_NAME_LENGTH = 80  # characters of the name of a template's file, with its folder
+SCHEME = "^[a-z][a-z0-9+.-]{0,30}$"
+SLUG_PATTERN = "^[a-z][a-z0-9_-]{0,63}$"
+FILE_PATTERN = r"^(locales/[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*/)?(subject\.txt|body\.html|body\.txt)$"
+Slug = Annotated[
+    str, Path(description="The template's name in paths and requests.", json_schema_extra={"pattern": SLUG_PATTERN})
+]
+Number = Annotated[
+    str,
+    Path(
+        description="Of a version, from 1.", json_schema_extra={"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    ),
+]
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Mailbox = Annotated[str, StringConstraints(max_length=640), fields.document_field(pattern=fields.MAILBOX_PATTERN)]
+FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
+_SETTINGS: JsonValue = {"name": "Greeting"}
+_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
+_Text = Annotated[str, StringConstraints(max_length=MAX_SOURCE_BYTES)]
+_Files = Annotated[
+    dict[str, _Text],
+    Field(max_length=MAX_FILES),
+    fields.document_field(propertyNames={"pattern": FILE_PATTERN, "maxLength": MAX_FILE_NAME_LENGTH}),
+]
+_Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
+
+
+class SettingsIn(RequestModel):
+    """What `template.toml` says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
+
+    name: str = Field(min_length=1, max_length=200, description="For people.")
+    description: str = Field("", max_length=1000)
+    category: Category = Field(Category.TRANSACTIONAL, strict=False, description="Marketing is always `bulk`.")
+    priority: Priority = Field(Priority.NORMAL, strict=False)
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] = Field(
+        "en", description="Of the parts outside `locales/`."
+    )
+    expires_after: Annotated[str, fields.document_field(pattern="^[0-9]{0,3}[1-9][0-9]{0,3}[mhd]$")] | None = Field(
+        None, max_length=5, description="How long a mail is worth sending: `30m`, `1h`, `3d`."
+    )
+    when_uncertain: WhenUncertain = Field(
+        WhenUncertain.RESEND, strict=False, description="`hold`: if nobody knows whether a relay took it, you decide."
+    )
+    optional: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that may be left out."
+    )
+    from_: _Mailbox | None = Field(None, alias="from", description="Sender, unless a request says otherwise.")
+    reply_to: _Mailbox | None = Field(None, description="The same for answers.")
+    public: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that strangers have typed."
+    )
+    secret: list[_Path] = Field(
+        default_factory=list, max_length=500, description="Dotted paths of variables that editors must not see."
+    )
+    link_schemes: list[Annotated[str, StringConstraints(max_length=31), fields.document_field(pattern=SCHEME)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Schemes that links may have besides https, http, mailto, tel and sms, such as `shopapp`.",
+    )
+
+
+class SourceIn(RequestModel):
+    """The text of a template, what it is shown with, and how it is sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    files: _Files = Field(
+        description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`."
+    )
+    sample: _Sample = Field(default_factory=dict, description="Variables, as a caller would send them.")
+    settings: SettingsIn
+
+    def source(self) -> TemplateSource:
+        """The same in the words of rendering."""
+        told = self.settings.model_dump(mode="json", by_alias=True)
+        return TemplateSource(files=self.files, sample=self.sample, settings=msgspec.convert(told, TemplateSettings))
+
+
+class DraftIn(SourceIn):
+    """A draft to save."""
+
+    limits = body_limits.TEMPLATE_LIMITS
+    keep_fractions = True
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+
+    seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
+
+
+class PublishIn(RequestModel):
+    """A draft to publish."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seen: str = Field(max_length=64, description="What you have seen, as for saving.")
+    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why, for those who look at the versions.")
+    force_reason: str = Field(
+        "", max_length=MAX_NOTE_LENGTH, description="Publish though callers would break; needs the scope `admin`."
+    )
+
+
+class RestoreIn(RequestModel):
+    """An old version to publish again, or a deleted template to have back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: fields.PositiveWholeNumber | None = Field(
+        None, description="Publish its very text again; without it: undo the deletion."
+    )
+    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why.")
+    seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
+    force_reason: str = Field("", max_length=MAX_NOTE_LENGTH, description="As for publishing.")
+
+
+class PreviewIn(RequestModel):
+    """How a template is to be looked at."""
+
+    limits = body_limits.VARIABLES_LIMITS
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    variables: _Sample | None = Field(None, description="Default: the sample.")
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
+    version: fields.PositiveWholeNumber | None = Field(None, description="Of this version; default: of the draft.")
+    to: fields.Address | None = Field(None, description="Whom the mail names; nothing is sent. Default: somebody.")
+
+
+class TestSendIn(PreviewIn):
+    """A mail to send as the preview shows it."""
+
+    to: fields.Address = Field(description="Exactly one bare address; who may be mailed is as for every notification.")
+
+
+_UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name }}</p>", "variables": {"name": "Ada"}}
+
+
+class RenderIn(RequestModel):
+    """Text that is saved nowhere: three parts, or all files of a template."""
+
+    limits = body_limits.TEMPLATE_LIMITS
+    keep_fractions = True
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
+
+    subject: _Text | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
+    html: _Text | None = None
+    text: _Text | None = Field(None, description="Made from the HTML when missing.")
+    files: _Files | None = Field(None, description="As of a draft.")
+    settings: SettingsIn | None = None
+    variables: _Sample = Field(default_factory=dict)
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None

@@ -1,0 +1,134 @@
+"""`/v1/templates/{slug}/versions` and what is seen of them: text, schema of the variables, and what differs."""
+
+import asyncio
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.api import pagination
+from notifier.api.authentication import authenticate_key
+from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.errors import conflict_details
+from notifier.api.templates.models import DiffOut, VersionPageOut, WholeVersionOut
+from notifier.api.templates.request_models import Number, Slug
+from notifier.api.templates.routes import VersionQuery
+from notifier.auth.authenticated_key import AuthenticatedKey
+from notifier.auth.key_scope import KeyScope
+from notifier.errors import NotFoundError
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import draft_store, source_diff, template_queries
+from notifier.templating.variable_diff import compare_variables
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"])
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+MAX_VERSION_NUMBER = 2**31 - 1
+_EITHER = "^(draft|[1-9][0-9]{0,8})$"
+_State = Annotated[str, Query(max_length=9, pattern=_EITHER, description="`draft`, or the number of a version.")]
+_Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="Default: the current one.")]
+
+
+@router.get(
+    "/{slug}/versions",
+    response_model=VersionPageOut,
+    operation_id="list_template_versions",
+    summary="List the versions of a template",
+)
+async def list_template_versions(
+    request: Request, response: Response, slug: Slug, doors: Dependencies, wanted: Annotated[VersionQuery, Query()]
+) -> dict[str, Any]:
+    """What was published, newest first."""
+    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        template = await template_queries.get_template(connection, slug)
+        found = await template_queries.list_versions(
+            connection, template.id, before=wanted.before, limit=wanted.limit + 1
+        )
+    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    return {"versions": [vars(view) for view in page], "next": cursor}
+
+
+@router.get(
+    "/{slug}/versions/{number}",
+    response_model=WholeVersionOut,
+    operation_id="get_template_version",
+    summary="Get a version of a template",
+)
+async def get_template_version(request: Request, slug: Slug, number: Number, doors: Dependencies) -> dict[str, Any]:
+    """One of them, with all that was pinned; it never changes."""
+    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        view = await template_queries.get_version(connection, slug, parse_version_number(number))
+    return vars(view) | conflict_details.build_source_reply(view.source)
+
+
+@router.get("/{slug}/schema", operation_id="get_template_schema", summary="Get the variables schema of a template")
+async def get_template_schema(
+    request: Request, slug: Slug, doors: Dependencies, version: _Which = None
+) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
+    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        number = version if version is not None else (await template_queries.get_template(connection, slug)).number
+        return (await template_queries.get_version(connection, slug, number)).variables_schema
+
+
+@router.get(
+    "/{slug}/diff", response_model=DiffOut, operation_id="diff_template", summary="Compare two versions of a template"
+)
+async def diff_template(
+    request: Request,
+    slug: Slug,
+    doors: Dependencies,
+    from_: Annotated[
+        str | None,
+        Query(alias="from", max_length=9, pattern=_EITHER, description="The same. Default: the current version."),
+    ] = None,
+    to: _State = "draft",
+) -> dict[str, Any]:
+    """What differs between two versions, or a version and the draft as it would be published."""
+    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
+    async with doors.database.read() as connection:
+        begin = from_ or str((await template_queries.get_template(connection, slug)).number)
+        old, before = (None, {}) if begin == "0" else await _load_state(connection, slug, begin)
+        new, after = await _load_state(connection, slug, to)
+    files = await asyncio.to_thread(source_diff.compare_sources, old, new)
+    schemas = [
+        one if one is not None else await _get_schema(doors, caller, source)
+        for source, one in ((old, before), (new, after))
+    ]
+    changed = compare_variables(*schemas)
+    variables = {name: [one.path for one in getattr(changed, name)] for name in ("added", "removed")}
+    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": variables}
+
+
+def parse_version_number(text: str) -> int:
+    """The number in a path; anything else names nothing."""
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_VERSION_NUMBER:
+        raise NotFoundError("there is no such version")
+    return int(text)
+
+
+async def _load_state(
+    connection: AsyncConnection, slug: str, which: str
+) -> tuple[TemplateSource, dict[str, Any] | None]:
+    """A source, and the schema of its variables if it is published."""
+    if which != "draft":
+        view = await template_queries.get_version(connection, slug, int(which))
+        return view.source, view.variables_schema
+    edited = (await draft_store.get_draft(connection, slug)).source
+    if edited is None:
+        raise NotFoundError(f"there is no template {slug!r}")
+    return await draft_store.assemble_source(connection, edited, slug), None
+
+
+async def _get_schema(
+    doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource | None
+) -> dict[str, Any]:
+    """The schema of a draft's variables, as it would be published."""
+    return (
+        (await doors.editors.get_renderer(caller.actor_name).check(source)).variables_schema
+        if source is not None
+        else {}
+    )

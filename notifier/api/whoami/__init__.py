@@ -1,0 +1,1 @@
+"""Route that says what a key may do."""

@@ -1,0 +1,27 @@
+"""What a key may do."""
+
+from enum import StrEnum
+
+
+class KeyScope(StrEnum):
+    """What a key may do."""
+
+    SEND = "notifications:send"
+    READ = "notifications:read"
+    CONTENT = "content:read"
+    SUPPRESSIONS = "suppressions:manage"
+    WEBHOOKS = "webhooks:manage"
+    KEYS = "keys:manage"
+    AUDIT = "audit:read"
+    TEMPLATES_READ = "templates:read"
+    TEMPLATES_EDIT = "templates:edit"
+    TEMPLATES_PUBLISH = "templates:publish"
+    UNMASKED = "content:unmasked"
+    ADMIN = "admin"
+
+
+DEFAULT_SCOPES = (KeyScope.SEND, KeyScope.READ)
+ADMIN_SCOPES = (KeyScope.TEMPLATES_READ, KeyScope.TEMPLATES_EDIT, KeyScope.TEMPLATES_PUBLISH, KeyScope.ADMIN)
+"""Of an admin key, unless its maker says otherwise."""
+SERVICE_SCOPES = tuple(scope for scope in KeyScope if scope is not KeyScope.ADMIN)
+"""What a key of a service can have."""

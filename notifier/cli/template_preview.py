@@ -1,0 +1,258 @@
+"""`templates lint|render|preview`: files compiled, checked and rendered here, by the code that sends; no database."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from notifier.cli import output
+from notifier.cli.output import CommandError
+
+if TYPE_CHECKING:
+    from notifier.rendering.pool import RenderingPool
+    from notifier.rendering.protocol import MailHeader, PreviewedMail, SourceCheck
+    from notifier.template_language.template_source import TemplateSource
+    from notifier.templating.source_problem import SourceProblem
+
+PARTS = ("subject", "html", "text")
+Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
+Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
+Variables = Annotated[Path | None, typer.Option("--variables", help="A JSON file of values; default: the sample.")]
+
+
+def register_preview_commands(templates: typer.Typer) -> None:
+    """Add the commands."""
+    templates.command("lint")(lint_templates)
+    templates.command("render")(render_template)
+    templates.command("preview")(preview_template)
+
+
+# -- lint ----------------------------------------------------------------------------------------
+
+
+def lint_templates(
+    slugs: Slugs = None,
+    root: Root = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compile and render the files with their samples; exit 1 if one could not be published."""
+    output.run_command(_run_lint(slugs, root, strict=strict, as_json=as_json))
+
+
+async def _run_lint(slugs: list[str] | None, root: Path | None, *, strict: bool, as_json: bool) -> None:
+    from notifier.rendering.pool import RenderingPool
+
+    folder, found = _get_folder(root), []
+    async with RenderingPool() as pool:
+        async for slug, rows, locales in _lint_each(pool, folder, slugs):
+            found += rows
+            if as_json:
+                continue
+            for row in rows:
+                print(_format_row(row))
+            if locales and not any(row["severity"] == "error" for row in rows):
+                print(f"{slug}: ok ({', '.join(locales)})")
+    if as_json:
+        print(json.dumps(found))
+    if any(strict or row["severity"] == "error" for row in found):
+        raise typer.Exit(1)
+
+
+async def _lint_each(
+    pool: "RenderingPool", root: Path, slugs: list[str] | None
+) -> AsyncIterator[tuple[str, list[dict[str, Any]], list[str]]]:
+    """What there is to say about each template, and the locales in which it was rendered."""
+    from notifier.templating.source_problem import TemplateFileError
+    from notifier.templating.sync import template_files
+
+    if not slugs:
+        try:
+            template_files.read_layouts(root)
+        except TemplateFileError as error:
+            yield error.slug, [_format_problem(root, error.slug, one) for one in error.source_problems], []
+    for slug in slugs or template_files.list_slugs(root):
+        try:
+            report = await pool.check(template_files.read_template(root, slug))
+        except TemplateFileError as error:
+            yield slug, [_format_problem(root, slug, one) for one in error.source_problems], []
+        else:
+            yield slug, _format_report(root, slug, report), list(report.previews)
+
+
+def _format_problem(root: Path, slug: str, one: "SourceProblem") -> dict[str, Any]:
+    return _build_row(root, slug, one.file, line=one.line, code="file", message=one.message)
+
+
+def _format_report(root: Path, slug: str, report: "SourceCheck") -> list[dict[str, Any]]:
+    faults = [
+        _build_row(
+            root, slug, one.part, line=one.line, column=one.column, code="fault", message=one.message, advice=one.advice
+        )
+        for one in report.faults
+    ]
+    remarks = [
+        _build_row(
+            root,
+            slug,
+            one.file,
+            line=one.line,
+            severity=one.severity.value,
+            code=one.code,
+            message=one.message,
+            advice=one.advice,
+            locale=one.locale,
+        )
+        for one in report.remarks
+    ]
+    return faults + remarks
+
+
+def _build_row(root: Path, slug: str, file: str, **told: Any) -> dict[str, Any]:
+    """A remark as it is printed, with the path of the file that it is about; of the folder, if it is about all."""
+    place = root / file if file.startswith("_layouts/") else root / slug / file
+    path = place if place.exists() or file not in ("", "mail") else root / slug
+    usual = {"line": None, "column": None, "severity": "error", "advice": "", "locale": None}
+    return {"template": slug, "path": str(path)} | usual | told
+
+
+def _format_row(row: dict[str, Any]) -> str:
+    place = ":".join(str(part) for part in (row["path"], row["line"], row["column"] if row["line"] else None) if part)
+    locale = f" ({row['locale']})" if row["locale"] else ""
+    return (
+        f"{place}: {row['severity']}: {' '.join(filter(None, (row['message'], row['advice'])))}{locale} [{row['code']}]"
+    )
+
+
+# -- render --------------------------------------------------------------------------------------
+
+
+def render_template(
+    slug: str,
+    root: Root = None,
+    locale: Annotated[str | None, typer.Option(help="Language tag; falls back as sending does.")] = None,
+    part: Annotated[str, typer.Option(help="subject, html or text.")] = "text",
+    variables: Variables = None,
+    out: Annotated[Path | None, typer.Option(help="Write all parts and the whole mail into this directory.")] = None,
+) -> None:
+    """Render a template's files with its sample, or with other values, and print one part."""
+    if part not in PARTS:
+        raise CommandError("--part is subject, html or text", output.USAGE_ERROR)
+    output.run_command(_run_render(slug, root, locale, part, variables, out))
+
+
+async def _run_render(
+    slug: str, root: Path | None, locale: str | None, part: str, variables: Path | None, out: Path | None
+) -> None:
+    from notifier.rendering.pool import RenderingPool
+    from notifier.templating.sync import template_files
+
+    source = template_files.read_template(_get_folder(root), slug)
+    values = _load_values(source, variables)
+    async with RenderingPool() as pool:
+        shown = await _render_mail(pool, slug, source, locale, values)
+    if out is None:
+        print(getattr(shown, part), end="" if part != "subject" else "\n")
+        return
+    _write_parts(out, shown)
+
+
+def _write_parts(folder: Path, shown: "PreviewedMail") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {
+        "subject.txt": f"{shown.subject}\n".encode(),
+        "body.html": (shown.html or "").encode(),
+        "body.txt": shown.text.encode(),
+        "mail.eml": shown.wire,
+    }
+    for name, octets in made.items():
+        (folder / name).write_bytes(octets)
+        print(folder / name)
+
+
+def _load_values(source: "TemplateSource", path: Path | None) -> dict[str, Any]:
+    """The values to render with, checked as submit checks them."""
+    from notifier import strict_json
+    from notifier.template_language import variable_schema as variable
+
+    if path is None:
+        return source.sample
+    try:
+        values = strict_json.parse_json(path.read_bytes())
+    except (OSError, strict_json.MalformedJsonError) as error:
+        raise CommandError(f"{path}: {error}") from error
+    faults = variable.find_variable_faults(variable.build_schema(source.sample, source.settings.optional), values)
+    if faults:
+        raise CommandError(f"{path}: " + "; ".join(f"{one.pointer}: {one.detail}" for one in faults))
+    found: dict[str, Any] = values
+    return found
+
+
+async def _render_mail(
+    pool: "RenderingPool", slug: str, source: "TemplateSource", locale: str | None, values: dict[str, Any]
+) -> "PreviewedMail":
+    """The mail as it would leave, but for its addresses, date and number."""
+    from notifier.errors import TemplateError
+    from notifier.rendering.protocol import RenderFault, RenderJob
+
+    job = RenderJob(version=slug, locale=locale, variables=json.dumps(values), header=_build_header(source))
+    shown = await pool.preview(job, {slug: source})
+    if isinstance(shown, RenderFault):
+        raise TemplateError(slug, [str(shown)])
+    return shown
+
+
+def _build_header(source: "TemplateSource") -> "MailHeader":
+    from datetime import UTC, datetime
+
+    from notifier import email_address
+    from notifier.rendering.protocol import Mailbox, MailHeader
+
+    name, sender = email_address.parse_named_address(source.settings.from_ or "sender@example.org")
+    reply = email_address.parse_named_address(source.settings.reply_to) if source.settings.reply_to else None
+    return MailHeader(
+        message_id="<preview@example.org>",
+        date=datetime(2026, 1, 1, tzinfo=UTC),  # the same files shall give the same bytes
+        sender=Mailbox(sender, name),
+        recipient="to@example.org",
+        reply_to=Mailbox(reply[1], reply[0]) if reply else None,
+    )
+
+
+# -- preview -------------------------------------------------------------------------------------
+
+
+def preview_template(
+    slug: str,
+    root: Root = None,
+    variables: Variables = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: a new one for temporary files.")] = None,
+) -> None:
+    """Write one page that shows every locale of a template, narrow and wide, and print where it is."""
+    output.run_command(_run_preview(slug, root, variables, out))
+
+
+async def _run_preview(slug: str, root: Path | None, variables: Path | None, out: Path | None) -> None:
+    import tempfile
+
+    from notifier.cli import preview_page
+    from notifier.rendering.pool import RenderingPool
+    from notifier.templating.sync import template_files
+
+    source = template_files.read_template(_get_folder(root), slug)
+    values = _load_values(source, variables)
+    async with RenderingPool() as pool:
+        tags = [None, *source.locales]
+        shown = {tag or source.settings.locale: await _render_mail(pool, slug, source, tag, values) for tag in tags}
+    if out is None:
+        out = Path(tempfile.mkdtemp(prefix=f"notifier-{slug}-")) / "preview.html"
+    out.write_text(preview_page.build_preview_page(source.settings.name, shown), "utf-8")
+    print(out)
+
+
+def _get_folder(root: Path | None) -> Path:
+    from notifier.runtime import process_parts
+
+    return root or process_parts.find_templates_directory(output.load_settings())

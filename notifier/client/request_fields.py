@@ -1,0 +1,210 @@
+"""What callers ask for, as typed keywords, and how it becomes JSON.
+
+A value that is None is left out. Fields that this version does not know go to the API as they are.
+"""
+
+import base64
+import json
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, Required, Self, TypedDict
+from uuid import UUID
+
+from notifier.client.errors import UnsendableError
+
+Priority = Literal["high", "normal", "bulk"]
+OnError = Literal["reject_all", "skip_invalid"]
+WhenUncertain = Literal["resend", "hold"]
+Resolution = Literal["sent", "failed", "resend"]
+Scope = Literal["all", "marketing"]
+KeyKind = Literal["live", "team", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A file that comes with the mail."""
+
+    filename: str
+    content: bytes = field(repr=False)
+    content_type: str | None = None  # None: guessed from the name
+    content_id: str | None = None  # of an inline image: `cid:` in the HTML names it
+
+    @classmethod
+    def from_path(cls, path: str | Path, *, content_type: str | None = None, content_id: str | None = None) -> Self:
+        """A file from the disk, under its own name."""
+        file = Path(path)
+        return cls(filename=file.name, content=file.read_bytes(), content_type=content_type, content_id=content_id)
+
+
+class MailContent(TypedDict, total=False):
+    """A mail in your own words, instead of a template."""
+
+    subject: Required[str]
+    html: str
+    text: str
+
+
+class _Fields(TypedDict, total=False):
+    """What everything that can be sent has in common."""
+
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    from_: str | None
+    reply_to: str | None
+    template: str | None
+    template_version: int | None
+    content: MailContent | None
+    variables: Mapping[str, Any]
+    locale: str | None
+    attachments: Sequence[Attachment]
+    headers: Mapping[str, str]
+    tags: Sequence[str]
+    metadata: Mapping[str, str]
+    send_at: datetime | None
+    expires_at: datetime | None
+    priority: Priority | None
+    when_uncertain: WhenUncertain | None
+
+
+class Mail(_Fields):
+    """A notification to send."""
+
+    to: str
+
+
+class Defaults(_Fields, total=False):
+    """What each notification of a batch has unless it says otherwise."""
+
+    to: str
+
+
+class BatchItem(Defaults, total=False):
+    """A notification of a batch; what the defaults have may be left out."""
+
+    idempotency_key: str | None
+
+
+class Changes(TypedDict, total=False):
+    """What is to be different about a notification that waits."""
+
+    variables: Mapping[str, Any]
+    send_at: datetime
+    expires_at: datetime
+    priority: Priority
+
+
+class NotificationFilter(TypedDict, total=False):
+    """Which notifications, and which page of them."""
+
+    limit: int  # how many on a page
+    before: str | UUID | None  # the `next` of the page before
+    status: str | None
+    to: str | None
+    template: str | None
+    tag: str | None
+    batch_id: str | UUID | None
+    created_after: datetime | None
+    created_before: datetime | None
+    copies: bool  # True: with those in cc and bcc
+
+
+class NewSuppression(TypedDict, total=False):
+    """How an address is to be suppressed."""
+
+    scope: Required[Scope]
+    reason: str
+    detail: str
+    expires_at: datetime | None
+
+
+class SuppressionFilter(TypedDict, total=False):
+    """Which suppressions, and which page of them."""
+
+    limit: int  # how many on a page
+    before: str | UUID | None  # the `next` of the page before
+    address: str | None
+    scope: Scope | None
+    reason: str | None
+    include_expired: bool
+
+
+class NewKey(TypedDict, total=False):
+    """What a new key shall be."""
+
+    name: Required[str]
+    kind: KeyKind
+    scopes: Sequence[str]
+    expires_at: datetime | None
+    rate_per_minute: int | None
+
+
+class AuditFilter(TypedDict, total=False):
+    """Which deeds, and which page of them."""
+
+    limit: int  # how many on a page
+    before: str | UUID | None  # the `next` of the page before
+    object_kind: str | None
+    object_id: str | UUID | None
+    actor: str | None
+
+
+def build_query(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The fields as a query, without those that are None."""
+    return {name: _queried(value) for name, value in fields.items() if value is not None}
+
+
+def _queried(value: Any) -> str:
+    if isinstance(value, datetime):
+        return format_time(value)
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def build_body(fields: Mapping[str, Any]) -> bytes:
+    """The request as JSON. Raises `UnsendableError` for what JSON cannot say."""
+    try:
+        return json.dumps(rename_fields(fields), default=_told, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, UnsendableError):
+            raise
+        raise UnsendableError(f"the request cannot be written as JSON: {error}") from error
+
+
+def rename_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields under the names that the API knows, without those that are None."""
+    return {name.rstrip("_"): value for name, value in fields.items() if value is not None}
+
+
+def _told(value: Any) -> Any:
+    """What JSON has no type for."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Attachment):
+        return _attached(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise UnsendableError(f"JSON has no type for {type(value).__name__}: say how it is to be written")
+
+
+def format_time(time: datetime) -> str:
+    """A time as the API reads it; one without a time zone could mean any."""
+    if time.tzinfo is None:
+        raise UnsendableError(f"{time.isoformat()} has no time zone: make it aware, as with datetime.now(UTC)")
+    return time.isoformat()
+
+
+def _attached(attachment: Attachment) -> dict[str, str]:
+    guessed = mimetypes.guess_type(attachment.filename)[0]
+    fields = {
+        "filename": attachment.filename,
+        "content": base64.b64encode(attachment.content).decode(),
+        "content_type": attachment.content_type or guessed or "application/octet-stream",
+        "content_id": attachment.content_id,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

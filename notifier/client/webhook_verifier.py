@@ -1,0 +1,87 @@
+"""Verifying that a webhook comes from Notifier (Standard Webhooks), and what it says."""
+
+import hmac
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+from notifier.client.errors import ConfigurationError, WebhookVerificationError
+
+TOLERANCE_SECONDS = 300.0
+_SECONDS = re.compile(r"[0-9]{1,11}")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookEvent:
+    """What Notifier tells."""
+
+    id: str  # the same each time the event is told: remember it, and take the event once
+    type: str  # notification.<status>
+    timestamp: datetime  # when it happened
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class WebhookVerifier:
+    """Believes only what is signed with one of the secrets; while one replaces another, give both."""
+
+    def __init__(self, secret: str | Sequence[str], *, tolerance: float = TOLERANCE_SECONDS) -> None:
+        """Take the secrets (`whsec_…`) and how many seconds a message may be old or early."""
+        secrets = [secret] if isinstance(secret, str) else list(secret)
+        if not secrets:
+            raise ConfigurationError("a webhook secret is needed")
+        try:
+            self._webhooks = [Webhook(one) for one in secrets]
+        except (ValueError, EmptyWebhookSecretError) as error:
+            raise ConfigurationError("a webhook secret is whsec_ and base64") from error
+        self._tolerance = tolerance
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
+        """The event in the body, which must be the octets as they came. Raises `WebhookVerificationError`."""
+        given = {name.lower(): value for name, value in headers.items()}
+        id_, stamp, signatures = (given.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+        if not (_VISIBLE.fullmatch(id_) and stamp and signatures.isascii()):
+            raise WebhookVerificationError("webhook-id, webhook-timestamp or webhook-signature is missing or garbled")
+        self._check_time(stamp)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise WebhookVerificationError("the body is not UTF-8") from error
+        if not self._is_signed(id_, datetime.fromtimestamp(int(stamp), UTC), text, signatures):
+            raise WebhookVerificationError("no signature is by one of the secrets")
+        return _event(id_, text)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(secrets={len(self._webhooks)})"
+
+    def _check_time(self, stamp: str) -> None:
+        if not _SECONDS.fullmatch(stamp):
+            raise WebhookVerificationError("webhook-timestamp is not a number of seconds")
+        if abs(time.time() - int(stamp)) > self._tolerance:
+            raise WebhookVerificationError("the message is too old, or from the future: is a clock wrong?")
+
+    def _is_signed(self, id_: str, at: datetime, text: str, signatures: str) -> bool:
+        """True if any signature is right; each is compared in constant time."""
+        right = [webhook.sign(id_, at, text).encode() for webhook in self._webhooks]
+        given = [one.encode() for one in signatures.split(" ")]
+        return any([hmac.compare_digest(own, other) for own in right for other in given])
+
+
+def _event(id_: str, text: str) -> WebhookEvent:
+    try:
+        told = json.loads(text)
+        return WebhookEvent(
+            id=id_,
+            type=str(told["type"]),
+            timestamp=datetime.fromisoformat(told["timestamp"]),
+            data=dict(told.get("data") or {}),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WebhookVerificationError("it is signed, but no event that this version understands") from error

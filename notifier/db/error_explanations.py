@@ -1,0 +1,210 @@
+"""Why a database does not do what is asked, in one sentence for a person: what happened, and what to do about it.
+
+The words of libraries and servers are not repeated, because they may hold secrets and are written for programmers.
+"""
+
+import re
+import socket
+import sqlite3
+import ssl
+from collections.abc import Callable, Iterator
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from notifier.db.database_url import DatabaseAddress, PostgresAddress, SqliteAddress
+
+UPGRADE_ADVICE = "run `notifier db upgrade`"
+_PASSING = re.compile("08(?!P01)|53|57|58|40")
+"""Classes of SQLSTATE (PostgreSQL, appendix A)."""
+_WRONG_HOST = 62
+"""OpenSSL's code for a certificate of another host."""
+
+
+def explain_database_error(error: BaseException, address: DatabaseAddress) -> str | None:
+    """The sentence; None if the error says nothing about the database as such."""
+    for cause in _causes(error):
+        if isinstance(address, SqliteAddress):
+            reason = _explain_sqlite(cause, address) if isinstance(cause, sqlite3.Error) else None
+        elif isinstance(cause, asyncpg.PostgresError):
+            reason = _explain_answer(cause, address)
+        else:
+            reason = _explain_connecting(cause, address)
+        if reason is not None:
+            return reason
+    return None
+
+
+def is_transient_error(error: BaseException) -> bool:
+    """Whether a fault may go away by itself: a server that is away, starting, busy or full."""
+    for cause in _causes(error):
+        if isinstance(cause, asyncpg.PostgresError):
+            return bool(_PASSING.match(cause.sqlstate or ""))
+        if isinstance(cause, (ssl.SSLError, socket.gaierror, asyncpg.ClientConfigurationError, sqlite3.DatabaseError)):
+            return isinstance(cause, sqlite3.OperationalError)
+        if isinstance(cause, ConnectionError) and "SSL" in str(cause):
+            return False
+    return True
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what the libraries have wrapped into it."""
+    while error is not None:
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            yield error.orig
+            error = error.orig
+        else:
+            yield error
+        error = error.__cause__
+
+
+# -- SQLite ------------------------------------------------------------------------------------------
+
+
+def _explain_sqlite(error: sqlite3.Error, address: SqliteAddress) -> str | None:
+    code, place = getattr(error, "sqlite_errorname", None) or "", address.place
+    if code.startswith("SQLITE_CANTOPEN") and address.is_missing:
+        return f"{place} does not exist yet: {UPGRADE_ADVICE}"
+    for start, reason in (
+        ("SQLITE_CANTOPEN", f"{place} cannot be opened: check who may read and write it and its directory"),
+        ("SQLITE_READONLY", f"{place} cannot be written: check who may write it and its directory"),
+        ("SQLITE_PERM", f"{place} cannot be opened: check who may read and write it"),
+        ("SQLITE_NOTADB", f"{place} is no SQLite database: choose another file or directory"),
+        ("SQLITE_CORRUPT", f"{place} is damaged: stop Notifier and restore a backup"),
+        ("SQLITE_FULL", f"there is no room for {place}: make room on its disk"),
+        ("SQLITE_IOERR", f"the disk of {place} cannot be read or written"),
+        ("SQLITE_BUSY", f"{place} is locked by another process: try again, or stop that process"),
+    ):
+        if code.startswith(start):
+            return reason
+    if str(error).startswith(("no such table", "no such column")) or "has no column named" in str(error):
+        return f"{place} does not have the schema that this release needs: {UPGRADE_ADVICE}"
+    return None
+
+
+# -- what PostgreSQL answers -------------------------------------------------------------------------
+
+
+def _explain_answer(error: asyncpg.PostgresError, address: PostgresAddress) -> str | None:
+    state: str = error.sqlstate or ""
+    explaining = _ANSWERS.get(state)
+    if explaining is None and state.startswith("28"):
+        explaining = _explain_login
+    return explaining(str(error), address) if explaining else None
+
+
+def _explain_login(message: str, address: PostgresAddress) -> str:
+    if "pg_hba.conf" in message:
+        return (
+            f"{address.place} lets nobody in as {_user(address)} from here (pg_hba.conf): allow it there,"
+            f" or try sslmode=require in {address.variable}"
+        )
+    if "password" in message:
+        return f"{address.place} refuses the password of {_user(address)}: correct it in {address.variable}"
+    return (
+        f"{address.place} does not let in {_user(address)}: there is no such role, or it may not log in;"
+        f" correct {address.variable} or create the role"
+    )
+
+
+def _explain_start(message: str, address: PostgresAddress) -> str | None:
+    parameter = re.search(r"unsupported startup parameter[^:]*: ?(\w+)", message)
+    if parameter is None:
+        return None
+    return (
+        f"the pooler at {address.place} refuses the start-up parameter {parameter[1]}: add it to"
+        f" ignore_startup_parameters there, or take it out of {address.variable}"
+    )
+
+
+def _explain_options(message: str, address: PostgresAddress) -> str | None:
+    words = ("configuration parameter", "value for parameter", "command-line argument")
+    if not any(word in message for word in words):
+        return None
+    return f"{address.place} refuses the options in {address.variable}: correct them, or take them out"
+
+
+def _explain_no_database(_message: str, address: PostgresAddress) -> str:
+    name = f"database {address.database!r}" if address.database else "database of that name"
+    return f"{address.place} has no {name}: create it, or correct {address.variable}"
+
+
+def _explain_rights(_message: str, address: PostgresAddress) -> str:
+    return (
+        f"{_user(address)} lacks rights in the database at {address.place}: GRANT them"
+        " (CREATE on its schema for `db upgrade`), or use the role that owns the tables"
+    )
+
+
+_ANSWERS: dict[str, Callable[[str, PostgresAddress], str | None]] = {
+    "08P01": _explain_start,
+    "25006": lambda _, address: (
+        f"{address.place} is read-only: name the primary server in {address.variable},"
+        " or add target_session_attrs=read-write where it names several"
+    ),
+    "3D000": _explain_no_database,
+    "3F000": lambda _, address: (
+        f"{_user(address)} may use no schema of search_path at {address.place}: create one, GRANT it USAGE and CREATE,"
+        f" or correct the options in {address.variable}"
+    ),
+    "22023": _explain_options,
+    "42601": _explain_options,
+    "42704": _explain_options,
+    "42501": _explain_rights,
+    "42P01": lambda _, address: f"{address.place} does not have the schema that this release needs: {UPGRADE_ADVICE}",
+    "42703": lambda _, address: f"{address.place} does not have the schema that this release needs: {UPGRADE_ADVICE}",
+    "42P07": lambda _, address: (
+        f"the database at {address.place} has tables of another program: give Notifier a database of its own"
+    ),
+    "53300": lambda _, address: (
+        f"{address.place} has no connection left for us: raise its limit, or stop other clients"
+    ),
+    "57P03": lambda _, address: f"{address.place} is starting or stopping: try again in a moment",
+}
+"""By SQLSTATE (PostgreSQL, appendix A)."""
+
+
+def _user(address: PostgresAddress) -> str:
+    return f"the role {address.user!r}" if address.user else "this system's user (the URL names no role)"
+
+
+# -- on the way to PostgreSQL ------------------------------------------------------------------------
+
+
+_UNTRUSTED = "{variable} wants the server's certificate checked: add sslrootcert=FILE, or sslrootcert=system"
+_REFUSED = "{place} refuses connections: check that it is running, and host and port in {variable}"
+_ON_THE_WAY: tuple[tuple[type[BaseException], str, str], ...] = (
+    # (the error, words in it, the sentence)
+    (socket.gaierror, "", "the host of {place} cannot be found: check its name in {variable}"),
+    (TimeoutError, "", "{place} does not answer in time: check host, port, firewall, and how busy the server is"),
+    (ConnectionRefusedError, "", _REFUSED),
+    (FileNotFoundError, "", _REFUSED),
+    (OSError, "Connect call failed", _REFUSED),
+    (ConnectionError, "SSL", "{place} does not offer TLS, which sslmode demands: turn it on, or write sslmode=prefer"),
+    (OSError, "", "{place} cannot be reached: check host, port and network"),
+    (asyncpg.TargetServerAttributeNotMatched, "", "{place} is not what target_session_attrs in {variable} demands"),
+    (asyncpg.ClientConfigurationError, "root certificate", _UNTRUSTED),
+    (asyncpg.ClientConfigurationError, "", "{variable} has parameters that do not go together"),
+)
+
+
+def _explain_connecting(error: BaseException, address: PostgresAddress) -> str | None:
+    if isinstance(error, ssl.SSLError):
+        return _explain_tls(error, address)
+    for kind, words, reason in _ON_THE_WAY:
+        if isinstance(error, kind) and words in str(error):
+            return reason.format(place=address.place, variable=address.variable)
+    return None
+
+
+def _explain_tls(error: ssl.SSLError, address: PostgresAddress) -> str:
+    place, variable = address.place, address.variable
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == _WRONG_HOST or "mismatch" in error.verify_message.lower():
+            return f"the certificate of {place} is for another host: write that host's name in {variable}"
+        return (
+            f"the certificate of {place} is not trusted ({error.verify_message}): write the file of its authority"
+            f" as sslrootcert in {variable}"
+        )
+    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    return f"TLS with {place} fails ({reason}): check sslmode and the files of certificates in {variable}"

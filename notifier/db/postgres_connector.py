@@ -1,0 +1,142 @@
+"""How a connection to PostgreSQL is made: the same for SQLAlchemy's pool and for the connections that do without it.
+
+Behind a pooler nothing is kept on the server between two transactions: no prepared statements, no session settings.
+"""
+
+import contextlib
+import ssl
+from functools import partial
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
+
+from notifier.db.database_url import PostgresAddress
+from notifier.db.url_parameters import SYSTEM_CERTIFICATES
+from notifier.db.write_faults import is_read_only
+
+CONNECT_TIMEOUT = 3.0
+"""Seconds for all hosts together, unless the URL has a time for each; it keeps a refusal under five seconds."""
+STATEMENT_TIMEOUT = 60.0
+APPLICATION_NAME = "notifier"
+_NOT_THIS_HOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""Errors after which the next host is tried, as libpq does; a wrong password is wrong at all of them."""
+
+
+class PostgresConnector:
+    """Makes connections to one address."""
+
+    def __init__(self, address: PostgresAddress, *, session: dict[str, str] | None = None) -> None:
+        self.address = address
+        self._session = session or {}  # settings of each session, where sessions are ours alone
+        self._is_pooled = address.parameters.is_pooled
+        self._context: ssl.SSLContext | None = None
+        self._last: tuple[str, int] | None = None  # the host that took the last connection
+
+    def create_engine(self, **pool: Any) -> AsyncEngine:
+        """An engine whose connections are made here."""
+        engine = create_async_engine(
+            "postgresql+asyncpg://", connect_args={"async_creator_fn": self.connect}, hide_parameters=True, **pool
+        )
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def prepare_or_not(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
+            try:
+                if await_only(self.is_pooled()):
+                    parameters["prepared_statement_cache_size"] = 0
+            except Exception as error:
+                parameters["async_creator_fn"] = partial(_fail, error)
+
+        @event.listens_for(engine.sync_engine, "checkout")
+        def require_open(connection: Any, _record: Any, _proxy: Any) -> None:
+            # The event loop has seen a server go away; asking each connection before each use costs a round trip.
+            if connection.driver_connection.is_closed():
+                raise DisconnectionError
+
+        @event.listens_for(engine.sync_engine, "handle_error")
+        def give_up_read_only(context: Any) -> None:
+            # After a failover the connections lead to what is a standby now; new ones are routed to the new primary.
+            if is_read_only(context.original_exception):
+                context.is_disconnect = True
+
+        return engine
+
+    async def is_pooled(self) -> bool:
+        """True if a pooler stands in between: then the process that answers is not the one that was connected to."""
+        if self._is_pooled is None:
+            connection = await self._open(statement_cache_size=0)
+            try:
+                process = await connection.fetchval("SELECT pg_backend_pid()")
+                self._is_pooled = process != connection.get_server_pid()
+            finally:
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                    await connection.close(timeout=CONNECT_TIMEOUT)
+        return self._is_pooled
+
+    async def connect(self) -> Any:
+        """A new connection of the driver's."""
+        if await self.is_pooled():
+            return await self._open(statement_cache_size=0)
+        return await self._open(server_settings=self._session)
+
+    async def _open(self, *, server_settings: dict[str, str] | None = None, **options: Any) -> Any:
+        """A connection to the first host that will do; the one that did last is asked first."""
+        address, parameters = self.address, self.address.parameters
+        settings = {"application_name": APPLICATION_NAME, **(server_settings or {}), **parameters.server_settings}
+        hosts = [self._last, *(host for host in address.hosts if host != self._last)] if self._last else address.hosts
+        seconds = parameters.connect_timeout or CONNECT_TIMEOUT / max(len(hosts), 1)
+        refusals = []
+        for host, port in hosts or ((None, None),):
+            try:
+                connection = await asyncpg.connect(
+                    self._driver_url(),
+                    host=host,
+                    port=port,
+                    user=address.user,
+                    password=address.password,
+                    database=address.database,
+                    ssl=self._tls(),
+                    timeout=seconds,
+                    command_timeout=STATEMENT_TIMEOUT,
+                    server_settings=settings,
+                    target_session_attrs=parameters.session,
+                    **options,
+                )
+            except _NOT_THIS_HOST as error:
+                refusals.append(error)
+            else:
+                self._last = (host, port) if host is not None and port is not None else None
+                return connection
+        raise refusals[-1]
+
+    def _driver_url(self) -> str:
+        """What the driver takes in no other way: files of certificates, and whatever else it reads itself."""
+        pairs = self.address.parameters.of_the_driver.items()
+        return "postgresql://?" + "&".join(
+            f"{name}={quote(value, safe='')}" for name, value in pairs if value != SYSTEM_CERTIFICATES
+        )
+
+    def _tls(self) -> ssl.SSLContext | str | None:
+        """How to protect the connection, in the driver's words."""
+        parameters = self.address.parameters
+        files = parameters.of_the_driver
+        if files.get("sslrootcert") != SYSTEM_CERTIFICATES:
+            return parameters.tls_mode
+        if self._context is None:
+            self._context = ssl.create_default_context()
+            if "sslcert" in files:
+                self._context.load_cert_chain(files["sslcert"], files.get("sslkey"), files.get("sslpassword", ""))
+        return self._context
+
+
+async def _fail(error: Exception) -> NoReturn:
+    raise error

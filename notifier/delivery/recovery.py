@@ -1,0 +1,79 @@
+"""What the death of a sender means for the notifications that it held: what it had heard, and what nobody knows."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select, tuple_
+
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.tables import Attempt, get_columns
+from notifier.delivery import delivery_loader, settlement_decision
+from notifier.delivery.delivery_result import (
+    DeliveryResult,
+    EarlyStop,
+    LostAttempt,
+    SettlementContext,
+    UnwritableResult,
+)
+from notifier.delivery.journal_record import JournalRecord
+from notifier.outbox.handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement
+from notifier.outcomes import OutcomeName
+from notifier.states import Reason, Status
+
+_attempt = get_columns(Attempt)
+POISON = EarlyStop(
+    status=Status.FAILED,
+    reason=Reason.POISON,
+    detail="three senders died while each had only this mail at hand",
+)
+
+
+async def recover_lost(
+    connection: StatementConnection, lost: Sequence[LostClaim], given: SettlementContext
+) -> list[Settlement]:
+    """Permitted bodies and unwritable ends are uncertain; what was lost too often, and always alone, is poison."""
+    deliveries = await delivery_loader.load_deliveries(connection, {one.entry.subject_id for one in lost})
+    settlements = []
+    for one in lost:
+        delivery = deliveries.get(one.entry.subject_id)
+        verdict = _build_result_of_lost(one)
+        settlements.append(
+            settlement_decision.decide_settlement(one.entry, delivery, verdict, given)
+            if delivery is not None
+            else Settlement(entry=one.entry, action=FinishEntry())
+        )
+    return settlements
+
+
+def _build_result_of_lost(lost: LostClaim) -> DeliveryResult:
+    if lost.unwritable:
+        return UnwritableResult()
+    return POISON if lost.marked_at is None else LostAttempt(marked_at=lost.marked_at)
+
+
+async def replay_journal(
+    connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]], given: SettlementContext
+) -> list[Settlement]:
+    """What the dead sender would have settled; nothing for what it had settled already."""
+    known = await _list_recorded_fences(connection, [entry for entry, _ in notes])
+    news = [(entry, JournalRecord.from_note(note)) for entry, note in notes if entry.fence not in known]
+    deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry, _ in news})
+    settlements = []
+    for entry, testimony in news:
+        if (delivery := deliveries.get(entry.subject_id)) is not None:
+            # As it was when the try began: a rescue may have called it uncertain since, for want of this very reply.
+            as_it_was = msgspec.structs.replace(delivery, uncertain_at=testimony.uncertain_at)
+            settlements.append(settlement_decision.decide_settlement(entry, as_it_was, testimony.to_attempt(), given))
+    return settlements
+
+
+async def _list_recorded_fences(
+    connection: StatementConnection, entries: Sequence[ClaimedEntry]
+) -> set[tuple[UUID, int]]:
+    """The claims whose definite end is in the database."""
+    statement = select(_attempt.entry_id, _attempt.lease_no).where(
+        tuple_(_attempt.entry_id, _attempt.lease_no).in_([entry.fence for entry in entries]),
+        _attempt.outcome != OutcomeName.UNCERTAIN,
+    )
+    return {(row.entry_id, row.lease_no) for row in await connection.execute(statement)}

@@ -1,0 +1,219 @@
+"""What each try teaches about the relay and about the senders at it: circuits, counts, and one log line.
+
+Only a fact about the relay stops it. What it says while it is handed one mail is a claim, which other mails confirm.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+from notifier import email_address
+from notifier.clock import Clock
+from notifier.outcomes import (
+    Accepted,
+    CircuitReason,
+    Deferred,
+    NotPermitted,
+    NotTried,
+    OutageScope,
+    Outcome,
+    Rejected,
+    SmtpPhase,
+    Uncertain,
+)
+from notifier.telemetry import metrics
+from notifier.telemetry.logging import get_logger
+from notifier.telemetry.redaction import redact_text
+from notifier.throttle.circuit import MAX_REPORTED_WAIT_SECONDS, MAX_WAIT_SECONDS, Circuit
+from notifier.throttle.fault_confirmation import (
+    MIN_CONFIRMING_MAILS,
+    MIN_CONFIRMING_SENDER_MAILS,
+    AttemptedMail,
+    FaultReports,
+    RecentTraffic,
+)
+
+MAX_REFUSED_SENDERS = 1000
+"""Senders' addresses that a process remembers as refused or doubted; of more, those heard of first are forgotten."""
+REASON_TEXTS = {
+    CircuitReason.UNREACHABLE: "no connection to it can carry mail",
+    CircuitReason.CLOSED: "it closes connections instead of taking a mail",
+    CircuitReason.LOGIN: "it demands a login, or refuses ours: check NOTIFIER_SMTP__USERNAME and its password",
+    CircuitReason.RELAYING: "it does not take mail from this server: its operator must permit it",
+    CircuitReason.STORAGE: "it is short of storage",
+    CircuitReason.SYSTEM: "it has a fault of its own",
+    CircuitReason.RATE: "it takes no more mail from us for now",
+    CircuitReason.SENDER: "the relay does not send for this sender's address",
+}
+"""For people, and fit for everybody: nothing of what the relay said."""
+_CODES = re.compile(r"[45]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?(?![\w.])")
+_LOGIN_CODES = frozenset({"530", "534", "535", "538"})  # RFC 4954 §6
+_COUNTED = (Accepted, Deferred, Rejected, Uncertain)
+
+
+RelayListener = Callable[[str | None], None]
+"""Who hears why the relay is out of reach, or (None) that it takes mail again."""
+
+
+def _explain_reason(reason: CircuitReason, words: str) -> str:
+    """The reason in our own words, with the codes that the relay's reply begins with."""
+    codes = _CODES.match(words)
+    return f"{REASON_TEXTS[reason]} ({codes[0]})" if codes else REASON_TEXTS[reason]
+
+
+def _ignore_news(_: str | None) -> None:
+    """Nobody wants to hear it."""
+
+
+class _SenderCircuit:
+    """One sender's address that the relay has refused, or may refuse."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.circuit = Circuit(clock)
+        self.claims = FaultReports(MIN_CONFIRMING_SENDER_MAILS)
+
+
+class RelayCircuits:
+    """One circuit for the relay, and one for each sender's address that it refuses to send for."""
+
+    def __init__(self, relay_name: str, clock: Clock) -> None:
+        self.relay = Circuit(clock)
+        self.public_reason = ""  # why the relay's circuit was opened last, fit for strangers
+        self._name = relay_name
+        self.listener: RelayListener = _ignore_news
+        self._clock = clock
+        self._audience = RecentTraffic()
+        self._claims = FaultReports(MIN_CONFIRMING_MAILS, self._audience)
+        self._senders: dict[str, _SenderCircuit] = {}
+        self._log = get_logger()
+        self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
+        self._is_open = metrics.CIRCUIT_OPEN.labels(relay_name)
+        self._published_reason: str | None = None  # the reason that was told last
+        self._attempts = {
+            kind.__name__: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED
+        }
+
+    def find_obstacle(self, sender: str) -> NotTried | None:
+        """Why a mail from this address need not be tried now; None if it may."""
+        circuit = self._find_circuit(sender)
+        if circuit is None or not circuit.is_open or circuit.probe_is_due:
+            return None
+        return NotTried(detail=circuit.reason or "", scope=OutageScope.SENDER)
+
+    def get_wait(self, sender: str) -> timedelta:
+        """How long until the relay is asked again about this address."""
+        circuit = self._find_circuit(sender)
+        return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
+
+    def record_outcome(self, mail: AttemptedMail, outcome: Outcome, seconds: float) -> Outcome:
+        """Open or close circuits, and count; what the try counts as, now that it is known what other mails heard."""
+        if isinstance(outcome, NotPermitted):
+            return outcome  # says nothing about the relay
+        self._audience.add(mail, self._clock.monotonic())
+        if isinstance(outcome, (Deferred, NotTried)) and outcome.reported_fault is not None:
+            outcome = self._record_claim(mail, outcome, outcome.reported_fault)
+        elif isinstance(outcome, NotTried):
+            self._record_failure(mail, outcome)
+        else:
+            self._record_reply()
+            self._record_taken(mail, is_accepted=isinstance(outcome, Accepted))
+        if isinstance(outcome, NotTried):
+            metrics.NOT_TRIED.labels(self._name).inc()
+        else:
+            self._attempts[type(outcome).__name__].inc()
+            self._seconds.observe(seconds)
+        self._publish_state()
+        return outcome
+
+    # -- what an outcome means --------------------------------------------------------------------
+
+    def _record_reply(self) -> None:
+        """The relay talks about mails."""
+        if self.relay.is_open:
+            self._log.info("circuit_closed", relay=self._name, circuit=OutageScope.RELAY.value)
+            self.relay.close()
+
+    def _record_taken(self, mail: AttemptedMail, *, is_accepted: bool) -> None:
+        """No claim was heard: the sender was not refused. Only a mail that was accepted disproves what others heard."""
+        if self._senders and (sender := self._senders.get(email_address.get_address_key(mail.sender))) is not None:
+            sender.circuit.close()
+            if is_accepted:
+                del self._senders[email_address.get_address_key(mail.sender)]
+        if is_accepted:
+            self._claims.clear()
+
+    def _record_failure(self, mail: AttemptedMail, outcome: NotTried) -> None:
+        """Nothing was asked about the mail, or its sender was refused before any recipient was named: facts."""
+        if outcome.scope is OutageScope.SENDER:
+            self._record_reply()
+            circuit, reason = self._get_or_add_sender(mail.sender).circuit, CircuitReason.SENDER
+            self._open(circuit, reason, outcome.detail, longest=MAX_WAIT_SECONDS, needs_person=outcome.needs_person)
+            return
+        words = redact_text(outcome.detail)  # a circuit is shared: services whose mail they are not about read them
+        reason = CircuitReason.LOGIN if words[:3] in _LOGIN_CODES else CircuitReason.UNREACHABLE
+        if not self.relay.is_open:
+            self._log_opened(OutageScope.RELAY, reason, words)
+        self.public_reason = _explain_reason(reason, words)
+        self.relay.open(words, needs_person=outcome.needs_person)
+
+    def _record_claim(self, mail: AttemptedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
+        """The mail waits by its own schedule, unless others have shown already that it cannot help it.
+
+        So a mail that opens a circuit, the first time or again, is not the next one to probe it.
+        """
+        is_senders = claim is CircuitReason.SENDER
+        sender = self._get_or_add_sender(mail.sender) if is_senders else None
+        circuit, claims = (sender.circuit, sender.claims) if sender else (self.relay, self._claims)
+        words = str(outcome.reply) if isinstance(outcome, Deferred) and outcome.reply else outcome.detail
+        is_confirmed = claims.add(claim, mail, self._clock.monotonic())
+        if is_senders or not is_confirmed:
+            self._record_reply()
+        if is_confirmed:
+            is_late = circuit.is_open and not circuit.probe_is_due  # it began before the circuit opened
+            self._open(circuit, claim, words, longest=MAX_REPORTED_WAIT_SECONDS)
+            if is_late:
+                return NotTried(
+                    detail=words, scope=OutageScope.SENDER if is_senders else OutageScope.RELAY, reported_fault=claim
+                )
+        return (
+            outcome
+            if isinstance(outcome, Deferred)
+            else Deferred(phase=SmtpPhase.MAIL, detail=words, reported_fault=claim)
+        )
+
+    # -- circuits ---------------------------------------------------------------------------------
+
+    def _open(
+        self, circuit: Circuit, reason: CircuitReason, words: str, *, longest: float, needs_person: bool = False
+    ) -> None:
+        """Its reason is for everybody whose mails wait for it: codes, and none of the words said to another mail."""
+        if not circuit.is_open:
+            codes = _CODES.match(words)
+            self._log_opened(
+                OutageScope.RELAY if circuit is self.relay else OutageScope.SENDER, reason, codes[0] if codes else ""
+            )
+        told = _explain_reason(reason, words)
+        if circuit is self.relay:
+            self.public_reason = told
+        circuit.open(told, needs_person=needs_person, longest=longest)
+
+    def _log_opened(self, scope: OutageScope, reason: CircuitReason, detail: str) -> None:
+        self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)
+
+    def _get_or_add_sender(self, sender: str) -> _SenderCircuit:
+        key = email_address.get_address_key(sender)
+        if key not in self._senders:
+            if len(self._senders) >= MAX_REFUSED_SENDERS:
+                del self._senders[next(iter(self._senders))]
+            self._senders[key] = _SenderCircuit(self._clock)
+        return self._senders[key]
+
+    def _find_circuit(self, sender: str) -> Circuit | None:
+        known = self._senders.get(email_address.get_address_key(sender)) if self._senders else None
+        return known.circuit if known else None
+
+    def _publish_state(self) -> None:
+        if self.relay.reason != self._published_reason:
+            self._published_reason = self.relay.reason
+            self._is_open.set(self.relay.is_open)
+            self.listener(self._published_reason)

@@ -1,0 +1,71 @@
+"""What becomes of mail that never leaves: of test keys, and to `simulator.example` whoever asks for it.
+
+It takes the place of the relay, behind the queue's permit. Nothing that it says changes what other mail may do: it
+suppresses nobody, opens no circuit and uses up no limit of a relay.
+"""
+
+from notifier import email_address
+from notifier.delivery.body_permits import BodyPermits
+from notifier.delivery.delivery_loader import Delivery
+from notifier.outcomes import (
+    Accepted,
+    Deferred,
+    NotPermitted,
+    Outcome,
+    RefusalKind,
+    Rejected,
+    SmtpPhase,
+    SmtpReply,
+    Uncertain,
+)
+from notifier.states import KeyKind, Status
+from notifier.telemetry import metrics
+
+SIMULATOR_RELAY = "simulator"
+"""What attempts say about whom they asked."""
+_ACCEPTED = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="simulated: accepted"))
+_REPLIES: dict[str, Outcome] = {
+    "deferred": Deferred(
+        phase=SmtpPhase.RCPT, reply=SmtpReply(code=451, enhanced="4.7.1", text="simulated: try again later")
+    ),
+    "failed": Rejected(
+        phase=SmtpPhase.RCPT,
+        refused=RefusalKind.RECIPIENT,
+        reply=SmtpReply(code=550, enhanced="5.1.1", text="simulated: no such mailbox"),
+    ),
+    "unknown": Uncertain(detail="simulated: no reply to the final dot"),
+}
+_FEEDBACK = {"deferred": None, "bounced": Status.BOUNCED, "complained": Status.COMPLAINED}
+
+
+def uses_simulator(delivery: Delivery) -> bool:
+    """True if no relay may hear of this mail."""
+    return delivery.kind is KeyKind.TEST or email_address.is_simulated_address(delivery.recipient)
+
+
+async def simulate_reply(delivery: Delivery, gate: BodyPermits) -> Outcome:
+    """What a relay might have said. A mail that is cancelled meanwhile is not permitted here either."""
+    if await gate.request() is None:
+        return NotPermitted(detail="not permitted to begin")
+    said = _REPLIES.get(_get_requested_outcome(delivery), _ACCEPTED)
+    if isinstance(said, Deferred) and gate.entry.attempts:
+        return _ACCEPTED
+    return said
+
+
+def get_feedback(delivery: Delivery) -> Status | None:
+    """What is heard of an accepted mail afterwards; None: nothing, or the mail really left."""
+    return _FEEDBACK.get(_get_requested_outcome(delivery), Status.DELIVERED) if uses_simulator(delivery) else None
+
+
+def count_attempt(outcome: Outcome) -> None:
+    """Count an attempt, apart from those at relays."""
+    if not isinstance(outcome, NotPermitted):
+        metrics.ATTEMPTS.labels(SIMULATOR_RELAY, type(outcome).__name__.lower()).inc()
+
+
+def _get_requested_outcome(delivery: Delivery) -> str:
+    """What a recipient at the simulator asks for: `bounced` in `Bounced+label@simulator.example`; else nothing."""
+    if not email_address.is_simulated_address(delivery.recipient):
+        return ""
+    return delivery.recipient.partition("@")[0].partition("+")[0].lower()

@@ -1,0 +1,70 @@
+"""Who may speak to the inbox: whoever reached it by a name of its own, and to change something, no page but its own.
+
+A page on the web can lead its own name to this machine (DNS rebinding); the Host header then still tells that name.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+SAFE_METHODS = {"GET", "HEAD"}
+_EVERYWHERE = {"", "0.0.0.0", "::"}
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What an inbox may be used for by whom."""
+
+    bound_to: str = "127.0.0.1"  # the address that it listens on
+    hosts: Collection[str] = ()  # other names by which it may be reached, as a proxy or a container's network has them
+    release_ports: Collection[int] = ()  # of loopback, to which mail may be released
+
+    def find_refusal(self, scope: Scope) -> str | None:
+        """Why this request is turned away, as a sentence for its sender; None if it is not."""
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_own(hosts[0]):
+            return (
+                "This inbox does not answer to this host name. Open it as localhost or 127.0.0.1, or start it with"
+                " --allow-host and the name."
+            )
+        if scope["method"] not in SAFE_METHODS and _is_foreign(headers, hosts[0]):
+            return "Another site may not change this inbox."
+        return None
+
+    def _is_own(self, value: str) -> bool:
+        found = _HOST.fullmatch(value)
+        if found is None:
+            return False
+        host = found[1].lower().rstrip(".")
+        if host == "localhost" or host.endswith(".localhost") or host in {name.lower() for name in self.hosts}:
+            return True
+        try:
+            address = ip_address(host.strip("[]"))
+        except ValueError:
+            return host == self.bound_to.lower()
+        # An address as the host was not led here by a name.
+        return address.is_loopback or self.bound_to in _EVERYWHERE or str(address) == self.bound_to.lower()
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    """Browsers say which page asks (Sec-Fetch-Site, Origin); other clients say nothing."""
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        return True
+    origins = headers.getlist("origin")
+    return any(_host_of(origin) != host.lower() for origin in origins)
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an origin; None for one that names none."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return parts.netloc.lower() if parts.scheme in {"http", "https"} else None

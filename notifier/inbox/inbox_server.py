@@ -1,0 +1,150 @@
+"""The inbox as a whole: the SMTP and the HTTP server over one store, in the event loop that is running.
+
+It installs no signal handler, starts no thread, and `stop` leaves no socket and no task behind.
+"""
+
+import asyncio
+import errno
+import socket
+from dataclasses import replace
+from types import TracebackType
+from typing import Literal, Self
+
+import uvicorn
+
+from notifier import http_server
+from notifier.inbox.access import Access
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.smtp_receiver import SmtpReceiver
+from notifier.inbox.web_app import create_app
+
+Purpose = Literal["smtp", "http"]
+SMTP_PORT = 1025
+HTTP_PORT = 8025
+
+
+class InboxError(Exception):
+    """The inbox cannot do what it was asked."""
+
+
+class InboxPortBusy(InboxError):
+    """Another program listens on the port."""
+
+    def __init__(self, port: int, purpose: Purpose) -> None:
+        self.port = port
+        self.purpose: Purpose = purpose
+        super().__init__(f"port {port} for the inbox's {purpose.upper()} server is in use by another program")
+
+
+class Inbox:
+    """Use as `async with Inbox() as inbox`, or call `start` and `stop`; one object starts once."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        smtp_port: int = SMTP_PORT,
+        http_port: int = HTTP_PORT,
+        store: MessageStore | None = None,
+        grace: float = 2.0,
+        access: Access = Access(),
+    ) -> None:
+        self.host = host
+        self.smtp_port = smtp_port  # 0 until `start` has chosen a free one
+        self.http_port = http_port
+        self.store = store or MessageStore()
+        self.access = replace(access, bound_to=host)
+        self._grace = grace  # seconds that `stop` gives to requests that are being answered
+        self._receiver = SmtpReceiver(self.store)
+        self._web: uvicorn.Server | None = None
+
+    @property
+    def smtp_address(self) -> str:
+        """Host and port to send mail to."""
+        return f"{_in_url(self.host)}:{self.smtp_port}"
+
+    @property
+    def http_url(self) -> str:
+        """Where the page and MailHog's API are; without a slash at the end."""
+        return f"http://{_in_url(self.host)}:{self.http_port}"
+
+    async def start(self) -> None:
+        """Listen on both ports. Raises InboxPortBusy, and then listens on none."""
+        smtp = _listener(self.host, self.smtp_port, "smtp")
+        try:
+            http = _listener(self.host, self.http_port, "http")
+        except BaseException:
+            smtp.close()
+            raise
+        self.smtp_port, self.http_port = smtp.getsockname()[1], http.getsockname()[1]
+        await self._receiver.start(smtp)
+        self._web = await _start_web(self, http)
+
+    async def stop(self) -> None:
+        """Close both servers and every connection; whoever waits for mail or events wakes up."""
+        self.store.close()
+        await self._receiver.close()
+        assert self._web is not None
+        await _stop_web(self._web, self._grace)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
+    """Start uvicorn without `serve`, which would take over the signals of the process."""
+    config = http_server.build_server_config(
+        create_app(inbox.store, inbox.smtp_address, inbox.access),
+        http_server.find_server_limits(),
+        server_header=False,
+        date_header=False,  # needs uvicorn's main loop; the application sets it
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    return server
+
+
+async def _stop_web(server: uvicorn.Server, grace: float) -> None:
+    """Uvicorn's own shutdown polls ten times a second; this one waits for the answers themselves."""
+    for listening in server.servers:
+        listening.close()
+    answers = set(server.server_state.tasks)
+    if answers:
+        _, late = await asyncio.wait(answers, timeout=grace)
+        for answer in late:
+            answer.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    # An aborted transport closes its socket in the next turn of the loop.
+    await asyncio.sleep(0)
+
+
+def _listener(host: str, port: int, purpose: Purpose) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the explicit protocol asyncio does not set TCP_NODELAY, and replies wait 40 ms for a delayed ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InboxPortBusy(port, purpose) from error
+        raise
+    return listener
+
+
+def _in_url(host: str) -> str:
+    """A wildcard is an address to listen on, not one to connect to."""
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{reachable}]" if ":" in reachable else reachable

@@ -1,0 +1,77 @@
+"""Hands a message on to another SMTP server, as MailHog's release does.
+
+It refuses every host but loopback, and every port that it was not started with: a development inbox must not be the
+way out for mail to real people, nor the way of a page on the web to this machine's other services.
+"""
+
+import asyncio
+import smtplib
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from notifier.inbox.received_message import ReceivedMessage
+
+_TIMEOUT = 10.0  # seconds
+_MAX_PORT = 65_535
+
+
+class ReleaseRefusedError(ValueError):
+    """This release was not asked for in a way that the inbox allows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseTarget:
+    """Where a message shall go."""
+
+    host: str
+    port: int
+    email: str  # the envelope recipient
+
+    @classmethod
+    def from_json(cls, body: Any, ports: Collection[int]) -> "ReleaseTarget":
+        """Read MailHog's body; keys in any case, the port as number or text. `name` is of no use here.
+
+        `ports`: those to which mail may be released.
+
+        Raises ReleaseRefusedError with a sentence for the caller.
+        """
+        if not isinstance(body, dict):
+            raise ReleaseRefusedError('Send a JSON object with "email", "host" and "port".')
+        fields = {str(key).lower(): str(value).strip() for key, value in body.items()}
+        host, port, email = fields.get("host", ""), fields.get("port", ""), fields.get("email", "")
+        if not _is_loopback(host):
+            raise ReleaseRefusedError(f"The inbox releases to loopback hosts only, and {host!r} is not one of them.")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT):
+            raise ReleaseRefusedError(f"{port!r} is not a port.")
+        if "@" not in email or not email.isprintable() or set(email) & set("<> "):
+            raise ReleaseRefusedError(f"{email!r} is not an e-mail address.")
+        if int(port) not in ports:
+            raise ReleaseRefusedError(
+                f"Mail is not released to port {port}: start the inbox with --release-port {port}."
+            )
+        return cls(host=host, port=int(port), email=email)
+
+
+async def release_message(message: ReceivedMessage, target: ReleaseTarget) -> None:
+    """Send the exact bytes to the target; raises OSError (SMTPException is one) when it does not take them."""
+    await asyncio.to_thread(_send, message, target)
+
+
+def _send(message: ReceivedMessage, target: ReleaseTarget) -> None:
+    with smtplib.SMTP(target.host, target.port, local_hostname="localhost", timeout=_TIMEOUT) as client:
+        client.ehlo()
+        options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
+        if not (message.sender + target.email).isascii():
+            options.append("SMTPUTF8")
+        client.sendmail(message.sender, [target.email], message.raw, options)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

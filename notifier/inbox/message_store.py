@@ -1,0 +1,124 @@
+"""The mail that arrived: in memory, bounded, newest kept.
+
+It promises that whoever waits wakes up at each change. It belongs to one event loop and is not safe across threads.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from notifier.inbox.received_message import ReceivedMessage
+
+MAX_MESSAGES = 2_000
+"""Mails that the inbox keeps; the oldest go first."""
+MAX_BYTES = 256 * 1024 * 1024
+"""Bytes of mails and envelopes that the inbox keeps; the oldest go first, and the newest always stays."""
+
+
+class MessageStore:
+    """Keeps the newest messages, by count and by total size; the oldest make room."""
+
+    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
+        self.version = 0  # goes up with each change
+        self.closed = False
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._arrived = 0
+        self._messages: dict[str, tuple[int, ReceivedMessage]] = {}
+        self._next_change = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def add(self, message: ReceivedMessage) -> None:
+        """Keep a message, dropping the oldest ones beyond the bounds. The newest always stays."""
+        self._arrived += 1
+        self._messages[message.id] = (self._arrived, message)
+        self._bytes += _size(message)
+        while len(self._messages) > self._max_messages or (self._bytes > self._max_bytes and len(self._messages) > 1):
+            self._forget(next(iter(self._messages)))
+        self._announce()
+
+    def get(self, message_id: str) -> ReceivedMessage | None:
+        """The message with that id, if it is still here."""
+        found = self._messages.get(message_id)
+        return found[1] if found else None
+
+    def list_oldest_first(self) -> list[ReceivedMessage]:
+        """Everything that is here, in order of arrival."""
+        return [message for _, message in self._messages.values()]
+
+    def list_newest_first(self) -> list[ReceivedMessage]:
+        """Everything that is here, the latest arrival first."""
+        return [message for _, message in reversed(self._messages.values())]
+
+    def remove(self, message_id: str) -> bool:
+        """Delete one message; False when it was not here."""
+        if message_id not in self._messages:
+            return False
+        self._forget(message_id)
+        self._announce()
+        return True
+
+    def clear(self) -> None:
+        """Delete everything."""
+        self._messages.clear()
+        self._bytes = 0
+        self._announce()
+
+    def close(self) -> None:
+        """Wake everybody who waits, for the last time."""
+        self.closed = True
+        self._announce()
+
+    async def wait_for_change(self, since: int) -> None:
+        """Return as soon as the version is not `since`, or the store is closed."""
+        while self.version == since and not self.closed:
+            await self._next_change.wait()
+
+    def iterate_arrivals(self) -> AsyncIterator[ReceivedMessage]:
+        """Each message that arrives after this call, until the store is closed."""
+        return self._arrivals_after(self._arrived)
+
+    async def wait_for(self, matches: Callable[[ReceivedMessage], bool], seconds: float) -> ReceivedMessage | None:
+        """The first message to match, present or to come; None after so many seconds."""
+        arrivals = self._arrivals_after(0)
+        try:
+            async with asyncio.timeout(seconds):
+                async for message in arrivals:
+                    if matches(message):
+                        return message
+        except TimeoutError:
+            pass
+        return None
+
+    async def _arrivals_after(self, last: int) -> AsyncIterator[ReceivedMessage]:
+        # Nothing is registered while this generator rests, so an abandoned one leaks nothing.
+        while not self.closed:
+            seen = self.version
+            for number, message in self._newer_than(last):
+                last = number
+                yield message
+            await self.wait_for_change(seen)
+
+    def _newer_than(self, last: int) -> list[tuple[int, ReceivedMessage]]:
+        newer = []
+        for numbered in reversed(self._messages.values()):
+            if numbered[0] <= last:
+                break
+            newer.append(numbered)
+        newer.reverse()
+        return newer
+
+    def _forget(self, message_id: str) -> None:
+        _, message = self._messages.pop(message_id)
+        self._bytes -= _size(message)
+
+    def _announce(self) -> None:
+        self.version += 1
+        self._next_change.set()
+        self._next_change = asyncio.Event()
+
+
+def _size(message: ReceivedMessage) -> int:
+    return len(message.raw) + sum(map(len, message.recipients))

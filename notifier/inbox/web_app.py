@@ -1,0 +1,104 @@
+"""The HTTP side put together: MailHog's API, the page's API and the page, under strict response headers."""
+
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from notifier.head_request import HeadAsGet
+from notifier.inbox.access import SAFE_METHODS, Access
+from notifier.inbox.mailhog_api import MailHogApi
+from notifier.inbox.message_store import MessageStore
+from notifier.inbox.page_api import PageApi
+from notifier.sse import RETRY_SECONDS, OpenStreams, TooManyStreamsError
+
+_STATIC = Path(__file__).parent / "static"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_STRICT = {
+    # Mail comes from anywhere: whatever of it a browser is made to show, it is shown without rights.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+MAX_INBOX_STREAMS = 100
+"""Event streams that an inbox keeps open."""
+
+
+def create_app(
+    store: MessageStore,
+    smtp_address: str = "127.0.0.1:1025",
+    access: Access = Access(),
+) -> ASGIApp:
+    """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
+    streams = OpenStreams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
+    routes = [
+        Route("/", _page, methods=["GET"]),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+        *PageApi(store, smtp_address, streams).routes(),
+        *MailHogApi(store, streams, access.release_ports).routes(),
+    ]
+    handlers: dict[Any, Any] = {404: _nothing_here, 405: _another_method, TooManyStreamsError: _too_many_streams}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return HeadAsGet(_StrictHeaders(app, access))
+
+
+async def _nothing_here(_request: Request, _error: Exception) -> Response:
+    """The answer for a path, or a file of the page, that there is not."""
+    return PlainTextResponse("There is nothing at this path of the inbox.", 404)
+
+
+async def _too_many_streams(_request: Request, _error: Exception) -> Response:
+    """The answer for one event stream more than there may be."""
+    return PlainTextResponse("Too many pages watch this inbox: close one.", 429, {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _another_method(request: Request, _error: Exception) -> Response:
+    """The answer for a path that takes other methods: several routes may have the path, each for one of them."""
+    routes: list[BaseRoute] = request.app.routes
+    taken: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            taken |= route.methods or set()
+    allowed = ", ".join(sorted(taken or SAFE_METHODS))
+    return PlainTextResponse(f"This path takes {allowed}.", 405, {"Allow": allowed})
+
+
+async def _page(_request: Request) -> Response:
+    headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+    return FileResponse(_STATIC / "index.html", headers=headers)
+
+
+class _StrictHeaders:
+    """Adds the strict headers where a response has none of its own, and turns away what the policy refuses."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_strictly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _STRICT.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Date", formatdate(usegmt=True))
+            await send(message)
+
+        refusal = self._access.find_refusal(scope)
+        answer = self._app if refusal is None else PlainTextResponse(refusal, 403)
+        await answer(scope, receive, send_strictly)

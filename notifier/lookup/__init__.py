@@ -1,0 +1,1 @@
+"""Reading what happened: find, search, timeline, explanation of a wait, content."""

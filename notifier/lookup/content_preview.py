@@ -1,0 +1,111 @@
+"""Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from notifier.auth.authenticated_key import Caller
+from notifier.db.engine import Database
+from notifier.db.tables import Attempt, get_columns
+from notifier.delivery import delivery_loader, render_job
+from notifier.delivery.delivery_loader import Delivery
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.lookup import notification_view
+from notifier.outcomes import OutcomeName
+from notifier.recipient_policy import RecipientPolicy
+from notifier.rendering.editor_renderers import EditorRenderers
+from notifier.rendering.protocol import MailAttachment, PreviewedMail, RenderFault
+from notifier.submission import attachment_store
+from notifier.submission.notification_writer import NewNotification
+
+_attempt = get_columns(Attempt)
+
+
+class UnrenderableError(NotifierError):
+    """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentView:
+    """A mail, part by part and as a whole."""
+
+    subject: str
+    html: str | None
+    text: str
+    attachments: list[dict[str, Any]]
+    source: bytes  # all of it, as a relay is given it
+    sha256: str  # of the source
+    identical: bool | None  # to what was sent last; None: nothing was
+
+
+class ContentPreviewer:
+    """Makes mails that nobody sends."""
+
+    def __init__(self, database: Database, editors: EditorRenderers, policy: RecipientPolicy) -> None:
+        self._database = database
+        self._editors = editors
+        self._policy = policy
+        self._sources = delivery_loader.SourceCache(database)
+
+    async def preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
+        """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""
+        async with self._database.read() as connection:
+            await notification_view.get_notification(connection, caller.service_id, id_)
+            delivery = (await delivery_loader.load_deliveries(connection, [id_]))[id_]
+            if (
+                delivery.kind not in caller.kinds_in_reach
+            ):  # what live mail says, a sign-in link say, is not for a test key
+                raise NotFoundError("there is no such notification")
+            sent = await connection.execute(
+                select(_attempt.sha256)
+                .where(_attempt.notification_id == id_, _attempt.outcome != OutcomeName.DEFERRED)
+                .order_by(_attempt.id.desc())
+                .limit(1)
+            )
+            digest: bytes | None = sent.scalar_one_or_none()
+        files = await attachment_store.load_attachments(self._database, delivery.attachments)
+        if files is None:
+            raise UnrenderableError(str(render_job.ATTACHMENT_GONE))
+        shown = await self._render(caller.service_id, delivery, files)
+        if isinstance(shown, RenderFault):
+            raise UnrenderableError(str(shown))
+        return _build_content_view(shown, delivery.attachments, digest)
+
+    async def preview_draft(self, draft: NewNotification) -> ContentView:
+        """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
+        files = [
+            MailAttachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
+            for f in draft.files
+        ]
+        delivery = delivery_loader.build_draft_delivery(draft)
+        shown = await self._render(draft.row["service_id"], delivery, files)
+        if isinstance(shown, RenderFault):
+            raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
+        return _build_content_view(shown, delivery.attachments, None)
+
+    async def _render(
+        self, service_id: UUID, delivery: Delivery, files: Sequence[MailAttachment]
+    ) -> PreviewedMail | RenderFault:
+        job = render_job.build_render_job(delivery, self._policy, files)
+        pinned = delivery.template_version_id
+        sources = await self._sources.get_sources([pinned]) if pinned is not None else {}
+        if job.version is not None and job.version not in sources:
+            return render_job.VERSION_GONE
+        return await self._editors.get_renderer(f"service:{service_id}").preview(job, sources)
+
+
+def _build_content_view(shown: PreviewedMail, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
+    digest = hashlib.sha256(shown.wire).digest()
+    return ContentView(
+        subject=shown.subject,
+        html=shown.html,
+        text=shown.text,
+        attachments=attachments,
+        source=shown.wire,
+        sha256=digest.hex(),
+        identical=digest == sent if sent else None,
+    )

@@ -1,0 +1,151 @@
+"""Looking notifications up: one with its attempts, several by their ids, or those that wait for a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, get_columns
+from notifier.errors import NotFoundError
+from notifier.outbox import entry_store
+from notifier.outcomes import OutcomeName, SmtpPhase
+from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
+
+_notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
+_template, _version = get_columns(Template), get_columns(TemplateVersion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptView:
+    """One try, as people read it."""
+
+    number: int  # position among the notification's, from 1
+    started_at: datetime
+    duration_ms: int | None  # None, as the relay: the sender died, and nobody else knows
+    relay: str | None
+    phase: SmtpPhase
+    outcome: OutcomeName
+    code: int | None
+    enhanced_code: str | None
+    reply: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyView:
+    """The same mail to somebody else."""
+
+    id: UUID
+    role: Role
+    recipient: str
+    status: Status
+    send_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationView:
+    """A notification, as people read it."""
+
+    id: UUID
+    status: Status
+    reason: Reason | None
+    detail: str | None
+    recipient: str
+    role: Role
+    parent_id: UUID | None
+    batch_id: UUID | None
+    kind: KeyKind
+    template: str | None  # None, as its version: the caller brought the content
+    template_version: int | None
+    locale: str | None
+    priority: Priority
+    message_id: str
+    tags: list[str] | None
+    meta: dict[str, str] | None
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    send_at: datetime
+    expires_at: datetime
+    uncertain_at: datetime | None
+    when_uncertain: WhenUncertain | None  # as in `load.Delivery`
+    due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
+    entry_state: EntryState | None  # None: nothing is left to do
+    attempts: list[AttemptView] = field(default_factory=list)
+    copies: list[CopyView] = field(default_factory=list)
+
+
+_OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification and name != "when_uncertain"]
+_WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_uncertain).label("when_uncertain")
+_NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
+
+
+MAX_ATTEMPTS_SHOWN = 200  # tries of one notification that are shown: the newest
+
+
+ENTRY_OF_NOTIFICATION = and_(
+    entry_store.SUBJECT_INDEX_CONDITION,
+    _entry.service_id == _notification.service_id,
+    _entry.subject_id == _notification.id,
+)
+
+
+def _select_views() -> Select[*tuple[object, ...]]:
+    return (
+        select(*(_notification[name] for name in _OWN))
+        .add_columns(_template.slug.label("template"), _version.number.label("template_version"), _WHEN_UNCERTAIN)
+        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
+        .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
+        .outerjoin(Template, _template.id == _version.template_id)
+        .outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
+    )
+
+
+async def get_notification(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> NotificationView:
+    """A service's notification, or (None) anybody's, with its newest attempts.
+
+    Raises `NotFoundError`, also for another service's.
+    """
+    wanted = _select_views().where(_notification.id == id_)
+    if service_id is not None:
+        wanted = wanted.where(_notification.service_id == service_id)
+    row = (await connection.execute(wanted)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such notification")
+    # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
+    names = [name for name in AttemptView.__dataclass_fields__ if name != "number"]
+    number = func.row_number().over(order_by=_attempt.id).label("number")
+    newest = select(*(_attempt[name] for name in names), number).where(_attempt.notification_id == id_)
+    tried = await connection.execute(newest.order_by(_attempt.id.desc()).limit(MAX_ATTEMPTS_SHOWN))
+    attempts = [AttemptView(**attempt) for attempt in reversed(tried.mappings().all())]
+    return NotificationView(**row, attempts=attempts, copies=await _list_copies(connection, id_))
+
+
+async def _list_copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
+    names = CopyView.__dataclass_fields__
+    found = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
+    return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
+
+
+async def list_notifications(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
+    """The notifications with these ids, in their order, without attempts and copies."""
+    found = (await connection.execute(_select_views().where(_notification.id.in_(ids)))).mappings() if ids else ()
+    known = {row["id"]: NotificationView(**row) for row in found}
+    return [known[id_] for id_ in ids if id_ in known]
+
+
+async def count_closed_unknown(connection: AsyncConnection, batch_id: UUID) -> int:
+    """How many of a batch, copies left out, are unknown and wait for nothing any more: nobody looked in time."""
+    own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
+    statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
+    found = await connection.execute(statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None)))
+    return int(found.scalar_one())
+
+
+async def list_held_unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
+    """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
+    statement = _select_views().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
+    found = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
+    return [NotificationView(**row) for row in found.mappings()]

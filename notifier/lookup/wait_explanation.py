@@ -1,0 +1,176 @@
+"""Why a notification is not sent yet, from everything that a sender would look at, and when it is tried next.
+
+It only looks: nothing here changes anything, and what it says may be over a moment later.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import Notification, OutboxEntry, SenderProcess, get_columns
+from notifier.delivery import delivery_loader
+from notifier.lookup import notification_view
+from notifier.lookup.notification_view import NotificationView
+from notifier.outbox.queue_sql import SUSPECT_LOSSES
+from notifier.recipient_policy import RecipientPolicy
+from notifier.states import CANCELLABLE_STATUSES, WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Status
+from notifier.throttle.queue_forecast import MAX_SENDER_SILENCE
+from notifier.throttle.relay_state import RelayOutage, list_relay_outages
+
+_entry, _sender = get_columns(OutboxEntry), get_columns(SenderProcess)
+_notification = get_columns(Notification)
+MAX_COUNTED_AHEAD = 10_000
+_AHEAD = {
+    Priority.HIGH: (Priority.HIGH,),
+    Priority.NORMAL: (Priority.HIGH, Priority.NORMAL),
+    Priority.BULK: tuple(Priority),
+}
+
+
+class Because(StrEnum):
+    """Why a mail waits, or waits no longer."""
+
+    ENDED = "ended"
+    SCHEDULED = "scheduled"
+    BACK_OFF = "back_off"
+    SENDER_REFUSED = "sender_refused"
+    TEMPLATE_SLOW = "template_slow"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    IN_HAND = "in_hand"
+    ALONE = "alone"
+    CIRCUIT_OPEN = "circuit_open"
+    NO_SENDER = "no_sender"
+    QUEUE = "queue"
+    SUPPRESSED = "suppressed"
+    RECIPIENTS_MODE = "recipients_mode"
+    BATCH_CANCELLED = "batch_cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitCause:
+    """One reason."""
+
+    code: Because
+    detail: str
+    until: datetime | None = None  # None: nobody knows, or nothing ends it by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitExplanation:
+    """Every reason, the one that lasts longest not necessarily first, and the earliest time of the next try."""
+
+    view: NotificationView
+    causes: list[WaitCause]
+    next_attempt_at: datetime | None  # None: under way, held, or over
+
+
+async def explain_notification(
+    connection: AsyncConnection, service_id: UUID | None, id_: UUID, policy: RecipientPolicy, now: datetime
+) -> WaitExplanation:
+    """Why a service's notification, or (None) anybody's, is where it is. Raises `NotFoundError`."""
+    view = await notification_view.get_notification(connection, service_id, id_)
+    if view.status not in WAITING_STATUSES or view.entry_state is None:
+        return WaitExplanation(view=view, causes=[_explain_end(view)], next_attempt_at=None)
+    statement = (
+        select(OutboxEntry).join(Notification, notification_view.ENTRY_OF_NOTIFICATION).where(_notification.id == id_)
+    )
+    entry: Any = (await connection.execute(statement)).one_or_none()
+    causes = list(_explain_entry(view, now))
+    if entry is not None and view.entry_state is EntryState.READY:
+        causes += [cause async for cause in _explain_queue(connection, entry, now)]
+    causes += [cause async for cause in _explain_recipient(connection, view, policy)]
+    due = max(view.due_at, now) if view.due_at is not None else None
+    return WaitExplanation(view=view, causes=causes, next_attempt_at=due)
+
+
+def _explain_end(view: NotificationView) -> WaitCause:
+    why = ": ".join(part for part in (view.reason, view.detail) if part)
+    return WaitCause(code=Because.ENDED, detail=f"it is {view.status}" + (f" ({why})" if why else ""))
+
+
+def _explain_entry(view: NotificationView, now: datetime) -> Iterator[WaitCause]:
+    """What its own history says."""
+    if view.entry_state is EntryState.LEASED:
+        yield WaitCause(code=Because.IN_HAND, detail="a sender has it in hand")
+    elif view.entry_state is EntryState.HELD:
+        detail = "nobody knows whether the relay has it: it waits for a person, who resolves it"
+        yield WaitCause(code=Because.HELD, detail=detail, until=view.expires_at)
+    elif view.due_at is None or view.due_at <= now:
+        return
+    elif view.status is Status.QUEUED and view.reason is None:
+        yield WaitCause(code=Because.SCHEDULED, detail="its time has not come", until=view.due_at)
+    elif view.status is Status.UNKNOWN:
+        detail = "nobody knows whether the relay has it: it is sent once more"
+        yield WaitCause(code=Because.UNCERTAIN, detail=detail, until=view.due_at)
+    elif view.reason is Reason.SENDER_REFUSED:
+        detail = f"the relay refuses this sender: {view.detail}"
+        yield WaitCause(code=Because.SENDER_REFUSED, detail=detail, until=view.due_at)
+    elif view.reason is Reason.TEMPLATE:
+        yield WaitCause(code=Because.TEMPLATE_SLOW, detail=view.detail or "", until=view.due_at)
+    else:
+        yield WaitCause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no words'}", until=view.due_at)
+
+
+async def _explain_queue(connection: AsyncConnection, entry: Any, now: datetime) -> AsyncIterator[WaitCause]:
+    """What keeps senders from it."""
+    for obstacle in await list_relay_outages(connection):
+        yield _explain_obstacle(obstacle)
+    if connection.dialect.name != "sqlite" and not await _has_live_sender(connection):
+        yield WaitCause(code=Because.NO_SENDER, detail="no sender has been heard of for a minute")
+    if entry.due_at > now:
+        return
+    if entry.lost >= SUSPECT_LOSSES:
+        detail = f"{entry.lost} senders died with it at hand: it is sent alone, once nothing else is in hand"
+        yield WaitCause(code=Because.ALONE, detail=detail)
+    if ahead := await _count_ahead(connection, entry):
+        number = f"more than {MAX_COUNTED_AHEAD}" if ahead > MAX_COUNTED_AHEAD else str(ahead)
+        detail = f"{number} mails of this service are due before it, with this priority or a higher one"
+        yield WaitCause(code=Because.QUEUE, detail=detail)
+
+
+def _explain_obstacle(obstacle: RelayOutage) -> WaitCause:
+    detail = f"{obstacle.relay} takes no mail since {obstacle.since.isoformat(timespec='seconds')}: {obstacle.reason}"
+    return WaitCause(code=Because.CIRCUIT_OPEN, detail=detail)
+
+
+async def _has_live_sender(connection: AsyncConnection) -> bool:
+    recent = select(_sender.id).where(_sender.beat_at > func.clock_timestamp() - MAX_SENDER_SILENCE).limit(1)
+    return (await connection.execute(recent)).first() is not None
+
+
+async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
+    """How many are due before it, counted up to a bound."""
+    before = (
+        select(_entry.id)
+        .where(
+            _entry.state == EntryState.READY,
+            _entry.lost < SUSPECT_LOSSES,
+            _entry.kind == entry.kind,
+            _entry.priority.in_(_AHEAD[Priority(entry.priority)]),
+            _entry.service_id == entry.service_id,
+            _entry.due_at < entry.due_at,
+        )
+        .limit(MAX_COUNTED_AHEAD + 1)
+    )
+    return int((await connection.execute(select(func.count()).select_from(before.subquery()))).scalar_one())
+
+
+async def _explain_recipient(
+    connection: AsyncConnection, view: NotificationView, policy: RecipientPolicy
+) -> AsyncIterator[WaitCause]:
+    """What will stop it when it is claimed."""
+    delivery = (await delivery_loader.load_deliveries(connection, [view.id])).get(view.id)
+    if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE_STATUSES:
+        yield WaitCause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")
+    if delivery is not None and delivery.suppressed_because is not None:
+        detail = f"the address is suppressed ({delivery.suppressed_because}): it ends as suppressed when it is due"
+        yield WaitCause(code=Because.SUPPRESSED, detail=detail)
+    if view.kind is not KeyKind.TEST and not policy.allows(view.recipient):
+        yield WaitCause(code=Because.RECIPIENTS_MODE, detail=policy.explain_refusal())

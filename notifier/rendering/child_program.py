@@ -1,0 +1,219 @@
+"""The rendering child: compiles and renders what it is sent, and answers; it owns nothing that would be missed.
+
+The parent kills it when it overruns. It ignores the terminal's signals and ends when the parent's socket does.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Iterable
+from time import process_time
+
+import msgspec
+from msgspec.structs import replace
+
+from notifier.mail.attachment_parts import get_filled_size
+from notifier.mail.mime_document import build_mime_message, build_mime_with_gaps
+from notifier.mail.plain_text.text_builder import build_plain_text
+from notifier.rendering.protocol import (
+    CheckRequest,
+    ChildAnswer,
+    ChildRequest,
+    CompareAnswer,
+    CompareRequest,
+    LiteralContent,
+    MailComparison,
+    MailHeader,
+    MailParts,
+    MailWithGaps,
+    PreviewAnswer,
+    PreviewRequest,
+    RenderBatchAnswer,
+    RenderedMail,
+    RenderFault,
+    RenderJob,
+)
+from notifier.rendering.source_check import check_source
+from notifier.rendering.version_comparison import compare_versions, describe_mail_error
+from notifier.template_language import image_functions
+from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.render_fault import PartError, describe_error_without_place
+from notifier.template_language.time_limit import TIME_LIMIT
+from notifier.template_language.variable_schema import VARIABLES_DECODER
+
+FRAME_HEADER = struct.Struct("!I")
+READY_FRAME = FRAME_HEADER.pack(0)
+"""Sent once when the child is ready: starting it must not count against the first mail's time."""
+MAX_MEMORY_BYTES = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
+MAX_BUSY_SECONDS = 10.0
+"""Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
+MAX_REQUEST_CPU_SECONDS = 0.1
+"""Of processor time, after which the request's other mails are left for its next: another service may wait."""
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""Bytes of mail after which they are left as well."""
+MALLOC_WARMUP_BYTES = 16 * 1024 * 1024
+"""Bytes in one piece whose being freed teaches glibc to keep twice as much. Else, as the heap happens to lie, it gives
+back what 25 mails took as soon as they are sent, and getting it anew for the next 25 is a tenth of the child's time.
+"""
+MAX_KNOWN_VERSIONS = 256  # compiled versions kept
+
+CONTENT_DECODER = msgspec.json.Decoder(LiteralContent)
+
+
+class RenderingChild:
+    """Answers requests one after the other."""
+
+    def __init__(
+        self, public_url: str | None = None, *, seconds: float = MAX_REQUEST_CPU_SECONDS, size: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._seconds, self._size = seconds, size  # that a request has
+        self._public_url = public_url  # where linked images are
+        self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
+
+    def answer_request(self, request: ChildRequest) -> ChildAnswer:
+        """What the request asks for; never raises for what a template does wrong."""
+        if isinstance(request, CheckRequest):
+            return check_source(request.source, self._public_url)
+        for version, source in request.sources.items():
+            self._known[version] = CompiledVersion(source, self._public_url)
+        if isinstance(request, PreviewRequest):
+            answer: ChildAnswer = self._preview_mail(request.job)
+        elif isinstance(request, CompareRequest):
+            answer = self._compare_versions(request)
+        else:
+            answer = self._render_batch(request.jobs)
+        while len(self._known) > MAX_KNOWN_VERSIONS:
+            self._known.popitem(last=False)
+        return answer
+
+    def _render_batch(self, jobs: Iterable[RenderJob]) -> RenderBatchAnswer:
+        """The first mails, as many as the request's time and bytes suffice for; at least one."""
+        results: list[RenderedMail | MailWithGaps | RenderFault] = []
+        seconds: list[float] = []
+        size, begun = 0, process_time()
+        before = begun
+        for job in jobs:
+            compiled = self._known.get(job.version) if job.version is not None else None
+            locales = compiled.compiled_locales if compiled is not None else 0
+            mail = self._render_mail(job)
+            is_first = compiled is not None and compiled.compiled_locales > locales
+            size += 0 if isinstance(mail, RenderFault) else get_filled_size(mail)
+            after = process_time()
+            results.append(mail)
+            seconds.append(0.0 if is_first else after - before)
+            before = after
+            if after - begun > self._seconds or size > self._size:
+                break
+        return RenderBatchAnswer(results=results, seconds=seconds)
+
+    def _render_mail(self, job: RenderJob) -> RenderedMail | MailWithGaps | RenderFault:
+        try:
+            return self._build_message(job, *self._render_parts(job))
+        except Exception as error:
+            return describe_mail_error(error)
+
+    def _preview_mail(self, job: RenderJob) -> PreviewAnswer | RenderFault:
+        try:
+            header, parts = self._render_parts(job)
+            return PreviewAnswer(parts=parts, mail=self._build_message(job, header, parts))
+        except Exception as error:
+            return describe_mail_error(error)
+
+    def _compare_versions(self, request: CompareRequest) -> CompareAnswer:
+        before, after = (self._get_version(key) if key else None for key in (request.before, request.after))
+        results: list[MailComparison | None] = []
+        for payload in request.payloads:
+            results.append(compare_versions(before, after, payload, with_diffs=request.with_diffs))
+            if results[-1] is not None and results[-1].is_slow:
+                break
+        return CompareAnswer(results=results + [None] * (len(request.payloads) - len(results)))
+
+    def _get_version(self, key: str) -> CompiledVersion:
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    def _render_parts(self, job: RenderJob) -> tuple[MailHeader, MailParts]:
+        if job.version is None:
+            return job.header, _build_literal_parts(CONTENT_DECODER.decode(job.content or "{}"))
+        compiled, values = self._get_version(job.version), VARIABLES_DECODER.decode(job.variables)
+        return compiled.add_unsubscribe_header(job.header, values), compiled.render(job.locale, values)
+
+    def _build_message(self, job: RenderJob, header: MailHeader, parts: MailParts) -> RenderedMail | MailWithGaps:
+        """The mail, with the images that it shows."""
+        assets = self._known[job.version].source.assets if job.version is not None else {}
+        if assets and (names := image_functions.list_shown_images(assets, parts.html)):
+            gapped = build_mime_with_gaps(
+                header, parts, [*job.attachments, *image_functions.build_image_attachments(assets, names)]
+            )
+            return replace(gapped, images=names)
+        return (
+            build_mime_with_gaps(header, parts, job.attachments)
+            if job.attachments
+            else build_mime_message(header, parts)
+        )
+
+
+def _build_literal_parts(content: LiteralContent) -> MailParts:
+    """Content as its caller wrote it; only a text part that is missing is made."""
+    if content.text is not None:
+        return MailParts(subject=content.subject, html=content.html, text=content.text)
+    if content.html is None:
+        raise PartError(RenderFault(part="content", line=None, message="there is neither HTML nor text"))
+    try:
+        with TIME_LIMIT.part():
+            text = build_plain_text(content.html)
+    except Exception as error:
+        raise PartError(describe_error_without_place(error, "content")) from error
+    return MailParts(subject=content.subject, html=content.html, text=text)
+
+
+def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:
+    """Answer requests from the socket until the parent closes it.
+
+    `nice`: how far it lets others go first; linked images are below `public_url`.
+    """
+    silence_stderr()
+    os.nice(nice)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bytes(MALLOC_WARMUP_BYTES)  # never touched, hence free of charge
+    TIME_LIMIT.set_up()
+    child = RenderingChild(public_url)
+    decoder = msgspec.msgpack.Decoder(ChildRequest)
+    encoder = msgspec.msgpack.Encoder()
+    frame = bytearray(FRAME_HEADER.size)  # used again and again: it keeps the size of the last answer
+    with connection, contextlib.suppress(ConnectionError):  # the parent may go in the middle of an answer
+        connection.sendall(READY_FRAME)
+        while (payload := _read_frame(connection)) is not None:
+            signal.setitimer(signal.ITIMER_REAL, MAX_BUSY_SECONDS)
+            answer = child.answer_request(decoder.decode(payload))
+            TIME_LIMIT.stop()
+            encoder.encode_into(answer, frame, FRAME_HEADER.size)
+            FRAME_HEADER.pack_into(frame, 0, len(frame) - FRAME_HEADER.size)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            connection.sendall(frame)
+
+
+def silence_stderr() -> None:
+    """Let nothing of this process reach the log: a library that fails here quotes what it was given."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _read_frame(connection: socket.socket) -> bytes | None:
+    head = _read_exactly(connection, FRAME_HEADER.size)
+    return None if head is None else _read_exactly(connection, FRAME_HEADER.unpack(head)[0])
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
+    """So many bytes, or None if the parent closed the socket before."""
+    read = connection.recv(size, socket.MSG_WAITALL)
+    return read if len(read) == size else None

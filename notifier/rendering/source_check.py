@@ -1,0 +1,158 @@
+"""What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from notifier.mail.mime_document import build_mime_message
+from notifier.rendering.protocol import (
+    FaultCode,
+    LintRemark,
+    Mailbox,
+    MailHeader,
+    RenderedParts,
+    RenderFault,
+    SourceCheck,
+)
+from notifier.rendering.version_comparison import describe_mail_error
+from notifier.template_language import variable_schema as variable
+from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.render_fault import PartError
+from notifier.template_language.template_source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
+from notifier.template_language.variable_usage import VariableUsage, analyze_variables
+from notifier.template_lint.inheritance import find_lost_content
+from notifier.template_lint.lint_report import lint_source
+from notifier.template_lint.lint_rule import SampleMail
+from notifier.template_lint.source_rules import CheckedSource
+
+MAX_FAULTS = 20
+"""Faults after which no more are looked for."""
+
+
+def check_source(source: TemplateSource, public_url: str | None = None) -> SourceCheck:
+    """Compile every part and render the sample in every locale, with and without the optional variables.
+
+    Whatever the source makes our own code raise is told as a fault of it.
+    """
+    try:
+        return _check_parts(source, public_url)
+    except Exception as error:
+        faults = [describe_mail_error(error)]
+    return SourceCheck(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
+
+
+def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
+    trial = _Trial(source, _static_faults(source))
+    remarks: list[LintRemark] = []
+    paths: list[list[str]] = []
+    known = _analyze_variables(source)
+    try:
+        if not trial.faults:
+            version = CompiledVersion(source, public_url, keeps_raw_values=True)
+            trial.faults += version.find_image_faults()
+        if not trial.faults:
+            trial.run(version, _samples(source, known.optional))
+            trial.tell(*find_lost_content(source))
+        if not trial.faults:
+            paths = version.list_subject_paths()
+            whole = CheckedSource(source=source, variables=known, raw_values=version.raw_values or ())
+            remarks = lint_source(whole, trial.mails)
+    except PartError as error:
+        trial.tell(error.fault)
+    except Exception as error:
+        trial.tell(describe_mail_error(error))
+    return SourceCheck(
+        faults=trial.faults,
+        remarks=remarks,
+        variables_schema=known.schema,
+        subject_paths=paths,
+        previews=trial.previews,
+    )
+
+
+class _Trial:
+    """The sample's mails in every locale, and what is wrong with them."""
+
+    def __init__(self, source: TemplateSource, faults: list[RenderFault]) -> None:
+        self.faults = faults
+        self.mails: list[SampleMail] = []
+        self.previews: dict[str, RenderedParts] = {}
+        self._source = source
+
+    def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
+        """Make all of them, up to the locale with which enough is known to be wrong."""
+        for tag in (None, *self._source.locales):
+            for values in samples:
+                try:
+                    self._try(version, tag, values)
+                except PartError as error:
+                    self.tell(error.fault)
+                    if not self._is_enough():
+                        self.tell(*version.find_faults(tag, values))
+                    break
+            if self._is_enough():
+                break
+
+    def tell(self, *faults: RenderFault) -> None:
+        """Each thing once: what is shared is wrong in every part and locale that has it."""
+        for fault in faults:
+            if fault not in self.faults:
+                self.faults.append(fault)
+
+    def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
+        sent = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
+        written = version.render_unstyled(tag, dict(values))
+        build_mime_message(_specimen(), sent)
+        self.mails.append(
+            SampleMail(
+                source=self._source,
+                tag=tag,
+                values=values,
+                subject=written.subject,
+                html=written.html,
+                text=written.text,
+                sent_html=sent.html,
+            )
+        )
+        self.previews.setdefault(tag or self._source.settings.locale, sent)
+
+    def _is_enough(self) -> bool:
+        return len(self.faults) >= MAX_FAULTS or any(one.code is FaultCode.TOO_SLOW for one in self.faults)
+
+
+def _analyze_variables(source: TemplateSource) -> VariableUsage:
+    """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
+    try:
+        return analyze_variables(source)
+    except Exception:
+        optional = [*source.settings.optional]
+        schema = variable.build_schema(source.sample, optional)
+        return VariableUsage(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
+
+
+def _static_faults(source: TemplateSource) -> list[RenderFault]:
+    """What can be seen without rendering: missing parts and reserved names."""
+    faults = []
+    for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
+        wanted = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
+        faults += [
+            RenderFault(part=f"{prefix}{part}", line=None, message="this part is missing")
+            for part in wanted
+            if f"{prefix}{part}" not in source.files
+        ]
+    return faults
+
+
+def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
+    """The sample, and what is left of it in the shortest allowed request."""
+    values = source.sample_values
+    shortest = variable.remove_optional(values, optional)
+    return [values] if shortest == values else [values, shortest]
+
+
+def _specimen() -> MailHeader:
+    """A header to compose a checked sample with."""
+    from_box = Mailbox("sender@example.org")
+    moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
+    return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")

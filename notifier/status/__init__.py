@@ -1,0 +1,1 @@
+"""The only writer of a notification's status; what people do to a notification."""

@@ -1,0 +1,82 @@
+"""Going on with a cancelled batch: its rows are put to `cancelled` step by step, each step a transaction.
+
+The handler of batch entries. No mail of a flagged batch is sent meanwhile, and done twice it is as if done once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from notifier.clock import Clock
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.engine import Database
+from notifier.outbox.handler import (
+    ClaimedEntry,
+    FinishEntry,
+    JournalNote,
+    LostClaim,
+    ReleaseEntry,
+    Settlement,
+    WorkerContext,
+)
+from notifier.states import EntryKind
+from notifier.status import batch_cancellation
+from notifier.telemetry.logging import get_logger
+
+CANCELLATION_LEASE = timedelta(minutes=5)
+
+
+class BatchCancellationHandler:
+    """The handler of batch entries."""
+
+    kind = EntryKind.BATCH
+    slots = 1
+    bodies = 1
+    lease = CANCELLATION_LEASE
+    still_wanted = "1 = 1"
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._closing = False
+        self._log = get_logger()
+
+    def get_capacity(self) -> int:
+        """One batch after the other."""
+        return self.slots
+
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+        """Go through all rows of each."""
+        for entry in batch:
+            is_done = await self._cancel_all_rows(entry)
+            desk.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
+
+    async def record(self, _connection: StatementConnection, _settled: Sequence[Settlement]) -> None:
+        """Nothing: each step has written what it did."""
+
+    async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
+        """What has killed its holders is given up: the senders end each mail of the batch when it is due."""
+        for one in lost:
+            self._log.error("batch_stop_given_up", entry_id=str(one.entry.id))
+        return [Settlement(entry=one.entry, action=FinishEntry()) for one in lost]
+
+    async def replay(
+        self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
+    ) -> list[Settlement]:
+        """Nothing is ever noted."""
+        return []
+
+    def close(self) -> None:
+        """Stop after the step that is under way, and give the rest back."""
+        self._closing = True
+
+    async def _cancel_all_rows(self, entry: ClaimedEntry) -> bool:
+        """False if it is to stop before the end."""
+        last = None
+        while not self._closing:
+            async with self._database.write() as connection:
+                last = await batch_cancellation.continue_cancellation(
+                    connection, entry.service_id, entry.subject_id, last, self._clock.now()
+                )
+            if last is None:
+                return True
+        return False

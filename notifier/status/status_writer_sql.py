@@ -1,0 +1,82 @@
+"""The statements that change a status, and with it the index of statuses and what there is to tell.
+
+On PostgreSQL it is one statement; on SQLite several, in the same transaction. `notifier.status.status_writer` runs them.
+"""
+
+from functools import cache
+
+from sqlalchemy import TextClause, text
+
+from notifier.db import row_parameter
+from notifier.states import INDEXED_STATUSES, Status, TransitionCause, get_source_statuses
+from notifier.webhooks import event_sql
+
+_TYPES = {"id": "uuid", "event_id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
+_NOTHING = "SELECT 1 WHERE false"
+
+
+@cache
+def build_change_statement(target: Status, cause: TransitionCause, *, sqlite: bool) -> TextClause:
+    """Many notifications to one status, each from where the machine allows it; on SQLite it returns their ids."""
+    uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
+    update = f"""
+UPDATE notification AS n
+SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at, sequence = n.sequence + 1{uncertain}
+FROM r
+WHERE {row_parameter.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN ('{"', '".join(sorted(get_source_statuses(target, cause)))}')"""
+    if sqlite:
+        return text(f"{row_parameter.build_rows_source(_TYPES, sqlite=True)} {update} RETURNING id")
+    moved = f"""{update}
+RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at"""
+    if target is Status.QUEUED and cause is TransitionCause.SENDER:  # only the reason is new
+        return text(f"{row_parameter.build_rows_source(_TYPES, sqlite=False)} {update}")
+    return text(
+        f"{row_parameter.build_rows_source(_TYPES, sqlite=False)}, moved AS ({moved}){build_consequences('moved', target)} {_NOTHING}"
+    )
+
+
+def build_consequences(source: str, status: Status) -> str:
+    """The rest of a statement on PostgreSQL whose CTE `source` has those that have just got the status."""
+    index = (
+        f"INSERT INTO status_index (notification_id, service_id, status)"
+        f" SELECT notification_id, service_id, '{status}' FROM {source}"
+        f" ON CONFLICT (notification_id) DO UPDATE SET status = excluded.status"
+        if status in INDEXED_STATUSES
+        else f"DELETE FROM status_index AS i USING {source} AS m WHERE i.notification_id = m.notification_id"
+        f" AND i.notification_id = ANY(ARRAY(SELECT notification_id FROM {source}))"
+    )
+    return f""",
+listed AS ({index}),
+telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
+told AS ({event_sql.build_event_insert("telling", sqlite=False)} RETURNING id, service_id, at),
+to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
+
+
+@cache
+def build_follow_up_postgres(status: Status) -> TextClause:
+    """What follows from a status that another statement of the same transaction has set."""
+    return text(f"""{row_parameter.build_rows_source(_TYPES, sqlite=False)},
+moved AS (
+  SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
+  FROM r JOIN notification AS n ON {row_parameter.build_id_condition("n.id", sqlite=False)}){build_consequences("moved", status)} {_NOTHING}""")
+
+
+@cache
+def build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
+    """The same, step by step."""
+    r = row_parameter.build_rows_source(_TYPES, sqlite=True)
+    telling = f"""(
+    SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
+           'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
+    told = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
+    index = (
+        f"{r} INSERT OR REPLACE INTO status_index (notification_id, service_id, status)"
+        " SELECT n.id, n.service_id, n.status FROM r JOIN notification AS n ON n.id = r.id"
+        if status in INDEXED_STATUSES
+        else f"{r} DELETE FROM status_index WHERE notification_id IN (SELECT id FROM r)"
+    )
+    return (
+        text(index),
+        text(f"{r} {event_sql.build_event_insert(telling, sqlite=True)}"),
+        text(f"{r} {event_sql.build_event_entry_insert(told)}"),
+    )

@@ -1,0 +1,250 @@
+"""Many notifications in one request: checked in slices, so that others are served meanwhile, and written in chunks.
+
+Each is answered for itself, under its own idempotency key. Without a database error all of it is written or, when one
+fault is to refuse all, nothing; after an error in the middle a repetition with the same keys writes the rest.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+from notifier.auth.authenticated_key import Caller
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.db.tables import Batch
+from notifier.db.unavailability import convert_database_errors
+from notifier.errors import (
+    Fault,
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    LockTimeoutError,
+    NotifierError,
+)
+from notifier.ids import generate_id
+from notifier.submission import idempotency_keys
+from notifier.submission.notification_submitter import NotificationSubmitter
+from notifier.submission.notification_writer import (
+    EarlierNotification,
+    Idempotency,
+    IdempotencyError,
+    NewNotification,
+    ServiceKey,
+    SubmissionResult,
+    find_earlier_notifications,
+)
+from notifier.submission.request_validation import NotificationRequest
+from notifier.throttle.queue_forecast import QueueTooLongError
+
+SLICE_SECONDS = 0.002  # of work until everybody else has a turn
+LOOP_TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
+MAX_BEGIN_SECONDS = 2.5  # longest; the driver takes two more to let go of a server that hangs
+MAX_CHUNK_MAILS = 100
+"""Mails, copies counted, that are handed to the intake at once: so few that other requests get in between."""
+ItemT = TypeVar("ItemT")
+ItemResult = SubmissionResult | list[Fault]
+"""What became of one notification; its faults point into it."""
+CheckedItem = ItemResult | NewNotification | QueueTooLongError
+"""What one comes to before anything is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRequest:
+    """A batch as it is asked for."""
+
+    items: Iterable["BatchItem"]  # may parse as it is read
+    key: str | None  # that of the whole: a repetition goes on with the same batch
+    reject_all: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchItem:
+    """One notification of a batch, as far as parsing went."""
+
+    request: NotificationRequest
+    faults: list[Fault]
+    idempotency: Idempotency | None
+
+
+class BatchRejectedError(NotifierError):
+    """A notification of the batch has faults, so none was written."""
+
+    def __init__(self, faults: dict[int, list[Fault]]) -> None:
+        self.faults = faults  # by index
+        super().__init__()
+
+
+class BatchSubmitter:
+    """Takes batches in."""
+
+    def __init__(
+        self,
+        database: Database,
+        submitter: NotificationSubmitter,
+        clock: Clock,
+        write_all: Callable[
+            [Sequence[NewNotification]], Awaitable[Sequence[SubmissionResult | IdempotencyError | BaseException]]
+        ],
+    ) -> None:
+        self._database = database
+        self._submitter = submitter
+        self._clock = clock
+        self._write_all = write_all  # commits before it returns
+        self._lane = asyncio.Lock()  # one chunk at a time, whoever's: single requests always find room beside it
+
+    async def submit(self, caller: Caller, wish: BatchRequest) -> tuple[UUID, list[ItemResult]]:
+        """The batch, and one answer for each item, in order.
+
+        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written (or
+        `QueueTooLongError` if nothing else is wrong with any), and `DatabaseUnavailableError` when the first chunks may
+        have been written and the others not.
+        """
+        parsed = [
+            replace(item, idempotency=idempotency_keys.scope_idempotency(caller, item.idempotency))
+            async for item in _iterate_in_slices(wish.items)
+        ]
+        batch_id = _build_batch_id(caller, wish.key, parsed) if wish.key is not None else generate_id()
+        earlier = await self._earlier(caller, parsed)
+        checked: list[CheckedItem] = []
+        ahead = 0  # mails of those before it
+        async for item in _iterate_in_slices(parsed):
+            checked.append(await self._checked(caller, item, earlier, batch_id, ahead))
+            ahead += checked[-1].mail_count if isinstance(checked[-1], NewNotification) else 0
+        for index in _find_reused_keys(parsed):
+            checked[index] = _build_item_result(IdempotencyKeyReusedError())
+        if wish.reject_all:
+            _raise_if_rejected(checked)
+        answered = [_build_item_result(one) if isinstance(one, QueueTooLongError) else one for one in checked]
+        drafts = [one for one in answered if isinstance(one, NewNotification)]
+        if not drafts and (known := _find_common_batch([one for one in answered if isinstance(one, SubmissionResult)])):
+            batch_id = known
+        else:
+            await self._begin(caller, batch_id, size=len(parsed))
+        written = await self._written(drafts)
+        self._submitter.record_template_use(caller, drafts)
+        return batch_id, [next(written) if isinstance(one, NewNotification) else one for one in answered]
+
+    async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
+        """Write the batch itself, unless it is there."""
+        row = {"id": batch_id, "service_id": caller.service_id, "created_by": caller.actor_name, "size": size}
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(Batch).values(row | {"created_at": self._clock.now()}).on_conflict_do_nothing()
+        with convert_database_errors():
+            async with asyncio.timeout(MAX_BEGIN_SECONDS), self._database.write() as connection:
+                await connection.execute(statement)
+
+    async def _earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
+        """What earlier requests with these keys led to."""
+        keys = {item.idempotency.key for item in items if item.idempotency}
+        if not keys:
+            return {}
+        async with self._database.read() as connection:
+            earlier = await find_earlier_notifications(connection, caller.service_id, keys)
+        return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
+
+    async def _checked(
+        self,
+        caller: Caller,
+        item: BatchItem,
+        earlier: dict[ServiceKey, EarlierNotification],
+        batch_id: UUID,
+        ahead: int,
+    ) -> CheckedItem:
+        if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
+            return _build_item_result(known.replayed(item.idempotency.request_hash))
+        try:
+            draft = await self._submitter.prepare(
+                caller, item.request, item.idempotency, item.faults, batch_id=batch_id
+            )
+            self._submitter.check_queue_time(draft, ahead=ahead)
+        except InvalidRequestError as error:
+            return list(error.faults)
+        except QueueTooLongError as error:
+            return error
+        return draft
+
+    async def _written(self, drafts: Sequence[NewNotification]) -> Iterator[ItemResult]:
+        answers: list[ItemResult] = []
+        for chunk in _split_into_chunks(drafts):
+            async with self._lane:
+                results = await self._write_all(chunk)
+            answers += [_build_item_result(result, draft) for result, draft in zip(results, chunk, strict=True)]
+        return iter(answers)
+
+
+def _build_batch_id(caller: Caller, key: str, items: Sequence[BatchItem]) -> UUID:
+    """The same for a repetition, and another for other notifications, so that a batch never outgrows its request."""
+    own_key = idempotency_keys.scope_key(caller, key)
+    return uuid5(caller.service_id, "\n".join([own_key, *(item.idempotency.key for item in items if item.idempotency)]))
+
+
+def _split_into_chunks(drafts: Sequence[NewNotification]) -> Iterator[list[NewNotification]]:
+    """The drafts in their order, as many at a time as make up a chunk of mails, and at least one."""
+    chunk: list[NewNotification] = []
+    mails = 0
+    for draft in drafts:
+        if chunk and mails + draft.mail_count > MAX_CHUNK_MAILS:
+            yield chunk
+            chunk, mails = [], 0
+        chunk.append(draft)
+        mails += draft.mail_count
+    if chunk:
+        yield chunk
+
+
+def _raise_if_rejected(checked: Sequence[CheckedItem]) -> None:
+    """Raise what refuses all, if anything does: faults first, because waiting does not mend them."""
+    if faulty := {index: one for index, one in enumerate(checked) if isinstance(one, list)}:
+        raise BatchRejectedError(faulty)
+    if late := [one for one in checked if isinstance(one, QueueTooLongError)]:
+        raise max(late, key=lambda one: one.retry_after)
+
+
+def _find_common_batch(replayed: Sequence[SubmissionResult]) -> UUID | None:
+    """The batch that all of these were written by, if it was one."""
+    batches = {one.batch_id for one in replayed}
+    return batches.pop() if len(batches) == 1 else None
+
+
+def _find_reused_keys(items: Sequence[BatchItem]) -> set[int]:
+    """Those whose key stands before a different notification of the same batch."""
+    seen: dict[str, bytes] = {}
+    return {
+        index
+        for index, item in enumerate(items)
+        if item.idempotency
+        and seen.setdefault(item.idempotency.key, item.idempotency.request_hash) != item.idempotency.request_hash
+    }
+
+
+def _build_item_result(result: SubmissionResult | BaseException, draft: NewNotification | None = None) -> ItemResult:
+    """The result of a write; raises it if it is not about this notification alone."""
+    if isinstance(result, LockTimeoutError) and draft is not None and draft.key is not None:
+        result = IdempotencyInProgressError()
+    match result:
+        case SubmissionResult():
+            return result
+        case IdempotencyKeyReusedError():
+            return [Fault("", "idempotency_key_reused", str(result))]
+        case IdempotencyInProgressError():
+            return [Fault("", "idempotency_in_progress", str(result))]
+        case QueueTooLongError():
+            return [Fault("", "queue_too_long", str(result))]
+        case _:
+            raise result
+
+
+async def _iterate_in_slices(things: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+    """The things; after each slice of work that is done with them, everybody else has a turn."""
+    until = time.perf_counter() + SLICE_SECONDS
+    for thing in things:
+        yield thing
+        if time.perf_counter() > until:
+            for _ in range(LOOP_TURNS):
+                await asyncio.sleep(0)
+            until = time.perf_counter() + SLICE_SECONDS

@@ -1,0 +1,216 @@
+"""Changing what has not been tried yet: its time, its priority, its variables; with its copies, or not at all.
+
+The outbox entry is taken back and a new one is made, so whoever holds the old one finds that its mark is refused. What
+cannot be done raises, so that the caller's transaction gives everything back. Nothing here commits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import audit
+from notifier.db.tables import Attempt, Notification, NotificationContent, NotificationEvent, get_columns
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.ids import generate_id
+from notifier.outbox import entry_store
+from notifier.outbox.handler import NewEntry
+from notifier.states import WAITING_STATUSES, EntryKind, EventKind, Priority, Status
+from notifier.status.notification_actions import (
+    AlreadyEndedError,
+    AlreadyUnderWayError,
+    ChangeRequest,
+    NotPossibleError,
+)
+from notifier.submission import request_validation
+from notifier.submission.request_validation import DeliveryTimes, NotificationRequest
+from notifier.templating import version_store as templates
+
+_notification, _attempt, _content = get_columns(Notification), get_columns(Attempt), get_columns(NotificationContent)
+_ID = _notification.id.type
+_TIMES = ("send_at", "message_date", "expires_at", "at", "seen")
+_LOOKED_AT = (
+    "id", "service_id", "address_key", "parent_id", "template_version_id", "status", "priority", "send_at",
+    "expires_at", "created_at", "updated_at",
+)  # fmt: skip
+# In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
+_CHANGE = text("""
+UPDATE notification
+SET send_at = :send_at, message_date = :message_date, expires_at = :expires_at, priority = :priority, updated_at = :at
+WHERE id = :id AND status = 'queued' AND updated_at = :seen RETURNING id
+""").bindparams(
+    bindparam("id", type_=_ID),
+    *(
+        bindparam(name, type_=_notification.send_at.type)
+        for name in ("send_at", "message_date", "expires_at", "at", "seen")
+    ),
+)
+
+
+class AlreadyAttemptedError(NotPossibleError):
+    """It has been tried already, so it stays as it is: every try sends the same mail."""
+
+
+class IsACopyError(NotPossibleError):
+    """This is a copy: change the notification that it is a copy of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationChanges:
+    """What is to be different; None: it stays."""
+
+    variables: Mapping[str, Any] | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: Priority | None = None
+
+    @property
+    def field_names(self) -> list[str]:
+        """The fields that are given."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+
+async def change_notification(
+    connection: AsyncConnection, id_: UUID, changes: NotificationChanges, asked: ChangeRequest
+) -> audit.AuditRecord:
+    """Change a notification, and its copies, before the first try. What was done.
+
+    Raises `NotFoundError`, `InvalidRequestError` with all faults, `IsACopyError`, `AlreadyAttemptedError`,
+    `AlreadyUnderWayError` or `AlreadyEndedError`.
+    """
+    family = await _load_with_copies(connection, id_, asked)
+    asked.require_sendable(one for one in family if one.status is Status.QUEUED)
+    times = await _validate_changes(connection, family[0], changes, asked)
+    for one in family:
+        if one.status is Status.QUEUED:
+            await _change_row(connection, one, changes, times, asked)
+    if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
+        contents = update(NotificationContent).where(_content.notification_id.in_([one.id for one in family]))
+        await connection.execute(contents.values(variables=dict(changes.variables)))
+    detail = ", ".join(changes.field_names) + (f": {asked.comment}" if asked.comment else "")
+    event = {
+        "id": generate_id(),
+        "notification_id": id_,
+        "at": asked.at,
+        "kind": EventKind.CHANGED,
+        "actor": asked.actor,
+        "detail": detail,
+    }
+    await connection.execute(insert(NotificationEvent).values(event))
+    own, fields = family[0], changes.field_names
+    return audit.AuditRecord(
+        action=audit.AuditAction.NOTIFICATION_CHANGED,
+        object_kind=audit.ObjectKind.NOTIFICATION,
+        object_id=id_,
+        service_id=own.service_id,
+        address=own.address_key,
+        before={"send_at": own.send_at, "expires_at": own.expires_at, "priority": own.priority},
+        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": fields},
+    )
+
+
+# -- the steps, in order -----------------------------------------------------------------------------------------------
+
+
+async def _load_with_copies(connection: AsyncConnection, id_: UUID, asked: ChangeRequest) -> list[Any]:
+    """The notification and its copies, of which none has been tried; its own row is the first."""
+    names = (
+        "id",
+        "service_id",
+        "address_key",
+        "recipient",
+        "from_address",
+        "kind",
+        "parent_id",
+        "status",
+        "priority",
+        "send_at",
+        "expires_at",
+        "created_at",
+        "updated_at",
+    )
+    wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
+    wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
+    if asked.rights is not None:
+        wanted = wanted.where(*asked.rights.get_conditions())
+    found = (await connection.execute(wanted.order_by(_notification.id))).all()
+    own = next((row for row in found if row.id == id_), None)
+    if own is None:
+        raise NotFoundError("there is no such notification")
+    if own.parent_id is not None:
+        raise IsACopyError
+    if own.status not in WAITING_STATUSES:
+        raise AlreadyEndedError(f"it cannot be changed any more: it is {own.status}")
+    tried = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in found])).limit(1)
+    if (
+        any(row.status in WAITING_STATUSES - {Status.QUEUED} for row in found)
+        or (await connection.execute(tried)).first()
+    ):
+        raise AlreadyAttemptedError
+    return [own, *(row for row in found if row.id != id_)]
+
+
+async def _validate_changes(
+    connection: AsyncConnection, own: Any, changes: NotificationChanges, asked: ChangeRequest
+) -> DeliveryTimes:
+    faults: list[Fault] = []
+    if changes.variables is not None:
+        faults += await _check_new_variables(connection, own.template_version_id, changes.variables)
+    times = _compute_new_times(own, changes, asked.at, faults)
+    if faults:
+        raise InvalidRequestError(faults)
+    return times
+
+
+async def _check_new_variables(
+    connection: AsyncConnection, version_id: UUID | None, variables: Mapping[str, Any]
+) -> list[Fault]:
+    if version_id is None:
+        return [Fault("/variables", "needs_template", "content is sent as it is")]
+    version = await templates.get_version_by_id(connection, version_id)
+    return request_validation.check_variables(version, variables) if version else []
+
+
+def _compute_new_times(own: Any, changes: NotificationChanges, now: datetime, faults: list[Fault]) -> DeliveryTimes:
+    """A later start moves the expiry with it, unless that is given too."""
+    if changes.send_at is None and changes.expires_at is None:
+        return DeliveryTimes(send_at=own.send_at, expires_at=own.expires_at)
+    lifetime: timedelta = own.expires_at - own.send_at
+    wanted = NotificationRequest(send_at=changes.send_at or max(own.send_at, now), expires_at=changes.expires_at)
+    times = request_validation.compute_times(wanted, None, now, faults)
+    if changes.expires_at is None:
+        return DeliveryTimes(send_at=times.send_at, expires_at=times.send_at + lifetime)
+    return times
+
+
+async def _change_row(
+    connection: AsyncConnection, one: Any, changes: NotificationChanges, times: DeliveryTimes, asked: ChangeRequest
+) -> None:
+    """Take the entry back first, as senders lock them; then write, and queue it again."""
+    if not await entry_store.withdraw_entry(connection, one.service_id, one.id):
+        raise AlreadyUnderWayError
+    priority = changes.priority or Priority(one.priority)
+    values = {
+        "id": one.id,
+        "send_at": times.send_at,
+        "message_date": max(one.created_at, times.send_at),
+        "expires_at": times.expires_at,
+        "priority": priority.value,
+        "at": asked.at,
+        "seen": one.updated_at,
+    }
+    if (await connection.execute(_CHANGE, values)).first() is None:
+        raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
+    entry = NewEntry(
+        id=generate_id(),
+        kind=EntryKind.EMAIL,
+        subject_id=one.id,
+        service_id=one.service_id,
+        priority=priority,
+        due_at=times.send_at,
+    )
+    await entry_store.enqueue_entries(connection, [entry])

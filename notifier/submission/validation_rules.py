@@ -1,0 +1,32 @@
+"""What an instance demands of every request, as its settings say."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from notifier.auth.authenticated_key import Caller
+from notifier.auth.mail_rights import MailRights
+from notifier.recipient_policy import RecipientPolicy
+from notifier.runtime.process_parts import DefaultSender
+from notifier.settings import ApiSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRules:
+    """What this instance demands of every request."""
+
+    identity: DefaultSender
+    policy: RecipientPolicy
+    key_lifetime: timedelta  # for how long an idempotency key stands for its notification
+    allowed_headers: tuple[str, ...]  # custom ones, as `header_names.is_allowed` takes them
+
+    @classmethod
+    def from_settings(
+        cls, settings: ApiSettings, identity: DefaultSender, policy: RecipientPolicy
+    ) -> "ValidationRules":
+        """The terms that the settings ask for."""
+        lasts = timedelta(days=settings.idempotency_days)
+        return cls(identity=identity, policy=policy, key_lifetime=lasts, allowed_headers=settings.allowed_headers)
+
+    def get_rights(self, caller: Caller) -> MailRights:
+        """What the caller may do with mail on these terms."""
+        return MailRights(caller=caller, policy=self.policy, own_sender=self.identity.address)

@@ -1,0 +1,275 @@
+"""Where in the HTML each value of a template stands, found once, when the template is compiled.
+
+Text and quoted attributes need no more than escaping, and cost nothing. Links, styles and attributes without quotes
+get what `acting` does around the value. A value inside a tag, a script or an event handler is refused.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import replace
+
+from jinja2 import Environment, nodes
+from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyntaxError
+
+from notifier.template_language.context_filters import LINK_FILTER, LIST_ENTRY_FILTER, STYLE_FILTER, UNQUOTED_FILTER
+from notifier.template_language.html_position import (
+    ADDRESS_LIST_ATTRIBUTES,
+    IMAGE_ATTRIBUTES,
+    LINK_ATTRIBUTES,
+    HtmlPosition,
+    HtmlState,
+)
+from notifier.template_language.link_address import ENDS, PATH, SCHEME, START
+
+_ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
+_FRESH = (nodes.Macro, nodes.AssignBlock)
+"""What is written somewhere else than it stands, as markup of its own."""
+_ACTIVE = re.compile(
+    rf"<(?:style|script)|\b(?:{'|'.join(sorted(LINK_ATTRIBUTES | IMAGE_ATTRIBUTES))})\s*=", re.IGNORECASE
+)
+"""Markup that acts."""
+_ELSEWHERE = (nodes.Extends, nodes.Include, nodes.CallBlock)
+
+
+class ForbiddenTemplateError(TemplateSyntaxError):
+    """A template writes what is not allowed; the advice is part of it."""
+
+    def __init__(self, message: str, advice: str, lineno: int, name: str | None = None) -> None:
+        super().__init__(message, lineno, name)
+        self.advice = advice
+
+
+def refuse_unknown(template: nodes.Template, environment: Environment, name: str | None) -> None:
+    """Find filters and tests that do not exist, in branches that no sample takes too, and switches of escaping."""
+    for node in template.find_all((nodes.Filter, nodes.Test, nodes.ScopedEvalContextModifier)):
+        if isinstance(node, nodes.ScopedEvalContextModifier):
+            advice = "Take it out: variables are always escaped in HTML, and never in text."
+            raise ForbiddenTemplateError("{% autoescape %} is not available.", advice, node.lineno, name)
+        if isinstance(node, nodes.Filter) and node.name not in environment.filters:
+            raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno, name)
+        if isinstance(node, nodes.Test) and node.name not in environment.tests:
+            raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno, name)
+    _refuse_alike(template, name)
+
+
+def _refuse_alike(template: nodes.Template, name: str | None) -> None:
+    """Find names that only look different: Python, which templates become, takes them for one (PEP 3131)."""
+    seen: dict[str, str] = {}
+    for node in template.find_all((nodes.Name, nodes.Block, nodes.Macro)):
+        word: str = node.name  # type: ignore[attr-defined]
+        plain = unicodedata.normalize("NFKC", word)
+        if seen.setdefault(plain, word) != word:
+            message = f"“{word}” and “{seen[plain]}” are the same name, written with other characters."
+            raise ForbiddenTemplateError(message, "Write it in the same way everywhere.", node.lineno, name)
+
+
+def guard_values(template: nodes.Template, environment: Environment, name: str | None) -> None:
+    """Put around each value what its place asks for; raises `ForbiddenError` where none may stand."""
+    _ContextGuard(environment, name, _blocks_of_layout(template, environment, {name})).walk(
+        template.body, HtmlPosition()
+    )
+
+
+def _blocks_of_layout(
+    template: nodes.Template, environment: Environment, seen: AbstractSet[str | None]
+) -> Mapping[str, HtmlPosition]:
+    """Where each block stands in what the template extends: there it is written, and not where it is defined."""
+    for node in template.find_all(nodes.Extends):
+        named = node.template
+        if not isinstance(named, nodes.Const) or named.value in seen or environment.loader is None:
+            return {}
+        try:
+            layout = environment.parse(environment.loader.get_source(environment, named.value)[0])
+            walked = _ContextGuard(
+                environment, named.value, _blocks_of_layout(layout, environment, seen | {named.value})
+            )
+            walked.walk(layout.body, HtmlPosition())
+        except TemplateError:  # told when the layout itself is compiled
+            return {}
+        return walked.blocks
+    return {}
+
+
+def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
+    """Whether an included file, which is guarded by itself, shows nothing but its own text."""
+    named = included.template
+    if not isinstance(named, nodes.Const) or environment.loader is None:
+        return False
+    try:
+        file = environment.parse(environment.loader.get_source(environment, named.value)[0])
+    except TemplateError:  # told when the file itself is compiled
+        return True
+    shown = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
+    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and not any(file.find_all(_ELSEWHERE))
+
+
+def _ends_open(included: nodes.Include, environment: Environment) -> bool:
+    """Whether a file that may be included ends in a tag, a style or the like: what follows it is guarded as text."""
+    named = included.template
+    items = named.items if isinstance(named, (nodes.List, nodes.Tuple)) else [named]
+    names = [item.value for item in items if isinstance(item, nodes.Const)]
+    if len(names) < len(items):  # a value names it: any of them
+        names = environment.list_templates()
+    for name in names:
+        with suppress(TemplateError):  # told when the file itself is compiled
+            file = (
+                environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
+            )
+            end = (
+                _ContextGuard(environment, name, {}, looks_inside=False).walk(file.body, HtmlPosition())
+                if file
+                else HtmlPosition()
+            )
+            if end.state is not HtmlState.TEXT:
+                return True
+    return False
+
+
+class _ContextGuard:
+    def __init__(
+        self,
+        environment: Environment,
+        name: str | None,
+        blocks: Mapping[str, HtmlPosition],
+        *,
+        looks_inside: bool = True,
+    ) -> None:
+        self._looks_inside = looks_inside  # at the files that it includes
+        self._environment = environment
+        self._name = name
+        self._in_filter = 0
+        self.blocks = dict(blocks)  # where each begins in the mail
+
+    def walk(self, body: Sequence[nodes.Node], position: HtmlPosition) -> HtmlPosition:
+        """Go through a body in the order in which it is written; returns where it ends."""
+        for node in body:
+            self._refuse_piece(node, position)
+            position = self._output(node, position) if isinstance(node, nodes.Output) else self._node(node, position)
+        return position
+
+    def _node(self, node: nodes.Node, position: HtmlPosition) -> HtmlPosition:
+        if isinstance(node, nodes.If):
+            others = [self.walk(branch.body, position) for branch in node.elif_]
+            return self._met([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
+        if isinstance(node, nodes.For):
+            return self._met([self.walk(node.body, position), position, self.walk(node.else_, position)], node)
+        if isinstance(node, (*_FRESH, nodes.CallBlock)):
+            self._closed(self.walk(node.body, HtmlPosition()), HtmlPosition(), node)
+        if isinstance(node, nodes.Block):
+            begins = self.blocks.setdefault(node.name, position)
+            end = self._closed(self.walk(node.body, begins), begins, node)
+            return end if begins is position else position  # it is written where the layout has it
+        if isinstance(node, nodes.FilterBlock):
+            self._in_filter += 1
+            end = self._closed(self.walk(node.body, position), position, node)
+            self._in_filter -= 1
+            return end
+        if isinstance(node, (nodes.With, nodes.Scope)):
+            return self.walk(node.body, position)
+        return position
+
+    def _refuse_piece(self, node: nodes.Node, position: HtmlPosition) -> None:
+        """Refuse what writes more than a value in a place where only a value could be guarded."""
+        if isinstance(node, (nodes.CallBlock, nodes.FilterBlock)) and (position.is_style or position.is_link):
+            advice = "Put the filter on the value, as in {{ name | upper }}, or the value into a macro's brackets."
+            self._refuse(node, "a call or a filter cannot stand around what is in a style or a link.", advice)
+        if isinstance(node, (nodes.Block, nodes.Include, nodes.CallBlock, nodes.FilterBlock)) and position.needs_guard:
+            self._refuse(node, "a block, a file or a call cannot stand in this attribute or tag.")
+        if isinstance(node, nodes.Include) and position.is_style and not _has_only_text(node, self._environment):
+            advice = "Write the values in a <style> of this file, and leave only what is fixed in the other."
+            self._refuse(node, "a file with values cannot be included in a style.", advice)
+        if isinstance(node, nodes.Include) and self._looks_inside and _ends_open(node, self._environment):
+            advice = "Close there the tags' quotes and brackets, and the <style> and comments, that it opens."
+            self._refuse(node, "the file that is included ends inside what it opened.", advice)
+
+    def _closed(self, end: HtmlPosition, begin: HtmlPosition, node: nodes.Node) -> HtmlPosition:
+        """The end of a piece that is written, or replaced, as a whole: it has to be where the piece began."""
+        if not end.normalize().matches(begin.normalize()):
+            advice = "Close in it the tags' quotes and brackets, and the <style> and comments, that it opens."
+            raise ForbiddenTemplateError("a piece of HTML ends inside what it opened.", advice, node.lineno, self._name)
+        return end
+
+    def _met(self, ends: Sequence[HtmlPosition], node: nodes.Node) -> HtmlPosition:
+        """Where the branches of an {% if %} meet; they have to, or nobody could say what follows."""
+        settled = [end.normalize() for end in ends]
+        if any(not end.matches(settled[0]) for end in settled):
+            advice = "Close in each branch the tags' quotes and brackets that it opens."
+            raise ForbiddenTemplateError(
+                "the branches end in different places of the HTML.", advice, node.lineno, self._name
+            )
+        return replace(settled[0], is_scheme_fixed=all(end.is_scheme_fixed for end in settled))
+
+    def _output(self, node: nodes.Output, position: HtmlPosition) -> HtmlPosition:
+        guarded: list[nodes.Expr] = []
+        for child, following in _with_next(node.nodes):
+            if isinstance(child, nodes.TemplateData):
+                position = position.advance(child.data)
+                self._refuse_unsafe(position, child)
+                if position.runs_code:
+                    advice = "A link begins with https://, http://, mailto: or tel:."
+                    raise ForbiddenTemplateError("this link would run code.", advice, child.lineno, self._name)
+                guarded.append(child)
+            else:
+                guarded.append(self._guarded(child, position, following))
+                position = position.advance_over_value()
+        node.nodes = guarded
+        return position
+
+    def _refuse_unsafe(self, position: HtmlPosition, child: nodes.TemplateData) -> None:
+        """Refuse text of the template's own that mail programs would act on, or do not agree on."""
+        if position.is_redirect:
+            self._refuse(child, "a mail cannot send its reader to another page by itself.", "Take the <meta> tag out.")
+        if position.is_ambiguous:
+            message = f"there is markup in <{position.element}>, which mail programs do not read in the same way."
+            self._refuse(child, message, f"Leave only text between <{position.element}> and its end.")
+        if self._in_filter and _ACTIVE.search(child.data):
+            advice = "Move it out of {% filter %}."
+            self._refuse(child, "a link, a style or a script cannot stand in {% filter %}, which could cut it.", advice)
+
+    def _guarded(self, value: nodes.Expr, position: HtmlPosition, following: str) -> nodes.Expr:
+        if position.state in (HtmlState.TAG, HtmlState.NAME):
+            self._refuse(value, "a value cannot stand here in a tag.")
+        if position.is_code:
+            self._refuse(value, "a value cannot stand in a script.")
+        if position.refuses_values:
+            self._refuse(
+                value, "a value cannot stand in this attribute.", "Write there what is fixed, or leave it out."
+            )
+        if position.is_link and position.attribute in ADDRESS_LIST_ATTRIBUTES:
+            value = _around(value, LIST_ENTRY_FILTER)
+        if position.is_style:
+            value = _around(value, STYLE_FILTER)
+        elif position.is_link and not position.is_scheme_fixed:
+            follows = _follows(following, position.quote)
+            value = _around(value, LINK_FILTER, nodes.Const(follows), nodes.Const(position.is_image))
+        if position.is_bare:
+            value = _around(value, UNQUOTED_FILTER)
+        return value
+
+    def _refuse(self, node: nodes.Node, message: str, advice: str = _ADVICE) -> None:
+        raise ForbiddenTemplateError(message, advice, node.lineno, self._name)
+
+
+def _with_next(children: Sequence[nodes.Expr]) -> Iterator[tuple[nodes.Expr, str]]:
+    """Each piece with the text right behind it, empty if that is not known."""
+    for number, child in enumerate(children):
+        behind = children[number + 1] if number + 1 < len(children) else None
+        yield child, behind.data if isinstance(behind, nodes.TemplateData) else ""
+
+
+def _follows(following: str, quote: str) -> str:
+    if following.startswith(":"):
+        return SCHEME
+    ends = following[:1] == quote if quote else following[:1].isspace() or following[:1] == ">"
+    if following and ends:
+        return ENDS
+    return PATH if following[:1] and following[0] in "/?#" else START
+
+
+def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
+    made = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
+    made.set_environment(value.environment)  # type: ignore[arg-type]
+    return made

@@ -1,0 +1,279 @@
+"""The filters that mail needs beyond Jinja's own: dates, numbers and money as the reader's language writes them.
+
+They take what JSON has, and say in a sentence what they got and what they want. A language's data is read when a
+template first needs it, and kept. Nothing here reads the clock, the host's time zone or its language.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import format_currency, format_decimal, format_percent, list_currencies
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+
+from notifier.strict_json import parse_number
+from notifier.template_language.template_source import list_fallback_locales
+
+DATE_STYLES: Final = ("short", "medium", "long", "full")
+PLURAL_CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
+_DECIMAL = re.compile(r"[+-]?\d{1,24}(?:\.\d{1,24})?")
+_MAX_DIGITS = 24
+"""Digits that are shown exactly; the library rounds from 28 on."""
+_MAX_PATTERN_LENGTH = 60
+_PATTERN = re.compile(
+    r"(?:y{1,4}|M{1,5}|L{1,5}|d{1,2}|E{1,6}|a|h{1,2}|H{1,2}|m{1,2}|s{1,2}|z{1,4}|v{1,4}|[\s.,:;/()-])+"
+)
+_MAX_FRACTION_DIGITS = 10
+
+
+class ValueRefusedError(Exception):
+    """A filter was given what it cannot take."""
+
+    def __init__(self, name: str, got: object, wanted: str) -> None:
+        self.name = name
+        self.message = f"“{name}” cannot take {describe_value(got)}."
+        self.advice = f"It wants {wanted}."
+        super().__init__(f"{self.message} {self.advice}")
+
+
+def describe_value(value: object) -> str:
+    """What kind of value it is, and never the value: a caller's are nobody's business."""
+    if isinstance(value, str):
+        return "this text" if value.strip() else "an empty text"
+    if isinstance(value, tuple):
+        return "what stands in its brackets"
+    kinds: dict[type, str] = {bool: "true or false", int: "this number", float: "this number", list: "a list"}
+    return kinds.get(type(value), "an object" if isinstance(value, dict) else "nothing (null)")
+
+
+@pass_context
+def show_date(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
+    """The day of an ISO date or date-time, as it stands or in a time zone: `{{ day | date("long") }}`."""
+    return format_date(parse_date(value, style, zone), style, locale=get_locale(context))
+
+
+def parse_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
+    """The day that the filter shows; raises `ValueRefusedError`."""
+    moment = _moment("date", value, zone)
+    _style("date", style)
+    return moment
+
+
+@pass_context
+def show_time(context: Context, value: Any, style: Any = "short", zone: Any = None) -> str:
+    """The clock of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
+    moment = parse_time(value, style, zone)
+    return format_time(moment, style, tzinfo=moment.tzinfo, locale=get_locale(context))
+
+
+def parse_time(value: Any, style: Any = "short", zone: Any = None) -> time | datetime:
+    """The clock that the filter shows; raises `ValueRefusedError`."""
+    is_clock = isinstance(value, str) and len(value) < len("2026-01-01")
+    moment = _clock(value) if is_clock else _moment("time", value, zone)
+    if not isinstance(moment, (time, datetime)):
+        raise ValueRefusedError("time", value, 'a time, such as "14:30" or "2026-03-09T14:30:00Z"')
+    _needs_zone("time", moment, _style("time", style))
+    return moment
+
+
+@pass_context
+def show_datetime(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
+    """An ISO date-time as it stands, or in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
+    moment = parse_datetime(value, style, zone)
+    return format_datetime(moment, style, tzinfo=moment.tzinfo, locale=get_locale(context))
+
+
+def parse_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datetime:
+    """The day and clock that the filter shows; raises `ValueRefusedError`."""
+    moment = _moment("datetime", value, zone)
+    if not isinstance(moment, datetime):
+        raise ValueRefusedError("datetime", value, 'a date with a time, such as "2026-03-09T14:30:00Z"')
+    _needs_zone("datetime", moment, _style("datetime", style))
+    return moment
+
+
+@pass_context
+def show_money(context: Context, value: Any, currency: Any) -> str:
+    """An amount, rounded half to even to the digits of its currency: `{{ total | money("EUR") }}`."""
+    return format_currency(parse_money(value, currency), currency, locale=get_locale(context))
+
+
+def parse_money(value: Any, currency: Any = "EUR") -> Decimal:
+    """The amount that the filter shows; raises `ValueRefusedError`."""
+    if not isinstance(currency, str) or currency not in _currencies():
+        raise ValueRefusedError("money", currency, 'a currency by its three letters, such as money("EUR")')
+    return parse_decimal("money", value)
+
+
+@pass_context
+def show_number(context: Context, value: Any, digits: Any = None) -> str:
+    """A number with so many digits behind the point, or as many as it has: `{{ weight | number(1) }}`."""
+    locale, amount = get_locale(context), parse_decimal("number", value)
+    if digits is None:
+        return format_decimal(amount, locale=locale, decimal_quantization=False)
+    pattern = locale.decimal_formats[None].pattern.replace(".###", _fraction("number", digits))
+    return format_decimal(amount, format=pattern, locale=locale)
+
+
+@pass_context
+def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
+    """A share of one, so that `{{ 0.25 | percent }}` is 25 %."""
+    locale, amount = get_locale(context), parse_decimal("percent", value)
+    pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_fraction('percent', digits)}", 1)
+    return format_percent(amount, format=pattern, locale=locale)
+
+
+@pass_context
+def choose_plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
+    """The text for that many of something, with `few=` and others where the language has them.
+
+    The categories are those of CLDR; a language that lacks one never asks for it. `{n}` becomes the number.
+    """
+    amount, locale = parse_decimal("plural", value), get_locale(context)
+    given = dict(zip(("one", "other"), texts, strict=False)) | forms
+    if len(texts) > 2 or "other" not in given or not given.keys() <= set(PLURAL_CATEGORIES):
+        raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
+    if not all(isinstance(text, str) for text in given.values()):
+        raise ValueRefusedError("plural", (), "texts")
+    text = given.get(locale.plural_form(amount), given["other"])
+    shown = format_decimal(amount, locale=locale, decimal_quantization=False)
+    return str(text).replace("{n}", shown)
+
+
+@pass_context
+def break_lines(context: Context, value: Any) -> str:
+    """Text whose line breaks are seen in HTML; in a text part, the text as it is."""
+    if not context.eval_ctx.autoescape:
+        return str(value)
+    return Markup("<br>\n").join(escape(line) for line in value.splitlines())
+
+
+@pass_context
+def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:
+    """Text with other text in its place; markup is refused, in which `&lt;` would become `<`."""
+    for one in (value, old, new):
+        if isinstance(one, Markup):
+            raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
+    if not isinstance(old, str) or not isinstance(new, str) or not isinstance(count, int):
+        raise ValueRefusedError("replace", (), 'two texts, such as replace("a", "b")')
+    return str(value).replace(old, new, count)
+
+
+def get_locale(context: Context) -> Locale:
+    """The data of the mail's language; a macro has no variables, hence the environment tells."""
+    return _locale(getattr(context.environment, "locale", "en"))
+
+
+@lru_cache(maxsize=64)
+def _locale(tag: str) -> Locale:
+    for candidate in list_fallback_locales(tag):
+        try:
+            return Locale.parse(candidate, sep="-")
+        except (ValueError, UnknownLocaleError):
+            continue
+    return Locale("en")
+
+
+@lru_cache(maxsize=1)
+def _currencies() -> frozenset[str]:
+    return frozenset(list_currencies())
+
+
+def parse_decimal(name: str, value: Any) -> Decimal:
+    """The number as it was written: a fraction of JSON is what its shortest form says, never its binary neighbour."""
+    wanted = 'a number, or one in a text, such as "12.50"'
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value.strip()) or not value.isascii():
+            raise ValueRefusedError(name, value, wanted)
+        return Decimal(value.strip())
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueRefusedError(name, value, wanted)
+    amount = Decimal(repr(parse_number(repr(value)) if isinstance(value, float) else value))
+    if amount and not -_MAX_DIGITS <= amount.adjusted() < _MAX_DIGITS:
+        raise ValueRefusedError(name, value, f"a number of at most {_MAX_DIGITS} digits")
+    return amount
+
+
+def _fraction(name: str, digits: Any) -> str:
+    """The end of a number pattern with so many digits behind the point."""
+    if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= _MAX_FRACTION_DIGITS:
+        raise ValueRefusedError(name, digits, f"0 to {_MAX_FRACTION_DIGITS} digits behind the point")
+    return "." + "0" * digits if digits else ""
+
+
+def _moment(name: str, value: Any, zone: Any) -> date:
+    """The date or date-time of an ISO text (RFC 3339), in a time zone if one is asked for."""
+    wanted = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
+    if not isinstance(value, str):
+        raise ValueRefusedError(name, value, wanted)
+    try:
+        moment = date.fromisoformat(value) if len(value) <= len("2026-03-09") else datetime.fromisoformat(value)
+        if zone is not None and isinstance(moment, datetime):
+            if moment.tzinfo is None:
+                raise ValueRefusedError(name, value, "an offset behind the time, such as Z, to show it in a time zone")
+            moment = moment.astimezone(_zone(name, zone))
+    except (ValueError, OverflowError) as error:
+        raise ValueRefusedError(name, value, wanted) from error
+    return moment
+
+
+def _clock(value: str) -> time:
+    try:
+        return time.fromisoformat(value)
+    except ValueError as error:
+        raise ValueRefusedError("time", value, 'a time, such as "14:30" or "2026-03-09T14:30:00Z"') from error
+
+
+def _needs_zone(name: str, moment: date | time, style: str) -> None:
+    """The long styles name a time zone, which a time without an offset does not have."""
+    if style in ("long", "full") and getattr(moment, "tzinfo", None) is None:
+        raise ValueRefusedError(name, "a time", f"an offset behind the time, such as Z, for the style “{style}”")
+
+
+@lru_cache(maxsize=64)
+def _zone_named(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):  # unknown, or no name at all: it never leaves the folder of zones
+        return None
+
+
+def _zone(name: str, zone: Any) -> ZoneInfo:
+    found = _zone_named(zone) if isinstance(zone, str) else None
+    if found is None:
+        raise ValueRefusedError(name, zone, 'a time zone by its name, such as zone="Europe/Paris"')
+    return found
+
+
+def _style(name: str, style: Any) -> str:
+    """A width, or a pattern of CLDR's letters (UTS 35), such as "d MMMM"."""
+    if isinstance(style, str) and (style in DATE_STYLES or _is_pattern(style)):
+        return style
+    raise ValueRefusedError(name, style, f"one of {', '.join(DATE_STYLES)}, or a pattern such as “d MMMM y”")
+
+
+def _is_pattern(style: str) -> bool:
+    """Letters of CLDR with what stands between them; words are quoted, and `long` misspelt is no pattern."""
+    return len(style) <= _MAX_PATTERN_LENGTH and bool(_PATTERN.fullmatch(re.sub(r"'[^']*'", "", style)))
+
+
+MAIL_FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "date": show_date,
+    "datetime": show_datetime,
+    "money": show_money,
+    "nl2br": break_lines,
+    "number": show_number,
+    "percent": show_percent,
+    "plural": choose_plural,
+    "replace": replace_text,
+    "time": show_time,
+}

@@ -1,0 +1,106 @@
+"""A template's pinned source: its files, sample and settings, and the choice of a locale."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from notifier.strict_json import convert_whole_numbers
+
+SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
+PARTS = (SUBJECT, HTML, TEXT)
+LOCALES = "locales/"
+LAYOUTS = "_layouts/"
+RESERVED_NAMES = frozenset({"locale", "subject"})
+"""Names that rendering itself provides; a variable may not have them."""
+LANGUAGE_WORDS = frozenset(
+    {"caller", "false", "False", "kwargs", "loop", "none", "None", "not", "self", "super", "true", "True", "varargs"}
+)
+"""Words of the template language; a variable of such a name could not be read, or not everywhere."""
+
+_LATER_SETTINGS = {
+    "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
+}  # fmt: skip
+"""Settings that came after the first hashes; left out while they have their default, so that those stay true."""
+
+
+class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of `template.toml`."""
+
+    name: str
+    description: str = ""
+    category: str = "transactional"  # or marketing
+    priority: str = "normal"  # high, normal, bulk
+    locale: str = "en"  # of the parts outside `locales/`
+    expires_after: str | None = None  # "1h", "3d": how long a mail is worth sending
+    when_uncertain: str = "resend"  # or hold: if nobody knows whether the relay took it, a person decides
+    optional: tuple[str, ...] = ()  # dotted paths of variables that a caller may leave out
+    from_: str | None = msgspec.field(name="from", default=None)  # "Name <address>", unless a caller says otherwise
+    reply_to: str | None = None  # the same for answers
+    public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
+    secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
+    link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
+
+
+class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as a version shows it; its octets are kept by their SHA-256, and never change."""
+
+    sha256: str  # hexadecimal, of the octets
+    content_type: str
+    width: int  # CSS pixels, as shown; the octets may have twice as many
+    height: int
+
+
+class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that rendering one version needs, layouts included, so that nothing can change under it."""
+
+    files: dict[str, str]  # path within the template (or `_layouts/…`) → text
+    sample: dict[str, Any]
+    settings: TemplateSettings
+    assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
+    strict: bool = True  # False: published before unusable links and styles were refused, and sent without them
+
+    @property
+    def sample_values(self) -> dict[str, Any]:
+        """The sample as a caller's values are read."""
+        values: dict[str, Any] = convert_whole_numbers(self.sample)
+        return values
+
+    @property
+    def locales(self) -> list[str]:
+        """The tags that have parts of their own, besides the default."""
+        return sorted({path.split("/")[1] for path in self.files if path.startswith(LOCALES)})
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over everything in it, the same for the same content wherever it is computed."""
+        settings = msgspec.to_builtins(self.settings)
+        for name, default in _LATER_SETTINGS.items():
+            if settings[name] == default:
+                del settings[name]
+        parts = {
+            "files": msgspec.Raw(msgspec.json.encode(self.files, order="deterministic")),
+            "sample": msgspec.Raw(msgspec.json.encode(self.sample, order="deterministic")),
+            "settings": settings,
+        }
+        if self.assets:  # came later too
+            parts["assets"] = msgspec.Raw(msgspec.json.encode(self.assets, order="deterministic"))
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def list_fallback_locales(tag: str | None) -> list[str]:
+    """The tags to try for a requested one, most specific first: fr-CA → fr-CA, fr (RFC 4647 §3.4 lookup)."""
+    chain = []
+    subtags = (tag or "").replace("_", "-").split("-")
+    while subtags and subtags[0]:
+        chain.append("-".join(subtags))
+        subtags.pop()
+    return chain
+
+
+def choose_locale(available: Mapping[str, str], tag: str | None) -> str | None:
+    """The tag of the locale folder to use for a request, or None for the default; `available` is lower case → tag."""
+    for candidate in list_fallback_locales(tag):
+        if candidate.lower() in available:
+            return available[candidate.lower()]
+    return None

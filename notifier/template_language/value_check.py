@@ -1,0 +1,250 @@
+"""What a template does with a value, asked before the mail is accepted: whether a link leads somewhere, a date is one.
+
+A version's schema lists these checks under `x-checks`. They use what rendering itself uses, so that both always agree;
+what cannot be told from the template alone is left to rendering, which fails with the same words.
+"""
+
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from notifier.errors import Fault
+from notifier.template_language import context_filters, filters
+from notifier.template_language.filters import ValueRefusedError
+from notifier.template_language.guarded_calls import convert_text
+from notifier.template_language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
+from notifier.template_language.public_text import clean_text
+from notifier.template_language.variable_path import LIST_ITEM, escape_pointer
+
+CHECKS_KEYWORD: Final = "x-checks"
+MAX_CHECKS: Final = 100
+"""Of one version; the others are left to rendering."""
+MAX_CHECKED_VALUES: Final = 5_000
+"""Values of one request that are looked at; the others are left to rendering."""
+
+PathStep = str | int
+"""Of a path: a name, "[]" for each item of a list, or the number of an item, from behind if it is negative."""
+ItemIndices = tuple[int, ...]
+"""Which item of each list a value stands in, in the order of its path."""
+CheckCondition = list[Any]
+"""`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
+
+
+class CheckArgument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a filter is told: something fixed, or another variable."""
+
+    value: Any = None
+    path: list[PathStep] | None = None
+
+
+class ValueCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a template does with a variable."""
+
+    path: list[PathStep]
+    takes: str  # a key of `TAKES`
+    given: dict[str, CheckArgument] = {}
+    when: list[CheckCondition] = []  # it is done only if all of these hold
+    public: bool = False  # strangers have typed it: it is cleaned first
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is the address of a link or an image."""
+        return self.takes in _LINK_PARSERS
+
+
+_LINK_PARSERS: Final = ("link", "safe_url")
+VALUE_PARSERS: Final[dict[str, Callable[..., object]]] = {
+    "link": context_filters.check_link,
+    "safe_url": context_filters.parse_safe_url,
+    "style": context_filters.check_style,
+    "date": filters.parse_date,
+    "time": filters.parse_time,
+    "datetime": filters.parse_datetime,
+    "money": filters.parse_money,
+    "number": partial(filters.parse_decimal, "number"),
+    "percent": partial(filters.parse_decimal, "percent"),
+    "plural": partial(filters.parse_decimal, "plural"),
+    "nl2br": partial(convert_text, "nl2br"),
+}
+CHECKED_ARGUMENTS: Final = {
+    "date": ("style", "zone"),
+    "time": ("style", "zone"),
+    "datetime": ("style", "zone"),
+    "money": ("currency",),
+}
+"""Those that decide whether a value can be taken, in their order."""
+_RIGHT: Final = {
+    "style": "medium",
+    "date": "2026-01-01T00:00:00Z",
+    "time": "2026-01-01T00:00:00Z",
+    "datetime": "2026-01-01T00:00:00Z",
+    "money": 1,
+}
+"""A value that the filter takes, to find out whether its argument is wrong."""
+_EXPECTED: Final = {
+    "style": "one value of CSS",
+    "date": 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"',
+    "time": 'a time such as "14:30", or "2026-03-09T14:30:00Z"',
+    "datetime": 'a date with a time, such as "2026-03-09T14:30:00Z"',
+    "money": 'a number, or one in a text, such as "12.50"',
+    "number": 'a number, or one in a text, such as "12.50"',
+    "percent": 'a number, or one in a text, such as "0.25"',
+    "plural": "a number, or one in a text",
+    "nl2br": "a text",
+}
+_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": operator.eq, "!=": operator.ne}
+_MISSING: Final = object()
+
+
+class _UnknownConditionError(Exception):
+    """A condition cannot be told."""
+
+
+def read_checks(schema: Mapping[str, Any]) -> list[ValueCheck]:
+    """The checks in a version's schema; one that was published before there were any has none."""
+    return msgspec.convert(schema.get(CHECKS_KEYWORD, []), list[ValueCheck])
+
+
+def add_checks(schema: dict[str, Any], checks: Iterable[ValueCheck], public: Collection[str]) -> None:
+    """Write the checks into the schema, and what they mean to the variables that they are about."""
+    listed: list[ValueCheck] = []
+    for check in list(checks)[:MAX_CHECKS]:
+        names = [step for step in check.path if isinstance(step, str) and step != LIST_ITEM]
+        dotted = {".".join(names[:length]) for length in range(1, len(names) + 1)}
+        listed.append(msgspec.structs.replace(check, public=bool(dotted & set(public))))
+        _describe_check(schema, listed[-1])
+    if listed:
+        schema[CHECKS_KEYWORD] = msgspec.to_builtins(listed)
+
+
+def _describe_check(schema: dict[str, Any], check: ValueCheck) -> None:
+    node: Any = schema
+    for step in check.path:
+        node = (
+            node.get("items", {})
+            if step == LIST_ITEM or isinstance(step, int)
+            else node.get("properties", {}).get(step)
+        )
+        if not isinstance(node, dict):
+            return
+    if check.is_link and not check.when and node.get("type") == "string" and "pattern" not in node:
+        node["format"] = "uri"
+    if check.is_link:
+        usual = IMAGE_SCHEMES if "image" in check.given else LINK_SCHEMES
+        schemes = check.given.get("schemes", CheckArgument(usual)).value
+        what = "an image" if usual is IMAGE_SCHEMES else "a link"
+        said = f"The address of {what}; it begins with {name_schemes(schemes)}."
+    else:
+        said = f"Shown by “{check.takes}”, which takes {_EXPECTED[check.takes]}."
+    if said not in node.get("description", ""):
+        node["description"] = f"{node.get('description', '')} {said}".strip()
+
+
+def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: Collection[str]) -> list[Fault]:
+    """The values that the template could not take, each once; `known` pointers have a fault already."""
+    faults: dict[str, Fault] = {}
+    left = MAX_CHECKED_VALUES
+    for check in checks:
+        for value, indices in _list_values(variables, check.path):
+            left -= 1
+            if left < 0:
+                return list(faults.values())
+            fault = _find_value_fault(check, value, variables, indices)
+            if fault is not None and fault.pointer not in known:
+                faults.setdefault(fault.pointer, fault)
+    return list(faults.values())
+
+
+def _list_values(variables: Any, path: Sequence[PathStep]) -> list[tuple[Any, ItemIndices]]:
+    """The values at a path, and which items they stand in."""
+    rows: list[tuple[Any, ItemIndices]] = [(variables, ())]
+    for step in path:
+        if step == LIST_ITEM:
+            lists = [(value, indices) for value, indices in rows if isinstance(value, list)]
+            rows = [(item, (*indices, at)) for items, indices in lists for at, item in enumerate(items)]
+        else:
+            stepped = [(_take_step(value, step), indices) for value, indices in rows]
+            rows = [row for row in stepped if row[0] is not _MISSING]
+    return rows
+
+
+def _take_step(value: Any, step: PathStep) -> Any:
+    if isinstance(step, int):
+        return value[step] if isinstance(value, list) and -len(value) <= step < len(value) else _MISSING
+    return value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
+
+
+def _find_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> Any:
+    """The value at a path; its lists are those of the value that is checked."""
+    value, items = variables, iter(indices)
+    for step in path:
+        value = _take_step(value, next(items) if step == LIST_ITEM else step)
+    return value
+
+
+def _build_pointer(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> str:
+    pointer, value, items = "/variables", variables, iter(indices)
+    for step in path:
+        place = next(items) if step == LIST_ITEM else step
+        name = str(place % len(value)) if isinstance(place, int) else escape_pointer(place)
+        pointer, value = f"{pointer}/{name}", _take_step(value, place)
+    return pointer
+
+
+def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: ItemIndices) -> Fault | None:
+    try:
+        if check.when and not all(_holds(condition, variables, indices) for condition in check.when):
+            return None
+    except (_UnknownConditionError, TypeError):
+        return None
+    if check.public and isinstance(value, str):
+        value = clean_text(value)
+    resolved = {name: _resolve_argument(argument, variables, indices) for name, argument in check.given.items()}
+    given = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
+    try:
+        VALUE_PARSERS[check.takes](value, **given)
+    except ValueRefusedError as error:
+        path = check.path
+        for name, argument in check.given.items():
+            if argument.path is not None and name in given and _is_refused(check, name, given[name]):
+                path = argument.path
+        code = "invalid_link" if check.is_link else "wrong_variable_value"
+        return Fault(_build_pointer(variables, path, indices), code, str(error))
+    except Exception:
+        return None
+    return None
+
+
+def _resolve_argument(argument: CheckArgument, variables: Any, indices: ItemIndices) -> Any:
+    return argument.value if argument.path is None else _find_value(variables, argument.path, indices)
+
+
+def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
+    """Whether the filter refuses the argument, whatever its value."""
+    try:
+        VALUE_PARSERS[check.takes](_RIGHT[check.takes], **{name: argument})
+    except ValueRefusedError:
+        return True
+    return False
+
+
+def _holds(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
+    """Whether a condition of the template holds, as Jinja would find."""
+    kind = condition[0]
+    if kind == "not":
+        return not _holds(condition[1], variables, indices)
+    if kind == "and":
+        return all(_holds(inner, variables, indices) for inner in condition[1:])
+    if kind == "or":
+        return any(_holds(inner, variables, indices) for inner in condition[1:])
+    value = _find_value(variables, condition[1], indices)
+    if kind == "defined":
+        return value is not _MISSING
+    if kind == "true":
+        return value is not _MISSING and bool(value)
+    if value is _MISSING:
+        raise _UnknownConditionError
+    return _COMPARE[kind](value, condition[2])

@@ -1,0 +1,196 @@
+"""Which variables a version reads, and what a caller must send: the sample, the parts and the settings taken together.
+
+What is in the sample keeps its type. Nothing is demanded that no part needs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from notifier.template_language import value_check
+from notifier.template_language.template_source import SUBJECT, TemplateSource
+from notifier.template_language.variable_path import LIST_ITEM
+from notifier.template_language.variable_place import VariableRead
+from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
+from notifier.template_language.walk.parts import walked
+
+__all__ = ["VariableRead", "VariableUsage", "analyze_variables", "list_reads", "list_subject_paths"]
+
+UNSUBSCRIBE_URL: Final = "unsubscribe_url"
+"""What every marketing template asks for, whether or not its parts show it."""
+_LINK_SCHEMA: Final = {"type": "string", "pattern": HTTPS_PATTERN, "maxLength": 900}  # it stands in a header too
+
+VariableNames = tuple[str, ...]
+"""A dotted path: the names of a path, without its lists."""
+
+
+class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sample, the parts and the settings say together about a version's variables."""
+
+    schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
+    optional: list[str]  # dotted paths as settings write them: those listed there, and those that no part needs
+    undefined: list[VariableRead]  # read without a guard, and not in the sample
+    unused: list[str]  # dotted paths in the sample that nothing reads; of an object that nothing reads, its own only
+    unmatched: list[tuple[str, str]]  # setting and dotted path, where neither sample nor parts have such a variable
+
+
+def list_reads(source: TemplateSource) -> list[VariableRead]:
+    """Every read in the parts of all locales and in the layouts that they use. Raises Jinja's `TemplateSyntaxError`."""
+    return walked(source)[0]
+
+
+def analyze_variables(source: TemplateSource) -> VariableUsage:
+    """The variables of a version. Raises Jinja's `TemplateSyntaxError`."""
+    reads, all_seen, checks = walked(source)
+    settings, shape = source.settings, build_schema(source.sample)
+    marketing = settings.category == "marketing"
+    demands = _Demands(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
+    known = set(_names_in(shape)) | demands.used
+    spared = {names for names in known if demands.spares(names)} if all_seen else set()
+    listed = {tuple(path.split(".")) for path in settings.optional}
+    if marketing:
+        listed.discard((UNSUBSCRIBE_URL,))
+    optional = [".".join(names) for names in (*sorted(listed), *sorted(spared - listed))]
+    schema = build_schema(source.sample, optional)
+    for read in reads:
+        _allow(schema, read.path)
+    if marketing:
+        _ask(schema, UNSUBSCRIBE_URL, _LINK_SCHEMA)
+    _mark(schema, settings.public, {"x-public": True})
+    _mark(schema, settings.secret, {"writeOnly": True})
+    value_check.add_checks(schema, checks, settings.public)
+    paths = [(name, path) for name in ("optional", "public", "secret") for path in getattr(settings, name)]
+    return VariableUsage(
+        schema=schema,
+        optional=optional,
+        undefined=list(dict.fromkeys(_undefined(reads, shape))),
+        unused=[".".join(names) for names in _unused(shape, demands)] if all_seen else [],
+        unmatched=[(name, path) for name, path in paths if not _is_known(shape, path, demands)],
+    )
+
+
+def list_subject_paths(source: TemplateSource) -> list[list[str]]:
+    """The paths of what the subjects of all locales show; "[]" for the items of a list."""
+    reads, _, _ = walked(source, [SUBJECT])
+    return [list(path) for path in sorted({read.path for read in reads if read.whole})]
+
+
+class _Demands:
+    """What the reads say of each dotted path."""
+
+    def __init__(self, reads: Iterable[VariableRead], needed: set[VariableNames]) -> None:
+        self.used = set(needed)
+        self.needed = set(needed)  # somewhere without a guard
+        self.whole: set[VariableNames] = set()  # shown or handed on with all that is in it
+        for read in reads:
+            names: VariableNames = ()
+            for length, step in enumerate(read.path, start=1):
+                if step == LIST_ITEM:
+                    continue
+                names = (*names, step)
+                self.used.add(names)
+                if length > read.sure and not (read.guarded and length == len(read.path)):
+                    self.needed.add(names)
+            if read.whole:
+                self.whole.add(names)
+
+    def spares(self, names: VariableNames) -> bool:
+        """Whether no part fails without it."""
+        return names not in self.needed and not any(names[:length] in self.whole for length in range(1, len(names)))
+
+    def reads(self, names: VariableNames) -> bool:
+        """Whether some part reads it, alone or with all that it stands in."""
+        return names in self.used or any(names[:length] in self.whole for length in range(1, len(names)))
+
+
+def _inner(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of the items, if it is one of a list, and of theirs."""
+    while "items" in shape:
+        shape = shape["items"]
+    return shape
+
+
+def _names_in(shape: Mapping[str, Any], base: VariableNames = ()) -> Iterator[VariableNames]:
+    for name, inner in _inner(shape).get("properties", {}).items():
+        yield (*base, name)
+        yield from _names_in(inner, (*base, name))
+
+
+def _unused(shape: Mapping[str, Any], demands: _Demands, base: VariableNames = ()) -> Iterator[VariableNames]:
+    for name, inner in _inner(shape).get("properties", {}).items():
+        if demands.reads((*base, name)):
+            yield from _unused(inner, demands, (*base, name))
+        else:
+            yield (*base, name)
+
+
+def _undefined(reads: Iterable[VariableRead], shape: Mapping[str, Any]) -> Iterator[VariableRead]:
+    """The reads that are not in the sample and have no guard; of those that have one, what they stand in."""
+    for read in reads:
+        known = _length_in(shape, read.path)
+        if not read.guarded and known < len(read.path):
+            yield VariableRead(path=read.path, file=read.file, line=read.line, guarded=False)
+        elif read.guarded and read.sure <= known < len(read.path) - 1:
+            yield VariableRead(path=read.path[: known + 1], file=read.file, line=read.line, guarded=False)
+
+
+def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
+    """How many leading steps of the path the sample has; all, if it says nothing about what follows."""
+    for length, step in enumerate(path):
+        if shape.get("type", "object" if "properties" in shape else None) is None:
+            return len(path)
+        if step == LIST_ITEM and shape["type"] == "array":
+            shape = shape.get("items", {})
+        elif step in shape.get("properties", {}):
+            shape = shape["properties"][step]
+        elif shape["type"] == "object" and "properties" not in shape and step != LIST_ITEM:
+            return len(path)
+        else:
+            return length
+    return len(path)
+
+
+def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Let a caller send what some part reads, though the sample does not say what it is."""
+    for step in path:
+        if step == LIST_ITEM:
+            if "items" not in schema:
+                return
+            schema = schema["items"]
+        elif "properties" not in schema:
+            return
+        elif step not in schema["properties"]:
+            schema["properties"][step] = {}
+            return
+        else:
+            schema = schema["properties"][step]
+
+
+def _ask(schema: dict[str, Any], name: str, wanted: Mapping[str, Any]) -> None:
+    """Demand a variable of this form, whatever the sample says."""
+    schema["properties"] = schema["properties"] | {name: dict(wanted)}
+    schema["required"] = sorted({*schema["required"], name})
+
+
+def _mark(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[str, Any]) -> None:
+    for path in paths:
+        node: Any = schema
+        for name in path.split("."):
+            node = _inner(node).get("properties", {}).get(name, {})
+        node.update(mark)
+
+
+def _is_known(shape: Mapping[str, Any], path: str, demands: _Demands) -> bool:
+    """Whether the sample or some part has a variable of this name."""
+    names = tuple(path.split("."))
+    if demands.reads(names):
+        return True
+    for name in names:
+        shape = _inner(shape)
+        if "properties" not in shape:
+            return shape.get("type", "object") in ("object", "array")
+        if name not in shape["properties"]:
+            return False
+        shape = shape["properties"][name]
+    return True

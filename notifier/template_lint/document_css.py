@@ -1,0 +1,137 @@
+"""The CSS of a part as rules with their places: those of `<style>` elements, and those of `style` attributes.
+
+What stands in `@media` and `@supports` is an enhancement for the clients that know it, and is left out.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final
+
+import tinycss2
+
+from notifier.template_lint.html_document import HtmlDocument, HtmlElement
+
+_TOKENS_WITH_CONTENT: Final = frozenset({"function", "() block", "[] block", "{} block"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CssDeclaration:
+    """One property with its value."""
+
+    name: str  # in lower case
+    value: str  # as written
+    tokens: tuple[Any, ...]  # of the value, inner ones too
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CssBlock:
+    """A selector and its declarations."""
+
+    selector: str  # empty for a `style` attribute
+    declarations: tuple[CssDeclaration, ...]
+    offset: int
+    element: HtmlElement | None = None  # whose attribute it is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CssAtRule:
+    """A rule such as `@import`."""
+
+    keyword: str  # in lower case, without the @
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentCss:
+    """All the CSS of a part, with places in the part."""
+
+    blocks: tuple[CssBlock, ...]
+    at_rules: tuple[CssAtRule, ...]
+
+
+def parse_css(document: HtmlDocument) -> DocumentCss:
+    """The CSS of a document's style elements and attributes."""
+    blocks: list[CssBlock] = []
+    at_rules: list[CssAtRule] = []
+    for text in document.texts:
+        if text.parent and text.parent.name == "style":
+            found, at = _stylesheet(text.raw)
+            blocks += [_moved(block, text.offset) for block in found]
+            at_rules += [CssAtRule(keyword=rule.keyword, offset=rule.offset + text.offset) for rule in at]
+    for element in document.elements:
+        style = element.get_attribute("style")
+        if style and style.raw:
+            declarations = _attribute(style.value)
+            block = CssBlock(selector="", declarations=declarations, offset=0, element=element)
+            blocks.append(_moved(block, style.value_offset, inside=style.raw == style.value))
+    return DocumentCss(blocks=tuple(blocks), at_rules=tuple(at_rules))
+
+
+def declarations_of(element: HtmlElement) -> dict[str, str]:
+    """What an element's `style` attribute says of each property: the last that is said, `!important` before others."""
+    found: dict[str, str] = {}
+    for node in tinycss2.parse_blocks_contents(element.get_value("style")):
+        if node.type == "declaration" and (node.important or not found.get(node.lower_name, "").endswith("!")):
+            found[node.lower_name] = tinycss2.serialize(node.value).strip() + ("!" if node.important else "")
+    return found
+
+
+def _moved(block: CssBlock, by: int, *, inside: bool = True) -> CssBlock:
+    """The block with its places in the part; all at `by` if those inside are not known."""
+    declarations = tuple(
+        CssDeclaration(name=one.name, value=one.value, tokens=one.tokens, offset=by + (one.offset if inside else 0))
+        for one in block.declarations
+    )
+    offset = by + block.offset
+    return CssBlock(selector=block.selector, declarations=declarations, offset=offset, element=block.element)
+
+
+@lru_cache(maxsize=64)
+def _stylesheet(css: str) -> tuple[tuple[CssBlock, ...], tuple[CssAtRule, ...]]:
+    starts = _line_starts(css)
+    blocks, at_rules = [], []
+    for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
+        if node.type == "at-rule":
+            at_rules.append(CssAtRule(keyword=node.lower_at_keyword, offset=_offset(starts, node)))
+        elif node.type == "qualified-rule":
+            declarations = _declarations(tinycss2.parse_blocks_contents(node.content), starts)
+            selector = tinycss2.serialize(node.prelude).strip()
+            blocks.append(CssBlock(selector=selector, declarations=declarations, offset=_offset(starts, node)))
+    return tuple(blocks), tuple(at_rules)
+
+
+@lru_cache(maxsize=1024)
+def _attribute(css: str) -> tuple[CssDeclaration, ...]:
+    return _declarations(tinycss2.parse_blocks_contents(css), _line_starts(css))
+
+
+def _declarations(nodes: list[Any], starts: list[int]) -> tuple[CssDeclaration, ...]:
+    return tuple(
+        CssDeclaration(
+            name=node.lower_name,
+            value=tinycss2.serialize(node.value).strip(),
+            tokens=tuple(_flat(node.value)),
+            offset=_offset(starts, node),
+        )
+        for node in nodes
+        if node.type == "declaration"
+    )
+
+
+def _flat(tokens: list[Any]) -> list[Any]:
+    found = [*tokens]
+    for token in found:  # which grows meanwhile
+        if token.type in _TOKENS_WITH_CONTENT:
+            found += token.arguments if token.type == "function" else token.content
+    return [token for token in found if token.type not in ("whitespace", "comment")]
+
+
+def _line_starts(text: str) -> list[int]:
+    return [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+
+
+def _offset(starts: list[int], node: Any) -> int:
+    line, column = int(node.source_line), int(node.source_column)
+    return starts[line - 1] + column - 1

@@ -1,0 +1,199 @@
+"""What a template that extends a layout writes where nobody would see it: blocks and text that a mail drops silently.
+
+Looks at every file of a source, whether or not the sample renders it. It never renders anything.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Final
+
+from jinja2 import nodes
+
+from notifier.rendering.protocol import RenderFault
+from notifier.template_language.render_fault import find_column
+from notifier.template_language.sandbox import create_environment
+from notifier.template_language.template_source import TemplateSource
+
+_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # one that does not end is passed over once
+_SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
+"""What may stand outside the blocks of a template that extends a layout: it writes nothing."""
+_WRITES: Final[Mapping[type[nodes.Node], str]] = {
+    nodes.Include: "{% include %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+}
+_AROUND: Final[Mapping[type[nodes.Node], str]] = {
+    nodes.If: "{% if %}",
+    nodes.For: "{% for %}",
+    nodes.With: "{% with %}",
+    nodes.FilterBlock: "{% filter %}",
+    nodes.CallBlock: "{% call %}",
+}
+_EXAMPLE_LAYOUT: Final = '{% extends "_layouts/base.html" %}'
+
+
+@dataclass(frozen=True)
+class _TemplateFile:
+    """One file with what it extends."""
+
+    name: str
+    text: str
+    tree: nodes.Template
+
+    @cached_property
+    def blocks(self) -> Mapping[str, nodes.Block]:
+        """All its blocks, those within others too."""
+        return {block.name: block for block in self.tree.find_all(nodes.Block)}
+
+    @cached_property
+    def parent(self) -> str | None:
+        """The name of the layout, if it is fixed."""
+        extends = next(self.tree.find_all(nodes.Extends), None)
+        if extends is None or not isinstance(extends.template, nodes.Const):
+            return None
+        return str(extends.template.value)
+
+    def fault(self, line: int, near: str, message: str, advice: str) -> RenderFault:
+        """A fault at that line of the file."""
+        column = find_column(self.text, line, near)
+        return RenderFault(part=self.name, line=line, column=column, message=message, advice=advice)
+
+
+def find_lost_content(source: TemplateSource) -> list[RenderFault]:
+    """Blocks and text that would be in no mail; a file that cannot be parsed is told elsewhere."""
+    env = create_environment(source.files, autoescape=False)
+    files = {}
+    for name, text in source.files.items():
+        with contextlib.suppress(Exception):
+            files[name] = _TemplateFile(name, text, env.parse(text))
+    faults: list[RenderFault] = []
+    for file in files.values():
+        if next(file.tree.find_all(nodes.Extends), None) is not None:
+            found = [*_faults_of_extends(file)]
+            found = found or [*_outside_blocks(file), *_lost_blocks(_list_chain(file, files))]
+            faults += sorted(found, key=lambda fault: fault.line or 0)
+    return faults
+
+
+def _list_chain(file: _TemplateFile, files: Mapping[str, _TemplateFile]) -> list[_TemplateFile]:
+    """The file with the layouts above it, as far as they are known."""
+    chain = [file]
+    while (layout := files.get(chain[-1].parent or "")) is not None and layout not in chain:
+        chain.append(layout)
+    return chain
+
+
+def _faults_of_extends(file: _TemplateFile) -> Iterator[RenderFault]:
+    """A layout has to be one, named in quotes, and not by a condition: else nobody could say which blocks there are."""
+    first, *others = file.tree.find_all(nodes.Extends)
+    for other in others:
+        yield file.fault(other.lineno, "{%", "a template extends one layout.", f"Keep the one of line {first.lineno}.")
+    if first not in file.tree.body:
+        message = "“{% extends %}” stands within another tag."
+        yield file.fault(first.lineno, "{%", message, f"Write it alone, at the beginning: {_EXAMPLE_LAYOUT}.")
+    elif not isinstance(first.template, nodes.Const) or not isinstance(first.template.value, str):
+        message = "the layout is not named in quotes, so that its blocks are not known."
+        yield file.fault(first.lineno, "extends", message, f"Write its name: {_EXAMPLE_LAYOUT}.")
+
+
+def _outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
+    """What stands before the line that names the layout, and behind it outside the blocks."""
+    place = next(number for number, node in enumerate(file.tree.body) if isinstance(node, nodes.Extends))
+    yield from _find_written(
+        file, file.tree.body[:place], "before {% extends %}, and would be sent before the whole mail"
+    )
+    yield from _find_written(file, file.tree.body[place:], "outside the blocks, and would not be in the mail")
+
+
+def _find_written(file: _TemplateFile, body: Sequence[nodes.Node], where: str) -> Iterator[RenderFault]:
+    """Text, values and tags that write something there, and tags around blocks, which have no effect."""
+    for node in body:
+        if isinstance(node, (nodes.Block, *_SILENT)):
+            continue
+        if isinstance(node, nodes.Output):
+            yield from _first_seen(file, node, where)
+        elif isinstance(node, tuple(_AROUND)) and (block := next(node.find_all(nodes.Block), None)) is not None:
+            yield _around_block(file, node, block)
+        elif isinstance(node, tuple(_WRITES)):
+            yield _dropped(file, node.lineno, "{%", f"“{_WRITES[type(node)]}” stands {where}")
+        elif isinstance(node, (nodes.If, nodes.For, nodes.With, nodes.Scope)):
+            branches = [branch.body for branch in getattr(node, "elif_", [])]
+            for statements in (node.body, *branches, getattr(node, "else_", [])):
+                yield from _find_written(file, statements, where)
+
+
+def _first_seen(file: _TemplateFile, output: nodes.Output, where: str) -> Iterator[RenderFault]:
+    """The first thing in it that would be seen; the rest of it goes where that goes."""
+    for child in output.nodes:
+        if not isinstance(child, nodes.TemplateData):
+            yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
+            return
+        seen = _COMMENT.sub(lambda found: "\n" * found[0].count("\n") if found[1] else found[0], child.data)
+        if text := seen.strip():
+            line = child.lineno + seen[: len(seen) - len(seen.lstrip())].count("\n")
+            yield _dropped(file, line, text.split("\n")[0].strip(), f"text stands {where}")
+            return
+
+
+def _dropped(file: _TemplateFile, line: int, near: str, message: str) -> RenderFault:
+    advice = "Move it into a block: {% block content %} … {% endblock %}."
+    return file.fault(line, near, f"{message}.", advice)
+
+
+def _around_block(file: _TemplateFile, node: nodes.Node, block: nodes.Block) -> RenderFault:
+    tag = _AROUND[type(node)]
+    message = f"“{tag}” around the block “{block.name}” has no effect: the layout decides whether a block is shown."
+    advice = f"Write it inside: {{% block {block.name} %}} {tag} … {{% endblock %}}."
+    return file.fault(node.lineno, "{%", message, advice)
+
+
+def _lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
+    """The blocks of the first file that no mail would show, because no layout of the chain has room for them."""
+    file, *layouts = chain
+    if not layouts or layouts[-1].parent is not None:
+        return  # a layout is missing, which is told elsewhere
+    shown, offered = _shown_blocks(chain), _shown_blocks(layouts)
+    names = list(dict.fromkeys(name for layout in layouts for name in layout.blocks if name in offered))
+    for name, block in file.blocks.items():
+        if name in shown:
+            continue
+        if name in offered:
+            message = f"the block “{name}” stands in another one that this template replaces, and would not be shown."
+            advice = "Write {{ super() }} into the other, or this block's text."
+        else:
+            near = get_close_matches(name, names, n=1, cutoff=0.7)
+            message = f"the layout has no block “{name}”: what stands in it would not be in the mail."
+            advice = (f"Did you mean “{near[0]}”? " if near else "") + f"It has: {', '.join(names) or 'none'}."
+        yield file.fault(block.lineno, f"block {name}", message, advice)
+
+
+def _shown_blocks(chain: Sequence[_TemplateFile]) -> set[str]:
+    """The blocks whose outermost body is shown, following the last layout from its first line on."""
+    bodies = {
+        name: [file.blocks[name] for file in chain if name in file.blocks] for file in chain for name in file.blocks
+    }
+    shown: set[tuple[str, int]] = set()
+
+    def follow(name: str, place: int) -> None:
+        if name not in bodies or place >= len(bodies[name]) or (name, place) in shown:
+            return
+        shown.add((name, place))
+        visit(bodies[name][place].body, name, place)
+
+    def visit(statements: Sequence[nodes.Node], name: str, place: int) -> None:
+        for node in statements:
+            if isinstance(node, nodes.Block):
+                follow(node.name, 0)
+                continue
+            if isinstance(node, nodes.Name) and node.name == "super":
+                follow(name, place + 1)
+            if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == "self":
+                follow(node.attr, 0)
+            visit([*node.iter_child_nodes()], name, place)
+
+    visit(chain[-1].tree.body, "", 0)
+    return {name for name, place in shown if place == 0}

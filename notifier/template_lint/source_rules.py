@@ -1,0 +1,93 @@
+"""Rules about what a source promises beyond its words: variables, settings, and a way out of marketing."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from notifier.email_address import InvalidAddressError, parse_named_address
+from notifier.template_language.template_source import HTML, TEXT, TemplateSource
+from notifier.template_language.value_text import RawValue
+from notifier.template_language.variable_usage import VariableUsage
+from notifier.template_lint.lint_rule import LintFinding, SampleMail, error_rule, warning_rule
+
+SAMPLE_FILE: Final = "sample.json"
+SETTINGS_FILE: Final = "template.toml"
+UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedSource:
+    """A source, and what is known about its variables."""
+
+    source: TemplateSource
+    variables: VariableUsage
+    raw_values: Collection[RawValue] = ()  # what the sample's mails show as it is
+
+
+@error_rule("Add it to sample.json, or ask for it first: {% if name is defined %} … {% endif %}.")
+def undefined_variable(whole: CheckedSource) -> Iterator[LintFinding]:
+    """A part reads a variable that the sample does not have, without asking whether it is there."""
+    for read in whole.variables.undefined:
+        path = ".".join(step for step in read.path if step != "[]")
+        yield LintFinding(message=f"{path} is not in the sample.", file=read.file, line=read.line, about=path)
+
+
+@warning_rule("Remove it from sample.json: every caller would have to send it for nothing.")
+def unused_variable(whole: CheckedSource) -> Iterator[LintFinding]:
+    """The sample has a variable that no part reads."""
+    for path in whole.variables.unused:
+        yield LintFinding(message=f"No part reads {path}.", file=SAMPLE_FILE, about=path)
+
+
+@warning_rule(
+    "Write {% if paid %} … {% endif %}, use the filter join for a list, and name a value of an object: address.city."
+)
+def raw_value(whole: CheckedSource) -> Iterator[LintFinding]:
+    """True or false, null, a list or an object is shown as it is: `true`, nothing, all items, all names and values."""
+    for value in whole.raw_values:
+        name = f"“{value.expression}”" if value.expression else "What is shown here"
+        yield LintFinding(message=f"{name} is {value.kind}.", file=value.file, line=value.line, about=value.expression)
+
+
+@warning_rule("Correct its spelling, or remove it.")
+def unmatched_path(whole: CheckedSource) -> Iterator[LintFinding]:
+    """`optional`, `public` or `secret` names a variable that there is not."""
+    for setting, path in whole.variables.unmatched:
+        message = f"{setting} names {path}, which neither the sample nor a part has."
+        yield LintFinding(message=message, file=SETTINGS_FILE, about=f"{setting} {path}")
+
+
+@error_rule("Write one address, such as Shop <hello@shop.example>.")
+def wrong_mailbox(whole: CheckedSource) -> Iterator[LintFinding]:
+    """`from` or `reply_to` is no address that mail can be sent from or to."""
+    settings = whole.source.settings
+    for name, mailbox in (("from", settings.from_), ("reply_to", settings.reply_to)):
+        if mailbox is not None:
+            try:
+                parse_named_address(mailbox)
+            except InvalidAddressError as wrong:
+                yield LintFinding(message=f"{name} is not a mailbox: {wrong}", file=SETTINGS_FILE, about=name)
+
+
+@error_rule("Add unsubscribe_url to the sample, with an https address, and take it out of optional.")
+def unsubscribe_not_asked(whole: CheckedSource) -> Iterator[LintFinding]:
+    """A marketing template's sample has no `unsubscribe_url` with an https address, or it is optional."""
+    settings, way_out = whole.source.settings, whole.source.sample.get(UNSUBSCRIBE_VARIABLE)
+    if settings.category != "marketing":
+        return
+    if not isinstance(way_out, str) or not way_out.lower().startswith("https://"):
+        yield LintFinding(message="Callers are not asked for an https unsubscribe_url.", file=SAMPLE_FILE)
+    elif UNSUBSCRIBE_VARIABLE in settings.optional:
+        yield LintFinding(message="Callers may leave unsubscribe_url out.", file=SETTINGS_FILE)
+
+
+@error_rule('Add <a href="{{ unsubscribe_url }}">Unsubscribe</a> to the HTML, and {{ unsubscribe_url }} to the text.')
+def unsubscribe_not_shown(mail: SampleMail) -> Iterator[LintFinding]:
+    """A marketing mail does not show the `unsubscribe_url`: as a link in the HTML, and in the text."""
+    way_out = mail.values.get(UNSUBSCRIBE_VARIABLE)
+    if mail.source.settings.category != "marketing" or not isinstance(way_out, str) or not way_out:
+        return
+    if not any(way_out in link.get_value("href") for link in mail.document.list_elements("a", "area")):
+        yield LintFinding(message="The HTML has no link to unsubscribe_url.", part=HTML)
+    if mail.text is not None and way_out not in mail.text:
+        yield LintFinding(message="The text does not have unsubscribe_url.", part=TEXT)

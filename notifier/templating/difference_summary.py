@@ -1,0 +1,111 @@
+"""What differs between two sources of a template: in a few words for a list, and line by line for a person."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from notifier.rendering.line_diff import DiffBudget
+from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.variable_schema import build_schema
+from notifier.templating import settings_toml
+from notifier.templating.sync import template_files
+from notifier.templating.variable_diff import compare_variables
+
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_NO_END = "\\ No newline at end of file\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDifference:
+    """What would change if `new` took the place of `old`."""
+
+    files: dict[str, str]  # name → "added", "removed" or how many lines come and go
+    settings: dict[str, tuple[Any, Any]]  # key → before, after
+    added: list[str]  # variables
+    removed: list[str]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """One sentence for each."""
+        return [
+            *(f"{name}: {what}" for name, what in self.files.items()),
+            *(
+                f"{key}: {_format_value(before)} becomes {_format_value(after)}"
+                for key, (before, after) in self.settings.items()
+            ),
+            *(f"variable {path} is new" for path in self.added),
+            *(f"variable {path} is gone" for path in self.removed),
+        ]
+
+
+def summarize_difference(old: TemplateSource | None, new: TemplateSource) -> SourceDifference:
+    """What differs; without an old one, everything is added."""
+    before, after = build_documents(old), build_documents(new)
+    for one in (before, after):
+        one.pop(settings_toml.SETTINGS_FILE, None)  # told key by key
+    then, now = (msgspec.to_builtins(one.settings) if one else {} for one in (old, new))
+    variables = compare_variables(build_schema(old.sample) if old else {}, build_schema(new.sample))
+    return SourceDifference(
+        files=summarize_texts(before, after).files,
+        settings={key: (then[key], value) for key, value in now.items() if old and then[key] != value},
+        added=[one.path for one in variables.added],
+        removed=[one.path for one in variables.removed],
+    )
+
+
+def summarize_texts(old: Mapping[str, str], new: Mapping[str, str]) -> SourceDifference:
+    """What differs in texts that are no template's own."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changed = {name: _count_lines(old.get(name), new.get(name)) for name in names}
+    return SourceDifference(files=changed, settings={}, added=[], removed=[])
+
+
+def _count_lines(before: str | None, after: str | None) -> str:
+    if before is None or after is None:
+        return "added" if before is None else "removed"
+    more, less = DiffBudget(size=None).count(_split_lines(before), _split_lines(after))
+    return f"+{more} -{less}"
+
+
+def _format_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
+
+
+def build_documents(source: TemplateSource | None) -> dict[str, str]:
+    """Everything in the source as texts by name, settings and sample written in one way only, whatever their order."""
+    if source is None:
+        return {}
+    settings, sample = settings_toml.format_settings(source.settings), format_sample(source.sample, sort=True)
+    return {settings_toml.SETTINGS_FILE: settings, template_files.SAMPLE: sample, **source.files}
+
+
+def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
+    """The sample as a file."""
+    return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
+
+
+def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
+    """The lines, each with its end, by which the new texts differ from the old ones, file after file."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        labels = (
+            f"{old_name}/{name}" if name in old else "nothing",
+            f"{new_name}/{name}" if name in new else "nothing",
+        )
+        names = (f"{labels[0]}\n", f"{labels[1]}\n")
+        for line in DiffBudget(size=None).unified(_split_lines(before or ""), _split_lines(after or ""), names):
+            yield line if line.endswith("\n") else f"{line}\n" if line.startswith("@@") else f"{line}\n{_NO_END}"
+
+
+def _split_lines(text: str) -> list[str]:
+    """The lines with their ends; only a line feed ends one, as in git."""
+    return _LINES.findall(text)

@@ -1,0 +1,188 @@
+"""What callers have asked a template for: their newest requests, what is secret in them, and whose they are.
+
+Nothing is read of another template, of copies, or of what was deleted.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Text, bindparam, cast, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.tables import (
+    ApiKey,
+    Notification,
+    NotificationContent,
+    Service,
+    TemplateUse,
+    TemplateVersion,
+    get_columns,
+)
+from notifier.errors import Fault
+from notifier.rendering import subject_values
+from notifier.states import Role
+from notifier.template_language.variable_schema import find_variable_faults
+from notifier.templating.gate.gate_report import KeyUse
+
+MAX_REQUESTS_PER_SERVICE = 200
+"""Of each service, newest first: as far back as a change is tried on what was really asked for."""
+HIDDEN = "•••"
+"""Stands for a secret value, whatever it is and however long."""
+
+_notification, _content = get_columns(Notification), get_columns(NotificationContent)
+_service, _use, _key, _version = (
+    get_columns(Service),
+    get_columns(TemplateUse),
+    get_columns(ApiKey),
+    get_columns(TemplateVersion),
+)
+# Neither a join nor EXISTS, which a planner may take for a reason to read all notifications: one look into the index
+# for each service, in no order, or it might walk through those of all services.
+_ANY = (
+    select(_notification.id)
+    .where(_notification.service_id == _service.id, _notification.template_id == bindparam("template"))
+    .limit(1)
+    .scalar_subquery()
+)
+_SERVICES = select(_service.id, _service.name, _service.from_domains).where(_ANY.is_not(None)).order_by(_service.name)
+
+
+_FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallingService:
+    """A service that has used the template."""
+
+    id: UUID
+    name: str
+    from_domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecentRequest:
+    """A request, without its values."""
+
+    id: UUID
+    version_id: UUID | None
+    created_by: str  # actor
+    locale: str | None
+    from_address: str
+
+
+async def list_calling_services(connection: AsyncConnection, template_id: UUID) -> list[CallingService]:
+    """Those that have asked for the template, by name."""
+    found = await connection.execute(_SERVICES, {"template": template_id})
+    return [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in found]
+
+
+async def list_newest_requests(connection: AsyncConnection, service_id: UUID, template_id: UUID) -> list[RecentRequest]:
+    """What the service has asked the template for, newest first; copies of a mail say nothing new."""
+    names = (_notification.service_id, _notification.template_id, _notification.id)
+    first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
+    # One row compared with another, and an order by all of it, which only one index can do: see decisions/status-index.
+    query = (
+        select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
+        .add_columns(_notification.template_version_id.label("version_id"))
+        .where(tuple_(*names) >= first, tuple_(*names) <= last, _notification.role == Role.TO)
+        .order_by(*(name.desc() for name in names))
+        .limit(MAX_REQUESTS_PER_SERVICE)
+    )
+    return [RecentRequest(**row) for row in (await connection.execute(query)).mappings()]
+
+
+def _bind_row(*values: UUID) -> Any:
+    return tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in values))
+
+
+async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
+    """The values of these, as JSON; none of those whose content was deleted."""
+    query = select(_content.notification_id, cast(_content.variables, Text).label("text"))
+    found = await connection.execute(query.where(_content.notification_id.in_(ids)))
+    return {row.notification_id: row.text for row in found}
+
+
+async def get_version_settings(connection: AsyncConnection, versions: Collection[UUID]) -> list[dict[str, Any]]:
+    """What these versions were published with, in no order."""
+    found = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
+    return [*found.scalars()]
+
+
+async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
+    """The keys that have used the template since then, the latest first."""
+    query = (
+        select(_use.key_id, _key.name.label("key"), _service.name.label("service"), _use.last_used_at)
+        .join(ApiKey, _key.id == _use.key_id)
+        .join(Service, _service.id == _use.service_id)
+        .where(_use.template_id == template_id, _use.last_used_at >= since)
+        .order_by(_use.last_used_at.desc(), _use.key_id)
+    )
+    return [KeyUse(**row) for row in (await connection.execute(query)).mappings()]
+
+
+def find_value_faults(
+    schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]
+) -> list[Fault]:
+    """What submit would say about these values, less their size, of which it has said so already."""
+    return find_variable_faults(schema, values) + subject_values.find_subject_faults(subject_paths, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretMask:
+    """What of the values people who edit templates must not see."""
+
+    paths: frozenset[tuple[str, ...]]
+    names: frozenset[str]  # of keys that the samples have; others may be values themselves
+
+    def apply(self, text: str) -> str:
+        """The values as JSON, with each secret one replaced."""
+        return msgspec.json.encode(self._masked(msgspec.json.decode(text), ())).decode() if self.paths else text
+
+    def mask_pointer(self, pointer: str) -> str:
+        """A pointer below `/variables`, cut where it enters what is secret; places in lists are all one."""
+        kept: list[str] = []
+        path: tuple[str, ...] = ()
+        for token in pointer.split("/")[1:]:
+            kept.append("*" if token.isdecimal() else token)
+            if len(kept) > 1 and kept[-1] != "*":
+                path += (token.replace("~1", "/").replace("~0", "~"),)
+                if path in self.paths:
+                    break
+        return "".join(f"/{token}" for token in kept)
+
+    def _masked(self, value: Any, path: tuple[str, ...]) -> Any:
+        if path in self.paths:
+            return self._hidden(value)
+        if isinstance(value, Mapping):
+            return {key: self._masked(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._masked(item, path) for item in value]
+        return value
+
+    def _hidden(self, value: Any) -> Any:
+        """The same shape without the values, so that a template that walks through it still can."""
+        if isinstance(value, Mapping):
+            return {key: self._hidden(inner) for key, inner in value.items() if key in self.names}
+        if isinstance(value, list):
+            return [self._hidden(item) for item in value]
+        return HIDDEN
+
+
+def build_mask(secret: Collection[str], samples: Sequence[Mapping[str, Any]]) -> SecretMask:
+    """The mask for these dotted paths."""
+    return SecretMask(
+        paths=frozenset(tuple(path.split(".")) for path in secret),
+        names=frozenset(name for sample in samples for name in _collect_names(sample)),
+    )
+
+
+def _collect_names(value: Any) -> set[str]:
+    if isinstance(value, Mapping):
+        return set(value).union(*(_collect_names(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_collect_names(item) for item in value))
+    return set()

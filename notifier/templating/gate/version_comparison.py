@@ -1,0 +1,124 @@
+"""Mails of a draft beside those of what is published, made in the rendering pool; an overrun is somebody's fault.
+
+A batch that overruns is tried again one mail at a time, until one overruns by itself. Nothing is tried after that, so
+that a hostile draft costs no more than its batch and itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from notifier.rendering.child_connection import ChildLostError, LossReason
+from notifier.rendering.pool import MAX_STARVED_WALL_SECONDS, MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT
+from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables, RenderFault
+from notifier.template_language.template_source import TemplateSource
+
+MAX_SLOW_MAILS = 8
+"""Mails of what is published that may take too long."""
+
+
+class MailComparer(Protocol):
+    """What makes mails of two versions, and compares them."""
+
+    async def compare(self, request: CompareRequest, wall: float, /) -> list[MailComparison | None]:
+        """One result for each payload, in order; raises `ChildLostError`."""
+
+
+@dataclass(kw_only=True)
+class VersionComparison:
+    """Two versions that are tried on what was really asked for."""
+
+    pool: MailComparer
+    before: str | None  # key of a source; None: nothing is published
+    after: str
+    sources: Mapping[str, TemplateSource]
+    is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
+    _slow_before: int = field(default=0, init=False)  # mails of what is published that took too long
+    is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
+
+    async def compare(self, payloads: Sequence[MailVariables]) -> list[MailComparison | None]:
+        """How each mail differs; None: it was not tried, or this machine had no time for it."""
+        if self.is_over:
+            return [None] * len(payloads)
+        for wall in (MAX_WALL_SECONDS, MAX_STARVED_WALL_SECONDS):
+            try:
+                found = await self._request(payloads, wall=wall)
+            except ChildLostError as lost:
+                if lost.reason is not LossReason.STARVED:
+                    return [await self._compare_alone(payload) for payload in payloads]
+            else:
+                self._track_overruns(*found)
+                return found
+        self.is_over = True
+        return [None] * len(payloads)
+
+    async def compare_with_diffs(self, payload: MailVariables) -> MailComparison | None:
+        """How a mail differs, with the texts; None: that takes too long to find out."""
+        if self.is_slow:
+            return None
+        try:
+            (found,) = await self._request([payload], with_diffs=True)
+        except ChildLostError:
+            self.is_slow = True
+            return None
+        return found
+
+    async def _compare_alone(self, payload: MailVariables) -> MailComparison | None:
+        """A mail that may have made its batch overrun: of the draft alone, and then of both."""
+        if self.is_over:
+            return None
+        after = await self._find_fault(None, self.after, payload)
+        if after is None and self.before is not None:
+            try:
+                (found,) = await self._request([payload])
+            except ChildLostError:
+                return await self._try_each_side(payload, None)
+            self._track_overruns(found)
+            return found
+        return await self._try_each_side(payload, after)
+
+    async def _try_each_side(self, payload: MailVariables, after: RenderFault | None) -> MailComparison | None:
+        before = await self._find_fault(self.before, None, payload) if self.before is not None else None
+        sides = MailComparison(before=before, after=after)
+        self._track_overruns(sides)
+        self.is_over |= STARVED_FAULT in (before, after)
+        if STARVED_FAULT in (before, after) or (self.before is not None and before is None and after is None):
+            return None  # nobody's fault, or that of both together
+        return sides
+
+    def _track_overruns(self, *found: MailComparison | None) -> None:
+        """A draft that takes too long is tried no more; what is published may, a few times: it may be cured by it."""
+        self._slow_before += sum(one.was_slow for one in found if one is not None)
+        self.is_over |= self._slow_before > MAX_SLOW_MAILS or any(one.is_slow for one in found if one is not None)
+
+    async def _find_fault(self, before: str | None, after: str | None, payload: MailVariables) -> RenderFault | None:
+        """Why the mail cannot be made of one version."""
+        how = LossReason.OVERRAN
+        for wall in (
+            MAX_WALL_SECONDS,
+            MAX_STARVED_WALL_SECONDS,
+        ):  # a child that was lost once may have been another's victim
+            try:
+                (found,) = await self._request([payload], (before, after), wall=wall)
+            except ChildLostError as lost:
+                how = lost.reason
+                if how is LossReason.OVERRAN:
+                    break
+            else:
+                return (found.before or found.after) if found is not None else None
+        return STARVED_FAULT if how is LossReason.STARVED else TOO_SLOW_FAULT
+
+    async def _request(
+        self,
+        payloads: Sequence[MailVariables],
+        sides: tuple[str | None, str | None] | None = None,
+        *,
+        wall: float = MAX_WALL_SECONDS,
+        with_diffs: bool = False,
+    ) -> list[MailComparison | None]:
+        before, after = sides or (self.before, self.after)
+        needed = {key: self.sources[key] for key in (before, after) if key is not None}
+        request = CompareRequest(
+            before=before, after=after, payloads=[*payloads], sources=needed, with_diffs=with_diffs
+        )
+        return await self.pool.compare(request, wall)

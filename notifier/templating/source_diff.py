@@ -1,0 +1,69 @@
+"""What differs between two sources, file by file, at a cost that is bounded whatever they say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from notifier.rendering.line_diff import DiffBudget
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating.difference_summary import build_documents
+
+ASSETS_FILE = "assets.json"
+"""What pins the images, which no folder has."""
+
+
+class FileChange(StrEnum):
+    """What became of a file."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDifference:
+    """One file that is not the same."""
+
+    file: str  # as in a template's folder
+    change: FileChange
+    diff: str  # unified
+
+
+def compare_sources(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDifference]:
+    """The files that differ, within one budget for all of them; None is as an empty template."""
+    before, after, budget = _list_texts(old), _list_texts(new), DiffBudget()
+    return [
+        FileDifference(
+            file=name,
+            change=_classify_change(before, after, name),
+            diff=_format_diff(name, before.get(name, ""), after.get(name, ""), budget),
+        )
+        for name in sorted(before | after)
+        if before.get(name) != after.get(name)
+    ]
+
+
+def diff_text(name: str, old: str, new: str) -> str:
+    """The unified diff of one text."""
+    return _format_diff(name, old, new, DiffBudget())
+
+
+def _list_texts(source: TemplateSource | None) -> dict[str, str]:
+    """All that a source says, as files."""
+    told = build_documents(source)
+    if source is None or not source.assets:
+        return told
+    assets = msgspec.json.encode(source.assets, order="sorted")
+    return told | {ASSETS_FILE: msgspec.json.format(assets, indent=2).decode() + "\n"}
+
+
+def _classify_change(before: Mapping[str, str], after: Mapping[str, str], name: str) -> FileChange:
+    if name not in before:
+        return FileChange.ADDED
+    return FileChange.CHANGED if name in after else FileChange.REMOVED
+
+
+def _format_diff(name: str, old: str, new: str, budget: DiffBudget) -> str:
+    return "\n".join(budget.unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"

@@ -1,0 +1,181 @@
+"""Published versions in the database: written once, numbered, found by slug. At run time nothing else is read."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.clock import Clock
+from notifier.db.engine import Database
+from notifier.db.tables import Template, TemplateDraft, TemplateVersion, get_columns
+from notifier.ids import generate_id
+from notifier.rendering.protocol import SourceCheck
+from notifier.states import Category, Priority, WhenUncertain
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating.sync.template_files import parse_duration
+from notifier.templating.template_usage import TemplateUsage
+from notifier.ttl_cache import TtlCache
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedVersion:
+    """A version as a submit needs it: no source, but what its variables must look like."""
+
+    id: UUID
+    template_id: UUID
+    slug: str
+    number: int
+    content_hash: str
+    variables_schema: dict[str, Any]
+    subject_variables: list[list[str]]  # paths of the variables that the subject shows
+    category: Category
+    priority: Priority
+    expires_after: int | None  # seconds
+    when_uncertain: WhenUncertain
+    sender: str | None  # "Name <address>", unless a request says otherwise
+    reply_to: str | None
+    published_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """Who publishes, when, and why."""
+
+    by: str  # actor
+    at: datetime
+    note: str = ""
+    keeps_draft: bool = False  # an old version comes back: what is being edited is something else
+
+
+_template, _version, _draft = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateDraft)
+_PUBLISHED = select(
+    _version.id,
+    _version.template_id,
+    _template.slug,
+    _version.number,
+    _version.content_hash,
+    _version.variables_schema,
+    _version.subject_variables,
+    _version.category,
+    _version.priority,
+    _version.expires_after,
+    _version.when_uncertain,
+    _version.sender,
+    _version.reply_to,
+    _version.published_at,
+).join(Template, _template.id == _version.template_id)
+
+
+async def get_current_version(connection: AsyncConnection, slug: str) -> PublishedVersion | None:
+    """The version that new notifications get."""
+    statement = _PUBLISHED.where(
+        _template.slug == slug, _version.number == _template.current_number, _template.deleted_at.is_(None)
+    )
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return PublishedVersion(**row) if row else None
+
+
+async def get_numbered_version(connection: AsyncConnection, slug: str, number: int) -> PublishedVersion | None:
+    """One version by its number."""
+    statement = _PUBLISHED.where(_template.slug == slug, _version.number == number)
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return PublishedVersion(**row) if row else None
+
+
+async def get_version_by_id(connection: AsyncConnection, id_: UUID) -> PublishedVersion | None:
+    """One version by its id."""
+    row = (await connection.execute(_PUBLISHED.where(_version.id == id_))).mappings().one_or_none()
+    return PublishedVersion(**row) if row else None
+
+
+class TemplateCache:
+    """The published versions within reach of a submit: what was found is not read again for a second."""
+
+    def __init__(self, database: Database, clock: Clock, uses: TemplateUsage | None = None) -> None:
+        self.uses = uses  # who takes what; None: nobody is told
+        self._database = database
+        self._versions: TtlCache[tuple[str, int | None], PublishedVersion] = TtlCache(self._find, clock)
+
+    async def get_version(self, slug: str, number: int | None = None) -> PublishedVersion | None:
+        """The version with this number, or the current one."""
+        return await self._versions.get((slug, number))
+
+    def forget_template(self, slug: str) -> None:
+        """Something else may be sent: whoever asks this process hears it at once, and the others within a second."""
+        self._versions.invalidate(lambda wanted: wanted[0] == slug)
+
+    async def _find(self, wanted: tuple[str, int | None]) -> PublishedVersion | None:
+        slug, number = wanted
+        async with self._database.read() as connection:
+            if number is None:
+                return await get_current_version(connection, slug)
+            return await get_numbered_version(connection, slug, number)
+
+
+async def list_current_versions(connection: AsyncConnection) -> list[PublishedVersion]:
+    """The current version of every template, by slug."""
+    lives = _PUBLISHED.where(_version.number == _template.current_number, _template.deleted_at.is_(None))
+    statement = lives.order_by(_template.slug)
+    return [PublishedVersion(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def get_sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, TemplateSource]:
+    """The pinned sources of these versions."""
+    found = await connection.execute(select(_version.id, _version.source).where(_version.id.in_(ids)))
+    return {row.id: parse_pinned_source(row.source) for row in found}
+
+
+def parse_pinned_source(text: dict[str, Any]) -> TemplateSource:
+    """The source of a version as the database has it; one that does not say that it is strict is older than that."""
+    return msgspec.convert({"strict": False} | text, TemplateSource)
+
+
+async def write_version(
+    connection: AsyncConnection, slug: str, source: TemplateSource, report: SourceCheck, publication: Publication
+) -> PublishedVersion:
+    """Write the source as the next version, make it current, forget the draft. `report` is of this very source."""
+    template_id, number = await _allocate_number(connection, slug, publication.at)
+    settings = source.settings
+    version = PublishedVersion(
+        id=generate_id(),
+        template_id=template_id,
+        slug=slug,
+        number=number,
+        content_hash=source.content_hash(),
+        variables_schema=report.variables_schema,
+        subject_variables=report.subject_paths,
+        category=Category(settings.category),
+        priority=Priority(settings.priority),
+        expires_after=parse_duration(settings.expires_after),
+        when_uncertain=WhenUncertain(settings.when_uncertain),
+        sender=settings.from_,
+        reply_to=settings.reply_to,
+        published_at=publication.at,
+    )
+    row = {name: value for name, value in vars(version).items() if name != "slug"}
+    row |= {"source": msgspec.to_builtins(source), "published_by": publication.by, "note": publication.note}
+    await connection.execute(insert(TemplateVersion).values(row))
+    if not publication.keeps_draft:
+        await connection.execute(delete(TemplateDraft).where(_draft.template_id == template_id))
+    return version
+
+
+async def _allocate_number(connection: AsyncConnection, slug: str, now: datetime) -> tuple[UUID, int]:
+    """The template, which is made if there is none, and lives again if it was deleted; and its next number."""
+    query = select(_template.id).where(_template.slug == slug).with_for_update()
+    template_id = (await connection.execute(query)).scalar_one_or_none()
+    if template_id is None:
+        template_id = generate_id()
+        values = {"id": template_id, "slug": slug, "current_number": 1, "created_at": now}
+        await connection.execute(insert(Template).values(values))
+        return template_id, 1
+    newest = select(func.max(_version.number)).where(_version.template_id == template_id)
+    number = ((await connection.execute(newest)).scalar_one_or_none() or 0) + 1
+    lives = {"current_number": number, "deleted_at": None}
+    await connection.execute(update(Template).where(_template.id == template_id).values(lives))
+    return UUID(str(template_id)), number

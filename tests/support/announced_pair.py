@@ -1,0 +1,93 @@
+"""Two mails for one connection: the second is announced while the relay keeps the first one waiting for a reply."""
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+
+from notifier.outcomes import Accepted, Outcome
+from notifier.settings import SmtpSettings
+from notifier.smtp.outgoing_mail import OutgoingMail, RequestPermit
+from notifier.smtp.session_pool import AnnounceLimits
+from notifier.smtp.smtp_session import SmtpSession
+from notifier.smtp.transport import SmtpTransport
+from support.body_permit import PermitQueue, build_permit, grant_permit
+from support.scripted_relay import HOLD, ScriptedRelay
+
+WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
+QUEUED = "250 2.0.0 queued"
+TURNS = 20  # of the event loop, in which all that was written to a socket arrives
+
+
+def mail_to(name: str, wire: bytes = WIRE) -> OutgoingMail:
+    """A mail to somebody, from somebody of the same name, so that MAIL can be scripted for it alone."""
+    return OutgoingMail(sender=f"{name}@shop.example", recipient=f"{name}@example.com", data=wire)
+
+
+EVE, ADA, BOB, CID = (mail_to(name) for name in ("eve", "ada", "bob", "cid"))
+
+
+def queue() -> PermitQueue:
+    """One that gives its permits at once."""
+    made = PermitQueue(build_permit())
+    made.may_answer.set()
+    return made
+
+
+async def turns() -> None:
+    """Let everything arrive."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class AnnouncedPair:
+    """Ada's mail on the only connection, and another that waits behind it."""
+
+    relay: ScriptedRelay
+    queue: PermitQueue = field(default_factory=queue)  # of the second mail
+    seconds: float = 5.0  # for each mail
+    announcing: AnnounceLimits = field(default_factory=AnnounceLimits)
+
+    async def open(self) -> None:
+        """A connection that has carried Eve's mail quickly."""
+        self.transport = SmtpTransport(SmtpSettings(port=self.relay.port, max_connections=1), self.announcing)
+        assert isinstance(await self.transport.send(EVE, seconds=5, before_body=grant_permit), Accepted)
+
+    async def begin(
+        self, second: OutgoingMail = BOB, *, reply: str = QUEUED, before_body: RequestPermit = grant_permit
+    ) -> None:
+        """Ada's mail with the relay, which is about to say `reply` to its dot, and the second one behind it."""
+        self.relay.resume.clear()
+        self.relay.say(ADA.recipient, "DOT", HOLD + reply)
+        count = len(self.relay.bodies)
+        self.first = self.send(ADA, before_body)
+        self.second = self.send(second, self.queue.ask)
+        await self.relay.wait_for_bodies(count + 1)
+        await turns()
+
+    def send(self, mail: OutgoingMail, before_body: RequestPermit = grant_permit) -> asyncio.Task[Outcome]:
+        """A mail on its way."""
+        return asyncio.create_task(self.transport.send(mail, seconds=self.seconds, before_body=before_body))
+
+    async def end(self) -> tuple[Outcome | BaseException, Outcome | BaseException]:
+        """Let the relay say its word; what becomes of the two."""
+        self.relay.resume.set()
+        first, second = await asyncio.gather(self.first, self.second, return_exceptions=True)
+        return first, second
+
+    @property
+    def session(self) -> SmtpSession:
+        """The one that carries a mail now."""
+        (session,) = self.transport._pool._busy
+        return session
+
+    @property
+    def socket(self) -> socket.socket:
+        """Our end of its connection."""
+        found: socket.socket = self.session._wire._transport.get_extra_info("socket")
+        return found
+
+    @property
+    def received(self) -> list[str]:
+        """Whose mails were accepted, after Eve's."""
+        return [mail.recipient for mail in self.relay.received][1:]

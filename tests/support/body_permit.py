@@ -1,0 +1,50 @@
+"""Permits to begin a body, for tests in which the queue has no say."""
+
+import asyncio
+import time
+
+from notifier.outbox.handler import BodyPermit
+from notifier.smtp.outgoing_mail import RequestPermit
+
+
+async def grant_permit() -> BodyPermit:
+    """A permit that is there at once and lasts longer than any test."""
+    return build_permit()
+
+
+def grant_until(seconds: float) -> RequestPermit:
+    """Gives permits that are there at once and end so many seconds later."""
+
+    async def ask() -> BodyPermit:
+        return build_permit(ends_in=seconds)
+
+    return ask
+
+
+def build_permit(*, first_byte_in: float = 60.0, ends_in: float = 600.0) -> BodyPermit:
+    """A permit that may be used to its end; seconds from now."""
+    now = time.monotonic()
+    return BodyPermit(first_byte_by=now + first_byte_in, ends=now + ends_in, may_continue=lambda: True)
+
+
+class PermitQueue:
+    """Gives the permits it is told to give, when it is told to, and knows what was asked of it."""
+
+    def __init__(self, gives: BodyPermit | Exception | None = None) -> None:
+        self.gives = gives
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.times = 0
+        self.cancelled = 0
+
+    async def ask(self) -> BodyPermit | None:
+        self.times += 1
+        self.asked.set()
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives

@@ -1,0 +1,60 @@
+"""A real browser that talks to nobody but the tests, and shows a page in a width and a colour scheme."""
+
+import base64
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,800",
+)
+
+
+def start_browser(profile: Path) -> webdriver.Chrome:
+    """Chromium with an empty profile in that directory; the caller quits it."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("Chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+
+def load_page(driver: webdriver.Chrome, html: str) -> None:
+    """Show a document that comes from nowhere."""
+    driver.get("data:text/html;charset=utf-8;base64," + base64.b64encode(html.encode()).decode())
+
+
+def set_view(driver: webdriver.Chrome, width: int, scheme: str, *, scale: float = 1) -> None:
+    """Look at pages as on a screen so many CSS pixels wide, by somebody who prefers `light` or `dark`."""
+    _do(driver, "Emulation.setScrollbarsHidden", {"hidden": True})
+    size = {"width": width, "height": 800, "deviceScaleFactor": scale, "mobile": False}
+    _do(driver, "Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    _do(driver, "Emulation.setEmulatedMedia", {"features": features})
+
+
+def take_screenshot(driver: webdriver.Chrome) -> bytes:
+    """The whole page as PNG, what is below the window included."""
+    size = _do(driver, "Page.getLayoutMetrics", {})["cssContentSize"]
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+    taken = _do(driver, "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    return base64.b64decode(taken["data"])
+
+
+def _do(driver: webdriver.Chrome, command: str, words: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = driver.execute_cdp_cmd(command, words)
+    return answer

@@ -1,0 +1,24 @@
+"""Certificates for scripted relays, good and bad ones, from an authority that exists only for the tests."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+
+class CertificateAuthority:
+    """An authority whose own certificate stands in `ca_file`, and that certifies what a test asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        self.ca_file = folder / "ca.pem"
+        self._authority.cert_pem.write_to_path(self.ca_file)
+
+    def issue_server_context(self, name: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
+        """What a server with a certificate for this name or address needs."""
+        ends = datetime.now(UTC) - timedelta(days=1) if expired else None
+        begins = datetime.now(UTC) - timedelta(days=2) if expired else None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(name, not_before=begins, not_after=ends).configure_cert(context)
+        return context

@@ -1,0 +1,138 @@
+"""Runs `notifier` commands in forks of a process that has imported the program already.
+
+A command then costs what it does, and not the imports before it, which take most of its time. Everything else is as in
+a process of its own: arguments, environment, working directory, output, exit status.
+"""
+
+import array
+import atexit
+import contextlib
+import gc
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+_TESTS = Path(__file__).parent.parent
+_NOTIFIER = Path(sys.executable).with_name("notifier")
+_LENGTH = 8  # bytes before each request
+_STATUS = 16  # bytes, at most, of an exit status
+_FIXED_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "COV_", "COVERAGE_")
+
+
+class CommandServer:
+    """The client's side: one server, started when it is first needed, that ends with this process."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._environment = _fixed(dict(os.environ))
+
+    def can_run(self, environment: dict[str, str]) -> bool:
+        """False if the environment has what an interpreter reads only when it starts."""
+        return _fixed(environment) == self._environment
+
+    def run(self, arguments: list[str], environment: dict[str, str], *, seconds: float) -> tuple[int, str, str]:
+        """A command's exit status and what it wrote to stdout and stderr."""
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(os.fdopen(os.memfd_create(name), "w+b")) for name in ("stdout", "stderr")]
+            mine, theirs = (stack.enter_context(one) for one in socket.socketpair())
+            request = json.dumps([arguments, environment, str(Path.cwd())]).encode()
+            server = self._started()
+            descriptors = array.array("i", [files[0].fileno(), files[1].fileno(), theirs.fileno()])
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+            server.sendmsg([len(request).to_bytes(_LENGTH)], control)
+            server.sendall(request)
+            theirs.close()
+            mine.settimeout(seconds)
+            pid = int(mine.recv(_STATUS))
+            try:
+                status = int(mine.recv(_STATUS))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(arguments, seconds) from None
+            for file in files:
+                file.seek(0)
+            out, err = (file.read().decode() for file in files)
+        return os.waitstatus_to_exitcode(status), out, err
+
+    def _started(self) -> socket.socket:
+        if self._socket is None:
+            mine, theirs = socket.socketpair()
+            command = [sys.executable, "-m", "support.command_server", str(theirs.fileno())]
+            server = subprocess.Popen(command, cwd=_TESTS, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            theirs.close()
+            self._socket = mine
+            atexit.register(self._stop, server)
+        return self._socket
+
+    def _stop(self, server: subprocess.Popen[bytes]) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        server.wait()
+
+
+def _fixed(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_FIXED_AT_START)}
+
+
+def _serve(server: socket.socket) -> None:
+    """Fork for each request until the client's end is closed; returns in the fork that is to run the command."""
+    while True:
+        head, descriptors, _, _ = socket.recv_fds(server, _LENGTH, 3)
+        if not head:
+            os._exit(0)
+        request = b""
+        while len(request) < int.from_bytes(head):
+            request += server.recv(int.from_bytes(head) - len(request))
+        if os.fork() == 0:
+            server.close()
+            _supervise(json.loads(request), *descriptors)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stderr: int, status: int) -> None:
+    """Fork once more, and tell the client the command's process id and its wait status; returns in that fork."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid:
+        os.write(status, str(pid).ljust(_STATUS).encode())
+        os.write(status, str(os.waitpid(pid, 0)[1]).ljust(_STATUS).encode())
+        os._exit(0)
+    os.close(status)
+    for ours, standard in ((stdout, 1), (stderr, 2)):
+        os.dup2(ours, standard)
+        os.close(ours)
+    arguments, environment, folder = request
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = [str(_NOTIFIER), *arguments]
+    sys.path[0] = str(_NOTIFIER.parent)
+    program = sys.modules["__main__"]  # what usage messages name, and what children of `multiprocessing` import again
+    program.__spec__, program.__package__, program.__file__ = None, None, str(_NOTIFIER)
+
+
+def _import_all() -> None:
+    """Import what any command may need."""
+    for module in pkgutil.walk_packages(import_module("notifier").__path__, "notifier."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    for dialect in ("sqlite.aiosqlite", "postgresql.asyncpg"):
+        import_module(f"sqlalchemy.dialects.{dialect}")
+
+
+if __name__ == "__main__":
+    _import_all()
+    gc.freeze()  # or the end of each fork would look through all that was imported
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    from notifier.cli.main import run_command_line
+
+    run_command_line()

@@ -1,0 +1,52 @@
+"""What a database is asked for at the same time: connections of the callers' pools, and statements on them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import event
+
+from notifier.db.engine import Database
+
+
+@dataclass
+class ConnectionLoad:
+    """What callers have to share with whatever ran in the block."""
+
+    statements: list[str] = field(default_factory=list)
+    out: int = 0  # connections that are out now
+    most_out: int = 0
+
+
+@contextmanager
+def measure_load(database: Database) -> Iterator[ConnectionLoad]:
+    """Count what is taken from the connections that callers use; those of readiness and metrics are their own."""
+    load = ConnectionLoad()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        load.statements.append(statement)
+
+    def take(*_: Any) -> None:
+        load.out += 1
+        load.most_out = max(load.most_out, load.out)
+
+    def give_back(*_: Any) -> None:
+        load.out -= 1
+
+    engines = [database._writer.sync_engine]
+    if database.is_sqlite:
+        engines.append(database._reader.sync_engine)
+    listening: list[tuple[Any, str, Any]] = []
+    for engine in engines:
+        listening.append((engine, "before_cursor_execute", note))
+        listening += [(engine.pool, "checkout", take), (engine.pool, "checkin", give_back)]
+    if not database.is_sqlite:
+        listening.append((database._direct._engine.sync_engine, "connect", take))
+    for target, name, act in listening:
+        event.listen(target, name, act)
+    try:
+        yield load
+    finally:
+        for target, name, act in listening:
+            event.remove(target, name, act)

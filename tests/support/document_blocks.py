@@ -1,0 +1,87 @@
+"""The documents of the tree and their fenced blocks: who runs each one, or why nobody does.
+
+A block is run in order with the others of its document (`support.document_reader`). What shows an answer is compared with the one
+before it. A comment right before the fence, which no reader sees, says otherwise.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = tuple(
+    str(path.relative_to(ROOT))
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+)
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<word>[a-z ]+): (?P<rest>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+WEBHOOK = "POST "
+"""How a block begins that shows a webhook."""
+_ACTS = frozenset({"sh", "python"})
+_SHOWS = frozenset({"json", "http", "text", "html"})
+_TEMPLATE = "jinja"
+
+
+class BlockUse(StrEnum):
+    """What becomes of a block."""
+
+    RUN = "run"  # in the shell or the interpreter of its document
+    SHOWN = "shown"  # compared with what was answered last, or with the webhook that came
+    POSTED = "posted"  # `<!-- posted: PATH STATUS -->`: sent as a body, and answered so
+    ANSWER = "answer to"  # `<!-- answer to: PATH BODY -->`: compared with what that body is answered
+    VALUES = "values"  # `<!-- values: REMARK -->`: what the snippets of templates below are rendered with
+    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE PUBLIC -->`: a snippet, of an English text part if none is said
+    ELSEWHERE = "run by"  # `<!-- run by: FILE -->`: a test of its own
+    NEVER = "not run"  # `<!-- not run: REASON -->`
+    FORGOTTEN = "forgotten"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One fenced block."""
+
+    document: str
+    line: int  # of its fence
+    language: str
+    text: str
+    fate: BlockUse
+    rest: str = ""  # what the comment says after the word
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line} ({self.language or 'no language'}): {self.fate}"
+
+
+def list_blocks(document: str, language: str = "") -> list[Block]:
+    """Every block of a document, or those in one language, in order."""
+    text = (ROOT / document).read_text()
+    found: list[Block] = []
+    for match in _BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start("language")) + 1
+        fate = BlockUse(match["word"]) if match["word"] else _usual(match["language"], match["text"], found)
+        found.append(
+            Block(
+                document=document,
+                line=line,
+                language=match["language"],
+                text=match["text"],
+                fate=fate,
+                rest=match["rest"] or "",
+            )
+        )
+    return [one for one in found if language in {"", one.language}]
+
+
+def _usual(language: str, text: str, before: list[Block]) -> BlockUse:
+    """Without a comment: code is run, what stands right behind it is its answer, and a POST is a webhook that came."""
+    if language in _ACTS:
+        return BlockUse.RUN
+    if language == _TEMPLATE:
+        return BlockUse.RENDERED
+    is_answer = (
+        language in _SHOWS and bool(before) and before[-1].fate in {BlockUse.RUN, BlockUse.POSTED, BlockUse.RENDERED}
+    )
+    is_webhook = language == "http" and text.startswith(WEBHOOK)
+    return BlockUse.SHOWN if is_answer or is_webhook else BlockUse.FORGOTTEN

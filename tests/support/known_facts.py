@@ -1,0 +1,42 @@
+"""What senders and people know of mails, apart from the database: a test holds the two against each other."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from notifier.ids import generate_id
+from notifier.outbox.handler import ClaimedEntry
+from support.queue_driver import START
+
+
+@dataclass
+class MailFacts:
+    """What a person would know of one notification."""
+
+    subject_id: UUID
+    status: str = "waiting"  # waiting, unknown, cancelled, failed, sent
+    was_unknown: bool = False
+    maybe_taken: bool = False
+
+
+@dataclass
+class ClaimFacts:
+    """What a sender knows of one claim."""
+
+    entry: ClaimedEntry
+    mail: MailFacts
+    stage: str = "claimed"  # claimed, marked, body, heard, refused, silent
+    marked_at: datetime = START
+    uncertain_before: bool = False
+
+
+@dataclass
+class SenderFacts:
+    """One life of a sender."""
+
+    boot_id: UUID = field(default_factory=generate_id)
+    work: list[ClaimFacts] = field(default_factory=list)
+
+    def pick(self, number: int, *stages: str) -> ClaimFacts | None:
+        found = [one for one in self.work if one.stage in stages]
+        return found[number % len(found)] if found else None

@@ -1,0 +1,60 @@
+"""How a mail looks in a browser: the computed style of each of its elements, and its pixels."""
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageChops
+from selenium import webdriver
+
+from support import browser
+
+VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")]
+READ = {(375, "dark"), (700, "light")}
+"""The views whose computed styles are read; pictures are taken of all."""
+_COMPUTED = (Path(__file__).parent / "computed_styles.js").read_text()
+_SETTLE = "for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish()"
+Appearance = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
+
+
+def record_appearance(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Appearance:
+    """The mail in every view; styles as hashes unless they are asked for in full."""
+    browser.load_page(driver, html)
+    looks: Appearance = {}
+    for width, scheme in VIEWS:
+        browser.set_view(driver, width, scheme)
+        driver.execute_script(_SETTLE)
+        is_read = (width, scheme) in READ
+        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED, full)] if is_read else []
+        looks[width, scheme] = computed, browser.take_screenshot(driver)
+    return looks
+
+
+def find_differences(driver: webdriver.Chrome, before: str, *afters: str) -> list[str]:
+    """What is not the same in the first mail and the others, a line for each property or picture."""
+    look = record_appearance(driver, before)
+    for after in afters:
+        if _differences(look, record_appearance(driver, after)):
+            return _differences(
+                record_appearance(driver, before, full=True), record_appearance(driver, after, full=True)
+            )
+    return []
+
+
+def _differences(before: Appearance, after: Appearance) -> list[str]:
+    found = []
+    for view, (computed, picture) in before.items():
+        others, other = after[view]
+        where = "{} px, {}".format(*view)
+        if len(computed) != len(others):
+            found.append(f"{where}: {len(computed)} boxes, then {len(others)}")
+        for (name, values), (_, changed) in zip(computed, others, strict=False):
+            pairs = zip(values.split("\n"), changed.split("\n"), strict=False)
+            found += [f"{where}: {name}: {one} → {new}" for one, new in pairs if one != new]
+        if picture != other and not _is_same(picture, other):
+            found.append(f"{where}: the pictures differ")
+    return found
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (one, other)]
+    return pictures[0].size == pictures[1].size and ImageChops.difference(*pictures).getbbox() is None

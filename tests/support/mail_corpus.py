@@ -1,0 +1,35 @@
+"""The mails of `tests/corpus`, and those of the shipped templates: what they look like and say is compared with rules.
+
+Each `NAME.html` is a template's `body.html`; its variables are in `NAME.json`, where it has any.
+"""
+
+import json
+from pathlib import Path
+
+from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.template_source import HTML, SUBJECT, TemplateSettings, TemplateSource
+from notifier.templating.sync import template_files
+
+ROOT = Path(__file__).parents[2]
+CORPUS, TEMPLATES = ROOT / "tests" / "corpus", ROOT / "templates"
+
+
+def list_sources() -> dict[str, TemplateSource]:
+    """The name and source of each mail; names of shipped templates begin with `templates/`."""
+    sources = {path.stem: _read(path) for path in sorted(CORPUS.glob("*.html"))}
+    return sources | {
+        f"templates/{slug}": template_files.read_template(TEMPLATES, slug)
+        for slug in template_files.list_slugs(TEMPLATES)
+    }
+
+
+def write_html(source: TemplateSource, locale: str | None = None) -> str:
+    """The HTML of the sample as the template writes it: before its styles are inlined."""
+    return CompiledVersion(source).render_unstyled(locale, dict(source.sample)).html
+
+
+def _read(path: Path) -> TemplateSource:
+    values = path.with_suffix(".json")
+    sample = json.loads(values.read_text()) if values.exists() else {}
+    parts = {SUBJECT: f"Corpus: {path.stem}", HTML: path.read_text()}
+    return TemplateSource(files=parts, sample=sample, settings=TemplateSettings(name=path.stem))

@@ -1,0 +1,159 @@
+"""Real `notifier` processes: started as a user would, stopped by signals, and never left behind."""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from support.command_server import CommandServer
+
+NOTIFIER = Path(sys.executable).with_name("notifier")
+READY_SECONDS = 60.0
+COMMAND_SECONDS = 60.0
+_COMMANDS = CommandServer()
+
+
+def build_environment(folder: Path, **settings: str) -> dict[str, str]:
+    """The environment of a process: nothing of ours, plus these settings (without the prefix)."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
+    given = {f"NOTIFIER_{name}": value for name, value in settings.items()}
+    return kept | {"NOTIFIER_DATA_DIR": str(folder)} | given
+
+
+def without_coverage(environment: dict[str, str]) -> dict[str, str]:
+    """The same without coverage, which takes half of its time and tells nothing where none of ours runs."""
+    return {name: value for name, value in environment.items() if not name.startswith(("COV_", "COVERAGE_"))}
+
+
+def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """One command to its end."""
+    if _COMMANDS.can_run(env):
+        status, out, err = _COMMANDS.run(list(arguments), env, seconds=COMMAND_SECONDS)
+        done = subprocess.CompletedProcess([str(NOTIFIER), *arguments], status, out, err)
+        if check:
+            done.check_returncode()
+        return done
+    return subprocess.run([str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=60)
+
+
+def run_script(script: str, env: dict[str, str], **put_in: str) -> str:
+    """What lines of a page print that somebody types into a shell, with these things put in place of what it shows."""
+    for shown, real in put_in.items():
+        assert shown in script
+        script = script.replace(shown, real)
+    env = env | {"PATH": f"{NOTIFIER.parent}{os.pathsep}{env['PATH']}"}
+    command = ["bash", "-euc", script]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def find_free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NotifierProcess:
+    """A `notifier` command that stays; it is ready when it has printed its first line."""
+
+    def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
+        command = [str(NOTIFIER), *arguments]
+        self._popen = subprocess.Popen(
+            command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.printed: list[str] = []  # to stdout, so far
+        self._errors: list[str] = []
+        self._wrote = threading.Condition()
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._readers = [threading.Thread(target=self._read, args=(n,), daemon=True) for n in (0, 1)]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_until_ready(self) -> str:
+        """The first line that it prints."""
+        line = self._lines.get(timeout=READY_SECONDS)
+        if not line:
+            raise AssertionError(f"exit {self.wait()}: {self.errors}")
+        return line.strip()
+
+    def wait_until_ready_json(self) -> dict[str, Any]:
+        """The first line, as JSON."""
+        found: dict[str, Any] = json.loads(self.wait_until_ready())
+        return found
+
+    def wait_for_line(self, start: str) -> str:
+        """The next line that begins so."""
+        while line := self._lines.get(timeout=READY_SECONDS):
+            if line.startswith(start):
+                return line.strip()
+        raise AssertionError(f"no line starts with {start!r}")
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
+    def errors(self) -> str:
+        """What it has written to stderr so far."""
+        return "".join(self._errors)
+
+    def wait_for_error(self, text: str) -> None:
+        """Wait until it has written this to stderr."""
+        with self._wrote:
+            assert self._wrote.wait_for(lambda: text in self.errors, READY_SECONDS), self.errors
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Its exit status."""
+        return self._popen.wait(seconds)
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit status."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            try:
+                self._popen.wait(20)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self._popen.stdout, self._popen.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read(self, number: int) -> None:
+        stream = (self._popen.stdout, self._popen.stderr)[number]
+        assert stream is not None
+        for line in stream:
+            if number == 0:
+                self.printed.append(line)
+                self._lines.put(line)
+            else:
+                with self._wrote:
+                    self._errors.append(line)
+                    self._wrote.notify_all()
+        if number == 0:
+            self._lines.put("")

@@ -1,0 +1,43 @@
+"""The least that a handler of the outbox can be, for tests to add what they are about."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from notifier.db.direct_connections import StatementConnection
+from notifier.outbox.handler import (
+    ClaimedEntry,
+    FinishEntry,
+    HoldEntry,
+    JournalNote,
+    LostClaim,
+    Settlement,
+    WorkerContext,
+)
+from notifier.states import EntryKind
+
+
+class PlainHandler:
+    """Finishes everything, permits everything, records nothing."""
+
+    kind = EntryKind.EMAIL
+    slots = bodies = 10
+    lease = timedelta(minutes=5)
+    still_wanted = "1 = 1"
+
+    def get_capacity(self) -> int:
+        return 1000
+
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+        for entry in batch:
+            desk.settle(Settlement(entry=entry, action=FinishEntry()))
+
+    async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
+        """Nothing to record."""
+
+    async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
+        return [Settlement(entry=one.entry, action=HoldEntry() if one.unwritable else FinishEntry()) for one in lost]
+
+    async def replay(
+        self, _connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
+    ) -> list[Settlement]:
+        return [Settlement(entry=entry, action=FinishEntry(), proof=True) for entry, _ in notes]

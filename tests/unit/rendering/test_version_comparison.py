@@ -1,0 +1,60 @@
+"""How mails of two versions differ, as a child finds it, in this process."""
+
+import json
+from typing import Any
+
+from notifier.rendering.child_program import RenderingChild
+from notifier.rendering.protocol import CompareAnswer, CompareRequest, MailComparison, MailVariables
+from notifier.rendering.version_comparison import MAX_DIFF_LINES, MAX_LINE_LENGTH, diff_texts
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+
+
+def source(html: str, subject: str = "S") -> TemplateSource:
+    """A source of these parts."""
+    files = {"subject.txt": subject, "body.html": html, "locales/fr/subject.txt": "Sujet", "locales/fr/body.html": "F"}
+    return TemplateSource(files=files, sample={"x": ""}, settings=TemplateSettings(name="A"))
+
+
+def compared(old: TemplateSource, new: TemplateSource, locale: str | None = None, **values: Any) -> MailComparison:
+    """One mail of both."""
+    payload = MailVariables(locale=locale, variables=json.dumps(values))
+    request = CompareRequest(before="a", after="b", payloads=[payload], sources={"a": old, "b": new}, with_diffs=True)
+    answer = RenderingChild().answer_request(request)
+    assert isinstance(answer, CompareAnswer)
+    (found,) = answer.results
+    assert found is not None
+    return found
+
+
+def test_only_what_differs_is_told() -> None:
+    """The parts by name with their diffs; in a locale that is the same in both nothing differs."""
+    old, new = source("<p>{{ x }}</p>"), source("<p>{{ x }}!</p>", "T")
+    found = compared(old, new, x="a")
+    assert found.changed == ["subject", "html", "text"]
+    assert found.diffs["subject"] == "--- published\n+++ draft\n@@ -1 +1 @@\n-S\n+T"
+    assert compared(old, new, "fr-CA", x="a") == MailComparison()
+
+
+def test_a_mail_that_one_version_cannot_make_has_that_ones_fault() -> None:
+    """Also if it is the mail as a whole that cannot be: a line break within a subject is no mail."""
+    old, new = source("<p>{{ y }}"), source("<p>", "a\n{{ x }}")
+    found = compared(old, new, x="a")
+    assert found.before is not None
+    assert found.before.part == "body.html"
+    assert found.after is not None
+    assert found.after.part == "mail"
+
+
+def test_changes_that_are_alike_have_one_shape() -> None:
+    """Whatever the values are; another branch of the template is another shape."""
+    old, new = source("<p>\n{{ x }}\n</p>"), source("<p>\n{% if x > 'm' %}\n1\n2\n{% endif %}\nDear {{ x }}\n</p>")
+    shapes = [compared(old, new, x=x).shape for x in "abz"]
+    assert shapes[0] == shapes[1] != shapes[2]
+
+
+def test_a_diff_is_cut() -> None:
+    """It ends after so many lines, and no line is longer than somebody reads."""
+    found = diff_texts("", "\n".join("y" * 9999 for _ in range(MAX_DIFF_LINES))).split("\n")
+    assert len(found) == MAX_DIFF_LINES + 1
+    assert found[-1] == "…"
+    assert max(map(len, found)) == MAX_LINE_LENGTH + 1

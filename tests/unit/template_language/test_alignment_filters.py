@@ -1,0 +1,28 @@
+"""Columns of a text part."""
+
+import pytest
+from jinja2.exceptions import SecurityError
+
+from notifier.template_language.sandbox import create_environment, render_limited
+from notifier.template_language.value_methods import MisusedError
+
+
+def _rendered(text: str, **values: object) -> str:
+    return render_limited(create_environment({"a": text}, autoescape=False).get_template("a"), values)
+
+
+def test_text_is_put_to_one_side() -> None:
+    """Blanks behind it or before it, as many as are missing."""
+    assert _rendered("[{{ a | left(4) }}][{{ b | right(4) }}]", a="ab", b=12) == "[ab  ][  12]"
+
+
+def test_longer_text_is_not_cut() -> None:
+    """It pushes what follows."""
+    assert _rendered("{{ a | left(2) }}|", a="abc") == "abc|"
+
+
+@pytest.mark.parametrize("width", ["10 ** 9", "201", "-1", "'9'"])
+def test_a_column_has_a_bound(width: str) -> None:
+    """A filter that pads cannot be made to write a gigabyte of blanks."""
+    with pytest.raises((MisusedError, SecurityError)):
+        _rendered(f"{{{{ 'x' | left({width}) }}}}")

@@ -1,0 +1,113 @@
+"""What the rules say about a source: each raises its code at the right place, and not where all is well."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.lint_cases import CASES, PAGE, Case, build_lint_source
+
+from notifier.rendering.protocol import LintRemark, Severity, SourceCheck
+from notifier.rendering.source_check import check_source
+from notifier.template_lint.lint_report import MAX_REMARKS, RULES
+
+ROOT = Path(__file__).parents[3]
+
+
+def checked(body: str = "", style: str = "", **more: Any) -> SourceCheck:
+    """The report on such a source, which renders."""
+    report = check_source(build_lint_source(body, style, **more))
+    assert report.faults == []
+    return report
+
+
+def said(body: str = "", style: str = "", **more: Any) -> list[tuple[str, str, int | None]]:
+    """What is remarked upon: code, file and line."""
+    return [(remark.code, remark.file, remark.line) for remark in checked(body, style, **more).remarks]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
+def test_a_rule_finds_what_it_is_for_at_its_place_and_nothing_else(case: Case) -> None:
+    """The bad source has the one remark, in the file and line to be mended; the good one has none."""
+    assert said(**case.bad) == [(case.code, case.file, case.line)]
+    assert said(**case.good) == []
+
+
+def test_each_rule_is_tested_and_documented() -> None:
+    """The rules, the cases above and the table in docs/lint.md are the same, with severity, meaning and advice."""
+    assert {case.code for case in CASES} == {rule.code for rule in RULES}
+    table = (ROOT / "docs" / "lint.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| (.+) \| (.+) \|$", table.replace("`", ""), re.MULTILINE)
+    assert sorted(rows[1:]) == sorted(
+        (rule.code, rule.severity.value, rule.meaning.replace("`", ""), rule.advice) for rule in RULES
+    )
+
+
+def test_errors_block_publishing_and_warnings_do_not() -> None:
+    """The two lists of a report hold what their names say, errors first in the remarks."""
+    report = checked('<img src="https://a.example/b.png" alt="B"><form></form>')
+    assert [remark.severity for remark in report.remarks] == [Severity.ERROR, Severity.WARNING]
+    assert report.blocking_messages[0].startswith("body.html, line 4: <form> does not work in mail")
+    assert report.warning_messages[0].startswith("body.html, line 4: An image has no width.")
+
+
+LAYOUT = PAGE.replace("BODY", "<b>x\n{% block content %}{% endblock %}")
+CHILD = """{% extends "_layouts/base.html" %}
+{% block content %}
+{% import "_layouts/ui.html" as ui %}
+x {{ ui.button() }}
+<i>y
+{% endblock %}"""
+LAYOUTS = {
+    "_layouts/base.html": LAYOUT.replace("STYLE", ""),
+    "_layouts/ui.html": "{% macro button() %}\n<u>\n{% endmacro %}",
+}
+
+
+def test_a_remark_names_the_file_that_has_the_mistake() -> None:
+    """A layout's, an imported macro's and the template's own, each with its line."""
+    found = said(page=CHILD, files=LAYOUTS)
+    assert found == [
+        ("unclosed_tag", "_layouts/base.html", 4),
+        ("unclosed_tag", "_layouts/ui.html", 2),
+        ("unclosed_tag", "body.html", 5),
+    ]
+
+
+def remarks(locales: dict[str, str], files: dict[str, str]) -> list[LintRemark]:
+    """The remarks on a template whose HTML is the same in its locales but for what is replaced."""
+    parts = {
+        f"locales/{tag}/{name}": text
+        for tag, body in locales.items()
+        for name, text in (("subject.txt", "Salut"), ("body.html", body), ("body.txt", "Salut"))
+    }
+    return checked(page=CHILD.replace("<i>y", "y"), files={**files, **parts}).remarks
+
+
+def test_what_all_locales_share_is_told_once() -> None:
+    """A layout's mistake is one remark, of no locale, or of the one that meets it; a locale's own names it."""
+    layouts = {**LAYOUTS, "_layouts/ui.html": "{% macro button() %}{% endmacro %}"}
+    told = remarks({"fr": CHILD}, layouts)
+    assert [(one.file, one.line, one.locale) for one in told] == [
+        ("_layouts/base.html", 4, None),
+        ("locales/fr/body.html", 5, "fr"),
+    ]
+    other = {
+        **LAYOUTS,
+        "_layouts/base.html": LAYOUT.replace("<b>x", "{% if locale == 'fr' %}\n<b>x\n{% endif %}").replace("STYLE", ""),
+        "_layouts/ui.html": layouts["_layouts/ui.html"],
+    }
+    told = remarks({"fr": CHILD.replace("<i>y", "y")}, other)
+    assert [(one.file, one.line, one.locale) for one in told] == [("_layouts/base.html", 5, "fr")]
+
+
+def test_a_list_of_a_thousand_mistakes_is_one_remark() -> None:
+    """A line is told once, however often a loop repeats it, and no source has more remarks than are read."""
+    assert len(checked("{% for i in range(1000) %}</b>{% endfor %}").remarks) == 1
+    assert len(checked("\n".join(["</b>"] * 300)).remarks) == MAX_REMARKS
+
+
+def test_only_what_the_sample_renders_without_optional_values_too_is_seen() -> None:
+    """A closing tag that depends on an optional value is missed in the shortest request."""
+    body = "<div>\n{% if a is defined %}</div>{% endif %}"
+    assert said(body, sample={"a": 1}, optional=("a",)) == [("unclosed_tag", "body.html", 4)]
