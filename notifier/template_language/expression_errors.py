@@ -1,6 +1,6 @@
-"""What people get wrong where a template computes, compares, calls or loops, with words for people who do not program.
+"""Explanations of Python's errors where a template computes, compares, calls or loops.
 
-The last words fit every error: what Python says is never shown.
+They are written for people who do not program. `ANYTHING_ELSE` fits every other error: Python's text is never shown.
 """
 
 import re
@@ -16,51 +16,51 @@ from notifier.template_language.undefined_errors import (
 _PAIRS = "Write one name in front of “in”, or {% for name, value in order.items() %} to go through an object."
 
 
-def _operands(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    operator = found[1].split()[0]
-    left, right = name_type(found[2]), name_type(found[3])
+def _operands(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+    operator = match[1].split()[0]
+    left, right = name_type(match[2]), name_type(match[3])
     advice = "Let the caller send a number, or make one with | int or | float."
     if operator == "+" and "text" in (left, right):
         advice = "Join texts with ~, and make a number of a text with | int or | float."
     return ErrorExplanation(message=f"“{operator}” cannot take {left} and {right}.", advice=advice, near=operator)
 
 
-def _concatenated(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _concatenated(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message=f"“+” cannot take {name_type(found[1])} and {name_type(found[2])}.",
+        message=f"“+” cannot take {name_type(match[1])} and {name_type(match[2])}.",
         advice="Join texts with ~, and make a number of a text with | int or | float.",
         near="+",
     )
 
 
-def _sign(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _sign(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     advice = "Let the caller send a number, or make one with | int or | float."
     return ErrorExplanation(
-        message=f"“{found[1]}” cannot stand before {name_type(found[2])}.", advice=advice, near=found[1]
+        message=f"“{match[1]}” cannot stand before {name_type(match[2])}.", advice=advice, near=match[1]
     )
 
 
-def _not_callable(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _not_callable(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     call = re.search(r"[\w.]+(?=\()", place.source)
     name = f"“{call[0]}”" if call else "this"
     return ErrorExplanation(
-        message=f"{name} is {name_type(found[1])}, not a macro, and takes no brackets.",
+        message=f"{name} is {name_type(match[1])}, not a macro, and takes no brackets.",
         advice="Write the name alone, or import the macro that was meant.",
         near=call[0] if call else "",
     )
 
 
-def _not_a_list(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _not_a_list(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message=f"a loop needs a list, and this is {name_type(found[1])}.",
+        message=f"a loop needs a list, and this is {name_type(match[1])}.",
         advice="Loop over a variable that is a list.",
         near="for",
     )
 
 
-def _not_in(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _not_in(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message=f"“in” cannot look into {name_type(found[1])}.",
+        message=f"“in” cannot look into {name_type(match[1])}.",
         advice="It looks for an item in a list, a name in an object, or a text in a text.",
         near=" in ",
     )
@@ -73,7 +73,7 @@ def _digits(_: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
 
 
 _LONG_NUMBER = re.compile(r"[0-9_]{4301}")
-"""Longer than what Python reads."""
+"""Python reads no number with more digits than 4,300."""
 _SENT = "Let the caller send the result."
 EXPRESSION_ERRORS = (
     build_error_row(r"'(.+)' not supported between instances of '(\w+)' and '(\w+)'", _operands),
@@ -107,11 +107,11 @@ EXPRESSION_ERRORS = (
     build_error_row(r"surrogates not allowed|codec can't", explain_with("there is half a character in this text, which no mail can carry.",
         "Look for \\ud… in the template, and write the character itself.", "\\u")),
 )  # fmt: skip
-"""What Python says → what is said instead; the first that fits."""
+"""Pattern of Python's message → explanation; the first match counts."""
 UNKNOWN_ERROR = ErrorExplanation(
     message="a value here is not of the kind that this line needs.",
-    advice="Look at each value on the line: is it text, a number, a list or an object, as it should be?",
+    advice="Check each value on the line: is it text, a number, a list or an object, as it should be?",
 )
 UNKNOWN_SYNTAX_ERROR = ErrorExplanation(
-    message="this tag cannot be read.", advice="Look at its spelling, its quotation marks and brackets.", near="{%"
+    message="this tag cannot be read.", advice="Check its spelling, its quotation marks and brackets.", near="{%"
 )

@@ -1,6 +1,6 @@
-"""What goes wrong in a template, told to people who do not program: the file, the line, and what to do about it.
+"""Errors of a template as faults that people without programming can act on: file, line, cause and advice.
 
-Never shows a value: the words may be read by people who may not see what a caller sent.
+A fault never contains a caller's value: its readers may not be allowed to see it.
 """
 
 import re
@@ -26,7 +26,7 @@ from notifier.template_language.value_text import NotShowableError
 
 
 class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
+    """A part of a template failed; `fault` says where and why."""
 
     def __init__(self, fault: RenderFault) -> None:
         self.fault = fault
@@ -34,7 +34,7 @@ class PartError(Exception):
 
 
 def describe_error(error: BaseException, name: str, source: TemplateSource) -> RenderFault:
-    """The error as a fault of the file, line and column where it came up; `name` is the file that was begun with."""
+    """Describe an error with its file, line and column; `name` is the file whose rendering was started."""
     file, line = _find_place(error, name, source.files)
     text = source.files.get(file, "")
     known = sorted(set(_list_names(source.sample)))
@@ -52,13 +52,13 @@ def describe_error(error: BaseException, name: str, source: TemplateSource) -> R
 
 
 def describe_error_without_place(error: BaseException, part: str) -> RenderFault:
-    """The error as a fault of a part that no template has written, or in which no line is to blame."""
+    """Describe an error that no line of a template has caused."""
     mistake = _explain_error(error, ErrorPlace(text="", line=None, names=[], filters=(), files={}))
     return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_code_of(error))
 
 
 def _find_place(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
-    """The file that is at fault, with the line: the innermost template that was running, or would not compile."""
+    """File and line of the innermost template that was running, or that did not compile."""
     if isinstance(error, TemplateSyntaxError):
         return error.name or name, error.lineno
     file, line, trace = name, None, error.__traceback__
@@ -71,7 +71,7 @@ def _find_place(error: BaseException, name: str, files: Mapping[str, str]) -> tu
 
 
 def _list_names(value: Any) -> Iterator[str]:
-    """Every name that a template might read from the values."""
+    """Every name in the values, also inside objects and lists."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)
@@ -82,14 +82,14 @@ def _list_names(value: Any) -> Iterator[str]:
 
 
 def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
-    """The words for an error: of its kind or of its message, but never the message itself, which is Python's."""
+    """The explanation by the error's type or message; Python's own message is never shown."""
     for kind, tell in _EXPLAINERS:
         if isinstance(error, kind):
             return tell(error, place)
-    said = getattr(error, "message", None) or str(error)
+    text = getattr(error, "message", None) or str(error)
     for pattern, words in SYNTAX_ERRORS + UNDEFINED_ERRORS + EXPRESSION_ERRORS:
-        if found := pattern.search(said):
-            return words(found, place)
+        if match := pattern.search(text):
+            return words(match, place)
     return UNKNOWN_SYNTAX_ERROR if isinstance(error, TemplateSyntaxError) else UNKNOWN_ERROR
 
 
@@ -99,16 +99,16 @@ def _not_found(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
         return ErrorExplanation(
             message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%"
         )
-    near = get_close_matches(name, list(place.files), n=1)
-    meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
-    return ErrorExplanation(message=f"there is no file “{name}”.", advice=meant, near=name)
+    similar = get_close_matches(name, list(place.files), n=1)
+    advice = f"Did you mean “{similar[0]}”?" if similar else "Check its name, or add the file."
+    return ErrorExplanation(message=f"there is no file “{name}”.", advice=advice, near=name)
 
 
 def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
-    said = getattr(error, "message", None) or str(error)
+    text = getattr(error, "message", None) or str(error)
     for pattern, words in SANDBOX_ERRORS:
-        if found := pattern.search(said):
-            return words(found, place)
+        if match := pattern.search(text):
+            return words(match, place)
     return ErrorExplanation(
         message="this reaches for something that templates may not have.",
         advice="Use variables, filters and macros only.",
@@ -138,7 +138,7 @@ def _for_ever(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
 
 
 def _explain_own(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
-    """An error that has words of its own."""
+    """An error that carries its own explanation."""
     near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
     return ErrorExplanation(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
 
@@ -174,10 +174,10 @@ def _code_of(error: BaseException) -> FaultCode:
 
 
 def find_column(text: str, line: int | None, near: str) -> int | None:
-    """Where on its line the thing stands that is at fault, if it is there once or first."""
+    """The column (from 1) where `near` first stands on the line; None if it is not there."""
     if not line or not near:
         return None
-    lines = text.split("\n")  # as the library counts them
+    lines = text.split("\n")  # as Jinja counts lines
     if line > len(lines):
         return None
     position = lines[line - 1].find(near)
