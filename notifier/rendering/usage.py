@@ -12,8 +12,8 @@ from notifier.rendering import value_check
 from notifier.rendering.pointer import ITEM
 from notifier.rendering.source import SUBJECT, TemplateSource
 from notifier.rendering.variables import HTTPS_LINK, schema_of
-from notifier.rendering.walk.parts import walked
 from notifier.rendering.walk.place import Read
+from notifier.rendering.walk.statement import walk_source
 
 __all__ = ["Read", "Variables", "reads_of", "subject_paths", "variables_of"]
 
@@ -37,12 +37,12 @@ class Variables(msgspec.Struct, frozen=True, kw_only=True):
 
 def reads_of(source: TemplateSource) -> list[Read]:
     """Every read in the parts of all locales and in the layouts that they use. Raises Jinja's `TemplateSyntaxError`."""
-    return walked(source)[0]
+    return walk_source(source)[0]
 
 
 def variables_of(source: TemplateSource) -> Variables:
     """The variables of a version. Raises Jinja's `TemplateSyntaxError`."""
-    reads, all_seen, checks = walked(source)
+    reads, all_seen, checks = walk_source(source)
     settings, shape = source.settings, schema_of(source.sample)
     marketing = settings.category == "marketing"
     demands = _Demands(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
@@ -72,7 +72,7 @@ def variables_of(source: TemplateSource) -> Variables:
 
 def subject_paths(source: TemplateSource) -> list[list[str]]:
     """The paths of what the subjects of all locales show; "[]" for the items of a list."""
-    reads, _, _ = walked(source, [SUBJECT])
+    reads, _, _ = walk_source(source, [SUBJECT])
     return [list(path) for path in sorted({read.path for read in reads if read.whole})]
 
 
@@ -90,7 +90,7 @@ class _Demands:
                     continue
                 names = (*names, step)
                 self.used.add(names)
-                if length > read.sure and not (read.guarded and length == len(read.path)):
+                if length > read.present and not (read.guarded and length == len(read.path)):
                     self.needed.add(names)
             if read.whole:
                 self.whole.add(names)
@@ -131,7 +131,7 @@ def _undefined(reads: Iterable[Read], shape: Mapping[str, Any]) -> Iterator[Read
         known = _length_in(shape, read.path)
         if not read.guarded and known < len(read.path):
             yield Read(path=read.path, file=read.file, line=read.line, guarded=False)
-        elif read.guarded and read.sure <= known < len(read.path) - 1:
+        elif read.guarded and read.present <= known < len(read.path) - 1:
             yield Read(path=read.path[: known + 1], file=read.file, line=read.line, guarded=False)
 
 
