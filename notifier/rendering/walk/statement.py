@@ -179,18 +179,26 @@ class Walk(Checking):
     def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]]) -> Named:
         """What a name stands for behind an {% if %}: the one variable that it may be, or something of its own."""
         places: dict[Place, bool] = {}
+        own = [names[name] for names, _ in ends if name in names]
         for names, known in ends:
             named = names[name] if name in names else self.resolve(nodes.Name(name, "load"))
             if isinstance(named, Macro | Scope):
                 return named
-            if named is not None and (name in names or name in self.shape["properties"]):
-                places[named] = places.get(named, True) and count_present(named.path, known) >= len(named.path)
+            if named is not None:
+                is_there = count_present(named.path, known) >= len(named.path)
+                places[named] = places.get(named, True) and is_there
+        if len(places) > 1:  # what no branch gives is a variable only if the sample has it
+            places = {
+                place: is_there
+                for place, is_there in places.items()
+                if place in own or name in self.shape["properties"]
+            }
         if len(places) > 1:
-            for place, is_known in places.items():
-                self.note(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_known)
+            for place, is_there in places.items():
+                self.note(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_there)
             return None
         return next(
-            (replace(place, fallback="other") if is_known else place for place, is_known in places.items()), None
+            (replace(place, fallback="other") if is_there else place for place, is_there in places.items()), None
         )
 
     def _run_for(self, node: nodes.For) -> None:
