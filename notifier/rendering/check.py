@@ -38,17 +38,17 @@ def _check(source: TemplateSource, public_url: str | None) -> Checked:
     trial = _Trial(source, _static_faults(source))
     remarks: list[Remark] = []
     paths: list[list[str]] = []
-    known = _variables(source)
+    usage = _variables(source)
     try:
         if not trial.faults:
             version = CompiledVersion(source, public_url, keeps_raw_values=True)
             trial.faults += version.image_faults()
         if not trial.faults:
-            trial.run(version, _samples(source, known.optional))
+            trial.run(version, _samples(source, usage.optional))
             trial.tell(*find_dropped(source))
         if not trial.faults:
             paths = version.subject_paths()
-            whole = Whole(source=source, variables=known, raw_values=version.raw_values or ())
+            whole = Whole(source=source, variables=usage, raw_values=version.raw_values or ())
             remarks = remarks_on(whole, trial.mails)
     except PartError as error:
         trial.tell(error.fault)
@@ -57,7 +57,7 @@ def _check(source: TemplateSource, public_url: str | None) -> Checked:
     return Checked(
         faults=trial.faults,
         remarks=remarks,
-        variables_schema=known.schema,
+        variables_schema=usage.schema,
         subject_paths=paths,
         previews=trial.previews,
     )
@@ -93,24 +93,24 @@ class _Trial:
                 self.faults.append(fault)
 
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
-        sent = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
-        written = version.written(tag, dict(values))
-        compose(_specimen(), sent)
+        rendered = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
+        unstyled = version.written(tag, dict(values))
+        compose(_specimen(), rendered)
         self.mails.append(
             Mail(
                 source=self._source,
                 tag=tag,
                 values=values,
-                subject=written.subject,
-                html=written.html,
-                text=written.text,
-                sent_html=sent.html,
+                subject=unstyled.subject,
+                html=unstyled.html,
+                text=unstyled.text,
+                sent_html=rendered.html,
             )
         )
-        self.previews.setdefault(tag or self._source.settings.locale, sent)
+        self.previews.setdefault(tag or self._source.settings.locale, rendered)
 
     def _is_enough(self) -> bool:
-        return len(self.faults) >= ENOUGH or any(one.code is FaultCode.TOO_SLOW for one in self.faults)
+        return len(self.faults) >= ENOUGH or any(fault.code is FaultCode.TOO_SLOW for fault in self.faults)
 
 
 def _variables(source: TemplateSource) -> Variables:
@@ -127,10 +127,10 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
     """What can be seen without rendering: missing parts and reserved names."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
-        wanted = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
+        required = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
         faults += [
             RenderFault(part=f"{prefix}{part}", line=None, message="this part is missing")
-            for part in wanted
+            for part in required
             if f"{prefix}{part}" not in source.files
         ]
     return faults

@@ -86,7 +86,7 @@ def _shape(old: str, new: str) -> tuple[int, int]:
 def diff(old: str, new: str) -> str:
     """A unified diff of two texts, cut where it becomes too long to read."""
     lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT)
-    kept = lines[: MOST_LINES + 1]
-    if len(kept) > MOST_LINES:
-        kept[MOST_LINES:] = ["…"]
-    return "\n".join(line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in kept)
+    excerpt = lines[: MOST_LINES + 1]
+    if len(excerpt) > MOST_LINES:
+        excerpt[MOST_LINES:] = ["…"]
+    return "\n".join(line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in excerpt)

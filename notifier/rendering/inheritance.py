@@ -73,9 +73,9 @@ def find_dropped(source: TemplateSource) -> list[RenderFault]:
     faults: list[RenderFault] = []
     for file in files.values():
         if next(file.tree.find_all(nodes.Extends), None) is not None:
-            found = [*_faults_of_extends(file)]
-            found = found or [*_outside_blocks(file), *_lost_blocks(_chain(file, files))]
-            faults += sorted(found, key=lambda fault: fault.line or 0)
+            file_faults = [*_faults_of_extends(file)]
+            file_faults = file_faults or [*_outside_blocks(file), *_lost_blocks(_chain(file, files))]
+            faults += sorted(file_faults, key=lambda fault: fault.line or 0)
     return faults
 
 
@@ -130,9 +130,9 @@ def _first_seen(file: _File, output: nodes.Output, where: str) -> Iterator[Rende
         if not isinstance(child, nodes.TemplateData):
             yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
             return
-        seen = _COMMENT.sub(lambda found: "\n" * found[0].count("\n") if found[1] else found[0], child.data)
-        if text := seen.strip():
-            line = child.lineno + seen[: len(seen) - len(seen.lstrip())].count("\n")
+        visible = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") if comment[1] else comment[0], child.data)
+        if text := visible.strip():
+            line = child.lineno + visible[: len(visible) - len(visible.lstrip())].count("\n")
             yield _dropped(file, line, text.split("\n")[0].strip(), f"text stands {where}")
             return
 
@@ -154,10 +154,10 @@ def _lost_blocks(chain: Sequence[_File]) -> Iterator[RenderFault]:
     file, *layouts = chain
     if not layouts or layouts[-1].parent is not None:
         return  # a layout is missing, which is told elsewhere
-    shown, offered = _shown_blocks(chain), _shown_blocks(layouts)
+    visible, offered = _shown_blocks(chain), _shown_blocks(layouts)
     names = list(dict.fromkeys(name for layout in layouts for name in layout.blocks if name in offered))
     for name, block in file.blocks.items():
-        if name in shown:
+        if name in visible:
             continue
         if name in offered:
             message = f"the block “{name}” stands in another one that this template replaces, and would not be shown."
@@ -174,12 +174,12 @@ def _shown_blocks(chain: Sequence[_File]) -> set[str]:
     bodies = {
         name: [file.blocks[name] for file in chain if name in file.blocks] for file in chain for name in file.blocks
     }
-    shown: set[tuple[str, int]] = set()
+    visible: set[tuple[str, int]] = set()
 
     def follow(name: str, place: int) -> None:
-        if name not in bodies or place >= len(bodies[name]) or (name, place) in shown:
+        if name not in bodies or place >= len(bodies[name]) or (name, place) in visible:
             return
-        shown.add((name, place))
+        visible.add((name, place))
         visit(bodies[name][place].body, name, place)
 
     def visit(statements: Sequence[nodes.Node], name: str, place: int) -> None:
@@ -194,4 +194,4 @@ def _shown_blocks(chain: Sequence[_File]) -> set[str]:
             visit([*node.iter_child_nodes()], name, place)
 
     visit(chain[-1].tree.body, "", 0)
-    return {name for name, place in shown if place == 0}
+    return {name for name, place in visible if place == 0}

@@ -167,9 +167,9 @@ def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
             schema = schema["properties"][step]
 
 
-def _ask(schema: dict[str, Any], name: str, wanted: Mapping[str, Any]) -> None:
+def _ask(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
     """Demand a variable of this form, whatever the sample says."""
-    schema["properties"] = schema["properties"] | {name: dict(wanted)}
+    schema["properties"] = schema["properties"] | {name: dict(variable_schema)}
     schema["required"] = sorted({*schema["required"], name})
 
 

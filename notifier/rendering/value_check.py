@@ -132,21 +132,21 @@ def _explain(schema: dict[str, Any], check: ValueCheck) -> None:
         usual = IMAGE_SCHEMES if "image" in check.given else LINK_SCHEMES
         schemes = check.given.get("schemes", Argument(usual)).value
         what = "an image" if usual is IMAGE_SCHEMES else "a link"
-        said = f"The address of {what}; it begins with {name_schemes(schemes)}."
+        sentence = f"The address of {what}; it begins with {name_schemes(schemes)}."
     else:
-        said = f"Shown by “{check.takes}”, which takes {_WANTED[check.takes]}."
-    if said not in node.get("description", ""):
-        node["description"] = f"{node.get('description', '')} {said}".strip()
+        sentence = f"Shown by “{check.takes}”, which takes {_WANTED[check.takes]}."
+    if sentence not in node.get("description", ""):
+        node["description"] = f"{node.get('description', '')} {sentence}".strip()
 
 
 def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: Collection[str]) -> list[Fault]:
     """The values that the template could not take, each once; `known` pointers have a fault already."""
     faults: dict[str, Fault] = {}
-    left = MOST_VALUES
+    remaining = MOST_VALUES
     for check in checks:
         for value, indices in _values(variables, check.path):
-            left -= 1
-            if left < 0:
+            remaining -= 1
+            if remaining < 0:
                 return list(faults.values())
             fault = _find_fault(check, value, variables, indices)
             if fault is not None and fault.pointer not in known:
@@ -199,13 +199,13 @@ def _find_fault(check: ValueCheck, value: Any, variables: Any, indices: Indices)
     if check.public and isinstance(value, str):
         value = plain(value)
     resolved = {name: _given(argument, variables, indices) for name, argument in check.given.items()}
-    given = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
+    arguments = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
     try:
-        TAKES[check.takes](value, **given)
+        TAKES[check.takes](value, **arguments)
     except ValueRefusedError as error:
         path = check.path
         for name, argument in check.given.items():
-            if argument.path is not None and name in given and _is_refused(check, name, given[name]):
+            if argument.path is not None and name in arguments and _is_refused(check, name, arguments[name]):
                 path = argument.path
         code = "invalid_link" if check.is_link else "wrong_variable_value"
         return Fault(_pointer(variables, path, indices), code, str(error))

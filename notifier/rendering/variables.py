@@ -76,14 +76,14 @@ def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict
 
 def faults_in(schema: Mapping[str, Any], variables: Any) -> list[Fault]:
     """Everything wrong with the values, each with a pointer below `/variables`."""
-    found: list[Fault] = []
+    faults: list[Fault] = []
     validator, checks = _compiled(msgspec.json.encode(schema))
     for error in _errors_in(validator, variables):
         base = "/variables" + "".join(f"/{escape_pointer(str(part))}" for part in error.instance_path)
-        found.extend(_faults_of(error, base, schema if len(found) < MOST_SUGGESTIONS else {}))
+        faults.extend(_faults_of(error, base, schema if len(faults) < MOST_SUGGESTIONS else {}))
     if checks:
-        found += find_refused_values(checks, variables, known={fault.pointer for fault in found})
-    return sorted(found, key=lambda fault: fault.pointer)
+        faults += find_refused_values(checks, variables, known={fault.pointer for fault in faults})
+    return sorted(faults, key=lambda fault: fault.pointer)
 
 
 def _errors_in(validator: Any, variables: Any) -> list[Any]:
@@ -102,18 +102,18 @@ def _errors_in(validator: Any, variables: Any) -> list[Any]:
     return errors
 
 
-def _with_first_items(value: Any, left: list[int]) -> Any:
+def _with_first_items(value: Any, budget: list[int]) -> Any:
     """The value, whose lists have `left[0]` items together: the first ones."""
     if isinstance(value, Mapping):
-        return {key: _with_first_items(inner, left) for key, inner in value.items()}
+        return {key: _with_first_items(inner, budget) for key, inner in value.items()}
     if not isinstance(value, list):
         return value
     items = []
     for item in value:
-        if left[0] <= 0:
+        if budget[0] <= 0:
             break
-        left[0] -= 1
-        items.append(_with_first_items(item, left))
+        budget[0] -= 1
+        items.append(_with_first_items(item, budget))
     return items
 
 
@@ -148,8 +148,8 @@ def _names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """A question after the name that was meant, if there is one like it that was not sent."""
-    found = get_close_matches(name, sorted(known), 1) if len(name) <= LONGEST_SUGGESTED else []
-    return f"; did you mean {found[0]}?" if found else ""
+    similar = get_close_matches(name, sorted(known), 1) if len(name) <= LONGEST_SUGGESTED else []
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _expected(error: Any) -> str:

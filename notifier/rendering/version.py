@@ -112,20 +112,20 @@ class CompiledVersion:
             except PartError as error:
                 yield error.fault
 
-    def header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
+    def header(self, header: MailHeader, values: dict[str, Any]) -> MailHeader:
         """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
 
         Without List-Unsubscribe-Post (RFC 8058): the page behind a variable need not take a POST. A caller whose page
         does sends both headers itself. Raises `PartError`.
         """
         if self.source.settings.category != MARKETING or any(
-            name.lower() == UNSUBSCRIBE.lower() for name in asked.extra
+            name.lower() == UNSUBSCRIBE.lower() for name in header.extra
         ):
-            return asked
+            return header
         address = values.get(UNSUBSCRIBE_URL)
         if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
             raise PartError(NO_UNSUBSCRIBE)
-        return replace(asked, extra={**asked.extra, UNSUBSCRIBE: f"<{address}>"})
+        return replace(header, extra={**header.extra, UNSUBSCRIBE: f"<{address}>"})
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
@@ -147,11 +147,11 @@ class CompiledVersion:
         locale = tag or self.source.settings.locale
         files = self.source.files if files is None else files
         schemes = self.source.settings.link_schemes
-        made = environment(files, autoescape=autoescape, locale=locale, strict=self.source.strict, link_schemes=schemes)
+        env = environment(files, autoescape=autoescape, locale=locale, strict=self.source.strict, link_schemes=schemes)
         functions = images.functions(self.source.assets, self._public_url, html=autoescape)
-        made.globals |= {name: guard_function(name, call, images.EXAMPLES[name]) for name, call in functions.items()}
-        made.raw_values = self.raw_values
-        return made
+        env.globals |= {name: guard_function(name, call, images.EXAMPLES[name]) for name, call in functions.items()}
+        env.raw_values = self.raw_values
+        return env
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
@@ -168,15 +168,15 @@ class CompiledVersion:
 
     def image_faults(self) -> list[RenderFault]:
         """The images that the parts name and the version has not; a part that cannot be parsed is told elsewhere."""
-        found = []
+        faults = []
         if len(self.source.assets) > images.MOST_IMAGES:
             message = f"there are more than {images.MOST_IMAGES} images in it."
-            found.append(RenderFault(part=HTML, line=None, message=message))
+            faults.append(RenderFault(part=HTML, line=None, message=message))
         parser = self._environment(None, autoescape=False)
         for name, text in self.source.files.items():
             with contextlib.suppress(Exception):
-                found += images.faults_in(name, parser.parse(text), self.source.assets)
-        return found
+                faults += images.faults_in(name, parser.parse(text), self.source.assets)
+        return faults
 
     def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
         """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""

@@ -95,7 +95,7 @@ def take_style(value: Any) -> None:
 
 def bare(value: Any) -> Markup:
     """The value in an attribute without quotes: whatever could end it is written as a character reference."""
-    return Markup(_BARE.sub(lambda found: f"&#{ord(found[0])};", _text_of(value)) or "&#32;")  # noqa: S704 - nothing is left
+    return Markup(_BARE.sub(lambda match: f"&#{ord(match[0])};", _text_of(value)) or "&#32;")  # noqa: S704 - nothing is left
 
 
 @pass_context

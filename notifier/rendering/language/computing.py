@@ -10,49 +10,49 @@ from notifier.rendering.language.mistakes import Mistake, Place, name_type, row,
 _PAIRS = "Write one name in front of “in”, or {% for name, value in order.items() %} to go through an object."
 
 
-def _operands(found: re.Match[str], _: Place) -> Mistake:
-    operator = found[1].split()[0]
-    left, right = name_type(found[2]), name_type(found[3])
+def _operands(match: re.Match[str], _: Place) -> Mistake:
+    operator = match[1].split()[0]
+    left, right = name_type(match[2]), name_type(match[3])
     advice = "Let the caller send a number, or make one with | int or | float."
     if operator == "+" and "text" in (left, right):
         advice = "Join texts with ~, and make a number of a text with | int or | float."
     return Mistake(message=f"“{operator}” cannot take {left} and {right}.", advice=advice, near=operator)
 
 
-def _concatenated(found: re.Match[str], _: Place) -> Mistake:
+def _concatenated(match: re.Match[str], _: Place) -> Mistake:
     return Mistake(
-        message=f"“+” cannot take {name_type(found[1])} and {name_type(found[2])}.",
+        message=f"“+” cannot take {name_type(match[1])} and {name_type(match[2])}.",
         advice="Join texts with ~, and make a number of a text with | int or | float.",
         near="+",
     )
 
 
-def _sign(found: re.Match[str], _: Place) -> Mistake:
+def _sign(match: re.Match[str], _: Place) -> Mistake:
     advice = "Let the caller send a number, or make one with | int or | float."
-    return Mistake(message=f"“{found[1]}” cannot stand before {name_type(found[2])}.", advice=advice, near=found[1])
+    return Mistake(message=f"“{match[1]}” cannot stand before {name_type(match[2])}.", advice=advice, near=match[1])
 
 
-def _not_callable(found: re.Match[str], place: Place) -> Mistake:
+def _not_callable(match: re.Match[str], place: Place) -> Mistake:
     call = re.search(r"[\w.]+(?=\()", place.source)
     name = f"“{call[0]}”" if call else "this"
     return Mistake(
-        message=f"{name} is {name_type(found[1])}, not a macro, and takes no brackets.",
+        message=f"{name} is {name_type(match[1])}, not a macro, and takes no brackets.",
         advice="Write the name alone, or import the macro that was meant.",
         near=call[0] if call else "",
     )
 
 
-def _not_a_list(found: re.Match[str], _: Place) -> Mistake:
+def _not_a_list(match: re.Match[str], _: Place) -> Mistake:
     return Mistake(
-        message=f"a loop needs a list, and this is {name_type(found[1])}.",
+        message=f"a loop needs a list, and this is {name_type(match[1])}.",
         advice="Loop over a variable that is a list.",
         near="for",
     )
 
 
-def _not_in(found: re.Match[str], _: Place) -> Mistake:
+def _not_in(match: re.Match[str], _: Place) -> Mistake:
     return Mistake(
-        message=f"“in” cannot look into {name_type(found[1])}.",
+        message=f"“in” cannot look into {name_type(match[1])}.",
         advice="It looks for an item in a list, a name in an object, or a text in a text.",
         near=" in ",
     )

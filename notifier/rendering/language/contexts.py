@@ -90,8 +90,8 @@ def _is_plain(included: nodes.Include, environment: Environment) -> bool:
         file = environment.parse(environment.loader.get_source(environment, named.value)[0])
     except TemplateError:  # told when the file itself is compiled
         return True
-    shown = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
-    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and not any(file.find_all(_ELSEWHERE))
+    pieces = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
+    return all(isinstance(piece, nodes.TemplateData) for piece in pieces) and not any(file.find_all(_ELSEWHERE))
 
 
 def _ends_open(included: nodes.Include, environment: Environment) -> bool:
@@ -252,6 +252,6 @@ def _follows(following: str, quote: str) -> str:
 
 
 def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
-    made = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
-    made.set_environment(value.environment)  # type: ignore[arg-type]
-    return made
+    guarded = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
+    guarded.set_environment(value.environment)  # type: ignore[arg-type]
+    return guarded

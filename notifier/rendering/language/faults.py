@@ -86,10 +86,10 @@ def _mistake_of(error: BaseException, place: Place) -> Mistake:
     for kind, tell in _KINDS:
         if isinstance(error, kind):
             return tell(error, place)
-    said = getattr(error, "message", None) or str(error)
+    text = getattr(error, "message", None) or str(error)
     for pattern, words in WRITING + READING + COMPUTING:
-        if found := pattern.search(said):
-            return words(found, place)
+        if match := pattern.search(text):
+            return words(match, place)
     return UNREADABLE if isinstance(error, TemplateSyntaxError) else ANYTHING_ELSE
 
 
@@ -97,16 +97,16 @@ def _not_found(error: BaseException, place: Place) -> Mistake:
     name = getattr(error, "name", None)
     if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
         return Mistake(message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%")
-    near = get_close_matches(name, list(place.files), n=1)
-    meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
-    return Mistake(message=f"there is no file “{name}”.", advice=meant, near=name)
+    similar = get_close_matches(name, list(place.files), n=1)
+    advice = f"Did you mean “{similar[0]}”?" if similar else "Check its name, or add the file."
+    return Mistake(message=f"there is no file “{name}”.", advice=advice, near=name)
 
 
 def _refused(error: BaseException, place: Place) -> Mistake:
-    said = getattr(error, "message", None) or str(error)
+    text = getattr(error, "message", None) or str(error)
     for pattern, words in OWN_WORDS:
-        if found := pattern.search(said):
-            return words(found, place)
+        if match := pattern.search(text):
+            return words(match, place)
     return Mistake(
         message="this reaches for something that templates may not have.",
         advice="Use variables, filters and macros only.",

@@ -38,10 +38,10 @@ _MOST_FRACTION = 10
 class ValueRefusedError(Exception):
     """A filter was given what it cannot take."""
 
-    def __init__(self, name: str, got: object, wanted: str) -> None:
+    def __init__(self, name: str, value: object, expected: str) -> None:
         self.name = name
-        self.message = f"“{name}” cannot take {described(got)}."
-        self.advice = f"It wants {wanted}."
+        self.message = f"“{name}” cannot take {described(value)}."
+        self.advice = f"It wants {expected}."
         super().__init__(f"{self.message} {self.advice}")
 
 
@@ -139,14 +139,14 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
     The categories are those of CLDR; a language that lacks one never asks for it. `{n}` becomes the number.
     """
     amount, locale = take_decimal("plural", value), locale_of(context)
-    given = dict(zip(("one", "other"), texts, strict=False)) | forms
-    if len(texts) > 2 or "other" not in given or not given.keys() <= set(CATEGORIES):  # noqa: PLR2004 - one and other
+    texts_by_category = dict(zip(("one", "other"), texts, strict=False)) | forms
+    if len(texts) > 2 or "other" not in texts_by_category or not texts_by_category.keys() <= set(CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
-    if not all(isinstance(text, str) for text in given.values()):
+    if not all(isinstance(text, str) for text in texts_by_category.values()):
         raise ValueRefusedError("plural", (), "texts")
-    text = given.get(locale.plural_form(amount), given["other"])
-    shown = format_decimal(amount, locale=locale, decimal_quantization=False)
-    return str(text).replace("{n}", shown)
+    text = texts_by_category.get(locale.plural_form(amount), texts_by_category["other"])
+    number = format_decimal(amount, locale=locale, decimal_quantization=False)
+    return str(text).replace("{n}", number)
 
 
 @pass_context
@@ -160,8 +160,8 @@ def nl2br(context: Context, value: Any) -> str:
 @pass_context
 def replace(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:  # noqa: ARG001 - Jinja's own
     """Text with other text in its place; markup is refused, in which `&lt;` would become `<`."""
-    for one in (value, old, new):
-        if isinstance(one, Markup):
+    for text in (value, old, new):
+        if isinstance(text, Markup):
             raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
     if not isinstance(old, str) or not isinstance(new, str) or not isinstance(count, int):
         raise ValueRefusedError("replace", (), 'two texts, such as replace("a", "b")')
@@ -190,13 +190,13 @@ def _currencies() -> frozenset[str]:
 
 def take_decimal(name: str, value: Any) -> Decimal:
     """The number as it was written: a fraction of JSON is what its shortest form says, never its binary neighbour."""
-    wanted = 'a number, or one in a text, such as "12.50"'
+    expected = 'a number, or one in a text, such as "12.50"'
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value.strip()) or not value.isascii():
-            raise ValueRefusedError(name, value, wanted)
+            raise ValueRefusedError(name, value, expected)
         return Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueRefusedError(name, value, wanted)
+        raise ValueRefusedError(name, value, expected)
     amount = Decimal(repr(read_number(repr(value)) if isinstance(value, float) else value))
     if amount and not -_MOST_DIGITS <= amount.adjusted() < _MOST_DIGITS:
         raise ValueRefusedError(name, value, f"a number of at most {_MOST_DIGITS} digits")
@@ -212,9 +212,9 @@ def _fraction(name: str, digits: Any) -> str:
 
 def _moment(name: str, value: Any, zone: Any) -> date:
     """The date or date-time of an ISO text (RFC 3339), in a time zone if one is asked for."""
-    wanted = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
+    expected = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
     if not isinstance(value, str):
-        raise ValueRefusedError(name, value, wanted)
+        raise ValueRefusedError(name, value, expected)
     try:
         moment = date.fromisoformat(value) if len(value) <= len("2026-03-09") else datetime.fromisoformat(value)
         if zone is not None and isinstance(moment, datetime):
@@ -222,7 +222,7 @@ def _moment(name: str, value: Any, zone: Any) -> date:
                 raise ValueRefusedError(name, value, "an offset behind the time, such as Z, to show it in a time zone")
             moment = moment.astimezone(_zone(name, zone))
     except (ValueError, OverflowError) as error:
-        raise ValueRefusedError(name, value, wanted) from error
+        raise ValueRefusedError(name, value, expected) from error
     return moment
 
 
@@ -248,10 +248,10 @@ def _zone_named(name: str) -> ZoneInfo | None:
 
 
 def _zone(name: str, zone: Any) -> ZoneInfo:
-    found = _zone_named(zone) if isinstance(zone, str) else None
-    if found is None:
+    zone_info = _zone_named(zone) if isinstance(zone, str) else None
+    if zone_info is None:
         raise ValueRefusedError(name, zone, 'a time zone by its name, such as zone="Europe/Paris"')
-    return found
+    return zone_info
 
 
 def _style(name: str, style: Any) -> str:

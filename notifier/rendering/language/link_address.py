@@ -39,17 +39,17 @@ def is_harmless(text: str, follows: str, schemes: Collection[str]) -> bool:
     """True if the value, where it begins a link, leads to one of these schemes or is relative."""
     if follows == SCHEME:
         return text.strip().lower() in schemes
-    found = _SCHEME.match(text)
-    if found:
-        return found[1].strip().lower() in schemes
+    match = _SCHEME.match(text)
+    if match:
+        return match[1].strip().lower() in schemes
     return follows in (ENDS, PATH) or text.lstrip()[:1] in ("/", "?", "#")
 
 
 def find_link_fault(text: str, follows: str, schemes: Collection[str]) -> str | None:
     """Why nobody could follow the link that begins with this text; None: they can."""
     text = text.strip(_BLANKS)
-    found = _SCHEME.match(text)
-    scheme = (text if follows == SCHEME else found[1] if found else "").lower()
+    match = _SCHEME.match(text)
+    scheme = (text if follows == SCHEME else match[1] if match else "").lower()
     if not text:
         return "there is none"
     if _CONTROL.search(text):
@@ -58,7 +58,7 @@ def find_link_fault(text: str, follows: str, schemes: Collection[str]) -> str | 
         return "it has no scheme"
     if scheme not in schemes:
         return "its scheme is not one of those"
-    return _find_end_fault(scheme, text[found.end() :]) if found and follows == ENDS else None
+    return _find_end_fault(scheme, text[match.end() :]) if match and follows == ENDS else None
 
 
 def _find_end_fault(scheme: str, rest: str) -> str | None:

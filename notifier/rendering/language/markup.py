@@ -126,8 +126,8 @@ class Position:
             return False
         begun = html.unescape(self.begun)
         entries = re.split(r"[\s,;]", begun) if self.attribute in LISTS or self.is_animated else ()
-        seen = [_UNSEEN.sub("", one) for one in (begun, *entries)]
-        return any(_CODE.match(one) or (not self.is_image and _DATA.match(one)) for one in seen)
+        addresses = [_UNSEEN.sub("", text) for text in (begun, *entries)]
+        return any(_CODE.match(text) or (not self.is_image and _DATA.match(text)) for text in addresses)
 
     def settled(self) -> "Position":
         """The same place by the name that it shares with those it cannot be told from."""
@@ -162,20 +162,20 @@ class Position:
 
 def _behind(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
     """The position behind what is skipped, which may be nothing."""
-    found = skipped.match(text, at)
-    return found.end() if found else at
+    match = skipped.match(text, at)
+    return match.end() if match else at
 
 
 def _in_text(position: Position, text: str, at: int) -> tuple[Position, int]:
-    found = _OPENING.search(text, at)
-    if not found:
+    match = _OPENING.search(text, at)
+    if not match:
         return position, len(text)
-    if found[0].startswith("<!--"):
-        if found[1]:  # it ends where it begins
-            return Position(), found.end()
-        return Position(where=Where.COMMENT), found.end()
-    closing = "/" if found[0].startswith("</") else ""
-    return Position(where=Where.TAG, element=closing + (found[2] or "").lower()), found.end()
+    if match[0].startswith("<!--"):
+        if match[1]:  # it ends where it begins
+            return Position(), match.end()
+        return Position(where=Where.COMMENT), match.end()
+    closing = "/" if match[0].startswith("</") else ""
+    return Position(where=Where.TAG, element=closing + (match[2] or "").lower()), match.end()
 
 
 def _in_tag(position: Position, text: str, at: int) -> tuple[Position, int]:
@@ -227,20 +227,22 @@ def _last_entry(text: str, attribute: str) -> str:
     """What is written of the last address of several; empty if another one follows."""
     if attribute not in _SETS:
         return re.split(r"[\s,]", text)[-1]
-    for found in _ENTRY.finditer(text):
-        if found.end() < len(text) or found["end"]:
+    for match in _ENTRY.finditer(text):
+        if match.end() < len(text) or match["end"]:
             continue
-        return "" if found["rest"] or found["address"].endswith(",") else found["address"]
+        return "" if match["rest"] or match["address"].endswith(",") else match["address"]
     return ""
 
 
 def _in_raw(position: Position, text: str, at: int) -> tuple[Position, int]:
-    found = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
-    end = found.start() if found else len(text)
+    closing = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
+    end = closing.start() if closing else len(text)
     ambiguous = "<!--" in text[at:end] if position.element in _OPAQUE else _TAG_IN_TEXT.search(text, at, end)
     if ambiguous and position.element != "style":
         return replace(position, is_ambiguous=True), len(text)  # told by whoever asked
-    return (Position(where=Where.TAG, element=f"/{position.element}"), found.end()) if found else (position, len(text))
+    return (
+        (Position(where=Where.TAG, element=f"/{position.element}"), closing.end()) if closing else (position, len(text))
+    )
 
 
 def _in_comment(position: Position, text: str, at: int) -> tuple[Position, int]:

@@ -69,8 +69,8 @@ class Place:
     def like(self, name: str, known: Collection[str]) -> str:
         """A suggestion for a word that is not known."""
         turned = [other for other in known if sorted(other) == sorted(name) and other != name]
-        near = turned or get_close_matches(name, [other for other in known if other != name], n=1)
-        return f"Did you mean “{near[0]}”?" if near else ""
+        similar = turned or get_close_matches(name, [other for other in known if other != name], n=1)
+        return f"Did you mean “{similar[0]}”?" if similar else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,53 +86,53 @@ class Mistake:
 Words = Callable[[re.Match[str], Place], Mistake]
 
 
-def _no_filter(found: re.Match[str], place: Place) -> Mistake:
-    name = found[1]
+def _no_filter(match: re.Match[str], place: Place) -> Mistake:
+    name = match[1]
     if name in _OFFERED:
         return Mistake(message=f"“{name}” is not available.", advice=_OFFERED[name], near=name)
     advice = place.like(name, place.filters) or f"There are: {', '.join(sorted(place.filters))}."
     return Mistake(message=f"there is no filter “{name}”.", advice=advice, near=name)
 
 
-def _no_test(found: re.Match[str], _: Place) -> Mistake:
+def _no_test(match: re.Match[str], _: Place) -> Mistake:
     return Mistake(
-        message=f"there is no test “is {found[1]}”.", advice="Write “is defined”, or compare with ==.", near=found[1]
+        message=f"there is no test “is {match[1]}”.", advice="Write “is defined”, or compare with ==.", near=match[1]
     )
 
 
-def _no_variable(found: re.Match[str], place: Place) -> Mistake:
-    name = found[1]
+def _no_variable(match: re.Match[str], place: Place) -> Mistake:
+    name = match[1]
     if name == "loop":
         return Mistake(message="“loop” is known inside {% for %} only.", advice="Move it into the loop.", near=name)
     return Mistake(message=f"there is no variable “{name}”.", advice=_meant(name, name, place), near=name)
 
 
-def _meant(name: str, shown: str, place: Place) -> str:
+def _meant(name: str, path: str, place: Place) -> str:
     """What to do about a name that leads nowhere."""
-    ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {shown} is defined %}}."
+    ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {path} is defined %}}."
     return place.like(name, place.names) or ask
 
 
-def _no_attribute(found: re.Match[str], place: Place) -> Mistake:
-    kind, name = found[1].removesuffix(" object").rpartition(".")[2], found[2]
+def _no_attribute(match: re.Match[str], place: Place) -> Mistake:
+    kind, name = match[1].removesuffix(" object").rpartition(".")[2], match[2]
     if name not in place.source:  # a value of the caller's was the name
-        return _no_element(found, place)
+        return _no_element(match, place)
     quoted = re.escape(name)
     path = re.search(rf"({_PATH})(?:\.{quoted}\b|\[\s*[\"']{quoted}[\"']\s*\])", place.source)
-    owner, shown = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
+    owner, full_path = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
     if kind in ("TemplateModule", "TemplateReference", "BlockReference", "Macro", "LoopContext", "function"):
         advice = place.like(name, place.macros) or "Look at its name where it is defined."
-        return Mistake(message=f"“{owner}” has no “{name}”.", advice=advice, near=shown)
+        return Mistake(message=f"“{owner}” has no “{name}”.", advice=advice, near=full_path)
     message = (
         f"“{owner}” has no “{name}”." if kind == "dict" else f"“{owner}” is {name_type(kind)}, and has no “{name}”."
     )
-    advice = _instead(kind, name, shown, place)
+    advice = _instead(kind, name, full_path, place)
     return Mistake(message=message, advice=advice, near=path[0] if path else name)
 
 
-def _instead(kind: str, name: str, shown: str, place: Place) -> str:
+def _instead(kind: str, name: str, full_path: str, place: Place) -> str:
     """What to write where a value has nothing of that name."""
-    owner = shown.rpartition(".")[0] or "name"
+    owner = full_path.rpartition(".")[0] or "name"
     if kind == "dict" and name in METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
     if kind != "dict" and name in _OFFERED:
@@ -141,11 +141,11 @@ def _instead(kind: str, name: str, shown: str, place: Place) -> str:
         return f"To show it in another way write {{{{ {owner} | {name} }}}}."
     if kind in ("str", "Markup") and name in METHODS[str]:
         return f"A function needs brackets: {owner}.{name}()."
-    return _meant(name, shown, place)
+    return _meant(name, full_path, place)
 
 
-def _no_element(found: re.Match[str], _: Place) -> Mistake:
-    kind = found[1].removesuffix(" object").rpartition(".")[2]
+def _no_element(match: re.Match[str], _: Place) -> Mistake:
+    kind = match[1].removesuffix(" object").rpartition(".")[2]
     if kind in ("list", "tuple"):
         return Mistake(message="the list is shorter.", advice="Ask with {% if %} how long it is.", near="[")
     if kind in ("str", "Markup"):
@@ -154,47 +154,47 @@ def _no_element(found: re.Match[str], _: Place) -> Mistake:
     return Mistake(message=f"{what}.", advice="Look at the sample for what is in the brackets.", near="[")
 
 
-def _no_parameter(found: re.Match[str], _: Place) -> Mistake:
+def _no_parameter(match: re.Match[str], _: Place) -> Mistake:
     advice = 'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.'
-    return Mistake(message=f"the macro was not given “{found[1]}”.", advice=advice, near=found[1])
+    return Mistake(message=f"the macro was not given “{match[1]}”.", advice=advice, near=match[1])
 
 
-def _no_parent(found: re.Match[str], _: Place) -> Mistake:
-    message = f"“super()” has nothing to show: no layout has a block “{found[1]}”."
+def _no_parent(match: re.Match[str], _: Place) -> Mistake:
+    message = f"“super()” has nothing to show: no layout has a block “{match[1]}”."
     return Mistake(message=message, advice="Take it out, or look at the block's name.", near="super")
 
 
-def _required(found: re.Match[str], _: Place) -> Mistake:
-    advice = f"Write {{% block {found[1]} %}} … {{% endblock %}} into the template."
-    return Mistake(message=f"the block “{found[1]}” has to be filled.", advice=advice, near=f"block {found[1]}")
+def _required(match: re.Match[str], _: Place) -> Mistake:
+    advice = f"Write {{% block {match[1]} %}} … {{% endblock %}} into the template."
+    return Mistake(message=f"the block “{match[1]}” has to be filled.", advice=advice, near=f"block {match[1]}")
 
 
-def _not_exported(found: re.Match[str], place: Place) -> Mistake:
-    advice = place.like(found[1], place.macros) or "Look at its name where it is defined."
-    return Mistake(message=f"the imported file has no “{found[1]}”.", advice=advice, near=found[1])
+def _not_exported(match: re.Match[str], place: Place) -> Mistake:
+    advice = place.like(match[1], place.macros) or "Look at its name where it is defined."
+    return Mistake(message=f"the imported file has no “{match[1]}”.", advice=advice, near=match[1])
 
 
-def _twice(found: re.Match[str], place: Place) -> Mistake:
-    lines = [n for n, text in enumerate(place.text.splitlines(), 1) if re.search(rf"block\s+{found[1]}\b", text)]
+def _twice(match: re.Match[str], place: Place) -> Mistake:
+    lines = [n for n, text in enumerate(place.text.splitlines(), 1) if re.search(rf"block\s+{match[1]}\b", text)]
     return Mistake(
-        message=f"the block “{found[1]}” is there twice.",
+        message=f"the block “{match[1]}” is there twice.",
         advice=f"Give one another name; the first is on line {lines[0]}." if lines else "Give one another name.",
-        near=f"block {found[1]}",
+        near=f"block {match[1]}",
     )
 
 
-def _macro(found: re.Match[str], _: Place) -> Mistake:
-    what = re.sub(r"'([^']*)'", r"“\1”", found[2].replace("argument(s)", "values").replace("keyword argument", "value"))
+def _macro(match: re.Match[str], _: Place) -> Mistake:
+    what = re.sub(r"'([^']*)'", r"“\1”", match[2].replace("argument(s)", "values").replace("keyword argument", "value"))
     return Mistake(
-        message=f"the macro “{found[1]}” takes {what}.",
+        message=f"the macro “{match[1]}” takes {what}.",
         advice="Compare with the brackets behind its name, where it is defined.",
-        near=found[1],
+        near=match[1],
     )
 
 
-def _no_caller(found: re.Match[str], _: Place) -> Mistake:
+def _no_caller(match: re.Match[str], _: Place) -> Mistake:
     return Mistake(
-        message=f"the macro “{found[1]}” does not show what stands in {{% call %}}.",
+        message=f"the macro “{match[1]}” does not show what stands in {{% call %}}.",
         advice="Write {{ caller() }} into the macro, or use it without {% call %}.",
         near="call",
     )
@@ -238,20 +238,20 @@ READING = (
 OWN_WORDS = (
     row(
         r"^the operator (\S+) is not",
-        lambda found, _: Mistake(
-            message=f"the operator {found[1]} is not available in templates.",
+        lambda match, _: Mistake(
+            message=f"the operator {match[1]} is not available in templates.",
             advice="Let the caller send the result.",
-            near=found[1],
+            near=match[1],
         ),
     ),
     row(
         r"attribute '(\w+)' of",
-        lambda found, _: Mistake(
-            message=f"“{found[1]}” is not available in templates.",
+        lambda match, _: Mistake(
+            message=f"“{match[1]}” is not available in templates.",
             advice="A template reads the caller's values, and nothing behind them.",
-            near=found[1],
+            near=match[1],
         ),
     ),
-    row(r"^(.+): (.+)$", lambda found, _: Mistake(message=f"{found[1]}.", advice=found[2])),
+    row(r"^(.+): (.+)$", lambda match, _: Mistake(message=f"{match[1]}.", advice=match[2])),
 )
 """The same for what the sandbox refuses."""

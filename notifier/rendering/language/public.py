@@ -56,20 +56,20 @@ def _is_seen(character: str) -> bool:
 
 def _without_comments(text: str) -> str:
     """In one go over the text: a pattern would look for the end of each of a thousand that have none."""
-    kept, at = [], 0
+    pieces, at = [], 0
     while (begins := text.find("<!--", at)) >= 0 and (ends := text.find("-->", begins + 4)) >= 0:
-        kept.append(text[at:begins])
+        pieces.append(text[at:begins])
         at = ends + 3
-    return "".join((*kept, text[at:]))
+    return "".join((*pieces, text[at:]))
 
 
-def _behind_colon(found: re.Match[str]) -> str:
+def _behind_colon(match: re.Match[str]) -> str:
     """A blank behind what may be a scheme; a clock has none."""
-    text, at = found.string, found.start()
+    text, at = match.string, match.start()
     return ":" if text[at - 1].isdecimal() and text[at + 1].isdecimal() else ": "
 
 
-def _behind_dot(found: re.Match[str]) -> str:
+def _behind_dot(match: re.Match[str]) -> str:
     """A blank behind a dot between words; between numbers it is one of theirs."""
-    text, at = found.string, found.start()
-    return found[0] if text[at - 1].isdecimal() and _AMONG_NUMBERS.match(text, found.end()) else f"{found[0]} "
+    text, at = match.string, match.start()
+    return match[0] if text[at - 1].isdecimal() and _AMONG_NUMBERS.match(text, match.end()) else f"{match[0]} "

@@ -121,9 +121,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Read `obj[argument]`: a value of an object, an item of a list, or a part of a text."""
-        found = get_item(obj, argument)
-        if found is not None:
-            return found[0]
+        item = get_item(obj, argument)
+        if item is not None:
+            return item[0]
         if isinstance(obj, Undefined) or isinstance(argument, Undefined):
             return str(argument if isinstance(argument, Undefined) else obj)  # raises
         if isinstance(argument, str) and not isinstance(obj, dict):

@@ -10,14 +10,14 @@ _OPENERS = frozenset({"for", "if", "block", "macro", "call", "filter", "set", "w
 _TYPOGRAPHIC = re.compile("[\u2018-\u201f\u2039\u203a\xab\xbb]")
 
 
-def _unclosed(found: re.Match[str], place: Place) -> Mistake:
+def _unclosed(match: re.Match[str], place: Place) -> Mistake:
     """A block without its end: told at the line where it begins, not where the file ends."""
-    tag = found[1]
+    tag = match[1]
     begins = _last_open(place.text, tag)
-    wanted = f"{{% end{tag} %}}"
+    closing_tag = f"{{% end{tag} %}}"
     return Mistake(
         message=f"“{{% {tag} … %}}” is opened here and never closed.",
-        advice=f"Write “{wanted}” where it ends.",
+        advice=f"Write “{closing_tag}” where it ends.",
         near="{%",
         line=begins or place.line,
     )
@@ -26,12 +26,12 @@ def _unclosed(found: re.Match[str], place: Place) -> Mistake:
 def _last_open(text: str, tag: str) -> int | None:
     """The line of the innermost block of this kind that is still open at the end, or before a closing tag is wrong."""
     stack: list[tuple[str, int]] = []
-    for found in _TAG.finditer(text):
-        name = found[1]
+    for match in _TAG.finditer(text):
+        name = match[1]
         if not name:
             continue
-        line = text.count("\n", 0, found.start()) + 1
-        if name in _OPENERS and not (name == "set" and "=" in (found[2] or "")):
+        line = text.count("\n", 0, match.start()) + 1
+        if name in _OPENERS and not (name == "set" and "=" in (match[2] or "")):
             stack.append((name, line))
         elif name.startswith("end") and stack:
             if stack[-1][0] != name.removeprefix("end"):
@@ -40,9 +40,9 @@ def _last_open(text: str, tag: str) -> int | None:
     return next((line for name, line in reversed(stack) if name == tag), None)
 
 
-def _unknown_tag(found: re.Match[str], place: Place) -> Mistake:
-    tag = found[1]
-    inner = re.search(r"innermost block that needs to be closed is '(\w+)'", found.string)
+def _unknown_tag(match: re.Match[str], place: Place) -> Mistake:
+    tag = match[1]
+    inner = re.search(r"innermost block that needs to be closed is '(\w+)'", match.string)
     if inner:
         line = _last_open(place.text, inner[1])
         opened = f"“{{% {inner[1]} … %}}”" + (f" of line {line}" if line else "")
@@ -65,11 +65,11 @@ def _unknown_tag(found: re.Match[str], place: Place) -> Mistake:
 
 
 def _tag_text(place: Place, tag: str) -> str:
-    found = re.search(r"\{%[-+]?\s*" + re.escape(tag) + r"\b", place.source)
-    return found[0] if found else tag
+    match = re.search(r"\{%[-+]?\s*" + re.escape(tag) + r"\b", place.source)
+    return match[0] if match else tag
 
 
-def _syntax(found: re.Match[str], place: Place) -> Mistake:
+def _syntax(match: re.Match[str], place: Place) -> Mistake:
     """Something unexpected inside a tag; the usual reasons first."""
     if place.line and (line := _open_print(place.text, place.line)):
         return Mistake(
@@ -78,35 +78,35 @@ def _syntax(found: re.Match[str], place: Place) -> Mistake:
             near="{{",
             line=line,
         )
-    return _usual(found, place) or _unexpected(found)
+    return _usual(match, place) or _unexpected(match)
 
 
-def _usual(found: re.Match[str], place: Place) -> Mistake | None:
+def _usual(match: re.Match[str], place: Place) -> Mistake | None:
     """What people write who know other languages, or use a word processor."""
-    if quote := _TYPOGRAPHIC.search(found.string):
+    if quote := _TYPOGRAPHIC.search(match.string):
         return Mistake(
             message=f"the quotation mark {quote[0]} is a typographic one.",
             advice="Inside {{ }} and {% %} use straight ones: \" or '.",
             near=quote[0],
         )
-    if "got '='" in found.string and re.search(r"\{%[-+]?\s*(?:el)?if\b", place.source):
+    if "got '='" in match.string and re.search(r"\{%[-+]?\s*(?:el)?if\b", place.source):
         return Mistake(
             message="one “=” does not compare.", advice="Write two: {% if a == b %}.", near=_lone_equals(place)
         )
-    if "got 'if'" in found.string and "else" in place.source:
+    if "got 'if'" in match.string and "else" in place.source:
         return Mistake(message="“else if” is written in one word.", advice="Write {% elif … %}.", near="else if")
     return None
 
 
-def _unexpected(found: re.Match[str]) -> Mistake:
-    got = found[1] if found.lastindex else ""
-    if "expected token 'end of print statement'" in found.string and got:
+def _unexpected(match: re.Match[str]) -> Mistake:
+    got = match[1] if match.lastindex else ""
+    if "expected token 'end of print statement'" in match.string and got:
         return Mistake(
             message=f"“{got}” is not expected here: {{{{ }}}} takes one value.",
             advice="Join names with a dot or _, filters with |, and text with ~.",
             near=got,
         )
-    if "expected token 'in'" in found.string:
+    if "expected token 'in'" in match.string:
         return Mistake(message=f"a loop needs “in”, not “{got}”.", advice="Write {% for item in items %}.", near=got)
     if not got or got in ("end of template", "end of statement block"):
         message, near = "this tag ends too early, or is never closed.", "{%"
@@ -117,21 +117,21 @@ def _unexpected(found: re.Match[str]) -> Mistake:
 
 def _open_print(text: str, line: int) -> int | None:
     """The line, this one or an earlier, of a `{{` that meets another brace, a tag or the end before its `}}`."""
-    for found in _PRINT.finditer(text):
-        number = text.count("\n", 0, found.start()) + 1
+    for match in _PRINT.finditer(text):
+        number = text.count("\n", 0, match.start()) + 1
         if number > line:
             return None
-        inner = found["inner"]
+        inner = match["inner"]
         if inner is None:  # a comment
             continue
-        if not found["end"] or ("\n" in inner and "<" in inner):
+        if not match["end"] or ("\n" in inner and "<" in inner):
             return number
     return None
 
 
 def _lone_equals(place: Place) -> str:
-    found = re.search(r"(?<![=!<>])=(?!=)", place.source)
-    return place.source[found.start() : found.end() + 2].strip() if found else "="
+    match = re.search(r"(?<![=!<>])=(?!=)", place.source)
+    return place.source[match.start() : match.end() + 2].strip() if match else "="
 
 
 WRITING = (

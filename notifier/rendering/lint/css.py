@@ -57,8 +57,8 @@ def sheet_of(document: Document) -> Sheet:
     at_rules: list[AtRule] = []
     for text in document.texts:
         if text.parent and text.parent.name == "style":
-            found, at = _stylesheet(text.raw)
-            blocks += [_moved(block, text.offset) for block in found]
+            style_blocks, at = _stylesheet(text.raw)
+            blocks += [_moved(block, text.offset) for block in style_blocks]
             at_rules += [AtRule(keyword=rule.keyword, offset=rule.offset + text.offset) for rule in at]
     for element in document.elements:
         style = element.attribute("style")
@@ -69,20 +69,16 @@ def sheet_of(document: Document) -> Sheet:
     return Sheet(blocks=tuple(blocks), at_rules=tuple(at_rules))
 
 
-def declarations_of(element: Element) -> dict[str, str]:
-    """What an element's `style` attribute says of each property: the last that is said, `!important` before others."""
-    found: dict[str, str] = {}
-    for node in tinycss2.parse_blocks_contents(element.value("style")):
-        if node.type == "declaration" and (node.important or not found.get(node.lower_name, "").endswith("!")):
-            found[node.lower_name] = tinycss2.serialize(node.value).strip() + ("!" if node.important else "")
-    return found
-
-
 def _moved(block: Block, by: int, *, inside: bool = True) -> Block:
     """The block with its places in the part; all at `by` if those inside are not known."""
     declarations = tuple(
-        Declaration(name=one.name, value=one.value, tokens=one.tokens, offset=by + (one.offset if inside else 0))
-        for one in block.declarations
+        Declaration(
+            name=declaration.name,
+            value=declaration.value,
+            tokens=declaration.tokens,
+            offset=by + (declaration.offset if inside else 0),
+        )
+        for declaration in block.declarations
     )
     offset = by + block.offset
     return Block(selector=block.selector, declarations=declarations, offset=offset, element=block.element)
@@ -121,11 +117,11 @@ def _declarations(nodes: list[Any], starts: list[int]) -> tuple[Declaration, ...
 
 
 def _flat(tokens: list[Any]) -> list[Any]:
-    found = [*tokens]
-    for token in found:  # which grows meanwhile
+    flat = [*tokens]
+    for token in flat:  # which grows meanwhile
         if token.type in _TOKENS_WITH_CONTENT:
-            found += token.arguments if token.type == "function" else token.content
-    return [token for token in found if token.type not in ("whitespace", "comment")]
+            flat += token.arguments if token.type == "function" else token.content
+    return [token for token in flat if token.type not in ("whitespace", "comment")]
 
 
 def _line_starts(text: str) -> list[int]:

@@ -96,8 +96,8 @@ class Element:
 
     def value(self, name: str) -> str:
         """An attribute's value, or nothing."""
-        found = self.attribute(name)
-        return found.value if found else ""
+        attribute = self.attribute(name)
+        return attribute.value if attribute else ""
 
     def around(self) -> Iterator["Element"]:
         """The element itself, and outward what it stands in."""
@@ -162,8 +162,8 @@ class _Parser:
             self._take_text(markup.start() if markup else len(self._text))
             if markup:
                 self._take_markup()
-        left = chain.from_iterable(self._left_open.values())
-        for element in sorted((*left, *self._open), key=lambda element: element.offset):
+        unclosed = chain.from_iterable(self._left_open.values())
+        for element in sorted((*unclosed, *self._open), key=lambda element: element.offset):
             if element.name not in _MAY_STAY_OPEN:
                 self._flaw(Flaw.UNCLOSED, element.name, element.offset)
         return self._found
@@ -197,9 +197,9 @@ class _Parser:
             self._flaw(Flaw.UNCLOSED, "!--", start)
         self._at = end + 3 if end >= 0 else len(self._text)
 
-    def _take_opening(self, start: int, found: re.Match[str]) -> None:
-        name = found[0].lower()
-        self._at = found.end()
+    def _take_opening(self, start: int, name_match: re.Match[str]) -> None:
+        name = name_match[0].lower()
+        self._at = name_match.end()
         attributes = self._take_attributes(start)
         ended = _ENDS.get(name, frozenset())
         while self._open and self._open[-1].name in ended:
@@ -207,7 +207,7 @@ class _Parser:
         parent = self._open[-1] if self._open else None
         element = Element(name=name, attributes=attributes, offset=start, parent=parent)
         self._found.elements.append(element)
-        foreign = ":" in name or any(one.name in ("svg", "math") for one in element.around())
+        foreign = ":" in name or any(ancestor.name in ("svg", "math") for ancestor in element.around())
         if name in VOID or (foreign and self._text.endswith("/>", 0, self._at)):
             return
         self._open.append(element)
@@ -224,20 +224,20 @@ class _Parser:
 
     def _take_attributes(self, start: int) -> list[Attribute]:
         """Read up to the end of a tag; one that does not end takes the rest of the text with it."""
-        found: list[Attribute] = []
+        attributes: list[Attribute] = []
         while not (end := _TAG_END.match(self._text, self._at)):
             attribute = _ATTRIBUTE.match(self._text, self._at)
             if attribute is None or (value := self._value(attribute)) is None:
                 self._flaw(Flaw.BROKEN, "", start)
                 self._at = len(self._text)
-                return found
+                return attributes
             raw, value_offset, quoted = value
             name, offset = attribute["name"].lower(), attribute.start("name")
-            found.append(Attribute(name=name, raw=raw, offset=offset, value_offset=value_offset, quoted=quoted))
+            attributes.append(Attribute(name=name, raw=raw, offset=offset, value_offset=value_offset, quoted=quoted))
             if any(sign in name for sign in "\"'<"):
                 self._flaw(Flaw.BROKEN, name, offset)
         self._at = end.end()
-        return found
+        return attributes
 
     def _value(self, attribute: re.Match[str]) -> tuple[str, int, bool] | None:
         """The value's text, its place, and whether it is quoted; None if its quotation mark never ends."""

@@ -17,8 +17,8 @@ _VAGUE: Final = frozenset({"click here", "here", "more", "hier", "hier klicken",
 
 def _scheme(address: str) -> str:
     """The scheme as a browser reads it, which ignores control characters; nothing if there is none."""
-    found = _SCHEME.match(_CONTROLS.sub("", address).lower())
-    return found[0] if found else ""
+    match = _SCHEME.match(_CONTROLS.sub("", address).lower())
+    return match[0] if match else ""
 
 
 def _links(mail: Mail) -> Iterator[tuple[Element, Attribute]]:
@@ -88,8 +88,8 @@ def vague_link(mail: Mail) -> Iterator[Found]:
         for element in text.parent.around() if text.parent else ():
             if id(element) in links:
                 words[id(element)] = words.get(id(element), "") + text.shown
-    for link, said in words.items():
-        plain = " ".join(said.split()).strip(".:!»→> ")
+    for link, label in words.items():
+        plain = " ".join(label.split()).strip(".:!»→> ")
         if plain.lower() in _VAGUE:
             yield Found(message=f"The text of a link is only “{plain}”.", offset=links[link].offset)
 

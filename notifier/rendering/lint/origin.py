@@ -66,8 +66,8 @@ class Marked(NamedTuple):
 
     def origin(self, offset: int) -> Origin | None:
         """Where the character at an offset comes from."""
-        found = bisect_right(self.starts, offset) - 1
-        return self.origins[found] if found >= 0 else None
+        index = bisect_right(self.starts, offset) - 1
+        return self.origins[index] if index >= 0 else None
 
 
 class MarkedVersion(CompiledVersion):
@@ -132,9 +132,11 @@ class Origins:
             written = self._version.written(mail.tag, dict(mail.values))
         except PartError:
             return {}
-        kept = self._version.marked
+        marked_parts = self._version.marked
         plain = {SUBJECT: mail.subject, HTML: mail.html}
-        same = {part: marked for part, marked in kept.items() if marked.text == plain.get(part, mail.text)}
-        if SUBJECT in kept and written.subject == mail.subject:
-            same[SUBJECT] = kept[SUBJECT]  # the mail's has no blanks around it, which moves at most the first place
+        same = {part: marked for part, marked in marked_parts.items() if marked.text == plain.get(part, mail.text)}
+        if SUBJECT in marked_parts and written.subject == mail.subject:
+            same[SUBJECT] = marked_parts[
+                SUBJECT
+            ]  # the mail's has no blanks around it, which moves at most the first place
         return same

@@ -64,66 +64,66 @@ MOST_REMARKS: Final = 100
 
 def remarks_on(whole: Whole, mails: Iterable[Mail]) -> list[Remark]:
     """What the rules find in a source and in its sample mails: errors first, then file by file, line by line."""
-    found = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
-    found.sort(key=lambda one: (one.severity is not Severity.ERROR, one.file, one.line or 0, one.code))
-    return found[:MOST_REMARKS]
+    remarks = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
+    remarks.sort(key=lambda remark: (remark.severity is not Severity.ERROR, remark.file, remark.line or 0, remark.code))
+    return remarks[:MOST_REMARKS]
 
 
 def _in_source(whole: Whole) -> Iterator[Remark]:
-    seen = set()
+    reported = set()
     for rule in SOURCE_RULES:
-        for found in islice(rule.find(whole), MOST_FOUND):
-            file = found.file or SAMPLE
-            key = (rule.code, file, found.line, found.about)
-            if key not in seen:
-                yield _remark(rule, found, file, found.line, locale=_locale_of(file))
-            seen.add(key)
+        for finding in islice(rule.find(whole), MOST_FOUND):
+            file = finding.file or SAMPLE
+            key = (rule.code, file, finding.line, finding.about)
+            if key not in reported:
+                yield _remark(rule, finding, file, finding.line, locale=_locale_of(file))
+            reported.add(key)
 
 
 def _in_mails(source: TemplateSource, mails: list[Mail]) -> list[Remark]:
     """One remark for what is found in several mails at the same place of the source."""
     origins = Origins(source)
     tags = {mail.tag for mail in mails}
-    seen: dict[tuple[Any, ...], tuple[Rule[Mail], Found, str, int | None, set[str | None]]] = {}
+    reported: dict[tuple[Any, ...], tuple[Rule[Mail], Found, str, int | None, set[str | None]]] = {}
     for mail in mails:
         values = _leaves(mail.values)
         for rule in MAIL_RULES:
-            for found in islice(rule.find(mail), MOST_FOUND):
-                place = _place(origins, mail, found, values)
+            for finding in islice(rule.find(mail), MOST_FOUND):
+                place = _place(origins, mail, finding, values)
                 if place is not None:
                     file, line = place
-                    key = (rule.code, file, line, found.about if line else found.message)
-                    seen.setdefault(key, (rule, found, file, line, set()))[-1].add(mail.tag)
+                    key = (rule.code, file, line, finding.about if line else finding.message)
+                    reported.setdefault(key, (rule, finding, file, line, set()))[-1].add(mail.tag)
     return [
-        _remark(rule, found, file, line, locale=_locale_of(file) or _locale_in(found_in, tags, source))
-        for rule, found, file, line, found_in in seen.values()
+        _remark(rule, finding, file, line, locale=_locale_of(file) or _locale_in(locales, tags, source))
+        for rule, finding, file, line, locales in reported.values()
     ]
 
 
-def _place(origins: Origins, mail: Mail, found: Found, values: frozenset[str]) -> tuple[str, int | None] | None:
+def _place(origins: Origins, mail: Mail, finding: Found, values: frozenset[str]) -> tuple[str, int | None] | None:
     """File and line of what was found, or None if it does not count after all."""
     origin: Origin | None = None
-    if found.offset is not None:
-        origin = origins.of(mail, found.part, found.offset)
+    if finding.offset is not None:
+        origin = origins.of(mail, finding.part, finding.offset)
     is_value = origin is not None and origin.is_value
-    if (found.only is Only.VALUE and not is_value) or (found.only is Only.TEXT and is_value):
+    if (finding.only is Only.VALUE and not is_value) or (finding.only is Only.TEXT and is_value):
         return None
-    if is_value and found.value in values:
+    if is_value and finding.value in values:
         return SAMPLE, None
-    return (origin.file, origin.line) if origin else (f"{mail.prefix}{found.part}", None)
+    return (origin.file, origin.line) if origin else (f"{mail.prefix}{finding.part}", None)
 
 
 def _leaves(values: Any) -> frozenset[str]:
     """All the texts in a sample."""
-    left, found = [values], set()
-    for value in left:  # which grows meanwhile
+    pending, texts = [values], set()
+    for value in pending:  # which grows meanwhile
         if isinstance(value, dict):
-            left += value.values()
+            pending += value.values()
         elif isinstance(value, list):
-            left += value
+            pending += value
         elif isinstance(value, str):
-            found.add(value.strip())
-    return frozenset(found)
+            texts.add(value.strip())
+    return frozenset(texts)
 
 
 def _locale_of(file: str) -> str | None:
@@ -131,20 +131,20 @@ def _locale_of(file: str) -> str | None:
     return file.split("/")[1] if file.startswith(LOCALES) else None
 
 
-def _locale_in(found_in: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
+def _locale_in(locales: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
     """The one to name for a file that all use, if it was not found in all of them."""
-    if found_in == tags:
+    if locales == tags:
         return None
-    return min(tag or source.settings.locale for tag in found_in)
+    return min(tag or source.settings.locale for tag in locales)
 
 
-def _remark(rule: Rule[Any], found: Found, file: str, line: int | None, *, locale: str | None) -> Remark:
+def _remark(rule: Rule[Any], finding: Found, file: str, line: int | None, *, locale: str | None) -> Remark:
     return Remark(
         severity=rule.severity,
         code=rule.code,
         file=file,
         line=line,
-        message=found.message,
+        message=finding.message,
         advice=rule.advice,
         locale=locale,
     )

@@ -33,8 +33,8 @@ def empty_subject(mail: Mail) -> Iterator[Found]:
 @warning("Write two braces on either side, as in {{ name }}, if a variable is meant.")
 def braces_left(mail: Mail) -> Iterator[Found]:
     """A brace in the subject, or something like `{name}` in the text, which reaches people as it stands."""
-    if found := re.search(r"[{}]", mail.subject):
-        yield Found(message="The subject has a brace in it.", part=SUBJECT, offset=found.start(), only=Only.TEXT)
+    if match := re.search(r"[{}]", mail.subject):
+        yield Found(message="The subject has a brace in it.", part=SUBJECT, offset=match.start(), only=Only.TEXT)
     for text in mail.document.texts:
         if not (text.parent and text.parent.name in ("style", "script", "title")):
             yield from _braces(text.raw, HTML, text.offset)
@@ -43,9 +43,9 @@ def braces_left(mail: Mail) -> Iterator[Found]:
 
 
 def _braces(text: str, part: str, offset: int) -> Iterator[Found]:
-    for found in _BRACES.finditer(text):
-        place = offset + found.start()
-        yield Found(message=f"{found[0]} is sent as it stands.", part=part, offset=place, only=Only.TEXT)
+    for match in _BRACES.finditer(text):
+        place = offset + match.start()
+        yield Found(message=f"{match[0]} is sent as it stands.", part=part, offset=place, only=Only.TEXT)
 
 
 @warning("Break the line, or use the filter wordwrap.")
@@ -62,6 +62,6 @@ def long_text_line(mail: Mail) -> Iterator[Found]:
 @warning("Write plain text there: addresses as they are, and no tags.")
 def markup_in_text(mail: Mail) -> Iterator[Found]:
     """The text part has HTML tags or `&nbsp;` and the like in it, which are shown as they stand."""
-    for found in _MARKUP.finditer(mail.text or ""):
-        message = f"The text part has {found[0][:40]!r} in it."
-        yield Found(message=message, part=TEXT, offset=found.start(), only=Only.TEXT)
+    for match in _MARKUP.finditer(mail.text or ""):
+        message = f"The text part has {match[0][:40]!r} in it."
+        yield Found(message=message, part=TEXT, offset=match.start(), only=Only.TEXT)

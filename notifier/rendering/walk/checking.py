@@ -33,24 +33,24 @@ class Checking(Reading):
         if node.node is not None and (node.name in TAKES or node.name in (LINK, STYLE)):
             self._note_checks(node, node.node, ())
 
-    def _note_checks(self, node: nodes.Filter, shown: nodes.Node, conditions: tuple[Condition, ...]) -> None:
+    def _note_checks(self, node: nodes.Filter, expression: nodes.Node, conditions: tuple[Condition, ...]) -> None:
         """Note what the filter does with each variable that the expression may come to."""
         self.step()
         if len(self.checks) >= MOST_CHECKS:
             return
-        match shown:
+        match expression:
             case nodes.CondExpr() | nodes.Or() | nodes.And():
-                for inner, condition in self._list_choices(shown):
+                for inner, condition in self._list_choices(expression):
                     self._note_checks(node, inner, (*conditions, condition))
-            case nodes.Filter(node=nodes.Expr() as inner) if shown.name in ESCAPES:
+            case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ESCAPES:
                 self._note_checks(node, inner, conditions)
-            case nodes.Filter(node=nodes.Expr() as inner) if shown.name in ("default", "d"):
-                condition = self._sent(shown, inner)
+            case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ("default", "d"):
+                condition = self._sent(expression, inner)
                 self._note_checks(node, inner, (*conditions, condition))
-                for fallback in shown.args[:1]:
+                for fallback in expression.args[:1]:
                     self._note_checks(node, fallback, (*conditions, negate(condition)))
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
-                if isinstance(place := self.resolve(shown), Place):
+                if isinstance(place := self.resolve(expression), Place):
                     sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
                     self._note_check(node, place.path, (*self.conditions, *conditions, *sent))
 
@@ -67,13 +67,13 @@ class Checking(Reading):
             yield node.left, condition
         yield node.right, condition if isinstance(node, nodes.And) else negate(condition)
 
-    def _sent(self, node: nodes.Filter, shown: nodes.Node) -> Condition:
+    def _sent(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
         """When a default does not apply: the value was sent, or is true if the filter asks for that."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
         if not flags:
-            place = self.resolve(shown)
+            place = self.resolve(expression)
             return ("defined", place.path) if isinstance(place, Place) else None
-        return self.get_condition(shown) if isinstance(flags[0], nodes.Const) and flags[0].value else None
+        return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
 
     def _note_check(self, node: nodes.Filter, path: Path, conditions: tuple[Condition, ...]) -> None:
         steps = [_encode_step(step) for step in path]

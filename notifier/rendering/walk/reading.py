@@ -44,7 +44,7 @@ class Reading:
     """Follows expressions, and knows what has been asked for where they stand; `shape` is the sample's schema."""
 
     shape: Mapping[str, Any]
-    given: frozenset[str]  # names that are always there and are no variables
+    reserved: frozenset[str]  # names that are always there and are no variables
     reads: dict[Read, None] = field(default_factory=dict)
     scope: Scope = field(default_factory=Scope)
     file: str = ""
@@ -60,7 +60,7 @@ class Reading:
         named: Named = None
         match node:
             case nodes.Name(name=name):
-                is_variable = name not in self.given and self.scope.sees_variables
+                is_variable = name not in self.reserved and self.scope.sees_variables
                 named = self.scope.names.get(name, Place((name,)) if is_variable else None)
             case nodes.Getattr(node=owner, attr=name) | nodes.Getitem(node=owner, arg=nodes.Const(value=str(name))):
                 named = self._enter(self.resolve(owner), name)

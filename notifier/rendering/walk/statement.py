@@ -21,8 +21,8 @@ from notifier.rendering.walk.place import LostError, Macro, Named, Path, Place, 
 def walk_source(source: TemplateSource, parts: Sequence[str] = PARTS) -> tuple[list[Read], bool, list[ValueCheck]]:
     """Every read in these parts, whether none was missed, and what values must be. Raises `TemplateSyntaxError`."""
     plain, html = (environment(source.files, autoescape=autoescape) for autoescape in (False, True))
-    given = RESERVED | WORDS | ((FUNCTIONS | plain.globals.keys()) - source.sample.keys())
-    walk = Walk(shape=schema_of(source.sample), given=given, plain=plain, html=html, files=source.files)
+    reserved = RESERVED | WORDS | ((FUNCTIONS | plain.globals.keys()) - source.sample.keys())
+    walk = Walk(shape=schema_of(source.sample), reserved=reserved, plain=plain, html=html, files=source.files)
     walk.schemes = list(all_link_schemes(source.settings.link_schemes))
     prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
     names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
@@ -277,16 +277,16 @@ class Walk(Checking):
             self._read_each(node)
             return
         names = [argument.name for argument in macro.node.args]
-        given = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}
+        arguments = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}
         scope = macro.scope.create_child({"varargs": None, "kwargs": None, "caller": self.scope.names.get(" caller")})
         for argument in node.args[len(names) :]:
             self.read(argument)
-        scope.names.update((name, self.take(argument)) for name, argument in given.items())
+        scope.names.update((name, self.take(argument)) for name, argument in arguments.items())
         self.active.append(macro)
         with self.within(scope, macro.file):
             defaults = dict(zip(names[::-1], macro.node.defaults[::-1], strict=False))
             for name in names:
-                if name not in given:
+                if name not in arguments:
                     scope.names[name] = self.take(defaults[name]) if name in defaults else None
             self.run(macro.node.body)
         self.active.pop()
