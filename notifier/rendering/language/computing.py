@@ -1,6 +1,6 @@
-"""What people get wrong where a template computes, compares, calls or loops, with words for people who do not program.
+"""Explanations of Python's errors where a template computes, compares, calls or loops.
 
-The last words fit every error: what Python says is never shown.
+They are written for people who do not program. `ANYTHING_ELSE` fits every other error: Python's text is never shown.
 """
 
 import re
@@ -65,7 +65,7 @@ def _digits(_: re.Match[str], place: Place) -> Mistake:
 
 
 _LONG_NUMBER = re.compile(r"[0-9_]{4301}")
-"""Longer than what Python reads."""
+"""Python reads no number with more digits than 4,300."""
 _SENT = "Let the caller send the result."
 COMPUTING = (
     row(r"'(.+)' not supported between instances of '(\w+)' and '(\w+)'", _operands),
@@ -99,11 +99,11 @@ COMPUTING = (
     row(r"surrogates not allowed|codec can't", said("there is half a character in this text, which no mail can carry.",
         "Look for \\ud… in the template, and write the character itself.", "\\u")),
 )  # fmt: skip
-"""What Python says → what is said instead; the first that fits."""
+"""Pattern of Python's message → explanation; the first match counts."""
 ANYTHING_ELSE = Mistake(
     message="a value here is not of the kind that this line needs.",
-    advice="Look at each value on the line: is it text, a number, a list or an object, as it should be?",
+    advice="Check each value on the line: is it text, a number, a list or an object, as it should be?",
 )
 UNREADABLE = Mistake(
-    message="this tag cannot be read.", advice="Look at its spelling, its quotation marks and brackets.", near="{%"
+    message="this tag cannot be read.", advice="Check its spelling, its quotation marks and brackets.", near="{%"
 )

@@ -1,6 +1,6 @@
-"""What goes wrong in a template, told to people who do not program: the file, the line, and what to do about it.
+"""Errors of a template as faults that people without programming can act on: file, line, cause and advice.
 
-Never shows a value: the words may be read by people who may not see what a caller sent.
+A fault never contains a caller's value: its readers may not be allowed to see it.
 """
 
 import re
@@ -26,7 +26,7 @@ from notifier.rendering.source import TemplateSource
 
 
 class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
+    """A part of a template failed; `fault` says where and why."""
 
     def __init__(self, fault: RenderFault) -> None:
         self.fault = fault
@@ -34,7 +34,7 @@ class PartError(Exception):
 
 
 def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderFault:
-    """The error as a fault of the file, line and column where it came up; `name` is the file that was begun with."""
+    """Describe an error with its file, line and column; `name` is the file whose rendering was started."""
     file, line = _place_of(error, name, source.files)
     text = source.files.get(file, "")
     known = sorted(set(_names(source.sample)))
@@ -52,13 +52,13 @@ def fault_of(error: BaseException, name: str, source: TemplateSource) -> RenderF
 
 
 def fault_without_place(error: BaseException, part: str) -> RenderFault:
-    """The error as a fault of a part that no template has written, or in which no line is to blame."""
+    """Describe an error that no line of a template has caused."""
     mistake = _mistake_of(error, Place(text="", line=None, names=[], filters=(), files={}))
     return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_code_of(error))
 
 
 def _place_of(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
-    """The file that is at fault, with the line: the innermost template that was running, or would not compile."""
+    """File and line of the innermost template that was running, or that did not compile."""
     if isinstance(error, TemplateSyntaxError):
         return error.name or name, error.lineno
     file, line, trace = name, None, error.__traceback__
@@ -71,7 +71,7 @@ def _place_of(error: BaseException, name: str, files: Mapping[str, str]) -> tupl
 
 
 def _names(value: Any) -> Iterator[str]:
-    """Every name that a template might read from the values."""
+    """Every name in the values, also inside objects and lists."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)
@@ -82,7 +82,7 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _mistake_of(error: BaseException, place: Place) -> Mistake:
-    """The words for an error: of its kind or of its message, but never the message itself, which is Python's."""
+    """The explanation by the error's type or message; Python's own message is never shown."""
     for kind, tell in _KINDS:
         if isinstance(error, kind):
             return tell(error, place)
@@ -134,7 +134,7 @@ def _for_ever(_: BaseException, __: Place) -> Mistake:
 
 
 def _told(error: BaseException, _: Place) -> Mistake:
-    """An error that has words of its own."""
+    """An error that carries its own explanation."""
     near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
     return Mistake(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
 
@@ -170,10 +170,10 @@ def _code_of(error: BaseException) -> FaultCode:
 
 
 def find_column(text: str, line: int | None, near: str) -> int | None:
-    """Where on its line the thing stands that is at fault, if it is there once or first."""
+    """The column (from 1) where `near` first stands on the line; None if it is not there."""
     if not line or not near:
         return None
-    lines = text.split("\n")  # as the library counts them
+    lines = text.split("\n")  # as Jinja counts lines
     if line > len(lines):
         return None
     position = lines[line - 1].find(near)

@@ -1,7 +1,7 @@
-"""The filters that mail needs beyond Jinja's own: dates, numbers and money as the reader's language writes them.
+"""The filters that mail needs beyond Jinja's own: dates, numbers and money in the format of the mail's locale.
 
-They take what JSON has, and say in a sentence what they got and what they want. A language's data is read when a
-template first needs it, and kept. Nothing here reads the clock, the host's time zone or its language.
+They take JSON values, and an error says what they got and what they expect. Babel's data of a locale is read when a
+template first needs it, and cached. Nothing here depends on the host's clock, time zone or locale.
 """
 
 import math
@@ -27,7 +27,7 @@ STYLES: Final = ("short", "medium", "long", "full")
 CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
 _DECIMAL = re.compile(r"[+-]?\d{1,24}(?:\.\d{1,24})?")
 _MOST_DIGITS = 24
-"""Digits that are shown exactly; the library rounds from 28 on."""
+"""Digits that are shown exactly; Babel rounds from 28 digits on."""
 _LONGEST_PATTERN = 60
 _PATTERN = re.compile(
     r"(?:y{1,4}|M{1,5}|L{1,5}|d{1,2}|E{1,6}|a|h{1,2}|H{1,2}|m{1,2}|s{1,2}|z{1,4}|v{1,4}|[\s.,:;/()-])+"
@@ -36,7 +36,7 @@ _MOST_FRACTION = 10
 
 
 class ValueRefusedError(Exception):
-    """A filter was given what it cannot take."""
+    """A filter got a value that it does not accept."""
 
     def __init__(self, name: str, value: object, expected: str) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class ValueRefusedError(Exception):
 
 
 def described(value: object) -> str:
-    """What kind of value it is, and never the value: a caller's are nobody's business."""
+    """What kind of value it is; never the value itself, which is the caller's."""
     if isinstance(value, str):
         return "this text" if value.strip() else "an empty text"
     if isinstance(value, tuple):
@@ -57,12 +57,12 @@ def described(value: object) -> str:
 
 @pass_context
 def show_date(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
-    """The day of an ISO date or date-time, as it stands or in a time zone: `{{ day | date("long") }}`."""
+    """The filter `date`: the day of an ISO date or date-time, perhaps in a time zone: `{{ day | date("long") }}`."""
     return format_date(take_date(value, style, zone), style, locale=locale_of(context))
 
 
 def take_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
-    """The day that the filter shows; raises `ValueRefusedError`."""
+    """The day that the filter `date` shows. Raises `ValueRefusedError`."""
     moment = _moment("date", value, zone)
     _style("date", style)
     return moment
@@ -70,13 +70,13 @@ def take_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
 
 @pass_context
 def show_time(context: Context, value: Any, style: Any = "short", zone: Any = None) -> str:
-    """The clock of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
+    """The filter `time`: the time of day of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
     moment = take_time(value, style, zone)
     return format_time(moment, style, tzinfo=moment.tzinfo, locale=locale_of(context))
 
 
 def take_time(value: Any, style: Any = "short", zone: Any = None) -> time | datetime:
-    """The clock that the filter shows; raises `ValueRefusedError`."""
+    """The time of day that the filter `time` shows. Raises `ValueRefusedError`."""
     is_clock = isinstance(value, str) and len(value) < len("2026-01-01")
     moment = _clock(value) if is_clock else _moment("time", value, zone)
     if not isinstance(moment, (time, datetime)):
@@ -87,13 +87,13 @@ def take_time(value: Any, style: Any = "short", zone: Any = None) -> time | date
 
 @pass_context
 def show_datetime(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
-    """An ISO date-time as it stands, or in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
+    """The filter `datetime`: an ISO date-time, perhaps in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
     moment = take_datetime(value, style, zone)
     return format_datetime(moment, style, tzinfo=moment.tzinfo, locale=locale_of(context))
 
 
 def take_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datetime:
-    """The day and clock that the filter shows; raises `ValueRefusedError`."""
+    """The date-time that the filter `datetime` shows. Raises `ValueRefusedError`."""
     moment = _moment("datetime", value, zone)
     if not isinstance(moment, datetime):
         raise ValueRefusedError("datetime", value, 'a date with a time, such as "2026-03-09T14:30:00Z"')
@@ -103,12 +103,12 @@ def take_datetime(value: Any, style: Any = "medium", zone: Any = None) -> dateti
 
 @pass_context
 def show_money(context: Context, value: Any, currency: Any) -> str:
-    """An amount, rounded half to even to the digits of its currency: `{{ total | money("EUR") }}`."""
+    """The filter `money`: an amount rounded half to even to the currency's digits: `{{ total | money("EUR") }}`."""
     return format_currency(take_money(value, currency), currency, locale=locale_of(context))
 
 
 def take_money(value: Any, currency: Any = "EUR") -> Decimal:
-    """The amount that the filter shows; raises `ValueRefusedError`."""
+    """The amount that the filter `money` shows. Raises `ValueRefusedError`."""
     if not isinstance(currency, str) or currency not in _currencies():
         raise ValueRefusedError("money", currency, 'a currency by its three letters, such as money("EUR")')
     return take_decimal("money", value)
@@ -126,7 +126,7 @@ def show_number(context: Context, value: Any, digits: Any = None) -> str:
 
 @pass_context
 def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
-    """A share of one, so that `{{ 0.25 | percent }}` is 25 %."""
+    """The filter `percent`: a share of one, so that `{{ 0.25 | percent }}` is 25 %."""
     locale, amount = locale_of(context), take_decimal("percent", value)
     pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_fraction('percent', digits)}", 1)
     return format_percent(amount, format=pattern, locale=locale)
@@ -134,7 +134,7 @@ def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
 
 @pass_context
 def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
-    """The text for that many of something, with `few=` and others where the language has them.
+    """The filter `plural`: the text for that number, with `few=` and others where the language has them.
 
     The categories are those of CLDR; a language that lacks one never asks for it. `{n}` becomes the number.
     """
@@ -151,7 +151,7 @@ def plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
 
 @pass_context
 def nl2br(context: Context, value: Any) -> str:
-    """Text whose line breaks are seen in HTML; in a text part, the text as it is."""
+    """The filter `nl2br`: line breaks become `<br>` in HTML; in a text part the text stays as it is."""
     if not context.eval_ctx.autoescape:
         return str(value)
     return Markup("<br>\n").join(escape(line) for line in value.splitlines())
@@ -159,7 +159,7 @@ def nl2br(context: Context, value: Any) -> str:
 
 @pass_context
 def replace(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:  # noqa: ARG001 - Jinja's own
-    """Text with other text in its place; markup is refused, in which `&lt;` would become `<`."""
+    """The filter `replace` for text; markup is refused, because a replacement could turn `&lt;` into `<`."""
     for text in (value, old, new):
         if isinstance(text, Markup):
             raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
@@ -169,7 +169,7 @@ def replace(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -
 
 
 def locale_of(context: Context) -> Locale:
-    """The data of the mail's language; a macro has no variables, hence the environment tells."""
+    """The locale of the mail. It is read from the environment, because macros have no variables."""
     return _locale(getattr(context.environment, "locale", "en"))
 
 
@@ -189,7 +189,7 @@ def _currencies() -> frozenset[str]:
 
 
 def take_decimal(name: str, value: Any) -> Decimal:
-    """The number as it was written: a fraction of JSON is what its shortest form says, never its binary neighbour."""
+    """The number as it was written: a JSON fraction counts by its shortest decimal form. Raises `ValueRefusedError`."""
     expected = 'a number, or one in a text, such as "12.50"'
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value.strip()) or not value.isascii():
@@ -204,14 +204,14 @@ def take_decimal(name: str, value: Any) -> Decimal:
 
 
 def _fraction(name: str, digits: Any) -> str:
-    """The end of a number pattern with so many digits behind the point."""
+    """The end of a number pattern with this many digits behind the point."""
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= _MOST_FRACTION:
         raise ValueRefusedError(name, digits, f"0 to {_MOST_FRACTION} digits behind the point")
     return "." + "0" * digits if digits else ""
 
 
 def _moment(name: str, value: Any, zone: Any) -> date:
-    """The date or date-time of an ISO text (RFC 3339), in a time zone if one is asked for."""
+    """The date or date-time of an ISO text (RFC 3339), converted to a time zone if there is one."""
     expected = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
     if not isinstance(value, str):
         raise ValueRefusedError(name, value, expected)
@@ -234,7 +234,7 @@ def _clock(value: str) -> time:
 
 
 def _needs_zone(name: str, moment: date | time, style: str) -> None:
-    """The long styles name a time zone, which a time without an offset does not have."""
+    """Refuse the styles `long` and `full` for a time without an offset: they show a time zone."""
     if style in ("long", "full") and getattr(moment, "tzinfo", None) is None:
         raise ValueRefusedError(name, "a time", f"an offset behind the time, such as Z, for the style “{style}”")
 
@@ -243,7 +243,7 @@ def _needs_zone(name: str, moment: date | time, style: str) -> None:
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (ValueError, OSError, LookupError):  # unknown, or a path: zoneinfo refuses to leave its folder
         return None
 
 
@@ -255,14 +255,14 @@ def _zone(name: str, zone: Any) -> ZoneInfo:
 
 
 def _style(name: str, style: Any) -> str:
-    """A width, or a pattern of CLDR's letters (UTS 35), such as "d MMMM"."""
+    """A width, or a pattern of CLDR letters (UTS 35), such as "d MMMM"."""
     if isinstance(style, str) and (style in STYLES or _is_pattern(style)):
         return style
     raise ValueRefusedError(name, style, f"one of {', '.join(STYLES)}, or a pattern such as “d MMMM y”")
 
 
 def _is_pattern(style: str) -> bool:
-    """Letters of CLDR with what stands between them; words are quoted, and `long` misspelt is no pattern."""
+    """Whether it is a pattern of CLDR letters; words must be quoted, so that a misspelt `long` is refused."""
     return len(style) <= _LONGEST_PATTERN and bool(_PATTERN.fullmatch(re.sub(r"'[^']*'", "", style)))
 
 

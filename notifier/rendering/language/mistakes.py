@@ -1,6 +1,6 @@
-"""What people get wrong when templates read values, with words for people who do not program.
+"""Explanations of errors about undefined names, files and macros, for people who do not program.
 
-A row is what the library says, as a pattern, and what is said instead.
+A row of a table is a pattern of the library's message and the explanation that replaces it.
 """
 
 import re
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 def name_type(name: str) -> str:
-    """The kind of value that Python calls so, or a word for what is none."""
+    """The kind of value behind a Python type's name."""
     return _TYPES.get(name, "a macro, a block or a function")
 
 
@@ -47,7 +47,7 @@ _MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a mistake was made, and what might have been meant."""
+    """Where an error occurred, and the names that may have been meant."""
 
     text: str  # of the file
     line: int | None
@@ -57,17 +57,17 @@ class Place:
 
     @property
     def source(self) -> str:
-        """The line itself."""
+        """The text of the line."""
         lines = self.text.split("\n")
         return lines[self.line - 1] if self.line and self.line <= len(lines) else ""
 
     @property
     def macros(self) -> list[str]:
-        """The names of all macros."""
+        """The names of all macros in the files."""
         return [name for text in self.files.values() for name in _MACRO.findall(text)]
 
     def like(self, name: str, known: Collection[str]) -> str:
-        """A suggestion for a word that is not known."""
+        """A suggestion for an unknown name, or an empty text."""
         turned = [other for other in known if sorted(other) == sorted(name) and other != name]
         similar = turned or get_close_matches(name, [other for other in known if other != name], n=1)
         return f"Did you mean “{similar[0]}”?" if similar else ""
@@ -75,12 +75,12 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """What is said about a mistake."""
+    """The explanation of an error."""
 
     message: str
     advice: str = ""
-    near: str = ""  # the text on the line that is at fault
-    line: int | None = None  # if it is another than the library's
+    near: str = ""  # the text on the line that causes the error
+    line: int | None = None  # if the cause is on another line than the library says
 
 
 Words = Callable[[re.Match[str], Place], Mistake]
@@ -108,7 +108,7 @@ def _no_variable(match: re.Match[str], place: Place) -> Mistake:
 
 
 def _meant(name: str, path: str, place: Place) -> str:
-    """What to do about a name that leads nowhere."""
+    """Advice about a name that does not exist."""
     ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {path} is defined %}}."
     return place.like(name, place.names) or ask
 
@@ -131,7 +131,7 @@ def _no_attribute(match: re.Match[str], place: Place) -> Mistake:
 
 
 def _instead(kind: str, name: str, full_path: str, place: Place) -> str:
-    """What to write where a value has nothing of that name."""
+    """Advice where a value has no attribute of that name."""
     owner = full_path.rpartition(".")[0] or "name"
     if kind == "dict" and name in METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
@@ -201,12 +201,12 @@ def _no_caller(match: re.Match[str], _: Place) -> Mistake:
 
 
 def said(message: str, advice: str, near: str = "") -> Words:
-    """The same words whatever the details."""
+    """An explainer with fixed words."""
     return lambda _, __: Mistake(message=message, advice=advice, near=near)
 
 
 def row(pattern: str, words: Words) -> tuple[re.Pattern[str], Words]:
-    """A line of the tables below."""
+    """A row of a table: pattern and explainer."""
     return re.compile(pattern), words
 
 
@@ -233,7 +233,7 @@ READING = (
     row(r"^macro '(\w+)' was invoked with two values for the special caller", _no_caller),
     row(r"^macro '(\w+)' takes (.+)$", _macro),
 )
-"""What the library says → what is said instead; the first that fits."""
+"""Pattern of the library's message → explanation; the first match counts."""
 
 OWN_WORDS = (
     row(
@@ -254,4 +254,4 @@ OWN_WORDS = (
     ),
     row(r"^(.+): (.+)$", lambda match, _: Mistake(message=f"{match[1]}.", advice=match[2])),
 )
-"""The same for what the sandbox refuses."""
+"""The same for messages of the sandbox."""

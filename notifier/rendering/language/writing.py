@@ -1,4 +1,4 @@
-"""What people get wrong in the writing of tags, with words for people who do not program."""
+"""Explanations of syntax errors in tags, for people who do not program."""
 
 import re
 
@@ -11,7 +11,7 @@ _TYPOGRAPHIC = re.compile("[\u2018-\u201f\u2039\u203a\xab\xbb]")
 
 
 def _unclosed(match: re.Match[str], place: Place) -> Mistake:
-    """A block without its end: told at the line where it begins, not where the file ends."""
+    """A block without its end: reported at the line where it begins, not where the file ends."""
     tag = match[1]
     begins = _last_open(place.text, tag)
     closing_tag = f"{{% end{tag} %}}"
@@ -24,7 +24,7 @@ def _unclosed(match: re.Match[str], place: Place) -> Mistake:
 
 
 def _last_open(text: str, tag: str) -> int | None:
-    """The line of the innermost block of this kind that is still open at the end, or before a closing tag is wrong."""
+    """The line of the innermost block of this kind that is open at the end, or before a wrong closing tag."""
     stack: list[tuple[str, int]] = []
     for match in _TAG.finditer(text):
         name = match[1]
@@ -70,7 +70,7 @@ def _tag_text(place: Place, tag: str) -> str:
 
 
 def _syntax(match: re.Match[str], place: Place) -> Mistake:
-    """Something unexpected inside a tag; the usual reasons first."""
+    """Something unexpected inside a tag; the usual causes first."""
     if place.line and (line := _open_print(place.text, place.line)):
         return Mistake(
             message="“{{” is never closed with “}}”.",
@@ -82,7 +82,7 @@ def _syntax(match: re.Match[str], place: Place) -> Mistake:
 
 
 def _usual(match: re.Match[str], place: Place) -> Mistake | None:
-    """What people write who know other languages, or use a word processor."""
+    """Mistakes of people who know other languages, or use a word processor."""
     if quote := _TYPOGRAPHIC.search(match.string):
         return Mistake(
             message=f"the quotation mark {quote[0]} is a typographic one.",
@@ -116,7 +116,7 @@ def _unexpected(match: re.Match[str]) -> Mistake:
 
 
 def _open_print(text: str, line: int) -> int | None:
-    """The line, this one or an earlier, of a `{{` that meets another brace, a tag or the end before its `}}`."""
+    """The line, this or an earlier one, of a `{{` that meets another brace, a tag or the end before its `}}`."""
     for match in _PRINT.finditer(text):
         number = text.count("\n", 0, match.start()) + 1
         if number > line:
@@ -170,4 +170,4 @@ WRITING = (
     row(r"^unexpected (?:char )?'(.+?)'", _syntax),
     row(r"^unexpected end of template", _syntax),
 )
-"""What the library says → what is said instead; the first that fits."""
+"""Pattern of the library's message → explanation; the first match counts."""
