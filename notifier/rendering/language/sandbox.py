@@ -157,10 +157,10 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             raise
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a macro or `range` without the sandbox's check: both are safe, and nearly all calls are to one of them."""
+        """Call a macro or `range` without the sandbox's check: both are safe, and nearly all calls are of these."""
         if type(obj) is not Macro and obj is not count_range:
             return super().call(context, obj, *args, **kwargs)
-        kwargs.pop("_block_vars", None)  # the compiler passes both to every call; only functions with a context use them
+        kwargs.pop("_block_vars", None)  # the compiler passes both to every call; only context functions use them
         kwargs.pop("_loop_vars", None)
         return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 

@@ -1,6 +1,6 @@
-"""The CSS of a part as rules with their places: those of `<style>` elements, and those of `style` attributes.
+"""The CSS of an HTML part with places: that of `<style>` elements and that of `style` attributes.
 
-What stands in `@media` and `@supports` is an enhancement for the clients that know it, and is left out.
+Rules inside `@media` and `@supports` are left out: they are an enhancement for clients that know them.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ _TOKENS_WITH_CONTENT: Final = frozenset({"function", "() block", "[] block", "{}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Declaration:
-    """One property with its value."""
+    """A CSS property with its value."""
 
     name: str  # in lower case
     value: str  # as written
-    tokens: tuple[Any, ...]  # of the value, inner ones too
+    tokens: tuple[Any, ...]  # of the value, nested ones too
     offset: int
 
 
@@ -32,7 +32,7 @@ class Block:
     selector: str  # empty for a `style` attribute
     declarations: tuple[Declaration, ...]
     offset: int
-    element: Element | None = None  # whose attribute it is
+    element: Element | None = None  # for a `style` attribute
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,14 +45,14 @@ class AtRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
-    """All the CSS of a part, with places in the part."""
+    """All the CSS of a part; offsets count from the beginning of the part."""
 
     blocks: tuple[Block, ...]
     at_rules: tuple[AtRule, ...]
 
 
 def sheet_of(document: Document) -> Sheet:
-    """The CSS of a document's style elements and attributes."""
+    """Parse the CSS of a document's `<style>` elements and `style` attributes."""
     blocks: list[Block] = []
     at_rules: list[AtRule] = []
     for text in document.texts:
@@ -70,7 +70,7 @@ def sheet_of(document: Document) -> Sheet:
 
 
 def _moved(block: Block, by: int, *, inside: bool = True) -> Block:
-    """The block with its places in the part; all at `by` if those inside are not known."""
+    """The block with offsets in the part; without `inside` all offsets are `by`."""
     declarations = tuple(
         Declaration(
             name=declaration.name,
@@ -118,7 +118,7 @@ def _declarations(nodes: list[Any], starts: list[int]) -> tuple[Declaration, ...
 
 def _flat(tokens: list[Any]) -> list[Any]:
     flat = [*tokens]
-    for token in flat:  # which grows meanwhile
+    for token in flat:  # the list grows in the loop
         if token.type in _TOKENS_WITH_CONTENT:
             flat += token.arguments if token.type == "function" else token.content
     return [token for token in flat if token.type not in ("whitespace", "comment")]

@@ -1,7 +1,7 @@
-"""A rendered HTML part as elements and texts with their places, and what is wrong with its tags.
+"""Parse a rendered HTML part into elements and texts with offsets, and find what is wrong with its tags.
 
-It reads as browsers do (WHATWG HTML §13.2.5), in one pass, and never fails: what is broken is a problem in the list.
-Comments are skipped, and with them what stands in conditional ones for Outlook.
+The parser reads as browsers do (WHATWG HTML §13.2.5), in one pass. It never fails: broken tags are listed as problems.
+Comments are skipped, also conditional ones for Outlook.
 """
 
 import html
@@ -16,9 +16,9 @@ VOID: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 )
 RAW: Final = frozenset({"script", "style", "title", "textarea", "iframe", "xmp", "noembed", "noframes"})
-"""Elements that hold text and no tags."""
+"""Elements that contain text and no tags."""
 DEEPEST: Final = 500
-"""Elements within another; browsers take about as many."""
+"""Depth of nested elements; browsers have about the same limit."""
 _PARAGRAPH_ENDS: Final = frozenset(
     {
         "address", "article", "aside", "blockquote", "center", "div", "dl", "fieldset", "footer", "form", "h1", "h2",
@@ -41,7 +41,7 @@ _ENDS: Final[dict[str, frozenset[str]]] = {
     "optgroup": frozenset({"option", "optgroup"}),
     "body": frozenset({"head"}),
 }
-"""Opening tag → the open elements that it ends, so that they need no closing tag."""
+"""Opening tag → the open elements that it closes implicitly."""
 _MAY_STAY_OPEN: Final = _ROW | {"html", "head", "body", "tbody", "thead", "tfoot", "option", "optgroup"}
 _CLOSE_ACROSS_CELLS: Final = frozenset(
     {"html", "head", "body", "table", "tbody", "thead", "tfoot", "tr", "td", "th", "caption"}
@@ -49,7 +49,7 @@ _CLOSE_ACROSS_CELLS: Final = frozenset(
 _CELL_EDGES: Final = frozenset({"td", "th", "table"})
 
 _MARKUP = re.compile(r"<(?:[A-Za-z!?]|/[A-Za-z])")
-"""A < before anything else is only a sign."""
+"""A “<” before anything else is text."""
 _NAME = re.compile(r"[A-Za-z][^\s/>]*")
 _ATTRIBUTE = re.compile(r"""[\s/]*(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"|'|[^\s>]*))?""")
 _TAG_END = re.compile(r"[\s/]*>")
@@ -61,29 +61,29 @@ class Flaw(StrEnum):
     UNCLOSED = "unclosed"
     STRAY = "stray"
     NESTING = "nesting"
-    DEEP = "deep"  # what follows is not read
-    BROKEN = "broken"  # a tag whose > or quotation mark is missing
+    DEEP = "deep"  # the rest of the part is not read
+    BROKEN = "broken"  # a “>” or a quotation mark is missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attribute:
-    """One attribute as written."""
+    """An attribute as written."""
 
     name: str  # in lower case
-    raw: str  # the value without its quotes, character references as they stand
+    raw: str  # the value without its quotes, with character references
     offset: int  # of the name
     value_offset: int
     quoted: bool
 
     @property
     def value(self) -> str:
-        """The value as a client reads it."""
+        """The value with character references decoded."""
         return html.unescape(self.raw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Element:
-    """An opening tag and what it stands in."""
+    """An opening tag with its parent element."""
 
     name: str  # in lower case
     attributes: list[Attribute]
@@ -91,16 +91,16 @@ class Element:
     parent: "Element | None"
 
     def attribute(self, name: str) -> Attribute | None:
-        """The first attribute of that name: a client ignores the others."""
+        """The first attribute of that name; clients ignore the others."""
         return next((attribute for attribute in self.attributes if attribute.name == name), None)
 
     def value(self, name: str) -> str:
-        """An attribute's value, or nothing."""
+        """An attribute's value, or an empty text."""
         attribute = self.attribute(name)
         return attribute.value if attribute else ""
 
     def around(self) -> Iterator["Element"]:
-        """The element itself, and outward what it stands in."""
+        """The element itself and its ancestors, from the inside out."""
         element: Element | None = self
         while element:
             yield element
@@ -117,13 +117,13 @@ class Text:
 
     @property
     def shown(self) -> str:
-        """The text as a client shows it."""
+        """The text with character references decoded."""
         return html.unescape(self.raw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Something wrong with a tag."""
+    """A flaw of a tag."""
 
     flaw: Flaw
     name: str  # of the element, or of the attribute
@@ -132,19 +132,19 @@ class Problem:
 
 @dataclass(kw_only=True)
 class Document:
-    """All of a part."""
+    """A parsed HTML part."""
 
     elements: list[Element] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def named(self, *names: str) -> list[Element]:
-        """The elements of these names."""
+        """The elements with one of these names."""
         return [element for element in self.elements if element.name in names]
 
 
 def parse(text: str) -> Document:
-    """The document that the text is."""
+    """Parse an HTML part; never fails."""
     return _Parser(text).parsed()
 
 
@@ -154,7 +154,7 @@ class _Parser:
         self._at = 0
         self._found = Document()
         self._open: list[Element] = []
-        self._left_open: dict[str, list[Element]] = {}  # ended by the closing tag of something around them
+        self._left_open: dict[str, list[Element]] = {}  # ended by the closing tag of an ancestor
 
     def parsed(self) -> Document:
         while self._at < len(self._text):
@@ -223,7 +223,7 @@ class _Parser:
         self._take_text(closing.start() if closing else len(self._text))
 
     def _take_attributes(self, start: int) -> list[Attribute]:
-        """Read up to the end of a tag; one that does not end takes the rest of the text with it."""
+        """Read up to the end of a tag; a tag that does not end swallows the rest of the text."""
         attributes: list[Attribute] = []
         while not (end := _TAG_END.match(self._text, self._at)):
             attribute = _ATTRIBUTE.match(self._text, self._at)
@@ -240,7 +240,7 @@ class _Parser:
         return attributes
 
     def _value(self, attribute: re.Match[str]) -> tuple[str, int, bool] | None:
-        """The value's text, its place, and whether it is quoted; None if its quotation mark never ends."""
+        """The value's text, its offset, and whether it is quoted; None if the closing quotation mark is missing."""
         raw, start = attribute["value"] or "", attribute.start("value")
         self._at = attribute.end()
         if raw not in ('"', "'"):
@@ -264,7 +264,7 @@ class _Parser:
             self._flaw(Flaw.STRAY, name, offset)
 
     def _place_of(self, name: str) -> int | None:
-        """Where in the open elements the one is that a closing tag closes."""
+        """The index of the open element that a closing tag closes."""
         for place in range(len(self._open) - 1, -1, -1):
             if self._open[place].name == name:
                 return place

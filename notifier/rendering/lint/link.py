@@ -1,4 +1,4 @@
-"""Rules about links and images: addresses that work outside the sender's house, and words for those who do not see."""
+"""Rules about links and images: addresses that work in a mail, and texts for people who cannot see the image."""
 
 import re
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=:)")
 _DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
 _LINKS: Final = ("a", "area")
 _VAGUE: Final = frozenset({"click here", "here", "more", "hier", "hier klicken", "ici", "cliquez ici"})
-"""Failures F84 of WCAG 2.4.9, in the languages that templates are shipped in."""
+"""Link texts that fail WCAG 2.4.9 (F84), in the languages of the shipped templates."""
 
 
 def _scheme(address: str) -> str:
-    """The scheme as a browser reads it, which ignores control characters; nothing if there is none."""
+    """The scheme as a browser reads it, without control characters; an empty text if there is none."""
     match = _SCHEME.match(_CONTROLS.sub("", address).lower())
     return match[0] if match else ""
 
@@ -28,7 +28,7 @@ def _links(mail: Mail) -> Iterator[tuple[Element, Attribute]]:
 
 
 def _addresses(mail: Mail) -> Iterator[tuple[str, Attribute]]:
-    """What links lead to and images are shown from, with words for it."""
+    """The addresses of links and images, each with a word for its kind."""
     yield from (("a link", href) for _, href in _links(mail))
     for image in mail.document.named("img"):
         if src := image.attribute("src"):

@@ -1,4 +1,4 @@
-"""Rules about what a source promises beyond its words: variables, settings, and a way out of marketing."""
+"""Rules about a template's variables and settings, and the unsubscribe link of marketing."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ WAY_OUT: Final = "unsubscribe_url"
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A source, and what is known about its variables."""
+    """A source with what is known about its variables."""
 
     source: TemplateSource
     variables: Variables
-    raw_values: Collection[RawValue] = ()  # what the sample's mails show as it is
+    raw_values: Collection[RawValue] = ()  # shown by the sample's mails
 
 
 @error("Add it to sample.json, or ask for it first: {% if name is defined %} … {% endif %}.")
 def undefined_variable(whole: Whole) -> Iterator[Found]:
-    """A part reads a variable that the sample does not have, without asking whether it is there."""
+    """A part reads a variable that the sample does not have, without asking first whether it is there."""
     for read in whole.variables.undefined:
         path = ".".join(step for step in read.path if step != "[]")
         yield Found(message=f"{path} is not in the sample.", file=read.file, line=read.line, about=path)

@@ -1,4 +1,4 @@
-"""All the rules, and what they have to say about a source: each remark once, with its place in the source."""
+"""Run all rules over a source; each remark is given once, with its place in the source."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -57,13 +57,13 @@ MAIL_RULES: Final[tuple[Rule[Mail], ...]] = (
 RULES: Final[tuple[Rule[Any], ...]] = (*SOURCE_RULES, *MAIL_RULES)
 
 MOST_FOUND: Final = 200
-"""Places that one rule looks at in one mail; a list of a thousand items is one remark, and not a thousand."""
+"""Findings of one rule in one mail that are looked at."""
 MOST_REMARKS: Final = 100
-"""Remarks of one source; errors come first."""
+"""Remarks about one source; errors come first."""
 
 
 def remarks_on(whole: Whole, mails: Iterable[Mail]) -> list[Remark]:
-    """What the rules find in a source and in its sample mails: errors first, then file by file, line by line."""
+    """Run the rules over a source and its sample mails: errors first, then by file and line."""
     remarks = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
     remarks.sort(key=lambda remark: (remark.severity is not Severity.ERROR, remark.file, remark.line or 0, remark.code))
     return remarks[:MOST_REMARKS]
@@ -81,7 +81,7 @@ def _in_source(whole: Whole) -> Iterator[Remark]:
 
 
 def _in_mails(source: TemplateSource, mails: list[Mail]) -> list[Remark]:
-    """One remark for what is found in several mails at the same place of the source."""
+    """Run the rules over the mails; the same place of the source in several mails gives one remark."""
     origins = Origins(source)
     tags = {mail.tag for mail in mails}
     reported: dict[tuple[Any, ...], tuple[Rule[Mail], Found, str, int | None, set[str | None]]] = {}
@@ -101,7 +101,7 @@ def _in_mails(source: TemplateSource, mails: list[Mail]) -> list[Remark]:
 
 
 def _place(origins: Origins, mail: Mail, finding: Found, values: frozenset[str]) -> tuple[str, int | None] | None:
-    """File and line of what was found, or None if it does not count after all."""
+    """File and line of a finding; None if it does not count because of its origin."""
     origin: Origin | None = None
     if finding.offset is not None:
         origin = origins.of(mail, finding.part, finding.offset)
@@ -116,7 +116,7 @@ def _place(origins: Origins, mail: Mail, finding: Found, values: frozenset[str])
 def _leaves(values: Any) -> frozenset[str]:
     """All the texts in a sample."""
     pending, texts = [values], set()
-    for value in pending:  # which grows meanwhile
+    for value in pending:  # the list grows in the loop
         if isinstance(value, dict):
             pending += value.values()
         elif isinstance(value, list):
@@ -127,12 +127,12 @@ def _leaves(values: Any) -> frozenset[str]:
 
 
 def _locale_of(file: str) -> str | None:
-    """The locale that a file belongs to."""
+    """The locale of a file; None for files that all locales share."""
     return file.split("/")[1] if file.startswith(LOCALES) else None
 
 
 def _locale_in(locales: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
-    """The one to name for a file that all use, if it was not found in all of them."""
+    """The locale to name for a shared file, if not all locales have the finding."""
     if locales == tags:
         return None
     return min(tag or source.settings.locale for tag in locales)

@@ -1,7 +1,7 @@
-"""Rules about CSS that common clients ignore, and CSS that does not survive being moved into the tags.
+"""Rules about CSS that common clients ignore, and about CSS that cannot be moved into the tags.
 
-What is ignored, and by whom, is taken from caniemail.com; only what makes a mail fall apart is on the list, not what
-is merely missed, such as round corners. Rules in `@media` are an enhancement and are left alone.
+What clients ignore is taken from caniemail.com. The list has only what breaks a mail's layout, not what is merely
+missed, such as round corners. Rules in `@media` are an enhancement and are not looked at.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _IGNORED: Final = {
     "clip-path": ("none", "Gmail and Outlook"),
     "filter": ("none", "Gmail and Outlook"),
 }
-"""Property → the value that does nothing, and who ignores the others."""
+"""Property → its value without effect, and the clients that ignore all other values."""
 _LAYOUTS: Final = frozenset({"flex", "inline-flex", "grid", "inline-grid"})
 _FUNCTIONS: Final = {"calc": "Outlook and Yahoo", "var": "Gmail, Outlook and Yahoo"}
 

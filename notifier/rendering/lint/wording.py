@@ -1,4 +1,4 @@
-"""Rules about the subject and the words: what an inbox cuts, what was meant to be a variable, what text cannot show."""
+"""Rules about the subject and the text: what an inbox cuts, forgotten braces, markup in the text part."""
 
 import re
 from collections.abc import Iterator
