@@ -1,4 +1,4 @@
-"""What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
+"""Check a template's source before publishing: compile it, render its sample in every locale, run the lint rules."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,13 +19,13 @@ from notifier.rendering.usage import Variables, variables_of
 from notifier.rendering.version import CompiledVersion
 
 ENOUGH = 20
-"""Faults after which no more are looked for."""
+"""Faults after which no more are searched."""
 
 
 def check(source: TemplateSource, public_url: str | None = None) -> Checked:
     """Compile every part and render the sample in every locale, with and without the optional variables.
 
-    Whatever the source makes our own code raise is told as a fault of it.
+    Every exception that the source causes in our own code becomes a fault.
     """
     try:
         return _check(source, public_url)
@@ -64,7 +64,7 @@ def _check(source: TemplateSource, public_url: str | None) -> Checked:
 
 
 class _Trial:
-    """The sample's mails in every locale, and what is wrong with them."""
+    """Renders the sample in every locale, and collects the mails and their faults."""
 
     def __init__(self, source: TemplateSource, faults: list[RenderFault]) -> None:
         self.faults = faults
@@ -73,7 +73,7 @@ class _Trial:
         self._source = source
 
     def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
-        """Make all of them, up to the locale with which enough is known to be wrong."""
+        """Render the samples in all locales, until there are enough faults."""
         for tag in (None, *self._source.locales):
             for values in samples:
                 try:
@@ -87,13 +87,13 @@ class _Trial:
                 break
 
     def tell(self, *faults: RenderFault) -> None:
-        """Each thing once: what is shared is wrong in every part and locale that has it."""
+        """Add faults, each once: a fault of a shared file comes up in every part and locale."""
         for fault in faults:
             if fault not in self.faults:
                 self.faults.append(fault)
 
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
-        rendered = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
+        rendered = version.render(tag, dict(values))  # first, so that compiling counts as where it is sent
         unstyled = version.written(tag, dict(values))
         compose(_specimen(), rendered)
         self.mails.append(
@@ -114,7 +114,7 @@ class _Trial:
 
 
 def _variables(source: TemplateSource) -> Variables:
-    """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
+    """What is known about the variables; for a source that cannot be parsed, what sample and settings say."""
     try:
         return variables_of(source)
     except Exception:  # noqa: BLE001 - of Python's too: see `_check`
@@ -124,7 +124,7 @@ def _variables(source: TemplateSource) -> Variables:
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:
-    """What can be seen without rendering: missing parts and reserved names."""
+    """Faults that can be seen without rendering: missing parts."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
         required = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
@@ -137,14 +137,14 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
 
 
 def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
-    """The sample, and what is left of it in the shortest allowed request."""
+    """The sample, and the sample without all optional variables if that is different."""
     values = source.sample_values
     shortest = variable.without(values, optional)
     return [values] if shortest == values else [values, shortest]
 
 
 def _specimen() -> MailHeader:
-    """A header to compose a checked sample with."""
+    """A header for the sample's mail."""
     from_box = Mailbox("sender@example.org")
     moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
     return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")

@@ -1,6 +1,6 @@
-"""How a mail differs between two versions of its template, found in a child: both may be anybody's text.
+"""Compare a mail between two versions of its template; runs in a child process, because both are untrusted.
 
-It answers with what differs, never with a whole mail; diffs are made only where they were asked for, and are bounded.
+The answer says what differs, and never contains a whole mail. Diffs are made only on request, and are bounded.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from notifier.rendering.version import CompiledVersion
 
 PARTS = ("subject", "html", "text")
 MOST_LINES, LONGEST_LINE = 200, 400
-"""Of the diff of one part; the rest of it is not worth reading."""
+"""Lines, and characters of a line, of the diff of one part."""
 CONTEXT = 2  # lines around a change
 
 _HEADER = MailHeader(
@@ -31,7 +31,7 @@ _HEADER = MailHeader(
 def compared(
     before: CompiledVersion | None, after: CompiledVersion | None, payload: Payload, *, with_diffs: bool
 ) -> Compared:
-    """One mail, made of both versions and taken apart."""
+    """Render one mail with both versions and compare the parts; None stands for a version that does not exist."""
     old, new = _made(before, payload), _made(after, payload)
     if not isinstance(old, Preview) or not isinstance(new, Preview):
         return Compared(
@@ -47,20 +47,20 @@ def compared(
 
 
 def _made(version: CompiledVersion | None, payload: Payload) -> Preview | RenderFault | None:
-    """The parts, if a whole mail can be made of them."""
+    """The parts of the mail, or the fault that keeps it from being made."""
     if version is None:
         return None
     try:
         values = DECODER.decode(payload.variables)
         parts = version.render(payload.locale, values)
         compose(version.header(_HEADER, values), parts)
-    except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
+    except Exception as error:  # noqa: BLE001 - one bad mail must not stop the others
         return fault_in_mail(error)
     return parts
 
 
 def fault_in_mail(error: Exception) -> RenderFault:
-    """What kept a mail from being made, in words for the people who edit templates."""
+    """Describe why a mail could not be made, for the people who edit templates."""
     if isinstance(error, PartError):
         return error.fault
     if isinstance(error, (HeaderValueError, NulInPartError)):
@@ -75,7 +75,7 @@ def fault_in_mail(error: Exception) -> RenderFault:
 
 
 def _shape(old: str, new: str) -> tuple[int, int]:
-    """How many lines of each lie between the first that differs and the last."""
+    """How many lines of each text lie between the first difference and the last."""
     mine, theirs = old.split("\n"), new.split("\n")
     least = min(len(mine), len(theirs))
     first = next((n for n in range(least) if mine[n] != theirs[n]), least)
@@ -84,7 +84,7 @@ def _shape(old: str, new: str) -> tuple[int, int]:
 
 
 def diff(old: str, new: str) -> str:
-    """A unified diff of two texts, cut where it becomes too long to read."""
+    """A unified diff of two texts, cut if it is too long to read."""
     lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT)
     excerpt = lines[: MOST_LINES + 1]
     if len(excerpt) > MOST_LINES:

@@ -1,6 +1,6 @@
-"""What a template that extends a layout writes where nobody would see it: blocks and text that a mail drops silently.
+"""Find blocks and text of a template that its layout would drop silently.
 
-Looks at every file of a source, whether or not the sample renders it. It never renders anything.
+Looks at every file of a source, also at files that the sample does not render. It renders nothing itself.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from notifier.rendering.language.faults import find_column
 from notifier.rendering.language.sandbox import environment
 from notifier.rendering.source import TemplateSource
 
-_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # one that does not end is passed over once
+_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # `\Z`: an open comment is scanned only once
 _SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
-"""What may stand outside the blocks of a template that extends a layout: it writes nothing."""
+"""Nodes that write nothing, so that they may stand outside the blocks of a template with a layout."""
 _WRITES: Final[Mapping[type[nodes.Node], str]] = {
     nodes.Include: "{% include %}",
     nodes.CallBlock: "{% call %}",
@@ -38,7 +38,7 @@ _EXAMPLE_LAYOUT: Final = '{% extends "_layouts/base.html" %}'
 
 @dataclass(frozen=True)
 class _File:
-    """One file with what it extends."""
+    """A file of the source, parsed."""
 
     name: str
     text: str
@@ -46,25 +46,25 @@ class _File:
 
     @cached_property
     def blocks(self) -> Mapping[str, nodes.Block]:
-        """All its blocks, those within others too."""
+        """All its blocks, nested ones too."""
         return {block.name: block for block in self.tree.find_all(nodes.Block)}
 
     @cached_property
     def parent(self) -> str | None:
-        """The name of the layout, if it is fixed."""
+        """The name of its layout, if it is a constant."""
         extends = next(self.tree.find_all(nodes.Extends), None)
         if extends is None or not isinstance(extends.template, nodes.Const):
             return None
         return str(extends.template.value)
 
     def fault(self, line: int, near: str, message: str, advice: str) -> RenderFault:
-        """A fault at that line of the file."""
+        """A fault at a line of the file."""
         column = find_column(self.text, line, near)
         return RenderFault(part=self.name, line=line, column=column, message=message, advice=advice)
 
 
 def find_dropped(source: TemplateSource) -> list[RenderFault]:
-    """Blocks and text that would be in no mail; a file that cannot be parsed is told elsewhere."""
+    """Find blocks and text that would be in no mail; files that cannot be parsed are left to the compiler."""
     env = environment(source.files, autoescape=False)
     files = {}
     for name, text in source.files.items():
@@ -80,7 +80,7 @@ def find_dropped(source: TemplateSource) -> list[RenderFault]:
 
 
 def _chain(file: _File, files: Mapping[str, _File]) -> list[_File]:
-    """The file with the layouts above it, as far as they are known."""
+    """The file with its layouts, as far as they exist."""
     chain = [file]
     while (layout := files.get(chain[-1].parent or "")) is not None and layout not in chain:
         chain.append(layout)
@@ -88,7 +88,7 @@ def _chain(file: _File, files: Mapping[str, _File]) -> list[_File]:
 
 
 def _faults_of_extends(file: _File) -> Iterator[RenderFault]:
-    """A layout has to be one, named in quotes, and not by a condition: else nobody could say which blocks there are."""
+    """The layout must be one file, named in quotes and outside other tags, so that its blocks are known."""
     first, *others = file.tree.find_all(nodes.Extends)
     for other in others:
         yield file.fault(other.lineno, "{%", "a template extends one layout.", f"Keep the one of line {first.lineno}.")
@@ -101,14 +101,14 @@ def _faults_of_extends(file: _File) -> Iterator[RenderFault]:
 
 
 def _outside_blocks(file: _File) -> Iterator[RenderFault]:
-    """What stands before the line that names the layout, and behind it outside the blocks."""
+    """What stands before `{% extends %}`, and behind it outside the blocks."""
     place = next(number for number, node in enumerate(file.tree.body) if isinstance(node, nodes.Extends))
     yield from _written(file, file.tree.body[:place], "before {% extends %}, and would be sent before the whole mail")
     yield from _written(file, file.tree.body[place:], "outside the blocks, and would not be in the mail")
 
 
 def _written(file: _File, body: Sequence[nodes.Node], where: str) -> Iterator[RenderFault]:
-    """Text, values and tags that write something there, and tags around blocks, which have no effect."""
+    """Text, values and tags that write something, and tags around blocks, which have no effect."""
     for node in body:
         if isinstance(node, (nodes.Block, *_SILENT)):
             continue
@@ -125,7 +125,7 @@ def _written(file: _File, body: Sequence[nodes.Node], where: str) -> Iterator[Re
 
 
 def _first_seen(file: _File, output: nodes.Output, where: str) -> Iterator[RenderFault]:
-    """The first thing in it that would be seen; the rest of it goes where that goes."""
+    """The first visible piece of the output; one fault is enough."""
     for child in output.nodes:
         if not isinstance(child, nodes.TemplateData):
             yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
@@ -150,10 +150,10 @@ def _around_block(file: _File, node: nodes.Node, block: nodes.Block) -> RenderFa
 
 
 def _lost_blocks(chain: Sequence[_File]) -> Iterator[RenderFault]:
-    """The blocks of the first file that no mail would show, because no layout of the chain has room for them."""
+    """The blocks of the first file that no layout of the chain shows."""
     file, *layouts = chain
     if not layouts or layouts[-1].parent is not None:
-        return  # a layout is missing, which is told elsewhere
+        return  # a layout is missing, which the compiler reports
     visible, offered = _shown_blocks(chain), _shown_blocks(layouts)
     names = list(dict.fromkeys(name for layout in layouts for name in layout.blocks if name in offered))
     for name, block in file.blocks.items():
@@ -170,7 +170,7 @@ def _lost_blocks(chain: Sequence[_File]) -> Iterator[RenderFault]:
 
 
 def _shown_blocks(chain: Sequence[_File]) -> set[str]:
-    """The blocks whose outermost body is shown, following the last layout from its first line on."""
+    """The blocks whose outermost body is shown, found by following the last layout from its first line."""
     bodies = {
         name: [file.blocks[name] for file in chain if name in file.blocks] for file in chain for name in file.blocks
     }

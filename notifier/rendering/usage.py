@@ -1,6 +1,6 @@
-"""Which variables a version reads, and what a caller must send: the sample, the parts and the settings taken together.
+"""Which variables a version reads and what a caller must send, from its sample, parts and settings.
 
-What is in the sample keeps its type. Nothing is demanded that no part needs.
+A variable has its sample's type. It is required if some part reads it without asking first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,20 +18,20 @@ from notifier.rendering.walk.statement import walk_source
 __all__ = ["Read", "Variables", "reads_of", "subject_paths", "variables_of"]
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
-"""What every marketing template asks for, whether or not its parts show it."""
+"""The variable that every marketing template requires, whether or not its parts show it."""
 _LINK: Final = {"type": "string", "pattern": HTTPS_LINK, "maxLength": 900}  # it stands in a header too
 
 Names = tuple[str, ...]
-"""A dotted path: the names of a path, without its lists."""
+"""A dotted path: the names of a path without its list items."""
 
 
 class Variables(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sample, the parts and the settings say together about a version's variables."""
+    """The result of the analysis of a version's variables."""
 
     schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
-    optional: list[str]  # dotted paths as settings write them: those listed there, and those that no part needs
+    optional: list[str]  # dotted paths: those that the settings list, and those that no part needs
     undefined: list[Read]  # read without a guard, and not in the sample
-    unused: list[str]  # dotted paths in the sample that nothing reads; of an object that nothing reads, its own only
+    unused: list[str]  # dotted paths in the sample that nothing reads; of an unread object only its own path
     unmatched: list[tuple[str, str]]  # setting and dotted path, where neither sample nor parts have such a variable
 
 
@@ -41,7 +41,7 @@ def reads_of(source: TemplateSource) -> list[Read]:
 
 
 def variables_of(source: TemplateSource) -> Variables:
-    """The variables of a version. Raises Jinja's `TemplateSyntaxError`."""
+    """Analyze the variables of a version. Raises Jinja's `TemplateSyntaxError`."""
     reads, all_seen, checks = walk_source(source)
     settings, shape = source.settings, schema_of(source.sample)
     marketing = settings.category == "marketing"
@@ -71,18 +71,18 @@ def variables_of(source: TemplateSource) -> Variables:
 
 
 def subject_paths(source: TemplateSource) -> list[list[str]]:
-    """The paths of what the subjects of all locales show; "[]" for the items of a list."""
+    """The paths of the variables that the subjects of all locales show; "[]" for the items of a list."""
     reads, _, _ = walk_source(source, [SUBJECT])
     return [list(path) for path in sorted({read.path for read in reads if read.whole})]
 
 
 class _Demands:
-    """What the reads say of each dotted path."""
+    """What the reads say about each dotted path."""
 
     def __init__(self, reads: Iterable[Read], needed: set[Names]) -> None:
         self.used = set(needed)
         self.needed = set(needed)  # somewhere without a guard
-        self.whole: set[Names] = set()  # shown or handed on with all that is in it
+        self.whole: set[Names] = set()  # shown or passed on with everything in it
         for read in reads:
             names: Names = ()
             for length, step in enumerate(read.path, start=1):
@@ -96,16 +96,16 @@ class _Demands:
                 self.whole.add(names)
 
     def spares(self, names: Names) -> bool:
-        """Whether no part fails without it."""
+        """Whether no part needs the variable."""
         return names not in self.needed and not any(names[:length] in self.whole for length in range(1, len(names)))
 
     def reads(self, names: Names) -> bool:
-        """Whether some part reads it, alone or with all that it stands in."""
+        """Whether some part reads the variable, alone or as part of an object."""
         return names in self.used or any(names[:length] in self.whole for length in range(1, len(names)))
 
 
 def _inner(shape: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of the items, if it is one of a list, and of theirs."""
+    """The schema of the innermost items, if it is that of a list."""
     while "items" in shape:
         shape = shape["items"]
     return shape
@@ -126,7 +126,7 @@ def _unused(shape: Mapping[str, Any], demands: _Demands, base: Names = ()) -> It
 
 
 def _undefined(reads: Iterable[Read], shape: Mapping[str, Any]) -> Iterator[Read]:
-    """The reads that are not in the sample and have no guard; of those that have one, what they stand in."""
+    """Reads without a guard that are not in the sample; of guarded reads, the object that is not in the sample."""
     for read in reads:
         known = _length_in(shape, read.path)
         if not read.guarded and known < len(read.path):
@@ -136,7 +136,7 @@ def _undefined(reads: Iterable[Read], shape: Mapping[str, Any]) -> Iterator[Read
 
 
 def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
-    """How many leading steps of the path the sample has; all, if it says nothing about what follows."""
+    """How many leading steps of the path the sample has; all if it does not describe the rest."""
     for length, step in enumerate(path):
         if shape.get("type", "object" if "properties" in shape else None) is None:
             return len(path)
@@ -152,7 +152,7 @@ def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
 
 
 def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Let a caller send what some part reads, though the sample does not say what it is."""
+    """Allow a variable of any type that some part reads and the sample does not have."""
     for step in path:
         if step == ITEM:
             if "items" not in schema:
@@ -168,7 +168,7 @@ def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
 
 
 def _ask(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
-    """Demand a variable of this form, whatever the sample says."""
+    """Require a variable of this schema, whatever the sample says."""
     schema["properties"] = schema["properties"] | {name: dict(variable_schema)}
     schema["required"] = sorted({*schema["required"], name})
 
@@ -182,7 +182,7 @@ def _mark(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[str, Any])
 
 
 def _is_known(shape: Mapping[str, Any], path: str, demands: _Demands) -> bool:
-    """Whether the sample or some part has a variable of this name."""
+    """Whether the sample or some part has the variable."""
     names = tuple(path.split("."))
     if demands.reads(names):
         return True

@@ -1,7 +1,7 @@
-"""What a template does with a value, asked before the mail is accepted: whether a link leads somewhere, a date is one.
+"""Checks of a caller's values before a mail is accepted: whether a link can be followed, a date is a date, and so on.
 
-A version's schema lists these checks under `x-checks`. They use what rendering itself uses, so that both always agree;
-what cannot be told from the template alone is left to rendering, which fails with the same words.
+A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree.
+What the template alone does not tell is left to rendering, which fails with the same message.
 """
 
 import operator
@@ -21,37 +21,37 @@ from notifier.rendering.pointer import ITEM, escape_pointer
 
 KEYWORD: Final = "x-checks"
 MOST_CHECKS: Final = 100
-"""Of one version; the others are left to rendering."""
+"""Checks of one version; others are left to rendering."""
 MOST_VALUES: Final = 5_000
-"""Values of one request that are looked at; the others are left to rendering."""
+"""Values of one request that are checked; others are left to rendering."""
 
 Step = str | int
-"""Of a path: a name, "[]" for each item of a list, or the number of an item, from behind if it is negative."""
+"""A step of a path: a name, "[]" for each item of a list, or the index of an item."""
 Indices = tuple[int, ...]
-"""Which item of each list a value stands in, in the order of its path."""
+"""The index of a value in each list of its path."""
 Condition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
 
 
 class Argument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a filter is told: something fixed, or another variable."""
+    """An argument of a filter: a constant or another variable."""
 
     value: Any = None
     path: list[Step] | None = None
 
 
 class ValueCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that a template does with a variable."""
+    """One use of a variable that can fail."""
 
     path: list[Step]
     takes: str  # a key of `TAKES`
     given: dict[str, Argument] = {}
-    when: list[Condition] = []  # it is done only if all of these hold
-    public: bool = False  # strangers have typed it: it is cleaned first
+    when: list[Condition] = []  # the use happens only if all of these hold
+    public: bool = False  # typed by strangers: it is cleaned first
 
     @property
     def is_link(self) -> bool:
-        """Whether it is the address of a link or an image."""
+        """Whether the variable is the address of a link or an image."""
         return self.takes in _LINKS
 
 
@@ -75,7 +75,7 @@ ARGUMENTS: Final = {
     "datetime": ("style", "zone"),
     "money": ("currency",),
 }
-"""Those that decide whether a value can be taken, in their order."""
+"""The arguments that decide whether a filter accepts a value, in their order."""
 _RIGHT: Final = {
     "style": "medium",
     "date": "2026-01-01T00:00:00Z",
@@ -83,7 +83,7 @@ _RIGHT: Final = {
     "datetime": "2026-01-01T00:00:00Z",
     "money": 1,
 }
-"""A value that the filter takes, to find out whether its argument is wrong."""
+"""A value that the filter accepts, to find out whether its argument is wrong."""
 _WANTED: Final = {
     "style": "one value of CSS",
     "date": 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"',
@@ -100,16 +100,16 @@ _MISSING: Final = object()
 
 
 class _UnknownError(Exception):
-    """A condition cannot be told."""
+    """It cannot be known whether a condition holds."""
 
 
 def checks_of(schema: Mapping[str, Any]) -> list[ValueCheck]:
-    """The checks in a version's schema; one that was published before there were any has none."""
+    """The checks in a version's schema; old versions have none."""
     return msgspec.convert(schema.get(KEYWORD, []), list[ValueCheck])
 
 
 def describe(schema: dict[str, Any], checks: Iterable[ValueCheck], public: Collection[str]) -> None:
-    """Write the checks into the schema, and what they mean to the variables that they are about."""
+    """Write the checks into the schema, and their meaning into the descriptions of the variables."""
     listed: list[ValueCheck] = []
     for check in list(checks)[:MOST_CHECKS]:
         names = [step for step in check.path if isinstance(step, str) and step != ITEM]
@@ -140,7 +140,7 @@ def _explain(schema: dict[str, Any], check: ValueCheck) -> None:
 
 
 def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: Collection[str]) -> list[Fault]:
-    """The values that the template could not take, each once; `known` pointers have a fault already."""
+    """The values that the template would not accept, each once; `known` pointers have a fault already."""
     faults: dict[str, Fault] = {}
     remaining = MOST_VALUES
     for check in checks:
@@ -155,7 +155,7 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
 
 
 def _values(variables: Any, path: Sequence[Step]) -> list[tuple[Any, Indices]]:
-    """The values at a path, and which items they stand in."""
+    """The values at a path, with their indices in its lists."""
     rows: list[tuple[Any, Indices]] = [(variables, ())]
     for step in path:
         if step == ITEM:
@@ -174,7 +174,7 @@ def _step(value: Any, step: Step) -> Any:
 
 
 def _at(variables: Any, path: Sequence[Step], indices: Indices) -> Any:
-    """The value at a path; its lists are those of the value that is checked."""
+    """The value at a path, with the list indices of the checked value."""
     value, items = variables, iter(indices)
     for step in path:
         value = _step(value, next(items) if step == ITEM else step)
@@ -209,7 +209,7 @@ def _find_fault(check: ValueCheck, value: Any, variables: Any, indices: Indices)
                 path = argument.path
         code = "invalid_link" if check.is_link else "wrong_variable_value"
         return Fault(_pointer(variables, path, indices), code, str(error))
-    except Exception:  # noqa: BLE001 - no request fails because a check does; rendering tells what is wrong, and where
+    except Exception:  # noqa: BLE001 - a failing check must not fail the request; rendering reports the error
         return None
     return None
 
@@ -219,7 +219,7 @@ def _given(argument: Argument, variables: Any, indices: Indices) -> Any:
 
 
 def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
-    """Whether the filter refuses the argument, whatever its value."""
+    """Whether the filter refuses the argument for any value."""
     try:
         TAKES[check.takes](_RIGHT[check.takes], **{name: argument})
     except ValueRefusedError:
@@ -228,7 +228,7 @@ def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
 
 
 def _holds(condition: Condition, variables: Any, indices: Indices) -> bool:
-    """Whether a condition of the template holds, as Jinja would find."""
+    """Whether a condition of the template holds, as in Jinja."""
     kind = condition[0]
     if kind == "not":
         return not _holds(condition[1], variables, indices)

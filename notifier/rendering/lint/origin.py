@@ -136,7 +136,5 @@ class Origins:
         plain = {SUBJECT: mail.subject, HTML: mail.html}
         same = {part: marked for part, marked in marked_parts.items() if marked.text == plain.get(part, mail.text)}
         if SUBJECT in marked_parts and written.subject == mail.subject:
-            same[SUBJECT] = marked_parts[
-                SUBJECT
-            ]  # the mail's is stripped, which moves at most the first place
+            same[SUBJECT] = marked_parts[SUBJECT]  # the mail's is stripped, which moves at most the first place
         return same
