@@ -24,10 +24,10 @@ FILES = {
 }
 
 
-def source(html: str, sample: dict[str, Any], text: str = "t", subject: str = "s", **said: Any) -> TemplateSource:
+def source(html: str, sample: dict[str, Any], text: str = "t", subject: str = "s", **settings: Any) -> TemplateSource:
     """A template with these bodies."""
     files = FILES | {"subject.txt": subject, "body.html": html, "body.txt": text}
-    return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A", **said))
+    return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A", **settings))
 
 
 def faults(template: TemplateSource, values: dict[str, Any]) -> list[Fault]:

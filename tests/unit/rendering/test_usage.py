@@ -8,11 +8,11 @@ from notifier.rendering.usage import reads_of
 
 def reads(text: str) -> set[str]:
     """The dotted paths that the text reads; those that it can do without have a question mark."""
-    found: dict[str, bool] = {}
+    guarded_by_path: dict[str, bool] = {}
     for read in reads_of(source(text)):
         path = ".".join(read.path).replace(".[]", "[]")
-        found[path] = found.get(path, True) and read.guarded
-    return {f"{path}?" if guarded else path for path, guarded in found.items()}
+        guarded_by_path[path] = guarded_by_path.get(path, True) and read.guarded
+    return {f"{path}?" if guarded else path for path, guarded in guarded_by_path.items()}
 
 
 @pytest.mark.parametrize(
