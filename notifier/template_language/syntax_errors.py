@@ -2,7 +2,7 @@
 
 import re
 
-from notifier.template_language.undefined_errors import ErrorExplanation, ErrorPlace, build_error_row, explain_with
+from notifier.template_language.undefined_errors import ErrorExplanation, ErrorPlace, build_error_row, build_fixed_row
 
 _TAG = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw|\{%[-+]?\s*(\w+)([^%]*)", re.DOTALL)
 _PRINT = re.compile(r"\{#.*?#\}|\{\{(?P<inner>(?:(?!\}\}|\{\{|\{%).)*)(?P<end>\}\})?", re.DOTALL)
@@ -143,61 +143,72 @@ def _lone_equals(place: ErrorPlace) -> str:
 SYNTAX_ERRORS = (
     build_error_row(r"Unexpected end of template\..*innermost block that needs to be closed is '(\w+)'", _unclosed),
     build_error_row(r"Encountered unknown tag '(\w+)'", _unknown_tag),
-    build_error_row(
-        r"Missing end of comment", explain_with("“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#")
-    ),
-    build_error_row(
-        r"Missing end of raw", explain_with("“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%")
-    ),
-    build_error_row(
+    build_fixed_row(r"Missing end of comment", "“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#"),
+    build_fixed_row(r"Missing end of raw", "“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%"),
+    build_fixed_row(
         r"^Block names in Jinja",
-        explain_with("a block's name has no hyphens.", "Write _ instead: {% block side_bar %}.", "block"),
+        "a block's name has no hyphens.",
+        "Write _ instead: {% block side_bar %}.",
+        "block",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^Required blocks can only",
-        explain_with("a block that has to be filled is empty itself.", "Take its text out, or “required”.", "required"),
+        "a block that has to be filled is empty itself.",
+        "Take its text out, or “required”.",
+        "required",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^names starting with an underline",
-        explain_with("what begins with _ cannot be imported.", "Give it another name."),
+        "what begins with _ cannot be imported.",
+        "Give it another name.",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^non-default argument follows",
-        explain_with("a value in brackets needs a fallback too.", 'Write label="".', "macro"),
+        "a value in brackets needs a fallback too.",
+        'Write label="".',
+        "macro",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^expected call$",
-        explain_with("“{% call %}” needs a macro with brackets.", "Write {% call ui.box() %}.", "call"),
+        "“{% call %}” needs a macro with brackets.",
+        "Write {% call ui.box() %}.",
+        "call",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^can't assign to|special loop variable",
-        explain_with("this name cannot be given a value.", "Choose another.", "{%"),
+        "this name cannot be given a value.",
+        "Choose another.",
+        "{%",
     ),
-    build_error_row(
-        r"^extended multiple times", explain_with("a template extends one layout.", "Take the other out.", "{%")
-    ),
-    build_error_row(
+    build_fixed_row(r"^extended multiple times", "a template extends one layout.", "Take the other out.", "{%"),
+    build_fixed_row(
         r"non top-level scope",
-        explain_with("“{% extends %}” stands within another tag.", "Write it alone, as the first line."),
+        "“{% extends %}” stands within another tag.",
+        "Write it alone, as the first line.",
     ),
-    build_error_row(
-        r"chain multiple tests", explain_with("“is” cannot follow “is”.", "Join two questions with “and”.", " is ")
-    ),
-    build_error_row(
+    build_fixed_row(r"chain multiple tests", "“is” cannot follow “is”.", "Join two questions with “and”.", " is "),
+    build_fixed_row(
         r"^tag name expected",
-        explain_with("a tag begins with its name.", "Write {% if … %}, or {{ name }} to show.", "{%"),
+        "a tag begins with its name.",
+        "Write {% if … %}, or {{ name }} to show.",
+        "{%",
     ),
-    build_error_row(
+    build_fixed_row(
         r"^expected (?:name or number|subscript)",
-        explain_with("a name is missing behind a dot, or in brackets.", "Write it."),
+        "a name is missing behind a dot, or in brackets.",
+        "Write it.",
     ),
-    build_error_row(
+    build_fixed_row(
         r"escape$|^'?unicodeescape|illegal Unicode",
-        explain_with("“\\” in a text is not complete.", "Write “\\\\”.", "\\"),
+        "“\\” in a text is not complete.",
+        "Write “\\\\”.",
+        "\\",
     ),
-    build_error_row(
+    build_fixed_row(
         r'special "caller" argument',
-        explain_with("“caller” needs a fallback here.", "Leave it out of the brackets.", "caller"),
+        "“caller” needs a fallback here.",
+        "Leave it out of the brackets.",
+        "caller",
     ),
     build_error_row(r"got '(.*)'$", _syntax),
     build_error_row(r"^unexpected (?:char )?'(.+?)'", _syntax),

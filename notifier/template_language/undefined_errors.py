@@ -204,35 +204,43 @@ def _no_caller(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     )
 
 
-def explain_with(message: str, advice: str, near: str = "") -> Explainer:
-    """An explainer with fixed words."""
-    return lambda _, __: ErrorExplanation(message=message, advice=advice, near=near)
+ErrorRow = tuple[re.Pattern[str], Explainer]
+"""A pattern of the library's message, and the explanation that replaces it."""
 
 
-def build_error_row(pattern: str, words: Explainer) -> tuple[re.Pattern[str], Explainer]:
-    """A row of a table: pattern and explainer."""
-    return re.compile(pattern), words
+def build_error_row(pattern: str, explain: Explainer) -> ErrorRow:
+    """A row whose explanation depends on the message or the place."""
+    return re.compile(pattern), explain
+
+
+def build_fixed_row(pattern: str, message: str, advice: str, near: str = "") -> ErrorRow:
+    """A row that always gives the same explanation."""
+    return build_error_row(pattern, lambda _, __: ErrorExplanation(message=message, advice=advice, near=near))
 
 
 UNDEFINED_ERRORS = (
     build_error_row(r"^parameter '(\w+)' was not provided$", _no_parameter),
-    build_error_row(
+    build_fixed_row(
         r"^No caller defined$",
-        explain_with("“caller()” shows nothing here.", "Use the macro with {% call %}.", "caller"),
+        "“caller()” shows nothing here.",
+        "Use the macro with {% call %}.",
+        "caller",
     ),
     build_error_row(r"^there is no parent block called '(\w+)'", _no_parent),
     build_error_row(r"^Required block '(\w+)' not found$", _required),
     build_error_row(r"does not export the requested name '(\w+)'", _not_exported),
-    build_error_row(
+    build_fixed_row(
         r"^the inline if-expression on",
-        explain_with("the “if” is not met, and there is no “else”.", 'Write … else "".', "if"),
+        "the “if” is not met, and there is no “else”.",
+        'Write … else "".',
+        "if",
     ),
-    build_error_row(
-        r"^No (?:first|last) item", explain_with("the list is empty.", "Ask first: {% if items %} … {% endif %}.")
-    ),
-    build_error_row(
+    build_fixed_row(r"^No (?:first|last) item", "the list is empty.", "Ask first: {% if items %} … {% endif %}."),
+    build_fixed_row(
         r"^there is no (?:previous|next) item",
-        explain_with("this item has no neighbour.", "Ask loop.first or loop.last.", "loop"),
+        "this item has no neighbour.",
+        "Ask loop.first or loop.last.",
+        "loop",
     ),
     build_error_row(r"No filter named '(\w+)'", _no_filter),
     build_error_row(r"No test named '(\w+)'", _no_test),
