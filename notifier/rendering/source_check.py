@@ -118,8 +118,8 @@ class _Trial:
         self.previews.setdefault(tag or self._source.settings.locale, rendered)
 
     def _is_enough(self) -> bool:
-        return len(self.find_faults) >= MAX_FAULTS or any(
-            fault.code is FaultCode.TOO_SLOW for fault in self.find_faults
+        return len(self.faults) >= MAX_FAULTS or any(
+            fault.code is FaultCode.TOO_SLOW for fault in self.faults
         )
 
 

@@ -9,7 +9,7 @@ from notifier.template_language.undefined_errors import (
     ErrorExplanation,
     ErrorPlace,
     build_error_row,
-    explain_with,
+    build_fixed_row,
     name_type,
 )
 
@@ -87,7 +87,8 @@ EXPRESSION_ERRORS = (
         'Make text of it: ("" ~ number) in text.', " in "),
     build_fixed_row(r"^cannot unpack non-iterable|^(?:too many|not enough) values to unpack",
         "this cannot be taken apart into so many names.", _PAIRS, ","),
-    build_fixed_row(r"argument after \*", "“*” needs a list behind it, and “**” an object.", "Write the values one by one."),
+    build_fixed_row(r"argument after \*", "“*” needs a list behind it, and “**” an object.",
+        "Write the values one by one."),
     build_fixed_row(r"keyword argument repeated", "a name stands twice in brackets.", "Take one of them out.", "="),
     build_fixed_row(r"unhashable type", "a list or an object cannot be a name.", "Names in an object are texts."),
     build_fixed_row(r"division|modulo by zero|by zero", "this divides by zero.", "Ask with {% if %} first.", "/"),
@@ -104,7 +105,8 @@ EXPRESSION_ERRORS = (
         "Take the inner ones out into a macro."),
     build_fixed_row(r"too many statically nested blocks", "too many loops stand within one another.",
         "Take the inner ones out into a macro."),
-    build_fixed_row(r"surrogates not allowed|codec can't", "there is half a character in this text, which no mail can carry.",
+    build_fixed_row(r"surrogates not allowed|codec can't",
+        "there is half a character in this text, which no mail can carry.",
         "Look for \\ud… in the template, and write the character itself.", "\\u"),
 )  # fmt: skip
 """Pattern of Python's message → explanation; the first match counts."""

@@ -32,7 +32,7 @@ _TAG_IN_TEXT = re.compile(r"<[a-zA-Z]")
 _ENTRY = re.compile(r"[\s,]*(?P<address>\S*)(?P<rest>[^,]*)(?P<end>,?)")
 """An address of a `srcset` with its descriptor (HTML §4.8.4.2.2); a comma right behind an address ends it too."""
 VALUE_PLACEHOLDER: Final = "\ue000"
-"""Stands in `begun` for a value."""
+"""Stands in `prefix` for a value."""
 _DECIDES = re.compile(r"[:/?#]")
 _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORECASE)
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
@@ -62,8 +62,8 @@ class HtmlPosition:
     element: str = ""
     attribute: str = ""
     quote: str = ""  # around the value; empty if there is none
-    begun: str = ""  # the beginning of the attribute's value, as far as it is known
-    decided: bool = False  # what follows cannot change the scheme of the link
+    prefix: str = ""  # the beginning of the attribute's value, as far as it is known
+    is_scheme_fixed: bool = False  # what follows cannot change the scheme of the link
     is_ambiguous: bool = False  # mail programs and browsers disagree about where this element ends
 
     @property
@@ -126,9 +126,9 @@ class HtmlPosition:
         """Whether the template's own text begins a link that runs code."""
         if not self.is_link:
             return False
-        begun = html.unescape(self.prefix)
-        entries = re.split(r"[\s,;]", begun) if self.attribute in ADDRESS_LIST_ATTRIBUTES or self.is_animated else ()
-        addresses = [_UNSEEN.sub("", text) for text in (begun, *entries)]
+        prefix = html.unescape(self.prefix)
+        entries = re.split(r"[\s,;]", prefix) if self.attribute in ADDRESS_LIST_ATTRIBUTES or self.is_animated else ()
+        addresses = [_UNSEEN.sub("", text) for text in (prefix, *entries)]
         return any(_CODE.match(text) or (not self.is_image and _DATA.match(text)) for text in addresses)
 
     def normalize(self) -> "HtmlPosition":
@@ -216,10 +216,10 @@ def _in_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition,
     ends = re.compile(re.escape(position.quote) if position.quote else r"[\s>]").search(text, at)
     end = ends.start() if ends else len(text)
     is_list = position.attribute in ADDRESS_LIST_ATTRIBUTES
-    begun = position.prefix + text[at:end] if is_list or not position.is_scheme_fixed else position.prefix
-    seen = _last_entry(html.unescape(begun), position.attribute) if is_list else html.unescape(begun)
+    prefix = position.prefix + text[at:end] if is_list or not position.is_scheme_fixed else position.prefix
+    seen = _last_entry(html.unescape(prefix), position.attribute) if is_list else html.unescape(prefix)
     is_decided = (position.is_scheme_fixed and not is_list) or VALUE_PLACEHOLDER in seen or bool(_DECIDES.search(seen))
-    inside = replace(position, prefix=begun, is_scheme_fixed=is_decided)
+    inside = replace(position, prefix=prefix, is_scheme_fixed=is_decided)
     if inside.runs_code or inside.is_redirect:
         return inside, len(text)  # the caller refuses it
     if not ends:

@@ -58,7 +58,7 @@ def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
     for block in mail.sheet.blocks:
         for declaration in block.declarations:
             if who := _who_ignores(declaration):
-                text = f"{declaration.name}: {declaration.get_value}"
+                text = f"{declaration.name}: {declaration.value}"
                 message = f"{text if len(text) <= 60 else declaration.name} is ignored by {who}."  # noqa: PLR2004 - a line
                 yield LintFinding(message=message, offset=declaration.offset, about=declaration.name)
 
@@ -66,9 +66,9 @@ def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
 def _who_ignores(declaration: CssDeclaration) -> str:
     if declaration.name.startswith("--"):
         return _FUNCTIONS["var"]
-    if declaration.name in _IGNORED and declaration.get_value.lower() != _IGNORED[declaration.name][0]:
+    if declaration.name in _IGNORED and declaration.value.lower() != _IGNORED[declaration.name][0]:
         return _IGNORED[declaration.name][1]
-    if declaration.name == "display" and declaration.get_value.lower() in _LAYOUTS:
+    if declaration.name == "display" and declaration.value.lower() in _LAYOUTS:
         return _OUTLOOK
     if declaration.name.startswith("margin") and any(getattr(token, "value", 0) < 0 for token in _numbers(declaration)):
         return "Gmail and Outlook.com"

@@ -74,7 +74,7 @@ def _moved(block: CssBlock, by: int, *, inside: bool = True) -> CssBlock:
     declarations = tuple(
         CssDeclaration(
             name=declaration.name,
-            get_value=declaration.get_value,
+            value=declaration.value,
             tokens=declaration.tokens,
             offset=by + (declaration.offset if inside else 0),
         )

@@ -97,7 +97,7 @@ class HtmlElement:
     def get_value(self, name: str) -> str:
         """An attribute's value, or an empty text."""
         attribute = self.get_attribute(name)
-        return attribute.get_value if attribute else ""
+        return attribute.value if attribute else ""
 
     def walk_outward(self) -> Iterator["HtmlElement"]:
         """The element itself and its ancestors, from the inside out."""

@@ -75,7 +75,7 @@ class MarkedVersion(CompiledVersion):
 
     def __init__(self, source: TemplateSource) -> None:
         super().__init__(source)
-        self.get_marked_part: dict[str, MarkedPart] = {}  # the last rendering, by part
+        self.marked: dict[str, MarkedPart] = {}  # the last rendering, by part
         self._origins: dict[SourceOrigin, int] = {}
         self._generator = type("Generator", (MarkingCodeGenerator,), {"origins": self._origins})
 
@@ -132,7 +132,7 @@ class OriginFinder:
             written = self._version.render_unstyled(mail.tag, dict(mail.values))
         except PartError:
             return {}
-        marked_parts = self._version.get_marked_part
+        marked_parts = self._version.marked
         plain = {SUBJECT: mail.subject, HTML: mail.html}
         same = {part: marked for part, marked in marked_parts.items() if marked.text == plain.get(part, mail.text)}
         if SUBJECT in marked_parts and written.subject == mail.subject:
