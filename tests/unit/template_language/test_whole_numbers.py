@@ -86,7 +86,7 @@ def test_a_number_is_shown_by_its_value(number: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("filters", ['money("EUR")', "number", "number(2)", "percent", 'plural("one", "{n}")'])
-@pytest.mark.parametrize(("one", "other"), [("2.0", "2"), ("1.0", "1"), ("12.5", '"12.5"'), ("1e3", "1000")])
+@pytest.mark.parametrize(("number", "other"), [("2.0", "2"), ("1.0", "1"), ("12.5", '"12.5"'), ("1e3", "1000")])
 def test_a_filter_says_the_same_of_one_number(filters: str, number: str, other: str) -> None:
     """Money, numbers and plurals do not depend on how a number is written, nor on whether it stands in a text."""
     template = source({"subject.txt": "s", "body.html": "<p>x</p>", "body.txt": f"{{{{ n | {filters} }}}}"})
