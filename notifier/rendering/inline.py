@@ -10,7 +10,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from notifier.rendering.inlining.markup import INVISIBLE, SPLIT, STYLE, Token, find_depth, read_tokens
+from notifier.mail.html_reader import STYLE_TAG, split_html
+from notifier.rendering.inlining.markup import INVISIBLE, Token, find_depth, read_tokens
 from notifier.rendering.inlining.matching import Matcher, StyleWriter, matcher_of
 from notifier.rendering.inlining.stylesheet import Stylesheet, parse_stylesheet
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT, OutputTooLargeError
@@ -58,9 +59,9 @@ def inline_css(html: str) -> str:
 
     Raises `OutputTooLargeError` while it grows.
     """
-    if not any(_may_move(html[found.end() : _end(html, found.end())]) for found in STYLE.finditer(html)):
+    if not any(_may_move(html[found.end() : _end(html, found.end())]) for found in STYLE_TAG.finditer(html)):
         return html
-    pieces = SPLIT.split(html)
+    pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
     structure = _structure(pieces, tokens)
     return _written(pieces, tokens, structure) if structure else html
@@ -68,7 +69,7 @@ def inline_css(html: str) -> str:
 
 def find_unmoved(html: str) -> list[UnmovedRule]:
     """The rules for everybody that stay in `<style>`, where some mail programs do not see them, and why."""
-    pieces = SPLIT.split(html)
+    pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
     starts = [
         sum(map(len, pieces[: 2 * number + 1])) + token.css[0] for number, token in enumerate(tokens) if token.css

@@ -8,11 +8,11 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from typing import Final
 
 import tinycss2
 
+from notifier.mail.html_reader import read_start_tag, split_html
 from notifier.rendering.inline import inline_css
 from notifier.rendering.language.size_limit import OUTPUT_LIMIT
 
@@ -173,27 +173,13 @@ def _styles(begin: str, element: str, tags: set[_Tag]) -> tuple[dict[_Tag, str],
     page = inline_css(
         f"{begin} {whole['html']}><head>{element}</head><body {whole['body']}>{''.join(rest)}</body></html>"
     )
-    reader = _Reader()
-    reader.feed(page)
-    if reader.styles.keys() != set(range(len(numbered))):
+    found = [tag.values for markup in split_html(page)[1::2] if (tag := read_start_tag(markup))]
+    written = {int(values["data-n"]): values.get("style", "") for values in found if values.get("data-n")}
+    if written.keys() != set(range(len(numbered))):
         raise _UnsureError  # the parser put one of them elsewhere, or away
-    back = {tag: _put_back(reader.styles[number], tag.style) for number, tag in enumerate(numbered)}
+    back = {tag: _put_back(written[number], tag.style) for number, tag in enumerate(numbered)}
     left = "".join(found[1] for found in _ELEMENT.finditer(page) if found[1])
     return back, left
-
-
-class _Reader(HTMLParser):
-    """The style of each tag that has a number."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.styles: dict[int, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        """Note the style."""
-        values = dict(attrs)
-        if values.get("data-n"):
-            self.styles[int(values["data-n"] or "")] = values.get("style") or ""
 
 
 def _stood_in(style: str) -> str:

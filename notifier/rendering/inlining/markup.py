@@ -3,31 +3,15 @@
 It finds tags as browsers do (WHATWG HTML §13.2.5), but for errors: whoever uses it checks what a real parser found.
 """
 
-import html
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from notifier.mail.html_reader import OPTIONAL_END_ELEMENTS, RAW_TEXT_ELEMENTS, StartTag, read_start_tag
 from notifier.rendering.inlining.stylesheet import Profile, is_deep, read_profile
-from notifier.rendering.plaintext.tree import MAY_LACK_END
 
-_ATTRIBUTES: Final = r"""(?:[^<>"'=]+|=\s*"[^"]*"|=\s*'[^']*'|=|["'])*+"""
-_RAW: Final = ("style", "script", "title", "textarea", "iframe", "xmp", "noembed", "noframes")
-"""Elements that hold text and no tags."""
-_NOT_COUNTED: Final = MAY_LACK_END | {*_RAW}
-SPLIT: Final = re.compile(
-    r"(<(?:/[^>]*+(?:>|\Z)"
-    r"|!--(?:-?>|.*?(?:--!?>|\Z))"
-    r"|[!?][^>]*+(?:>|\Z)"
-    + "".join(rf"|(?i:{name})(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?i:{name})(?=[\s/>])[^>]*+(?:>|\Z)|\Z)" for name in _RAW)
-    + rf"|[a-zA-Z]{_ATTRIBUTES}>))",
-    re.DOTALL,
-)
-"""Splits a mail: text, markup, text, markup, …, text. An element of text alone is one piece."""
-STYLE: Final = re.compile(rf"<(?i:style)(?=[\s/>]){_ATTRIBUTES}>")
-_TAG = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>{_ATTRIBUTES})>")
-_ATTRIBUTE = re.compile(r"""(?P<name>[^\s/>=][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_NOT_COUNTED: Final = OPTIONAL_END_ELEMENTS | {*RAW_TEXT_ELEMENTS}
 _CONDITION = re.compile(r"<!(?:--)?(?:<!)?\[", re.DOTALL)
 _FOREIGN: Final = frozenset({"svg", "math", "noscript", "template", "plaintext", "frameset"})
 """What mail programs read otherwise than the parser."""
@@ -93,22 +77,22 @@ def find_depth(tokens: Iterable[Token]) -> int:
 
 
 def _read(text: str) -> Token:
-    tag = _TAG.match(text)
+    tag = read_start_tag(text)
     if tag is None:
         return _other(text)
-    name = tag["name"].lower()
-    attributes, styles = _attributes(tag)
+    name, attributes = tag.name, tag.values
+    styles = [(attribute.start, attribute.end) for attribute in tag.attributes if attribute.name == "style"]
     is_deep_style = is_deep(attributes.get("style", ""))
     own = "" if is_deep_style else attributes.get("style", "")
     profile = read_profile(own)
-    says = [attributes.get(one, "") for one in ("class", "id", "type")]
+    says = [attributes.get(key, "") for key in ("class", "id", "type")]
     is_linked = name == "link" and "stylesheet" in attributes.get("rel", "").lower().split()
     token = Token(
         name=name,
         shape="\0".join(
             (name, *says, str(is_linked), *(f"{group} {important}" for group, important in sorted(profile)))
         ),
-        end=_end(tag),
+        end=_end(text, tag),
         style=styles[0] if styles else None,
         own=own,
         attributes=attributes,
@@ -118,7 +102,7 @@ def _read(text: str) -> Token:
         or len(styles) > 1
         or name in _FOREIGN
         or "data-css-inline" in attributes
-        or (name in _RAW and not _is_closed(text, name)),
+        or (name in RAW_TEXT_ELEMENTS and not _is_closed(text, name)),
     )
     if name == "style":
         is_css = attributes.get("type", "").strip().lower() in ("", "text/css")
@@ -126,7 +110,7 @@ def _read(text: str) -> Token:
         return replace(
             token,
             shape=text,
-            css=(tag.end(), text.rindex("</")) if is_css and not token.is_unsure else None,
+            css=(tag.end, text.rindex("</")) if is_css and not token.is_unsure else None,
             is_for_all=media in _FOR_ALL and not attributes.get("title"),
         )
     return token
@@ -144,22 +128,9 @@ def _other(text: str) -> Token:
     return Token(name="", shape="<!--" if text.startswith("<!--") else text.lower())
 
 
-def _attributes(tag: re.Match[str]) -> tuple[dict[str, str], list[tuple[int, int]]]:
-    """The attributes of a tag, of two with the same name the first; and the places of its style."""
-    attributes: dict[str, str] = {}
-    styles = []
-    start = tag.start("rest")
-    for one in _ATTRIBUTE.finditer(tag["rest"]):
-        name = one["name"].lower()
-        if name == "style":
-            styles.append((start + one.start(), start + one.end()))
-        value = one["value"] or ""
-        attributes.setdefault(name, html.unescape(value[1:-1] if value[:1] in ("'", '"') else value))
-    return attributes, styles
-
-
-def _end(tag: re.Match[str]) -> int:
-    rest = tag["rest"]
+def _end(text: str, tag: StartTag) -> int:
+    """Where another attribute can be written."""
+    rest = text[tag.name_end : tag.end - 1]
     if rest.endswith("/") and (len(rest) == 1 or rest[-2] in " \t\r\n\"'"):
         rest = rest[:-1]  # <br />
-    return tag.start("rest") + len(rest.rstrip())
+    return tag.name_end + len(rest.rstrip())

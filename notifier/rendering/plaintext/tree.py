@@ -9,6 +9,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser
 
+from notifier.mail.html_reader import OPTIONAL_END_ELEMENTS
+
 MIN_DEPTH: Final = 500  # elements within each other that any mail may have, those with an optional end tag not counted
 MAX_LOOKED_AT: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED: Final = 100_000  # formatting elements that all the blocks of a mail may open again
@@ -20,7 +22,13 @@ SMALL: Final = 1_000  # tags, with which nothing takes long
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
-MAY_LACK_END: Final = frozenset(
+_TAG: Final = 200  # characters of such a tag that may have attributes in any mail
+MAX_ATTRIBUTES: Final = 1_000  # in one tag
+SMALL: Final = 1_000  # tags, with which nothing takes long
+_FORMATTING: Final = frozenset(
+    {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
+)
+OPTIONAL_END_ELEMENTS: Final = frozenset(
     {
         "a", "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
         "li", "link", "meta", "optgroup", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr",
@@ -68,7 +76,7 @@ class _DepthLimit:
     def rename(self, tag: re.Match[str]) -> str:
         """The beginning of a tag, with another name if the element is over a limit."""
         name, step = tag[2].lower(), -1 if tag[1] else 1
-        if name in MAY_LACK_END:
+        if name in OPTIONAL_END_ELEMENTS:
             return tag[0]
         if name in _FORMATTING:
             deepest = max(self._formatting, self._formatting + step)
