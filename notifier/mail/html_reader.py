@@ -35,9 +35,7 @@ _MARKUP: Final = re.compile(
 )
 STYLE_TAG: Final = re.compile(rf"<(?i:style)(?=[\s/>]){_ATTRIBUTES}>")
 _TAG: Final = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*){_ATTRIBUTES}>")
-_ATTRIBUTE: Final = re.compile(
-    r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?"""
-)
+_ATTRIBUTE: Final = re.compile(r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
 
 
 class TagAttribute(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Final
 
 import tinycss2
 
-from notifier.rendering.inlining.stylesheet import Declaration, read_declarations, write_declarations
+from notifier.mail.css_parser import StyleDeclaration, read_declarations, serialize_css, write_declarations
 
 _NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _LENGTH: Final = rf"(?:0|{_NUMBER}(?:px|em|rem|pt|%))"
@@ -37,7 +37,7 @@ _VALUES: Final = {name: re.compile(values, re.IGNORECASE) for name, values in _C
 
 
 def write_attribute(
-    before: Sequence[Declaration], own: str, after: Sequence[Declaration], raised: frozenset[str]
+    before: Sequence[StyleDeclaration], own: str, after: Sequence[StyleDeclaration], raised: frozenset[str]
 ) -> str:
     """The value of the attribute, escaped; `own` is the author's, whose groups in `raised` become important."""
     authored, _ = read_declarations(own)
@@ -54,10 +54,10 @@ def write_attribute(
 def _is_whole(own: str) -> bool:
     """Whether all that begins in it also ends."""
     tokens = tinycss2.parse_component_value_list(own)
-    return all(token.type != "error" for token in tokens) and str(tinycss2.serialize(tokens)) == own
+    return all(token.type != "error" for token in tokens) and serialize_css(tokens) == own
 
 
-def _needed(declarations: Sequence[Declaration], overridden: set[str]) -> Iterator[Declaration]:
+def _needed(declarations: Sequence[StyleDeclaration], overridden: set[str]) -> Iterator[StyleDeclaration]:
     """Those that may be seen, last first."""
     for one in reversed(declarations):
         if one.name not in overridden:
@@ -66,7 +66,7 @@ def _needed(declarations: Sequence[Declaration], overridden: set[str]) -> Iterat
             overridden.add(one.name)
 
 
-def _is_certain(one: Declaration) -> bool:
+def _is_certain(one: StyleDeclaration) -> bool:
     values = _VALUES.get(one.name)
     return bool(values and values.fullmatch(one.value))
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from notifier.rendering.inlining.stylesheet import Declaration, Profile, Rule, Stylesheet
+from notifier.mail.css_parser import Specificity, StyleDeclaration
+from notifier.rendering.inlining.stylesheet import Profile, Rule, Stylesheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class _Item(NamedTuple):
     """A rule's declarations of one group and importance."""
 
     is_important: bool
-    rank: tuple[tuple[int, int, int], int]
+    rank: tuple[Specificity, int]
     rule: Rule
 
 
@@ -48,17 +49,17 @@ class Plan:
     raised: set[tuple[Rule, str, bool]] = field(default_factory=set)  # what becomes important in `<style>`
     own_raised: dict[tuple[Profile, tuple[Rule, ...]], frozenset[str]] = field(default_factory=dict)
 
-    def keep(self, rule: Rule) -> tuple[Declaration, ...]:
+    def keep(self, rule: Rule) -> tuple[StyleDeclaration, ...]:
         """What is left of a rule in its `<style>`."""
         return tuple(self._kept(rule))
 
-    def _kept(self, rule: Rule) -> Iterator[Declaration]:
+    def _kept(self, rule: Rule) -> Iterator[StyleDeclaration]:
         for one in rule.declarations:
             key = (rule, one.group, one.is_important)
             if rule not in self.moved or (rule, one.group) in self.unmoved or key in self.copied:
                 yield replace(one, is_important=True) if key in self.raised else one
 
-    def attribute(self, rules: Iterable[Rule]) -> tuple[list[Declaration], list[Declaration]]:
+    def attribute(self, rules: Iterable[Rule]) -> tuple[list[StyleDeclaration], list[StyleDeclaration]]:
         """What the rules put before an element's own style, and behind it, weakest first."""
         strongest = {rule.rank[1]: rule for rule in sorted(rules, key=lambda rule: rule.rank)}  # of each selector list
         found = [

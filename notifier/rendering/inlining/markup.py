@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from notifier.mail.css_parser import has_deep_brackets
 from notifier.mail.html_reader import OPTIONAL_END_ELEMENTS, RAW_TEXT_ELEMENTS, StartTag, read_start_tag
-from notifier.rendering.inlining.stylesheet import Profile, is_deep, read_profile
+from notifier.rendering.inlining.stylesheet import Profile, read_profile
 
 _NOT_COUNTED: Final = OPTIONAL_END_ELEMENTS | {*RAW_TEXT_ELEMENTS}
 _CONDITION = re.compile(r"<!(?:--)?(?:<!)?\[", re.DOTALL)
@@ -82,7 +83,7 @@ def _read(text: str) -> Token:
         return _other(text)
     name, attributes = tag.name, tag.values
     styles = [(attribute.start, attribute.end) for attribute in tag.attributes if attribute.name == "style"]
-    is_deep_style = is_deep(attributes.get("style", ""))
+    is_deep_style = has_deep_brackets(attributes.get("style", ""))
     own = "" if is_deep_style else attributes.get("style", "")
     profile = read_profile(own)
     says = [attributes.get(key, "") for key in ("class", "id", "type")]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import tinycss2
+from notifier.mail.css_parser import Specificity, count_specificity, serialize_css, split_selectors
 
 STRUCTURAL: Final = frozenset(
     {"root", "empty", "first-child", "last-child", "only-child", "first-of-type", "last-of-type", "only-of-type"}
@@ -39,7 +39,7 @@ class Selector:
     """What a selector of a rule selects."""
 
     text: str
-    specificity: tuple[int, int, int]  # ids; classes, attributes and pseudo-classes; types and pseudo-elements
+    specificity: Specificity
     is_static: bool  # the same elements whatever the reader does
     is_box: bool  # a box of its own, such as ::before
     subject: str  # what it selects, as far as type, id and classes say
@@ -54,14 +54,8 @@ class _UnknownError(Exception):
 
 def parse_selectors(prelude: list[Any]) -> list[Selector] | None:
     """The selectors of a rule; None if one is not understood, because an invalid one makes a browser drop the rule."""
-    parts: list[list[Any]] = [[]]
-    for token in prelude:
-        if token.type == "literal" and token.value == ",":
-            parts.append([])
-        else:
-            parts[-1].append(token)
     try:
-        return [_Parser(part).parse() for part in parts]
+        return [_Parser(tokens).parse() for tokens in split_selectors(prelude)]
     except _UnknownError:
         return None
 
@@ -71,7 +65,6 @@ class _Parser:
         self._tokens = [token for token in tokens if token.type != "comment"]
         if len(self._tokens) != len(tokens):
             raise _UnknownError  # a comment may join or part what stands around it
-        self._counts = [0, 0, 0]
         self._is_static = True
         self._is_box = False
         self._attributes: set[str] = set()
@@ -89,10 +82,10 @@ class _Parser:
             place = self._take(place)
         if not self._is_begun:
             raise _UnknownError
-        subject = "".join(self._compound)
+        subject, text = "".join(self._compound), _write(tokens).strip()
         return Selector(
-            text=_write(tokens).strip(),
-            specificity=(self._counts[0], self._counts[1], self._counts[2]),
+            text=text,
+            specificity=count_specificity(text),
             is_static=self._is_static and not self._is_box,
             is_box=self._is_box,
             subject=subject or "*",
@@ -112,13 +105,13 @@ class _Parser:
             place = self._take_pseudo(place + 1)
         elif token.type == "literal" and token.value == ".":
             place += 1
-            self._count(1, f".{self._name(place)}")
+            self._count(f".{self._name(place)}")
         elif token.type == "hash" and token.is_identifier:
-            self._count(0, _write([token]))
+            self._count(_write([token]))
         elif token.type == "[] block":
             self._take_attribute(token)
         elif not self._is_begun and token.type == "ident":
-            self._count(2, _write([token]).lower())
+            self._count(_write([token]).lower())
         elif self._is_begun or token.type != "literal" or token.value != "*":
             raise _UnknownError
         self._is_begun = True
@@ -138,8 +131,7 @@ class _Parser:
         self._is_begun, self._compound = False, []
         return place
 
-    def _count(self, level: int, text: str) -> None:
-        self._counts[level] += 1
+    def _count(self, text: str) -> None:
         self._compound.append(text)
         self._names.add(text)
 
@@ -152,7 +144,6 @@ class _Parser:
         text = _write(token.content)
         if not _ATTRIBUTE.fullmatch(text):
             raise _UnknownError
-        self._counts[1] += 1
         self._attributes |= {found.lower() for found in re.findall(r"^\s*([\w-]+)", text)}
         self._is_static &= "," not in text and "style" not in self._attributes  # css-inline parts selectors at commas
         self._is_upset |= "style" in self._attributes and not _OWN_STYLE.fullmatch(text)
@@ -168,10 +159,8 @@ class _Parser:
         if is_box or name in _OLD_BOXES:
             if name not in _BOXES and not name.startswith("-webkit-"):
                 raise _UnknownError
-            self._counts[2] += 1
             self._is_box = True
         elif name in STRUCTURAL or name in _CHANGING:
-            self._counts[1] += 1
             self._is_static &= name in STRUCTURAL
         else:
             raise _UnknownError
@@ -183,17 +172,15 @@ class _Parser:
             inner = _Parser(list(token.arguments)).parse()
             if inner.is_box or any(one.type == "whitespace" for one in token.arguments):
                 raise _UnknownError
-            self._counts = [mine + its for mine, its in zip(self._counts, inner.specificity, strict=True)]
             self._is_static &= inner.is_static
             self._attributes |= inner.attributes
             self._names |= inner.names
             self._is_upset |= inner.is_upset
         elif name in _CHANGING or (name in _NTH and _STEP.fullmatch(_write(token.arguments))):
-            self._counts[1] += 1
             self._is_static &= name in _NTH
         else:
             raise _UnknownError
 
 
 def _write(tokens: list[Any]) -> str:
-    return str(tinycss2.serialize(tokens)).replace("/**/", "")  # which comes between 2n and +1
+    return serialize_css(tokens).replace("/**/", "")  # which comes between 2n and +1

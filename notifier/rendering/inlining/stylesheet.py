@@ -3,7 +3,6 @@
 What decides between two declarations is kept in one number each (CSS Cascading §6): so it can be compared and no more.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -12,58 +11,23 @@ from typing import Any, Final
 
 import tinycss2
 
+from notifier.mail.css_parser import (
+    Specificity,
+    StyleDeclaration,
+    get_property_group,
+    has_deep_brackets,
+    read_declarations,
+    serialize_css,
+    write_declarations,
+)
 from notifier.rendering.inlining.selector import Selector, parse_selectors
 
 _CONDITIONS: Final = frozenset({"media", "supports", "container", "starting-style", "-moz-document"})
 _UNMOVABLE: Final = frozenset({"layer", "scope", "namespace"})
 """They change how all rules, or all selectors, are read: nothing of such a mail is moved."""
-_GROUPS: Final[dict[str, frozenset[str]]] = {
-    "font": frozenset({"line-height"}),
-    "size": frozenset({"width", "height", "inline-size", "block-size", "aspect-ratio"}),
-    "limit": frozenset({"min-width", "min-height", "max-width", "max-height"}),
-    "inset": frozenset({"top", "right", "bottom", "left"}),
-    "wrap": frozenset({"white-space", "white-space-collapse", "overflow-wrap", "word-wrap", "text-wrap"}),
-    "grid": frozenset({"gap", "row-gap", "column-gap", "columns", "column-width", "column-count"}),
-    "align": frozenset({"align-content", "align-items", "align-self", "justify-content", "justify-items"}),
-    "break": frozenset({"page-break-after", "page-break-before", "page-break-inside"}),
-    "scheme": frozenset({"color-scheme", "supported-color-schemes"}),
-    "baseline": frozenset({"vertical-align", "alignment-baseline", "baseline-shift", "baseline-source"}),
-}
-_GROUP_OF: Final = {name: group for group, names in _GROUPS.items() for name in names}
-_PREFIXES: Final = {
-    "text-wrap": "wrap", "text-decoration": "text-decoration", "min": "limit", "max": "limit", "column": "grid",
-    "justify": "align", "place": "align", "page": "break",
-}  # fmt: skip
-_DEEPEST: Final = 50
-_BRACKET = re.compile(r"[][(){}]")
-_VENDOR = re.compile(r"-(?:webkit|moz|ms|o)-")
-
-
-def group_of(name: str) -> str:
-    """What a property belongs to: two in different groups never say anything about the same thing."""
-    if name.startswith("--"):
-        return name
-    name = _VENDOR.sub("", name, count=1) if name.startswith("-") else name
-    if name in _GROUP_OF:
-        return _GROUP_OF[name]
-    first, _, rest = name.partition("-")
-    if first == "text":
-        first = f"text-{rest.partition('-')[0]}"
-    return _PREFIXES.get(first, first)
-
 
 Profile = frozenset[tuple[str, bool]]
 """The groups that a `style` attribute touches, and whether with importance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """One property with its value."""
-
-    name: str
-    value: str  # as written, without !important
-    is_important: bool
-    group: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +35,8 @@ class Rule:
     """One selector with its declarations; a rule with several is as many of these."""
 
     selector: Selector
-    declarations: tuple[Declaration, ...]
-    rank: tuple[tuple[int, int, int], int]  # specificity, then order
+    declarations: tuple[StyleDeclaration, ...]
+    rank: tuple[Specificity, int]  # specificity, then order
     can_move: bool  # it applies to everybody, to elements that are known
     place: tuple[int, int]  # which `<style>` it stands in, from 0, and where
     groups: frozenset[str]
@@ -96,7 +60,7 @@ class _Condition:
 
 
 Node = str | _Block | _Condition
-Keep = Callable[[Rule], tuple[Declaration, ...]]
+Keep = Callable[[Rule], tuple[StyleDeclaration, ...]]
 """What is left of a rule in its `<style>`."""
 
 
@@ -131,7 +95,7 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     """The rules of all the elements, each a text and whether it applies to everybody."""
     sheet = Stylesheet()
     order = count()
-    if any(is_deep(css) for css, _ in styles):
+    if any(has_deep_brackets(css) for css, _ in styles):
         sheet.obstacle = "brackets stand too deep within one another"
         sheet.elements += [()] * len(styles)
         return sheet
@@ -145,15 +109,6 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
     elif "all" in sheet.frozen:
         sheet.obstacle = "a rule sets all properties at once"
     return sheet
-
-
-def is_deep(css: str) -> bool:
-    """Whether so many brackets are open at once that the CSS library gives up."""
-    depth = deepest = 0
-    for sign in _BRACKET.findall(css):
-        depth += 1 if sign in "([{" else -1
-        deepest = max(depth, deepest)
-    return deepest > _DEEPEST
 
 
 class _Reader:
@@ -176,18 +131,20 @@ class _Reader:
                 yield self._at_rule(node)
 
     def _at_rule(self, node: Any) -> Node:
-        keyword, text = node.lower_at_keyword, _write([node])
+        keyword, text = node.lower_at_keyword, serialize_css([node])
         if keyword in _UNMOVABLE:
             self._sheet.obstacle = f"there is an @{keyword}"
         if keyword in _CONDITIONS and node.content is not None:
             inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
-            return _Condition(text, f"@{node.at_keyword}{_write(node.prelude)}", tuple(self.read(inner, is_inner=True)))
+            return _Condition(
+                text, f"@{node.at_keyword}{serialize_css(node.prelude)}", tuple(self.read(inner, is_inner=True))
+            )
         if keyword.endswith("keyframes") and node.content is not None:
             self._sheet.frozen |= _groups_within(node.content)
         return text
 
     def _block(self, node: Any, *, is_inner: bool) -> _Block:
-        text = _write([node])
+        text = serialize_css([node])
         place = (len(self._sheet.elements), self._line_starts[node.source_line - 1] + node.source_column - 1)
         selectors = parse_selectors(node.prelude)
         declarations, is_nested = read_declarations(node.content)
@@ -195,7 +152,7 @@ class _Reader:
         if selectors is None or is_nested:
             self._sheet.frozen |= _groups_within(node.content)
             if is_for_all:
-                self._sheet.unread.append((_write(node.prelude).strip(), place))
+                self._sheet.unread.append((serialize_css(node.prelude).strip(), place))
             return _Block(text, ())
         groups = frozenset(one.group for one in declarations)
         if "all" in groups:
@@ -216,18 +173,6 @@ class _Reader:
         return _Block(text, rules)
 
 
-def read_declarations(content: Any) -> tuple[tuple[Declaration, ...], bool]:
-    """The declarations of a rule or a `style` attribute, and whether there are rules among them."""
-    nodes = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
-    declarations = []
-    for node in nodes:
-        if node.type == "declaration":
-            name = node.name if node.name.startswith("--") else node.lower_name
-            value = _write(node.value).strip()
-            declarations.append(Declaration(name, value, node.important, group_of(name)))
-    return tuple(declarations), any(node.type in ("qualified-rule", "at-rule") for node in nodes)
-
-
 @lru_cache(maxsize=1024)
 def read_profile(own: str) -> Profile:
     """The groups that a `style` attribute touches."""
@@ -239,7 +184,7 @@ def _groups_within(content: list[Any]) -> set[str]:
     groups = set()
     for node in tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True):
         if node.type == "declaration":
-            groups.add(group_of(node.name if node.name.startswith("--") else node.lower_name))
+            groups.add(get_property_group(node.name if node.name.startswith("--") else node.lower_name))
         elif node.type in ("qualified-rule", "at-rule") and node.content is not None:
             groups |= _groups_within(node.content)
     return groups
@@ -271,12 +216,3 @@ def _written(node: Node, keep: Keep) -> str:
 
 def _braces(prelude: str, content: str) -> str:
     return f"{prelude}{{{content}}}"
-
-
-def write_declarations(declarations: Sequence[Declaration]) -> str:
-    """The declarations as text."""
-    return ";".join(f"{one.name}:{one.value}{' !important' if one.is_important else ''}" for one in declarations)
-
-
-def _write(nodes: Any) -> str:
-    return str(tinycss2.serialize(nodes))

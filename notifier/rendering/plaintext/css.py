@@ -12,6 +12,14 @@ from typing import Any, Final
 
 import tinycss2
 
+from notifier.mail.css_parser import (
+    Specificity,
+    count_specificity,
+    read_declarations,
+    serialize_css,
+    split_selectors,
+)
+
 MAX_SHEET: Final = 128 * 1024  # characters of all `<style>` elements; what follows is not read
 MAX_SELECTOR: Final = 500  # characters; longer ones are not looked for
 MAX_VALUE: Final = 300  # characters of a property that matters here
@@ -41,7 +49,6 @@ _SAME_AS: Final = {
 }
 """Properties that are read as another, which is near enough."""
 _COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
-_DECLARATION: Final = re.compile(r"""(?<![-\w])([-\w]+)\s*:((?:[^;"'()]|"[^"]*"|'[^']*'|\([^()]*\))*)""")
 _FONT_SIZE: Final = re.compile(r"(?<![-\w./])(?:0(?![\d.])|[\d.]+(?=[a-z%]))[a-z%]*")
 _OPACITY: Final = re.compile(r"[-+]?[\d.]+%?")
 _FEATURE: Final = re.compile(r"\(([^()]*)\)")
@@ -50,10 +57,8 @@ _PIXELS: Final = {"px": 1.0, "em": 16.0, "rem": 16.0, "pt": 4 / 3}
 _TRUE_FEATURES: Final = frozenset(
     {"prefers-color-scheme:light", "orientation:landscape", "prefers-reduced-motion:no-preference", "hover:hover"}
 )
-_OPAQUE: Final = re.compile(r"""\[[^\]]*\]|"[^"]*"|'[^']*'""")
-_ID: Final = re.compile(r"#[-\w]")
-_CLASS: Final = re.compile(r"\.[-\w]|\[\]|(?<!:):(?!not\(|is\(|has\(|where\()[-\w]")
-_TYPE: Final = re.compile(r"(?<![-\w.#:\[\\])[a-zA-Z]")
+_ATTACKS: Final = (RecursionError, ValueError)
+"""What tinycss2 raises for brackets hundreds deep, and for a number of thousands of digits."""
 
 Declarations = tuple[tuple[str, str, bool], ...]
 """Property, value in lower case, and whether it is `!important`."""
@@ -64,22 +69,28 @@ class StyleRule:
     """A selector with what it says."""
 
     selector: str
-    specificity: tuple[int, int, int]  # ids, classes, types (Selectors Level 4 §17)
+    specificity: Specificity
     declarations: Declarations
 
 
 @lru_cache(maxsize=4096)
 def parse_declarations(css: str) -> Declarations:
-    """The declarations of a `style` attribute, or of a rule's block, that matter for what is seen."""
+    """The declarations of a `style` attribute that matter for what is seen."""
+    try:
+        return _read_visible(css)
+    except _ATTACKS:
+        return ()
+
+
+def _read_visible(content: Any) -> Declarations:
     declarations = []
-    for found in _DECLARATION.finditer(_COMMENT.sub(" ", css) if "/*" in css else css):
-        name = _SAME_AS.get(found[1].lower(), found[1].lower())
-        value, mark, priority = " ".join(found[2].lower().split()).rpartition("!")
-        value, is_important = (value.strip(), priority.strip() == "important") if mark else (priority, False)
+    for declaration in read_declarations(content)[0]:
+        name = _SAME_AS.get(declaration.name, declaration.name)
+        value = " ".join(_COMMENT.sub(" ", declaration.value).lower().split())
         if name == "font" and (size := _FONT_SIZE.search(value)):
             name, value = "font-size", size[0]
         if name in PROPERTIES and 0 < len(value) <= MAX_VALUE and _is_valid(name, value):
-            declarations.append((name, value, is_important))
+            declarations.append((name, value, declaration.is_important))
     return tuple(declarations)
 
 
@@ -96,10 +107,10 @@ def parse_stylesheet(css: str) -> tuple[StyleRule, ...]:
     rules: list[StyleRule] = []
     try:
         for node in _rules_in_force(css):
-            if declarations := parse_declarations(tinycss2.serialize(node.content)):
-                selectors = [one for one in _selectors(node.prelude) if len(one) <= MAX_SELECTOR]
-                rules += [StyleRule(one, _specificity(one), declarations) for one in selectors]
-    except RecursionError:  # brackets hundreds deep: an attack, and no style
+            if declarations := _read_visible(node.content):
+                selectors = [text for text in _write_selectors(node.prelude) if len(text) <= MAX_SELECTOR]
+                rules += [StyleRule(text, count_specificity(text), declarations) for text in selectors]
+    except _ATTACKS:
         return ()
     return tuple(rules)
 
@@ -118,24 +129,12 @@ def _rules_in_force(css: str) -> Iterator[Any]:
 
 def _is_media_in_force(node: Any) -> bool:
     is_media = node.type == "at-rule" and node.lower_at_keyword == "media" and node.content is not None
-    return is_media and media_holds(tinycss2.serialize(node.prelude))
+    return is_media and media_holds(serialize_css(node.prelude))
 
 
-def _selectors(prelude: list[Any]) -> Iterator[str]:
-    """Each selector of a list; commas within brackets stay."""
-    tokens: list[Any] = []
-    for token in prelude:
-        if token.type == "literal" and token.value == ",":
-            yield tinycss2.serialize(tokens).strip()
-            tokens = []
-        elif token.type != "comment":
-            tokens.append(token)
-    yield tinycss2.serialize(tokens).strip()
-
-
-def _specificity(selector: str) -> tuple[int, int, int]:
-    plain = _OPAQUE.sub("[]", selector)
-    return len(_ID.findall(plain)), len(_CLASS.findall(plain)), len(_TYPE.findall(plain))
+def _write_selectors(prelude: list[Any]) -> Iterator[str]:
+    for tokens in split_selectors(prelude):
+        yield serialize_css([token for token in tokens if token.type != "comment"]).strip()
 
 
 def media_holds(query_list: str) -> bool:

@@ -22,20 +22,6 @@ SMALL: Final = 1_000  # tags, with which nothing takes long
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
-_TAG: Final = 200  # characters of such a tag that may have attributes in any mail
-MAX_ATTRIBUTES: Final = 1_000  # in one tag
-SMALL: Final = 1_000  # tags, with which nothing takes long
-_FORMATTING: Final = frozenset(
-    {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
-)
-OPTIONAL_END_ELEMENTS: Final = frozenset(
-    {
-        "a", "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
-        "li", "link", "meta", "optgroup", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr",
-        "track", "wbr",
-    }
-)  # fmt: skip
-"""Elements that may lack an end tag: many of them need not mean that they stand within each other."""
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _MIN_LONG_TAG: Final = 5_000  # characters; a shorter one has not too many attributes
 _LONG_TAG: Final = re.compile(rf"<[a-zA-Z][^<>]{{{_MIN_LONG_TAG},}}")
