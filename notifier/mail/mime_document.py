@@ -59,9 +59,7 @@ def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
     return RenderedMail(wire=wire, sha256=hashlib.sha256(wire).digest())
 
 
-def build_mime_with_gaps(
-    header: MailHeader, parts: MailParts, attachments: Sequence[MailAttachment]
-) -> MailWithGaps:
+def build_mime_with_gaps(header: MailHeader, parts: MailParts, attachments: Sequence[MailAttachment]) -> MailWithGaps:
     """Write a mail with gaps for its attachments: mixed(alternative(text, related(html, images)), files).
 
     An image that HTML shows belongs to that HTML, so that a program that shows the text lists no images. A mail without

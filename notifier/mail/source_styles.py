@@ -183,7 +183,7 @@ def _compute_tag_styles(begin: str, element: str, tags: set[_SourceTag]) -> tupl
     page = inline_styles(
         f"{begin} {roots['html']}><head>{element}</head><body {roots['body']}>{''.join(body)}</body></html>"
     )
-    attribute_values = [tag.values for markup in split_html(page)[1::2] if (tag := read_start_tag(markup))]
+    attribute_values = [start.values for markup in split_html(page)[1::2] if (start := read_start_tag(markup))]
     inlined = {int(values["data-n"]): values.get("style", "") for values in attribute_values if values.get("data-n")}
     if inlined.keys() != set(range(len(numbered))):
         raise _UnsureError  # the parser moved or dropped one of them

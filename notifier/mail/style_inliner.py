@@ -57,7 +57,9 @@ _structures: dict[object, _CachedStructure] = {}  # by the shapes of the tags
 
 def inline_styles(html: str) -> str:
     """Move a document's styles into its tags; nothing is ever fetched. Raises `OutputTooLargeError` while it grows."""
-    if not any(_has_movable_rules(html[tag.end() : _find_style_end(html, tag.end())]) for tag in STYLE_TAG.finditer(html)):
+    if not any(
+        _has_movable_rules(html[tag.end() : _find_style_end(html, tag.end())]) for tag in STYLE_TAG.finditer(html)
+    ):
         return html
     pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
@@ -89,7 +91,7 @@ def find_unmoved_rules(html: str) -> list[UnmovedRule]:
                 reasons[rule] = f"moving {', '.join(dict.fromkeys(names))} would change which rule wins"
     else:
         reason = f"{sheet.obstacle or 'the tags can be read in more than one way'}; no rule is moved"
-        reasons = {rule: reason for rule in [rule for rule in sheet.rules if rule.can_move][:1]}
+        reasons = dict.fromkeys([rule for rule in sheet.rules if rule.can_move][:1], reason)
     unmoved += [
         UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], reason)
         for rule, reason in reasons.items()
@@ -161,7 +163,9 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _Ma
     if matcher.sheet.reads_styles and writer.plan.raised_own_groups:
         return None
     elements = [number for number, token in enumerate(tokens) if token.css_span]
-    body = next((number for number, token in enumerate(tokens) if token.name not in {"", "html", *INVISIBLE_ELEMENTS}), 0)
+    body = next(
+        (number for number, token in enumerate(tokens) if token.name not in {"", "html", *INVISIBLE_ELEMENTS}), 0
+    )
     return _MailStructure(
         marked=[(number, mark) for number, mark in enumerate(marks) if mark],
         styles=[

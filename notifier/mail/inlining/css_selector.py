@@ -174,9 +174,7 @@ class _SelectorParser:
             self._attributes |= inner.attributes
             self._names |= inner.names
             self._is_upset |= inner.is_upset
-        elif name in _CHANGING_PSEUDO_CLASSES or (
-            name in _NTH and _STEP.fullmatch(_serialize_tokens(token.arguments))
-        ):
+        elif name in _CHANGING_PSEUDO_CLASSES or (name in _NTH and _STEP.fullmatch(_serialize_tokens(token.arguments))):
             self._is_static &= name in _NTH
         else:
             raise _UnsupportedSelectorError

@@ -88,9 +88,7 @@ def build_move_plan(sheet: Stylesheet, kinds: list[ElementKind], foreign: frozen
     return plan
 
 
-def _decide_with_fallbacks(
-    plan: MovePlan, group: str, contests: list[_Contest], foreign: frozenset[CssRule]
-) -> bool:
+def _decide_with_fallbacks(plan: MovePlan, group: str, contests: list[_Contest], foreign: frozenset[CssRule]) -> bool:
     """Decide with all that mail programs might do, else as if each did only one thing of it, else without them."""
     known = [
         contest._replace(staying=[item for item in contest.staying if item.rule not in foreign]) for contest in contests
