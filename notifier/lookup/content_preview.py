@@ -15,10 +15,11 @@ from notifier.delivery import delivery_loader, render_job
 from notifier.delivery.delivery_loader import Delivery
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.lookup import notification_view
+from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import MailAttachment, PreviewedMail, RenderFault
+from notifier.rendering.protocol import PreviewedMail, RenderFault
 from notifier.submission import attachment_store
 from notifier.submission.notification_writer import NewNotification
 

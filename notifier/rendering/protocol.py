@@ -1,48 +1,12 @@
 """What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
 from notifier.template_language.template_source import TemplateSource
-
-
-class Mailbox(msgspec.Struct, frozen=True):
-    """An address with an optional display name (RFC 5322 §3.4)."""
-
-    address: str
-    name: str | None = None
-
-
-class MailHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The envelope side of a mail's header: fixed at submit, so that every attempt has the same bytes."""
-
-    message_id: str  # with angle brackets
-    date: datetime  # aware
-    sender: Mailbox
-    recipient: str  # of the To field; for a copy, that of the notification it is a copy of
-    cc: list[str] = []  # addresses, as they stand in the Cc field
-    reply_to: Mailbox | None = None
-    extra: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class LiteralContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, literally: nothing in it is rendered, and no style is moved."""
-
-    subject: str
-    html: str | None = None  # None: the mail has a text part only
-    text: str | None = None  # None: made from the HTML
-
-
-class MailAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that goes with a mail, checked at submit."""
-
-    filename: str
-    content_type: str  # "type/subtype", perhaps with parameters
-    content_id: str | None  # without angle brackets; None for one that the HTML does not show
-    data: bytes
 
 
 class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,20 +59,6 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 ChildRequest = RenderBatchRequest | PreviewRequest | CheckRequest | CompareRequest
-
-
-class RenderedMail(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail ready to send: canonical CRLF bytes and their SHA-256."""
-
-    wire: bytes
-    sha256: bytes
-
-
-class MailWithGaps(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail whose attachments are still to be put in."""
-
-    pieces: list[bytes | int]  # octets as they stand; a number is the place of that attachment, in base64
-    images: list[str] = []  # names in the version's assets; they are numbered behind the attachments
 
 
 class FaultCode(StrEnum):
@@ -183,20 +133,6 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def warning_messages(self) -> list[str]:
         """What should be mended and need not be, in sentences."""
         return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
-
-
-class MailParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, before it becomes MIME."""
-
-    subject: str
-    html: str | None
-    text: str
-
-
-class RenderedParts(MailParts, frozen=True, kw_only=True):
-    """The three parts of a rendered template."""
-
-    html: str
 
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):

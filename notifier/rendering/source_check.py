@@ -5,16 +5,9 @@ from typing import Any
 
 import msgspec
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import build_mime_message
-from notifier.rendering.protocol import (
-    FaultCode,
-    LintRemark,
-    Mailbox,
-    MailHeader,
-    RenderedParts,
-    RenderFault,
-    SourceCheck,
-)
+from notifier.rendering.protocol import FaultCode, LintRemark, RenderFault, SourceCheck
 from notifier.rendering.version_comparison import describe_mail_error
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.compiled_version import CompiledVersion

@@ -10,10 +10,12 @@ from typing import Any, Final
 from jinja2 import Template
 from msgspec.structs import replace
 
+from notifier.mail.mail_parts import MailHeader, RenderedParts
+from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.source_styles import StyledSource, style_source
 from notifier.mail.style_inliner import inline_styles
-from notifier.rendering.protocol import MailHeader, RenderedParts, RenderFault
+from notifier.rendering.protocol import RenderFault
 from notifier.template_language import image_functions
 from notifier.template_language.guarded_calls import guard_function
 from notifier.template_language.public_text import clean_values
@@ -182,8 +184,8 @@ class CompiledVersion:
     def find_image_faults(self) -> list[RenderFault]:
         """Faults for images that the version does not have; parts that cannot be parsed are left to the compiler."""
         faults = []
-        if len(self.source.assets) > image_functions.MAX_IMAGES_PER_VERSION:
-            message = f"there are more than {image_functions.MAX_IMAGES_PER_VERSION} images in it."
+        if len(self.source.assets) > MAX_IMAGES_PER_VERSION:
+            message = f"there are more than {MAX_IMAGES_PER_VERSION} images in it."
             faults.append(RenderFault(part=HTML, line=None, message=message))
         parser = self._environment(None, autoescape=False)
         for name, text in self.source.files.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.strict_json import convert_whole_numbers
 
 SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
@@ -41,15 +42,6 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
     secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
     link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
-
-
-class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of a version; its bytes are stored by their SHA-256 and never change."""
-
-    sha256: str  # hexadecimal, of the bytes
-    content_type: str
-    width: int  # CSS pixels, as shown; the file may have twice as many
-    height: int
 
 
 class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):

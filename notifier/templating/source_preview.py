@@ -9,7 +9,8 @@ import msgspec
 
 from notifier import email_address
 from notifier.errors import InvalidRequestError
-from notifier.rendering.protocol import Mailbox, MailHeader, PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.mail.mail_parts import Mailbox, MailHeader
+from notifier.rendering.protocol import PreviewedMail, RenderFault, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL

@@ -14,16 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.rendering import child_program as module
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME, RenderingChild
 from notifier.rendering.protocol import (
     ChildAnswer,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderedMail,
     RenderFault,
     RenderJob,
     SkippedMail,

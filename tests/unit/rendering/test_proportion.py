@@ -12,22 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import (
-    FaultCode,
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-)
+from notifier.rendering.protocol import FaultCode, RenderBatchAnswer, RenderBatchRequest, RenderFault, RenderJob
 from notifier.template_language import compiled_version
 from notifier.template_language.render_fault import PartError
 from notifier.template_language.template_source import TemplateSettings, TemplateSource

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from notifier.mail.mail_parts import RenderedParts
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import CheckRequest, RenderedParts, SourceCheck
+from notifier.rendering.protocol import CheckRequest, SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import build_schema
