@@ -9,8 +9,8 @@ import msgspec
 from notifier.delivery.delivery_loader import Delivery
 from notifier.outbox.handler import ClaimedEntry
 from notifier.outcomes import Outcome
-from notifier.rendering.protocol import RenderFault
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+from notifier.template_language.render_fault import RenderFault
 
 
 class RelayAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):

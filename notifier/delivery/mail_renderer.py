@@ -19,9 +19,10 @@ from notifier.outbox.handler import ClaimedEntry
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import FaultCode, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.time_limit import MAX_PART_SECONDS
 from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from notifier.delivery.delivery_loader import Delivery
 from notifier.mail.mail_parts import MailAttachment
 from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
-from notifier.rendering.protocol import RenderFault, RenderJob
+from notifier.rendering.protocol import RenderJob
+from notifier.template_language.render_fault import RenderFault
 
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
 ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")

@@ -19,9 +19,10 @@ from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import PreviewedMail, RenderFault
+from notifier.rendering.protocol import PreviewedMail
 from notifier.submission import attachment_store
 from notifier.submission.notification_writer import NewNotification
+from notifier.template_language.render_fault import RenderFault
 
 _attempt = get_columns(Attempt)
 

@@ -7,14 +7,16 @@ import msgspec
 
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import build_mime_message
-from notifier.rendering.protocol import FaultCode, LintRemark, RenderFault, SourceCheck
+from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.version_comparison import describe_mail_error
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.template_language.variable_usage import VariableUsage, analyze_variables
 from notifier.template_lint.inheritance import find_lost_content
+from notifier.template_lint.lint_remark import LintRemark
 from notifier.template_lint.lint_report import lint_source
 from notifier.template_lint.lint_rule import SampleMail
 from notifier.template_lint.source_rules import CheckedSource
@@ -111,9 +113,7 @@ class _Trial:
         self.previews.setdefault(tag or self._source.settings.locale, rendered)
 
     def _is_enough(self) -> bool:
-        return len(self.faults) >= MAX_FAULTS or any(
-            fault.code is FaultCode.TOO_SLOW for fault in self.faults
-        )
+        return len(self.faults) >= MAX_FAULTS or any(fault.code is FaultCode.TOO_SLOW for fault in self.faults)
 
 
 def _analyze_variables(source: TemplateSource) -> VariableUsage:

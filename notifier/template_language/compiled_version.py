@@ -15,11 +15,11 @@ from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.source_styles import StyledSource, style_source
 from notifier.mail.style_inliner import inline_styles
-from notifier.rendering.protocol import RenderFault
 from notifier.template_language import image_functions
+from notifier.template_language.error_description import PartError, describe_error, describe_error_without_place
 from notifier.template_language.guarded_calls import guard_function
 from notifier.template_language.public_text import clean_values
-from notifier.template_language.render_fault import PartError, describe_error, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.sandbox import MailEnvironment, RawValues, create_environment, render_limited
 from notifier.template_language.template_source import (
     HTML,

@@ -13,8 +13,8 @@ from typing import Final
 
 from jinja2 import nodes
 
-from notifier.rendering.protocol import RenderFault
-from notifier.template_language.render_fault import find_column
+from notifier.template_language.error_description import find_column
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import TemplateSource
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from notifier.rendering.protocol import LintRemark, Severity
 from notifier.template_language.template_source import LOCALES, TemplateSource
 from notifier.template_lint import css_rules, link_rules, page_rules, source_rules, tag_rules, text_rules
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.template_lint.lint_rule import LintFinding, LintRule, RequiredOrigin, SampleMail
 from notifier.template_lint.source_origin import OriginFinder, SourceOrigin
 from notifier.template_lint.source_rules import SAMPLE_FILE, CheckedSource

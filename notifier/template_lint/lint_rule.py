@@ -9,10 +9,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from notifier.rendering.protocol import Severity
 from notifier.template_language.template_source import HTML, LOCALES, TemplateSource
 from notifier.template_lint.document_css import DocumentCss, parse_css
 from notifier.template_lint.html_document import HtmlDocument, parse_document
+from notifier.template_lint.lint_remark import Severity
 
 
 class RequiredOrigin(StrEnum):

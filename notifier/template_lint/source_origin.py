@@ -15,7 +15,7 @@ from jinja2.compiler import Frame
 
 from notifier.template_language.code_generator import MailCodeGenerator
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.sandbox import MailEnvironment
 from notifier.template_language.template_source import HTML, SUBJECT, TemplateSource
 from notifier.template_lint.lint_rule import SampleMail

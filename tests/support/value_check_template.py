@@ -6,7 +6,7 @@ import jsonschema_rs
 
 from notifier.errors import Fault
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.template_language.variable_usage import analyze_variables

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.protocol import FaultCode
 from notifier.template_language import sandbox
-from notifier.template_language.render_fault import describe_error
+from notifier.template_language.error_description import describe_error
+from notifier.template_language.render_fault import FaultCode
 from notifier.template_language.sandbox import create_environment, render_limited
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.value_methods import VALUE_METHODS

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.protocol import FaultCode, RenderFault
 from notifier.rendering.source_check import check_source
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 SAMPLE = {"name": "Ada", "order": {"total": "3", "lines": [{"title": "Tea"}]}, "count": 2}

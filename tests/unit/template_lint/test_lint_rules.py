@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from support.lint_cases import CASES, PAGE, Case, build_lint_source
 
-from notifier.rendering.protocol import LintRemark, Severity, SourceCheck
+from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.template_lint.lint_report import MAX_REMARKS, RULES
 
 ROOT = Path(__file__).parents[3]
