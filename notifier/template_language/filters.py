@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 
 from notifier.strict_json import parse_number
 from notifier.template_language.template_source import list_fallback_locales
+from notifier.template_language.value_methods import MisusedError
 
 DATE_STYLES: Final = ("short", "medium", "long", "full")
 PLURAL_CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
@@ -33,6 +34,7 @@ _PATTERN = re.compile(
     r"(?:y{1,4}|M{1,5}|L{1,5}|d{1,2}|E{1,6}|a|h{1,2}|H{1,2}|m{1,2}|s{1,2}|z{1,4}|v{1,4}|[\s.,:;/()-])+"
 )
 _MAX_FRACTION_DIGITS = 10
+MAX_COLUMN_WIDTH = 200
 
 
 class ValueRefusedError(Exception):
@@ -266,14 +268,33 @@ def _is_pattern(style: str) -> bool:
     return len(style) <= _MAX_PATTERN_LENGTH and bool(_PATTERN.fullmatch(re.sub(r"'[^']*'", "", style)))
 
 
+def align_left(value: Any, width: int) -> str:
+    """The filter `left`: pad the text with blanks on its right to `width` characters; longer text is not cut."""
+    return str(value).ljust(_check_width("left", width))
+
+
+def align_right(value: Any, width: int) -> str:
+    """The filter `right`: pad the text with blanks on its left to `width` characters; longer text is not cut."""
+    return str(value).rjust(_check_width("right", width))
+
+
+def _check_width(name: str, width: Any) -> int:
+    if not isinstance(width, int) or not 0 <= width <= MAX_COLUMN_WIDTH:
+        message = f"a column is 0 to {MAX_COLUMN_WIDTH} characters wide."
+        raise MisusedError(name, message, f"Write, for example: {name}(20).")
+    return width
+
+
 MAIL_FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "date": show_date,
     "datetime": show_datetime,
+    "left": align_left,
     "money": show_money,
     "nl2br": break_lines,
     "number": show_number,
     "percent": show_percent,
     "plural": choose_plural,
     "replace": replace_text,
+    "right": align_right,
     "time": show_time,
 }

@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError, join_within_limit
 from notifier.template_language import filters
-from notifier.template_language.alignment_filters import align_left, align_right
 from notifier.template_language.code_generator import MailCodeGenerator
 from notifier.template_language.context_filters import CONTEXT_FILTERS, show_safe_url
 from notifier.template_language.contextual_escaping import guard_values, refuse_unknown
@@ -34,8 +33,8 @@ LIBRARY_FILTERS: Final = frozenset(
         "urlencode", "wordwrap",
     }
 )  # fmt: skip
-OWN_FILTERS: Final = {"left": align_left, "right": align_right, "safe_url": show_safe_url}
-TEMPLATE_FILTERS: Final = LIBRARY_FILTERS | filters.MAIL_FILTERS.keys() | OWN_FILTERS.keys()
+OWN_FILTERS: Final = filters.MAIL_FILTERS | {"safe_url": show_safe_url}
+TEMPLATE_FILTERS: Final = LIBRARY_FILTERS | OWN_FILTERS.keys()
 """All filters of templates, as error messages list them."""
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Methods of escaped text that are refused: their result would count as escaped, whatever it contains."""
@@ -192,7 +191,7 @@ def create_environment(
     env.locale, env.strict, env.link_schemes = locale, strict, list_link_schemes(link_schemes)
     env.globals = {"range": build_range}
     library = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
-    env.filters = guard_filters(library | filters.MAIL_FILTERS | OWN_FILTERS | CONTEXT_FILTERS)
+    env.filters = guard_filters(library | OWN_FILTERS | CONTEXT_FILTERS)
     tests: dict[str, Any] = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     env.tests = dict[str, Any](guard_tests(tests))
     return env

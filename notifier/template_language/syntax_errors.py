@@ -2,7 +2,7 @@
 
 import re
 
-from notifier.template_language.undefined_errors import ErrorExplanation, ErrorPlace, build_error_row, build_fixed_row
+from notifier.template_language.undefined_errors import ErrorExplanation, ErrorPlace, build_error_row, build_text_row
 
 _TAG = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw|\{%[-+]?\s*(\w+)([^%]*)", re.DOTALL)
 _PRINT = re.compile(r"\{#.*?#\}|\{\{(?P<inner>(?:(?!\}\}|\{\{|\{%).)*)(?P<end>\}\})?", re.DOTALL)
@@ -143,72 +143,45 @@ def _lone_equals(place: ErrorPlace) -> str:
 SYNTAX_ERRORS = (
     build_error_row(r"Unexpected end of template\..*innermost block that needs to be closed is '(\w+)'", _unclosed),
     build_error_row(r"Encountered unknown tag '(\w+)'", _unknown_tag),
-    build_fixed_row(r"Missing end of comment", "“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#"),
-    build_fixed_row(r"Missing end of raw", "“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%"),
-    build_fixed_row(
-        r"^Block names in Jinja",
-        "a block's name has no hyphens.",
-        "Write _ instead: {% block side_bar %}.",
-        "block",
+    build_text_row(r"Missing end of comment", "“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#"),
+    build_text_row(r"Missing end of raw", "“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%"),
+    build_text_row(
+        r"^Block names in Jinja", "a block's name has no hyphens.", "Write _ instead: {% block side_bar %}.", "block"
     ),
-    build_fixed_row(
+    build_text_row(
         r"^Required blocks can only",
         "a block that has to be filled is empty itself.",
         "Take its text out, or “required”.",
         "required",
     ),
-    build_fixed_row(
-        r"^names starting with an underline",
-        "what begins with _ cannot be imported.",
-        "Give it another name.",
+    build_text_row(
+        r"^names starting with an underline", "what begins with _ cannot be imported.", "Give it another name."
     ),
-    build_fixed_row(
-        r"^non-default argument follows",
-        "a value in brackets needs a fallback too.",
-        'Write label="".',
-        "macro",
+    build_text_row(
+        r"^non-default argument follows", "a value in brackets needs a fallback too.", 'Write label="".', "macro"
     ),
-    build_fixed_row(
-        r"^expected call$",
-        "“{% call %}” needs a macro with brackets.",
-        "Write {% call ui.box() %}.",
-        "call",
+    build_text_row(
+        r"^expected call$", "“{% call %}” needs a macro with brackets.", "Write {% call ui.box() %}.", "call"
     ),
-    build_fixed_row(
-        r"^can't assign to|special loop variable",
-        "this name cannot be given a value.",
-        "Choose another.",
-        "{%",
+    build_text_row(
+        r"^can't assign to|special loop variable", "this name cannot be given a value.", "Choose another.", "{%"
     ),
-    build_fixed_row(r"^extended multiple times", "a template extends one layout.", "Take the other out.", "{%"),
-    build_fixed_row(
-        r"non top-level scope",
-        "“{% extends %}” stands within another tag.",
-        "Write it alone, as the first line.",
+    build_text_row(r"^extended multiple times", "a template extends one layout.", "Take the other out.", "{%"),
+    build_text_row(
+        r"non top-level scope", "“{% extends %}” stands within another tag.", "Write it alone, as the first line."
     ),
-    build_fixed_row(r"chain multiple tests", "“is” cannot follow “is”.", "Join two questions with “and”.", " is "),
-    build_fixed_row(
-        r"^tag name expected",
-        "a tag begins with its name.",
-        "Write {% if … %}, or {{ name }} to show.",
-        "{%",
+    build_text_row(r"chain multiple tests", "“is” cannot follow “is”.", "Join two questions with “and”.", " is "),
+    build_text_row(
+        r"^tag name expected", "a tag begins with its name.", "Write {% if … %}, or {{ name }} to show.", "{%"
     ),
-    build_fixed_row(
-        r"^expected (?:name or number|subscript)",
-        "a name is missing behind a dot, or in brackets.",
-        "Write it.",
+    build_text_row(
+        r"^expected (?:name or number|subscript)", "a name is missing behind a dot, or in brackets.", "Write it."
     ),
-    build_fixed_row(
-        r"escape$|^'?unicodeescape|illegal Unicode",
-        "“\\” in a text is not complete.",
-        "Write “\\\\”.",
-        "\\",
+    build_text_row(
+        r"escape$|^'?unicodeescape|illegal Unicode", "“\\” in a text is not complete.", "Write “\\\\”.", "\\"
     ),
-    build_fixed_row(
-        r'special "caller" argument',
-        "“caller” needs a fallback here.",
-        "Leave it out of the brackets.",
-        "caller",
+    build_text_row(
+        r'special "caller" argument', "“caller” needs a fallback here.", "Leave it out of the brackets.", "caller"
     ),
     build_error_row(r"got '(.*)'$", _syntax),
     build_error_row(r"^unexpected (?:char )?'(.+?)'", _syntax),

@@ -94,12 +94,6 @@ def _no_filter(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(message=f"there is no filter “{name}”.", advice=advice, near=name)
 
 
-def _no_test(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message=f"there is no test “is {match[1]}”.", advice="Write “is defined”, or compare with ==.", near=match[1]
-    )
-
-
 def _no_variable(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     name = match[1]
     if name == "loop":
@@ -156,23 +150,6 @@ def _no_element(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(message=f"{what}.", advice="Look at the sample for what is in the brackets.", near="[")
 
 
-def _no_parameter(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    advice = 'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.'
-    return ErrorExplanation(message=f"the macro was not given “{match[1]}”.", advice=advice, near=match[1])
-
-
-def _no_parent(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    message = f"“super()” has nothing to show: no layout has a block “{match[1]}”."
-    return ErrorExplanation(message=message, advice="Take it out, or look at the block's name.", near="super")
-
-
-def _required(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    advice = f"Write {{% block {match[1]} %}} … {{% endblock %}} into the template."
-    return ErrorExplanation(
-        message=f"the block “{match[1]}” has to be filled.", advice=advice, near=f"block {match[1]}"
-    )
-
-
 def _not_exported(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     advice = place.suggest_name(match[1], place.macros) or "Look at its name where it is defined."
     return ErrorExplanation(message=f"the imported file has no “{match[1]}”.", advice=advice, near=match[1])
@@ -196,14 +173,6 @@ def _macro(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     )
 
 
-def _no_caller(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message=f"the macro “{match[1]}” does not show what stands in {{% call %}}.",
-        advice="Write {{ caller() }} into the macro, or use it without {% call %}.",
-        near="call",
-    )
-
-
 ErrorRow = tuple[re.Pattern[str], Explainer]
 """A pattern of the library's message, and the explanation that replaces it."""
 
@@ -213,63 +182,51 @@ def build_error_row(pattern: str, explain: Explainer) -> ErrorRow:
     return re.compile(pattern), explain
 
 
-def build_fixed_row(pattern: str, message: str, advice: str, near: str = "") -> ErrorRow:
-    """A row that always gives the same explanation."""
-    return build_error_row(pattern, lambda _, __: ErrorExplanation(message=message, advice=advice, near=near))
+def build_text_row(pattern: str, message: str, advice: str, near: str = "") -> ErrorRow:
+    """A row of plain texts, in which `$1` and `$2` stand for the groups of the pattern."""
+
+    def explain(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+        texts = [re.sub(r"\$(\d)", lambda number: match[int(number[1])], text) for text in (message, advice, near)]
+        return ErrorExplanation(message=texts[0], advice=texts[1], near=texts[2])
+
+    return build_error_row(pattern, explain)
 
 
 UNDEFINED_ERRORS = (
-    build_error_row(r"^parameter '(\w+)' was not provided$", _no_parameter),
-    build_fixed_row(
-        r"^No caller defined$",
-        "“caller()” shows nothing here.",
-        "Use the macro with {% call %}.",
-        "caller",
-    ),
-    build_error_row(r"^there is no parent block called '(\w+)'", _no_parent),
-    build_error_row(r"^Required block '(\w+)' not found$", _required),
+    build_text_row(r"^parameter '(\w+)' was not provided$", "the macro was not given “$1”.",
+        'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.', "$1"),
+    build_text_row(r"^No caller defined$", "“caller()” shows nothing here.",
+        "Use the macro with {% call %}.", "caller"),
+    build_text_row(r"^there is no parent block called '(\w+)'",
+        "“super()” has nothing to show: no layout has a block “$1”.",
+        "Take it out, or look at the block's name.", "super"),
+    build_text_row(r"^Required block '(\w+)' not found$", "the block “$1” has to be filled.",
+        "Write {% block $1 %} … {% endblock %} into the template.", "block $1"),
     build_error_row(r"does not export the requested name '(\w+)'", _not_exported),
-    build_fixed_row(
-        r"^the inline if-expression on",
-        "the “if” is not met, and there is no “else”.",
-        'Write … else "".',
-        "if",
-    ),
-    build_fixed_row(r"^No (?:first|last) item", "the list is empty.", "Ask first: {% if items %} … {% endif %}."),
-    build_fixed_row(
-        r"^there is no (?:previous|next) item",
-        "this item has no neighbour.",
-        "Ask loop.first or loop.last.",
-        "loop",
-    ),
+    build_text_row(r"^the inline if-expression on", "the “if” is not met, and there is no “else”.",
+        'Write … else "".', "if"),
+    build_text_row(r"^No (?:first|last) item", "the list is empty.", "Ask first: {% if items %} … {% endif %}."),
+    build_text_row(r"^there is no (?:previous|next) item", "this item has no neighbour.",
+        "Ask loop.first or loop.last.", "loop"),
     build_error_row(r"No filter named '(\w+)'", _no_filter),
-    build_error_row(r"No test named '(\w+)'", _no_test),
+    build_text_row(r"No test named '(\w+)'", "there is no test “is $1”.",
+        "Write “is defined”, or compare with ==.", "$1"),
     build_error_row(r"block '(\w+)' defined twice", _twice),
     build_error_row(r"^'(\w+)' is undefined$", _no_variable),
     build_error_row(r"^'(.+?)' has no attribute '(\w+)'$", _no_attribute),
     build_error_row(r"^(.+) has no element (.+)$", _no_element),
-    build_error_row(r"^macro '(\w+)' was invoked with two values for the special caller", _no_caller),
+    build_text_row(r"^macro '(\w+)' was invoked with two values for the special caller",
+        "the macro “$1” does not show what stands in {% call %}.",
+        "Write {{ caller() }} into the macro, or use it without {% call %}.", "call"),
     build_error_row(r"^macro '(\w+)' takes (.+)$", _macro),
-)
+)  # fmt: skip
 """Pattern of the library's message → explanation; the first match counts."""
 
 SANDBOX_ERRORS = (
-    build_error_row(
-        r"^the operator (\S+) is not",
-        lambda match, _: ErrorExplanation(
-            message=f"the operator {match[1]} is not available in templates.",
-            advice="Let the caller send the result.",
-            near=match[1],
-        ),
-    ),
-    build_error_row(
-        r"attribute '(\w+)' of",
-        lambda match, _: ErrorExplanation(
-            message=f"“{match[1]}” is not available in templates.",
-            advice="A template reads the caller's values, and nothing behind them.",
-            near=match[1],
-        ),
-    ),
-    build_error_row(r"^(.+): (.+)$", lambda match, _: ErrorExplanation(message=f"{match[1]}.", advice=match[2])),
-)
+    build_text_row(r"^the operator (\S+) is not", "the operator $1 is not available in templates.",
+        "Let the caller send the result.", "$1"),
+    build_text_row(r"attribute '(\w+)' of", "“$1” is not available in templates.",
+        "A template reads the caller's values, and nothing behind them.", "$1"),
+    build_text_row(r"^(.+): (.+)$", "$1.", "$2"),
+)  # fmt: skip
 """The same for messages of the sandbox."""

@@ -15,8 +15,6 @@ from notifier.template_language.variable_path import LIST_ITEM
 from notifier.template_language.variable_place import VariableRead
 from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
 
-__all__ = ["VariableRead", "VariableUsage", "analyze_variables", "list_reads", "list_subject_paths"]
-
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
 """The variable that every marketing template requires, whether or not its parts show it."""
 _LINK_SCHEMA: Final = {"type": "string", "pattern": HTTPS_PATTERN, "maxLength": 900}  # it stands in a header too
@@ -33,11 +31,6 @@ class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
     undefined: list[VariableRead]  # read without a guard, and not in the sample
     unused: list[str]  # dotted paths in the sample that nothing reads; of an unread object only its own path
     unmatched: list[tuple[str, str]]  # setting and dotted path, where neither sample nor parts have such a variable
-
-
-def list_reads(source: TemplateSource) -> list[VariableRead]:
-    """Every read in the parts of all locales and in the layouts that they use. Raises Jinja's `TemplateSyntaxError`."""
-    return walk_source(source)[0]
 
 
 def analyze_variables(source: TemplateSource) -> VariableUsage:

@@ -3,7 +3,7 @@
 Rules inside `@media` and `@supports` are left out: they are an enhancement for clients that know them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
@@ -58,30 +58,23 @@ def parse_css(document: HtmlDocument) -> DocumentCss:
     for text in document.texts:
         if text.parent and text.parent.name == "style":
             style_blocks, at = _stylesheet(text.raw)
-            blocks += [_moved(block, text.offset) for block in style_blocks]
-            at_rules += [CssAtRule(keyword=rule.keyword, offset=rule.offset + text.offset) for rule in at]
+            blocks += [_move(block, text.offset) for block in style_blocks]
+            at_rules += [replace(rule, offset=rule.offset + text.offset) for rule in at]
     for element in document.elements:
         style = element.get_attribute("style")
         if style and style.raw:
             declarations = _attribute(style.value)
             block = CssBlock(selector="", declarations=declarations, offset=0, element=element)
-            blocks.append(_moved(block, style.value_offset, inside=style.raw == style.value))
+            blocks.append(_move(block, style.value_offset, inside=style.raw == style.value))
     return DocumentCss(blocks=tuple(blocks), at_rules=tuple(at_rules))
 
 
-def _moved(block: CssBlock, by: int, *, inside: bool = True) -> CssBlock:
-    """The block with offsets in the part; without `inside` all offsets are `by`."""
+def _move(block: CssBlock, offset: int, *, inside: bool = True) -> CssBlock:
+    """The block with offsets in the part; without `inside` all its declarations are at `offset`."""
     declarations = tuple(
-        CssDeclaration(
-            name=declaration.name,
-            value=declaration.value,
-            tokens=declaration.tokens,
-            offset=by + (declaration.offset if inside else 0),
-        )
-        for declaration in block.declarations
+        replace(declaration, offset=offset + declaration.offset * inside) for declaration in block.declarations
     )
-    offset = by + block.offset
-    return CssBlock(selector=block.selector, declarations=declarations, offset=offset, element=block.element)
+    return replace(block, declarations=declarations, offset=offset + block.offset)
 
 
 @lru_cache(maxsize=64)

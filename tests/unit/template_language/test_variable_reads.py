@@ -3,13 +3,13 @@
 import pytest
 from support.text_part_source import build_text_source
 
-from notifier.template_language.variable_usage import list_reads
+from notifier.template_language.template_walk import walk_source
 
 
 def reads(text: str) -> set[str]:
     """The dotted paths that the text reads; those that it can do without have a question mark."""
     guarded_by_path: dict[str, bool] = {}
-    for read in list_reads(build_text_source(text)):
+    for read in walk_source(build_text_source(text))[0]:
         path = ".".join(read.path).replace(".[]", "[]")
         guarded_by_path[path] = guarded_by_path.get(path, True) and read.guarded
     return {f"{path}?" if guarded else path for path, guarded in guarded_by_path.items()}
