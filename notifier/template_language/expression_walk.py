@@ -1,6 +1,6 @@
-"""What a template's expression reads of the caller's variables.
+"""Find which variables the expressions of a template read.
 
-It follows names and dots, and evaluates nothing. A variable is needed, unless `is defined`, `in`, `get` or `default`
+It follows names and dots, and evaluates nothing. A variable is needed unless `is defined`, `in`, `get` or `default`
 asks for it first.
 """
 
@@ -40,22 +40,22 @@ _OPERATORS: Final = {"eq": "==", "ne": "!="}
 
 
 @dataclass
-class Reading:
-    """Follows expressions, and knows what has been asked for where they stand; `shape` is the sample's schema."""
+class ExpressionWalk:
+    """Follows expressions under the conditions where they stand; `shape` is the schema of the sample."""
 
     shape: Mapping[str, Any]
-    reserved: frozenset[str]  # names that are always there and are no variables
+    reserved: frozenset[str]  # names that are no variables
     reads: dict[VariableRead, None] = field(default_factory=dict)
     scope: Scope = field(default_factory=Scope)
     file: str = ""
-    conditions: tuple[Condition, ...] = ()  # that hold where the walk is
-    known: frozenset[Path] = frozenset()  # what is there because of them
+    conditions: tuple[Condition, ...] = ()  # that hold at this point of the walk
+    known: frozenset[Path] = frozenset()  # paths that exist because of the conditions
     steps: int = 0
 
     # -- what an expression stands for -----------------------------------------------------------
 
     def resolve(self, node: nodes.Node) -> Named:
-        """The variable that the expression stands for, or the macro or file; nothing is noted."""
+        """What the expression stands for: a variable, a macro or a file; None for other values. Notes nothing."""
         self.step()
         named: Named = None
         match node:
@@ -76,7 +76,7 @@ class Reading:
         return named
 
     def step(self) -> None:
-        """Count what has been looked at."""
+        """Count a step. Raises `LostError` if there are too many."""
         self.steps += 1 + len(self.known) // 8
         if self.steps > MAX_STEPS:
             raise LostError
@@ -100,7 +100,7 @@ class Reading:
         return Place((*owner.path, name)) if isinstance(owner, Place) else None
 
     def get_item(self, place: Named, which: object) -> Place | None:
-        """An item of the list that stands there; None if it is no list."""
+        """An item of the list at this place; None if it is no list."""
         if not isinstance(place, Place) or self._type(place.path) not in ("array", None):
             return None
         return Place((*place.path, Item(which, is_known=not place.is_partial)))
@@ -127,7 +127,7 @@ class Reading:
             self.conditions, self.known = before
 
     def get_condition(self, node: nodes.Node) -> Condition:
-        """The condition as far as it is about variables."""
+        """The condition of a test, as far as it is about variables."""
         match node:
             case nodes.Not():
                 return negate(self.get_condition(node.node))
@@ -165,10 +165,10 @@ class Reading:
         self.reads[read] = None
 
     def read(self, node: nodes.Node, *, whole: bool = True) -> None:
-        """Note everything that is read to compute the expression; `whole`: with all that is in its value."""
+        """Note everything that the expression reads; `whole`: including everything inside its value."""
         place = self.resolve(node)
         if isinstance(place, Macro | Scope):
-            raise LostError  # a macro goes where it cannot be followed
+            raise LostError  # a macro is passed on as a value
         if place is not None:
             self.note(place, node, whole=whole)
             self._read_arguments(node)
@@ -178,24 +178,24 @@ class Reading:
             self.read_children(node)
 
     def read_children(self, node: nodes.Node) -> None:
-        """Note what is read in the parts of an expression that is no variable."""
+        """Note what the parts of the expression read."""
         for child in node.iter_child_nodes():
             self.read(child)
 
     def ask(self, test: nodes.Node) -> Condition:
-        """Note what a condition reads; answers with it."""
+        """Note what a test reads. Returns its condition."""
         if not isinstance(self.resolve(test), Macro | Scope):
             self.read(test, whole=False)
         return self.get_condition(test)
 
     def read_list(self, node: nodes.Node, which: object) -> Place | None:
-        """Note that a list is gone through; answers with one of its items, or None if it is no list for certain."""
+        """Note that a list is looped over. Returns its item, or None if it may be no list."""
         item = self.get_item(self.resolve(node), which)
         self.read(node, whole=item is None)
         return item
 
     def _read_arguments(self, node: nodes.Node) -> None:
-        """Note what is read on the way to a variable: in brackets, and in those of filters."""
+        """Note what the arguments of filters and methods on the way to a variable read."""
         if isinstance(node, nodes.Filter):
             self.read_filter(node)
         elif isinstance(node, nodes.Call):
@@ -205,8 +205,8 @@ class Reading:
         if inner is not None:
             self._read_arguments(inner)
 
-    def take(self, node: nodes.Node) -> Named:
-        """What the expression stands for, to be used under another name; what is no variable is read at once."""
+    def bind_value(self, node: nodes.Node) -> Named:
+        """What the expression stands for, to be used under another name; other values are read at once."""
         named = self.resolve(node)
         if named is None:
             self.read(node)
@@ -229,7 +229,7 @@ class Reading:
             self.read(node.node, whole=node.name not in _COUNTS and _get_attribute(node) is None)
             place = self.resolve(node.node)
             if isinstance(node.node, nodes.Call) and isinstance(place, Place) and place.fallback == "empty":
-                self.note(replace(place, fallback=""), node)  # `get` without a fallback: filters do not take a null
+                self.note(replace(place, fallback=""), node)  # `get` without a fallback: filters may refuse a null
 
     def _read_getitem(self, node: nodes.Getitem) -> None:
         self.read(node.node, whole=not isinstance(node.arg, nodes.Slice))
@@ -244,7 +244,7 @@ class Reading:
 
     def _read_condexpr(self, node: nodes.CondExpr) -> None:
         condition = self.ask(node.test)
-        if node.expr2 is None:  # a false condition comes to something undefined: nothing is guarded by it
+        if node.expr2 is None:  # without {% else %} a false test gives an undefined value, so it guards nothing
             for test in [node.test, *node.test.find_all(nodes.Test)]:
                 self.note(self.resolve(test.node) if isinstance(test, nodes.Test) else None, test)
             self.read(node.expr1)
@@ -273,7 +273,7 @@ class Reading:
 
 
 def _state(kind: str, place: Named, *constant: Any) -> Condition:
-    """A condition about one variable; None where a fallback may be meant in its place."""
+    """A condition about one variable; None if it may be about a fallback instead."""
     if (
         not isinstance(place, Place)
         or place.is_partial

@@ -1,26 +1,17 @@
-"""Goes through the parts of a version as rendering does: layouts, blocks, macros, loops, names."""
+"""Walk through the parts of a version in the order of rendering, to find which variables they read.
+
+It follows layouts, blocks, macros, loops and names, and evaluates nothing. What it cannot follow makes it give up: then
+every variable of the sample counts as needed.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 
 from jinja2 import Environment, TemplateError, nodes
 
 from notifier.template_language.contextual_escaping import guard_values
-from notifier.template_language.image_functions import IMAGE_FUNCTIONS
-from notifier.template_language.link_address import list_link_schemes
-from notifier.template_language.sandbox import create_environment
-from notifier.template_language.template_source import (
-    HTML,
-    LANGUAGE_WORDS,
-    LOCALES,
-    PARTS,
-    RESERVED_NAMES,
-    TemplateSource,
-)
-from notifier.template_language.value_check import ValueCheck
-from notifier.template_language.value_check_search import Checking
+from notifier.template_language.value_check_search import ValueCheckWalk
 from notifier.template_language.variable_place import (
     LostError,
     Macro,
@@ -28,90 +19,70 @@ from notifier.template_language.variable_place import (
     Path,
     Place,
     Scope,
-    VariableRead,
     count_present,
     negate,
 )
-from notifier.template_language.variable_schema import build_schema
-
-
-def walk_source(
-    source: TemplateSource, parts: Sequence[str] = PARTS
-) -> tuple[list[VariableRead], bool, list[ValueCheck]]:
-    """Every read in these parts, whether none was missed, and what values must be. Raises `TemplateSyntaxError`."""
-    plain, html = (create_environment(source.files, autoescape=autoescape) for autoescape in (False, True))
-    reserved = RESERVED_NAMES | LANGUAGE_WORDS | ((IMAGE_FUNCTIONS | plain.globals.keys()) - source.sample.keys())
-    walk = Walk(shape=build_schema(source.sample), reserved=reserved, plain=plain, html=html, files=source.files)
-    walk.schemes = list(list_link_schemes(source.settings.link_schemes))
-    prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
-    names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
-    for name in names:
-        walk.parse(name)
-    is_complete = True
-    with suppress(LostError, RecursionError):
-        is_complete = False
-        for name in names:
-            walk.is_html = name.endswith(HTML)
-            walk.template(name, Scope())
-        is_complete = True
-    return sorted(walk.reads, key=attrgetter("file", "line", "path")), is_complete, list(walk.checks.values())
 
 
 @dataclass
-class Walk(Checking):
-    """Follows statements; each part is walked with the scope that it would be rendered with."""
+class TemplateWalk(ValueCheckWalk):
+    """Follows statements; names are looked up in the same scopes as when the template is rendered."""
 
     plain: Environment = field(default_factory=Environment)
-    html: Environment = field(default_factory=Environment)  # where values are looked at that act there
+    html: Environment = field(default_factory=Environment)  # parses HTML, in which values are guarded
     files: Mapping[str, str] = field(default_factory=dict)
     trees: dict[tuple[str, bool], nodes.Template] = field(default_factory=dict)
     is_html: bool = False
-    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(default_factory=dict)  # of blocks, the outermost first
-    block: tuple[str, int] = ("", 0)  # the one that is walked, and which of its bodies
-    top: Scope = field(default_factory=Scope)  # what blocks see
-    active: list[object] = field(default_factory=list)  # what is being walked, so that nothing is within itself
+    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(
+        default_factory=dict
+    )  # of each block, the template's first, then those of its layouts
+    block: tuple[str, int] = ("", 0)  # the current block, and which of its bodies
+    top: Scope = field(default_factory=Scope)  # the scope of blocks
+    active: list[object] = field(
+        default_factory=list
+    )  # files, blocks and macros under way, so that none is entered twice
 
     def parse(self, name: str) -> nodes.Template:
-        """The file's tree; raises `TemplateSyntaxError`."""
+        """Parse a file, once. Raises `TemplateSyntaxError`."""
         key = (name, self.is_html)
         if key not in self.trees:
             self.trees[key] = self.plain.parse(self.files[name], name, name)
             if self.is_html:
-                with suppress(TemplateError):  # told where it is compiled
+                with suppress(TemplateError):  # the compiler reports it
                     guard_values(self.trees[key], self.html, name)
         return self.trees[key]
 
     # -- files and blocks ------------------------------------------------------------------------
 
-    def template(self, name: str, scope: Scope) -> None:
-        """A template with those that it extends."""
+    def walk_template(self, name: str, scope: Scope) -> None:
+        """Walk through a template and its layouts."""
         before = self.bodies, self.block, self.top
         self.bodies, self.top = {}, scope
         names: list[str] = [name]
         depth = len(self.active)
         while names and names[0] not in self.active:
             self.active.append(names[0])
-            with self.within(scope, names[0]):
-                names = self._top(self.parse(names[0]))
+            with self.in_scope(scope, names[0]):
+                names = self._run_template(self.parse(names[0]))
         self.bodies, self.block, self.top = before
         del self.active[depth:]
 
-    def _top(self, tree: nodes.Template) -> list[str]:
-        """The statements of a template; what it extends, if it does."""
+    def _run_template(self, tree: nodes.Template) -> list[str]:
+        """Follow the statements of a template. Returns the name of its layout, if it has one."""
         for block in tree.find_all(nodes.Block):
             self.bodies.setdefault(block.name, []).append((block, self.file))
         place = next((at for at, node in enumerate(tree.body) if isinstance(node, nodes.Extends)), None)
         if place is None:
             if any(tree.find_all(nodes.Extends)):
-                raise LostError  # it depends
+                raise LostError  # a condition decides about the layout
             self.run(tree.body)
             return []
         extends = tree.body[place]
         self.run(tree.body[:place])
         self.run(node for node in tree.body[place:] if not isinstance(node, nodes.Output | nodes.Block))
-        return self._names(extends.template)  # type: ignore[attr-defined]
+        return self._get_names(extends.template)  # type: ignore[attr-defined]
 
-    def _names(self, node: nodes.Node) -> list[str]:
+    def _get_names(self, node: nodes.Node) -> list[str]:
         """The file that a constant names, if there is one."""
         items = node.items if isinstance(node, nodes.List | nodes.Tuple) else [node]
         names = [item.value for item in items if isinstance(item, nodes.Const)]
@@ -120,7 +91,7 @@ class Walk(Checking):
         return [name for name in names if name in self.files][:1]
 
     @contextmanager
-    def within(self, scope: Scope, file: str | None = None) -> Iterator[None]:
+    def in_scope(self, scope: Scope, file: str | None = None) -> Iterator[None]:
         """Where names are looked up in this scope, in this file."""
         before = self.scope, self.file
         self.scope, self.file = scope, file or self.file
@@ -130,36 +101,32 @@ class Walk(Checking):
             self.scope, self.file = before
 
     def _run_block(self, node: nodes.Block) -> None:
-        self._body(node.name, 0, self.scope if node.scoped else self.top)
+        self._run_body(node.name, 0, self.scope if node.scoped else self.top)
 
-    def _body(self, name: str, place: int, scope: Scope) -> None:
+    def _run_body(self, name: str, index: int, scope: Scope) -> None:
         bodies = self.bodies.get(name, [])
-        if place < len(bodies) and bodies[place][0] not in self.active:
-            node, file = bodies[place]
-            before, self.block = self.block, (name, place)
+        if index < len(bodies) and bodies[index][0] not in self.active:
+            node, file = bodies[index]
+            before, self.block = self.block, (name, index)
             self.active.append(node)
-            with self.within(scope.create_child(), file):
+            with self.in_scope(scope.create_child(), file):
                 self.run(node.body)
             self.active.pop()
             self.block = before
 
-    def _run_include(self, node: nodes.Include) -> None:
-        self._walk_file(node, self.scope.create_child() if node.with_context else Scope(sees_variables=False))
-
-    def _walk_file(self, node: nodes.Include | nodes.Import | nodes.FromImport, scope: Scope) -> Scope:
-        for name in self._names(node.template):
+    def _run_include(self, node: nodes.Include | nodes.Import | nodes.FromImport) -> Scope:
+        """Walk through another file. Returns its scope, with the names that it has given."""
+        scope = self.scope.create_child() if node.with_context else Scope(sees_variables=False)
+        for name in self._get_names(node.template):
             if name not in self.active:
-                self.template(name, scope)
+                self.walk_template(name, scope)
         return scope
 
-    def _module(self, node: nodes.Import | nodes.FromImport) -> Scope:
-        return self._walk_file(node, self.scope.create_child() if node.with_context else Scope(sees_variables=False))
-
     def _run_import(self, node: nodes.Import) -> None:
-        self.scope.names[node.target] = self._module(node)
+        self.scope.names[node.target] = self._run_include(node)
 
     def _run_fromimport(self, node: nodes.FromImport) -> None:
-        module = self._module(node)
+        module = self._run_include(node)
         for name in node.names:
             theirs, ours = name if isinstance(name, tuple) else (name, name)
             self.scope.names[ours] = module.names.get(theirs)
@@ -179,7 +146,7 @@ class Walk(Checking):
         self.read_children(node)
 
     def _run_if(self, node: nodes.If) -> None:
-        """Each branch with what its condition says; a name that one of them gives may be what it was before."""
+        """Follow each branch under its condition; afterwards join what the branches made of the names."""
         names = self.scope.names.maps[0]
         start, ends = dict(names), []
         with ExitStack() as denied:
@@ -196,7 +163,7 @@ class Walk(Checking):
             names[name] = self._join(name, [(end, known) for end, known, _ in ends])
 
     def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]]) -> Named:
-        """What a name stands for behind an {% if %}: the one variable that it may be, or something of its own."""
+        """What a name stands for after an {% if %}: the only variable that it can be, or the template's own value."""
         places: dict[Place, bool] = {}
         own = [names[name] for names, _ in ends if name in names]
         for names, known in ends:
@@ -206,7 +173,7 @@ class Walk(Checking):
             if named is not None:
                 is_there = count_present(named.path, known) >= len(named.path)
                 places[named] = places.get(named, True) and is_there
-        if len(places) > 1:  # what no branch gives is a variable only if the sample has it
+        if len(places) > 1:  # an unassigned name is a variable only if the sample has it
             places = {
                 place: is_there
                 for place, is_there in places.items()
@@ -223,11 +190,11 @@ class Walk(Checking):
     def _run_for(self, node: nodes.For) -> None:
         item = self.read_list(node.iter, object())
         condition = self.get_condition(node.iter)
-        with self.within(self.scope.create_child({"loop": None})), self.where(condition):
+        with self.in_scope(self.scope.create_child({"loop": None})), self.where(condition):
             self.bind(node.target, item)
             with self.where(*([self.ask(node.test)] if node.test else [])):
                 self.run(node.body)
-        with self.within(self.scope.create_child()), self.where(None if node.test else negate(condition)):
+        with self.in_scope(self.scope.create_child()), self.where(None if node.test else negate(condition)):
             self.run(node.else_)
 
     def bind(self, target: nodes.Node, value: Named) -> None:
@@ -243,7 +210,7 @@ class Walk(Checking):
         pairs: list[tuple[nodes.Node, nodes.Node]] = [(node.target, node.node)]
         if isinstance(node.target, nodes.Tuple) and isinstance(node.node, nodes.Tuple):
             pairs = list(zip(node.target.items, node.node.items, strict=False))
-        for target, value in [(target, self.take(expression)) for target, expression in pairs]:
+        for target, value in [(target, self.bind_value(expression)) for target, expression in pairs]:
             self.bind(target, value)
 
     def _run_assignblock(self, node: nodes.AssignBlock) -> None:
@@ -253,12 +220,12 @@ class Walk(Checking):
     def _run_filterblock(self, node: nodes.FilterBlock | nodes.AssignBlock) -> None:
         if node.filter is not None:
             self.read(node.filter)
-        with self.within(self.scope.create_child()):
+        with self.in_scope(self.scope.create_child()):
             self.run(node.body)
 
     def _run_with(self, node: nodes.With) -> None:
-        values = [self.take(value) for value in node.values]
-        with self.within(self.scope.create_child()):
+        values = [self.bind_value(value) for value in node.values]
+        with self.in_scope(self.scope.create_child()):
             for target, value in zip(node.targets, values, strict=True):
                 self.bind(target, value)
             self.run(node.body)
@@ -269,18 +236,18 @@ class Walk(Checking):
         self.scope.names[node.name] = Macro(node, self.scope, self.file)
 
     def _run_callblock(self, node: nodes.CallBlock) -> None:
-        with self.within(self.scope.create_child({" caller": Macro(node, self.scope, self.file)})):
-            self.read(node.call)  # under a name that no template can write
+        with self.in_scope(self.scope.create_child({" caller": Macro(node, self.scope, self.file)})):
+            self.read(node.call)  # no template can write the name “ caller”
 
     def _read_call(self, node: nodes.Call) -> None:
-        """The macro's body with the arguments, or what `super()` shows; else the arguments are read."""
+        """Walk through a macro's body with its arguments, or the block of `super()`; else read the arguments."""
         callee = self.resolve(node.node)
         if node.node == nodes.Name("super", "load"):
-            self._body(self.block[0], self.block[1] + 1, self.top)
+            self._run_body(self.block[0], self.block[1] + 1, self.top)
         elif isinstance(callee, Macro):
             self._expand(callee, node)
         elif isinstance(node.node, nodes.Getattr) and not isinstance(self.resolve(node.node.node), Scope):
-            self.read(node.node.node)  # a function of a value
+            self.read(node.node.node)  # a method of a value
             self._read_each(node)
         else:
             self.read_children(node)
@@ -300,12 +267,12 @@ class Walk(Checking):
         scope = macro.scope.create_child({"varargs": None, "kwargs": None, "caller": self.scope.names.get(" caller")})
         for argument in node.args[len(names) :]:
             self.read(argument)
-        scope.names.update((name, self.take(argument)) for name, argument in arguments.items())
+        scope.names.update((name, self.bind_value(argument)) for name, argument in arguments.items())
         self.active.append(macro)
-        with self.within(scope, macro.file):
+        with self.in_scope(scope, macro.file):
             defaults = dict(zip(names[::-1], macro.node.defaults[::-1], strict=False))
             for name in names:
                 if name not in arguments:
-                    scope.names[name] = self.take(defaults[name]) if name in defaults else None
+                    scope.names[name] = self.bind_value(defaults[name]) if name in defaults else None
             self.run(macro.node.body)
         self.active.pop()

@@ -45,7 +45,7 @@ class ValueCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     path: list[PathStep]
     takes: str  # a key of `TAKES`
-    given: dict[str, CheckArgument] = {}
+    arguments: dict[str, CheckArgument] = msgspec.field(name="given", default_factory=dict)
     when: list[CheckCondition] = []  # the use happens only if all of these hold
     public: bool = False  # typed by strangers: it is cleaned first
 
@@ -133,8 +133,8 @@ def _describe_check(schema: dict[str, Any], check: ValueCheck) -> None:
     if check.is_link and not check.when and node.get("type") == "string" and "pattern" not in node:
         node["format"] = "uri"
     if check.is_link:
-        usual = IMAGE_SCHEMES if "image" in check.given else LINK_SCHEMES
-        schemes = check.given.get("schemes", CheckArgument(usual)).value
+        usual = IMAGE_SCHEMES if "image" in check.arguments else LINK_SCHEMES
+        schemes = check.arguments.get("schemes", CheckArgument(usual)).value
         what = "an image" if usual is IMAGE_SCHEMES else "a link"
         sentence = f"The address of {what}; it begins with {name_schemes(schemes)}."
     else:
@@ -202,13 +202,13 @@ def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: It
         return None
     if check.public and isinstance(value, str):
         value = clean_text(value)
-    resolved = {name: _resolve_argument(argument, variables, indices) for name, argument in check.given.items()}
+    resolved = {name: _resolve_argument(argument, variables, indices) for name, argument in check.arguments.items()}
     arguments = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
     try:
         VALUE_PARSERS[check.takes](value, **arguments)
     except ValueRefusedError as error:
         path = check.path
-        for name, argument in check.given.items():
+        for name, argument in check.arguments.items():
             if argument.path is not None and name in arguments and _is_refused(check, name, arguments[name]):
                 path = argument.path
         code = "invalid_link" if check.is_link else "wrong_variable_value"

@@ -1,6 +1,6 @@
-"""What a template does with the caller's values that can go wrong: links, styles, dates, amounts; and when it does so.
+"""Find the value checks of a template: what it does with a caller's values that can fail, and under which conditions.
 
-A check is noted only if value and conditions can be told from the template alone, so that none refuses a good mail.
+A check is noted only if the template alone tells its value and conditions, so that no check refuses a good mail.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import msgspec
 from jinja2 import nodes
 
 from notifier.template_language.context_filters import LINK_FILTER, STYLE_FILTER
-from notifier.template_language.expression_walk import ESCAPES, Reading
+from notifier.template_language.expression_walk import ESCAPES, ExpressionWalk
 from notifier.template_language.link_address import ENDS, LINK_SCHEMES
 from notifier.template_language.value_check import (
     CHECKED_ARGUMENTS,
@@ -27,20 +27,20 @@ _POSITIONS = {"first": 0, "last": -1}
 
 
 @dataclass
-class Checking(Reading):
-    """Notes what is done with values, and under which conditions."""
+class ValueCheckWalk(ExpressionWalk):
+    """An expression walk that also notes the value checks."""
 
-    schemes: list[str] = field(default_factory=list)  # that links may have
+    schemes: list[str] = field(default_factory=list)  # of links
     checks: dict[bytes, ValueCheck] = field(default_factory=dict)
 
     def read_filter(self, node: nodes.Filter) -> None:
-        """Note also what values the filter takes."""
+        """Note also the checks of a filter that does not accept every value."""
         super().read_filter(node)
         if node.node is not None and (node.name in VALUE_PARSERS or node.name in (LINK_FILTER, STYLE_FILTER)):
             self._note_checks(node, node.node, ())
 
     def _note_checks(self, node: nodes.Filter, expression: nodes.Node, conditions: tuple[Condition, ...]) -> None:
-        """Note what the filter does with each variable that the expression may come to."""
+        """Note a check for each variable that can be the value of the expression."""
         self.step()
         if len(self.checks) >= MAX_CHECKS:
             return
@@ -51,7 +51,7 @@ class Checking(Reading):
             case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ESCAPES:
                 self._note_checks(node, inner, conditions)
             case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ("default", "d"):
-                condition = self._sent(expression, inner)
+                condition = self._get_sent_condition(expression, inner)
                 self._note_checks(node, inner, (*conditions, condition))
                 for fallback in expression.args[:1]:
                     self._note_checks(node, fallback, (*conditions, negate(condition)))
@@ -61,7 +61,7 @@ class Checking(Reading):
                     self._note_check(node, place.path, (*self.conditions, *conditions, *sent))
 
     def _list_choices(self, node: nodes.CondExpr | nodes.Or | nodes.And) -> Iterator[tuple[nodes.Node, Condition]]:
-        """What the expression may come to, and when; of `a and b` only `b` can be shown."""
+        """The possible values of the expression with their conditions; of `a and b` only `b`, as `a` is then falsy."""
         if isinstance(node, nodes.CondExpr):
             condition = self.get_condition(node.test)
             yield node.expr1, condition
@@ -73,8 +73,8 @@ class Checking(Reading):
             yield node.left, condition
         yield node.right, condition if isinstance(node, nodes.And) else negate(condition)
 
-    def _sent(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
-        """When a default does not apply: the value was sent, or is true if the filter asks for that."""
+    def _get_sent_condition(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
+        """The condition under which a default is not used: the value was sent, or with `boolean` is true."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
         if not flags:
             place = self.resolve(expression)
@@ -83,19 +83,19 @@ class Checking(Reading):
 
     def _note_check(self, node: nodes.Filter, path: Path, conditions: tuple[Condition, ...]) -> None:
         steps = [_encode_step(step) for step in path]
-        when = [_encode(condition, path) for condition in dict.fromkeys(conditions) if not _is_plain(condition, path)]
+        when = [_encode(condition, path) for condition in dict.fromkeys(conditions) if not _is_implied(condition, path)]
         if None in steps or None in when:
             return
         check = ValueCheck(
             path=[step for step in steps if step is not None],
             takes="link" if node.name == LINK_FILTER else "style" if node.name == STYLE_FILTER else node.name,
-            given=self._given(node, path),
+            arguments=self._list_arguments(node, path),
             when=[condition for condition in when if condition is not None],
         )
         self.checks.setdefault(msgspec.json.encode(check), check)
 
-    def _given(self, node: nodes.Filter, path: Path) -> dict[str, CheckArgument]:
-        """The arguments that decide what can be taken, as far as they are fixed or variables."""
+    def _list_arguments(self, node: nodes.Filter, path: Path) -> dict[str, CheckArgument]:
+        """The arguments that decide which values are accepted, as far as they are constants or variables."""
         schemes = {} if self.schemes == list(LINK_SCHEMES) else {"schemes": CheckArgument(self.schemes)}
         if node.name == LINK_FILTER:
             follows, image = (argument.as_const() for argument in node.args)
@@ -107,10 +107,10 @@ class Checking(Reading):
         names = CHECKED_ARGUMENTS.get(node.name, ())
         passed: dict[str, nodes.Node] = dict(zip(names, node.args, strict=False))
         passed |= {str(pair.key): pair.value for pair in node.kwargs if pair.key in names}
-        arguments = {name: self._argument(argument, path) for name, argument in passed.items()}
+        arguments = {name: self._build_argument(argument, path) for name, argument in passed.items()}
         return {name: argument for name, argument in arguments.items() if argument is not None}
 
-    def _argument(self, node: nodes.Node, path: Path) -> CheckArgument | None:
+    def _build_argument(self, node: nodes.Node, path: Path) -> CheckArgument | None:
         if isinstance(node, nodes.Const):
             return CheckArgument(node.value)
         place = self.resolve(node)
@@ -139,8 +139,8 @@ def _encode_path(path: Path, checked: Path) -> list[str | int] | None:
     return steps
 
 
-def _is_plain(condition: Condition, checked: Path) -> bool:
-    """Whether it holds of itself: there is a list that one of its items is looked at of."""
+def _is_implied(condition: Condition, checked: Path) -> bool:
+    """Whether the condition always holds: a list whose item is checked exists and is not empty."""
     if condition is None or condition[0] not in ("true", "defined"):
         return False
     path = condition[1]

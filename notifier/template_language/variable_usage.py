@@ -3,16 +3,29 @@
 A variable has its sample's type. It is required if some part reads it without asking first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from notifier.template_language import value_check
-from notifier.template_language.template_source import SUBJECT, TemplateSource
-from notifier.template_language.template_walk import walk_source
+from notifier.template_language.image_functions import IMAGE_FUNCTIONS
+from notifier.template_language.link_address import list_link_schemes
+from notifier.template_language.sandbox import create_environment
+from notifier.template_language.template_source import (
+    HTML,
+    LANGUAGE_WORDS,
+    LOCALES,
+    PARTS,
+    RESERVED_NAMES,
+    SUBJECT,
+    TemplateSource,
+)
+from notifier.template_language.template_walk import TemplateWalk
+from notifier.template_language.value_check import ValueCheck
 from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import VariableRead
+from notifier.template_language.variable_place import LostError, Scope, VariableRead
 from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
@@ -31,6 +44,30 @@ class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
     undefined: list[VariableRead]  # read without a guard, and not in the sample
     unused: list[str]  # dotted paths in the sample that nothing reads; of an unread object only its own path
     unmatched: list[tuple[str, str]]  # setting and dotted path, where neither sample nor parts have such a variable
+
+
+def walk_source(
+    source: TemplateSource, parts: Sequence[str] = PARTS
+) -> tuple[list[VariableRead], bool, list[ValueCheck]]:
+    """All reads in these parts, whether none was missed, and the value checks. Raises `TemplateSyntaxError`."""
+    plain, html = (create_environment(source.files, autoescape=autoescape) for autoescape in (False, True))
+    reserved = RESERVED_NAMES | LANGUAGE_WORDS | ((IMAGE_FUNCTIONS | plain.globals.keys()) - source.sample.keys())
+    walk = TemplateWalk(
+        shape=build_schema(source.sample), reserved=reserved, plain=plain, html=html, files=source.files
+    )
+    walk.schemes = list(list_link_schemes(source.settings.link_schemes))
+    prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
+    names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
+    for name in names:
+        walk.parse(name)
+    is_complete = True
+    try:
+        for name in names:
+            walk.is_html = name.endswith(HTML)
+            walk.walk_template(name, Scope())
+    except (LostError, RecursionError):
+        is_complete = False
+    return sorted(walk.reads, key=attrgetter("file", "line", "path")), is_complete, list(walk.checks.values())
 
 
 def analyze_variables(source: TemplateSource) -> VariableUsage:

@@ -3,7 +3,7 @@
 import pytest
 from support.text_part_source import build_text_source
 
-from notifier.template_language.template_walk import walk_source
+from notifier.template_language.variable_usage import walk_source
 
 
 def reads(text: str) -> set[str]:
