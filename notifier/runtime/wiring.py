@@ -92,7 +92,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
-    intake = SharedCommit(parts.database, WRITER, committed=parts.announcer)
+    intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     shelf = TemplateCache(parts.database, parts.clock, uses)
     submitter = NotificationSubmitter(
         parts.database,
@@ -211,7 +211,7 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
-                rescued=parts.wakeup,
+                on_rescue=parts.wakeup,
             )
             same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wakeup, **same)
@@ -241,7 +241,7 @@ def _telling(parts: ProcessParts, report: RelayReport) -> RelayListener:
 
     def changed(reason: str | None) -> None:
         report.report_outage(reason)
-        parts.throughput.set_paused(parts.clock.monotonic(), is_shut=reason is not None)
+        parts.throughput.set_paused(parts.clock.monotonic(), is_paused=reason is not None)
 
     return changed
 

@@ -37,9 +37,9 @@ async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelin
     return outcome, await served, room
 
 
-def judge(mail: OutgoingMail, found: Found) -> None:
+def judge(mail: OutgoingMail, result: Found) -> None:
     """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
-    outcome, seen, room = found
+    outcome, seen, room = result
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     if seen.answered:
         assert outcome == SENT, (outcome, seen)
@@ -66,11 +66,11 @@ async def test_replies_cut_at_every_octet(mail: OutgoingMail, *, reset: bool, pi
     kinds = []
     async with CuttingRelay() as cutter:
         for said in range(SAID + 1):
-            found = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
             if said < sum(map(len, REPLIES.values())) - 1:  # before the end of 354 there is nothing to doubt
-                assert isinstance(found[0], DroppedConnection)
+                assert isinstance(result[0], DroppedConnection)
     assert kinds[-1] is Accepted
     assert Uncertain in kinds
 
@@ -82,16 +82,16 @@ async def test_commands_and_body_cut_at_every_octet(mail: OutgoingMail, *, pipel
     kinds = []
     async with CuttingRelay() as cutter:
         for heard in places(mail):
-            found = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
     assert kinds[:ENVELOPE] == [DroppedConnection] * ENVELOPE
     assert kinds[-1] is Uncertain
 
 
 @both_ways
-async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool) -> None:
-    """B11: where nothing can be said the queue is not troubled, and no reply was read, so it is no attempt."""
+async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None:
+    """B11: nothing can be sent, so the queue is not asked, and without a reply it is no attempt."""
 
     async def ask() -> None:
         raise AssertionError
@@ -106,8 +106,8 @@ async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool)
     assert (outcome.is_attempt, outcome.detail) == (False, "stopped")
 
 
-async def test_what_was_given_up_does_not_arrive_later() -> None:
-    """B10: the rest of a body that still lies in our hands goes nowhere, even if the relay reads on."""
+async def test_an_aborted_body_does_not_arrive_later() -> None:
+    """B10: the buffered rest of a body is not sent, even if the relay reads on."""
     loop = asyncio.get_running_loop()
     async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
@@ -124,8 +124,8 @@ async def test_what_was_given_up_does_not_arrive_later() -> None:
     assert b"\r\n.\r\n" not in arrived
 
 
-async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
-    """A send that fails has taken nothing, so there is no doubt, although nothing is left in our hands."""
+async def test_a_last_slice_that_cannot_be_written_is_unsent() -> None:
+    """A send that fails has passed nothing to the system, so the mail is not uncertain."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
