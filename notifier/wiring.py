@@ -81,7 +81,7 @@ def api(parts: Base) -> FastAPI:
     forecast = Forecast(parts.database, parts.clock, parts.drain)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.ending.push_async_callback(close)
-    intake = Intake(parts.database, WRITER, committed=parts.announce)
+    intake = Intake(parts.database, WRITER, on_commit=parts.announce)
     shelf = Shelf(parts.database, parts.clock, uses)
     submitter = Submitter(
         parts.database,
@@ -191,7 +191,7 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
-                rescued=parts.wake,
+                on_rescue=parts.wake,
             )
             same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wake, **same)
@@ -221,7 +221,7 @@ def _telling(parts: Base, report: RelayReport) -> Listener:
 
     def changed(reason: str | None) -> None:
         report.changed(reason)
-        parts.drain.shut(parts.clock.monotonic(), is_shut=reason is not None)
+        parts.drain.shut(parts.clock.monotonic(), is_paused=reason is not None)
 
     return changed
 

@@ -1,10 +1,10 @@
-"""How fast this process works, measured by what left it."""
+"""How many entries left this process in the last whole second."""
 
 from notifier.clock import Clock
 
 
 class Rate:
-    """How many entries left this process in the last whole second."""
+    """Counts the entries that leave this process, second by second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -14,15 +14,15 @@ class Rate:
 
     def add(self, count: int) -> None:
         """Count entries that left at this moment."""
-        self._roll()
+        self._advance()
         self._count += count
 
     def per_second(self) -> int:
-        """The larger of the last second's count and this one's so far."""
-        self._roll()
+        """Return the larger of the last second's count and this second's so far."""
+        self._advance()
         return max(self._last, self._count)
 
-    def _roll(self) -> None:
+    def _advance(self) -> None:
         second = int(self._clock.monotonic())
         if second != self._second:
             self._last = self._count if second == self._second + 1 else 0

@@ -1,7 +1,7 @@
-"""When an entry that may kill its holder gets the process to itself, and for how long others wait for that.
+"""Quarantine: when an entry that may kill its sender runs alone, and how long others wait for that.
 
-An entry lost twice is a suspect. Only what happens to it while it is alone counts against it, so that no neighbour is
-ever convicted; and others wait for suspects only every other second, so that these cannot stop the queue.
+An entry lost twice is a suspect. Only losses while it ran alone count against it, so that no other entry is blamed.
+Suspects may hold up the others for at most every other second, so that they cannot stop the queue.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,13 @@ from uuid import UUID
 from notifier.clock import Clock
 
 LONGEST_SPELL = 1.0
-"""Seconds in a row in which suspects have the process to themselves; then the others have as long at least."""
-
+"""Seconds in a row in which only suspects are claimed; then the others have at least as long."""
 LONGEST_WAIT = 5.0
-"""Seconds that are waited for the process to become empty: a slow relay must not stop the queue for a suspect."""
+"""Seconds to wait for the process to become empty, so that a slow relay does not stop the queue for a suspect."""
 
 
 class Suspicion:
-    """Whether suspects wait, and which one is alone here now."""
+    """Whether suspects are due, and which one runs alone in this process now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -28,30 +27,30 @@ class Suspicion:
         self.alone: UUID | None = None  # claimed alone, and neither marked nor settled yet
 
     def wants_a_look(self) -> bool:
-        """True when it is time to look whether suspects are due."""
+        """Return True when it is time to check for due suspects."""
         return not self.is_quiet and self._clock.monotonic() >= self._next_look
 
-    def looked(self, *, found: bool) -> None:
-        """Some are due, or none."""
+    def looked(self, *, are_due: bool) -> None:
+        """Record the result of a check."""
         now = self._clock.monotonic()
-        self.is_quiet = found
+        self.is_quiet = are_due
         self._spell_ends = now + LONGEST_SPELL
         self._gives_up = now + LONGEST_WAIT
         self._next_look = now + LONGEST_SPELL
 
     def waits(self) -> None:
-        """Others are still here."""
+        """Give up if the other entries have been in the process for too long."""
         if self._clock.monotonic() >= self._gives_up:
             self._end()
 
     def claimed(self, ids: Sequence[UUID]) -> None:
-        """This one is alone now; none was left if empty."""
+        """Record the suspect that runs alone now; no ids if none was due any more."""
         self.alone = ids[0] if ids else None
         if not ids:
             self._end()
 
     def acquitted(self, id_: UUID) -> None:
-        """It has come as far as its mark, or to its end, and the process still lives."""
+        """Clear an entry that was marked or settled while the process lived."""
         if id_ == self.alone:
             self.alone = None
             if self._clock.monotonic() >= self._spell_ends:

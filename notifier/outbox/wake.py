@@ -1,4 +1,4 @@
-"""The wake-up within one process: the intake hints, the worker listens; polling makes up for every lost hint."""
+"""The wake-up within one process: whoever commits work wakes the worker."""
 
 import asyncio
 
@@ -6,21 +6,21 @@ LAZY_SECONDS = 0.05
 
 
 class Wake:
-    """A hint that work has become due; losing one costs a poll interval, nothing more."""
+    """Tells the worker that work has become due. Losing a wake-up costs one poll interval, nothing more."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self.hinted = False  # other processes tell this one when work has become due
-        self.others: list[Wake] = []  # who is woken as well
+        self.hinted = False  # True: other processes tell this one when work has become due
+        self.others: list[Wake] = []  # woken as well
 
     def __call__(self) -> None:
-        """Give the hint."""
+        """Wake the worker."""
         self._event.set()
-        for other in self.others:
-            other()
+        for follower in self.others:
+            follower()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a hint, at most `seconds`; True if there was one."""
+        """Wait for a wake-up, at most `seconds`; return True if there was one."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -33,17 +33,17 @@ class Wake:
 
 
 class LazyWake(Wake):
-    """A hint that waits a moment for others, so that a busy neighbour does not ask for a look at every commit."""
+    """A wake-up that waits 50 ms for others, so that a busy neighbour does not cause a poll at every commit."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._coming: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
-        """Give the hint."""
-        if self._coming is None:
-            self._coming = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._give)
+        """Wake the worker a little later."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake)
 
-    def _give(self) -> None:
-        self._coming = None
+    def _wake(self) -> None:
+        self._timer = None
         super().__call__()

@@ -11,7 +11,7 @@ from notifier.db.engine import Database
 from notifier.ids import new_id
 from notifier.notification.testimony import Testimony
 from notifier.notification.verdict import Tried
-from notifier.outbox import leasing, store
+from notifier.outbox import claimer, store
 from notifier.outbox.handler import Claimed
 from notifier.outbox.journal import Journal
 from notifier.outcomes import Outcome
@@ -35,9 +35,9 @@ class DeadSender:
         """Claim what is due."""
         async with self.database.write() as connection:
             if suspects:
-                return await leasing.claim_suspect(connection, claim_of(self.boot_id))
-            due = await leasing.backlog(connection, kind)
-            return await leasing.claim(connection, replace(claim_of(self.boot_id, due), kind=kind))
+                return await claimer.claim_suspect(connection, claim_of(self.boot_id))
+            backlogs = await claimer.list_backlogs(connection, kind)
+            return await claimer.claim_entries(connection, replace(claim_of(self.boot_id, backlogs), kind=kind))
 
     async def mark(self, entries: Sequence[Claimed]) -> None:
         """Get permission for their bodies."""

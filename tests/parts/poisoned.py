@@ -45,7 +45,7 @@ async def _work(url: str, folder: Path, poison: str) -> None:
     life = None if database.is_sqlite else Life(database, boot_id, clock, dead_after=30)
     holder = Holder(boot_id=boot_id, journal=Journal(folder, boot_id), life=life)
     handler, wake = Poisoned(poison), Wake()
-    rescuer = Rescuer(database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    rescuer = Rescuer(database, [handler], holder=holder, journals=folder, clock=clock, on_rescue=wake)
     worker = Worker(database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     await worker.drain()

@@ -10,10 +10,11 @@ from sqlalchemy import select
 from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
-from notifier.outbox import leasing, store
+from notifier.outbox import claimer, store
+from notifier.outbox.claimer import ClaimRequest
 from notifier.outbox.handler import Claimed, Fence, Finish, Lost, NewEntry, Settlement
-from notifier.outbox.leasing import Backlog, Claim, Turn
 from notifier.outbox.store import Whose
+from notifier.outbox.turns import ClaimShare, ServiceBacklog
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -49,14 +50,14 @@ class Queue:
             await store.enqueue(connection, [entry])
         return entry
 
-    async def claim(self, room: int = 10, *, suspects: bool = False, **share: int) -> list[Claimed]:
-        """Claim up to `room`; `share` bounds a priority."""
+    async def claim(self, capacity: int = 10, *, suspects: bool = False, **share: int) -> list[Claimed]:
+        """Claim up to `capacity`; `share` limits a priority."""
         async with self.database.write() as connection:
             if suspects:
-                return await leasing.claim_suspect(connection, claim_of(self.holder), now=self.now)
-            due = await leasing.backlog(connection, EntryKind.EMAIL, now=self.now)
-            wanted = claim_of(self.holder, due, room, **share)
-            return await leasing.claim(connection, wanted, now=self.now)
+                return await claimer.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            backlogs = await claimer.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
+            request = claim_of(self.holder, backlogs, capacity, **share)
+            return await claimer.claim_entries(connection, request, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
         """Settle; those whose fence held."""
@@ -99,26 +100,20 @@ class Queue:
         return OutboxEntry(**found) if found else None
 
 
-def claim_of(holder: UUID, due: Sequence[Backlog] = (), room: int = 10, **share: int) -> Claim:
-    """A claim of all that is due, up to `room`."""
-    turns = [
-        Turn(
-            priority=one.priority,
-            service_id=one.service_id,
-            since=one.since,
-            share=share.get(one.priority.value, room),
-            most=room,
-        )
-        for one in due
+def claim_of(holder: UUID, backlogs: Sequence[ServiceBacklog] = (), capacity: int = 10, **share: int) -> ClaimRequest:
+    """Build a request for all that is due, up to `capacity`."""
+    shares = [
+        ClaimShare(**vars(backlog), share=share.get(backlog.priority.value, capacity), limit=capacity)
+        for backlog in backlogs
     ]
-    return Claim(
+    return ClaimRequest(
         kind=EntryKind.EMAIL,
         holder=holder,
         lease=LEASE,
         started=0.0,
-        turns=turns,
-        room=room,
-        reserve=max(1, room // 20),
+        shares=shares,
+        capacity=capacity,
+        reserve=max(1, capacity // 20),
     )
 
 

@@ -151,7 +151,7 @@ async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
     claimed = await sender.claim()
     await _flag(parts, path)
     async with parts.database.write() as connection:
-        assert await store.mark(connection, sender.boot_id, claimed, wanted=STILL_WANTED) == set()
+        assert await store.mark(connection, sender.boot_id, claimed, still_wanted=STILL_WANTED) == set()
         await batch.release(connection, claimed[0].service_id, unsure.id_in(path))
     sender.die()
     (first, *_) = (await client.get("/v1/notifications")).json()["notifications"]

@@ -211,5 +211,5 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
     claimed = await sender.claim()
     assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
     async with parts.database.write() as connection:
-        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=now)
+        marked = await queue.mark(connection, sender.boot_id, claimed, still_wanted=load.STILL_WANTED, now=now)
     assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}

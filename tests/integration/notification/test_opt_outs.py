@@ -110,7 +110,9 @@ async def test_at_the_mark(
     assert len(claimed) == 1
     await _add(parts, scope)
     async with parts.database.write() as connection:
-        marked = await queue.mark(connection, sender.boot_id, claimed, wanted=load.STILL_WANTED, now=parts.clock.now())
+        marked = await queue.mark(
+            connection, sender.boot_id, claimed, still_wanted=load.STILL_WANTED, now=parts.clock.now()
+        )
     assert len(marked) == (0 if stopped else 1)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from notifier.db.tables import OutboxEntry, columns
 from notifier.ids import new_id
-from notifier.outbox import leasing, store
+from notifier.outbox import claimer, store
 from notifier.outbox.handler import Claimed, Finish, Hold, Release, Reschedule, Settlement
 from notifier.outbox.statements import BODY_LEASE
 from notifier.outbox.store import MOST_LOST, Whose
@@ -133,12 +133,12 @@ async def test_a_suspect_is_claimed_alone(queue: Queue) -> None:
         await queue.rescue(ALL)
     await queue.enqueue()
     async with queue.database.read() as connection:
-        assert await leasing.suspected(connection, EntryKind.EMAIL, now=queue.now)
+        assert await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
     assert [claimed.id for claimed in await queue.claim()] != [entry.id]
     (suspect,) = await queue.claim(suspects=True)
     assert (suspect.id, suspect.lost) == (entry.id, 2)
     async with queue.database.read() as connection:
-        assert not await leasing.suspected(connection, EntryKind.EMAIL, now=queue.now)
+        assert not await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
 
 
 async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> None:
@@ -194,9 +194,9 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     await queue.mark(marked)
     async with queue.database.write() as connection:
         beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
-        assert await leasing.disown(connection, beside, [], now=queue.now) == 0
-        assert await leasing.disown(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
-        assert await leasing.disown(connection, claim_of(new_id()), [], now=queue.now) == 0
+        assert await claimer.release_orphans(connection, beside, [], now=queue.now) == 0
+        assert await claimer.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await claimer.release_orphans(connection, claim_of(new_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 

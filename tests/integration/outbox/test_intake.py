@@ -67,7 +67,7 @@ async def ledger(queue: Queue) -> Ledger:
 
 async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
     """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
     assert results == [word.upper() for word in words]
@@ -78,7 +78,7 @@ async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     """When a shared commit is refused each is tried alone, so that only the refused row's caller hears of it."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,7 +101,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
         return ledger.writer.on_sqlite(connection, words)
 
     writer = replace(ledger.writer, on_postgres=on_postgres, on_sqlite=on_sqlite)
-    intake = Intake(ledger.database, writer, committed=ledger.committed)
+    intake = Intake(ledger.database, writer, on_commit=ledger.committed)
     results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
     broken = False
@@ -110,7 +110,7 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
 
 async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
     """A cancelled submit that was not begun is left out; its neighbours are written."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
     gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
@@ -124,7 +124,7 @@ async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledg
 
 async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     """A single bad row is not retried and not hidden."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
     assert ledger.commits == 0
@@ -132,7 +132,7 @@ async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
 
 async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
     """Each has its result, or its own error, in order."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "poison", "b"])
     assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
     assert await ledger.words() == ["a", "b"]
@@ -143,7 +143,7 @@ async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
     """Items that are large together are spread over commits; each is written, and each commit is within the bound."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [str(number).rjust(MAX_SHARED_BYTES, "w") for number in range(40)]
     assert await asyncio.gather(*(intake.submit(word) for word in words)) == [word.upper() for word in words]
     assert max(sum(map(len, written)) for written in ledger.transactions) == MAX_COMMIT_BYTES
@@ -152,7 +152,7 @@ async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
     """An item counts as many rows as it has."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"51x{number}" for number in range(20)]
     await asyncio.gather(*(intake.submit(word) for word in words))
     assert max(map(len, ledger.transactions)) == MAX_COMMIT_ROWS // 51
@@ -160,7 +160,7 @@ async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
 
 async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
     """Its neighbours share their commits without it, whatever comes first."""
-    intake = Intake(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     large = "x" * (MAX_SHARED_BYTES + 1)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", large, "b", large, "c")))
     assert results == ["A", large.upper(), "B", large.upper(), "C"]
@@ -171,7 +171,7 @@ async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
 @pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
 async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Exception]) -> None:
     """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
-    intake = Intake(ledger.database, _failing(ledger, "fault", error), committed=ledger.committed)
+    intake = Intake(ledger.database, _failing(ledger, "fault", error), on_commit=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
     if ledger.database.is_sqlite and error is TimeoutError:
         assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
@@ -188,7 +188,7 @@ async def test_what_cannot_be_measured_fails_alone(ledger: Ledger) -> None:
         return Size(rows=1, bytes=1 // (word != "fault"))
 
     writer = replace(ledger.writer, size_on_postgres=size, size_on_sqlite=size)
-    intake = Intake(ledger.database, writer, committed=ledger.committed)
+    intake = Intake(ledger.database, writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "fault", "b"])
     assert [result if isinstance(result, str) else type(result) for result in results] == ["A", ZeroDivisionError, "B"]
 

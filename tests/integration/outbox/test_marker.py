@@ -140,6 +140,6 @@ def made(
         handler or Plain(),
         holder=holder or Holder(boot_id=queue.holder, journal=journal, life=None),
         clock=clock or HandClock(),
-        granted=lambda _: True,
-        inside=lambda: 50,
+        accept_mark=lambda _: True,
+        count_entries=lambda: 50,
     )

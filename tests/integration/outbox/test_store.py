@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from parts.queue import ALL, LEASE, OVERRUN, START, Queue, claim_of, ids
 
-from notifier.outbox import leasing, store
+from notifier.outbox import claimer, store
 from notifier.outbox.handler import Hold, Release, Reschedule, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -186,11 +186,11 @@ async def test_without_a_given_time_the_databases_clock_counts(queue: Queue) -> 
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        wanted = claim_of(queue.holder, await leasing.backlog(connection, EntryKind.EMAIL))
-        (claimed,) = await leasing.claim(connection, wanted)
+        request = claim_of(queue.holder, await claimer.list_backlogs(connection, EntryKind.EMAIL))
+        (claimed,) = await claimer.claim_entries(connection, request)
     async with queue.database.write() as connection:
         again = Reschedule(delay=timedelta(hours=1), attempts=0)
         assert len(await store.settle(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
-        assert await leasing.claim(connection, wanted) == []
+        assert await claimer.claim_entries(connection, request) == []
         assert await store.rescue(connection, OVERRUN) == 0

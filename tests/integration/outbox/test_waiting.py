@@ -44,7 +44,7 @@ async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> 
     assert await _waiting(queue) == expected
     queue.later(seconds=1)
     assert await _waiting(queue) == expected | {(Priority.HIGH, OTHER): 5}
-    assert len(await queue.claim(room=100)) == 14
+    assert len(await queue.claim(100)) == 14
     assert await _waiting(queue) == {}
 
 

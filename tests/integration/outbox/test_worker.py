@@ -57,7 +57,7 @@ async def working(queue: Queue, handler: "Gate | Slow", wake: Wake) -> AsyncIter
     clock, folder = SystemClock(), Path(tempfile.mkdtemp())
     life = None if queue.database.is_sqlite else Life(queue.database, queue.holder, clock, dead_after=30)
     holder = Holder(boot_id=queue.holder, journal=Journal(folder, queue.holder), life=life)
-    rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, on_rescue=wake)
     worker = Worker(queue.database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     try:
@@ -259,7 +259,7 @@ async def test_what_is_given_back_has_not_left(full: Queue) -> None:
     async with working(full, fickle, wake) as worker:
         async with asyncio.timeout(10):
             await worker.drain()
-        assert (fickle.done, sum(worker._holder.drain._left)) == (10, 10)
+        assert (fickle.done, sum(worker._holder.drain._departures)) == (10, 10)
 
 
 @pytest.mark.parametrize("tried", [0, 1])
@@ -271,4 +271,4 @@ async def test_only_what_is_tried_first_tells_of_a_queue(queue: Queue, tried: in
     gate = Gate()
     async with working(queue, gate, Wake()) as worker:
         await gate.claimed.wait()
-        assert any(worker._holder.drain._waited) == (tried == 0)
+        assert any(worker._holder.drain._had_queue) == (tried == 0)

@@ -49,8 +49,8 @@ def test_seconds_without_a_relay_do_not_count() -> None:
     """An hour or a minute out of reach makes nobody slower; what waits meanwhile waits for the relay."""
     drain = Drain()
     busy(drain, 100, rate=50)
-    drain.shut(START + 100, is_shut=True)
-    drain.shut(START + 160, is_shut=False)
+    drain.shut(START + 100, is_paused=True)
+    drain.shut(START + 160, is_paused=False)
     drain.claimed_after(160, START + 160)
     end = busy(drain, 20, rate=50, since=START + 161)
     assert drain.per_second(end) == pytest.approx(50, rel=0.01)
@@ -59,7 +59,7 @@ def test_seconds_without_a_relay_do_not_count() -> None:
 def test_waiting_for_the_relay_alone_makes_no_rate() -> None:
     """While it is out of reach from the start, probes and simulated mails are no measure."""
     drain = Drain()
-    drain.shut(START, is_shut=True)
+    drain.shut(START, is_paused=True)
     assert drain.per_second(busy(drain, 100, rate=5)) is None
 
 
@@ -98,7 +98,7 @@ def test_another_life_begins_with_nothing() -> None:
     """After `forget` neither the counts nor a relay that was away are known."""
     drain = Drain()
     end = busy(drain, 100, rate=50)
-    drain.shut(end, is_shut=True)
+    drain.shut(end, is_paused=True)
     drain.forget()
     assert drain.per_second(end) is None
     assert drain.per_second(busy(drain, 100, rate=50, since=end + 1)) == pytest.approx(50, rel=0.02)

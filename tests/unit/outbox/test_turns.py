@@ -1,30 +1,29 @@
-"""Whose turn it is: shares of priorities, turns of services, and how far back a claim looks."""
+"""Fair share: the shares of priorities, the turns of services, and how far back a claim looks."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from notifier.ids import new_id
 from notifier.outbox.handler import Claimed
-from notifier.outbox.leasing import Backlog, Turn
-from notifier.outbox.turns import SLACK, Turns, reserve
+from notifier.outbox.turns import SLACK, ClaimShare, ServiceBacklog, Turns, reserve
 from notifier.states import Priority
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
-def waiting(*services: UUID, priority: Priority = Priority.NORMAL, since: datetime = NOW) -> list[Backlog]:
+def backlogs(*services: UUID, priority: Priority = Priority.NORMAL, since: datetime = NOW) -> list[ServiceBacklog]:
     """Due work of these services."""
-    return [Backlog(priority=priority, service_id=service, since=since) for service in services]
+    return [ServiceBacklog(priority=priority, service_id=service, since=since) for service in services]
 
 
-def claimed(turn: Turn, due_at: datetime) -> Claimed:
-    """An entry that a turn has brought."""
+def claimed(share: ClaimShare, due_at: datetime) -> Claimed:
+    """An entry that was claimed for a share."""
     return Claimed(
         id=new_id(),
         lease_no=1,
         subject_id=new_id(),
-        service_id=turn.service_id,
-        priority=turn.priority,
+        service_id=share.service_id,
+        priority=share.priority,
         due_at=due_at,
         attempts=0,
         lost=0,
@@ -33,57 +32,57 @@ def claimed(turn: Turn, due_at: datetime) -> Claimed:
     )
 
 
-def test_services_share_what_there_is_room_for() -> None:
+def test_two_services_share_the_capacity() -> None:
     """Two services get half of the priority's share each."""
-    turns = Turns()
-    turns.swept(waiting(new_id(), new_id()))
-    assert [(turn.share, turn.most) for turn in turns.ask(100, {})] == [(90, 45), (90, 45)]
+    fair_share = Turns()
+    fair_share.swept(backlogs(new_id(), new_id()))
+    assert [(share.share, share.limit) for share in fair_share.ask(100, {})] == [(90, 45), (90, 45)]
 
 
-def test_what_is_inside_counts_against_the_share() -> None:
+def test_entries_in_process_count_against_the_share() -> None:
     """Bulk that fills its part of the process already gets no more of it."""
-    turns = Turns()
-    turns.swept(waiting(new_id(), priority=Priority.BULK))
-    assert turns.ask(40, {Priority.BULK: 60}) == []
-    assert [turn.share for turn in turns.ask(40, {Priority.HIGH: 60})] == [40]
+    fair_share = Turns()
+    fair_share.swept(backlogs(new_id(), priority=Priority.BULK))
+    assert fair_share.ask(40, {Priority.BULK: 60}) == []
+    assert [share.share for share in fair_share.ask(40, {Priority.HIGH: 60})] == [40]
 
 
-def test_of_many_services_each_is_served_in_turn() -> None:
-    """With room for two of five, five claims serve each of them twice."""
-    turns, services = Turns(), [new_id() for _ in range(5)]
-    turns.swept(waiting(*services, priority=Priority.HIGH))
+def test_many_services_are_served_by_turns() -> None:
+    """With a capacity of two for five services, five claims serve each of them twice."""
+    fair_share, services = Turns(), [new_id() for _ in range(5)]
+    fair_share.swept(backlogs(*services, priority=Priority.HIGH))
     served: list[UUID] = []
     for _ in range(5):
-        asked = turns.ask(2, {})
-        served += [turn.service_id for turn in asked]
-        turns.served(asked, [])
+        shares = fair_share.ask(2, {})
+        served += [share.service_id for share in shares]
+        fair_share.served(shares, [])
     assert sorted(served) == sorted(services * 2)
 
 
 def test_a_claim_looks_no_further_back_than_the_last_one() -> None:
-    """What was taken is not looked at again, but for the moment in which rows may still become visible."""
-    turns = Turns()
-    turns.swept(waiting(new_id()))
-    (turn,) = turns.ask(10, {})
-    turns.served([turn], [claimed(turn, NOW + timedelta(seconds=30))])
-    (later,) = turns.ask(10, {})
-    assert (turn.since, later.since) == (NOW, NOW + timedelta(seconds=30) - SLACK)
-    turns.served([later], [])
-    assert turns.ask(10, {}) == [later]
+    """What was claimed is not looked at again, but for the second in which rows may still become visible."""
+    fair_share = Turns()
+    fair_share.swept(backlogs(new_id()))
+    (first,) = fair_share.ask(10, {})
+    fair_share.served([first], [claimed(first, NOW + timedelta(seconds=30))])
+    (second,) = fair_share.ask(10, {})
+    assert (first.since, second.since) == (NOW, NOW + timedelta(seconds=30) - SLACK)
+    fair_share.served([second], [])
+    assert fair_share.ask(10, {}) == [second]
 
 
-def test_a_sweep_finds_what_lies_behind_and_forgets_who_is_gone() -> None:
-    """An entry that was given back is due long ago; a service without due work costs nothing."""
-    turns, kept, gone, new = Turns(), new_id(), new_id(), new_id()
-    turns.swept(waiting(kept, gone))
-    asked = turns.ask(10, {})
-    turns.served(asked, [claimed(turn, NOW + timedelta(minutes=1)) for turn in asked])
-    turns.swept(waiting(new, kept))
-    assert [(turn.service_id, turn.since) for turn in turns.ask(10, {})] == [(kept, NOW), (new, NOW)]
-    turns.swept([])
-    assert not turns
+def test_a_sweep_finds_older_work_and_forgets_idle_services() -> None:
+    """A released entry was due long ago; a service without due work costs nothing."""
+    fair_share, known, idle, new = Turns(), new_id(), new_id(), new_id()
+    fair_share.swept(backlogs(known, idle))
+    shares = fair_share.ask(10, {})
+    fair_share.served(shares, [claimed(share, NOW + timedelta(minutes=1)) for share in shares])
+    fair_share.swept(backlogs(new, known))
+    assert [(share.service_id, share.since) for share in fair_share.ask(10, {})] == [(known, NOW), (new, NOW)]
+    fair_share.swept([])
+    assert not fair_share
 
 
 def test_each_priority_has_a_reserve() -> None:
-    """A twentieth of the room, and one at least."""
-    assert [reserve(room) for room in (1, 20, 500)] == [1, 1, 25]
+    """It is a twentieth of the capacity, and one entry at least."""
+    assert [reserve(capacity) for capacity in (1, 20, 500)] == [1, 1, 25]
