@@ -45,7 +45,7 @@ class Limits:
         try:
             standing = self.rates.take(count, *limits)
         except RateLimitedError as error:
-            request.scope["state"][_STANDING] = error.standing
+            request.scope["state"][_STANDING] = error.bucket_states
             raise
         request.scope["state"][_STANDING] = standing
 

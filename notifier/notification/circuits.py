@@ -187,7 +187,7 @@ class Circuits:
         told = _explain(reason, words)
         if circuit is self.relay:
             self.public_reason = told
-        circuit.opened(told, needs_person=needs_person, longest=longest)
+        circuit.opened(told, needs_person=needs_person, max_wait=longest)
 
     def _log_opened(self, scope: Scope, reason: CircuitReason, detail: str) -> None:
         self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)

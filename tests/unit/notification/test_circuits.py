@@ -277,4 +277,4 @@ def test_what_is_remembered_is_bounded(installation: Installation) -> None:
     claims = Claims(MIN_CONFIRMING_SENDER_MAILS)
     for number in range(MAX_CLAIMS + 50):
         claims.add("full", TriedMail(service=SHOP, sender=ORDERS, recipient=f"b{number}@a.example"), 1.0)
-    assert len(claims._told["full"]) == MAX_CLAIMS
+    assert len(claims._reports["full"]) == MAX_CLAIMS
