@@ -1,4 +1,4 @@
-"""One open, authenticated connection to a relay: one mail at a time, and never again after anything went wrong."""
+"""One open, authenticated connection to a relay. It carries one mail at a time, and none after any failure."""
 
 import math
 import time
@@ -13,19 +13,19 @@ QUIT_SECONDS = 1.0
 
 
 class Session:
-    """What the pool keeps. It is unusable as soon as the relay says a word unasked, or closes."""
+    """A connection in the pool. It becomes unusable when the relay says anything unasked, or closes."""
 
     def __init__(self, wire: Wire, offer: Offer) -> None:
         self._wire = wire
         self._offer = offer
         self.opened_at = self.used_at = time.monotonic()
         self.sent = 0
-        self.took = math.inf  # seconds, for the last mail
+        self.took = math.inf  # seconds that the last mail took
         self.ask_for_next: Callable[[], Transaction | None] = _nobody
 
     @property
     def usable(self) -> bool:
-        """False once the connection was closed by either side, or is between a command and its reply."""
+        """False once either side has closed the connection, or between a command and its reply."""
         return self._wire.idle
 
     @property
@@ -35,15 +35,15 @@ class Session:
 
     @property
     def size_limit(self) -> int | None:
-        """The relay's SIZE in octets (RFC 1870); None if it gives none."""
+        """The relay's SIZE in bytes (RFC 1870); None if it gives none."""
         return self._offer.size_limit
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call it once the connection is lost, unless it already is."""
+        """Register what is called when the connection is lost."""
         self._wire.on_lost = call
 
     async def send(self, mail: Mail, *, seconds: float, before_body: BeforeBody) -> Outcome | Dropped:
-        """One transaction, finished or given up within `seconds`, or when the permit says; raises what asking raised.
+        """Send one mail within `seconds`, or until the permit ends; raises what `before_body` raises.
 
         The session may be unusable afterwards.
         """
@@ -51,23 +51,23 @@ class Session:
         return await self.carry(Transaction(mail, deadline=deadline, before_body=before_body))
 
     async def carry(self, transaction: Transaction) -> Outcome | Dropped:
-        """The same for one that was made before, and may have been announced."""
+        """Run a transaction that exists already, and may have been announced."""
         started = time.monotonic()
-        result = await transaction.run(self._wire, self._offer, whats_next=self._whats_next)
+        result = await transaction.run(self._wire, self._offer, announce_next=self._announce_next)
         self.sent += 1
         self.used_at = time.monotonic()
         self.took = self.used_at - started
         return result
 
-    def _whats_next(self) -> bytes:
-        """The envelope of the mail that is carried next, if one waits and the relay can hear it now."""
+    def _announce_next(self) -> bytes:
+        """Return the envelope of the next mail, if one waits and the relay accepts it now."""
         transaction = self.ask_for_next() if self._offer.pipelining else None
         return transaction.announce(self._offer) if transaction is not None else b""
 
     async def quit(self) -> None:
-        """Say goodbye if there is someone to say it to, and wait until the relay has closed its side.
+        """Send QUIT if the connection is usable, and wait until the relay has closed its side.
 
-        Before that it may still count the connection among those of this client.
+        Until then the relay may count the connection among those of this client.
         """
         try:
             if self.usable:
@@ -79,9 +79,9 @@ class Session:
             self.abort()
 
     def abort(self) -> None:
-        """Close at once; a transaction on it ends as it would on a dropped connection."""
+        """Close at once; a running transaction ends as on a dropped connection."""
         self._wire.lose("stopped")
 
 
 def _nobody() -> None:
-    """Nobody waits."""
+    """Return None: no mail waits."""

@@ -1,7 +1,7 @@
-"""The bytes of one connection: reply lines in, commands and bodies out, never a reply without its command.
+"""The line protocol of one connection: reply lines in, commands and bodies out.
 
-It promises that nothing the relay says unasked is taken for an answer, and that a lost connection writes not one byte
-more. It knows no phases: those are the transaction's.
+Nothing that the relay says unasked is taken for a reply, and a lost connection writes not one byte more. The phases of
+a mail are the transaction's.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from notifier.smtp import replies
 
-LONGEST_LINE = 4096  # octets; RFC 5321 §4.5.3.1.5 says 512, and real relays say more
+LONGEST_LINE = 4096  # bytes; RFC 5321 §4.5.3.1.5 says 512, and real relays send more
 LONGEST_REPLY = 64 * 1024
 TIMED_OUT = "Timed out waiting for server response"
 CLOSED = "the relay closed the connection"
-_LINE = re.compile(rb"[2-5][0-9][0-9](?![^ -])")  # the code, and then a space, a hyphen or nothing
-_SHOWN = 200  # octets of a line that nobody understands
+_LINE = re.compile(rb"[2-5][0-9][0-9](?![^ -])")  # the code, then a space, a hyphen or nothing
+_SHOWN = 200  # bytes of an invalid line
 
 
 class Answer(NamedTuple):
-    """A reply as it came: its code, and its lines joined by newlines."""
+    """A reply as received: its code, and its lines joined by newlines."""
 
     code: int
     text: str
@@ -30,12 +30,12 @@ class Answer(NamedTuple):
 
 
 class Wire(asyncio.Protocol):
-    """Takes over a transport on which the relay owes no reply; one coroutine at a time may wait on it."""
+    """Takes over a transport on which no reply is pending; one coroutine at a time may wait on it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.lost: str | None = None  # why nothing more can be said or heard
-        self.out_of_turn = False  # the relay said more than was asked, so its answers may belong to other questions
-        self.taken = False  # the last byte of the body has left our hands: the relay may have it
+        self.lost: str | None = None  # why the connection is lost
+        self.out_of_turn = False  # the relay sent more replies than commands, so replies may belong to other commands
+        self.taken = False  # the last byte of the body was passed to the system: the relay may have it
         self.on_lost = _nothing
         self._transport = transport
         self._loop = asyncio.get_running_loop()
@@ -44,61 +44,61 @@ class Wire(asyncio.Protocol):
         transport.set_write_buffer_limits(high=1 if self._encrypted else 0, low=0)
         self._paused = False
         self._ends_body = False  # what is being written ends with the final dot
-        self._owed = 0  # replies to what was said
-        self._answers: deque[Answer] = deque()
-        self._lines: list[bytes] = []  # of the reply that is being read
+        self._pending = 0  # replies that are due
+        self._replies: deque[Answer] = deque()
+        self._lines: list[bytes] = []  # of the unfinished reply
         self._code = b""
         self._size = 0
-        self._rest = b""  # the beginning of a line
+        self._rest = b""  # an unfinished line
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    # -- what a transaction asks for --------------------------------------------------------------
+    # -- called by a transaction ------------------------------------------------------------------
 
-    def command(self, data: bytes, *, answers: int = 1) -> None:
-        """Say one or more commands in one write."""
+    def command(self, data: bytes, *, reply_count: int = 1) -> None:
+        """Send one or more commands in one write; they get so many replies."""
         if self.stands:
-            self._owed += answers
+            self._pending += reply_count
             self._transport.write(data)
 
     def body(self, data: memoryview, *, last: bool) -> None:
-        """Write a slice of a body. With the last one the relay owes a reply, as soon as nothing of it is left here."""
+        """Write a slice of a body. After the last one a reply is due, as soon as nothing of it is buffered here."""
         self.taken = False
         if not self.stands:
             return
         self._ends_body = last
         self._transport.write(data)
-        # A failed send closes a TCP transport at once, with nothing taken; TLS has a buffer below that we cannot see.
+        # A failed send closes a TCP transport at once, with nothing sent; TLS has a buffer below that we cannot see.
         if last and not self._paused and (self._encrypted or not self._transport.is_closing()):
-            self._took_all()
+            self._finish_body()
 
     async def answer(self) -> Answer | None:
-        """The next reply that was asked for, in order; None once the connection is lost."""
-        while not self._answers:
+        """Read the next reply, in the order of the commands; None once the connection is lost."""
+        while not self._replies:
             if self.lost is not None:
                 return None
-            await self._turn()
-        return self._answers.popleft()
+            await self._wait()
+        return self._replies.popleft()
 
     async def drained(self) -> bool:
-        """Wait until the socket has taken everything; False if the connection was lost instead."""
+        """Wait until the socket has accepted everything; return False if the connection was lost instead."""
         while self._paused and self.lost is None:
-            await self._turn()
+            await self._wait()
         return self.lost is None
 
     async def finished(self, task: asyncio.Future[Any]) -> bool:
-        """Wait until somebody else's work is done; False if the connection was lost before."""
+        """Wait until another task is done; return False if the connection was lost before."""
         if not task.done():
             task.add_done_callback(self._wake)
             while not task.done() and self.lost is None:
-                await self._turn()
+                await self._wait()
         return task.done()
 
     @property
     def heard(self) -> bool:
-        """True if the next answer need not be waited for."""
-        return bool(self._answers)
+        """True if a reply can be read without waiting."""
+        return bool(self._replies)
 
     @property
     def stands(self) -> bool:
@@ -107,26 +107,26 @@ class Wire(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """True if the connection stands, and no reply is owed or lies here unread."""
-        return not self._owed and not self._answers and self.stands
+        """True if the connection is open, and no reply is due or unread."""
+        return not self._pending and not self._replies and self.stands
 
     def limit(self, seconds: float) -> None:
-        """Cut the connection in so many seconds, whatever trickles in until then; replaces the limit before."""
+        """Cut the connection after so many seconds, whatever arrives until then; replaces the deadline before."""
         self._deadline = self._loop.time() + max(seconds, 0.0)
         if self._timer is None or self._timer.when() > self._deadline:
             self._set_timer(self._deadline)
 
     def unlimit(self) -> None:
-        """No limit any more."""
+        """Remove the deadline."""
         self._deadline = None
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look_at_limit)
+        self._timer = self._loop.call_at(when, self._check_deadline)
 
-    def _look_at_limit(self) -> None:
-        """One timer serves many limits: most of them are replaced long before they are reached."""
+    def _check_deadline(self) -> None:
+        """Cut the connection at the deadline. One timer serves many deadlines, because most are replaced early."""
         self._timer = None
         if self._deadline is None:
             return
@@ -136,8 +136,8 @@ class Wire(asyncio.Protocol):
             self._set_timer(self._deadline)
 
     def lose(self, reason: str, *, out_of_turn: bool = False) -> None:
-        """Cut the connection now. A plain close would go on writing what is buffered."""
-        self.out_of_turn = self.out_of_turn or out_of_turn  # what came before it was lost may be unread
+        """Cut the connection now. A plain close would still write what is buffered."""
+        self.out_of_turn = self.out_of_turn or out_of_turn  # a lost connection may still have unread replies
         if self.lost is None:
             self.lost = reason
             self.unlimit()
@@ -147,53 +147,53 @@ class Wire(asyncio.Protocol):
             self._wake()
             self.on_lost()
 
-    # -- what the event loop calls ----------------------------------------------------------------
+    # -- called by the event loop -----------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Pair each reply with the command that is owed one; anything else ends the connection."""
+        """Match each reply to a command; anything else ends the connection."""
         if self.lost is not None:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if not self._hear(line.removesuffix(b"\r")):
+            if not self._read_line(line.removesuffix(b"\r")):
                 return
-        if self._rest and (not self._owed or len(self._rest) > LONGEST_LINE):
+        if self._rest and (not self._pending or len(self._rest) > LONGEST_LINE):
             self._refuse(self._rest)
-        if self._answers:
+        if self._replies:
             self._wake()
 
     def eof_received(self) -> None:
-        """No reply can come any more, so nothing more is said either."""
+        """Cut the connection: no reply can come any more."""
         self.lose(CLOSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport's last call."""
+        """Record why the transport was closed."""
         self.lose(replies.parse(0, str(exc)).text if exc is not None and str(exc) else CLOSED)
 
     def pause_writing(self) -> None:
-        """The socket has not taken all."""
+        """Note that the socket has not accepted everything."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """The socket has taken all."""
+        """Note that the socket has accepted everything."""
         self._paused = False
         if self._ends_body and self.lost is None:
-            self._took_all()
+            self._finish_body()
         self._wake()
 
-    # -- how ---------------------------------------------------------------------------------------
+    # -- internal ----------------------------------------------------------------------------------
 
-    def _took_all(self) -> None:
+    def _finish_body(self) -> None:
         self._ends_body = False
         self.taken = True
-        self._owed += 1
+        self._pending += 1
 
-    def _hear(self, line: bytes) -> bool:
-        """Take one line of a reply; False, with the connection cut, if there is no place for it."""
+    def _read_line(self, line: bytes) -> bool:
+        """Read one line of a reply; cut the connection and return False if it is not valid here."""
         self._size += len(line)
         code = line[:3]
         if (
-            not self._owed
+            not self._pending
             or not _LINE.match(line)
             or (self._lines and code != self._code)
             or len(line) > LONGEST_LINE
@@ -204,20 +204,20 @@ class Wire(asyncio.Protocol):
         self._lines.append(line[4:])
         self._code = code
         if line[3:4] != b"-":
-            self._answers.append(Answer(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))
+            self._replies.append(Answer(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))
             self._lines.clear()
             self._size = 0
-            self._owed -= 1
+            self._pending -= 1
         return True
 
     def _refuse(self, line: bytes) -> None:
-        """Cut the connection over a line; 421 may come at any time, and only says goodbye (RFC 5321 §3.8)."""
+        """Cut the connection because of a line; 421 may come at any time, and only closes it (RFC 5321 §3.8)."""
         text = replies.parse(0, line[:_SHOWN].decode("utf-8", "replace")).text
-        farewell = not self._owed and line.startswith(str(replies.CLOSING).encode())
-        self.lose(text if farewell else f"unexpected line: {text}", out_of_turn=not farewell)
+        is_closing = not self._pending and line.startswith(str(replies.CLOSING).encode())
+        self.lose(text if is_closing else f"unexpected line: {text}", out_of_turn=not is_closing)
 
-    async def _turn(self) -> None:
-        """Wait until something has happened."""
+    async def _wait(self) -> None:
+        """Wait for the next event."""
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -230,4 +230,4 @@ class Wire(asyncio.Protocol):
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Do nothing."""

@@ -199,7 +199,7 @@ async def test_patience_has_an_end(pair: Pair, relay: Relay, reply: str, kind: t
         pair.queue.may_answer.clear()
     await pair.begin(reply=reply)
     assert pair.queue.times == 1
-    turn = pair.transport._pool._behind[pair.session].turn
+    turn = pair.transport._pool._announced[pair.session].turn
     async with asyncio.timeout(2):
         await asyncio.wait([turn])
     await turns()

@@ -54,7 +54,7 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
         announced = asyncio.create_task(hold(pool))
         waiting = asyncio.create_task(hold(pool))
         await relay.wait_for_commands("EHLO", 2)
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         session.used_at -= WORKING_SECONDS  # or the refusal would only mean that the relay takes no more connections
         relay.resume.set()
         for unlucky in (opening, waiting):
@@ -62,7 +62,7 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
                 await unlucky
         assert not announced.done()
     await announced
-    assert (pool._used, relay.connections) == (0, 2)
+    assert (pool._users, relay.connections) == (0, 2)
     await pool.close()
 
 
@@ -112,11 +112,11 @@ async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Rel
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
         if announced:
-            assert pool._next_on(session) is not None
+            assert pool._announce_on(session) is not None
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
     assert isinstance(await pair.send(CID), Accepted)
     assert relay.connections == 1 + announced
 
@@ -130,12 +130,12 @@ async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, anno
         await asyncio.sleep(0)
         one = pool._waiting[0]
         if announced:
-            assert pool._next_on(session) is not None
+            assert pool._announce_on(session) is not None
         one.turn.set_exception(LeftBehindError())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
     assert isinstance(await pair.send(CID), Accepted)
 
 
@@ -161,10 +161,10 @@ async def test_the_cancelled_are_passed_over(pair: Pair, relay: Relay) -> None:
         await asyncio.sleep(0)
         for waiting in gone:
             waiting.cancel()
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         assert not pool._waiting
     await last
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
 
 
 async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(pair: Pair, relay: Relay) -> None:
@@ -179,12 +179,12 @@ async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(pair:
     async with pool.session() as session:
         waiting = [asyncio.create_task(note()) for _ in range(2)]
         await asyncio.sleep(0)
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         session.abort()
     await asyncio.gather(*waiting)
     assert sessions[0] is session
     assert sessions[1] is not session
-    assert (pool._used, relay.connections) == (0, 2)
+    assert (pool._users, relay.connections) == (0, 2)
 
 
 async def test_a_large_mail_has_no_part_in_the_count(pair: Pair, relay: Relay) -> None:
@@ -193,4 +193,4 @@ async def test_a_large_mail_has_no_part_in_the_count(pair: Pair, relay: Relay) -
     outcomes: list[Outcome] = await asyncio.gather(*(pair.send(mail) for mail in mails))
     assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 8
     assert relay.connections == 1
-    assert pair.transport._pool._used == 0
+    assert pair.transport._pool._users == 0

@@ -38,7 +38,7 @@ def misbehave(relay: Relay, rng: random.Random, name: str) -> None:
 
 def connections(pool: SessionPool) -> int:
     """Those that are open, or being opened."""
-    standing = [session for session in (*pool._busy, *pool._leaving) if session._wire.stands]
+    standing = [session for session in (*pool._busy, *pool._closing) if session._wire.stands]
     return len(standing) + len(pool._idle) + pool._opening
 
 
@@ -92,8 +92,8 @@ async def test_a_storm_costs_no_place(relay: Relay) -> None:
         kinds += await storm(relay, transport, rng, number)
         relay.forget()
         pool = transport._pool
-        assert (pool._used, pool._opening, len(pool._busy)) == (0, 0, 0)
-        assert (len(pool._waiting), len(pool._behind)) == (0, 0)
+        assert (pool._users, pool._opening, len(pool._busy)) == (0, 0, 0)
+        assert (len(pool._waiting), len(pool._announced)) == (0, 0)
         assert all(session._wire.idle for session in pool._idle)
         transport._aborted = False
         await side_by_side(relay, transport, most)

@@ -80,7 +80,7 @@ async def run(relay: UnrulyRelay, seed: int) -> int:
 
     async with asyncio.timeout(30):
         found = await asyncio.gather(*map(send, tags))
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
     await pool.close()
     for tag, (outcome, announced) in zip(tags, found, strict=True):
         told, company = relay.scripts.pop(tag), relay.company.pop(tag, [])
