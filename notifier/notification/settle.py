@@ -182,7 +182,7 @@ def _uncertain(entry: Claimed, delivery: Delivery, record: Record, given: Circum
     if left <= timedelta(0) or delivery.status not in WAITING:
         action = Finish()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        action = Reschedule(delay=backoff.resend_delay(left, longest=given.resend_after), attempts=attempts)
+        action = Reschedule(delay=backoff.resend_delay(left, max_delay=given.resend_after), attempts=attempts)
     else:
         action = Hold(delay=left, attempts=attempts)
     return Settlement(entry=entry, action=action, record=record)
