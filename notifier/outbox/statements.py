@@ -53,7 +53,7 @@ SELECT id, kind, subject_id, service_id, priority, due_at, 'ready', 0, 0, 0, 0 F
 
 
 @cache
-def build_mark(wanted: str) -> DialectStatement:
+def build_mark(still_wanted: str) -> DialectStatement:
     """Build the statement that permits bodies: only for the present holder, during its lease, of mail still wanted.
 
     It prolongs the lease, yet not in `due_at`: no index contains the mark. `wanted` is the handler's condition.
@@ -66,12 +66,12 @@ def build_mark(wanted: str) -> DialectStatement:
 UPDATE outbox_entry AS e SET marked_at = {NOW}
 FROM b
 WHERE {_IS_IN_BATCH} AND e.lease_no = b.lease_no AND e.state || '' = 'leased' AND e.leased_by = :holder
-  AND {NOW} - e.due_at < interval '0' AND {wanted.format(now=NOW)}
+  AND {NOW} - e.due_at < interval '0' AND {still_wanted.format(now=NOW)}
 RETURNING e.id, e.lease_no
 """,
         f"""
 UPDATE outbox_entry AS e SET marked_at = :now
-WHERE {_IN_BATCH} AND state = 'leased' AND leased_by = :holder AND due_at > :now AND {wanted.format(now=":now")}
+WHERE {_IN_BATCH} AND state = 'leased' AND leased_by = :holder AND due_at > :now AND {still_wanted.format(now=":now")}
 RETURNING id, lease_no
 """,
         columns={"id": UUID_TYPE},

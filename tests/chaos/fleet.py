@@ -125,9 +125,9 @@ class Fleet:
 
     def running(self, name: str) -> Process:
         """The process of that name."""
-        found = self.members[name].process
-        assert found is not None, f"{name} is not running"
-        return found
+        process = self.members[name].process
+        assert process is not None, f"{name} is not running"
+        return process
 
     @property
     def up(self) -> list[str]:

@@ -27,7 +27,7 @@ class Plain:
         """Nothing to record."""
 
     async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        return [Settlement(entry=one.entry, action=Hold() if one.unwritable else Finish()) for one in lost]
+        return [Settlement(entry=claim.entry, action=Hold() if claim.unwritable else Finish()) for claim in lost]
 
     async def replay(self, _connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         return [Settlement(entry=entry, action=Finish(), proof=True) for entry, _ in notes]

@@ -68,15 +68,15 @@ class Queue:
         """Settle as done."""
         return await self.settle(*(Settlement(entry=entry, action=Finish()) for entry in entries))
 
-    async def rescue(self, whose: Whose = OVERRUN) -> int:
+    async def rescue(self, selection: Whose = OVERRUN) -> int:
         """Make unmarked entries of overrun leases, or of others, ready."""
         async with self.database.write() as connection:
-            return await store.rescue(connection, whose, now=self.now)
+            return await store.rescue(connection, selection, now=self.now)
 
-    async def lost(self, whose: Whose = OVERRUN) -> list[Lost]:
+    async def lost(self, selection: Whose = OVERRUN) -> list[Lost]:
         """Claims of overrun leases, or of others, that need a word."""
         async with self.database.write() as connection:
-            return await store.lost(connection, whose, now=self.now)
+            return await store.lost(connection, selection, now=self.now)
 
     async def overdue(self) -> bool:
         """Whether some lease is over."""
@@ -96,8 +96,8 @@ class Queue:
     async def row(self, id_: UUID) -> OutboxEntry | None:
         """An entry as it stands in the table."""
         async with self.database.read() as connection:
-            found = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
-        return OutboxEntry(**found) if found else None
+            row = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
+        return OutboxEntry(**row) if row else None
 
 
 def claim_of(holder: UUID, backlogs: Sequence[ServiceBacklog] = (), capacity: int = 10, **share: int) -> ClaimRequest:

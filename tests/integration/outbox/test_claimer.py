@@ -108,9 +108,9 @@ async def test_claimers_never_share_an_entry(queue: Queue, claimer: Claimer, tmp
         queue.database, Plain(), holder=Holder(boot_id=new_id(), journal=journal, life=None), clock=HandClock()
     )
     claimed: list[Claimed] = []
-    while found := [
+    while batch := [
         one for part in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, [])) for one in part
     ]:
-        claimed += found
+        claimed += batch
     journal.close()
     assert len(ids(claimed)) == len(set(ids(claimed))) == 90

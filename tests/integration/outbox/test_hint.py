@@ -31,20 +31,20 @@ async def hearing(database: Database, wake: Wake, boot_id: UUID) -> AsyncIterato
 
 async def test_another_process_is_woken(postgres_installation: Installation) -> None:
     """Whoever commits work wakes its own sender and every other one."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
+    async with postgres_installation.base() as local, postgres_installation.base() as remote:
         own, other = Wake(), Wake()
-        async with hearing(there.database, other, new_id()):
-            Announcer(here.database, own)()
+        async with hearing(remote.database, other, new_id()):
+            Announcer(local.database, own)()
             assert await own.wait(0.0001)
             assert await other.wait(5)
 
 
 async def test_many_commits_are_one_hint(postgres_installation: Installation) -> None:
     """A thousand commits in a moment are at most two hints; the last one is never the one that is left out."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
+    async with postgres_installation.base() as local, postgres_installation.base() as remote:
         heard: list[str] = []
-        async with there.database.listening(hint.CHANNEL, heard.append):
-            announce = Announcer(here.database, Wake())
+        async with remote.database.listening(hint.CHANNEL, heard.append):
+            announce = Announcer(local.database, Wake())
             for _ in range(1000):
                 announce()
             await caller.eventually(lambda: bool(heard))
@@ -56,10 +56,10 @@ async def test_many_commits_are_one_hint(postgres_installation: Installation) ->
 
 async def test_a_lost_connection_is_listened_on_again(postgres_installation: Installation) -> None:
     """While nothing is heard the sender knows it, and polls more often; then it listens anew."""
-    async with postgres_installation.base() as here, postgres_installation.base() as there:
+    async with postgres_installation.base() as local, postgres_installation.base() as remote:
         wake = Wake()
-        async with hearing(there.database, wake, new_id()):
-            async with here.database.read() as connection:
+        async with hearing(remote.database, wake, new_id()):
+            async with local.database.read() as connection:
                 await connection.execute(
                     text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
                 )

@@ -32,7 +32,7 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def one(database: Database, clock: HandClock) -> Life:
+def first(database: Database, clock: HandClock) -> Life:
     return Life(database, new_id(), clock, dead_after=DEAD_AFTER)
 
 
@@ -41,39 +41,39 @@ def other(database: Database, clock: HandClock) -> Life:
     return Life(database, new_id(), clock, dead_after=DEAD_AFTER)
 
 
-async def test_whoever_beats_lives(one: Life, other: Life, clock: HandClock) -> None:
+async def test_whoever_beats_lives(first: Life, other: Life, clock: HandClock) -> None:
     """Two that beat never take each other for dead."""
     for _ in range(20):
-        assert await one.beat() == await other.beat() == []
+        assert await first.beat() == await other.beat() == []
         clock.later(BEAT)
-    assert one.is_steady()
+    assert first.is_steady()
 
 
-async def test_silence_is_death_after_its_time_and_not_before(one: Life, other: Life, clock: HandClock) -> None:
+async def test_silence_is_death_after_its_time_and_not_before(first: Life, other: Life, clock: HandClock) -> None:
     """The same beat seen for thirty seconds of one's own time."""
     await other.beat()
     for _ in range(life.BEATS):
-        assert await one.beat() == []
+        assert await first.beat() == []
         clock.later(BEAT)
-    assert await one.beat() == [other.boot_id]
+    assert await first.beat() == [other.boot_id]
 
 
-async def test_one_that_stood_still_itself_judges_nobody(one: Life, other: Life, clock: HandClock) -> None:
+async def test_one_that_stood_still_itself_judges_nobody(first: Life, other: Life, clock: HandClock) -> None:
     """After a stop of one's own the others get their whole time again."""
     await other.beat()
-    await one.beat()
+    await first.beat()
     for _ in range(life.BEATS):
         clock.later(BEAT)
-        await one.beat()
+        await first.beat()
         await other.beat()
-    assert one.is_steady()
+    assert first.is_steady()
     clock.later(300)
-    assert not one.is_steady()  # before it has even tried to beat again
-    assert await one.beat() == []
-    assert not one.is_steady()
+    assert not first.is_steady()  # before it has even tried to beat again
+    assert await first.beat() == []
+    assert not first.is_steady()
 
 
-async def test_a_wrong_clock_kills_nobody(one: Life, other: Life, clock: HandClock, database: Database) -> None:
+async def test_a_wrong_clock_kills_nobody(first: Life, other: Life, clock: HandClock, database: Database) -> None:
     """However wrong the times in the beats are: only whether they change counts."""
     for _ in range(20):
         await other.beat()
@@ -82,36 +82,36 @@ async def test_a_wrong_clock_kills_nobody(one: Life, other: Life, clock: HandClo
                 text("UPDATE sender_process SET beat_at = beat_at - interval '1 hour' WHERE id = :id"),
                 {"id": other.boot_id},
             )
-        assert await one.beat() == []
+        assert await first.beat() == []
         clock.later(BEAT)
 
 
-async def test_nobody_is_sure_of_himself_for_longer_than_others_are(one: Life, clock: HandClock) -> None:
+async def test_nobody_is_sure_of_himself_for_longer_than_others_are(first: Life, clock: HandClock) -> None:
     """One stops writing bodies before anybody can think one dead."""
-    assert not one.is_sure()
-    await one.beat()
+    assert not first.is_sure()
+    await first.beat()
     clock.later(life.OWN_SHARE * DEAD_AFTER - 1)
-    assert one.is_sure()
+    assert first.is_sure()
     clock.later(2)
-    assert not one.is_sure()
+    assert not first.is_sure()
 
 
 async def test_a_beat_says_how_fast_one_works(database: Database, clock: HandClock) -> None:
     """Ten a second for twenty seconds with mail waiting; and once that is long ago, nothing."""
     drain = Drain()
     life = Life(database, new_id(), clock, dead_after=DEAD_AFTER, drain=drain)
-    told = []
+    rates = []
     for seconds in (20.0, 1000.0, 0.0):
         await life.beat()
         async with database.read() as connection:
-            told.append((await connection.execute(text("SELECT sent_rate FROM sender_process"))).scalar_one())
+            rates.append((await connection.execute(text("SELECT sent_rate FROM sender_process"))).scalar_one())
         drain.left(200, clock.monotonic())
         clock.later(seconds)
         drain.claimed_after(seconds, clock.monotonic())
-    assert told == [None, pytest.approx(10, rel=0.1), None]
+    assert rates == [None, pytest.approx(10, rel=0.1), None]
 
 
-async def test_whoever_was_taken_for_dead_comes_back(one: Life, other: Life, database: Database) -> None:
+async def test_whoever_was_taken_for_dead_comes_back(first: Life, other: Life, database: Database) -> None:
     """A row that others have deleted is written again by the next beat."""
     await other.beat()
     async with database.write() as connection:
@@ -128,22 +128,22 @@ async def test_an_outage_kills_nobody(clock: HandClock) -> None:
     try:
         database = Database(server.url("postgres"))
         await migrate.upgrade(database)
-        one, other = (Life(database, new_id(), clock, dead_after=DEAD_AFTER) for _ in range(2))
+        first, other = (Life(database, new_id(), clock, dead_after=DEAD_AFTER) for _ in range(2))
         await other.beat()
-        await one.beat()
+        await first.beat()
         await asyncio.to_thread(server.halt)
         for _ in range(3):
             clock.later(BEAT)
-            assert await one.beat() == []
+            assert await first.beat() == []
         await asyncio.to_thread(server.start)
         clock.later(DEAD_AFTER)
-        assert await one.beat() == []
-        assert not one.is_steady()
+        assert await first.beat() == []
+        assert not first.is_steady()
         for _ in range(life.BEATS - 1):
             clock.later(BEAT)
-            assert await one.beat() == []
+            assert await first.beat() == []
         clock.later(BEAT)
-        assert await one.beat() == [other.boot_id]
+        assert await first.beat() == [other.boot_id]
         await database.close()
     finally:
         await asyncio.to_thread(server.stop)

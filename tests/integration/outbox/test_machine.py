@@ -188,8 +188,8 @@ class Machine(RuleBasedStateMachine):
     # -- how --------------------------------------------------------------------------------------
 
     def _mail(self, number: int, status: str) -> Mail | None:
-        found = [mail for mail in self.mails.values() if mail.status == status]
-        return found[number % len(found)] if found else None
+        mails = [mail for mail in self.mails.values() if mail.status == status]
+        return mails[number % len(mails)] if mails else None
 
     def _becomes(self, mail: Mail, status: str) -> None:
         if mail.status in ("waiting", "unknown"):
@@ -212,22 +212,24 @@ class Machine(RuleBasedStateMachine):
             await store.prove(connection, [work.entry])
         work.mail.status = "sent"
 
-    async def _rescue_after_replay(self, whose: Whose) -> None:
+    async def _rescue_after_replay(self, selection: Whose) -> None:
         for work in self.journals:
             settlement = Settlement(entry=work.entry, action=Finish())
-            if whose.holder is not None and work.stage == "heard":
+            if selection.holder is not None and work.stage == "heard":
                 await self.queue.settle(settlement)
                 await self._prove(work)
-            elif whose.holder is not None and await self.queue.settle(settlement) and not work.uncertain_before:
+            elif selection.holder is not None and await self.queue.settle(settlement) and not work.uncertain_before:
                 self._becomes(work.mail, "failed")
-        if whose.holder is not None:
+        if selection.holder is not None:
             self.journals = [work for work in self.journals if work.stage == "heard"]
-        lost = await self.queue.lost(whose)
-        again = [Reschedule(delay=timedelta(minutes=15), attempts=one.entry.attempts + 1) for one in lost]
+        lost = await self.queue.lost(selection)
+        again = [Reschedule(delay=timedelta(minutes=15), attempts=claim.entry.attempts + 1) for claim in lost]
         pairs = zip(lost, again, strict=True)
-        for settled in await self.queue.settle(*(Settlement(entry=one.entry, action=action) for one, action in pairs)):
+        for settled in await self.queue.settle(
+            *(Settlement(entry=claim.entry, action=action) for claim, action in pairs)
+        ):
             self._uncertain(self.mails[settled.entry.subject_id])
-        await self.queue.rescue(whose)
+        await self.queue.rescue(selection)
 
     async def _enqueue(self, mail: Mail) -> None:
         entry = NewEntry(

@@ -43,9 +43,9 @@ async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal
     """Fifty marks asked for at one moment cost two transactions, not fifty."""
     entries, clock = await claimed(queue, 50), HandClock()
     marker = made(queue, journal, clock=clock)
-    with executed(queue.database) as asked:
+    with executed(queue.database) as statements:
         permits = await asyncio.gather(*(marker.mark(entry) for entry in entries))
-    assert 1 <= len([text for text, _ in asked if "marked_at = " in text]) <= 2
+    assert 1 <= len([text for text, _ in statements if "marked_at = " in text]) <= 2
     for permit in permits:
         assert permit is not None
         assert permit.first_byte_by == clock.ticks + FIRST_BYTE_SECONDS
@@ -55,14 +55,14 @@ async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal
 
 async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: Journal) -> None:
     """Ended, expired or suppressed meanwhile: that one gets none, its neighbour does."""
-    one, other = await claimed(queue, 2)
+    unwanted, wanted_entry = await claimed(queue, 2)
     handler = Plain()
     handler.still_wanted = (
-        f"e.subject_id = '{other.subject_id if not queue.database.is_sqlite else other.subject_id.hex}'"
+        f"e.subject_id = '{wanted_entry.subject_id if not queue.database.is_sqlite else wanted_entry.subject_id.hex}'"
     )
     marker = made(queue, journal, handler=handler)
-    assert await marker.mark(one) is None
-    assert await marker.mark(other) is not None
+    assert await marker.mark(unwanted) is None
+    assert await marker.mark(wanted_entry) is not None
 
 
 async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:

@@ -26,7 +26,7 @@ class Recorder(Plain):
         self.changed = asyncio.Event()
 
     async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
-        for settlement in (one for one in settled if one.record is not None):
+        for settlement in (item for item in settled if item.record is not None):
             await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
 
     def count(self, written: Sequence[Settlement]) -> None:

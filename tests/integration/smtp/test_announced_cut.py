@@ -81,22 +81,22 @@ def judge(mail: Mail, outcome: Outcome, track: Track, again: Counter[str], *, fi
 @pairs
 async def test_replies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
     """B6, B7: the relay says the first octets of its replies to the two and is gone; half a reply is none."""
-    found = Counter[tuple[type[Outcome], ...]]()
+    outcomes = Counter[tuple[type[Outcome], ...]]()
     async with PairCutter() as cutter:
         for said in range(1, SAID + 1):
-            found[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
-    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
+            outcomes[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
+    assert set(outcomes) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
 
 
 @both_ends
 @pairs
 async def test_commands_and_bodies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
     """B6, B7, B10: the relay reads so many octets and is gone; never are both in doubt, nor one sent twice."""
-    found = Counter[tuple[type[Outcome], ...]]()
+    outcomes = Counter[tuple[type[Outcome], ...]]()
     total = sum(map(length, mails))
     step = 1 if total < SLICE else 97
     async with PairCutter() as cutter:
         for heard in sorted({*range(1, total + 1, step), *range(1, 300), *range(max(total - 300, 1), total + 1)}):
             if heard <= total:
-                found[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1
-    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
+                outcomes[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1
+    assert set(outcomes) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}

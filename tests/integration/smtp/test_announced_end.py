@@ -173,9 +173,9 @@ async def test_an_attempt_is_charged_where_mail_was_answered(
     assert isinstance(second, kind)
     assert relay.connections == 2
     assert isinstance(await pair.send(CID), Accepted)
-    asked = pair.queue.times
+    before = pair.queue.times
     await pair.begin()
-    assert pair.queue.times - asked == (0 if rests else 1)
+    assert pair.queue.times - before == (0 if rests else 1)
     assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
 
 
@@ -184,9 +184,9 @@ async def test_a_rest_is_over_at_its_time(pair: Pair, announced: int) -> None:
     """After a drop without a word nothing is announced for a while, and then it is tried again."""
     await pair.begin(reply=DROP)
     await pair.end()
-    asked = pair.queue.times
+    before = pair.queue.times
     await pair.begin()
-    assert pair.queue.times - asked == announced
+    assert pair.queue.times - before == announced
     await pair.end()
 
 

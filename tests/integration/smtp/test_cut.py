@@ -37,9 +37,9 @@ async def attempt(cutter: Cutter, mail: Mail, cut: Cut, *, pipelining: bool) -> 
     return outcome, await served, room
 
 
-def judge(mail: Mail, found: Found) -> None:
+def judge(mail: Mail, result: Found) -> None:
     """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
-    outcome, seen, room = found
+    outcome, seen, room = result
     total = ENVELOPE + len(mail.wire) + len(b".\r\n")
     if seen.answered:
         assert outcome == SENT, (outcome, seen)
@@ -66,11 +66,11 @@ async def test_replies_cut_at_every_octet(mail: Mail, *, reset: bool, pipelining
     kinds = []
     async with Cutter() as cutter:
         for said in range(SAID + 1):
-            found = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
             if said < sum(map(len, REPLIES.values())) - 1:  # before the end of 354 there is nothing to doubt
-                assert isinstance(found[0], Dropped)
+                assert isinstance(result[0], Dropped)
     assert kinds[-1] is Accepted
     assert Uncertain in kinds
 
@@ -82,9 +82,9 @@ async def test_commands_and_body_cut_at_every_octet(mail: Mail, *, pipelining: b
     kinds = []
     async with Cutter() as cutter:
         for heard in places(mail):
-            found = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
     assert kinds[:ENVELOPE] == [Dropped] * ENVELOPE
     assert kinds[-1] is Uncertain
 

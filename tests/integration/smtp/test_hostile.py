@@ -46,7 +46,7 @@ async def test_one_byte_after_the_other(transport: Transport, relay: Relay, step
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("said", "expected"),
     [
         ("550 5.7.1 \x00\x07nul\x1b[31m", "550 5.7.1 ?nul?[31m"),
         ("550 5.7.1 \udcff\udcfe broken", "550 5.7.1 ? broken"),
@@ -56,12 +56,12 @@ async def test_one_byte_after_the_other(transport: Transport, relay: Relay, step
     ],
     ids=["control", "8-bit", "utf-8", "lines", "long"],
 )
-async def test_the_text_of_a_reply_is_sanitised(transport: Transport, relay: Relay, said: str, kept: str) -> None:
+async def test_the_text_of_a_reply_is_sanitised(transport: Transport, relay: Relay, said: str, expected: str) -> None:
     """B9: control characters, broken bytes and length do not reach our tables; letters do."""
     relay.say(MAIL.recipient, "RCPT", said)
     outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, Rejected)
-    assert str(outcome.reply) == kept
+    assert str(outcome.reply) == expected
 
 
 @pytest.mark.parametrize("said", ["550 \x00", "250 \x00ok \udcff", "250-\x00\r\n250 \x1b"])

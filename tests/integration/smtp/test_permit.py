@@ -96,11 +96,11 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: Trans
 
 async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay) -> None:
     """Nothing of a body is written without asking whether others may think the sender dead by now."""
-    asked = 0
+    calls = 0
 
     def may_go_on() -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return True
 
     async def ask() -> Permit:
@@ -108,7 +108,7 @@ async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay)
 
     mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
-    assert asked == 6
+    assert calls == 6
     assert [received.data for received in relay.received] == [mail.wire]
 
 

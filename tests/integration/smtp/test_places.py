@@ -128,10 +128,10 @@ async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, anno
     async with pool.session() as session:
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
-        one = pool._waiting[0]
+        first = pool._waiting[0]
         if announced:
             assert pool._announce_on(session) is not None
-        one.turn.set_exception(LeftBehindError())
+        first.turn.set_exception(LeftBehindError())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -54,7 +54,7 @@ async def storm(relay: Relay, transport: Transport, rng: random.Random, number: 
         most = max(most, connections(pool))
         return await at_once() if rng.random() < 0.95 else None
 
-    names = [f"m{number}.{one}" for one in range(MAILS)]
+    names = [f"m{number}.{index}" for index in range(MAILS)]
     for name in names:
         misbehave(relay, rng, name)
     sendings = [asyncio.create_task(transport.send(mail_to(n), seconds=5, before_body=ask)) for n in names]
@@ -106,7 +106,7 @@ async def side_by_side(relay: Relay, transport: Transport, most: int) -> None:
     relay.resume.clear()
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
     count = len(relay.bodies)
-    mails = [transport.send(mail_to(f"s{one}"), seconds=5, before_body=at_once) for one in range(most + 1)]
+    mails = [transport.send(mail_to(f"s{index}"), seconds=5, before_body=at_once) for index in range(most + 1)]
     sendings = [asyncio.create_task(sending) for sending in mails]
     await relay.wait_for_bodies(count + most)
     assert connections(transport._pool) == most

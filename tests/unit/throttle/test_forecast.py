@@ -19,22 +19,22 @@ def test_alone_it_waits_for_its_own() -> None:
 def test_a_long_queue_of_another_service_is_not_before_it() -> None:
     """They share by turns: of the million only as many go first as the small one has itself."""
     small, middle, large = ((Priority.BULK, service) for service in (ONE, OTHER, THIRD))
-    found = waits({large: 1_000_000, small: 10, middle: 100}, 1.0)
-    assert (found[small], found[middle], found[large]) == (30.0, 10 + 100 + 100, 10 + 100 + 1_000_000)
+    estimates = waits({large: 1_000_000, small: 10, middle: 100}, 1.0)
+    assert (estimates[small], estimates[middle], estimates[large]) == (30.0, 10 + 100 + 100, 10 + 100 + 1_000_000)
 
 
 def test_what_ranks_higher_goes_first() -> None:
     """High waits for no bulk; bulk waits for normal and high of all services."""
-    found = waits({(Priority.HIGH, ONE): 30, (Priority.NORMAL, OTHER): 20, (Priority.BULK, ONE): 10}, 1.0)
-    assert found[Priority.HIGH, ONE] == 30.0
-    assert found[Priority.NORMAL, OTHER] == 50.0
-    assert found[Priority.BULK, ONE] == 60.0
+    estimates = waits({(Priority.HIGH, ONE): 30, (Priority.NORMAL, OTHER): 20, (Priority.BULK, ONE): 10}, 1.0)
+    assert estimates[Priority.HIGH, ONE] == 30.0
+    assert estimates[Priority.NORMAL, OTHER] == 50.0
+    assert estimates[Priority.BULK, ONE] == 60.0
 
 
 def test_each_priority_has_its_reserve() -> None:
     """A million high mails leave the others every twentieth place."""
-    found = waits({(Priority.HIGH, ONE): 1_000_000, (Priority.BULK, OTHER): 10}, 1.0)
-    assert found[Priority.BULK, OTHER] == pytest.approx(10 / RESERVE)
+    estimates = waits({(Priority.HIGH, ONE): 1_000_000, (Priority.BULK, OTHER): 10}, 1.0)
+    assert estimates[Priority.BULK, OTHER] == pytest.approx(10 / RESERVE)
 
 
 @pytest.mark.parametrize(("wait", "left", "after"), [(130.2, 100.0, 31), (100.1, 100.0, 1), (1e6, 1.0, LONGEST_RETRY)])

@@ -65,9 +65,9 @@ def test_rare_slow_mails_never_hold_up_the_others(pace: Pace, clock: HandClock) 
 
 def test_it_is_told_once_when_they_must_begin_to_wait(pace: Pace, clock: HandClock) -> None:
     """Not with each that follows; again, after they have rested."""
-    told = [pace.burnt("v", 0.75) for _ in range(4)]
+    results = [pace.burnt("v", 0.75) for _ in range(4)]
     clock.later(1000)
-    assert [*told, pace.burnt("v", 3.0)] == [False, False, True, False, True]
+    assert [*results, pace.burnt("v", 3.0)] == [False, False, True, False, True]
 
 
 @pytest.fixture
