@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
 from notifier.errors import NotifierError
 from notifier.outcomes import NotTried
@@ -75,15 +75,22 @@ class SessionPool:
         self._sessions = metrics.SMTP_SESSIONS.labels(settings.host)
         self._counted = 0
 
-    def session(self, *, fresh: bool = False, transaction: Transaction | None = None) -> "Use":
+    @asynccontextmanager
+    async def session(self, *, fresh: bool = False, transaction: Transaction | None = None) -> AsyncIterator[Session]:
         """Give a session for the block; `fresh` asks for a new connection, unless the relay accepts no more.
 
         Raises `RelayUnreachableError`, and `LeftBehindError` if the transaction was announced but not carried.
         """
-        return Use(self, _Waiting(transaction, fresh, asyncio.get_running_loop().create_future()))
+        session = await self._wait_for_session(_Waiting(transaction, fresh, asyncio.get_running_loop().create_future()))
+        try:
+            yield session
+        except BaseException:
+            session.abort()
+            raise
+        finally:
+            self._give_back(session)
 
-    async def take(self, waiting: _Waiting) -> Session:
-        """Wait for a session."""
+    async def _wait_for_session(self, waiting: _Waiting) -> Session:
         self._waiting.append(waiting)
         while True:
             session = await self._wait_for_turn(waiting)
@@ -108,7 +115,7 @@ class SessionPool:
                 self._admit_waiting()  # after the first connection more may be opened
                 return session
 
-    def give_back(self, session: Session) -> None:
+    def _give_back(self, session: Session) -> None:
         """Take a session back; the mail that was announced on it goes on with it, whatever its state."""
         announced = self._announced.pop(session, None)
         if announced is not None and not announced.turn.done():
@@ -166,7 +173,7 @@ class SessionPool:
                     self._remove_user()
                 else:
                     session.abort()
-                    self.give_back(session)
+                    self._give_back(session)
             raise
 
     def _refuse_all(self, build_error: Callable[[], Exception]) -> None:
@@ -272,27 +279,6 @@ class SessionPool:
         if (count := self._count_connected()) != self._counted:
             self._counted = count
             self._sessions.set(count)
-
-
-class Use:
-    """A session of the pool, for the length of a block."""
-
-    def __init__(self, pool: SessionPool, waiting: _Waiting) -> None:
-        self._pool = pool
-        self._waiting = waiting
-
-    async def __aenter__(self) -> Session:
-        """Wait for a session."""
-        self._session = await self._pool.take(self._waiting)
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the session back; after an exception it is closed."""
-        if error is not None:
-            self._session.abort()
-        self._pool.give_back(self._session)
 
 
 def _is_young(session: Session) -> bool:
