@@ -1,4 +1,4 @@
-"""Claiming for one process: services share, a new one is noticed, and what lies behind is found again."""
+"""Claiming for one process: services share, a new one is noticed, and older work is found again."""
 
 import asyncio
 from collections import Counter
@@ -60,8 +60,8 @@ def inside(claimed: list[Claimed]) -> dict[UUID, Claimed]:
     return {entry.id: entry for entry in claimed}
 
 
-async def test_a_long_queue_of_one_does_not_stand_before_another(queue: Queue, claimer: Claimer) -> None:
-    """A thousand older entries of one service, ten of another: the first claim takes of both."""
+async def test_a_long_queue_does_not_delay_another_service(queue: Queue, claimer: Claimer) -> None:
+    """A thousand older entries of one service, ten of another: the first claim takes some of both."""
     large, small = new_id(), new_id()
     await enqueue(queue, large, 1000, ago=timedelta(hours=1))
     await enqueue(queue, small, 10)
@@ -71,7 +71,7 @@ async def test_a_long_queue_of_one_does_not_stand_before_another(queue: Queue, c
 
 
 async def test_a_new_service_is_noticed_beside_a_busy_one(queue: Queue, claimer: Claimer, clock: HandClock) -> None:
-    """While one service is served, another is looked for now and then, and is served with the next claim."""
+    """While one service is served, a sweep finds the other, and the next claim serves it."""
     busy, new = new_id(), new_id()
     await enqueue(queue, busy, 1000)
     held = await claimer.claim(10, {}, [])
@@ -86,8 +86,8 @@ async def test_a_new_service_is_noticed_beside_a_busy_one(queue: Queue, claimer:
     assert entry.id in ids(held)
 
 
-async def test_what_is_given_back_is_found_behind_the_last_claim(queue: Queue, claimer: Claimer) -> None:
-    """An entry keeps the time at which it was due; no claim looks there, but an idle process looks everywhere."""
+async def test_a_released_entry_is_found_behind_the_last_claim(queue: Queue, claimer: Claimer) -> None:
+    """A released entry keeps its due time; no claim looks so far back, but an idle process sweeps everything."""
     service = new_id()
     (old,) = await enqueue(queue, service, 1, ago=timedelta(hours=1))
     (first,) = await claimer.claim(10, {}, [])

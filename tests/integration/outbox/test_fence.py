@@ -1,4 +1,4 @@
-"""The fence protocol's rules 2 to 7 in the database's own words, on SQLite and PostgreSQL."""
+"""Rules 2 to 7 of the fence protocol, on SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ from notifier.states import EntryKind, EntryState
 _entry = columns(OutboxEntry)
 
 
-async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: Queue) -> None:
+async def test_a_mark_goes_to_the_holder_and_prolongs_the_lease(queue: Queue) -> None:
     """Rule 2: the mark is set, and the lease is that of a body from now on."""
     entry = await queue.enqueue()
     (claimed,) = await queue.claim()
@@ -141,8 +141,8 @@ async def test_a_suspect_is_claimed_alone(queue: Queue) -> None:
         assert not await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
 
 
-async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> None:
-    """A host that kills whatever runs on it convicts nobody: lost alone, an entry waits 10 s, then a minute."""
+async def test_an_entry_lost_alone_waits_longer_each_time(queue: Queue) -> None:
+    """A host that kills whatever runs on it blames no entry: lost alone, an entry waits 10 s, then a minute."""
     entry = await queue.enqueue()
     waits = []
     for lost in range(MOST_LOST):
@@ -155,8 +155,8 @@ async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: Queue) -> 
     assert waits == [0, 0, 10, 60]
 
 
-async def test_the_third_loss_alone_needs_a_word(queue: Queue) -> None:
-    """What was lost twice in company and three times alone is not made ready again, but handed to the handler."""
+async def test_the_third_loss_alone_goes_to_the_handler(queue: Queue) -> None:
+    """An entry lost twice in company and three times alone is not made ready again, but given to the handler."""
     await queue.enqueue()
     for lost in range(MOST_LOST):
         await queue.claim(suspects=lost >= 2)
@@ -168,8 +168,8 @@ async def test_the_third_loss_alone_needs_a_word(queue: Queue) -> None:
     assert (lost_one.entry.fence, lost_one.marked_at, lost_one.entry.lost) == (claimed.fence, None, MOST_LOST)
 
 
-async def test_held_entries_ripen(queue: Queue) -> None:
-    """What is held until some time becomes ready then; what is held for good never does."""
+async def test_expired_holds_are_released(queue: Queue) -> None:
+    """An entry that is held until some time becomes ready then; one that is held for good never does."""
     for _ in range(2):
         await queue.enqueue()
     until, for_good = await queue.claim()
@@ -186,7 +186,7 @@ async def test_held_entries_ripen(queue: Queue) -> None:
     assert (claimed.id, claimed.attempts) == (until.id, 2)
 
 
-async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> None:
+async def test_orphans_are_released(queue: Queue) -> None:
     """Entries that a holder has without knowing it are ready again; those that it knows, or marked, stay."""
     for _ in range(3):
         await queue.enqueue()
@@ -201,8 +201,8 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: Queue) -> No
     assert (await queue.states())[EntryState.LEASED] == 2
 
 
-async def test_a_settle_takes_the_mark_away(queue: Queue) -> None:
-    """A mark belongs to one claim: whoever claims next has to ask anew, and can be stopped."""
+async def test_a_settle_removes_the_mark(queue: Queue) -> None:
+    """A mark belongs to one claim: the next one has to ask again, and can be refused."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.mark(claimed)

@@ -39,8 +39,8 @@ async def test_another_process_is_woken(postgres_installation: Installation) -> 
             assert await other.wait(5)
 
 
-async def test_many_commits_are_one_hint(postgres_installation: Installation) -> None:
-    """A thousand commits in a moment are at most two hints; the last one is never the one that is left out."""
+async def test_many_commits_send_few_notifications(postgres_installation: Installation) -> None:
+    """A thousand commits in a moment send at most two notifications; the last commit is never left out."""
     async with postgres_installation.base() as local, postgres_installation.base() as remote:
         heard: list[str] = []
         async with remote.database.listening(hint.CHANNEL, heard.append):
@@ -54,8 +54,8 @@ async def test_many_commits_are_one_hint(postgres_installation: Installation) ->
         assert 2 <= len(heard) <= 3
 
 
-async def test_a_lost_connection_is_listened_on_again(postgres_installation: Installation) -> None:
-    """While nothing is heard the sender knows it, and polls more often; then it listens anew."""
+async def test_a_lost_connection_is_opened_again(postgres_installation: Installation) -> None:
+    """While it is lost the sender knows it, and polls more often; then it listens again."""
     async with postgres_installation.base() as local, postgres_installation.base() as remote:
         wake = Wake()
         async with hearing(remote.database, wake, new_id()):

@@ -65,8 +65,8 @@ async def ledger(queue: Queue) -> Ledger:
     return made
 
 
-async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
-    """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
+async def test_items_that_wait_together_share_a_commit(ledger: Ledger) -> None:
+    """Fifty items submitted at one moment take a few transactions, and each gets its own result."""
     intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
@@ -86,8 +86,8 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     assert await ledger.words() == words
 
 
-async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_open(ledger: Ledger) -> None:
-    """Whatever the writer raises is raised where it was submitted; the next submit works."""
+async def test_an_error_of_the_writer_reaches_every_caller(ledger: Ledger) -> None:
+    """What the writer raises is raised to each caller; the next item is committed."""
     broken = True
 
     async def on_postgres(connection: Connection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
@@ -108,8 +108,8 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
     assert await intake.submit("c") == "C"
 
 
-async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
-    """A cancelled submit that was not begun is left out; its neighbours are written."""
+async def test_a_cancelled_caller_does_not_affect_the_others(ledger: Ledger) -> None:
+    """A cancelled item that was not begun is left out; the others are written."""
     intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
@@ -130,7 +130,7 @@ async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     assert ledger.commits == 0
 
 
-async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
+async def test_several_items_are_submitted_at_once(ledger: Ledger) -> None:
     """Each has its result, or its own error, in order."""
     intake = Intake(ledger.database, ledger.writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "poison", "b"])
@@ -169,7 +169,7 @@ async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
-async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Exception]) -> None:
+async def test_a_bad_item_does_not_affect_the_others(ledger: Ledger, error: type[Exception]) -> None:
     """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
     intake = Intake(ledger.database, _failing(ledger, "fault", error), on_commit=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
@@ -181,8 +181,8 @@ async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Ex
     assert await ledger.words() == ["a", "b"]
 
 
-async def test_what_cannot_be_measured_fails_alone(ledger: Ledger) -> None:
-    """An item that cannot be put into the database's form is refused before it comes near the others."""
+async def test_an_item_of_unknown_size_fails_alone(ledger: Ledger) -> None:
+    """An item that cannot be put into the database's form is refused before it joins the others."""
 
     def size(word: str) -> Size:
         return Size(rows=1, bytes=1 // (word != "fault"))

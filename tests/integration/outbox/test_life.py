@@ -41,16 +41,16 @@ def other(database: Database, clock: HandClock) -> Life:
     return Life(database, new_id(), clock, dead_after=DEAD_AFTER)
 
 
-async def test_whoever_beats_lives(first: Life, other: Life, clock: HandClock) -> None:
-    """Two that beat never take each other for dead."""
+async def test_a_process_that_beats_is_alive(first: Life, other: Life, clock: HandClock) -> None:
+    """Two that beat never consider each other dead."""
     for _ in range(20):
         assert await first.beat() == await other.beat() == []
         clock.later(BEAT)
     assert first.is_steady()
 
 
-async def test_silence_is_death_after_its_time_and_not_before(first: Life, other: Life, clock: HandClock) -> None:
-    """The same beat seen for thirty seconds of one's own time."""
+async def test_a_silent_process_is_dead_after_the_timeout(first: Life, other: Life, clock: HandClock) -> None:
+    """Not before the same beat was read for thirty seconds of one's own time."""
     await other.beat()
     for _ in range(life.BEATS):
         assert await first.beat() == []
@@ -58,8 +58,8 @@ async def test_silence_is_death_after_its_time_and_not_before(first: Life, other
     assert await first.beat() == [other.boot_id]
 
 
-async def test_one_that_stood_still_itself_judges_nobody(first: Life, other: Life, clock: HandClock) -> None:
-    """After a stop of one's own the others get their whole time again."""
+async def test_a_process_that_was_stopped_judges_no_other(first: Life, other: Life, clock: HandClock) -> None:
+    """After its own stop it gives the others the whole timeout again."""
     await other.beat()
     await first.beat()
     for _ in range(life.BEATS):
@@ -73,8 +73,10 @@ async def test_one_that_stood_still_itself_judges_nobody(first: Life, other: Lif
     assert not first.is_steady()
 
 
-async def test_a_wrong_clock_kills_nobody(first: Life, other: Life, clock: HandClock, database: Database) -> None:
-    """However wrong the times in the beats are: only whether they change counts."""
+async def test_a_wrong_clock_makes_no_process_dead(
+    first: Life, other: Life, clock: HandClock, database: Database
+) -> None:
+    """Whatever the times in the beats are, only their changes count."""
     for _ in range(20):
         await other.beat()
         async with database.write() as connection:
@@ -86,8 +88,8 @@ async def test_a_wrong_clock_kills_nobody(first: Life, other: Life, clock: HandC
         clock.later(BEAT)
 
 
-async def test_nobody_is_sure_of_himself_for_longer_than_others_are(first: Life, clock: HandClock) -> None:
-    """One stops writing bodies before anybody can think one dead."""
+async def test_a_process_stops_bodies_before_others_consider_it_dead(first: Life, clock: HandClock) -> None:
+    """Its own limit is shorter than the timeout of the others."""
     assert not first.is_sure()
     await first.beat()
     clock.later(life.OWN_SHARE * DEAD_AFTER - 1)
@@ -96,8 +98,8 @@ async def test_nobody_is_sure_of_himself_for_longer_than_others_are(first: Life,
     assert not first.is_sure()
 
 
-async def test_a_beat_says_how_fast_one_works(database: Database, clock: HandClock) -> None:
-    """Ten a second for twenty seconds with mail waiting; and once that is long ago, nothing."""
+async def test_a_beat_publishes_the_throughput(database: Database, clock: HandClock) -> None:
+    """Ten a second for twenty seconds with mail waiting; once that is long ago, nothing."""
     drain = Drain()
     life = Life(database, new_id(), clock, dead_after=DEAD_AFTER, drain=drain)
     rates = []
@@ -111,7 +113,7 @@ async def test_a_beat_says_how_fast_one_works(database: Database, clock: HandClo
     assert rates == [None, pytest.approx(10, rel=0.1), None]
 
 
-async def test_whoever_was_taken_for_dead_comes_back(first: Life, other: Life, database: Database) -> None:
+async def test_a_deleted_process_comes_back(first: Life, other: Life, database: Database) -> None:
     """A row that others have deleted is written again by the next beat."""
     await other.beat()
     async with database.write() as connection:
@@ -122,8 +124,8 @@ async def test_whoever_was_taken_for_dead_comes_back(first: Life, other: Life, d
 
 
 @pytest.mark.timeout(60)
-async def test_an_outage_kills_nobody(clock: HandClock) -> None:
-    """C4: while the database is away nobody beats; when it is back, all have their whole time again."""
+async def test_an_outage_makes_no_process_dead(clock: HandClock) -> None:
+    """C4: while the database is away no process beats; when it is back, each has the whole timeout again."""
     server = await asyncio.to_thread(lambda: postgres.OwnServer(durable=True))
     try:
         database = Database(server.url("postgres"))

@@ -39,8 +39,8 @@ async def claimed(queue: Queue, count: int) -> list[Claimed]:
     return await queue.claim(count)
 
 
-async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal: Journal) -> None:
-    """Fifty marks asked for at one moment cost two transactions, not fifty."""
+async def test_marks_requested_together_share_a_transaction(queue: Queue, journal: Journal) -> None:
+    """Fifty marks requested at one moment cost two transactions, not fifty."""
     entries, clock = await claimed(queue, 50), HandClock()
     marker = made(queue, journal, clock=clock)
     with executed(queue.database) as statements:
@@ -53,8 +53,8 @@ async def test_those_who_wait_together_share_a_transaction(queue: Queue, journal
         assert permit.may_go_on()
 
 
-async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: Journal) -> None:
-    """Ended, expired or suppressed meanwhile: that one gets none, its neighbour does."""
+async def test_an_entry_that_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: Journal) -> None:
+    """An entry that has ended, expired or was suppressed in the meantime gets none; the other one does."""
     unwanted, wanted_entry = await claimed(queue, 2)
     handler = Plain()
     handler.still_wanted = (
@@ -65,8 +65,8 @@ async def test_what_is_not_wanted_any_more_gets_no_mark(queue: Queue, journal: J
     assert await marker.mark(wanted_entry) is not None
 
 
-async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:
-    """Whoever cannot commit the permission does not have it."""
+async def test_without_a_database_there_is_no_mark(queue: Queue, journal: Journal) -> None:
+    """A permission that cannot be committed is not given."""
     (entry,) = await claimed(queue, 1)
     nowhere = Database(NOWHERE)
     marker = made(queue, journal, database=nowhere)
@@ -74,8 +74,8 @@ async def test_no_database_no_mark(queue: Queue, journal: Journal) -> None:
     await nowhere.close()
 
 
-async def test_no_journal_no_mark(queue: Queue, journal: Journal) -> None:
-    """What could not be noted must not be begun."""
+async def test_without_a_journal_there_is_no_mark(queue: Queue, journal: Journal) -> None:
+    """A body whose reply could not be written must not begin."""
     (entry,) = await claimed(queue, 1)
     marker = made(queue, journal)
     file, journal._file = journal._file, os.open("/dev/full", os.O_WRONLY)
@@ -88,8 +88,8 @@ async def test_no_journal_no_mark(queue: Queue, journal: Journal) -> None:
     journal.settled(entry)
 
 
-async def test_whoever_may_be_thought_dead_gets_no_mark(queue: Queue, journal: Journal) -> None:
-    """Without a beat for some time others may have taken over; a permit given before that does not last either."""
+async def test_a_process_that_others_may_consider_dead_gets_no_mark(queue: Queue, journal: Journal) -> None:
+    """Without a beat for some time others may have taken over; an earlier permit ends as well."""
     first, second = await claimed(queue, 2)
     clock = HandClock()
     life = Life(queue.database, queue.holder, clock, dead_after=30)
@@ -104,8 +104,8 @@ async def test_whoever_may_be_thought_dead_gets_no_mark(queue: Queue, journal: J
     assert await marker.mark(second) is None
 
 
-async def test_a_permit_does_not_survive_a_silence(postgres_installation: Installation, tmp_path: Path) -> None:
-    """Heard of again after a silence, a process is sure of itself; but what it held before may be another's by now."""
+async def test_a_permit_does_not_survive_a_missed_beat(postgres_installation: Installation, tmp_path: Path) -> None:
+    """After its next beat the process may go on, but its earlier permits are void: another may have the mail by now."""
     async with postgres_installation.base() as base:
         queue, clock = Queue(base.database), HandClock()
         before, after = await claimed(queue, 2)

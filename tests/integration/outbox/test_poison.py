@@ -13,8 +13,8 @@ from notifier.states import EntryState
 NEIGHBOURS = 30
 
 
-async def test_what_kills_its_process_is_found_out(queue: Queue, tmp_path: Path) -> None:
-    """Two deaths in company and three alone end it; all its neighbours are done long before, and none is mourned."""
+async def test_an_entry_that_kills_its_process_is_poison(queue: Queue, tmp_path: Path) -> None:
+    """Two deaths in company and three alone end it; all other entries finish long before, and none is blamed."""
     await queue.enqueue()
     poison = await queue.enqueue()
     for _ in range(NEIGHBOURS):

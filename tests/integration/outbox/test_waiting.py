@@ -33,8 +33,8 @@ async def _waiting(queue: Queue, most: int = 100) -> dict[tuple[Priority, UUID],
         return await store.waiting(connection, EntryKind.EMAIL, most=most, now=queue.now)
 
 
-async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> None:
-    """What is due of mails; neither what is scheduled, nor webhooks, nor what somebody has in hand."""
+async def test_each_service_and_priority_is_counted_separately(queue: Queue) -> None:
+    """Due mails only: none that is scheduled, no webhooks, none that is leased."""
     await _enqueue(queue, 3, ONE, Priority.NORMAL)
     await _enqueue(queue, 2, ONE, Priority.BULK)
     await _enqueue(queue, 4, OTHER, Priority.NORMAL)
@@ -48,8 +48,8 @@ async def test_each_service_and_priority_is_counted_for_itself(queue: Queue) -> 
     assert await _waiting(queue) == {}
 
 
-async def test_nobody_is_counted_beyond_the_bound(queue: Queue) -> None:
-    """The bound is each one's own."""
+async def test_each_count_stops_at_the_limit(queue: Queue) -> None:
+    """The limit applies to each service and priority."""
     await _enqueue(queue, 9, ONE, Priority.NORMAL)
     await _enqueue(queue, 9, OTHER, Priority.NORMAL)
     assert await _waiting(queue, most=5) == {(Priority.NORMAL, ONE): 5, (Priority.NORMAL, OTHER): 5}

@@ -87,8 +87,8 @@ async def full(queue: Queue) -> Queue:
     return queue
 
 
-async def test_drained_means_that_nothing_is_left(full: Queue) -> None:
-    """A claim made while the slots were full finds nothing, and that does not count as drained."""
+async def test_drained_means_that_no_entry_remains(full: Queue) -> None:
+    """A claim made while the slots were full finds nothing, and does not count as drained."""
     gate, wake = Gate(), Wake()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -105,7 +105,7 @@ async def test_drained_means_that_nothing_is_left(full: Queue) -> None:
     assert sum((await full.states()).values()) == 0
 
 
-async def test_stopping_waits_for_what_is_inside(full: Queue) -> None:
+async def test_a_stop_waits_for_claimed_entries(full: Queue) -> None:
     """A stop makes no new claims and settles what was claimed."""
     gate = Gate()
     async with working(full, gate, Wake()):
@@ -116,7 +116,7 @@ async def test_stopping_waits_for_what_is_inside(full: Queue) -> None:
 
 
 async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
-    """Entries that a handler left unsettled become due again later, with no attempt burnt, and the worker lives on."""
+    """Entries that a handler left unsettled become due again later, without using up an attempt, and the worker goes on."""
     broken = Broken()
     async with working(full, broken, Wake()) as worker:
         await broken.claimed.wait()
@@ -125,8 +125,8 @@ async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
     assert await full.states() == {EntryState.READY: 10, EntryState.LEASED: 0, EntryState.HELD: 0}
 
 
-async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation: Installation) -> None:
-    """A claim that was committed without our hearing of it is not left to its lease: the next one starts with it."""
+async def test_a_claim_whose_reply_was_lost_is_released(postgres_installation: Installation) -> None:
+    """A claim that was committed without a reply does not wait for its lease: the next claim releases it."""
     async with postgres_installation.base() as parts, Proxy(postgres_installation.settings) as wire:
         direct, through = Queue(parts.database), Queue(Database(wire.url))
         gate = Gate()
@@ -143,7 +143,7 @@ async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation:
 
 
 async def test_without_a_journal_nothing_is_claimed(full: Queue) -> None:
-    """A sender that cannot note what it hears leaves the work to others."""
+    """A sender that cannot write what it reads leaves the work to others."""
     gate, wake = Gate(), Wake()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -168,7 +168,7 @@ class Careless(Gate):
 
 
 async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: Queue) -> None:
-    """Nobody knows how far it came, so it keeps its mark until its lease ends, and is rescued as what it is."""
+    """Its body may have left, so it keeps its mark until its lease expires, and is rescued as uncertain."""
     careless = Careless()
     async with working(full, careless, Wake()):
         await careless.claimed.wait()
@@ -195,8 +195,8 @@ class Slow(Plain):
         self.recorded += len(settled)
 
 
-async def test_a_slow_database_is_not_given_more(queue: Queue) -> None:
-    """What is done and cannot be written takes room: claiming stops until the database has caught up."""
+async def test_a_slow_database_gets_no_more_work(queue: Queue) -> None:
+    """Settlements that cannot be written take capacity: claiming stops until the database has caught up."""
     for _ in range(100):
         await queue.enqueue()
     slow = Slow()
@@ -214,7 +214,7 @@ async def test_a_slow_database_is_not_given_more(queue: Queue) -> None:
 
 
 async def test_a_stop_does_not_wait_for_ever(queue: Queue) -> None:
-    """While the database takes nothing, a stop ends all the same; the leases and the journal keep what is left."""
+    """Without a database a stop ends all the same; leases and journal keep what is unsettled."""
     await queue.enqueue()
     slow = Slow()
     async with working(queue, slow, Wake()) as worker:
@@ -224,8 +224,8 @@ async def test_a_stop_does_not_wait_for_ever(queue: Queue) -> None:
     assert (await queue.states())[EntryState.LEASED] == 1
 
 
-async def test_what_nobody_expected_does_not_end_the_loops(queue: Queue) -> None:
-    """A table that is missing for a moment is no outage that we know of; when it is back, the work goes on."""
+async def test_an_unexpected_error_does_not_end_the_loops(queue: Queue) -> None:
+    """A table that is missing for a moment is no known outage; when it is back, the work goes on."""
     gate, wake = Gate(), Wake()
     gate.open.set()
     async with working(queue, gate, wake) as worker:
@@ -253,8 +253,8 @@ class Fickle(Gate):
             self.claimed.set()
 
 
-async def test_what_is_given_back_has_not_left(full: Queue) -> None:
-    """The rate is made of what the queue is shorter by."""
+async def test_a_released_entry_has_not_left(full: Queue) -> None:
+    """The throughput counts only what the queue is shorter by."""
     fickle, wake = Fickle(), Wake()
     async with working(full, fickle, wake) as worker:
         async with asyncio.timeout(10):
@@ -263,8 +263,8 @@ async def test_what_is_given_back_has_not_left(full: Queue) -> None:
 
 
 @pytest.mark.parametrize("tried", [0, 1])
-async def test_only_what_is_tried_first_tells_of_a_queue(queue: Queue, tried: int) -> None:
-    """One that was held, and is closed long after it was due, has not waited for its turn."""
+async def test_only_first_attempts_tell_of_a_queue(queue: Queue, tried: int) -> None:
+    """An entry that was held, and is closed long after it was due, has not waited for its turn."""
     await queue.enqueue()  # due since the beginning of the year
     async with queue.database.write() as connection:
         await connection.execute(text("UPDATE outbox_entry SET attempts = :tried"), {"tried": tried})

@@ -10,20 +10,20 @@ from notifier.throttle.forecast import LONGEST_RETRY, QueueTooLongError, waits
 ONE, OTHER, THIRD = new_id(), new_id(), new_id()
 
 
-def test_alone_it_waits_for_its_own() -> None:
+def test_a_service_alone_waits_for_its_own_mails() -> None:
     """A thousand before it at ten a second are a hundred seconds."""
     assert waits({(Priority.NORMAL, ONE): 1000}, 10.0) == {(Priority.NORMAL, ONE): 100.0}
     assert waits({}, 10.0) == {}
 
 
-def test_a_long_queue_of_another_service_is_not_before_it() -> None:
-    """They share by turns: of the million only as many go first as the small one has itself."""
+def test_a_long_queue_of_another_service_does_not_count() -> None:
+    """Services share by turns: of the million only as many go first as the small one has itself."""
     small, middle, large = ((Priority.BULK, service) for service in (ONE, OTHER, THIRD))
     estimates = waits({large: 1_000_000, small: 10, middle: 100}, 1.0)
     assert (estimates[small], estimates[middle], estimates[large]) == (30.0, 10 + 100 + 100, 10 + 100 + 1_000_000)
 
 
-def test_what_ranks_higher_goes_first() -> None:
+def test_higher_priorities_go_first() -> None:
     """High waits for no bulk; bulk waits for normal and high of all services."""
     estimates = waits({(Priority.HIGH, ONE): 30, (Priority.NORMAL, OTHER): 20, (Priority.BULK, ONE): 10}, 1.0)
     assert estimates[Priority.HIGH, ONE] == 30.0
@@ -38,6 +38,6 @@ def test_each_priority_has_its_reserve() -> None:
 
 
 @pytest.mark.parametrize(("wait", "left", "after"), [(130.2, 100.0, 31), (100.1, 100.0, 1), (1e6, 1.0, LONGEST_RETRY)])
-def test_when_to_come_again(wait: float, left: float, after: int) -> None:
-    """When as much will have left as was too much; nobody is sent away for hours by an estimate."""
+def test_retry_after_is_the_excess_wait(wait: float, left: float, after: int) -> None:
+    """It is the time in which the excess will have left, and five minutes at most."""
     assert QueueTooLongError(wait, left).retry_after == after
