@@ -1,4 +1,4 @@
-"""The processes below a process, as the kernel knows them (Linux)."""
+"""The descendants of a process, as the kernel knows them (Linux)."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real processes over one database and one relay: started, killed with signals, started again, never left behind."""
+"""Real processes over one database and one relay: started, killed by signals, started again, always cleaned up."""
 
 import asyncio
 import os

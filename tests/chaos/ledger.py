@@ -1,4 +1,4 @@
-"""What the database says at the end, as the oracle wants it; and waiting until there is an end."""
+"""The state of the database at the end, in the form that the oracle reads; and waiting for that end."""
 
 import asyncio
 import time

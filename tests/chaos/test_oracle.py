@@ -1,4 +1,4 @@
-"""The oracle sees each kind of fault: it is fed a story that is right, and then the same with one thing wrong."""
+"""The oracle finds each kind of fault: a correct story, and the same with one thing wrong."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The fault relay does what its addresses ask for: otherwise the tests that rely on it would pass for nothing."""
+"""The fault relay does what its addresses ask for; else the tests that use it would prove nothing."""
 
 import asyncio
 import hashlib

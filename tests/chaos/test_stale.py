@@ -1,4 +1,4 @@
-"""C3, the sharp end: a sender that hears nothing, or stands still, while others take it for dead, and then goes on."""
+"""C3, the hard case: a silent or stopped sender that others consider dead, and that goes on later."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A wire between one process and PostgreSQL on which, for a while, some of what is said does not come through."""
+"""A proxy between one process and PostgreSQL that holds back some of the traffic for a while."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""Hints between processes: work that one commits is noticed by another at once, and a lost hint only costs a poll."""
+"""Wake-ups between processes: committed work wakes the others at once, and a lost wake-up costs one poll."""
 
 import asyncio
 from collections.abc import AsyncIterator

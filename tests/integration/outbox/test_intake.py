@@ -1,4 +1,4 @@
-"""The intake's shared commit: together, each alone after a failure, and never an answer before the commit."""
+"""The shared commit: items together, each alone after a failure, and no answer before the commit."""
 
 import asyncio
 import sqlite3

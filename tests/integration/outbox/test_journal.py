@@ -1,4 +1,4 @@
-"""The journal: what was read is found again after a kill -9, its lock says who lives, and a full disk stops bodies."""
+"""The journal: its lines survive a kill -9, its lock shows who is alive, and a full disk stops new bodies."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Who counts as dead: only who is silent for long, by one's own time, while one's own beats succeed."""
+"""The heartbeat: another process is dead only if it is silent while one's own beats succeed."""
 
 import asyncio
 from collections.abc import AsyncIterator

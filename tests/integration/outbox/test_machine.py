@@ -1,6 +1,6 @@
-"""Anything in any order, on the real databases with a clock of the test's own: the queue keeps its promises.
+"""Random sequences of events on the real databases, with a clock that the test moves: the queue keeps its promises.
 
-Three senders claim, mark, write bodies, hear or do not hear, are killed and come back; callers cancel and retry.
+Three senders claim, mark, write bodies, read replies or none, are killed and come back; callers cancel and retry.
 """
 
 import asyncio

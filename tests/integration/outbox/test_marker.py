@@ -1,4 +1,4 @@
-"""The gate to the body: shared by all who wait at it, and shut when anything that it stands on is missing."""
+"""The marker: marks share a commit, and none is given without database, journal or beat."""
 
 import asyncio
 import os

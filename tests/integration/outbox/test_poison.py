@@ -1,4 +1,4 @@
-"""B15: an entry that kills its process is found out, and no neighbour is convicted with it."""
+"""B15: an entry that kills its process is found, and no other entry is blamed."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The settler: nothing is dropped while the database is away, and one bad record hurts one entry."""
+"""The settler: nothing is dropped while the database is away, and one bad record affects one entry."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The conformance suite of the queue: the same functions, the same results, on SQLite and PostgreSQL."""
+"""The conformance suite of the queue: the same functions and results on SQLite and PostgreSQL."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How much is due, by service and priority: the same on SQLite and PostgreSQL."""
+"""The count of due entries by service and priority, the same on SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The worker's loop over a handler of the test's own: what it claims, when it is drained, and how it stops."""
+"""The loop of the worker over a handler of the test: what it claims, when it is drained, and how it stops."""
 
 import asyncio
 import tempfile
@@ -116,7 +116,7 @@ async def test_a_stop_waits_for_claimed_entries(full: Queue) -> None:
 
 
 async def test_a_batch_that_raises_is_put_back(full: Queue) -> None:
-    """Entries that a handler left unsettled become due again later, without using up an attempt, and the worker goes on."""
+    """Entries that a handler left unsettled are due again later, use up no attempt, and the worker goes on."""
     broken = Broken()
     async with working(full, broken, Wake()) as worker:
         await broken.claimed.wait()

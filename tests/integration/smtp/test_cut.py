@@ -90,8 +90,8 @@ async def test_commands_and_body_cut_at_every_octet(mail: Mail, *, pipelining: b
 
 
 @both_ways
-async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool) -> None:
-    """B11: where nothing can be said the queue is not troubled, and no reply was read, so it is no attempt."""
+async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None:
+    """B11: nothing can be sent, so the queue is not asked, and without a reply it is no attempt."""
 
     async def ask() -> None:
         raise AssertionError
@@ -106,8 +106,8 @@ async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool)
     assert (outcome.answered, outcome.detail) == (False, "stopped")
 
 
-async def test_what_was_given_up_does_not_arrive_later() -> None:
-    """B10: the rest of a body that still lies in our hands goes nowhere, even if the relay reads on."""
+async def test_an_aborted_body_does_not_arrive_later() -> None:
+    """B10: the buffered rest of a body is not sent, even if the relay reads on."""
     loop = asyncio.get_running_loop()
     async with Cutter() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
@@ -124,8 +124,8 @@ async def test_what_was_given_up_does_not_arrive_later() -> None:
     assert b"\r\n.\r\n" not in arrived
 
 
-async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
-    """A send that fails has taken nothing, so there is no doubt, although nothing is left in our hands."""
+async def test_a_last_slice_that_cannot_be_written_is_unsent() -> None:
+    """A send that fails has passed nothing to the system, so the mail is not uncertain."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)

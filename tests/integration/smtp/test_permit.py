@@ -48,8 +48,8 @@ async def test_no_body_without_the_permit(transport: Transport, relay: Relay) ->
     assert queue.times == 1
 
 
-async def test_none_means_not_one_byte_of_the_body(transport: Transport, relay: Relay) -> None:
-    """What the queue took back is surely unsent: the connection is cut, because the relay waits for a body on it."""
+async def test_without_a_permit_no_byte_of_the_body_is_sent(transport: Transport, relay: Relay) -> None:
+    """What the queue took back is unsent: the connection is cut, because the relay waits for a body on it."""
 
     async def refuse() -> None:
         return None
@@ -62,8 +62,8 @@ async def test_none_means_not_one_byte_of_the_body(transport: Transport, relay: 
 
 
 @pytest.mark.parametrize("late", ["first byte", "end"])
-async def test_a_permit_that_is_too_late_begins_nothing(transport: Transport, relay: Relay, late: str) -> None:
-    """Past its time the mark may have been rescued by somebody else, so not even the first byte is written."""
+async def test_a_late_permit_begins_nothing(transport: Transport, relay: Relay, late: str) -> None:
+    """After its time another process may have rescued the mail, so not even the first byte is sent."""
     over = permit(first_byte_in=-0.001) if late == "first byte" else permit(ends_in=-0.001)
 
     async def ask() -> Permit:
@@ -94,8 +94,8 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: Trans
     assert relay.received == []
 
 
-async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay) -> None:
-    """Nothing of a body is written without asking whether others may think the sender dead by now."""
+async def test_the_permit_is_checked_before_each_slice(transport: Transport, relay: Relay) -> None:
+    """No slice is sent without checking whether others may consider the sender dead."""
     calls = 0
 
     def may_go_on() -> bool:
@@ -112,8 +112,8 @@ async def test_a_body_asks_before_each_slice(transport: Transport, relay: Relay)
     assert [received.data for received in relay.received] == [mail.wire]
 
 
-async def test_the_permit_is_asked_again_after_the_socket_was_full(transport: Transport, relay: Relay) -> None:
-    """A body that stood still is not taken up again when its permit has ended in the meantime."""
+async def test_the_permit_is_checked_after_the_socket_was_full(transport: Transport, relay: Relay) -> None:
+    """A paused body does not go on if its permit has ended in the meantime."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     valid = True
@@ -146,7 +146,7 @@ async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: Transpor
 
 
 async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(transport: Transport, relay: Relay) -> None:
-    """An open DATA is never left behind, and never filled, when asking for the permit fails."""
+    """If asking for the permit fails, an open DATA is neither left behind nor filled."""
     queue = Queue(ZeroDivisionError())
     queue.may_answer.set()
     with pytest.raises(ZeroDivisionError):
@@ -202,8 +202,8 @@ async def test_each_connection_asks_for_its_own_permit(transport: Transport, rel
     assert queue.times == 2
 
 
-async def test_no_answer_from_the_queue_in_time(transport: Transport, relay: Relay) -> None:
-    """A database that hangs costs the connection, and the mail is surely unsent."""
+async def test_no_permit_in_time(transport: Transport, relay: Relay) -> None:
+    """A database that hangs costs the connection, and the mail is unsent."""
     queue = Queue()
     outcome = await transport.send(MAIL, seconds=0.2, before_body=queue.ask)
     assert outcome == NotPermitted(detail="no permission in time")
@@ -211,8 +211,8 @@ async def test_no_answer_from_the_queue_in_time(transport: Transport, relay: Rel
     assert queue.cancelled == 1
 
 
-async def test_a_relay_that_leaves_while_the_queue_is_asked(transport: Transport, relay: Relay) -> None:
-    """A connection lost before the permit is there is dropped at once, and the mail goes over a fresh one."""
+async def test_a_relay_that_disconnects_before_the_permit(transport: Transport, relay: Relay) -> None:
+    """A connection lost before the permit is there is dropped at once, and the mail goes over a new one."""
     queue = Queue(permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)

@@ -1,4 +1,4 @@
-"""The places of the pool: never more connections than the setting says, and none lost, whatever becomes of a mail."""
+"""The places of the pool: never more connections than the setting, and none is lost, whatever happens to a mail."""
 
 import asyncio
 import time
@@ -30,8 +30,8 @@ async def hold(pool: SessionPool, *, fresh: bool = False) -> None:
         pass
 
 
-async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
-    """B1: one of twenty mails knocks at a door that is shut, and all the others hear of it."""
+async def test_an_outage_is_reported_to_all_waiting_mails(relay: Relay) -> None:
+    """B1: one of twenty mails tries to connect, and all the others get its result."""
     relay.greeting = "554 5.3.2 no service"
     transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
     outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=at_once) for _ in range(20)))
@@ -44,8 +44,8 @@ async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: Relay) ->
     await transport.close()
 
 
-async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(relay: Relay) -> None:
-    """It has a connection, which stands; who waits for one has none."""
+async def test_an_outage_is_not_reported_to_an_announced_mail(relay: Relay) -> None:
+    """It has a connection that is open; the waiting mails have none."""
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
     async with pool.session() as session:
         session.took = 0.0
@@ -66,8 +66,8 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
     await pool.close()
 
 
-async def test_a_stop_sends_away_who_waits(pair: Pair, relay: Relay) -> None:
-    """What is under way ends by what it was, and neither the announced mail nor the others are begun."""
+async def test_a_stop_refuses_waiting_mails(pair: Pair, relay: Relay) -> None:
+    """Running transactions end by their state, and neither the announced mail nor the others are begun."""
     await pair.begin()
     others = [pair.send(CID) for _ in range(5)]
     await turns()
@@ -93,8 +93,8 @@ async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Relay) 
     await transport.close()
 
 
-async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: Relay) -> None:
-    """A mail that was just told that a place is free does not take it after the stop."""
+async def test_a_stop_at_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: Relay) -> None:
+    """A mail that was just given its turn does not use it after the stop."""
     pool = pair.transport._pool
     async with pool.session():
         waiting = pair.send(CID)
@@ -105,8 +105,8 @@ async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: Pair, relay: 
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Relay, *, announced: bool) -> None:
-    """What it was just given, a connection or a place for one, is the next one's."""
+async def test_a_mail_cancelled_at_the_moment_of_its_turn(pair: Pair, relay: Relay, *, announced: bool) -> None:
+    """Its connection, or its permission to open one, goes to the next mail."""
     pool = pair.transport._pool
     async with pool.session() as session:
         waiting = asyncio.create_task(hold(pool))
@@ -122,8 +122,8 @@ async def test_a_mail_cancelled_in_the_moment_of_its_turn(pair: Pair, relay: Rel
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_patience_lost_in_the_moment_of_a_cancellation(pair: Pair, *, announced: bool) -> None:
-    """Two reasons to go, and the place is given back once."""
+async def test_a_timeout_at_the_moment_of_a_cancellation(pair: Pair, *, announced: bool) -> None:
+    """The place of the mail is given back once, not twice."""
     pool = pair.transport._pool
     async with pool.session() as session:
         waiting = asyncio.create_task(hold(pool))
@@ -152,8 +152,8 @@ async def test_a_mail_cancelled_while_its_connection_is_opened(relay: Relay) -> 
     await transport.close()
 
 
-async def test_the_cancelled_are_passed_over(pair: Pair, relay: Relay) -> None:
-    """Of ten that wait nine leave; the tenth is announced in their stead."""
+async def test_cancelled_mails_are_skipped(pair: Pair, relay: Relay) -> None:
+    """Of ten waiting mails nine are cancelled; the tenth is announced."""
     pool = pair.transport._pool
     async with pool.session() as session:
         gone = [asyncio.create_task(hold(pool)) for _ in range(9)]

@@ -82,8 +82,8 @@ async def storm(relay: Relay, transport: Transport, rng: random.Random, number: 
 
 
 @pytest.mark.timeout(600)
-async def test_a_storm_costs_no_place(relay: Relay) -> None:
-    """After it the pool is as it was: all its places are free, and it carries that many mails side by side."""
+async def test_a_storm_loses_no_place(relay: Relay) -> None:
+    """Afterwards the pool is as before: all places are free, and it carries as many mails at the same time."""
     kinds = Counter[str]()
     rng = random.Random(1)
     for number in range(STORMS):

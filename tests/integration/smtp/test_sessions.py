@@ -1,4 +1,4 @@
-"""Sessions: one connection for many mails, given up before the relay is tired of it."""
+"""Sessions: one connection for many mails, closed before the relay closes it."""
 
 import asyncio
 
@@ -83,8 +83,8 @@ async def test_a_lost_idle_connection_is_not_kept(transport: Transport, relay: R
     assert open_._value.get() == 0
 
 
-async def test_mails_go_side_by_side(relay: Relay) -> None:
-    """One mail that the relay is slow about does not hold up the other."""
+async def test_mails_are_sent_at_the_same_time(relay: Relay) -> None:
+    """A mail with a slow reply does not delay another one."""
     transport = Transport(SmtpSettings(port=relay.port, max_connections=2))
     relay.say("slow@example.com", "RCPT", HANG)
     slow_mail = Mail(sender=MAIL.sender, recipient="slow@example.com", wire=MAIL.wire)
@@ -109,7 +109,7 @@ async def test_the_connection_used_last_is_used_first(relay: Relay) -> None:
     await pool.close()
 
 
-async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
+async def test_closing_sends_quit(transport: Transport, relay: Relay) -> None:
     """Idle connections end with QUIT."""
     await transport.send(MAIL, seconds=5, before_body=at_once)
     await transport.close()
@@ -117,8 +117,8 @@ async def test_closing_says_goodbye(transport: Transport, relay: Relay) -> None:
     assert relay.commands[-1] == "QUIT"
 
 
-async def test_closing_does_not_wait_for_a_deaf_relay(transport: Transport, relay: Relay) -> None:
-    """A relay that does not answer QUIT, or is gone, does not hold up the end."""
+async def test_closing_does_not_wait_for_a_silent_relay(transport: Transport, relay: Relay) -> None:
+    """A relay that does not answer QUIT, or is gone, does not delay the end."""
     await transport.send(MAIL, seconds=5, before_body=at_once)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):

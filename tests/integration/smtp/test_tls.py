@@ -1,4 +1,4 @@
-"""Protection and login: what a relay must prove before it hears a password or an address."""
+"""TLS and login: what a relay must prove before it gets a password or an address."""
 
 from pathlib import Path
 
@@ -78,10 +78,10 @@ async def test_tls_without_a_login(tls_relay: Relay, authority: Authority) -> No
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "stranger"])
 @pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
-async def test_a_bad_certificate_hears_nothing(
+async def test_a_bad_certificate_gets_no_login_and_no_mail(
     relay: Relay, authority: Authority, stranger: Authority, fault: str, security: Security
 ) -> None:
-    """B2: an expired certificate, another host's or an unknown authority's gets no login and no mail, and one try."""
+    """B2: an expired certificate, another host's or an unknown authority's; one try."""
     bad = {
         "expired": authority.server(expired=True),
         "wrong host": authority.server("relay.example"),
@@ -100,8 +100,8 @@ async def test_a_bad_certificate_hears_nothing(
     assert relay.connections == len(heard) // 2
 
 
-async def test_a_stripped_starttls_hears_nothing(relay: Relay, authority: Authority) -> None:
-    """B2: a relay, or someone in between, that does not offer STARTTLS gets no login and no mail."""
+async def test_a_missing_starttls_gets_no_login_and_no_mail(relay: Relay, authority: Authority) -> None:
+    """B2: the relay, or someone in between, does not offer STARTTLS."""
     relay.users = {"shop": PASSWORD}
     (outcome,) = await deliver(settings(relay, authority.ca_file, Security.STARTTLS))
     assert isinstance(outcome, NotTried)

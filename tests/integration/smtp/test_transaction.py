@@ -1,4 +1,4 @@
-"""One mail, one transaction: what is said, in which order, and what the relay's replies come to."""
+"""One mail, one transaction: what is sent, in which order, and what the replies mean."""
 
 import pytest
 from parts.permit import at_once
@@ -130,10 +130,10 @@ async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
     ("reply", "claim"),
     [("530 5.7.0 log in first", CircuitReason.LOGIN), ("452 4.3.1 no space", CircuitReason.STORAGE)],
 )
-async def test_what_a_relay_says_of_itself_is_a_claim(
+async def test_a_fault_that_the_relay_reports_defers_the_mail(
     transport: Transport, relay: Relay, reply: str, claim: CircuitReason
 ) -> None:
-    """A login or a disk that one mail hears of defers this mail, whatever the code."""
+    """A login or a disk fault in a reply defers this mail, whatever the code."""
     relay.say(MAIL.sender, "MAIL", reply)
     outcome = await transport.send(MAIL, seconds=5, before_body=at_once)
     assert isinstance(outcome, Deferred)

@@ -1,4 +1,4 @@
-"""How long a mail waits for those before it: services by turns, priorities in their order, each with its reserve."""
+"""How long a mail waits for those before it: services by turns, priorities in order, each with its reserve."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a template version may burn with mails that take too long, with a clock that the test turns by hand."""
+"""CPU budgets of template versions with slow mails, with a clock that the test moves."""
 
 import pytest
 from parts.time import HandClock

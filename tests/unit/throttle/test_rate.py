@@ -1,4 +1,4 @@
-"""Token buckets: what is counted, what is refused, and what callers are told."""
+"""Token buckets: what is counted, what is refused, and what callers read."""
 
 import contextlib
 from uuid import UUID, uuid4

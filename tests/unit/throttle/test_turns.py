@@ -1,4 +1,4 @@
-"""Whose turn it is: one thing at a time for each person, and a wait after much that failed."""
+"""Slots of editors: one request of each person at a time, and a wait after many refusals."""
 
 import asyncio
 
