@@ -79,7 +79,8 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     phase: SmtpPhase
     reply: SmtpReply | None = None
     detail: str = ""
-    claim: CircuitReason | None = None  # fault of relay or sender by this reply; a fact if other mails confirm it
+    # A fault of the relay or the sender that the reply reports: a fact if other mails confirm it.
+    reported_fault: CircuitReason | None = msgspec.field(default=None, name="claim")  # its name in journals
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,7 +104,7 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
     scope: OutageScope = OutageScope.RELAY
     needs_person: bool = False  # wrong password, bad certificate: trying again soon would make it worse
-    claim: CircuitReason | None = None  # as in `Deferred`
+    reported_fault: CircuitReason | None = msgspec.field(default=None, name="claim")  # as in `Deferred`
 
 
 class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -103,7 +103,7 @@ class BodyPermit:
 
     first_byte_by: float  # the body must not begin later
     ends: float  # the body and its reply must be over: the lease ends
-    may_go_on: Callable[[], bool]  # called before each piece: False once others may consider this process dead
+    may_continue: Callable[[], bool]  # called before each piece: False once others may consider this process dead
 
 
 class WorkerContext(Protocol):

@@ -14,8 +14,8 @@ class SenderIdentity:
 
     boot_id: UUID  # new at every start
     journal: Journal
-    life: Heartbeat | None  # None on SQLite: there is no other process that could consider this one dead
-    drain: ThroughputEstimate = field(default_factory=ThroughputEstimate)  # of the leading handler
+    heartbeat: Heartbeat | None  # None on SQLite: there is no other process that could consider this one dead
+    throughput: ThroughputEstimate = field(default_factory=ThroughputEstimate)  # of the leading handler
 
     @property
     def missed_periods(self) -> int:

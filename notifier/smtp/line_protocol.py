@@ -137,9 +137,9 @@ class LineProtocol(asyncio.Protocol):
         else:
             self._set_timer(self._deadline)
 
-    def disconnect(self, reason: str, *, out_of_turn: bool = False) -> None:
+    def disconnect(self, reason: str, *, is_out_of_step: bool = False) -> None:
         """Cut the connection now. A plain close would still write what is buffered."""
-        self.is_out_of_step = self.is_out_of_step or out_of_turn  # a lost connection may still have unread replies
+        self.is_out_of_step = self.is_out_of_step or is_out_of_step  # a lost connection may still have unread replies
         if self.lost_reason is None:
             self.lost_reason = reason
             self.clear_deadline()

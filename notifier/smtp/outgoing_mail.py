@@ -45,6 +45,6 @@ class DroppedConnection:
     """The connection ended before the final dot was written: the mail is not sent."""
 
     phase: SmtpPhase
-    answered: bool  # a reply to MAIL was read, so this was an attempt
+    is_attempt: bool  # a reply to MAIL was read, so this was an attempt
     detail: str
     reported_fault: CircuitReason | None = None  # as in `NotTried`

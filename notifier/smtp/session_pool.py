@@ -28,9 +28,9 @@ RECENT_REPLY_SECONDS = 60.0
 class AnnounceLimits:
     """When a mail is announced behind another. All values are seconds."""
 
-    quick: float = 1.0  # only on a connection whose last mail was no slower, because a permit expires
-    patience: float = 5.0  # how long an announced mail waits for the end of the mail before it takes another connection
-    rest: float = 60.0  # no announcing after an announced mail was dropped without a reply
+    max_last_seconds: float = 1.0  # only on a connection whose last mail was no slower, because a permit expires
+    max_wait: float = 5.0  # how long an announced mail waits for the end of the mail before it takes another connection
+    pause: float = 60.0  # no announcing after an announced mail was dropped without a reply
 
 
 class ConnectionNotAssignedError(NotifierError):

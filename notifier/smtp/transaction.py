@@ -284,7 +284,7 @@ class SmtpTransaction:
             self.is_reusable = True
             return Accepted(reply=reply)
         if not _is_refusal(raw):  # then the replies behind it do not belong to the announced mail either
-            self._wire.disconnect(f"unexpected reply: {reply}", out_of_turn=True)
+            self._wire.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
         if not _is_refusal(raw) or self._wire.is_out_of_step:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if raw.code == reply_meaning.SERVICE_CLOSING:

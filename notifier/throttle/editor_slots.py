@@ -38,7 +38,7 @@ class TooMuchRefusedError(NotifierError):
 class EditorSlot:
     """One person's slot, while they hold it."""
 
-    worked: Callable[[], float]  # CPU seconds of the child process so far
+    get_cpu_seconds: Callable[[], float]  # CPU seconds of the child process so far
     began: float | None = None  # their number at the start; None: nothing has been done yet
     refused: bool = False
 
@@ -99,7 +99,7 @@ class EditorSlots:
                 try:
                     yield slot
                 finally:
-                    self._pace.get_wasted_seconds(who, slot.get_wasted_seconds())
+                    self._pace.charge(who, slot.get_wasted_seconds())
         finally:
             queue.requests -= 1
             if not queue.requests:

@@ -87,7 +87,7 @@ async def run(relay: RandomRelay, seed: int) -> int:
     for tag, (outcome, announced) in zip(tags, results, strict=True):
         drawn, company = relay.scripts.pop(tag), relay.company.pop(tag, [])
         try:
-            check(drawn, outcome, company, is_announced=announced)
+            check(drawn, outcome, company, announced=announced)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {announced=}: {outcome} after {drawn} among {company}") from error
     return sum(announced for _, announced in results)
