@@ -2,7 +2,6 @@
 
 Where the two databases differ, both texts stand together. `notifier.outbox.claimer` runs the statements.
 """
-# ruff: noqa: S608 - put together from constants; values are always bound
 
 from sqlalchemy import Integer, text
 

@@ -21,8 +21,8 @@ from notifier.db.engine import Database
 from notifier.outbox import claim_sql, fair_share
 from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog
 from notifier.outbox.handler import ClaimedEntry, Handler
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.states import EntryKind, Priority
 from notifier.telemetry import metrics
 

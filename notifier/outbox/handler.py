@@ -131,7 +131,7 @@ class Handler(Protocol):
     def get_capacity(self) -> int:
         """Return how many entries may be in this process now: 0 while nothing can be done, 1 for a probe."""
 
-    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], context: WorkerContext) -> None:
         """Work on the batch and settle each entry exactly once."""
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:

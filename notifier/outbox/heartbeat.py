@@ -1,4 +1,4 @@
-"""The heartbeat of this process, and which other senders are dead.
+"""The heartbeat of this process, its identity as a sender, and which other senders are dead.
 
 Another sender is dead if its beat has not changed for long enough by this process's own monotonic time. The time in the
 beat is never compared with a clock, so neither a wrong clock nor an outage of the database makes a sender look dead.
@@ -6,6 +6,7 @@ beat is never compared with a clock, so neither a wrong clock nor an outage of t
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Float, bindparam, text
@@ -15,6 +16,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import DatabaseUnavailableError
+from notifier.outbox.journal import Journal
 from notifier.outbox.throughput import ThroughputEstimate
 
 BEATS_PER_TIMEOUT = 6
@@ -46,14 +48,14 @@ class Heartbeat:
         clock: Clock,
         *,
         dead_after: float,
-        drain: ThroughputEstimate | None = None,
+        throughput: ThroughputEstimate | None = None,
     ) -> None:
         self.boot_id = boot_id
         self.interval = dead_after / BEATS_PER_TIMEOUT
         self._database = database
         self._clock = clock
         self._dead_after = dead_after
-        self._drain = drain or ThroughputEstimate()  # published with each beat
+        self._throughput = throughput or ThroughputEstimate()  # published with each beat
         self._last_beat = float("-inf")  # when the beat was sent: others may count from here
         self._steady_since: float | None = None
         self.missed_periods = 0  # how often others may have considered this process dead before its next beat
@@ -75,7 +77,7 @@ class Heartbeat:
         started = self._clock.monotonic()
         try:
             async with self._database.write_statement() as connection:
-                rate = self._drain.get_rate(started)
+                rate = self._throughput.get_rate(started)
                 values = {"id": self.boot_id, "host": socket.gethostname()[:255], "rate": rate}
                 rows = (await connection.execute(_BEAT, values)).all()
         except DatabaseUnavailableError:
@@ -102,6 +104,27 @@ class Heartbeat:
             last, since = before.get(id_, (None, now))
             self._beats[id_] = (beat, since if last == beat else now)
         return [id_ for id_, (_, since) in self._beats.items() if now - since >= self._dead_after]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenderIdentity:
+    """A process that claims entries, from its start to its end."""
+
+    boot_id: UUID  # new at every start
+    journal: Journal
+    heartbeat: Heartbeat | None  # None on SQLite: there is no other process that could consider this one dead
+    throughput: ThroughputEstimate = field(default_factory=ThroughputEstimate)  # of the leading handler
+
+    @property
+    def missed_periods(self) -> int:
+        """How often others may have considered this process dead. Permits from before the last time are void."""
+        return 0 if self.heartbeat is None else self.heartbeat.missed_periods
+
+    def may_continue(self, missed_periods: int) -> bool:
+        """Return True while nobody can have taken over this process's work since `missed_periods` was read."""
+        return self.heartbeat is None or (
+            self.heartbeat.is_alive_to_others() and self.heartbeat.missed_periods == missed_periods
+        )
 
 
 async def delete_sender_process(connection: StatementConnection, boot_id: UUID) -> None:

@@ -14,8 +14,8 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store
 from notifier.outbox.handler import BodyPermit, ClaimedEntry, Fence, Handler
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import BODY_LEASE
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -87,8 +87,8 @@ class Marker:
 
     async def _commit_marks(self, entries: Sequence[ClaimedEntry]) -> dict[Fence, BodyPermit]:
         """Return the permits of the entries whose mark is committed; time counts from before it was sent."""
-        started, lapses = self._clock.monotonic(), self._holder.missed_periods
-        if not entries or not self._holder.journal.is_writable or not self._holder.may_continue(lapses):
+        started, missed_periods = self._clock.monotonic(), self._holder.missed_periods
+        if not entries or not self._holder.journal.is_writable or not self._holder.may_continue(missed_periods):
             return {}
         try:
             async with asyncio.timeout(FIRST_BYTE_SECONDS), self._database.write_statement() as connection:
@@ -105,6 +105,6 @@ class Marker:
         permit = BodyPermit(
             first_byte_by=started + FIRST_BYTE_SECONDS,
             ends=started + BODY_LEASE.total_seconds() - SETTLING_SECONDS,
-            may_continue=partial(self._holder.may_continue, lapses),
+            may_continue=partial(self._holder.may_continue, missed_periods),
         )
         return dict.fromkeys(marked, permit)

@@ -20,8 +20,8 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store, heartbeat, journal
 from notifier.outbox.entry_store import LeaseSelection
 from notifier.outbox.handler import Handler, HoldEntry, LostClaim, Settlement
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import JournalLine
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.settler import write_settlements
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger

@@ -1,8 +1,10 @@
-"""How fast this process empties a queue that waits for it.
+"""The throughput of this process: of the last second, and while a queue waits for it.
 
 Only those seconds of the last five minutes count in which mail waited for this process and could be sent: the rate
 without a queue says nothing about the possible rate. An unknown rate is None, never a guess.
 """
+
+from notifier.clock import Clock
 
 WINDOW_SECONDS = 300
 """Seconds that are remembered."""
@@ -73,3 +75,29 @@ class ThroughputEstimate:
             index = new % WINDOW_SECONDS
             self._departures[index], self._had_queue[index], self._was_paused[index] = 0, 0, self._is_paused
         self._second = max(self._second, second)
+
+
+class DepartureCounter:
+    """Counts the entries that leave this process, second by second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._second = 0
+        self._count = 0
+        self._last = 0
+
+    def add(self, count: int) -> None:
+        """Count entries that left at this moment."""
+        self._advance()
+        self._count += count
+
+    def per_second(self) -> int:
+        """Return the larger of the last second's count and this second's so far."""
+        self._advance()
+        return max(self._last, self._count)
+
+    def _advance(self) -> None:
+        second = int(self._clock.monotonic())
+        if second != self._second:
+            self._last = self._count if second == self._second + 1 else 0
+            self._second, self._count = second, 0

@@ -1,4 +1,4 @@
-"""The wake-up between processes, over PostgreSQL's NOTIFY.
+"""Wake-ups: whoever commits work wakes the workers of its process, and the others over PostgreSQL's NOTIFY.
 
 NOTIFY is sent after the commit, on a statement of its own, because inside a transaction it takes a lock that all
 commits share. Losing one costs one poll interval, nothing more.
@@ -10,13 +10,57 @@ from uuid import UUID
 
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.wake import Wakeup
 
+DELAY_SECONDS = 0.05
 CHANNEL = "notifier_outbox"
 DEBOUNCE_SECONDS = 0.01
 """The least time between two notifications of one process."""
 CLOSE_TIMEOUT_SECONDS = 1.0
 RECONNECT_SECONDS = 5.0
+
+
+class Wakeup:
+    """Tells the worker that work has become due. Losing a wake-up costs one poll interval, nothing more."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.hears_others = False  # True: other processes tell this one when work has become due
+        self.followers: list[Wakeup] = []  # woken as well
+
+    def __call__(self) -> None:
+        """Wake the worker."""
+        self._event.set()
+        for follower in self.followers:
+            follower()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up, at most `seconds`; return True if there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._event.clear()
+
+
+class DelayedWakeup(Wakeup):
+    """A wake-up that waits 50 ms for others, so that a busy neighbour does not cause a poll at every commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Wake the worker a little later."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        super().__call__()
 
 
 class WakeupNotifier:

@@ -25,13 +25,13 @@ from notifier.outbox.handler import (
     RescheduleEntry,
     Settlement,
 )
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.marker import Marker
 from notifier.outbox.quarantine import Quarantine
-from notifier.outbox.rate import DepartureCounter
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.settler import Settler
-from notifier.outbox.wake import Wakeup
+from notifier.outbox.throughput import DepartureCounter
+from notifier.outbox.wakeup import Wakeup
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
@@ -49,7 +49,7 @@ DATABASE_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 
 class Worker:
-    """Claims and processes entries of one kind until told to stop; it is its handler's `Desk`."""
+    """Claims and processes entries of one kind until told to stop; it is its handler's `WorkerContext`."""
 
     def __init__(
         self,

@@ -34,10 +34,9 @@ from notifier.http_server import PortBusyError, ServerLimits, find_server_limits
 from notifier.ids import generate_id
 from notifier.lookup.batch_watch import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.recipient_policy import RecipientPolicy
@@ -170,7 +169,7 @@ def _holder(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
     life = None
     if not settings.uses_sqlite:
         life = Heartbeat(
-            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.throughput
+            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, throughput=parts.throughput
         )
     try:
         yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=life, throughput=parts.throughput)

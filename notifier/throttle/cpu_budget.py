@@ -23,7 +23,7 @@ class CostTracker:
     def __init__(self, clock: Clock, *, free: float, burst: float, share: float) -> None:
         self._clock = clock
         self._free = free
-        self._pace = CpuBudget(clock, burst=burst, share=share)
+        self._budget = CpuBudget(clock, burst=burst, share=share)
         self._seen: dict[Hashable, tuple[float, int]] = {}  # remembered until when, and how often it was costly
 
     def add(self, who: Hashable, seconds: float) -> None:
@@ -32,7 +32,7 @@ class CostTracker:
             now = self._clock.monotonic()
             self._seen = {key: seen for key, seen in self._seen.items() if seen[0] > now}
             self._seen[who] = now + MEMORY_SECONDS, self._seen.get(who, (0.0, 0))[1] + 1
-            self._pace.charge(who, seconds)
+            self._budget.charge(who, seconds)
 
     def is_costly(self, who: Hashable) -> bool:
         """Return True if their work was costly lately."""
@@ -41,7 +41,7 @@ class CostTracker:
 
     def get_wait(self, who: Hashable) -> float:
         """Return the seconds until they may go on; 0 now."""
-        return self._pace.get_wait(who)
+        return self._budget.get_wait(who)
 
 
 class CpuBudget:

@@ -72,7 +72,7 @@ class EditorSlots:
     ) -> None:
         self._worked = worked
         self._sleep = sleep
-        self._pace = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
+        self._budget = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
         self._queues: dict[str, _EditorQueue] = {}
 
     @property
@@ -82,7 +82,7 @@ class EditorSlots:
 
     def has_debt(self, who: str) -> bool:
         """Return True while their wasted seconds have not grown back yet."""
-        return self._pace.has_debt(who)
+        return self._budget.has_debt(who)
 
     @asynccontextmanager
     async def acquire(self, who: str) -> AsyncIterator[EditorSlot]:
@@ -91,7 +91,7 @@ class EditorSlots:
         queue.requests += 1
         try:
             async with queue.lock:
-                wait = self._pace.get_wait(who)
+                wait = self._budget.get_wait(who)
                 await self._sleep(min(wait, MAX_WAIT_SECONDS))
                 if wait > MAX_WAIT_SECONDS:
                     raise TooMuchRefusedError(wait - MAX_WAIT_SECONDS)
@@ -99,7 +99,7 @@ class EditorSlots:
                 try:
                     yield slot
                 finally:
-                    self._pace.charge(who, slot.get_wasted_seconds())
+                    self._budget.charge(who, slot.get_wasted_seconds())
         finally:
             queue.requests -= 1
             if not queue.requests:

@@ -74,10 +74,10 @@ def estimate_waits(waiting: Mapping[QueueKey, int], rate: float) -> dict[QueueKe
 class QueueForecast:
     """Reads the queue while mails are submitted, and refuses those that would wait too long. One for each API."""
 
-    def __init__(self, database: Database, clock: Clock, drain: ThroughputEstimate) -> None:
+    def __init__(self, database: Database, clock: Clock, throughput: ThroughputEstimate) -> None:
         self._database = database
         self._clock = clock
-        self._drain = drain  # of the sender in this process; on SQLite there is no other
+        self._throughput = throughput  # of the sender in this process; on SQLite there is no other
         self._waits: Mapping[QueueKey, float] = {}
         self._rate: float | None = None  # mails a second, while mail waits only for those before it
         self._max_count = 10 * MIN_COUNTED
@@ -136,7 +136,7 @@ class QueueForecast:
     async def _read_throughput(self, connection: AsyncConnection) -> float | None:
         """Return that of all living senders together, or None if there are none or one does not know its own."""
         if self._database.is_sqlite:
-            return self._drain.get_rate(self._clock.monotonic())
+            return self._throughput.get_rate(self._clock.monotonic())
         recent = _sender.beat_at > func.clock_timestamp() - MAX_SENDER_SILENCE
         rates = list(await connection.scalars(select(_sender.sent_rate).where(recent)))
         return math.fsum(rates) if rates and None not in rates else None

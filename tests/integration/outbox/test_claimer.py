@@ -18,8 +18,8 @@ from notifier.outbox import claimer as claiming
 from notifier.outbox import entry_store
 from notifier.outbox.claimer import Claimer
 from notifier.outbox.handler import ClaimedEntry, NewEntry, ReleaseEntry, Settlement
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import Journal
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.states import EntryKind, Priority
 
 

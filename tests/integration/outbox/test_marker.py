@@ -15,11 +15,10 @@ from support.seeded_installation import Installation
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.outbox.handler import ClaimedEntry
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.marker import FIRST_BYTE_SECONDS, Marker
 from notifier.outbox.queue_sql import BODY_LEASE
-from notifier.outbox.sender_identity import SenderIdentity
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 

@@ -18,11 +18,10 @@ from notifier.clock import SystemClock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, ReleaseEntry, Settlement, WorkerContext
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
-from notifier.outbox.wake import Wakeup
+from notifier.outbox.wakeup import Wakeup
 from notifier.outbox.worker import Worker
 from notifier.states import EntryState
 

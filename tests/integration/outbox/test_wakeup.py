@@ -12,8 +12,7 @@ from support.seeded_installation import Installation
 from notifier.db.engine import Database
 from notifier.ids import generate_id
 from notifier.outbox import wakeup
-from notifier.outbox.wake import Wakeup
-from notifier.outbox.wakeup import WakeupNotifier, listen_for_wakeups
+from notifier.outbox.wakeup import Wakeup, WakeupNotifier, listen_for_wakeups
 
 
 @asynccontextmanager

@@ -105,7 +105,7 @@ async def test_a_process_stops_bodies_before_others_consider_it_dead(first: Hear
 async def test_a_beat_publishes_the_throughput(database: Database, clock: ManualClock) -> None:
     """Ten a second for twenty seconds with mail waiting; once that is long ago, nothing."""
     drain = ThroughputEstimate()
-    life = Heartbeat(database, generate_id(), clock, dead_after=DEAD_AFTER, drain=drain)
+    life = Heartbeat(database, generate_id(), clock, dead_after=DEAD_AFTER, throughput=drain)
     rates = []
     for seconds in (20.0, 1000.0, 0.0):
         await life.beat()
