@@ -227,9 +227,8 @@ class Worker:
             return 0
         count, slots = len(self._entries), self._handler.slots
         prefetch = min(MAX_PREFETCH, slots + self._departures.per_second())
-        capacity = min(
-            self._handler.get_capacity() - count, prefetch - count - max(0, len(self._settler.unwritten) - slots)
-        )
+        backlog = max(0, len(self._settler.unwritten) - slots)
+        capacity = min(self._handler.get_capacity(), prefetch - backlog) - count
         return capacity if count < slots or capacity * MIN_FREE_DIVISOR >= prefetch else 0
 
     # -- working ----------------------------------------------------------------------------------

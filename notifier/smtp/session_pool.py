@@ -211,10 +211,9 @@ class SessionPool:
         return first.transaction
 
     def _may_announce(self, session: SmtpSession) -> bool:
-        is_fast = (
-            session.last_seconds <= self._announcing.max_last_seconds and time.monotonic() >= self._announcing_from
-        )
-        return is_fast and session.mail_count + 1 < MAX_MAILS_PER_CONNECTION and _is_young(session)
+        if session.last_seconds > self._announcing.max_last_seconds or time.monotonic() < self._announcing_from:
+            return False
+        return session.mail_count + 1 < MAX_MAILS_PER_CONNECTION and _is_young(session)
 
     def _take_idle(self) -> SmtpSession | None:
         """Take the idle session used last, so that the others can expire; close those past their limits."""
