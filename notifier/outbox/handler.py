@@ -116,7 +116,7 @@ class WorkerContext(Protocol):
         """Ask for permission to do what cannot be undone; the result is None if it must not begin."""
 
     def note(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
-        """Write a definite reply to the journal, which survives a kill; a struct is encoded as a `Note`."""
+        """Write a definite reply to the journal, which survives a kill; a struct is encoded as a `JournalNote`."""
 
 
 class Handler(Protocol):

@@ -59,9 +59,7 @@ class Heartbeat:
         self._last_beat = float("-inf")  # when the beat was sent: others may count from here
         self._steady_since: float | None = None
         self.missed_periods = 0  # how often others may have considered this process dead before its next beat
-        self._beats: dict[
-            UUID, tuple[object, float]
-        ] = {}  # the last beat of each other process, and when it was first read
+        self._beats: dict[UUID, tuple[object, float]] = {}  # of each other process: its last beat, and since when
 
     def is_alive_to_others(self) -> bool:
         """Return True while no other process can consider this one dead."""

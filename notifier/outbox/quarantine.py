@@ -20,27 +20,27 @@ class Quarantine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._next_look = 0.0
-        self._spell_ends = 0.0
-        self._gives_up = 0.0
+        self._next_check = 0.0
+        self._turn_ends = 0.0
+        self._wait_ends = 0.0
         self.is_active = False  # suspects are due, and nothing else is claimed
         self.isolated_id: UUID | None = None  # claimed alone, and neither marked nor settled yet
 
     def is_check_due(self) -> bool:
         """Return True when it is time to check for due suspects."""
-        return not self.is_active and self._clock.monotonic() >= self._next_look
+        return not self.is_active and self._clock.monotonic() >= self._next_check
 
     def record_check(self, *, are_due: bool) -> None:
         """Record the result of a check."""
         now = self._clock.monotonic()
         self.is_active = are_due
-        self._spell_ends = now + MAX_TURN_SECONDS
-        self._gives_up = now + MAX_WAIT_SECONDS
-        self._next_look = now + MAX_TURN_SECONDS
+        self._turn_ends = now + MAX_TURN_SECONDS
+        self._wait_ends = now + MAX_WAIT_SECONDS
+        self._next_check = now + MAX_TURN_SECONDS
 
-    def wait_for_others(self) -> None:
+    def give_up_if_late(self) -> None:
         """Give up if the other entries have been in the process for too long."""
-        if self._clock.monotonic() >= self._gives_up:
+        if self._clock.monotonic() >= self._wait_ends:
             self._end()
 
     def record_claim(self, ids: Sequence[UUID]) -> None:
@@ -53,9 +53,9 @@ class Quarantine:
         """Clear an entry that was marked or settled while the process lived."""
         if id_ == self.isolated_id:
             self.isolated_id = None
-            if self._clock.monotonic() >= self._spell_ends:
+            if self._clock.monotonic() >= self._turn_ends:
                 self._end()
 
     def _end(self) -> None:
         self.is_active = False
-        self._next_look = self._clock.monotonic() + MAX_TURN_SECONDS
+        self._next_check = self._clock.monotonic() + MAX_TURN_SECONDS

@@ -205,7 +205,7 @@ class Worker:
         if self._quarantine.isolated_id is not None:
             return []
         if len(self._entries) > len(self._marked):  # a marked entry cannot be blamed for a loss any more
-            self._quarantine.wait_for_others()
+            self._quarantine.give_up_if_late()
             return []
         claimed = await self._claimer.claim_suspect(self._entries, self._list_unwritten())
         self._quarantine.record_claim([entry.id for entry in claimed])

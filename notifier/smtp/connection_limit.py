@@ -80,7 +80,7 @@ class ConnectionLimit:
         opening = MAX_OPENING if connected else 1
         return min(connected + opening, self.get_max_open(connected))
 
-    def was_exceeded(self, connected: int) -> bool:
+    def has_accepted_more(self, connected: int) -> bool:
         """Return True if the relay has accepted more before, so that a refusal is probably temporary."""
         return connected < self._most_seen
 
@@ -93,7 +93,7 @@ class ConnectionLimit:
     def record_refused(self, connected: int, outcome: NotTried, opening: int = 0) -> None:
         """Record that the relay refused one more while `connected` ones worked."""
         now = self._monotonic()
-        is_new = self.was_exceeded(connected) or now - self._refused_at > 2 * MAX_WAIT
+        is_new = self.has_accepted_more(connected) or now - self._refused_at > 2 * MAX_WAIT
         if is_new or now >= self._more_from:  # else it began before the refusal that is counted already
             self._wait = MIN_WAIT if is_new else min(self._wait * 2, MAX_WAIT)
             self._more_from = now + self._wait

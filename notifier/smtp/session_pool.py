@@ -229,14 +229,14 @@ class SessionPool:
         self._opening += 1
         connected = self._count_connected()
         # A connection that the relay accepted before is retried at once; one more, or after an outage, is tried once.
-        is_usual = self.limit.was_exceeded(connected) if connected else not self._is_away
+        is_usual = self.limit.has_accepted_more(connected) if connected else not self._is_away
         self._is_away = True
         try:
             session = await self._connector.open_session(tries=MAX_CONNECT_TRIES if is_usual else 1)
         finally:
             self._opening -= 1
         self._is_away = False
-        session.when_lost(partial(self._forget, session))
+        session.set_on_lost(partial(self._forget, session))
         session.get_next = partial(self._announce_on, session)
         self.limit.record_opened(self._count_connected() + 1, self._opening)
         return session

@@ -109,11 +109,11 @@ def _take_over(client: aiosmtplib.SMTP) -> SmtpSession:
         raise aiosmtplib.SMTPServerDisconnected("Connection lost")
     if protocol._buffer:  # noqa: SLF001 - the only way to see what the library has read ahead
         raise aiosmtplib.SMTPServerDisconnected("the relay said more than was asked")
-    wire = LineProtocol(cast("asyncio.Transport", transport))  # uvloop's transport is of another class
-    offer = _read_features(client)
-    transport.set_protocol(wire)
+    line_protocol = LineProtocol(cast("asyncio.Transport", transport))  # uvloop's transport is of another class
+    features = _read_features(client)
+    transport.set_protocol(line_protocol)
     client.transport = client.protocol = None
-    return SmtpSession(wire, offer)
+    return SmtpSession(line_protocol, features)
 
 
 def _read_features(client: aiosmtplib.SMTP) -> RelayFeatures:

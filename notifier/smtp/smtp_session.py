@@ -15,9 +15,9 @@ QUIT_TIMEOUT_SECONDS = 1.0
 class SmtpSession:
     """A connection in the pool. It becomes unusable when the relay says anything unasked, or closes."""
 
-    def __init__(self, wire: LineProtocol, offer: RelayFeatures) -> None:
-        self._wire = wire
-        self._offer = offer
+    def __init__(self, protocol: LineProtocol, features: RelayFeatures) -> None:
+        self._protocol = protocol
+        self._features = features
         self.opened_at = self.used_at = time.monotonic()
         self.mail_count = 0
         self.last_seconds = math.inf  # seconds that the last mail took
@@ -26,21 +26,21 @@ class SmtpSession:
     @property
     def is_usable(self) -> bool:
         """False once either side has closed the connection, or between a command and its reply."""
-        return self._wire.is_idle
+        return self._protocol.is_idle
 
     @property
     def is_connected(self) -> bool:
         """True until the connection is lost or closing."""
-        return self._wire.is_connected
+        return self._protocol.is_connected
 
     @property
     def size_limit(self) -> int | None:
         """The relay's SIZE in bytes (RFC 1870); None if it gives none."""
-        return self._offer.size_limit
+        return self._features.size_limit
 
-    def when_lost(self, call: Callable[[], None]) -> None:
+    def set_on_lost(self, call: Callable[[], None]) -> None:
         """Register what is called when the connection is lost."""
-        self._wire.on_lost = call
+        self._protocol.on_lost = call
 
     async def send(
         self, mail: OutgoingMail, *, seconds: float, before_body: RequestPermit
@@ -55,7 +55,7 @@ class SmtpSession:
     async def run_transaction(self, transaction: SmtpTransaction) -> Outcome | DroppedConnection:
         """Run a transaction that exists already, and may have been announced."""
         started = time.monotonic()
-        result = await transaction.run(self._wire, self._offer, announce_next=self._announce_next)
+        result = await transaction.run(self._protocol, self._features, announce_next=self._announce_next)
         self.mail_count += 1
         self.used_at = time.monotonic()
         self.last_seconds = self.used_at - started
@@ -63,8 +63,8 @@ class SmtpSession:
 
     def _announce_next(self) -> bytes:
         """Return the envelope of the next mail, if one waits and the relay accepts it now."""
-        transaction = self.get_next() if self._offer.pipelining else None
-        return transaction.announce(self._offer) if transaction is not None else b""
+        transaction = self.get_next() if self._features.pipelining else None
+        return transaction.announce(self._features) if transaction is not None else b""
 
     async def quit(self) -> None:
         """Send QUIT if the connection is usable, and wait until the relay has closed its side.
@@ -73,16 +73,16 @@ class SmtpSession:
         """
         try:
             if self.is_usable:
-                self._wire.set_deadline(QUIT_TIMEOUT_SECONDS)
-                self._wire.send_command(b"QUIT\r\n")
-                while await self._wire.read_reply() is not None:
+                self._protocol.set_deadline(QUIT_TIMEOUT_SECONDS)
+                self._protocol.send_command(b"QUIT\r\n")
+                while await self._protocol.read_reply() is not None:
                     pass
         finally:
             self.abort()
 
     def abort(self) -> None:
         """Close at once; a running transaction ends as on a dropped connection."""
-        self._wire.disconnect("stopped")
+        self._protocol.disconnect("stopped")
 
 
 def _has_no_next() -> None:

@@ -61,15 +61,15 @@ class SmtpTransaction:
         self._phase = SmtpPhase.MAIL
         self._replies: dict[SmtpPhase, RawReply] = {}
 
-    def announce(self, offer: RelayFeatures) -> bytes:
+    def announce(self, features: RelayFeatures) -> bytes:
         """Ask for the permit, and return the envelope to send behind the body of the mail before (RFC 2920 §3.1).
 
         It is empty if that cannot be done: an error of this mail must not affect the other one.
         """
-        if not offer.pipelining or self._is_too_large(offer):
+        if not features.pipelining or self._is_too_large(features):
             return b""
         try:
-            flight = self._flights(offer)[0]
+            flight = self._flights(features)[0]
             self._request_permit()
         except Exception:  # noqa: BLE001 - it is tried again, and then raised in its own transaction
             return b""
@@ -77,17 +77,17 @@ class SmtpTransaction:
         return flight
 
     async def run(
-        self, wire: LineProtocol, offer: RelayFeatures, *, announce_next: Callable[[], bytes]
+        self, protocol: LineProtocol, features: RelayFeatures, *, announce_next: Callable[[], bytes]
     ) -> Outcome | DroppedConnection:
         """Run the transaction. Unless it ends clean, the connection is cut before this returns or raises.
 
         `announce_next` is called once the body has left, and returns what to send before the reply is read.
         """
-        if self._is_too_large(offer):
+        if self._is_too_large(features):
             self.is_reusable = True
-            detail = f"{len(self._mail.data)} octets, and the relay takes {offer.size_limit}"
+            detail = f"the mail has {len(self._mail.data)} bytes, and the relay accepts at most {features.size_limit}"
             return Rejected(phase=SmtpPhase.MAIL, refused=RefusalKind.SIZE, detail=detail)
-        self._wire, self._offer, self._announce_next = wire, offer, announce_next
+        self._protocol, self._features, self._announce_next = protocol, features, announce_next
         self._has_announced = False
         try:
             await self._send_envelope()
@@ -95,15 +95,17 @@ class SmtpTransaction:
             if refusal is not None:
                 self.withdraw()
                 await self._reset()
-                return self._build_dropped() if wire.is_out_of_step else refusal
+                return self._build_dropped() if protocol.is_out_of_step else refusal
             permit = await self._wait_for_permit()
             return permit if isinstance(permit, NotPermitted | DroppedConnection) else await self._send_body(permit)
         finally:
             self.withdraw()
-            wire.clear_deadline()
-            self.is_reusable = self.is_reusable and (wire.is_idle or (self._has_announced and wire.is_connected))
+            protocol.clear_deadline()
+            self.is_reusable = self.is_reusable and (
+                protocol.is_idle or (self._has_announced and protocol.is_connected)
+            )
             if not self.is_reusable:
-                wire.disconnect("given up")
+                protocol.disconnect("given up")
 
     def withdraw(self) -> None:
         """Cancel a pending request for the permit."""
@@ -114,18 +116,18 @@ class SmtpTransaction:
 
     # -- the envelope -----------------------------------------------------------------------------
 
-    def _is_too_large(self, offer: RelayFeatures) -> bool:
-        return offer.size_limit is not None and len(self._mail.data) > offer.size_limit
+    def _is_too_large(self, features: RelayFeatures) -> bool:
+        return features.size_limit is not None and len(self._mail.data) > features.size_limit
 
-    def _flights(self, offer: RelayFeatures) -> tuple[bytes, bytes, bytes]:
+    def _flights(self, features: RelayFeatures) -> tuple[bytes, bytes, bytes]:
         """Build what is sent before the replies to MAIL, RCPT and DATA. Raises `ValueError` for a bad address."""
         sender, recipient = self._mail.sender, self._mail.recipient
         if _CONTROL_CHARACTER.search(sender + recipient):
             raise ValueError("an address with a control character would be a command of its own")
-        options = f" SIZE={len(self._mail.data)}" if offer.supports_size else ""
+        options = f" SIZE={len(self._mail.data)}" if features.supports_size else ""
         if not (sender.isascii() and recipient.isascii()):
             options += " SMTPUTF8"  # RFC 6531 §3.4
-        if offer.pipelining:
+        if features.pipelining:
             return f"MAIL FROM:<{sender}>{options}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode(), b"", b""
         return f"MAIL FROM:<{sender}>{options}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode(), b"DATA\r\n"
 
@@ -135,27 +137,27 @@ class SmtpTransaction:
 
     async def _send_envelope(self) -> None:
         """Send the commands and read the replies until all are read, one is a refusal, or the connection is lost."""
-        wire = self._wire
-        flights = _ANNOUNCED_FLIGHTS if self.is_announced else self._flights(self._offer)
+        protocol = self._protocol
+        flights = _ANNOUNCED_FLIGHTS if self.is_announced else self._flights(self._features)
         for phase, flight in zip(_ENVELOPE, flights, strict=True):
             self._phase = phase
-            if not wire.has_reply:
+            if not protocol.has_reply:
                 seconds = self._deadline - time.monotonic()
                 if seconds <= 0:
-                    wire.disconnect("no time left")
-                if wire.lost_reason is not None:
+                    protocol.disconnect("no time left")
+                if protocol.lost_reason is not None:
                     return
                 if flight:
-                    wire.send_command(flight, reply_count=flight.count(b"\n"))
+                    protocol.send_command(flight, reply_count=flight.count(b"\n"))
                     if flight.endswith(b"DATA\r\n"):
                         self._request_permit()
-                wire.set_deadline(min(COMMAND_TIMEOUTS[phase], seconds))
-            reply = await wire.read_reply()
+                protocol.set_deadline(min(COMMAND_TIMEOUTS[phase], seconds))
+            reply = await protocol.read_reply()
             if reply is None:
                 return
             self._replies[phase] = reply
             if reply.code == reply_meaning.SERVICE_CLOSING or not (
-                _is_positive(phase, reply) or self._offer.pipelining
+                _is_positive(phase, reply) or self._features.pipelining
             ):
                 return
 
@@ -167,7 +169,7 @@ class SmtpTransaction:
         refused = [phase for phase, reply in self._replies.items() if not _is_positive(phase, reply)]
         invalid = [phase for phase in refused if not _is_refusal(self._replies[phase])]
         if invalid:
-            self._wire.disconnect(f"unexpected reply: {self._replies[invalid[0]]}", is_out_of_step=True)
+            self._protocol.disconnect(f"unexpected reply: {self._replies[invalid[0]]}", is_out_of_step=True)
             return self._build_dropped()
         if not refused:
             return None if len(self._replies) == len(_ENVELOPE) else self._build_dropped()
@@ -176,7 +178,7 @@ class SmtpTransaction:
         if reply.code == reply_meaning.SERVICE_CLOSING:
             return self._build_dropped(reply_meaning.parse_reply(reply.code, reply.text))
         if self.is_announced and not self._is_own_refusal(refused):
-            self._wire.disconnect(f"a refusal that does not fit: {reply}", is_out_of_step=True)
+            self._protocol.disconnect(f"a refusal that does not fit: {reply}", is_out_of_step=True)
             return self._build_dropped()
         return self._classify(reply_meaning.parse_reply(reply.code, reply.text))
 
@@ -193,7 +195,7 @@ class SmtpTransaction:
         first = self._replies.get(SmtpPhase.MAIL)
         answered = first is not None and first.code != reply_meaning.SERVICE_CLOSING
         fault = find_reported_fault(self._phase, last, sender="", recipient="") if last else None
-        detail = str(last) if last else self._wire.lost_reason or CLOSED
+        detail = str(last) if last else self._protocol.lost_reason or CLOSED
         return DroppedConnection(
             phase=self._phase,
             is_attempt=answered,
@@ -205,21 +207,21 @@ class SmtpTransaction:
         """After a refusal, bring the connection to where the next mail can begin; it stays unusable if that fails."""
         seconds = min(RESET_TIMEOUT_SECONDS, self._deadline - time.monotonic())
         is_closing = any(reply.code == reply_meaning.SERVICE_CLOSING for reply in self._replies.values())
-        if seconds <= 0 or not self._wire.is_idle or is_closing:
+        if seconds <= 0 or not self._protocol.is_idle or is_closing:
             return
-        self._wire.set_deadline(seconds)
+        self._protocol.set_deadline(seconds)
         if self._was_accepted(SmtpPhase.DATA):  # it waits for a body that has no recipient (RFC 2920 §3.1)
-            self._wire.send_command(b".\r\n")
-            reply = await self._wire.read_reply()
+            self._protocol.send_command(b".\r\n")
+            reply = await self._protocol.read_reply()
             self.is_reusable = reply is not None and 500 <= reply.code < 600  # noqa: PLR2004
         elif (
             self._was_accepted(SmtpPhase.MAIL) or self.is_announced
         ):  # also shows whether the replies before were in step
-            self._wire.send_command(b"RSET\r\n")
-            reply = await self._wire.read_reply()
+            self._protocol.send_command(b"RSET\r\n")
+            reply = await self._protocol.read_reply()
             self.is_reusable = reply is not None and reply.code == _OK
             if (self.is_announced and not self.is_reusable) or (reply is not None and reply.code == _START_INPUT):
-                self._wire.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
+                self._protocol.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
         else:
             self.is_reusable = True  # without MAIL there is nothing to reset
 
@@ -231,9 +233,9 @@ class SmtpTransaction:
     async def _wait_for_permit(self) -> Permit | NotPermitted | DroppedConnection:
         """Wait for the permit, which was requested together with DATA. Raises what the request raised."""
         assert self._permit is not None
-        self._wire.set_deadline(self._deadline - time.monotonic())
-        if not await self._wire.wait_for(self._permit):
-            is_late = self._wire.lost_reason == TIMED_OUT
+        self._protocol.set_deadline(self._deadline - time.monotonic())
+        if not await self._protocol.wait_for(self._permit):
+            is_late = self._protocol.lost_reason == TIMED_OUT
             return NotPermitted(detail="no permission in time") if is_late else self._build_dropped()
         permit, self._permit = self._permit.result(), None
         return permit or NotPermitted(detail="not permitted to begin")
@@ -248,28 +250,30 @@ class SmtpTransaction:
         if now > permit.first_byte_by or now >= permit.ends or not permit.may_continue():
             return NotPermitted(detail="permitted too late")
         self._phase = SmtpPhase.BODY
-        self._wire.set_deadline(min(seconds, permit.ends - now))
+        self._protocol.set_deadline(min(seconds, permit.ends - now))
         if not await self._write(memoryview(data), permit):
             return NotPermitted(detail="the permission ended in the middle of the body")
-        if self._wire.is_body_taken and (flight := self._announce_next()):  # its replies come behind the one to our dot
-            self._wire.send_command(flight, reply_count=flight.count(b"\n"))
+        if self._protocol.is_body_taken and (
+            flight := self._announce_next()
+        ):  # its replies come behind the one to our dot
+            self._protocol.send_command(flight, reply_count=flight.count(b"\n"))
             self._has_announced = True
-        reply = await self._wire.read_reply()
+        reply = await self._protocol.read_reply()
         if reply is not None:
             return self._classify_final(reply)
-        if self._wire.is_body_taken:
-            return Uncertain(detail=f"no reply to the final dot: {self._wire.lost_reason}")
+        if self._protocol.is_body_taken:
+            return Uncertain(detail=f"no reply to the final dot: {self._protocol.lost_reason}")
         return self._build_dropped()
 
     async def _write(self, data: memoryview, permit: Permit) -> bool:
         """Write the slices as the socket accepts them; return False if the permit ended before the last one."""
         for start in range(0, len(data), SLICE_BYTES):
             if start:
-                if not await self._wire.wait_until_drained():
+                if not await self._protocol.wait_until_drained():
                     break
                 if not permit.may_continue():
                     return False
-            self._wire.write_body(data[start : start + SLICE_BYTES], last=start + SLICE_BYTES >= len(data))
+            self._protocol.write_body(data[start : start + SLICE_BYTES], last=start + SLICE_BYTES >= len(data))
         return True
 
     def _classify_final(self, raw: RawReply) -> Outcome | DroppedConnection:
@@ -284,8 +288,8 @@ class SmtpTransaction:
             self.is_reusable = True
             return Accepted(reply=reply)
         if not _is_refusal(raw):  # then the replies behind it do not belong to the announced mail either
-            self._wire.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
-        if not _is_refusal(raw) or self._wire.is_out_of_step:
+            self._protocol.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
+        if not _is_refusal(raw) or self._protocol.is_out_of_step:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
         if raw.code == reply_meaning.SERVICE_CLOSING:
             return self._build_dropped(reply)
@@ -293,9 +297,9 @@ class SmtpTransaction:
         return self._classify(reply)
 
 
-def _stuff_dots(wire: bytes) -> bytes:
+def _stuff_dots(data: bytes) -> bytes:
     """Double each leading dot (RFC 5321 §4.5.2). Searching first takes a third of the time of replacing none."""
-    data = wire.replace(b"\n.", b"\n..") if _LEADING_DOT.search(wire) else wire
+    data = data.replace(b"\n.", b"\n..") if _LEADING_DOT.search(data) else data
     return b"." + data if data.startswith(b".") else data
 
 

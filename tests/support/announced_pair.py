@@ -84,7 +84,7 @@ class AnnouncedPair:
     @property
     def socket(self) -> socket.socket:
         """Our end of its connection."""
-        connection: socket.socket = self.session._wire._transport.get_extra_info("socket")
+        connection: socket.socket = self.session._protocol._transport.get_extra_info("socket")
         return connection
 
     @property

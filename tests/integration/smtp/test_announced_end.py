@@ -82,7 +82,7 @@ async def test_replies_behind_an_invalid_one_are_ignored(
 async def test_they_are_ignored_if_the_relay_closes_at_that_moment(pair: AnnouncedPair) -> None:
     """B8, B9: last replies that arrive together with the end are not more credible."""
     await pair.begin()
-    wire = pair.session._wire
+    wire = pair.session._protocol
     wire.data_received(f"220 hello\r\n{FOREIGN}\r\n".encode())
     wire.eof_received()
     first, second = await pair.end()

@@ -1,6 +1,6 @@
-"""One transaction, cut at every octet: what is called unsent never arrived, and what surely did not is never in doubt.
+"""One transaction, cut at every byte: what is called unsent never arrived, and what surely did not is never in doubt.
 
-`NOTIFIER_CHAOS=long` cuts at every octet of the body too, instead of at some.
+`NOTIFIER_CHAOS=long` cuts at every byte of the body too, instead of at some.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ both_ways = pytest.mark.parametrize("pipelining", [False, True], ids=["step by s
 
 
 async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelining: bool) -> Found:
-    """What the session says of the mail, what the relay saw of it, and the octets that may have been between them."""
+    """What the session says of the mail, what the relay saw of it, and the bytes that may have been between them."""
     session, theirs, room = await cutter.connect(pipelining=pipelining)
     served = asyncio.create_task(serve(theirs, cut))
     outcome = await session.send(mail, seconds=10, before_body=grant_permit)
@@ -52,7 +52,7 @@ def judge(mail: OutgoingMail, result: Found) -> None:
 
 
 def places(mail: OutgoingMail) -> list[int]:
-    """Each octet of the envelope and around the final dot; of the body each one, or some."""
+    """Each byte of the envelope and around the final dot; of the body each one, or some."""
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     inner = range(ENVELOPE + 16, total - 16, 1 if LONG else 499)
     return [*range(1, ENVELOPE + 16), *inner, *range(total - 16, total + 1)]
@@ -61,8 +61,8 @@ def places(mail: OutgoingMail) -> list[int]:
 @both_ways
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_replies_cut_at_every_octet(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
-    """B6, B7: a relay that says the first octets of its replies and is gone; half a reply is none."""
+async def test_replies_cut_at_every_byte(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
+    """B6, B7: a relay that says the first bytes of its replies and is gone; half a reply is none."""
     kinds = []
     async with CuttingRelay() as cutter:
         for said in range(SAID + 1):
@@ -77,8 +77,8 @@ async def test_replies_cut_at_every_octet(mail: OutgoingMail, *, reset: bool, pi
 
 @both_ways
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_commands_and_body_cut_at_every_octet(mail: OutgoingMail, *, pipelining: bool) -> None:
-    """B6, B7, B10: a relay that reads so many octets and resets; doubt begins where our socket has taken all."""
+async def test_commands_and_body_cut_at_every_byte(mail: OutgoingMail, *, pipelining: bool) -> None:
+    """B6, B7, B10: a relay that reads so many bytes and resets; doubt begins where our socket has taken all."""
     kinds = []
     async with CuttingRelay() as cutter:
         for heard in places(mail):

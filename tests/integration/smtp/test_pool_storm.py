@@ -38,7 +38,7 @@ def misbehave(relay: ScriptedRelay, rng: random.Random, name: str) -> None:
 
 def connections(pool: SessionPool) -> int:
     """Those that are open, or being opened."""
-    standing = [session for session in (*pool._busy, *pool._closing) if session._wire.is_connected]
+    standing = [session for session in (*pool._busy, *pool._closing) if session._protocol.is_connected]
     return len(standing) + len(pool._idle) + pool._opening
 
 
@@ -94,7 +94,7 @@ async def test_a_storm_loses_no_place(relay: ScriptedRelay) -> None:
         pool = transport._pool
         assert (pool._users, pool._opening, len(pool._busy)) == (0, 0, 0)
         assert (len(pool._waiting), len(pool._announced)) == (0, 0)
-        assert all(session._wire.is_idle for session in pool._idle)
+        assert all(session._protocol.is_idle for session in pool._idle)
         transport._aborted = False
         await side_by_side(relay, transport, most)
         await transport.close()

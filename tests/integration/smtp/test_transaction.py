@@ -159,7 +159,7 @@ async def test_a_mail_over_the_relays_size_is_not_sent(transport: SmtpTransport,
     relay.extensions = (f"SIZE {len(WIRE)}",)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n")
     outcome = await transport.send(big, seconds=5, before_body=grant_permit)
-    detail = f"{len(WIRE) + 2} octets, and the relay takes {len(WIRE)}"
+    detail = f"the mail has {len(WIRE) + 2} bytes, and the relay accepts at most {len(WIRE)}"
     assert outcome == Rejected(phase=SmtpPhase.MAIL, refused=RefusalKind.SIZE, detail=detail)
     assert [command.partition(" ")[0] for command in relay.commands] == ["EHLO"]
     assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
