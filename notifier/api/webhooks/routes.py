@@ -1,6 +1,5 @@
 """`/v1/webhooks`: endpoints, their secrets, what they were told, and telling again."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +14,6 @@ from notifier.api.notifications import submission_models
 from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.webhooks import models
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.db.tables import DeliveryState
@@ -23,14 +21,12 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.webhooks import delivery_history, endpoints
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
-OneEndpoint = models.EndpointOut
-WithSecret = models.EndpointWithSecretOut
 
 
 @router.post(
     "",
     status_code=201,
-    response_model=WithSecret,
+    response_model=models.EndpointWithSecretOut,
     operation_id="create_webhook",
     summary="Create a webhook endpoint",
     openapi_extra=document_body(models.EndpointIn, required=True),
@@ -38,15 +34,14 @@ WithSecret = models.EndpointWithSecretOut
 async def create_webhook(
     request: Request, response: Response, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """A new endpoint. Its secret is shown now, and never again."""
+    """Create an endpoint. Its secret is shown now, and never again."""
     caller = await _changing_caller(request, doors)
-    values = _checked(doors, await _values(request, models.EndpointIn))
+    values = await _values(request, doors, models.EndpointIn)
     async with open_change_transaction(doors) as connection:
         made = await endpoints.create_endpoint(
-            connection, caller.service_id, values, doors.clock.now(), doors.secret_box
+            connection, caller.service_id, values, actor=audited.doer(caller), box=doors.secret_box
         )
-        await audited(connection, caller, _deed(AuditAction.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
-    response.headers["location"] = f"/v1/webhooks/{made.id}"
+    response.headers["location"] = f"{router.prefix}/{made.id}"
     return made.model_dump()
 
 
@@ -58,7 +53,12 @@ async def list_webhooks(request: Request, doors: Dependencies) -> dict[str, Any]
         return {"webhooks": [one.model_dump() for one in await endpoints.list_endpoints(connection, caller.service_id)]}
 
 
-@router.get("/{webhook_id}", response_model=OneEndpoint, operation_id="get_webhook", summary="Get a webhook endpoint")
+@router.get(
+    "/{webhook_id}",
+    response_model=models.EndpointOut,
+    operation_id="get_webhook",
+    summary="Get a webhook endpoint",
+)
 async def get_webhook(request: Request, webhook_id: str, doors: Dependencies) -> dict[str, Any]:
     """An endpoint, without its secret."""
     caller = await _caller(request, doors)
@@ -68,7 +68,7 @@ async def get_webhook(request: Request, webhook_id: str, doors: Dependencies) ->
 
 @router.patch(
     "/{webhook_id}",
-    response_model=OneEndpoint,
+    response_model=models.EndpointOut,
     operation_id="update_webhook",
     summary="Change a webhook endpoint",
     openapi_extra=document_body(models.EndpointPatchIn, required=True),
@@ -78,15 +78,12 @@ async def update_webhook(
 ) -> dict[str, Any]:
     """Change what is named; `disabled: false` also takes back what its failures led to."""
     caller = await _changing_caller(request, doors)
-    values = _checked(doors, await _values(request, models.EndpointPatchIn))
+    values = await _values(request, doors, models.EndpointPatchIn)
     if not values:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
+    id_, actor = _id(webhook_id), audited.doer(caller)
     async with open_change_transaction(doors) as connection:
-        before = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        after = await endpoints.update_endpoint(connection, caller.service_id, before.id, values, doors.clock.now())
-        deed = _deed(AuditAction.WEBHOOK_CHANGED, caller, after.id, before=_kept(before), after=_kept(after))
-        await audited(connection, caller, deed)
-        return after.model_dump()
+        return (await endpoints.update_endpoint(connection, caller.service_id, id_, values, actor=actor)).model_dump()
 
 
 @router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
@@ -94,14 +91,12 @@ async def delete_webhook(request: Request, webhook_id: str, doors: Dependencies,
     """Delete an endpoint; what it has not been told yet is not told any more."""
     caller = await _changing_caller(request, doors)
     async with open_change_transaction(doors) as connection:
-        before = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        await endpoints.delete_endpoint(connection, caller.service_id, before.id)
-        await audited(connection, caller, _deed(AuditAction.WEBHOOK_DELETED, caller, before.id, before=_kept(before)))
+        await endpoints.delete_endpoint(connection, caller.service_id, _id(webhook_id), actor=audited.doer(caller))
 
 
 @router.post(
     "/{webhook_id}/rotate-secret",
-    response_model=WithSecret,
+    response_model=models.EndpointWithSecretOut,
     operation_id="rotate_webhook_secret",
     summary="Rotate the secret of a webhook endpoint",
     openapi_extra=document_body(models.RotateSecretIn, required=False),
@@ -112,14 +107,11 @@ async def rotate_webhook_secret(
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _changing_caller(request, doors)
     wanted = await read_optional_model(request, models.RotateSecretIn)
-    overlap = timedelta(seconds=wanted.overlap_seconds)
+    id_, overlap, actor = _id(webhook_id), timedelta(seconds=wanted.overlap_seconds), audited.doer(caller)
     async with open_change_transaction(doors) as connection:
-        id_, now = _id(webhook_id), doors.clock.now()
         made = await endpoints.rotate_endpoint_secret(
-            connection, caller.service_id, id_, overlap, now, doors.secret_box
+            connection, caller.service_id, id_, overlap, actor=actor, box=doors.secret_box
         )
-        after = {"overlap_seconds": wanted.overlap_seconds}
-        await audited(connection, caller, _deed(AuditAction.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
         return made.model_dump()
 
 
@@ -137,8 +129,9 @@ async def test_webhook(
     caller = await _changing_caller(request, doors)
     async with open_change_transaction(doors) as connection:
         found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        await audited(connection, caller, _deed(AuditAction.WEBHOOK_TESTED, caller, found.id))
-        return _told(response, found.id, await delivery_history.send_test_event(connection, found, doors.clock.now()))
+        return _told(
+            response, found.id, await delivery_history.send_test_event(connection, found, actor=audited.doer(caller))
+        )
 
 
 @router.get(
@@ -147,7 +140,7 @@ async def test_webhook(
     operation_id="list_webhook_deliveries",
     summary="List the deliveries of a webhook endpoint",
 )
-async def list_webhook_deliveries(
+async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
     request: Request,
     response: Response,
     webhook_id: str,
@@ -200,13 +193,12 @@ async def replay_webhook_delivery(
     caller = await _changing_caller(request, doors)
     async with open_change_transaction(doors) as connection:
         found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        await audited(
-            connection, caller, _deed(AuditAction.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id})
+        id_ = parse_id(delivery_id, "delivery")
+        return _told(
+            response,
+            found.id,
+            await delivery_history.replay_delivery(connection, found, id_, actor=audited.doer(caller)),
         )
-        again = await delivery_history.replay_delivery(
-            connection, found, parse_id(delivery_id, "delivery"), doors.clock.now()
-        )
-        return _told(response, found.id, again)
 
 
 @router.post(
@@ -225,9 +217,9 @@ async def replay_failed_webhook_deliveries(
     wanted = await read_model(request, models.ReplayIn)
     async with open_change_transaction(doors) as connection:
         found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        done = await delivery_history.replay_failed_deliveries(connection, found, wanted.since, doors.clock.now())
-        after = {"since": wanted.since, "count": done.count}
-        await audited(connection, caller, _deed(AuditAction.WEBHOOK_REPLAYED, caller, found.id, after=after))
+        done = await delivery_history.replay_failed_deliveries(
+            connection, found, wanted.since, actor=audited.doer(caller)
+        )
     return {"replayed": done.count, "more": done.more}
 
 
@@ -248,40 +240,13 @@ def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> di
     return delivery
 
 
-async def _values(request: Request, model: type[submission_models.Model]) -> dict[str, Any]:
-    """What the body says; what it does not say is not in it."""
-    wanted: Any = await read_model(request, model)
-    given: dict[str, Any] = wanted.model_dump(exclude_unset=True)
-    return given
-
-
-def _checked(doors: ApiDependencies, values: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _values(request: Request, doors: ApiDependencies, model: type[submission_models.Model]) -> dict[str, Any]:
+    """The fields that the body names, checked; what it does not name is not among them."""
+    fields: Any = await read_model(request, model)
+    values: dict[str, Any] = fields.model_dump(exclude_unset=True)
     endpoints.validate_endpoint(values, doors.insecure_hosts)
     return values
 
 
 def _id(text: str) -> UUID:
     return parse_id(text, "endpoint")
-
-
-def _deed(
-    action: AuditAction,
-    caller: Caller,
-    id_: UUID,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> AuditRecord:
-    return AuditRecord(
-        action=action,
-        object_kind=ObjectKind.WEBHOOK,
-        object_id=id_,
-        service_id=caller.service_id,
-        before=before,
-        after=after,
-    )
-
-
-def _kept(one: Any) -> dict[str, Any]:
-    """What the audit keeps of an endpoint."""
-    return {name: getattr(one, name) for name in ("url", "events", "disabled_at")}
