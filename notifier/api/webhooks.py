@@ -1,6 +1,5 @@
 """`/v1/webhooks`: endpoints, their secrets, what they were told, and telling again."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +12,6 @@ from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of
 from notifier.api.request_body import read_model, read_model_if_any
-from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.keys import Caller
 from notifier.auth.scope import Scope
 from notifier.db.tables import DeliveryState
@@ -21,26 +19,25 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.webhooks import endpoint, history
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
-OneEndpoint = webhook_schema.EndpointOut
-WithSecret = webhook_schema.EndpointWithSecretOut
 
 
 @router.post(
     "",
     status_code=201,
-    response_model=WithSecret,
+    response_model=webhook_schema.EndpointWithSecretOut,
     operation_id="create_webhook",
     summary="Create a webhook endpoint",
     openapi_extra=with_body(webhook_schema.EndpointIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """A new endpoint. Its secret is shown now, and never again."""
+    """Create an endpoint. Its secret is shown now, and never again."""
     caller = await _changing_caller(request, doors)
-    values = _checked(doors, await _values(request, webhook_schema.EndpointIn))
+    values = await _values(request, doors, webhook_schema.EndpointIn)
     async with changing(doors) as connection:
-        made = await endpoint.create(connection, caller.service_id, values, doors.clock.now(), doors.secret_box)
-        await audited(connection, caller, _deed(Action.WEBHOOK_CREATED, caller, made.id, after=_kept(made)))
-    response.headers["location"] = f"/v1/webhooks/{made.id}"
+        made = await endpoint.create(
+            connection, caller.service_id, values, actor=audited.doer(caller), box=doors.secret_box
+        )
+    response.headers["location"] = f"{router.prefix}/{made.id}"
     return made.model_dump()
 
 
@@ -54,7 +51,12 @@ async def get_all(request: Request, doors: TheDoors) -> dict[str, Any]:
         return {"webhooks": [one.model_dump() for one in await endpoint.listed(connection, caller.service_id)]}
 
 
-@router.get("/{webhook_id}", response_model=OneEndpoint, operation_id="get_webhook", summary="Get a webhook endpoint")
+@router.get(
+    "/{webhook_id}",
+    response_model=webhook_schema.EndpointOut,
+    operation_id="get_webhook",
+    summary="Get a webhook endpoint",
+)
 async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[str, Any]:
     """An endpoint, without its secret."""
     caller = await _caller(request, doors)
@@ -64,7 +66,7 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
 
 @router.patch(
     "/{webhook_id}",
-    response_model=OneEndpoint,
+    response_model=webhook_schema.EndpointOut,
     operation_id="update_webhook",
     summary="Change a webhook endpoint",
     openapi_extra=with_body(webhook_schema.EndpointPatchIn, required=True),
@@ -72,15 +74,12 @@ async def get_one(request: Request, webhook_id: str, doors: TheDoors) -> dict[st
 async def change(request: Request, webhook_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Change what is named; `disabled: false` also takes back what its failures led to."""
     caller = await _changing_caller(request, doors)
-    values = _checked(doors, await _values(request, webhook_schema.EndpointPatchIn))
+    values = await _values(request, doors, webhook_schema.EndpointPatchIn)
     if not values:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
+    id_, actor = _id(webhook_id), audited.doer(caller)
     async with changing(doors) as connection:
-        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        after = await endpoint.change(connection, caller.service_id, before.id, values, doors.clock.now())
-        deed = _deed(Action.WEBHOOK_CHANGED, caller, after.id, before=_kept(before), after=_kept(after))
-        await audited(connection, caller, deed)
-        return after.model_dump()
+        return (await endpoint.change(connection, caller.service_id, id_, values, actor=actor)).model_dump()
 
 
 @router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
@@ -88,14 +87,12 @@ async def remove(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     """Delete an endpoint; what it has not been told yet is not told any more."""
     caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
-        before = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        await endpoint.remove(connection, caller.service_id, before.id)
-        await audited(connection, caller, _deed(Action.WEBHOOK_DELETED, caller, before.id, before=_kept(before)))
+        await endpoint.remove(connection, caller.service_id, _id(webhook_id), actor=audited.doer(caller))
 
 
 @router.post(
     "/{webhook_id}/rotate-secret",
-    response_model=WithSecret,
+    response_model=webhook_schema.EndpointWithSecretOut,
     operation_id="rotate_webhook_secret",
     summary="Rotate the secret of a webhook endpoint",
     openapi_extra=with_body(webhook_schema.RotateSecretIn, required=False),
@@ -104,12 +101,9 @@ async def rotate(request: Request, webhook_id: str, doors: TheDoors, audited: Au
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _changing_caller(request, doors)
     wanted = await read_model_if_any(request, webhook_schema.RotateSecretIn)
-    overlap = timedelta(seconds=wanted.overlap_seconds)
+    id_, overlap, actor = _id(webhook_id), timedelta(seconds=wanted.overlap_seconds), audited.doer(caller)
     async with changing(doors) as connection:
-        id_, now = _id(webhook_id), doors.clock.now()
-        made = await endpoint.rotate(connection, caller.service_id, id_, overlap, now, doors.secret_box)
-        after = {"overlap_seconds": wanted.overlap_seconds}
-        await audited(connection, caller, _deed(Action.WEBHOOK_SIGNING_ROTATED, caller, made.id, after=after))
+        made = await endpoint.rotate(connection, caller.service_id, id_, overlap, actor=actor, box=doors.secret_box)
         return made.model_dump()
 
 
@@ -127,8 +121,7 @@ async def test(
     caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        await audited(connection, caller, _deed(Action.WEBHOOK_TESTED, caller, found.id))
-        return _told(response, found.id, await history.test(connection, found, doors.clock.now()))
+        return _told(response, found.id, await history.test(connection, found, actor=audited.doer(caller)))
 
 
 @router.get(
@@ -183,9 +176,8 @@ async def replay(
     caller = await _changing_caller(request, doors)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after={"of": delivery_id}))
-        again = await history.replay(connection, found, id_of(delivery_id, "delivery"), doors.clock.now())
-        return _told(response, found.id, again)
+        id_ = id_of(delivery_id, "delivery")
+        return _told(response, found.id, await history.replay(connection, found, id_, actor=audited.doer(caller)))
 
 
 @router.post(
@@ -202,9 +194,7 @@ async def replay_failed(request: Request, webhook_id: str, doors: TheDoors, audi
     wanted = await read_model(request, webhook_schema.ReplayIn)
     async with changing(doors) as connection:
         found = await endpoint.one(connection, caller.service_id, _id(webhook_id))
-        done = await history.replay_failed(connection, found, wanted.since, doors.clock.now())
-        after = {"since": wanted.since, "count": done.count}
-        await audited(connection, caller, _deed(Action.WEBHOOK_REPLAYED, caller, found.id, after=after))
+        done = await history.replay_failed(connection, found, wanted.since, actor=audited.doer(caller))
     return {"replayed": done.count, "more": done.more}
 
 
@@ -225,40 +215,13 @@ def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> di
     return delivery
 
 
-async def _values(request: Request, model: type[schema.Model]) -> dict[str, Any]:
-    """What the body says; what it does not say is not in it."""
-    wanted: Any = await read_model(request, model)
-    given: dict[str, Any] = wanted.model_dump(exclude_unset=True)
-    return given
-
-
-def _checked(doors: Doors, values: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _values(request: Request, doors: Doors, model: type[schema.Model]) -> dict[str, Any]:
+    """The fields that the body names, checked; what it does not name is not among them."""
+    fields: Any = await read_model(request, model)
+    values: dict[str, Any] = fields.model_dump(exclude_unset=True)
     endpoint.check(values, doors.insecure_hosts)
     return values
 
 
 def _id(text: str) -> UUID:
     return id_of(text, "endpoint")
-
-
-def _deed(
-    action: Action,
-    caller: Caller,
-    id_: UUID,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> Deed:
-    return Deed(
-        action=action,
-        object_kind=ObjectKind.WEBHOOK,
-        object_id=id_,
-        service_id=caller.service_id,
-        before=before,
-        after=after,
-    )
-
-
-def _kept(one: Any) -> dict[str, Any]:
-    """What the audit keeps of an endpoint."""
-    return {name: getattr(one, name) for name in ("url", "events", "disabled_at")}

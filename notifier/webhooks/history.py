@@ -1,6 +1,6 @@
-"""What an endpoint was told: deliveries and their tries, telling again, and a test of the way there.
+"""The deliveries of an endpoint: list and get them with their attempts, replay them, send a test event.
 
-Functions take the connection and never commit; whoever asks has looked whether the endpoint is the service's.
+Functions take the connection and never commit. The caller has checked that the endpoint belongs to the service.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Action, Doer
 from notifier.db.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent, columns
 from notifier.db.tables.webhook import DeliveryState
 from notifier.errors import NotFoundError, NotifierError
@@ -19,11 +20,12 @@ from notifier.ids import new_id
 from notifier.outbox import store
 from notifier.webhooks import body, record
 from notifier.webhooks.deliver import new_delivery
+from notifier.webhooks.endpoint import record_audit
 
 MAX_TRIES_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
 MOST_REPLAYED = 1000
 """Deliveries that one request replays."""
-_delivery, _attempt, _event = columns(WebhookDelivery), columns(WebhookAttempt), columns(WebhookEvent)
+_delivery, _attempt = columns(WebhookDelivery), columns(WebhookAttempt)
 
 
 class EndpointDisabledError(NotifierError):
@@ -97,18 +99,19 @@ async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> lis
     return [dict(row) | {"tries": tries.get(row["id"], 0), "next_attempt_at": due.get(row["id"])} for row in rows]
 
 
-async def replay(connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, now: datetime) -> dict[str, Any]:
-    """Tell an event again, under the same id and in the same octets, as a delivery of its own."""
+async def replay(connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, *, actor: Doer) -> dict[str, Any]:
+    """Send an event again as a new delivery, with the same id and the same bytes. Raises `EndpointDisabledError`."""
     _require_enabled(endpoint)
     row = await _row(connection, endpoint.id, id_)
-    (new,) = await _again(connection, [row], now)
+    (new,) = await _again(connection, [row], actor.at)
+    await record_audit(connection, Action.WEBHOOK_REPLAYED, endpoint, actor, after={"of": id_})
     return await one(connection, endpoint.id, new)
 
 
 async def replay_failed(
-    connection: AsyncConnection, endpoint: WebhookEndpoint, since: datetime, now: datetime
+    connection: AsyncConnection, endpoint: WebhookEndpoint, since: datetime, *, actor: Doer
 ) -> Replayed:
-    """Tell again what failed since then and has not been told since, oldest first."""
+    """Replay the failed deliveries created since then that were not replayed yet, oldest first."""
     _require_enabled(endpoint)
     statement = (
         select(WebhookDelivery)
@@ -117,9 +120,12 @@ async def replay_failed(
         .order_by(_delivery.id)
         .limit(MOST_REPLAYED + 1)
     )
-    found = (await connection.execute(statement)).mappings().all()
-    await _again(connection, found[:MOST_REPLAYED], now)
-    return Replayed(count=min(len(found), MOST_REPLAYED), more=len(found) > MOST_REPLAYED)
+    failed = (await connection.execute(statement)).mappings().all()
+    result = Replayed(count=min(len(failed), MOST_REPLAYED), more=len(failed) > MOST_REPLAYED)
+    await _again(connection, failed[:MOST_REPLAYED], actor.at)
+    after = {"since": since, "count": result.count}
+    await record_audit(connection, Action.WEBHOOK_REPLAYED, endpoint, actor, after=after)
+    return result
 
 
 def _told_later() -> Any:
@@ -142,14 +148,15 @@ async def _again(connection: AsyncConnection, rows: Sequence[RowMapping], now: d
     return [one["id"] for one in new]
 
 
-async def test(connection: AsyncConnection, endpoint: WebhookEndpoint, now: datetime) -> dict[str, Any]:
-    """Send an event by which nothing has happened, to this endpoint only, by the way that all others go."""
+async def test(connection: AsyncConnection, endpoint: WebhookEndpoint, *, actor: Doer) -> dict[str, Any]:
+    """Send the event `webhook.test` to this endpoint only, through the queue that all events use."""
     _require_enabled(endpoint)
-    event = {"id": new_id(), "service_id": endpoint.service_id, "sequence": 0, "type": body.TEST, "at": now}
+    event = {"id": new_id(), "service_id": endpoint.service_id, "sequence": 0, "type": body.TEST, "at": actor.at}
     await connection.execute(insert(WebhookEvent).values(event))
-    text = body.of_test(endpoint.id, now)
-    row = new_delivery(event["id"], endpoint.id, endpoint.service_id, body.TEST, text) | {"at": now}
+    text = body.of_test(endpoint.id, actor.at)
+    row = new_delivery(event["id"], endpoint.id, endpoint.service_id, body.TEST, text) | {"at": actor.at}
     await record.enqueue(connection, [row])
+    await record_audit(connection, Action.WEBHOOK_TESTED, endpoint, actor)
     return await one(connection, endpoint.id, row["id"])
 
 
