@@ -13,11 +13,12 @@ import h11
 
 import notifier
 from notifier.certificates import WEBHOOKS_VARIABLE, make_context
+from notifier.client.retry_hint import read_retry_after
 from notifier.clock import Clock
 from notifier.settings import WebhooksSettings
 from notifier.webhooks import resolve, target
 from notifier.webhooks.resolve import AddressRefusedError, Resolve
-from notifier.webhooks.schedule import retry_after
+from notifier.webhooks.schedule import LONGEST_ASKED
 from notifier.webhooks.target import Target, UrlRefusedError
 
 LARGEST_HEAD = 32 * 1024
@@ -84,7 +85,7 @@ class Caller:
             # An insecure host may be anything on this network: what it says is not for whoever names a URL of it.
             code, detail = reply.code, NOT_KEPT if where.trusted else _readable(reply.start)
             if code >= 300:  # noqa: PLR2004 - after a success nothing is left to ask for
-                asked = retry_after(reply.retry_after, self._clock.now())
+                asked = read_retry_after(reply.retry_after, self._clock.now(), maximum=LONGEST_ASKED.total_seconds())
         except UrlRefusedError as error:
             detail = f"the URL may not be called: {error}"
         except AddressRefusedError as error:
@@ -97,8 +98,7 @@ class Caller:
             detail = "the other side does not speak HTTP over TLS as it should"
         except OSError as error:
             detail = f"no connection: {type(error).__name__}"
-        wish = None if asked is None else asked.total_seconds()
-        return Answer(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=wish)
+        return Answer(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=asked)
 
     async def _exchange(self, where: Target, fields: Mapping[str, str], body: bytes) -> _Reply:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
