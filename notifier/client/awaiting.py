@@ -23,11 +23,17 @@ T = TypeVar("T")
 
 
 class AsyncPerformer(ABC):
-    """Whoever can carry out a call."""
+    """Carries out calls."""
+
+    def __init_subclass__(cls) -> None:
+        """Give each method that was made from a call the name under which the class has it."""
+        for name, method in vars(cls).items():
+            if hasattr(method, "__signature__"):
+                method.__name__, method.__qualname__ = name, f"{cls.__name__}.{name}"
 
     @abstractmethod
     async def perform(self, call: Call[T]) -> T:
-        """What the API answers in the end."""
+        """Send the request and return what the reply means."""
 
 
 def _answered(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncPerformer, P], Coroutine[Any, Any, T]]:

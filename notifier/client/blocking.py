@@ -1,4 +1,7 @@
-"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not."""
+"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not.
+
+Generated from `awaiting.py` by tests/generated/write_blocking.py: change that file instead.
+"""
 
 import random
 import time
@@ -22,11 +25,17 @@ T = TypeVar("T")
 
 
 class Performer(ABC):
-    """Whoever can carry out a call."""
+    """Carries out calls."""
+
+    def __init_subclass__(cls) -> None:
+        """Give each method that was made from a call the name under which the class has it."""
+        for name, method in vars(cls).items():
+            if hasattr(method, "__signature__"):
+                method.__name__, method.__qualname__ = name, f"{cls.__name__}.{name}"
 
     @abstractmethod
     def perform(self, call: Call[T]) -> T:
-        """What the API answers in the end."""
+        """Send the request and return what the reply means."""
 
 
 def _answered(build: Callable[P, Call[T]]) -> Callable[Concatenate[Performer, P], T]:

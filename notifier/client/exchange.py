@@ -27,9 +27,7 @@ def lost_by(error: httpx2.RequestError) -> Lost:
 
 
 def presented(method: M, build: Callable[..., Any]) -> M:
-    """The method under the name, words and parameters of the call that it carries out."""
-    method.__name__ = build.__name__
-    method.__qualname__ = build.__name__
+    """Give a method the docstring and the parameters of the call that it carries out."""
     method.__doc__ = build.__doc__
     called = inspect.signature(build)
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
