@@ -48,6 +48,7 @@ class BatchError(Reply):
 
     code: str
     errors: tuple[Fault, ...] = ()
+    more_errors: int = 0  # that are not listed
 
 
 @dataclass(frozen=True, kw_only=True)

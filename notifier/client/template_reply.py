@@ -125,6 +125,9 @@ class PublishedVersion(TemplateVersion):
 class GateReport(Reply):
     """What publishing would do to those who use the template."""
 
+    slug: str = ""
+    content_hash: str | None = None  # of the text that was tried
+    number: int | None = None  # of the version that was tried; None: the draft
     blocks: bool  # something that works today would not
     reasons: tuple[str, ...] = ()
     looked: int = 0  # requests that it was tried on

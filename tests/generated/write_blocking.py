@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[2] / "notifier" / "client"
-HEADER = '''"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not.
+HEADER = '''\
+"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not.
 
 Generated from `awaiting.py` by tests/generated/write_blocking.py: change that file instead.
 """
