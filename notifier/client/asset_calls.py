@@ -1,11 +1,9 @@
 """The calls about images for templates."""
 
 import base64
-from http import HTTPMethod
 
 from notifier.client.asset_reply import Asset
-from notifier.client.call import Answer, Call, PageCall, page_of, segment
-from notifier.client.reading import decode, read
+from notifier.client.call import DELETE, GET, POST, Call, PageCall, page_of, read_as, read_nothing, segment
 from notifier.client.request import body_of, query_of
 
 _ROOT = "/v1/assets"
@@ -13,12 +11,12 @@ _ROOT = "/v1/assets"
 
 def assets() -> PageCall[Asset]:
     """All images, by name."""
-    return Call(method=HTTPMethod.GET, path=_ROOT, read=lambda answer: page_of(Asset, answer, "assets"))
+    return Call(GET, _ROOT, page_of(Asset, "assets"))
 
 
 def asset(name: str, /) -> Call[Asset]:
     """One of them: how far it is, what it has become, or why it failed."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{segment(name)}", read=_asset)
+    return Call(GET, f"{_ROOT}/{segment(name)}", read_as(Asset))
 
 
 def upload_asset(
@@ -34,33 +32,20 @@ def upload_asset(
     """Upload an image (PNG, JPEG, GIF, WebP); `revision` is that of the one it replaces, none for a new name."""
     wish = {"mode": mode, "width": width, "height": height, "revision": revision}
     encoded = base64.b64encode(content).decode()
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        body=body_of({"name": name, "content": encoded, **wish}),
-        read=_asset,
-    )
+    return Call(POST, _ROOT, read_as(Asset), body=body_of({"name": name, "content": encoded, **wish}))
 
 
 def delete_asset(name: str, /) -> Call[None]:
     """Forget the name; what is published goes on showing the image."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_ROOT}/{segment(name)}", read=_nothing)
+    return Call(DELETE, f"{_ROOT}/{segment(name)}", read_nothing)
 
 
 def asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
     """The image as mails show it; `scale` is 1 or 2."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(name)}/file",
+        GET,
+        f"{_ROOT}/{segment(name)}/file",
+        lambda answer: answer.content,
         query=query_of({"scale": scale}),
         accept="image/png, image/jpeg",
-        read=lambda answer: answer.content,
     )
-
-
-def _asset(answer: Answer) -> Asset:
-    return read(Asset, decode(answer.content))
-
-
-def _nothing(_answer: Answer) -> None:
-    """The status says it all."""

@@ -6,20 +6,21 @@ Nothing here talks to anybody: `blocking` and `awaiting` carry calls out, `tries
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from http import HTTPMethod
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, error_for
-from notifier.client.reading import decode, read_each
+from notifier.client.reading import decode, read, read_each
 from notifier.client.reply import Page
 from notifier.client.retry_hint import read_retry_after
 
 T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-_REPEATABLE = frozenset({HTTPMethod.GET, HTTPMethod.PUT, HTTPMethod.DELETE})
+GET, POST, PUT, PATCH, DELETE = HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE
+_REPEATABLE = frozenset({GET, PUT, DELETE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +46,14 @@ def _finished(_value: object) -> bool:
     return False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Call(Generic[T]):
-    """What is asked."""
+    """A request to the API, and how its reply is read."""
 
     method: HTTPMethod
     path: str
     read: Callable[[Answer], T]  # what the answer means
+    _: KW_ONLY
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
@@ -91,13 +93,26 @@ def segment(id_: str | UUID) -> str:
     return text
 
 
-def page_of(kind: type[T], answer: Answer, name: str) -> Page[T]:
-    """One page, whose items stand under `name`."""
-    told = decode(answer.content)
-    after = told.get("next")
-    if not isinstance(after, str | None):
-        raise MalformedReplyError("next is no cursor")
-    return Page(items=read_each(kind, told.get(name), name), next=after, raw=told)
+def read_as(kind: type[T]) -> Callable[[Answer], T]:
+    """The reader of a reply that is one JSON object."""
+    return lambda answer: read(kind, decode(answer.content))
+
+
+def read_nothing(_answer: Answer) -> None:
+    """The reader of a reply whose status says everything."""
+
+
+def page_of(kind: type[T], name: str) -> Callable[[Answer], Page[T]]:
+    """The reader of one page, whose items stand under `name`."""
+
+    def read_items(answer: Answer) -> Page[T]:
+        fields = decode(answer.content)
+        following = fields.get("next")
+        if not isinstance(following, str | None):
+            raise MalformedReplyError("next is no cursor")
+        return Page(items=read_each(kind, fields.get(name), name), next=following, raw=fields)
+
+    return read_items
 
 
 def failure(answer: Answer) -> ApiError:

@@ -1,11 +1,10 @@
 """The calls about notifications and batches; each stands once, and both clients carry it out."""
 
 from collections.abc import Mapping, Sequence
-from http import HTTPMethod
 from typing import Any, Unpack
 from uuid import UUID, uuid4
 
-from notifier.client.call import Answer, Call, PageCall, page_of, segment
+from notifier.client.call import GET, PATCH, POST, Answer, Call, PageCall, page_of, read_as, segment
 from notifier.client.errors import MalformedReplyError
 from notifier.client.reading import decode, read, read_each
 from notifier.client.reply import (
@@ -46,25 +45,12 @@ def send(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Su
     Without an idempotency key it gets one, so that a repeated request never makes a second mail. Give your own (an
     order's id, say) if your program may send the same mail again.
     """
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        body=body_of(mail),
-        idempotency_key=_key(idempotency_key),
-        read=_submitted,
-    )
+    return Call(POST, _ROOT, _submitted, body=body_of(mail), idempotency_key=_key(idempotency_key))
 
 
 def dry_run(**mail: Unpack[Mail]) -> Call[DryRun]:
     """Check a notification as `send` would; nothing is written and nothing is sent."""
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        query={"dry_run": "true"},
-        body=body_of(mail),
-        same_twice=True,
-        read=lambda answer: read(DryRun, decode(answer.content)),
-    )
+    return Call(POST, _ROOT, read_as(DryRun), query={"dry_run": "true"}, body=body_of(mail), same_twice=True)
 
 
 def send_batch(
@@ -84,77 +70,58 @@ def send_batch(
         "on_error": on_error,
     }
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_ROOT}/batch",
+        POST,
+        f"{_ROOT}/batch",
+        _batch,
         body=body_of(fields),
         idempotency_key=_key(idempotency_key),
-        read=_batch,
         unfinished=_in_progress,
     )
 
 
 def get(id_: str | UUID, /) -> Call[Notification]:
     """A notification with every try at delivering it."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{segment(id_)}", read=_notification)
+    return Call(GET, f"{_ROOT}/{segment(id_)}", read_as(Notification))
 
 
 def page(**wanted: Unpack[Filter]) -> PageCall[Notification]:
     """Your notifications, newest first."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=_ROOT,
-        query=query_of(wanted),
-        read=lambda answer: page_of(Notification, answer, "notifications"),
-    )
+    return Call(GET, _ROOT, page_of(Notification, "notifications"), query=query_of(wanted))
 
 
 def events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
     """What happened to a notification, oldest first."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/events",
-        read=lambda answer: read_each(Event, decode(answer.content).get("events"), "events"),
+        GET,
+        f"{_ROOT}/{segment(id_)}/events",
+        lambda answer: read_each(Event, decode(answer.content).get("events"), "events"),
     )
 
 
 def content(id_: str | UUID, /) -> Call[Content]:
     """The mail itself."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/content",
-        read=lambda answer: read(Content, decode(answer.content)),
-    )
+    return Call(GET, f"{_ROOT}/{segment(id_)}/content", read_as(Content))
 
 
 def eml(id_: str | UUID, /) -> Call[bytes]:
     """The mail itself as the octets that leave (RFC 5322)."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/content",
+        GET,
+        f"{_ROOT}/{segment(id_)}/content",
+        lambda answer: answer.content,
         query={"format": "eml"},
         accept="message/rfc822",
-        read=lambda answer: answer.content,
     )
 
 
 def explain(id_: str | UUID, /) -> Call[Explanation]:
     """Why a notification stands where it stands, and what comes next."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{segment(id_)}/explain",
-        read=lambda answer: read(Explanation, decode(answer.content)),
-    )
+    return Call(GET, f"{_ROOT}/{segment(id_)}/explain", read_as(Explanation))
 
 
 def update(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
     """Change a notification that waits; what is not named stays as it is."""
-    return Call(
-        method=HTTPMethod.PATCH,
-        path=f"{_ROOT}/{segment(id_)}",
-        body=body_of(changes),
-        same_twice=True,
-        read=_notification,
-    )
+    return Call(PATCH, f"{_ROOT}/{segment(id_)}", read_as(Notification), body=body_of(changes), same_twice=True)
 
 
 def cancel(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
@@ -174,41 +141,24 @@ def resolve(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) 
 
 def batch(id_: str | UUID, /) -> Call[Batch]:
     """A batch and where it stands."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{segment(id_)}",
-        read=lambda answer: read(Batch, decode(answer.content)),
-    )
+    return Call(GET, f"{_BATCHES}/{segment(id_)}", read_as(Batch))
 
 
 def watch_batch(id_: str | UUID, /) -> Call[Batch]:
     """How a batch goes on: as it stands now, and each change, until all has ended or ten minutes are over."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{segment(id_)}/progress",
-        accept="text/event-stream",
-        read=lambda answer: read(Batch, decode(answer.content)),
-    )
+    return Call(GET, f"{_BATCHES}/{segment(id_)}/progress", read_as(Batch), accept="text/event-stream")
 
 
 def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batch]:
     """See that no mail of the batch is sent that is not on its way."""
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_BATCHES}/{segment(id_)}/cancel",
-        body=body_of({"comment": comment}),
-        same_twice=True,
-        read=lambda answer: read(Batch, decode(answer.content)),
+        POST, f"{_BATCHES}/{segment(id_)}/cancel", read_as(Batch), body=body_of({"comment": comment}), same_twice=True
     )
 
 
 def _change(id_: str | UUID, what: str, fields: Mapping[str, Any], *, same_twice: bool = False) -> Call[Notification]:
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_ROOT}/{segment(id_)}/{what}",
-        body=body_of(fields),
-        same_twice=same_twice,
-        read=_notification,
+        POST, f"{_ROOT}/{segment(id_)}/{what}", read_as(Notification), body=body_of(fields), same_twice=same_twice
     )
 
 
@@ -236,10 +186,6 @@ def _batch(answer: Answer) -> SubmittedBatch:
 def _result(told: Any, where: str) -> BatchResult:
     refused = isinstance(told, dict) and told.get("error") is not None
     return read(RefusedResult, told, where) if refused else read(AcceptedResult, told, where)
-
-
-def _notification(answer: Answer) -> Notification:
-    return read(Notification, decode(answer.content))
 
 
 def _in_progress(batch: SubmittedBatch) -> bool:
