@@ -1,7 +1,7 @@
-"""Telling: an event becomes one delivery for each endpoint that wants it, and each delivery is tried until it is heard.
+"""The handler of webhook entries: an event becomes one delivery per subscribed endpoint, each delivery is attempted.
 
-The handler of webhook entries. At least once: a process that is killed after the reply and before the record tells
-again, under the same `webhook-id`. It never marks: nothing here is worse for being done twice.
+Delivery is at least once: a process that is killed between the reply and the record sends again, with the same
+`webhook-id`. It sets no mark, because a second delivery does no harm.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from notifier.webhooks.secret_box import SecretBox, UnreadableSecretError
 LEASE = timedelta(minutes=5)
 FAULT_WAIT = timedelta(minutes=1)
 MARGIN = 30.0
-"""Seconds of the lease that are kept for writing down how a try ended."""
-LOST = "the sender died at this try"
-UNWRITABLE = "how this try ended could not be written down"
+"""Seconds of the lease that are reserved for recording the result of an attempt."""
+LOST = "the sender process died during this attempt"
+UNWRITABLE = "the result of this attempt could not be recorded"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What a claimed batch is about."""
+class _BatchContents:
+    """What was loaded for a claimed batch, by id."""
 
     events: dict[Any, body.Told]
     listeners: dict[Any, list[Listener]]
@@ -59,70 +59,63 @@ class Teller:
         self.slots = settings.concurrency
         self._database = database
         self._caller = caller
-        self._box = box  # in which the secrets of endpoints are kept
-        self._unreadable: set[Any] = set()  # endpoints of whose secret that was said
+        self._box = box  # decrypts the secrets of endpoints
+        self._unreadable: set[Any] = set()  # endpoints whose unreadable secret was logged
         self._calling = asyncio.Semaphore(settings.concurrency)
         self._lanes = Lanes(settings.concurrency, clock)
-        self._longest = settings.timeout + MARGIN
+        self._max_attempt_seconds = settings.timeout + MARGIN
         self._patience = timedelta(days=settings.disable_after_days)
         self._clock = clock
         self._closing = False
         self._log = get_logger()
 
-    # -- what the worker asks ---------------------------------------------------------------------
-
     def room(self) -> int:
-        """As much as there are slots: endpoints fail each for itself."""
+        """No limit besides the slots: each endpoint fails for itself."""
         return 1_000_000
 
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
-        """Turn events into deliveries, and try deliveries; each is settled when its own fate is known."""
-        work = await self._load(batch)
-        tries = []
+        """Turn events into deliveries, and attempt deliveries. Each entry is settled as soon as its result is known."""
+        contents = await self._load(batch)
+        attempts = []
         for entry in batch:
-            if entry.subject_id == entry.id:  # as `publish` makes them
-                desk.settle(self._told(entry, work))
-            elif (pending := work.deliveries.get(entry.subject_id)) is None:
+            if entry.subject_id == entry.id:  # the entry of an event, see `publish`
+                desk.settle(self._settle_event(entry, contents))
+            elif (pending := contents.deliveries.get(entry.subject_id)) is None:
                 desk.settle(Settlement(entry=entry, action=Finish()))
             else:
-                tries.append(self._tell(entry, pending, desk))
-        ends = await asyncio.gather(*tries, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+                attempts.append(self._attempt(entry, pending, desk))
+        for result in await asyncio.gather(*attempts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
-        """Write deliveries, tries and ends."""
-        records = [one.record for one in settled if isinstance(one.record, record.Told | record.Tried)]
+        """Write deliveries, attempts and final states."""
+        records = [item.record for item in settled if isinstance(item.record, record.Told | record.Tried)]
         await record.write(connection, records, patience=self._patience)
 
     async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        """A try that was lost too often, or cannot be recorded, counts as one that failed; none is given up."""
-        found = await load.deliveries(connection, {one.entry.subject_id for one in lost})
+        """An attempt that was lost too often, or cannot be recorded, counts as failed. No entry is given up."""
+        deliveries = await load.deliveries(connection, {loss.entry.subject_id for loss in lost})
         settlements = []
-        for one in lost:
-            entry, pending = one.entry, found.get(one.entry.subject_id)
+        for loss in lost:
+            entry, pending = loss.entry, deliveries.get(loss.entry.subject_id)
             if entry.subject_id == entry.id:
-                again = Reschedule(delay=FAULT_WAIT, attempts=entry.attempts)
-                settlements.append(Settlement(entry=entry, action=again))
+                settlements.append(_put_off(entry, FAULT_WAIT))
             elif pending is None:
                 settlements.append(Settlement(entry=entry, action=Finish()))
             else:
-                detail = UNWRITABLE if one.unwritable else LOST
-                settlements.append(self._after(entry, pending, Answer(code=None, detail=detail, seconds=0.0)))
+                settlements.append(self._settle_failure(entry, pending, UNWRITABLE if loss.unwritable else LOST))
         return settlements
 
     async def replay(self, _connection: Connection, _notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
-        """Nothing is ever noted: what is not recorded is told again."""
+        """Nothing is journalled: what was not recorded is sent again."""
         return []
 
     def close(self) -> None:
-        """Begin no new tries: what has not started is given back."""
+        """Start no new attempts; those that have not started are released."""
         self._closing = True
 
-    # -- the steps, in order ----------------------------------------------------------------------
-
-    async def _load(self, batch: Sequence[Claimed]) -> _Work:
+    async def _load(self, batch: Sequence[Claimed]) -> _BatchContents:
         subjects = {entry.subject_id for entry in batch if entry.subject_id == entry.id}
         others = {entry.subject_id for entry in batch} - subjects
         async with self._database.read() as connection:
@@ -130,74 +123,69 @@ class Teller:
             services = {event.service_id for event in events.values()}
             listeners = await load.listeners(connection, services) if services else {}
             deliveries = await load.deliveries(connection, others) if others else {}
-        return _Work(events=events, listeners=listeners, deliveries=deliveries)
+        return _BatchContents(events=events, listeners=listeners, deliveries=deliveries)
 
-    def _told(self, entry: Claimed, work: _Work) -> Settlement:
-        """The settlement of an event; one that cannot be told keeps no other from being told."""
+    def _settle_event(self, entry: Claimed, contents: _BatchContents) -> Settlement:
+        """Settle an event. A fault in one event must not hold up the others."""
         try:
-            return self._fan_out(entry, work)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this event
+            return self._fan_out(entry, contents)
+        except Exception as error:  # noqa: BLE001 - any fault stays with this event
             self._log.exception("event_not_told", entry_id=str(entry.id), error=type(error).__name__)
-            return Settlement(entry=entry, action=Reschedule(delay=FAULT_WAIT, attempts=entry.attempts))
+            return _put_off(entry, FAULT_WAIT)
 
-    def _fan_out(self, entry: Claimed, work: _Work) -> Settlement:
-        """One delivery for each endpoint that wants to hear of it. The body is built here, and never again."""
-        event = work.events.get(entry.subject_id)
+    def _fan_out(self, entry: Claimed, contents: _BatchContents) -> Settlement:
+        """Make one delivery for each subscribed endpoint. The body is built here, and never again."""
+        event = contents.events.get(entry.subject_id)
         if event is None:  # the notification was deleted meanwhile
             return Settlement(entry=entry, action=Finish())
-        hearing = [one for one in work.listeners.get(event.service_id, []) if one.wants(event.type)]
-        text = body.of_notification(event) if hearing else ""
+        listeners = [item for item in contents.listeners.get(event.service_id, []) if item.wants(event.type)]
+        text = body.of_notification(event) if listeners else ""
         rows = [
-            new_delivery(event.event_id, one.id, event.service_id, event.type, text) | {"at": self._clock.now()}
-            for one in hearing
+            new_delivery(event.event_id, listener.id, event.service_id, event.type, text) | {"at": self._clock.now()}
+            for listener in listeners
         ]
         return Settlement(entry=entry, action=Finish(), record=record.Told(event_id=event.event_id, deliveries=rows))
 
-    async def _tell(self, entry: Claimed, pending: Pending, desk: Desk) -> None:
-        """One try, and its settlement, whatever it raises."""
+    async def _attempt(self, entry: Claimed, pending: Pending, desk: Desk) -> None:
+        """Attempt a delivery and settle it, whatever is raised."""
         try:
-            settlement = await self._settlement(entry, pending)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this delivery
+            settlement = await self._call_if_due(entry, pending)
+        except Exception as error:  # noqa: BLE001 - any fault stays with this delivery
             self._log.exception("webhook_failed", delivery_id=str(pending.id), error=type(error).__name__)
-            detail = f"our own code failed: {type(error).__name__}"
-            settlement = self._after(entry, pending, Answer(code=None, detail=detail, seconds=0.0))
+            settlement = self._settle_failure(entry, pending, f"our own code failed: {type(error).__name__}")
         desk.settle(settlement)
 
-    async def _settlement(self, entry: Claimed, pending: Pending) -> Settlement:
-        if (stop := self._stopped(entry, pending)) is not None:
-            return stop
-        now = self._clock.now()
+    async def _call_if_due(self, entry: Claimed, pending: Pending) -> Settlement:
+        """Call the endpoint, unless the delivery has ended, its secret cannot be read or no slot is free."""
+        if (settlement := self._settle_ended(entry, pending)) is not None:
+            return settlement
         try:
-            keys = [self._box.open(secret) for secret in pending.secrets(now)]
-        except UnreadableSecretError as error:  # a mistake of this installation: the delivery has not been tried
+            keys = [self._box.open(secret) for secret in pending.secrets(self._clock.now())]
+        except UnreadableSecretError as error:  # a mistake of this installation: the delivery was not attempted
             if pending.endpoint_id not in self._unreadable:
                 self._unreadable.add(pending.endpoint_id)
                 self._log.error("webhook_secret_unreadable", endpoint_id=str(pending.endpoint_id), reason=str(error))
-            return Settlement(entry=entry, action=Reschedule(delay=FAULT_WAIT, attempts=entry.attempts))
+            return _put_off(entry, FAULT_WAIT)
         self._unreadable.discard(pending.endpoint_id)
         if (wait := self._lanes.enter(pending.endpoint_id)) is not None:
-            return Settlement(entry=entry, action=Reschedule(delay=wait, attempts=entry.attempts))
-        answer = Answer(code=None, detail="", seconds=0.0)
+            return _put_off(entry, wait)
+        answer = _build_failure("")
         try:
             async with self._calling:
-                if self._closing or entry.lease_ends - self._clock.monotonic() < self._longest:
+                if self._closing or entry.lease_ends - self._clock.monotonic() < self._max_attempt_seconds:
                     return Settlement(entry=entry, action=Release())
                 answer = await self._call(pending, keys)
         finally:
-            self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_well=answer.is_success)
-        return self._after(entry, pending, answer)
+            self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_healthy=answer.is_success)
+        return self._settle_answer(entry, pending, answer)
 
-    def _stopped(self, entry: Claimed, pending: Pending) -> Settlement | None:
-        """The end of what is over already, or must not be sent any more."""
+    def _settle_ended(self, entry: Claimed, pending: Pending) -> Settlement | None:
+        """Settle a delivery that has ended, or whose endpoint is disabled or deleted; None for any other."""
         if pending.state is not DeliveryState.PENDING:
             return Settlement(entry=entry, action=Finish())
         if pending.url is None or pending.disabled_because is not None:
-            end = record.Tried(
-                delivery_id=pending.id,
-                endpoint_id=pending.endpoint_id,
-                at=self._clock.now(),
-                end=DeliveryState.FAILED,
-            )
+            now, failed = self._clock.now(), DeliveryState.FAILED
+            end = record.Tried(delivery_id=pending.id, endpoint_id=pending.endpoint_id, at=now, end=failed)
             return Settlement(entry=entry, action=Finish(), record=end)
         return None
 
@@ -217,22 +205,25 @@ class Teller:
             )
         return answer
 
-    def _after(self, entry: Claimed, pending: Pending, answer: Answer) -> Settlement:
-        """What a try means: heard, again later, or over."""
-        tries, now = entry.attempts + 1, self._clock.now()
+    def _settle_failure(self, entry: Claimed, pending: Pending, detail: str) -> Settlement:
+        return self._settle_answer(entry, pending, _build_failure(detail))
+
+    def _settle_answer(self, entry: Claimed, pending: Pending, answer: Answer) -> Settlement:
+        """Settle an attempt: delivered, to be retried, or failed for good."""
+        number, now = entry.attempts + 1, self._clock.now()
         asked = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
         spread = random.random()  # noqa: S311 - jitter
-        over = answer.is_success or answer.is_gone
-        wait = None if over else wait_after(tries, spread=spread, asked=asked)
+        is_over = answer.is_success or answer.is_gone
+        wait = None if is_over else wait_after(number, spread=spread, asked=asked)
         end = DeliveryState.DELIVERED if answer.is_success else DeliveryState.FAILED
-        tried = record.Tried(
+        attempt = record.Tried(
             delivery_id=pending.id,
             endpoint_id=pending.endpoint_id,
             at=now,
             attempt={
                 "id": new_id(),
                 "delivery_id": pending.id,
-                "number": tries,
+                "number": number,
                 "at": now - timedelta(seconds=answer.seconds),
                 "duration_ms": round(answer.seconds * 1000),
                 "code": answer.code,
@@ -242,12 +233,22 @@ class Teller:
             went_well=answer.is_success,
             gone="the endpoint replied 410 Gone" if answer.is_gone else None,
         )
-        action = Finish() if wait is None else Reschedule(delay=wait, attempts=tries)
-        return Settlement(entry=entry, action=action, record=tried)
+        action = Finish() if wait is None else Reschedule(delay=wait, attempts=number)
+        return Settlement(entry=entry, action=action, record=attempt)
+
+
+def _build_failure(detail: str) -> Answer:
+    """The result of an attempt in which the endpoint was not called."""
+    return Answer(code=None, detail=detail, seconds=0.0)
+
+
+def _put_off(entry: Claimed, delay: timedelta) -> Settlement:
+    """Try again later, without counting an attempt."""
+    return Settlement(entry=entry, action=Reschedule(delay=delay, attempts=entry.attempts))
 
 
 def new_delivery(event_id: Any, endpoint_id: Any, service_id: Any, type_: str, text: str) -> dict[str, Any]:
-    """The row of a delivery that is due now, with the id of its outbox entry; the time is still missing."""
+    """Build the row of a new delivery, with the id of its outbox entry and without its time `at`."""
     return {
         "id": new_id(),
         "entry_id": new_id(),

@@ -28,11 +28,11 @@ _ENABLED: dict[str, Any] = {"disabled_at": None, "disabled_because": None, "fail
 
 
 class TooManyEndpointsError(NotifierError):
-    """A service has at most ten endpoints."""
+    """A service can have at most ten webhook endpoints."""
 
 
 def check(values: Mapping[str, Any], trusted: Sequence[str]) -> None:
-    """Raise `InvalidRequestError` for a URL that may not be called and for types of events that there are not."""
+    """Check the URL and the types of events. Raises `InvalidRequestError`."""
     faults = []
     if "url" in values:
         try:
@@ -41,8 +41,7 @@ def check(values: Mapping[str, Any], trusted: Sequence[str]) -> None:
             faults.append(Fault("/url", "invalid_url", str(error)))
     for index, type_ in enumerate(values.get("events", ())):
         if type_ not in TYPES:
-            known = ", ".join(TYPES)
-            faults.append(Fault(f"/events/{index}", "unknown_event_type", f"there are: {known}"))
+            faults.append(Fault(f"/events/{index}", "unknown_event_type", f"the types are: {', '.join(TYPES)}"))
     if faults:
         raise InvalidRequestError(faults)
 
@@ -75,18 +74,18 @@ async def create(
 
 
 async def listed(connection: AsyncConnection, service_id: UUID) -> list[WebhookEndpoint]:
-    """The endpoints of a service, oldest first."""
+    """List the endpoints of a service, oldest first."""
     statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id).order_by(_endpoint.id)
     return [WebhookEndpoint(**row) for row in (await connection.execute(statement)).mappings()]
 
 
 async def one(connection: AsyncConnection, service_id: UUID, id_: UUID) -> WebhookEndpoint:
-    """An endpoint of the service. Raises `NotFoundError`."""
+    """Get an endpoint of the service. Raises `NotFoundError`."""
     statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id, _endpoint.id == id_)
-    found = (await connection.execute(statement)).mappings().one_or_none()
-    if found is None:
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
         raise NotFoundError("there is no such endpoint")
-    return WebhookEndpoint(**found)
+    return WebhookEndpoint(**row)
 
 
 async def change(
@@ -130,10 +129,10 @@ async def rotate(
 
 
 async def secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
-    """The secrets of all endpoints that sign now, as they are written down."""
-    found = await connection.execute(select(_endpoint.secret))
-    old = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
-    return [*found.scalars(), *(secret for secret in old.scalars() if secret is not None)]
+    """List the stored secrets of all endpoints that sign now."""
+    current = await connection.execute(select(_endpoint.secret))
+    previous = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
+    return [*current.scalars(), *(secret for secret in previous.scalars() if secret is not None)]
 
 
 async def remove(connection: AsyncConnection, service_id: UUID, id_: UUID, *, actor: Doer) -> None:

@@ -34,10 +34,10 @@ class EndpointDisabledError(NotifierError):
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What was put in again."""
+    """How many deliveries were replayed."""
 
     count: int
-    more: bool  # there are others: ask again
+    more: bool  # there are others: replay again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,43 +57,42 @@ class DeliveryView:
 async def page(
     connection: AsyncConnection, endpoint_id: UUID, *, state: DeliveryState | None, before: UUID | None, limit: int
 ) -> list[DeliveryView]:
-    """Deliveries of an endpoint, newest first."""
+    """List the deliveries of an endpoint, newest first."""
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
     if state is not None:
         statement = statement.where(_delivery.state == state)
     if before is not None:
         statement = statement.where(_delivery.id < before)
-    found = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
+    rows = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
     names = DeliveryView.__dataclass_fields__
-    return [DeliveryView(**{name: row[name] for name in names}) for row in await _shown(connection, found)]
+    return [DeliveryView(**{name: row[name] for name in names}) for row in await _add_progress(connection, rows)]
 
 
 async def one(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
-    """One delivery with its newest tries, oldest first. Raises `NotFoundError`."""
-    (shown,) = await _shown(connection, [await _row(connection, endpoint_id, id_)])
-    tries = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
-    newest = (await connection.execute(tries.limit(MAX_TRIES_SHOWN))).mappings().all()
-    shown["attempts"] = [dict(row) for row in reversed(newest)]
-    return shown
+    """Get a delivery with its newest attempts, oldest first. Raises `NotFoundError`."""
+    (delivery,) = await _add_progress(connection, [await _get_row(connection, endpoint_id, id_)])
+    attempts = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
+    newest = (await connection.execute(attempts.limit(MAX_TRIES_SHOWN))).mappings().all()
+    return delivery | {"attempts": [dict(row) for row in reversed(newest)]}
 
 
-async def _row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
+async def _get_row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id, _delivery.id == id_)
-    found = (await connection.execute(statement)).mappings().one_or_none()
-    if found is None:
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
         raise NotFoundError("there is no such delivery")
-    return found
+    return row
 
 
-async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Those of one endpoint, with the number of tries, and when the next one is due."""
+async def _add_progress(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Add to deliveries of one endpoint the number of their attempts, and when the next one is due."""
     ids = [row["id"] for row in rows]
-    counted = (
+    count = (
         select(_attempt.delivery_id, func.count().label("tries"))
         .where(_attempt.delivery_id.in_(ids))
         .group_by(_attempt.delivery_id)
     )
-    tries = {row.delivery_id: int(row.tries) for row in await connection.execute(counted)}
+    tries = {row.delivery_id: int(row.tries) for row in await connection.execute(count)}
     pending = [row["id"] for row in rows if row["state"] == DeliveryState.PENDING]
     due = await store.due(connection, rows[0]["service_id"], pending) if pending else {}
     return [dict(row) | {"tries": tries.get(row["id"], 0), "next_attempt_at": due.get(row["id"])} for row in rows]
@@ -102,8 +101,8 @@ async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> lis
 async def replay(connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, *, actor: Doer) -> dict[str, Any]:
     """Send an event again as a new delivery, with the same id and the same bytes. Raises `EndpointDisabledError`."""
     _require_enabled(endpoint)
-    row = await _row(connection, endpoint.id, id_)
-    (new,) = await _again(connection, [row], actor.at)
+    row = await _get_row(connection, endpoint.id, id_)
+    (new,) = await _insert_again(connection, [row], actor.at)
     await record_audit(connection, Action.WEBHOOK_REPLAYED, endpoint, actor, after={"of": id_})
     return await one(connection, endpoint.id, new)
 
@@ -116,36 +115,36 @@ async def replay_failed(
     statement = (
         select(WebhookDelivery)
         .where(_delivery.endpoint_id == endpoint.id, _delivery.state == DeliveryState.FAILED)
-        .where(_delivery.created_at >= since, ~_told_later())
+        .where(_delivery.created_at >= since, ~_is_replayed())
         .order_by(_delivery.id)
         .limit(MOST_REPLAYED + 1)
     )
     failed = (await connection.execute(statement)).mappings().all()
     result = Replayed(count=min(len(failed), MOST_REPLAYED), more=len(failed) > MOST_REPLAYED)
-    await _again(connection, failed[:MOST_REPLAYED], actor.at)
+    await _insert_again(connection, failed[:MOST_REPLAYED], actor.at)
     after = {"since": since, "count": result.count}
     await record_audit(connection, Action.WEBHOOK_REPLAYED, endpoint, actor, after=after)
     return result
 
 
-def _told_later() -> Any:
-    """The condition that the same event has a later delivery to the same endpoint: it was put in again already."""
-    other = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
+def _is_replayed() -> Any:
+    """The condition that the same event has a later delivery to the same endpoint."""
+    later = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
     return (
-        select(other.c.id)
-        .where(other.c.event_id == _delivery.event_id, other.c.endpoint_id == _delivery.endpoint_id)
-        .where(other.c.id > _delivery.id)
+        select(later.c.id)
+        .where(later.c.event_id == _delivery.event_id, later.c.endpoint_id == _delivery.endpoint_id)
+        .where(later.c.id > _delivery.id)
         .exists()
     )
 
 
-async def _again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
+async def _insert_again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
     new = [
         new_delivery(row["event_id"], row["endpoint_id"], row["service_id"], row["type"], row["body"]) | {"at": now}
         for row in rows
     ]
     await record.enqueue(connection, new)
-    return [one["id"] for one in new]
+    return [row["id"] for row in new]
 
 
 async def test(connection: AsyncConnection, endpoint: WebhookEndpoint, *, actor: Doer) -> dict[str, Any]:

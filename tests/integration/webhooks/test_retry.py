@@ -185,7 +185,7 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
             gone = Lost(entry=Claimed(**{**_fields(entry), "subject_id": new_id()}), marked_at=None)
             assert len(await teller.mourn(connection, [gone])) == 1
     detail = await _until(shop, endpoint, tries=2)
-    assert [one["detail"] for one in detail["attempts"]] == [NOT_KEPT, "the sender died at this try"]
+    assert [one["detail"] for one in detail["attempts"]] == [NOT_KEPT, "the sender process died during this attempt"]
     assert again.action.attempts == 4  # type: ignore[union-attr]
 
 
