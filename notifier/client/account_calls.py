@@ -1,4 +1,4 @@
-"""The calls about keys, addresses that are not mailed, webhook endpoints, and who did what."""
+"""The calls about keys, suppressions, webhook endpoints and the audit."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,19 +33,19 @@ _KEYS = "/v1/keys"
 
 
 def whoami() -> Call[Caller]:
-    """Whose key this is, and what it may do."""
+    """Get the service and the rights of your key."""
     return Call(GET, "/v1/whoami", read_as(Caller))
 
 
-def audit(**wanted: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
-    """What was done to your service's objects, newest first."""
-    return Call(GET, "/v1/audit", page_of(AuditEntry, "entries"), query=query_of(wanted))
+def audit(**filters: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
+    """List the audit records of your service, newest first."""
+    return Call(GET, "/v1/audit", page_of(AuditEntry, "entries"), query=query_of(filters))
 
 
 def keys(
     *, limit: int | None = None, before: str | UUID | None = None, include_ended: bool | None = None
 ) -> PageCall[ApiKey]:
-    """Your service's keys, newest first; with `include_ended` also those that were revoked or have expired."""
+    """List your service's keys, newest first; with `include_ended` also revoked and expired ones."""
     return Call(
         GET,
         _KEYS,
@@ -55,29 +55,29 @@ def keys(
 
 
 def key(id_: str | UUID, /) -> Call[ApiKey]:
-    """One of them."""
+    """Get a key."""
     return Call(GET, f"{_KEYS}/{segment(id_)}", read_as(ApiKey))
 
 
-def create_key(**wish: Unpack[KeyWish]) -> Call[NewApiKey]:
-    """Make a key; it is in the answer, and can never be read again."""
-    return Call(POST, _KEYS, read_as(NewApiKey), body=body_of(wish))
+def create_key(**fields: Unpack[KeyWish]) -> Call[NewApiKey]:
+    """Create a key. The reply has its secret, which cannot be read again."""
+    return Call(POST, _KEYS, read_as(NewApiKey), body=body_of(fields))
 
 
 def rotate_key(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[NewApiKey]:
-    """Make a key like this one, which ends after the overlap (24 hours if you say nothing)."""
+    """Create a key with the same rights. The old one ends after the overlap, by default 24 hours."""
     return Call(
         POST, f"{_KEYS}/{segment(id_)}/rotate", read_as(NewApiKey), body=body_of({"overlap_seconds": overlap_seconds})
     )
 
 
 def revoke_key(id_: str | UUID, /) -> Call[ApiKey]:
-    """End a key for good; twice is no error."""
+    """Revoke a key. Revoking it again is no error."""
     return Call(DELETE, f"{_KEYS}/{segment(id_)}", read_as(ApiKey))
 
 
 def set_team(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
-    """Say whom your team keys may mail, instead of whoever it was: addresses, and domains as `@example.org`."""
+    """Replace the recipients that team keys may mail: addresses, and domains such as `@example.org`."""
     return Call(
         PUT,
         "/v1/team-recipients",
@@ -86,40 +86,42 @@ def set_team(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
     )
 
 
-def suppressions(**wanted: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
-    """Addresses that stop your mail, newest first: your own ones, and those of the instance."""
-    return Call(GET, _SUPPRESSIONS, page_of(Suppression, "suppressions"), query=query_of(wanted))
+def suppressions(**filters: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
+    """List the suppressions of your service and of the instance, newest first."""
+    return Call(GET, _SUPPRESSIONS, page_of(Suppression, "suppressions"), query=query_of(filters))
 
 
 def suppression(id_: str | UUID, /) -> Call[Suppression]:
-    """One of them."""
+    """Get a suppression."""
     return Call(GET, f"{_SUPPRESSIONS}/{segment(id_)}", read_as(Suppression))
 
 
-def suppress(address: str, /, **wish: Unpack[SuppressionWish]) -> Call[Suppression]:
-    """Mail an address no more, or until `expires_at`. One that is there keeps its reason, and the later end."""
-    return Call(POST, _SUPPRESSIONS, read_as(Suppression), body=body_of({"address": address, **wish}), same_twice=True)
+def suppress(address: str, /, **fields: Unpack[SuppressionWish]) -> Call[Suppression]:
+    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end."""
+    return Call(
+        POST, _SUPPRESSIONS, read_as(Suppression), body=body_of({"address": address, **fields}), same_twice=True
+    )
 
 
 def lift(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:
-    """Let the address be mailed again; `PermissionDeniedError` for one of the instance."""
+    """Lift a suppression. Raises `PermissionDeniedError` for one of the instance."""
     return Call(DELETE, f"{_SUPPRESSIONS}/{segment(id_)}", read_nothing, body=body_of({"comment": comment}))
 
 
 def webhooks() -> PageCall[WebhookEndpoint]:
-    """Your webhook endpoints, oldest first."""
+    """List your webhook endpoints, oldest first."""
     return Call(GET, _WEBHOOKS, page_of(WebhookEndpoint, "webhooks"))
 
 
 def webhook(id_: str | UUID, /) -> Call[WebhookEndpoint]:
-    """One endpoint."""
+    """Get a webhook endpoint."""
     return Call(GET, f"{_WEBHOOKS}/{segment(id_)}", read_as(WebhookEndpoint))
 
 
 def create_webhook(
     *, url: str, events: Sequence[str] | None = None, description: str | None = None
 ) -> Call[WebhookEndpoint]:
-    """Have a URL told about your notifications; the answer has the secret for `WebhookVerifier`."""
+    """Create a webhook endpoint. The reply has the secret for `WebhookVerifier`."""
     return Call(
         POST,
         _WEBHOOKS,
@@ -137,7 +139,7 @@ def update_webhook(
     description: str | None = None,
     disabled: bool | None = None,
 ) -> Call[WebhookEndpoint]:
-    """Change an endpoint; what is not named stays as it is. `disabled=False`: tell it again, whatever had failed."""
+    """Update the named fields of an endpoint. `disabled=False` enables it and clears its failures."""
     return Call(
         PATCH,
         f"{_WEBHOOKS}/{segment(id_)}",
@@ -148,12 +150,12 @@ def update_webhook(
 
 
 def delete_webhook(id_: str | UUID, /) -> Call[None]:
-    """Tell an endpoint nothing more."""
+    """Delete a webhook endpoint."""
     return Call(DELETE, f"{_WEBHOOKS}/{segment(id_)}", read_nothing)
 
 
 def rotate_webhook_secret(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[WebhookEndpoint]:
-    """A new secret, which the answer has; the old one signs beside it for the overlap (a day if you say nothing)."""
+    """Create a new secret, which is in the reply. The old one signs as well during the overlap, by default a day."""
     return Call(
         POST,
         f"{_WEBHOOKS}/{segment(id_)}/rotate-secret",
@@ -163,14 +165,14 @@ def rotate_webhook_secret(id_: str | UUID, /, *, overlap_seconds: int | None = N
 
 
 def test_webhook(id_: str | UUID, /) -> Call[WebhookDelivery]:
-    """Tell the endpoint the event `webhook.test`."""
+    """Send the event `webhook.test` to an endpoint."""
     return Call(POST, f"{_WEBHOOKS}/{segment(id_)}/test", read_as(WebhookDelivery))
 
 
 def webhook_deliveries(
     id_: str | UUID, /, *, state: str | None = None, limit: int | None = None, before: str | UUID | None = None
 ) -> PageCall[WebhookDelivery]:
-    """What an endpoint was told, or is to be told, newest first."""
+    """List the deliveries of an endpoint, newest first."""
     return Call(
         GET,
         f"{_WEBHOOKS}/{segment(id_)}/deliveries",
@@ -180,17 +182,17 @@ def webhook_deliveries(
 
 
 def webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
-    """One of them: what was sent, and every try."""
+    """Get a delivery: its body, and every attempt."""
     path = f"{_WEBHOOKS}/{segment(id_)}/deliveries/{segment(delivery_id)}"
     return Call(GET, path, read_as(WebhookDelivery))
 
 
 def replay_webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
-    """Tell the event again: the same octets under the same id, as a delivery of its own."""
+    """Send an event again, with the same bytes and the same id, as a new delivery."""
     path = f"{_WEBHOOKS}/{segment(id_)}/deliveries/{segment(delivery_id)}/replay"
     return Call(POST, path, read_as(WebhookDelivery))
 
 
 def replay_failed_webhook_deliveries(id_: str | UUID, /, *, since: datetime) -> Call[Replayed]:
-    """Tell again what has failed since then, at most a thousand: while `more` is true, ask again."""
+    """Replay what has failed since then, at most a thousand deliveries. Repeat it while `more` is true."""
     return Call(POST, f"{_WEBHOOKS}/{segment(id_)}/replay", read_as(Replayed), body=body_of({"since": since}))

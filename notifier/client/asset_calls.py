@@ -10,12 +10,12 @@ _ROOT = "/v1/assets"
 
 
 def assets() -> PageCall[Asset]:
-    """All images, by name."""
+    """List all images by name."""
     return Call(GET, _ROOT, page_of(Asset, "assets"))
 
 
 def asset(name: str, /) -> Call[Asset]:
-    """One of them: how far it is, what it has become, or why it failed."""
+    """Get an image: its progress, its files, or why it failed."""
     return Call(GET, f"{_ROOT}/{segment(name)}", read_as(Asset))
 
 
@@ -29,19 +29,19 @@ def upload_asset(
     height: int | None = None,
     revision: int | None = None,
 ) -> Call[Asset]:
-    """Upload an image (PNG, JPEG, GIF, WebP); `revision` is that of the one it replaces, none for a new name."""
-    wish = {"mode": mode, "width": width, "height": height, "revision": revision}
+    """Upload an image (PNG, JPEG, GIF, WebP). `revision` is that of the image it replaces; None for a new name."""
+    options = {"mode": mode, "width": width, "height": height, "revision": revision}
     encoded = base64.b64encode(content).decode()
-    return Call(POST, _ROOT, read_as(Asset), body=body_of({"name": name, "content": encoded, **wish}))
+    return Call(POST, _ROOT, read_as(Asset), body=body_of({"name": name, "content": encoded, **options}))
 
 
 def delete_asset(name: str, /) -> Call[None]:
-    """Forget the name; what is published goes on showing the image."""
+    """Delete an image. Published versions keep showing it."""
     return Call(DELETE, f"{_ROOT}/{segment(name)}", read_nothing)
 
 
 def asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
-    """The image as mails show it; `scale` is 1 or 2."""
+    """Download the image that mails show; `scale` is 1 or 2."""
     return Call(
         GET,
         f"{_ROOT}/{segment(name)}/file",

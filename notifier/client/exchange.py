@@ -1,4 +1,4 @@
-"""Between calls and httpx2: what its responses and exceptions mean, and how a method of a client presents itself."""
+"""Converts responses and exceptions of httpx2, and describes the methods of a client."""
 
 import inspect
 from collections.abc import Callable
@@ -11,26 +11,26 @@ from notifier.client.call import Answer, Lost
 
 M = TypeVar("M", bound=Callable[..., Any])
 _NEVER_ARRIVED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-_OWN_FAULT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_INVALID_REQUEST = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 
 
 def answer_of(response: httpx2.Response) -> Answer:
-    """The answer, free of the library's types."""
+    """Convert a response of httpx2."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(status=response.status_code, headers=headers, content=response.content, at=datetime.now(UTC))
 
 
 def lost_by(error: httpx2.RequestError) -> Lost:
-    """What is known when there was no answer: only where no connection was made, surely nobody read the request."""
-    arrived = not isinstance(error, _NEVER_ARRIVED + _OWN_FAULT)
-    return Lost(error=error, arrived=arrived, hopeless=isinstance(error, _OWN_FAULT))
+    """Classify an exception: only where no connection was made is it certain that no server read the request."""
+    arrived = not isinstance(error, _NEVER_ARRIVED + _INVALID_REQUEST)
+    return Lost(error=error, arrived=arrived, hopeless=isinstance(error, _INVALID_REQUEST))
 
 
 def presented(method: M, build: Callable[..., Any]) -> M:
     """Give a method the docstring and the parameters of the call that it carries out."""
     method.__doc__ = build.__doc__
-    called = inspect.signature(build)
+    signature = inspect.signature(build)
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    own = called.replace(parameters=[self, *called.parameters.values()], return_annotation=inspect.Signature.empty)
-    vars(method)["__signature__"] = own
+    parameters = [self, *signature.parameters.values()]
+    vars(method)["__signature__"] = inspect.Signature(parameters)
     return method

@@ -1,4 +1,4 @@
-"""The calls about notifications and batches; each stands once, and both clients carry it out."""
+"""The calls about notifications and batches; both clients use them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
@@ -40,16 +40,16 @@ _IN_PROGRESS = "idempotency_in_progress"
 
 
 def send(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Submitted]:
-    """Accept a notification: when this returns, it is committed and will not be lost.
+    """Submit a notification. When this returns, it is committed and will not be lost.
 
-    Without an idempotency key it gets one, so that a repeated request never makes a second mail. Give your own (an
-    order's id, say) if your program may send the same mail again.
+    Without an idempotency key one is generated, so that a repeated request never makes a second mail. Pass your own,
+    such as the id of an order, if your program may send the same mail again.
     """
-    return Call(POST, _ROOT, _submitted, body=body_of(mail), idempotency_key=_key(idempotency_key))
+    return Call(POST, _ROOT, _read_submitted, body=body_of(mail), idempotency_key=_complete_key(idempotency_key))
 
 
 def dry_run(**mail: Unpack[Mail]) -> Call[DryRun]:
-    """Check a notification as `send` would; nothing is written and nothing is sent."""
+    """Check a notification like `send`, without writing or sending anything."""
     return Call(POST, _ROOT, read_as(DryRun), query={"dry_run": "true"}, body=body_of(mail), same_twice=True)
 
 
@@ -60,9 +60,9 @@ def send_batch(
     on_error: OnError | None = None,
     idempotency_key: str | None = None,
 ) -> Call[SubmittedBatch]:
-    """Accept up to a thousand notifications, each with a result of its own, in their order.
+    """Submit up to a thousand notifications. Each has its own result, in the same order.
 
-    The key stands for all items that have none of their own. With `on_error="skip_invalid"` look at `refused`.
+    The key covers all items that have no key of their own. With `on_error="skip_invalid"`, check `refused`.
     """
     fields = {
         "defaults": None if defaults is None else wire(defaults),
@@ -72,25 +72,25 @@ def send_batch(
     return Call(
         POST,
         f"{_ROOT}/batch",
-        _batch,
+        _read_batch,
         body=body_of(fields),
-        idempotency_key=_key(idempotency_key),
-        unfinished=_in_progress,
+        idempotency_key=_complete_key(idempotency_key),
+        unfinished=_is_in_progress,
     )
 
 
 def get(id_: str | UUID, /) -> Call[Notification]:
-    """A notification with every try at delivering it."""
+    """Get a notification with every attempt to deliver it."""
     return Call(GET, f"{_ROOT}/{segment(id_)}", read_as(Notification))
 
 
-def page(**wanted: Unpack[Filter]) -> PageCall[Notification]:
-    """Your notifications, newest first."""
-    return Call(GET, _ROOT, page_of(Notification, "notifications"), query=query_of(wanted))
+def page(**filters: Unpack[Filter]) -> PageCall[Notification]:
+    """List your notifications, newest first."""
+    return Call(GET, _ROOT, page_of(Notification, "notifications"), query=query_of(filters))
 
 
 def events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
-    """What happened to a notification, oldest first."""
+    """Get the timeline of a notification, oldest first."""
     return Call(
         GET,
         f"{_ROOT}/{segment(id_)}/events",
@@ -99,12 +99,12 @@ def events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
 
 
 def content(id_: str | UUID, /) -> Call[Content]:
-    """The mail itself."""
+    """Get the content of the mail."""
     return Call(GET, f"{_ROOT}/{segment(id_)}/content", read_as(Content))
 
 
 def eml(id_: str | UUID, /) -> Call[bytes]:
-    """The mail itself as the octets that leave (RFC 5322)."""
+    """Get the exact bytes of the mail (RFC 5322)."""
     return Call(
         GET,
         f"{_ROOT}/{segment(id_)}/content",
@@ -115,79 +115,80 @@ def eml(id_: str | UUID, /) -> Call[bytes]:
 
 
 def explain(id_: str | UUID, /) -> Call[Explanation]:
-    """Why a notification stands where it stands, and what comes next."""
+    """Explain why a notification waits, and what happens next."""
     return Call(GET, f"{_ROOT}/{segment(id_)}/explain", read_as(Explanation))
 
 
 def update(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
-    """Change a notification that waits; what is not named stays as it is."""
+    """Update the named fields of a waiting notification."""
     return Call(PATCH, f"{_ROOT}/{segment(id_)}", read_as(Notification), body=body_of(changes), same_twice=True)
 
 
 def cancel(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
-    """See that the mail is never sent. `ConflictError` once it may be on its way; cancelling twice is no error."""
-    return _change(id_, "cancel", {"comment": comment}, same_twice=True)
+    """Cancel a notification. Raises `ConflictError` once the mail may be on its way; cancelling twice is no error."""
+    return _post_change(id_, "cancel", {"comment": comment}, same_twice=True)
 
 
 def retry(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """Send a failed or expired notification again."""
-    return _change(id_, "retry", {"comment": comment})
+    return _post_change(id_, "retry", {"comment": comment})
 
 
 def resolve(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) -> Call[Notification]:
-    """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
-    return _change(id_, "resolve", {"as_": as_, "comment": comment})
+    """Resolve a notification in status `unknown`: it was sent, it failed, or send it again."""
+    return _post_change(id_, "resolve", {"as_": as_, "comment": comment})
 
 
 def batch(id_: str | UUID, /) -> Call[Batch]:
-    """A batch and where it stands."""
+    """Get a batch and its progress."""
     return Call(GET, f"{_BATCHES}/{segment(id_)}", read_as(Batch))
 
 
 def watch_batch(id_: str | UUID, /) -> Call[Batch]:
-    """How a batch goes on: as it stands now, and each change, until all has ended or ten minutes are over."""
+    """Watch a batch: its progress now and after each change, until it has ended or ten minutes have passed."""
     return Call(GET, f"{_BATCHES}/{segment(id_)}/progress", read_as(Batch), accept="text/event-stream")
 
 
 def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batch]:
-    """See that no mail of the batch is sent that is not on its way."""
+    """Cancel every mail of a batch that is not on its way yet."""
     return Call(
         POST, f"{_BATCHES}/{segment(id_)}/cancel", read_as(Batch), body=body_of({"comment": comment}), same_twice=True
     )
 
 
-def _change(id_: str | UUID, what: str, fields: Mapping[str, Any], *, same_twice: bool = False) -> Call[Notification]:
+def _post_change(
+    id_: str | UUID, action: str, fields: Mapping[str, Any], *, same_twice: bool = False
+) -> Call[Notification]:
     return Call(
-        POST, f"{_ROOT}/{segment(id_)}/{what}", read_as(Notification), body=body_of(fields), same_twice=same_twice
+        POST, f"{_ROOT}/{segment(id_)}/{action}", read_as(Notification), body=body_of(fields), same_twice=same_twice
     )
 
 
-def _key(given: str | None) -> str:
-    return str(uuid4()) if given is None else given
+def _complete_key(key: str | None) -> str:
+    return str(uuid4()) if key is None else key
 
 
-def _submitted(answer: Answer) -> Submitted:
-    told = {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode(answer.content)
-    return read(Submitted, told)
+def _read_submitted(answer: Answer) -> Submitted:
+    return read(Submitted, {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode(answer.content))
 
 
-def _batch(answer: Answer) -> SubmittedBatch:
-    told = decode(answer.content)
-    results = told.get("results")
+def _read_batch(answer: Answer) -> SubmittedBatch:
+    fields = decode(answer.content)
+    results = fields.get("results")
     if not isinstance(results, list):
         raise MalformedReplyError("results is not an array")
     return SubmittedBatch(
-        batch_id=told.get("batch_id"),
-        results=tuple(_result(one, f"results/{index}") for index, one in enumerate(results)),
-        raw=told,
+        batch_id=fields.get("batch_id"),
+        results=tuple(_read_result(result, f"results/{index}") for index, result in enumerate(results)),
+        raw=fields,
     )
 
 
-def _result(told: Any, where: str) -> BatchResult:
-    refused = isinstance(told, dict) and told.get("error") is not None
-    return read(RefusedResult, told, where) if refused else read(AcceptedResult, told, where)
+def _read_result(fields: Any, where: str) -> BatchResult:
+    is_refused = isinstance(fields, dict) and fields.get("error") is not None
+    return read(RefusedResult, fields, where) if is_refused else read(AcceptedResult, fields, where)
 
 
-def _in_progress(batch: SubmittedBatch) -> bool:
-    """True if the first of our own requests still writes one of them: asked again, the batch tells its id."""
+def _is_in_progress(batch: SubmittedBatch) -> bool:
+    """True if an earlier request of ours is still writing an item: a repeated request then returns its id."""
     return any(result.error.code == _IN_PROGRESS for result in batch.refused)
