@@ -88,7 +88,7 @@ class Poster:
         self._seconds = seconds  # for a whole request, to the last byte of its reply
 
     async def post(self, rows: Sequence[Row]) -> Answer:
-        """Send the rows, each with its own idempotency key. Returns the result of each row, or of the failed request."""
+        """Send the rows, each with its own idempotency key. Returns the result of each row, or the failed request."""
         # In a thread, because it parses thousands of bodies and the event loop may be that of a web server.
         content, malformed = await asyncio.to_thread(_build_request, rows)
         sent = [row for row in rows if row.id not in malformed]
