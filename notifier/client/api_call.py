@@ -38,8 +38,8 @@ class NoResponse:
     """The request had no reply."""
 
     error: Exception
-    arrived: bool  # False: no server has read the request
-    hopeless: bool = False  # True: a retry would fail in the same way
+    may_have_arrived: bool  # False: no server has read the request
+    is_permanent: bool = False  # True: a retry would fail in the same way
 
 
 def _finished(_value: object) -> bool:
@@ -58,8 +58,8 @@ class Call(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     accept: str | None = None  # the type of the reply; None: JSON
-    same_twice: bool = False  # True: repeating it changes nothing more, although the method alone does not say so
-    unfinished: Callable[[T], bool] = _finished  # True for a value that a repeated request may complete
+    is_idempotent: bool = False  # True: repeating it changes nothing more, although the method alone does not say so
+    is_unfinished: Callable[[T], bool] = _finished  # True for a value that a repeated request may complete
 
     @property
     def is_repeatable(self) -> bool:

@@ -163,14 +163,14 @@ def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batc
 
 
 def _post_change(
-    id_: str | UUID, action: str, fields: Mapping[str, Any], *, same_twice: bool = False
+    id_: str | UUID, action: str, fields: Mapping[str, Any], *, is_idempotent: bool = False
 ) -> Call[Notification]:
     return Call(
         POST,
         f"{_ROOT}/{check_segment(id_)}/{action}",
         read_as(Notification),
         body=build_body(fields),
-        is_idempotent=same_twice,
+        is_idempotent=is_idempotent,
     )
 
 

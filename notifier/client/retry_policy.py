@@ -25,7 +25,7 @@ class RetryPolicy:
     tries: int = 5  # the most requests; 1 never retries
     seconds: float = 60.0  # for all attempts and waits
     first_wait: float = 0.5  # seconds; doubled after each attempt, with jitter
-    longest_wait: float = 8.0  # seconds; the server may ask for more
+    max_wait: float = 8.0  # seconds; the server may ask for more
 
     def compute_wait(self, made: int, retry_after: float | None, luck: float) -> float:
         """Compute the seconds before the next attempt: what the server asks for and a little more, or the back-off."""

@@ -125,7 +125,7 @@ def _delete_events(*, sqlite: bool) -> TextClause:
 
 @cache
 def _insert_attempts(*, sqlite: bool) -> TextClause:
-    source, names = db_rows.build_source(_ATTEMPT_FIELDS, sqlite=sqlite), ", ".join(_ATTEMPT_FIELDS)
+    source, names = row_parameter.build_rows_source(_ATTEMPT_FIELDS, sqlite=sqlite), ", ".join(_ATTEMPT_FIELDS)
     return text(f"{source} INSERT INTO webhook_attempt ({names}) SELECT {names} FROM r")
 
 

@@ -39,7 +39,7 @@ async def create_webhook(
     values = await _values(request, doors, models.EndpointIn)
     async with open_change_transaction(doors) as connection:
         made = await endpoints.create_endpoint(
-            connection, caller.service_id, values, actor=audited.doer(caller), box=doors.secret_box
+            connection, caller.service_id, values, actor=audited.get_actor(caller), box=doors.secret_box
         )
     response.headers["location"] = f"{router.prefix}/{made.id}"
     return made.model_dump()
@@ -81,7 +81,7 @@ async def update_webhook(
     values = await _values(request, doors, models.EndpointPatchIn)
     if not values:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
-    id_, actor = _id(webhook_id), audited.doer(caller)
+    id_, actor = _id(webhook_id), audited.get_actor(caller)
     async with open_change_transaction(doors) as connection:
         return (await endpoints.update_endpoint(connection, caller.service_id, id_, values, actor=actor)).model_dump()
 
@@ -91,7 +91,7 @@ async def delete_webhook(request: Request, webhook_id: str, doors: Dependencies,
     """Delete an endpoint; what it has not been told yet is not told any more."""
     caller = await _changing_caller(request, doors)
     async with open_change_transaction(doors) as connection:
-        await endpoints.delete_endpoint(connection, caller.service_id, _id(webhook_id), actor=audited.doer(caller))
+        await endpoints.delete_endpoint(connection, caller.service_id, _id(webhook_id), actor=audited.get_actor(caller))
 
 
 @router.post(
@@ -107,7 +107,7 @@ async def rotate_webhook_secret(
     """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
     caller = await _changing_caller(request, doors)
     wanted = await read_optional_model(request, models.RotateSecretIn)
-    id_, overlap, actor = _id(webhook_id), timedelta(seconds=wanted.overlap_seconds), audited.doer(caller)
+    id_, overlap, actor = _id(webhook_id), timedelta(seconds=wanted.overlap_seconds), audited.get_actor(caller)
     async with open_change_transaction(doors) as connection:
         made = await endpoints.rotate_endpoint_secret(
             connection, caller.service_id, id_, overlap, actor=actor, box=doors.secret_box
@@ -130,7 +130,7 @@ async def test_webhook(
     async with open_change_transaction(doors) as connection:
         found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
         return _told(
-            response, found.id, await delivery_history.send_test_event(connection, found, actor=audited.doer(caller))
+            response, found.id, await delivery_history.send_test_event(connection, found, actor=audited.get_actor(caller))
         )
 
 
@@ -197,7 +197,7 @@ async def replay_webhook_delivery(
         return _told(
             response,
             found.id,
-            await delivery_history.replay_delivery(connection, found, id_, actor=audited.doer(caller)),
+            await delivery_history.replay_delivery(connection, found, id_, actor=audited.get_actor(caller)),
         )
 
 
@@ -218,7 +218,7 @@ async def replay_failed_webhook_deliveries(
     async with open_change_transaction(doors) as connection:
         found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
         done = await delivery_history.replay_failed_deliveries(
-            connection, found, wanted.since, actor=audited.doer(caller)
+            connection, found, wanted.since, actor=audited.get_actor(caller)
         )
     return {"replayed": done.count, "more": done.more}
 

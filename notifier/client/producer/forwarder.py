@@ -47,11 +47,11 @@ class UnsupportedDatabaseError(ValueError):
 class ForwarderLimits:
     """The limits of a forwarder."""
 
-    rows: int = 1000  # of a request; the API accepts no more
-    octets: int = 14 * 1024 * 1024  # of the bodies of a request; the API accepts a request of 15 MiB
+    max_rows: int = 1000  # of a request; the API accepts no more
+    max_bytes: int = 14 * 1024 * 1024  # of the bodies of a request; the API accepts a request of 15 MiB
     lease: timedelta = timedelta(seconds=30)  # then another forwarder may take over; a double POST is harmless
     request: timedelta = timedelta(seconds=20)  # for one POST and its reply
-    longest_pause: timedelta = timedelta(seconds=30)  # between two attempts while the API is unavailable
+    max_pause: timedelta = timedelta(seconds=30)  # between two attempts while the API is unavailable
     key_lifetime: timedelta = timedelta(days=6)  # a day less than the API's idempotency keys
 
 
@@ -168,7 +168,7 @@ class Forwarder:
                 _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.key_lifetime)
             if not claim.rows:
                 return ForwardResult(refused=claim.unconfirmed, wait=self._pace.compute_idle_wait())
-            result = await self._poster.post(claim.max_rows)
+            result = await self._poster.post(claim.rows)
             if isinstance(result, FailedPost):
                 return await self._return_rows(claim, result)
             turn = await self._in_database(lambda connection: self._settle(connection, claim, result))
@@ -192,7 +192,7 @@ class Forwarder:
         """Write the result of each row."""
         accepted = {id_: result for id_, result in results.items() if isinstance(result, AcceptedRow)}
         problems = [(id_, result.problem) for id_, result in results.items() if isinstance(result, RejectedRow)]
-        undecided = [row for row in claim.max_rows if isinstance(results[row.id], UndecidedRow)]
+        undecided = [row for row in claim.rows if isinstance(results[row.id], UndecidedRow)]
         deleted = row_store.delete_rows(connection, list(accepted), self._table)
         if self._on_accepted is not None and deleted:
             forwarded = [Forwarded(id=id_, notification_id=accepted[id_].notification_id) for id_ in sorted(deleted)]

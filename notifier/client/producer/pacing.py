@@ -14,9 +14,9 @@ _MAX_DOUBLINGS = 30
 class Pace:
     """Waits in seconds, with jitter so that many forwarders do not send at the same moment."""
 
-    def __init__(self, *, max_window: int, longest_pause: float, chance: Callable[[], float]) -> None:
+    def __init__(self, *, max_window: int, max_pause: float, chance: Callable[[], float]) -> None:
         self._max_window = max_window
-        self._longest_pause = longest_pause
+        self._max_pause = max_pause
         self._chance = chance  # in [0, 1)
         self._idle = MIN_IDLE
         self._failures = 0
@@ -47,7 +47,7 @@ class Pace:
         So an unavailable API is sent one row, and a row that makes every request fail ends up alone.
         """
         self.window = 1
-        wait = min(self._longest_pause, FIRST_PAUSE * 2.0 ** min(self._failures, _MAX_DOUBLINGS))
+        wait = min(self._max_pause, FIRST_PAUSE * 2.0 ** min(self._failures, _MAX_DOUBLINGS))
         self._failures += 1
         if retry_after is None:
             return self._add_jitter(wait)

@@ -42,9 +42,9 @@ class ClaimSize:
     """How much to claim, and for how long."""
 
     max_rows: int  # at most
-    octets: int  # of all bodies; a single row may be larger
+    max_bytes: int  # of all bodies; a single row may be larger
     lease: timedelta  # then another forwarder may claim the rows
-    keys_last: timedelta  # after the first attempt; a later repetition could make a second mail
+    key_lifetime: timedelta  # after the first attempt; a later repetition could make a second mail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ def claim_rows(connection: Connection, share: ClaimSize, table: Table = TABLE) -
     ).all()
     rows = [ClaimedRow(id=item.id, body=item.body, tries=item.tries, is_first=first[item.id]) for item in claimed]
     rows.sort(key=lambda item: item.id)
-    return RowClaim(max_rows=rows, until=claimed[0].due_at if claimed else None, unconfirmed=len(late))
+    return RowClaim(rows=rows, until=claimed[0].due_at if claimed else None, unconfirmed=len(late))
 
 
 def delete_rows(connection: Connection, ids: Sequence[UUID], table: Table = TABLE) -> set[UUID]:
@@ -171,7 +171,7 @@ def return_rows_untouched(
     )
     values: dict[str, Any] = {"due_at": _time_from_now(connection), "tries": row.tries - 1}
     if not reached:
-        first = [item.id for item in claim.max_rows if item.is_first]
+        first = [item.id for item in claim.rows if item.is_first]
         values["first_tried_at"] = case((_is_in(connection, row.id, first), null()), else_=row.first_tried_at)
     connection.execute(statement.values(values))
 
