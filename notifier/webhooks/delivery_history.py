@@ -1,6 +1,6 @@
 """The deliveries of an endpoint: list and get them with their attempts, replay them, send a test event.
 
-Functions take the connection and never commit. The caller has checked that the endpoint belongs to the service.
+Functions take the connection and never commit. An endpoint of another service is reported as not found.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.webhooks import delivery_writer, event_body
-from notifier.webhooks.endpoints import record_audit
+from notifier.webhooks.endpoints import get_endpoint, record_audit
 from notifier.webhooks.handler import build_delivery_row
 
 MAX_ATTEMPTS_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
@@ -55,9 +55,16 @@ class DeliveryView:
 
 
 async def list_deliveries(
-    connection: AsyncConnection, endpoint_id: UUID, *, state: DeliveryState | None, before: UUID | None, limit: int
+    connection: AsyncConnection,
+    service_id: UUID,
+    endpoint_id: UUID,
+    *,
+    state: DeliveryState | None,
+    before: UUID | None,
+    limit: int,
 ) -> list[DeliveryView]:
-    """List the deliveries of an endpoint, newest first."""
+    """List the deliveries of an endpoint, newest first. Raises `NotFoundError`."""
+    await get_endpoint(connection, service_id, endpoint_id)
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
     if state is not None:
         statement = statement.where(_delivery.state == state)
@@ -68,8 +75,9 @@ async def list_deliveries(
     return [DeliveryView(**{name: row[name] for name in names}) for row in await _add_progress(connection, rows)]
 
 
-async def get_delivery(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
+async def get_delivery(connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
     """Get a delivery with its newest attempts, oldest first. Raises `NotFoundError`."""
+    await get_endpoint(connection, service_id, endpoint_id)
     (delivery,) = await _add_progress(connection, [await _get_row(connection, endpoint_id, id_)])
     attempts = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
     newest = (await connection.execute(attempts.limit(MAX_ATTEMPTS_SHOWN))).mappings().all()
@@ -99,34 +107,32 @@ async def _add_progress(connection: AsyncConnection, rows: Sequence[RowMapping])
 
 
 async def replay_delivery(
-    connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, *, actor: Actor
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, id_: UUID, *, actor: Actor
 ) -> dict[str, Any]:
     """Send an event again as a new delivery, with the same id and the same bytes. Raises `EndpointDisabledError`."""
-    _require_enabled(endpoint)
-    row = await _get_row(connection, endpoint.id, id_)
-    (new,) = await _insert_again(connection, [row], actor.at)
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
+    (new_id,) = await _insert_again(connection, [await _get_row(connection, endpoint_id, id_)], actor.at)
     await record_audit(connection, AuditAction.WEBHOOK_REPLAYED, endpoint, actor, after={"of": id_})
-    return await get_delivery(connection, endpoint.id, new)
+    return await get_delivery(connection, service_id, endpoint_id, new_id)
 
 
 async def replay_failed_deliveries(
-    connection: AsyncConnection, endpoint: WebhookEndpoint, since: datetime, *, actor: Actor
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, since: datetime, *, actor: Actor
 ) -> ReplayResult:
     """Replay the failed deliveries created since then that were not replayed yet, oldest first."""
-    _require_enabled(endpoint)
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
     statement = (
         select(WebhookDelivery)
-        .where(_delivery.endpoint_id == endpoint.id, _delivery.state == DeliveryState.FAILED)
+        .where(_delivery.endpoint_id == endpoint_id, _delivery.state == DeliveryState.FAILED)
         .where(_delivery.created_at >= since, ~_is_replayed())
         .order_by(_delivery.id)
         .limit(MAX_REPLAYED + 1)
     )
     failed = (await connection.execute(statement)).mappings().all()
-    result = ReplayResult(count=min(len(failed), MAX_REPLAYED), more=len(failed) > MAX_REPLAYED)
-    await _insert_again(connection, failed[:MAX_REPLAYED], actor.at)
-    after = {"since": since, "count": result.count}
+    replayed = await _insert_again(connection, failed[:MAX_REPLAYED], actor.at)
+    after = {"since": since, "count": len(replayed)}
     await record_audit(connection, AuditAction.WEBHOOK_REPLAYED, endpoint, actor, after=after)
-    return result
+    return ReplayResult(count=len(replayed), more=len(failed) > MAX_REPLAYED)
 
 
 def _is_replayed() -> Any:
@@ -141,35 +147,29 @@ def _is_replayed() -> Any:
 
 
 async def _insert_again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
-    new = [
-        build_delivery_row(row["event_id"], row["endpoint_id"], row["service_id"], row["type"], row["body"])
-        | {"at": now}
-        for row in rows
-    ]
+    names = ("event_id", "endpoint_id", "service_id", "type", "body")
+    new = [build_delivery_row({name: row[name] for name in names}, now) for row in rows]
     await delivery_writer.insert_deliveries(connection, new)
     return [row["id"] for row in new]
 
 
-async def send_test_event(connection: AsyncConnection, endpoint: WebhookEndpoint, *, actor: Actor) -> dict[str, Any]:
+async def send_test_event(
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, *, actor: Actor
+) -> dict[str, Any]:
     """Send the event `webhook.test` to this endpoint only, through the queue that all events use."""
-    _require_enabled(endpoint)
-    event = {
-        "id": generate_id(),
-        "service_id": endpoint.service_id,
-        "sequence": 0,
-        "type": event_body.TEST_EVENT_TYPE,
-        "at": actor.at,
-    }
-    await connection.execute(insert(WebhookEvent).values(event))
-    text = event_body.build_test_body(endpoint.id, actor.at)
-    row = build_delivery_row(event["id"], endpoint.id, endpoint.service_id, event_body.TEST_EVENT_TYPE, text) | {
-        "at": actor.at
-    }
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
+    fields = {"service_id": service_id, "type": event_body.TEST_EVENT_TYPE}
+    event_id = generate_id()
+    await connection.execute(insert(WebhookEvent).values(fields | {"id": event_id, "sequence": 0, "at": actor.at}))
+    fields |= {"event_id": event_id, "endpoint_id": endpoint_id}
+    row = build_delivery_row(fields | {"body": event_body.build_test_body(endpoint_id, actor.at)}, actor.at)
     await delivery_writer.insert_deliveries(connection, [row])
     await record_audit(connection, AuditAction.WEBHOOK_TESTED, endpoint, actor)
-    return await get_delivery(connection, endpoint.id, row["id"])
+    return await get_delivery(connection, service_id, endpoint_id, row["id"])
 
 
-def _require_enabled(endpoint: WebhookEndpoint) -> None:
+async def _get_enabled_endpoint(connection: AsyncConnection, service_id: UUID, endpoint_id: UUID) -> WebhookEndpoint:
+    endpoint = await get_endpoint(connection, service_id, endpoint_id)
     if endpoint.disabled_at is not None:
         raise EndpointDisabledError
+    return endpoint

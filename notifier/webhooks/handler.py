@@ -6,9 +6,9 @@ Delivery is at least once: a process that is killed between the reply and the re
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.clock import Clock
@@ -157,11 +157,9 @@ class WebhookHandler:
             return Settlement(entry=entry, action=FinishEntry())
         listeners = [item for item in contents.listeners.get(event.service_id, []) if item.wants(event.type)]
         text = event_body.build_notification_body(event) if listeners else ""
-        rows = [
-            build_delivery_row(event.event_id, listener.id, event.service_id, event.type, text)
-            | {"at": self._clock.now()}
-            for listener in listeners
-        ]
+        fields = {"event_id": event.event_id, "service_id": event.service_id, "type": event.type, "body": text}
+        now = self._clock.now()
+        rows = [build_delivery_row(fields | {"endpoint_id": listener.id}, now) for listener in listeners]
         return Settlement(
             entry=entry,
             action=FinishEntry(),
@@ -271,14 +269,9 @@ def _put_off(entry: ClaimedEntry, delay: timedelta) -> Settlement:
     return Settlement(entry=entry, action=RescheduleEntry(delay=delay, attempts=entry.attempts))
 
 
-def build_delivery_row(event_id: Any, endpoint_id: Any, service_id: Any, type_: str, text: str) -> dict[str, Any]:
-    """Build the row of a new delivery, with the id of its outbox entry and without its time `at`."""
-    return {
-        "id": generate_id(),
-        "entry_id": generate_id(),
-        "event_id": event_id,
-        "endpoint_id": endpoint_id,
-        "service_id": service_id,
-        "type": type_,
-        "body": text,
-    }
+def build_delivery_row(fields: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Build the row of a new delivery that is due now, with the id of its outbox entry.
+
+    `fields`: event_id, endpoint_id, service_id, type and body.
+    """
+    return {"id": generate_id(), "entry_id": generate_id(), **fields, "at": at}

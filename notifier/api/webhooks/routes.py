@@ -1,4 +1,4 @@
-"""`/v1/webhooks`: endpoints, their secrets, what they were told, and telling again."""
+"""`/v1/webhooks`: webhook endpoints, their secrets, their deliveries and replays."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -32,25 +32,25 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
     openapi_extra=document_body(models.EndpointIn, required=True),
 )
 async def create_webhook(
-    request: Request, response: Response, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """Create an endpoint. Its secret is shown now, and never again."""
-    caller = await _changing_caller(request, doors)
-    values = await _values(request, doors, models.EndpointIn)
-    async with open_change_transaction(doors) as connection:
-        made = await endpoints.create_endpoint(
-            connection, caller.service_id, values, actor=audited.get_actor(caller), box=doors.secret_box
-        )
-    response.headers["location"] = f"{router.prefix}/{made.id}"
-    return made.model_dump()
+    """Create an endpoint. The reply has its secret, which cannot be read again."""
+    caller = await _authenticate_live(request, dependencies)
+    values = await _read_values(request, dependencies, models.EndpointIn)
+    actor, box = audit.get_actor(caller), dependencies.secret_box
+    async with open_change_transaction(dependencies) as connection:
+        endpoint = await endpoints.create_endpoint(connection, caller.service_id, values, actor=actor, box=box)
+    response.headers["location"] = f"{router.prefix}/{endpoint.id}"
+    return endpoint.model_dump()
 
 
 @router.get("", response_model=models.EndpointsOut, operation_id="list_webhooks", summary="List webhook endpoints")
-async def list_webhooks(request: Request, doors: Dependencies) -> dict[str, Any]:
-    """The service's endpoints, oldest first."""
-    caller = await _caller(request, doors)
-    async with doors.database.read() as connection:
-        return {"webhooks": [one.model_dump() for one in await endpoints.list_endpoints(connection, caller.service_id)]}
+async def list_webhooks(request: Request, dependencies: Dependencies) -> dict[str, Any]:
+    """List the endpoints of your service, oldest first."""
+    caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
+    async with dependencies.database.read() as connection:
+        rows = await endpoints.list_endpoints(connection, caller.service_id)
+    return {"webhooks": [endpoint.model_dump() for endpoint in rows]}
 
 
 @router.get(
@@ -59,11 +59,11 @@ async def list_webhooks(request: Request, doors: Dependencies) -> dict[str, Any]
     operation_id="get_webhook",
     summary="Get a webhook endpoint",
 )
-async def get_webhook(request: Request, webhook_id: str, doors: Dependencies) -> dict[str, Any]:
-    """An endpoint, without its secret."""
-    caller = await _caller(request, doors)
-    async with doors.database.read() as connection:
-        return (await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))).model_dump()
+async def get_webhook(request: Request, webhook_id: str, dependencies: Dependencies) -> dict[str, Any]:
+    """Get an endpoint, without its secret."""
+    caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
+    async with dependencies.database.read() as connection:
+        return (await endpoints.get_endpoint(connection, caller.service_id, _parse_id(webhook_id))).model_dump()
 
 
 @router.patch(
@@ -74,24 +74,26 @@ async def get_webhook(request: Request, webhook_id: str, doors: Dependencies) ->
     openapi_extra=document_body(models.EndpointPatchIn, required=True),
 )
 async def update_webhook(
-    request: Request, webhook_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """Change what is named; `disabled: false` also takes back what its failures led to."""
-    caller = await _changing_caller(request, doors)
-    values = await _values(request, doors, models.EndpointPatchIn)
+    """Change the named fields. `disabled: false` enables the endpoint and clears its failures."""
+    caller = await _authenticate_live(request, dependencies)
+    values = await _read_values(request, dependencies, models.EndpointPatchIn)
     if not values:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])
-    id_, actor = _id(webhook_id), audited.get_actor(caller)
-    async with open_change_transaction(doors) as connection:
-        return (await endpoints.update_endpoint(connection, caller.service_id, id_, values, actor=actor)).model_dump()
+    id_, actor = _parse_id(webhook_id), audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        endpoint = await endpoints.update_endpoint(connection, caller.service_id, id_, values, actor=actor)
+    return endpoint.model_dump()
 
 
 @router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
-async def delete_webhook(request: Request, webhook_id: str, doors: Dependencies, audited: AuditDependency) -> None:
-    """Delete an endpoint; what it has not been told yet is not told any more."""
-    caller = await _changing_caller(request, doors)
-    async with open_change_transaction(doors) as connection:
-        await endpoints.delete_endpoint(connection, caller.service_id, _id(webhook_id), actor=audited.get_actor(caller))
+async def delete_webhook(request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency) -> None:
+    """Delete an endpoint. Deliveries that wait for it are not sent any more."""
+    caller = await _authenticate_live(request, dependencies)
+    id_, actor = _parse_id(webhook_id), audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        await endpoints.delete_endpoint(connection, caller.service_id, id_, actor=actor)
 
 
 @router.post(
@@ -102,17 +104,17 @@ async def delete_webhook(request: Request, webhook_id: str, doors: Dependencies,
     openapi_extra=document_body(models.RotateSecretIn, required=False),
 )
 async def rotate_webhook_secret(
-    request: Request, webhook_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """A new secret, shown now and never again; until the overlap is over the old one signs as well."""
-    caller = await _changing_caller(request, doors)
-    wanted = await read_optional_model(request, models.RotateSecretIn)
-    id_, overlap, actor = _id(webhook_id), timedelta(seconds=wanted.overlap_seconds), audited.get_actor(caller)
-    async with open_change_transaction(doors) as connection:
-        made = await endpoints.rotate_endpoint_secret(
-            connection, caller.service_id, id_, overlap, actor=actor, box=doors.secret_box
+    """Create a new secret, which cannot be read again. The old one signs as well until the overlap ends."""
+    caller = await _authenticate_live(request, dependencies)
+    overlap = timedelta(seconds=(await read_optional_model(request, models.RotateSecretIn)).overlap_seconds)
+    id_, actor, box = _parse_id(webhook_id), audit.get_actor(caller), dependencies.secret_box
+    async with open_change_transaction(dependencies) as connection:
+        rotated = await endpoints.rotate_endpoint_secret(
+            connection, caller.service_id, id_, overlap, actor=actor, box=box
         )
-        return made.model_dump()
+    return rotated.model_dump()
 
 
 @router.post(
@@ -123,15 +125,14 @@ async def rotate_webhook_secret(
     summary="Send a test event to a webhook endpoint",
 )
 async def test_webhook(
-    request: Request, response: Response, webhook_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, webhook_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """Send the event `webhook.test` to this endpoint, by the way that all events go."""
-    caller = await _changing_caller(request, doors)
-    async with open_change_transaction(doors) as connection:
-        found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        return _told(
-            response, found.id, await delivery_history.send_test_event(connection, found, actor=audited.get_actor(caller))
-        )
+    """Send the event `webhook.test` to this endpoint, through the queue that all events use."""
+    caller = await _authenticate_live(request, dependencies)
+    id_, actor = _parse_id(webhook_id), audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        delivery = await delivery_history.send_test_event(connection, caller.service_id, id_, actor=actor)
+    return _show_new_delivery(response, delivery)
 
 
 @router.get(
@@ -144,16 +145,17 @@ async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each para
     request: Request,
     response: Response,
     webhook_id: str,
-    doors: Dependencies,
-    state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
+    dependencies: Dependencies,
+    state: Annotated[DeliveryState | None, Query(description="Only deliveries in this state.")] = None,
     before: pagination.PageCursor = None,
     limit: pagination.PageLimit = 50,
 ) -> dict[str, Any]:
-    """What the endpoint was told, or is to be told, newest first."""
-    caller = await _caller(request, doors)
-    async with doors.database.read() as connection:
-        found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        rows = await delivery_history.list_deliveries(connection, found.id, state=state, before=before, limit=limit + 1)
+    """List the deliveries of an endpoint, newest first."""
+    caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
+    async with dependencies.database.read() as connection:
+        rows = await delivery_history.list_deliveries(
+            connection, caller.service_id, _parse_id(webhook_id), state=state, before=before, limit=limit + 1
+        )
     page, following = pagination.cut_page(request, response, rows, limit)
     return {"deliveries": [vars(view) for view in page], "next": following}
 
@@ -165,13 +167,13 @@ async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each para
     summary="Get a webhook delivery",
 )
 async def get_webhook_delivery(
-    request: Request, webhook_id: str, delivery_id: str, doors: Dependencies
+    request: Request, webhook_id: str, delivery_id: str, dependencies: Dependencies
 ) -> dict[str, Any]:
-    """One delivery: what was sent, and every try."""
-    caller = await _caller(request, doors)
-    async with doors.database.read() as connection:
-        found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        return await delivery_history.get_delivery(connection, found.id, parse_id(delivery_id, "delivery"))
+    """Get a delivery: the body that was sent, and every attempt."""
+    caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
+    id_, endpoint_id = parse_id(delivery_id, "delivery"), _parse_id(webhook_id)
+    async with dependencies.database.read() as connection:
+        return await delivery_history.get_delivery(connection, caller.service_id, endpoint_id, id_)
 
 
 @router.post(
@@ -186,19 +188,15 @@ async def replay_webhook_delivery(
     response: Response,
     webhook_id: str,
     delivery_id: str,
-    doors: Dependencies,
-    audited: AuditDependency,
+    dependencies: Dependencies,
+    audit: AuditDependency,
 ) -> dict[str, Any]:
-    """Tell the event again: the same octets and the same `webhook-id`, as a delivery of its own."""
-    caller = await _changing_caller(request, doors)
-    async with open_change_transaction(doors) as connection:
-        found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        id_ = parse_id(delivery_id, "delivery")
-        return _told(
-            response,
-            found.id,
-            await delivery_history.replay_delivery(connection, found, id_, actor=audited.get_actor(caller)),
-        )
+    """Send the event again as a new delivery, with the same bytes and the same `webhook-id`."""
+    caller = await _authenticate_live(request, dependencies)
+    id_, endpoint_id, actor = parse_id(delivery_id, "delivery"), _parse_id(webhook_id), audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        delivery = await delivery_history.replay_delivery(connection, caller.service_id, endpoint_id, id_, actor=actor)
+    return _show_new_delivery(response, delivery)
 
 
 @router.post(
@@ -210,43 +208,38 @@ async def replay_webhook_delivery(
     openapi_extra=document_body(models.ReplayIn, required=True),
 )
 async def replay_failed_webhook_deliveries(
-    request: Request, webhook_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """Tell again what has failed since then, oldest first, at most a thousand at once: `more` says to ask again."""
-    caller = await _changing_caller(request, doors)
-    wanted = await read_model(request, models.ReplayIn)
-    async with open_change_transaction(doors) as connection:
-        found = await endpoints.get_endpoint(connection, caller.service_id, _id(webhook_id))
-        done = await delivery_history.replay_failed_deliveries(
-            connection, found, wanted.since, actor=audited.get_actor(caller)
-        )
-    return {"replayed": done.count, "more": done.more}
+    """Replay what has failed since then, oldest first, at most a thousand deliveries. Repeat while `more` is true."""
+    caller = await _authenticate_live(request, dependencies)
+    since = (await read_model(request, models.ReplayIn)).since
+    id_, actor = _parse_id(webhook_id), audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        result = await delivery_history.replay_failed_deliveries(connection, caller.service_id, id_, since, actor=actor)
+    return {"replayed": result.count, "more": result.more}
 
 
-async def _caller(request: Request, doors: ApiDependencies) -> Caller:
-    return await authenticate_service(request, doors, KeyScope.WEBHOOKS)
-
-
-async def _changing_caller(request: Request, doors: ApiDependencies) -> Caller:
-    """Who may change endpoints: they hear of all mail of the service."""
-    caller = await _caller(request, doors)
+async def _authenticate_live(request: Request, dependencies: ApiDependencies) -> Caller:
+    """Authenticate a caller who changes endpoints, which receive events of live mail."""
+    caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
     caller.require_live("changes webhook endpoints, which hear of live mail")
     return caller
 
 
-def _told(response: Response, endpoint_id: UUID, delivery: dict[str, Any]) -> dict[str, Any]:
-    """A delivery that was just put in, and where it is."""
-    response.headers["location"] = f"{router.prefix}/{endpoint_id}/deliveries/{delivery['id']}"
-    return delivery
-
-
-async def _values(request: Request, doors: ApiDependencies, model: type[submission_models.Model]) -> dict[str, Any]:
-    """The fields that the body names, checked; what it does not name is not among them."""
+async def _read_values(
+    request: Request, dependencies: ApiDependencies, model: type[submission_models.Model]
+) -> dict[str, Any]:
+    """Read and check the fields that the body names."""
     fields: Any = await read_model(request, model)
     values: dict[str, Any] = fields.model_dump(exclude_unset=True)
-    endpoints.validate_endpoint(values, doors.insecure_hosts)
+    endpoints.validate_endpoint(values, dependencies.insecure_hosts)
     return values
 
 
-def _id(text: str) -> UUID:
+def _parse_id(text: str) -> UUID:
     return parse_id(text, "endpoint")
+
+
+def _show_new_delivery(response: Response, delivery: dict[str, Any]) -> dict[str, Any]:
+    response.headers["location"] = f"{router.prefix}/{delivery['endpoint_id']}/deliveries/{delivery['id']}"
+    return delivery
