@@ -25,7 +25,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "AuditEntry": ("AuditEntryOut",),
     "Batch": ("BatchProgressOut", "BatchCancelledOut"),
     "BatchError": ("ErrorOut",),
-    "Because": ("CauseOut",),
+    "WaitReason": ("CauseOut",),
     "Caller": ("WhoamiOut",),
     "Content": ("ContentOut",),
     "Copy": ("CopyOut",),
