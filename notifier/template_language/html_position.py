@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from notifier.mail.html_reader import RAW_TEXT_ELEMENTS
+
 LINK_ATTRIBUTES: Final = frozenset(
     {
         "action", "archive", "cite", "classid", "codebase", "data", "formaction", "href", "icon", "longdesc",
@@ -25,7 +27,6 @@ _ANIMATIONS: Final = frozenset({"animate", "animatecolor", "animatemotion", "ani
 _ANIMATED: Final = frozenset({"by", "from", "to", "values"})
 """Attributes whose value an animation writes into another attribute, which may be a link."""
 _OPAQUE: Final = frozenset({"script", "style", "iframe", "noembed", "noframes", "xmp", "textarea"})
-_RAW: Final = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
 _OPENING = re.compile(r"<!--(?!\[if)(-?>)?|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
 _COMMENT_END = re.compile(r"--!?>")
 _TAG_IN_TEXT = re.compile(r"<[a-zA-Z]")
@@ -185,7 +186,7 @@ def _in_tag(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, i
     if at == len(text):
         return position, at
     if text[at] == ">":
-        where = HtmlState.RAW if position.element in _RAW else HtmlState.TEXT
+        where = HtmlState.RAW if position.element in RAW_TEXT_ELEMENTS else HtmlState.TEXT
         return HtmlPosition(state=where, element=position.element if where is HtmlState.RAW else ""), at + 1
     end = _behind(text, at, _ATTRIBUTE)
     return replace(
