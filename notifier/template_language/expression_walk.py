@@ -26,7 +26,7 @@ from notifier.template_language.variable_place import (
     count_present,
     is_empty_fallback,
     list_implied,
-    negate,
+    negate_condition,
 )
 
 MAX_STEPS = 30_000  # expressions looked at: macros that call macros would otherwise take for ever
@@ -130,16 +130,16 @@ class ExpressionWalk:
         """The condition of a test, as far as it is about variables."""
         match node:
             case nodes.Not():
-                return negate(self.get_condition(node.node))
+                return negate_condition(self.get_condition(node.node))
             case nodes.And() | nodes.Or():
                 kind = "and" if isinstance(node, nodes.And) else "or"
                 return (kind, self.get_condition(node.left), self.get_condition(node.right))
             case nodes.Test(name="defined" | "undefined" as name):
                 condition = _state("defined", self.resolve(node.node))
-                return negate(condition) if name == "undefined" else condition
+                return negate_condition(condition) if name == "undefined" else condition
             case nodes.Compare(ops=[nodes.Operand(op="in" | "notin" as operator)]):
                 condition = _state("defined", self._get_member(node))
-                return negate(condition) if operator == "notin" else condition
+                return negate_condition(condition) if operator == "notin" else condition
             case nodes.Compare(ops=[nodes.Operand(op="eq" | "ne" as operator, expr=nodes.Const(value=value))]):
                 return _state(_OPERATORS[operator], self.resolve(node.expr), value)
         while isinstance(node, nodes.Filter) and node.name in _COUNTS and node.node is not None:
@@ -251,12 +251,12 @@ class ExpressionWalk:
             return
         with self.where(condition):
             self.read(node.expr1)
-        with self.where(negate(condition)):
+        with self.where(negate_condition(condition)):
             self.read(node.expr2)
 
     def _read_and(self, node: nodes.And | nodes.Or) -> None:
         condition = self.ask(node.left)
-        with self.where(condition if isinstance(node, nodes.And) else negate(condition)):
+        with self.where(condition if isinstance(node, nodes.And) else negate_condition(condition)):
             self.read(node.right)
 
     _read_or = _read_and

@@ -10,10 +10,10 @@ _OPENERS = frozenset({"for", "if", "block", "macro", "call", "filter", "set", "w
 _TYPOGRAPHIC = re.compile("[\u2018-\u201f\u2039\u203a\xab\xbb]")
 
 
-def _unclosed(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_unclosed_block(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     """A block without its end: reported at the line where it begins, not where the file ends."""
     tag = match[1]
-    begins = _last_open(place.text, tag)
+    begins = _find_open_block(place.text, tag)
     closing_tag = f"{{% end{tag} %}}"
     return ErrorExplanation(
         message=f"“{{% {tag} … %}}” is opened here and never closed.",
@@ -23,7 +23,7 @@ def _unclosed(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     )
 
 
-def _last_open(text: str, tag: str) -> int | None:
+def _find_open_block(text: str, tag: str) -> int | None:
     """The line of the innermost block of this kind that is open at the end, or before a wrong closing tag."""
     stack: list[tuple[str, int]] = []
     for match in _TAG.finditer(text):
@@ -40,16 +40,16 @@ def _last_open(text: str, tag: str) -> int | None:
     return next((line for name, line in reversed(stack) if name == tag), None)
 
 
-def _unknown_tag(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_unknown_tag(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     tag = match[1]
     inner = re.search(r"innermost block that needs to be closed is '(\w+)'", match.string)
     if inner:
-        line = _last_open(place.text, inner[1])
+        line = _find_open_block(place.text, inner[1])
         opened = f"“{{% {inner[1]} … %}}”" + (f" of line {line}" if line else "")
         return ErrorExplanation(
             message=f"“{{% {tag} %}}” stands here, but {opened} is still open.",
             advice=f"Write “{{% end{inner[1]} %}}” before it, or take it out.",
-            near=_tag_text(place, tag),
+            near=_find_tag_text(place, tag),
         )
     if tag in ("elif", "else"):
         message, advice = f"“{{% {tag} %}}” stands outside any {{% if %}}.", "Write “{% if … %}” before it."
@@ -61,27 +61,27 @@ def _unknown_tag(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
         message = f"“{tag}” is no tag of templates."
         known = _OPENERS | {"else", "elif", "extends", "include", "import", "from", *(f"end{o}" for o in _OPENERS)}
         advice = place.suggest_name(tag, known) or "To show a variable write {{ name }}."
-    return ErrorExplanation(message=message, advice=advice, near=_tag_text(place, tag))
+    return ErrorExplanation(message=message, advice=advice, near=_find_tag_text(place, tag))
 
 
-def _tag_text(place: ErrorPlace, tag: str) -> str:
+def _find_tag_text(place: ErrorPlace, tag: str) -> str:
     match = re.search(r"\{%[-+]?\s*" + re.escape(tag) + r"\b", place.source)
     return match[0] if match else tag
 
 
-def _syntax(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_syntax(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     """Something unexpected inside a tag; the usual causes first."""
-    if place.line and (line := _open_print(place.text, place.line)):
+    if place.line and (line := _find_open_braces(place.text, place.line)):
         return ErrorExplanation(
             message="“{{” is never closed with “}}”.",
             advice="Write two braces on either side: {{ name }}.",
             near="{{",
             line=line,
         )
-    return _usual(match, place) or _unexpected(match)
+    return _explain_usual_mistake(match, place) or _explain_unexpected(match)
 
 
-def _usual(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation | None:
+def _explain_usual_mistake(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation | None:
     """Mistakes of people who know other languages, or use a word processor."""
     if quote := _TYPOGRAPHIC.search(match.string):
         return ErrorExplanation(
@@ -91,7 +91,7 @@ def _usual(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation | None:
         )
     if "got '='" in match.string and re.search(r"\{%[-+]?\s*(?:el)?if\b", place.source):
         return ErrorExplanation(
-            message="one “=” does not compare.", advice="Write two: {% if a == b %}.", near=_lone_equals(place)
+            message="one “=” does not compare.", advice="Write two: {% if a == b %}.", near=_find_lone_equals(place)
         )
     if "got 'if'" in match.string and "else" in place.source:
         return ErrorExplanation(
@@ -100,7 +100,7 @@ def _usual(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation | None:
     return None
 
 
-def _unexpected(match: re.Match[str]) -> ErrorExplanation:
+def _explain_unexpected(match: re.Match[str]) -> ErrorExplanation:
     got = match[1] if match.lastindex else ""
     if "expected token 'end of print statement'" in match.string and got:
         return ErrorExplanation(
@@ -121,7 +121,7 @@ def _unexpected(match: re.Match[str]) -> ErrorExplanation:
     )
 
 
-def _open_print(text: str, line: int) -> int | None:
+def _find_open_braces(text: str, line: int) -> int | None:
     """The line, this or an earlier one, of a `{{` that meets another brace, a tag or the end before its `}}`."""
     for match in _PRINT.finditer(text):
         number = text.count("\n", 0, match.start()) + 1
@@ -135,14 +135,16 @@ def _open_print(text: str, line: int) -> int | None:
     return None
 
 
-def _lone_equals(place: ErrorPlace) -> str:
+def _find_lone_equals(place: ErrorPlace) -> str:
     match = re.search(r"(?<![=!<>])=(?!=)", place.source)
     return place.source[match.start() : match.end() + 2].strip() if match else "="
 
 
 SYNTAX_ERRORS = (
-    build_error_row(r"Unexpected end of template\..*innermost block that needs to be closed is '(\w+)'", _unclosed),
-    build_error_row(r"Encountered unknown tag '(\w+)'", _unknown_tag),
+    build_error_row(
+        r"Unexpected end of template\..*innermost block that needs to be closed is '(\w+)'", _explain_unclosed_block
+    ),
+    build_error_row(r"Encountered unknown tag '(\w+)'", _explain_unknown_tag),
     build_text_row(r"Missing end of comment", "“{#” is never closed with “#}”.", "Write “#}” where it ends.", "{#"),
     build_text_row(r"Missing end of raw", "“{% raw %}” is never closed.", "Write “{% endraw %}” where it ends.", "{%"),
     build_text_row(
@@ -183,8 +185,8 @@ SYNTAX_ERRORS = (
     build_text_row(
         r'special "caller" argument', "“caller” needs a fallback here.", "Leave it out of the brackets.", "caller"
     ),
-    build_error_row(r"got '(.*)'$", _syntax),
-    build_error_row(r"^unexpected (?:char )?'(.+?)'", _syntax),
-    build_error_row(r"^unexpected end of template", _syntax),
+    build_error_row(r"got '(.*)'$", _explain_syntax),
+    build_error_row(r"^unexpected (?:char )?'(.+?)'", _explain_syntax),
+    build_error_row(r"^unexpected end of template", _explain_syntax),
 )
 """Pattern of the library's message → explanation; the first match counts."""

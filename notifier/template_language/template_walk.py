@@ -20,7 +20,7 @@ from notifier.template_language.variable_place import (
     Place,
     Scope,
     count_present,
-    negate,
+    negate_condition,
 )
 
 
@@ -158,7 +158,7 @@ class TemplateWalk(ValueCheckWalk):
                     ends.append((dict(names), self.known, changed))
                 names.clear()
                 names.update(start)
-                denied.enter_context(self.where(*map(negate, conditions)))
+                denied.enter_context(self.where(*map(negate_condition, conditions)))
         for name in {name for *_, changed in ends for name in changed}:
             names[name] = self._join(name, [(end, known) for end, known, _ in ends])
 
@@ -194,7 +194,7 @@ class TemplateWalk(ValueCheckWalk):
             self.bind(node.target, item)
             with self.where(*([self.ask(node.test)] if node.test else [])):
                 self.run(node.body)
-        with self.in_scope(self.scope.create_child()), self.where(None if node.test else negate(condition)):
+        with self.in_scope(self.scope.create_child()), self.where(None if node.test else negate_condition(condition)):
             self.run(node.else_)
 
     def bind(self, target: nodes.Node, value: Named) -> None:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from notifier.template_language.value_methods import VALUE_METHODS
 
-_OFFERED = {
+_REPLACEMENTS = {
     "safe": "Variables are always escaped. Write the markup in the template, around the variable.",
     "attr": "Write the name behind a dot, as in {{ order.number }}.",
     "format": "Put the pieces behind each other, or use “money”, “number” or “date”.",
@@ -86,33 +86,35 @@ class ErrorExplanation:
 Explainer = Callable[[re.Match[str], ErrorPlace], ErrorExplanation]
 
 
-def _no_filter(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_unknown_filter(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     name = match[1]
-    if name in _OFFERED:
-        return ErrorExplanation(message=f"“{name}” is not available.", advice=_OFFERED[name], near=name)
+    if name in _REPLACEMENTS:
+        return ErrorExplanation(message=f"“{name}” is not available.", advice=_REPLACEMENTS[name], near=name)
     advice = place.suggest_name(name, place.filters) or f"There are: {', '.join(sorted(place.filters))}."
     return ErrorExplanation(message=f"there is no filter “{name}”.", advice=advice, near=name)
 
 
-def _no_variable(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_unknown_variable(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     name = match[1]
     if name == "loop":
         return ErrorExplanation(
             message="“loop” is known inside {% for %} only.", advice="Move it into the loop.", near=name
         )
-    return ErrorExplanation(message=f"there is no variable “{name}”.", advice=_meant(name, name, place), near=name)
+    return ErrorExplanation(
+        message=f"there is no variable “{name}”.", advice=_advise_missing_name(name, name, place), near=name
+    )
 
 
-def _meant(name: str, path: str, place: ErrorPlace) -> str:
+def _advise_missing_name(name: str, path: str, place: ErrorPlace) -> str:
     """Advice about a name that does not exist."""
     ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {path} is defined %}}."
     return place.suggest_name(name, place.names) or ask
 
 
-def _no_attribute(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_missing_attribute(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     kind, name = match[1].removesuffix(" object").rpartition(".")[2], match[2]
     if name not in place.source:  # a value of the caller's was the name
-        return _no_element(match, place)
+        return _explain_missing_element(match, place)
     quoted = re.escape(name)
     path = re.search(rf"({_PATH})(?:\.{quoted}\b|\[\s*[\"']{quoted}[\"']\s*\])", place.source)
     owner, full_path = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
@@ -122,25 +124,25 @@ def _no_attribute(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     message = (
         f"“{owner}” has no “{name}”." if kind == "dict" else f"“{owner}” is {name_type(kind)}, and has no “{name}”."
     )
-    advice = _instead(kind, name, full_path, place)
+    advice = _advise_missing_attribute(kind, name, full_path, place)
     return ErrorExplanation(message=message, advice=advice, near=path[0] if path else name)
 
 
-def _instead(kind: str, name: str, full_path: str, place: ErrorPlace) -> str:
+def _advise_missing_attribute(kind: str, name: str, full_path: str, place: ErrorPlace) -> str:
     """Advice where a value has no attribute of that name."""
     owner = full_path.rpartition(".")[0] or "name"
     if kind == "dict" and name in VALUE_METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
-    if kind != "dict" and name in _OFFERED:
-        return _OFFERED[name]
+    if kind != "dict" and name in _REPLACEMENTS:
+        return _REPLACEMENTS[name]
     if kind != "dict" and name in place.filters:
         return f"To show it in another way write {{{{ {owner} | {name} }}}}."
     if kind in ("str", "Markup") and name in VALUE_METHODS[str]:
         return f"A function needs brackets: {owner}.{name}()."
-    return _meant(name, full_path, place)
+    return _advise_missing_name(name, full_path, place)
 
 
-def _no_element(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _explain_missing_element(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     kind = match[1].removesuffix(" object").rpartition(".")[2]
     if kind in ("list", "tuple"):
         return ErrorExplanation(message="the list is shorter.", advice="Ask with {% if %} how long it is.", near="[")
@@ -150,12 +152,12 @@ def _no_element(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(message=f"{what}.", advice="Look at the sample for what is in the brackets.", near="[")
 
 
-def _not_exported(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_missing_export(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     advice = place.suggest_name(match[1], place.macros) or "Look at its name where it is defined."
     return ErrorExplanation(message=f"the imported file has no “{match[1]}”.", advice=advice, near=match[1])
 
 
-def _twice(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+def _explain_duplicate_block(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     lines = [n for n, text in enumerate(place.text.splitlines(), 1) if re.search(rf"block\s+{match[1]}\b", text)]
     return ErrorExplanation(
         message=f"the block “{match[1]}” is there twice.",
@@ -164,7 +166,7 @@ def _twice(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     )
 
 
-def _macro(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+def _explain_macro_arguments(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     what = re.sub(r"'([^']*)'", r"“\1”", match[2].replace("argument(s)", "values").replace("keyword argument", "value"))
     return ErrorExplanation(
         message=f"the macro “{match[1]}” takes {what}.",
@@ -202,23 +204,23 @@ UNDEFINED_ERRORS = (
         "Take it out, or look at the block's name.", "super"),
     build_text_row(r"^Required block '(\w+)' not found$", "the block “$1” has to be filled.",
         "Write {% block $1 %} … {% endblock %} into the template.", "block $1"),
-    build_error_row(r"does not export the requested name '(\w+)'", _not_exported),
+    build_error_row(r"does not export the requested name '(\w+)'", _explain_missing_export),
     build_text_row(r"^the inline if-expression on", "the “if” is not met, and there is no “else”.",
         'Write … else "".', "if"),
     build_text_row(r"^No (?:first|last) item", "the list is empty.", "Ask first: {% if items %} … {% endif %}."),
     build_text_row(r"^there is no (?:previous|next) item", "this item has no neighbour.",
         "Ask loop.first or loop.last.", "loop"),
-    build_error_row(r"No filter named '(\w+)'", _no_filter),
+    build_error_row(r"No filter named '(\w+)'", _explain_unknown_filter),
     build_text_row(r"No test named '(\w+)'", "there is no test “is $1”.",
         "Write “is defined”, or compare with ==.", "$1"),
-    build_error_row(r"block '(\w+)' defined twice", _twice),
-    build_error_row(r"^'(\w+)' is undefined$", _no_variable),
-    build_error_row(r"^'(.+?)' has no attribute '(\w+)'$", _no_attribute),
-    build_error_row(r"^(.+) has no element (.+)$", _no_element),
+    build_error_row(r"block '(\w+)' defined twice", _explain_duplicate_block),
+    build_error_row(r"^'(\w+)' is undefined$", _explain_unknown_variable),
+    build_error_row(r"^'(.+?)' has no attribute '(\w+)'$", _explain_missing_attribute),
+    build_error_row(r"^(.+) has no element (.+)$", _explain_missing_element),
     build_text_row(r"^macro '(\w+)' was invoked with two values for the special caller",
         "the macro “$1” does not show what stands in {% call %}.",
         "Write {{ caller() }} into the macro, or use it without {% call %}.", "call"),
-    build_error_row(r"^macro '(\w+)' takes (.+)$", _macro),
+    build_error_row(r"^macro '(\w+)' takes (.+)$", _explain_macro_arguments),
 )  # fmt: skip
 """Pattern of the library's message → explanation; the first match counts."""
 

@@ -78,7 +78,7 @@ CHECKED_ARGUMENTS: Final = {
     "money": ("currency",),
 }
 """The arguments that decide whether a filter accepts a value, in their order."""
-_RIGHT: Final = {
+_ACCEPTED_VALUES: Final = {
     "style": "medium",
     "date": "2026-01-01T00:00:00Z",
     "time": "2026-01-01T00:00:00Z",
@@ -97,7 +97,7 @@ _EXPECTED: Final = {
     "plural": "a number, or one in a text",
     "nl2br": "a text",
 }
-_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": operator.eq, "!=": operator.ne}
+_COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": operator.eq, "!=": operator.ne}
 _MISSING: Final = object()
 
 
@@ -169,7 +169,7 @@ def _locate_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices
 
 def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: ItemIndices) -> Fault | None:
     try:
-        if check.when and not all(_holds(condition, variables, indices) for condition in check.when):
+        if check.when and not all(_does_hold(condition, variables, indices) for condition in check.when):
             return None
     except (_UnknownConditionError, TypeError):
         return None
@@ -198,21 +198,21 @@ def _resolve_argument(argument: CheckArgument, variables: Any, indices: ItemIndi
 def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
     """Whether the filter refuses the argument for any value."""
     try:
-        VALUE_PARSERS[check.takes](_RIGHT[check.takes], **{name: argument})
+        VALUE_PARSERS[check.takes](_ACCEPTED_VALUES[check.takes], **{name: argument})
     except ValueRefusedError:
         return True
     return False
 
 
-def _holds(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
+def _does_hold(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
     """Whether a condition of the template holds, as in Jinja."""
     kind = condition[0]
     if kind == "not":
-        return not _holds(condition[1], variables, indices)
+        return not _does_hold(condition[1], variables, indices)
     if kind == "and":
-        return all(_holds(inner, variables, indices) for inner in condition[1:])
+        return all(_does_hold(inner, variables, indices) for inner in condition[1:])
     if kind == "or":
-        return any(_holds(inner, variables, indices) for inner in condition[1:])
+        return any(_does_hold(inner, variables, indices) for inner in condition[1:])
     value = _locate_value(variables, condition[1], indices)[1]
     if kind == "defined":
         return value is not _MISSING
@@ -220,4 +220,4 @@ def _holds(condition: CheckCondition, variables: Any, indices: ItemIndices) -> b
         return value is not _MISSING and bool(value)
     if value is _MISSING:
         raise _UnknownConditionError
-    return _COMPARE[kind](value, condition[2])
+    return _COMPARISONS[kind](value, condition[2])

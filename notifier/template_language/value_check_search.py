@@ -21,7 +21,7 @@ from notifier.template_language.value_check import (
     ValueCheck,
 )
 from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import Condition, Item, Path, Place, negate
+from notifier.template_language.variable_place import Condition, Item, Path, Place, negate_condition
 
 _POSITIONS = {"first": 0, "last": -1}
 
@@ -54,7 +54,7 @@ class ValueCheckWalk(ExpressionWalk):
                 condition = self._get_sent_condition(expression, inner)
                 self._note_checks(node, inner, (*conditions, condition))
                 for fallback in expression.args[:1]:
-                    self._note_checks(node, fallback, (*conditions, negate(condition)))
+                    self._note_checks(node, fallback, (*conditions, negate_condition(condition)))
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
                 if isinstance(place := self.resolve(expression), Place):
                     sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
@@ -66,12 +66,12 @@ class ValueCheckWalk(ExpressionWalk):
             condition = self.get_condition(node.test)
             yield node.expr1, condition
             if node.expr2 is not None:
-                yield node.expr2, negate(condition)
+                yield node.expr2, negate_condition(condition)
             return
         condition = self.get_condition(node.left)
         if isinstance(node, nodes.Or):
             yield node.left, condition
-        yield node.right, condition if isinstance(node, nodes.And) else negate(condition)
+        yield node.right, condition if isinstance(node, nodes.And) else negate_condition(condition)
 
     def _get_sent_condition(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
         """The condition under which a default is not used: the value was sent, or with `boolean` is true."""

@@ -82,7 +82,7 @@ def _count_alike(path: Path, other: Path) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, other, strict=False)))
 
 
-def negate(condition: Condition) -> Condition:
+def negate_condition(condition: Condition) -> Condition:
     """The condition that holds where this one does not."""
     return None if condition is None else ("not", condition)
 
