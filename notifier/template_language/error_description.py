@@ -96,12 +96,10 @@ def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
 def _explain_missing_file(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     name = getattr(error, "name", None)
     if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
-        return ErrorExplanation(
-            message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%"
-        )
+        return ErrorExplanation("there is no file of this name.", "Write the file's name in quotes.", "{%")
     similar = get_close_matches(name, list(place.files), n=1)
     advice = f"Did you mean “{similar[0]}”?" if similar else "Check its name, or add the file."
-    return ErrorExplanation(message=f"there is no file “{name}”.", advice=advice, near=name)
+    return ErrorExplanation(f"there is no file “{name}”.", advice, name)
 
 
 def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
@@ -110,37 +108,34 @@ def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanatio
         if match := pattern.search(text):
             return words(match, place)
     return ErrorExplanation(
-        message="this reaches for something that templates may not have.",
-        advice="Use variables, filters and macros only.",
+        "this reaches for something that templates may not have.", "Use variables, filters and macros only."
     )
 
 
 def _explain_too_much(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
     if isinstance(error, OutputTooLargeError):
-        return ErrorExplanation(message=error.message, advice="Show less, or loop over less.")
-    return ErrorExplanation(
-        message="this takes more memory than a mail may use.", advice="Show less, or loop over less."
-    )
+        return ErrorExplanation(error.message, "Show less, or loop over less.")
+    return ErrorExplanation("this takes more memory than a mail may use.", "Show less, or loop over less.")
 
 
 def _explain_too_slow(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message=f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
-        advice="Look for a loop inside a loop, or a list that grows, and show less.",
+        f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
+        "Look for a loop inside a loop, or a list that grows, and show less.",
     )
 
 
 def _explain_endless(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message="a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
-        advice="Take it out of itself.",
+        "a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
+        "Take it out of itself.",
     )
 
 
 def _explain_own(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
     """An error that carries its own explanation."""
     near = getattr(error, "name", "") if isinstance(error, _ERRORS_WITH_NAME) else ""
-    return ErrorExplanation(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
+    return ErrorExplanation(getattr(error, "message", ""), getattr(error, "advice", ""), near)
 
 
 _ERRORS_WITH_NAME = (ValueRefusedError, MisusedError, NotShowableError)
