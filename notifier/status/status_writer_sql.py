@@ -1,6 +1,6 @@
-"""The statements that change a status, and with it the index of statuses and what there is to tell.
+"""The SQL that changes a status, and with it the status index and the webhook events.
 
-On PostgreSQL it is one statement; on SQLite several, in the same transaction. `notifier.status.status_writer` runs them.
+One statement on PostgreSQL; several on SQLite, in one transaction. `notifier.status.status_writer` runs them.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ _NOTHING = "SELECT 1 WHERE false"
 
 @cache
 def build_change_statement(target: Status, cause: TransitionCause, *, sqlite: bool) -> TextClause:
-    """Many notifications to one status, each from where the machine allows it; on SQLite it returns their ids."""
+    """Change many notifications to one status where that is allowed; on SQLite it returns their ids."""
     uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
     update = f"""
 UPDATE notification AS n
@@ -28,7 +28,7 @@ WHERE {row_parameter.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN 
         return text(f"{row_parameter.build_rows_source(_TYPES, sqlite=True)} {update} RETURNING id")
     moved = f"""{update}
 RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at"""
-    if target is Status.QUEUED and cause is TransitionCause.SENDER:  # only the reason is new
+    if target is Status.QUEUED and cause is TransitionCause.SENDER:  # only the reason changes
         return text(f"{row_parameter.build_rows_source(_TYPES, sqlite=False)} {update}")
     return text(
         f"{row_parameter.build_rows_source(_TYPES, sqlite=False)}, moved AS ({moved}){build_consequences('moved', target)} {_NOTHING}"
@@ -36,7 +36,7 @@ RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reaso
 
 
 def build_consequences(source: str, status: Status) -> str:
-    """The rest of a statement on PostgreSQL whose CTE `source` has those that have just got the status."""
+    """The rest of a PostgreSQL statement whose CTE `source` has the notifications with the new status."""
     index = (
         f"INSERT INTO status_index (notification_id, service_id, status)"
         f" SELECT notification_id, service_id, '{status}' FROM {source}"
@@ -54,7 +54,7 @@ to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
 
 @cache
 def build_follow_up_postgres(status: Status) -> TextClause:
-    """What follows from a status that another statement of the same transaction has set."""
+    """Index and events for a status that another statement of the transaction has set."""
     return text(f"""{row_parameter.build_rows_source(_TYPES, sqlite=False)},
 moved AS (
   SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
@@ -63,12 +63,12 @@ moved AS (
 
 @cache
 def build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
-    """The same, step by step."""
+    """The same, as several statements."""
     r = row_parameter.build_rows_source(_TYPES, sqlite=True)
     telling = f"""(
     SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
            'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
-    told = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
+    events = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
     index = (
         f"{r} INSERT OR REPLACE INTO status_index (notification_id, service_id, status)"
         " SELECT n.id, n.service_id, n.status FROM r JOIN notification AS n ON n.id = r.id"
@@ -78,5 +78,5 @@ def build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
     return (
         text(index),
         text(f"{r} {event_sql.build_event_insert(telling, sqlite=True)}"),
-        text(f"{r} {event_sql.build_event_entry_insert(told)}"),
+        text(f"{r} {event_sql.build_event_entry_insert(events)}"),
     )

@@ -22,7 +22,7 @@ from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.notification_writer import Idempotency
+from notifier.submission.idempotency_keys import Idempotency
 from notifier.submission.request_validation import NotificationRequest
 
 MAX_BATCH_SIZE = 1000
