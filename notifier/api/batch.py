@@ -21,7 +21,7 @@ from notifier.api.request_model import MAX_NAMES, RequestModel, normalised
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import Item
-from notifier.notification.write import Idempotency
+from notifier.submission.idempotency_keys import Idempotency
 
 MOST = 1000
 MAX_BATCH_MAILS = 5000

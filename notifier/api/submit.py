@@ -26,8 +26,8 @@ from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.notification.check import Wanted
 from notifier.notification.submit_batch import BatchRejectedError, Wish
-from notifier.notification.write import Idempotency, Submitted
 from notifier.states import Priority, WhenUncertain
+from notifier.submission.idempotency_keys import Idempotency, SubmissionResult
 from notifier.telemetry import metrics
 
 
@@ -163,8 +163,8 @@ async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[
     view = await doors.previewer.drafted(draft)
     row = draft.row
     shown = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
-    told = {name: row[name] for name in shown}
-    out = content.show(view) | told | {"to": row["recipient"], "dry_run": True}
+    told = {name: getattr(row, name) for name in shown}
+    out = content.show(view) | told | {"to": row.recipient, "dry_run": True}
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 
@@ -188,7 +188,7 @@ def _parse_batch(text: bytes) -> tuple[batch.BatchIn, batch.BatchIn]:
     return received, received.normalised()
 
 
-def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:
+def _shown(submitted: SubmissionResult, now: datetime) -> dict[str, Any]:
     """What the caller is told, once it is counted."""
     if not submitted.replayed:
         metrics.SUBMITTED.labels(submitted.status.value).inc()

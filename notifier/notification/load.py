@@ -19,10 +19,10 @@ from notifier.db.direct import Connection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, columns
 from notifier.notification import batch_sql
-from notifier.notification.write import Draft
 from notifier.rendering.job import Mailbox, MailHeader
 from notifier.rendering.source import TemplateSource
 from notifier.states import WAITING, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
+from notifier.submission.new_notification import NewNotification, NotificationRow
 from notifier.templating import store as templates
 
 _notification = columns(Notification)
@@ -146,24 +146,24 @@ def _asked(connection: Connection, sqlite: Any, postgres: Any, ids: Collection[U
     return postgres, {"ids": list(ids)}
 
 
-def drafted(draft: Draft) -> Delivery:
-    """A notification that is not written, as the sender would need it if it were."""
-    row, content = draft.row, draft.content
-    own = {name: row[name] for name in _OWN if name in row}
+def drafted(notification: NewNotification) -> Delivery:
+    """A notification that is not written, as the sender would load it if it were."""
+    row, content = notification.row, notification.content
+    own = {name: getattr(row, name) for name in _OWN if name in NotificationRow.__struct_fields__}
     return Delivery(
         **own,
         status=Status.QUEUED,
         reason=None,
         detail=None,
-        variables=json.dumps(content["variables"]),
-        headers=content["headers"],
-        content=json.dumps(content["content"]) if content["content"] else None,
-        addressed_to=content["addressed_to"],
-        cc=content["cc"] or [],
-        attachments=content["attachments"] or [],
+        variables=json.dumps(content.variables),
+        headers=content.headers,
+        content=json.dumps(content.content) if content.content else None,
+        addressed_to=content.addressed_to,
+        cc=content.cc or [],
+        attachments=content.attachments or [],
         suppressed_because=None,
         is_cancelled=False,
-        when_uncertain=row["when_uncertain"],
+        when_uncertain=row.when_uncertain,
     )
 
 

@@ -27,11 +27,6 @@ from notifier.templating import store as templates
 
 _notification, _attempt, _content = columns(Notification), columns(Attempt), columns(NotificationContent)
 _ID = _notification.id.type
-_TIMES = ("send_at", "message_date", "expires_at", "at", "seen")
-_LOOKED_AT = (
-    "id", "service_id", "address_key", "parent_id", "template_version_id", "status", "priority", "send_at",
-    "expires_at", "created_at", "updated_at",
-)  # fmt: skip
 # In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
 _CHANGE = text("""
 UPDATE notification
@@ -148,8 +143,8 @@ async def _checked(connection: AsyncConnection, own: Any, changes: Changes, aske
     faults: list[Fault] = []
     if changes.variables is not None:
         faults += await _faults_in_variables(connection, own.template_version_id, changes.variables)
-    times = _times(own, changes, asked.at, faults)
-    if faults:
+    times, time_faults = _times(own, changes, asked.at)
+    if faults := [*faults, *time_faults]:
         raise InvalidRequestError(faults)
     return times
 
@@ -163,16 +158,16 @@ async def _faults_in_variables(
     return check.faults_in_variables(version, variables) if version else []
 
 
-def _times(own: Any, changes: Changes, now: datetime, faults: list[Fault]) -> Times:
+def _times(own: Any, changes: Changes, now: datetime) -> tuple[Times, list[Fault]]:
     """A later start moves the expiry with it, unless that is given too."""
     if changes.send_at is None and changes.expires_at is None:
-        return Times(send_at=own.send_at, expires_at=own.expires_at)
+        return Times(send_at=own.send_at, expires_at=own.expires_at), []
     lifetime: timedelta = own.expires_at - own.send_at
-    wanted = Wanted(send_at=changes.send_at or max(own.send_at, now), expires_at=changes.expires_at)
-    times = check.times_of(wanted, None, now, faults)
+    request = Wanted(send_at=changes.send_at or max(own.send_at, now), expires_at=changes.expires_at)
+    times, faults = check.times_of(request, None, now)
     if changes.expires_at is None:
-        return Times(send_at=times.send_at, expires_at=times.send_at + lifetime)
-    return times
+        times = Times(send_at=times.send_at, expires_at=times.send_at + lifetime)
+    return times, faults
 
 
 async def _change(connection: AsyncConnection, one: Any, changes: Changes, times: Times, asked: Asked) -> None:

@@ -15,9 +15,9 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierE
 from notifier.notification import compose, find, load, octets
 from notifier.notification.load import Delivery
 from notifier.notification.recipients import RecipientPolicy
-from notifier.notification.write import Draft
 from notifier.outcomes import OutcomeName
 from notifier.rendering.job import Attachment, RenderFault, Shown
+from notifier.submission.new_notification import NewNotification
 from notifier.templating.editors import Editors
 
 _attempt = columns(Attempt)
@@ -71,14 +71,14 @@ class Previewer:
             raise UnrenderableError(str(shown))
         return _view(shown, delivery.attachments, digest)
 
-    async def drafted(self, draft: Draft) -> ContentView:
+    async def drafted(self, draft: NewNotification) -> ContentView:
         """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
         files = [
             Attachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
-            for f in draft.files
+            for f in draft.attachments
         ]
         delivery = load.drafted(draft)
-        shown = await self._made(draft.row["service_id"], delivery, files)
+        shown = await self._made(draft.row.service_id, delivery, files)
         if isinstance(shown, RenderFault):
             raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
         return _view(shown, delivery.attachments, None)

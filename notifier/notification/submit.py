@@ -1,64 +1,38 @@
-"""Taking a notification in: everything about it is checked before it is written, and all faults are told at once.
+"""Accept a notification: validate the request, build its rows, write them durably.
 
 It promises that what it accepts can be rendered with the version it pinned; it never sends and never waits for a relay.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
-from notifier import address
 from notifier.auth.keys import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.errors import (
-    Fault,
-    IdempotencyInProgressError,
-    InvalidRequestError,
-    LockTimeoutError,
-)
-from notifier.ids import new_id
-from notifier.notification import attachment, check, key_space, octets
-from notifier.notification.attachment import CheckedAttachment
-from notifier.notification.check import CheckedCopy, Times, Wanted
+from notifier.errors import Fault, IdempotencyInProgressError, InvalidRequestError, LockTimeoutError
+from notifier.notification.check import ValidRequest, Wanted, validate_request
 from notifier.notification.terms import Terms
-from notifier.notification.write import Draft, Earlier, Idempotency, Refused, Submitted, find_earlier
-from notifier.states import Category, Priority, Role, WhenUncertain
-from notifier.templating.store import Published, Shelf
+from notifier.submission.idempotency_keys import (
+    EarlierNotification,
+    Idempotency,
+    IdempotencyError,
+    SubmissionResult,
+    find_earlier_notifications,
+    scope_idempotency,
+)
+from notifier.submission.new_notification import NewNotification, build_new_notification
+from notifier.templating.store import Shelf
 from notifier.templating.use import Use
 from notifier.throttle.forecast import Forecast, QueueTooLongError
 
-AT_ONCE = 64 * 1024
-"""Characters of attachments that are decoded without a thread."""
-_DEFAULT = (
-    "which whoever edits templates can change, as the operator can the domains of the service; or name another `from`"
-)
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A request without faults, in the forms in which it is stored."""
-
-    now: datetime
-    recipient: str
-    copies: list[CheckedCopy]
-    sender: tuple[str | None, str]  # display name, address
-    reply_to: tuple[str | None, str | None]
-    version: Published | None  # None: it has content of its own
-    files: list[CheckedAttachment]
-    times: Times
-
 
 class Submitter:
-    """Checks requests and hands them to the intake."""
+    """Validates requests and hands them to the intake."""
 
     def __init__(
         self,
         database: Database,
-        write: Callable[[Draft], Awaitable[Submitted | Refused]],
+        write: Callable[[NewNotification], Awaitable[SubmissionResult | IdempotencyError]],
         *,
         shelf: Shelf,
         terms: Terms,
@@ -73,211 +47,77 @@ class Submitter:
         self._clock = clock
 
     async def submit(
-        self, caller: Caller, wanted: Wanted, idempotency: Idempotency | None, *, faults: list[Fault] | None = None
-    ) -> Submitted:
+        self, caller: Caller, request: Wanted, idempotency: Idempotency | None, *, faults: Sequence[Fault] = ()
+    ) -> SubmissionResult:
         """Accept the request durably. `faults` are those already found while parsing.
 
         Raises `InvalidRequestError` with all faults, `QueueTooLongError`, `IdempotencyKeyReusedError`,
         `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
         retry with the key can tell.
         """
-        idempotency = key_space.own(caller, idempotency)
+        idempotency = scope_idempotency(caller, idempotency) if idempotency else None
         try:
-            draft = await self.draft(caller, wanted, idempotency, faults or [])
-            self.foresee(draft)
+            notification = await self.draft(caller, request, idempotency, faults)
+            self.foresee(notification)
         except (InvalidRequestError, QueueTooLongError):
             # What was right when it was accepted stays accepted, though its template may have gone since.
             if idempotency and (replay := await self._replay(caller, idempotency)):
                 return replay
             raise
         try:
-            result = await self._write(draft)
+            result = await self._write(notification)
         except LockTimeoutError as error:
             if idempotency is None:
                 raise
             raise IdempotencyInProgressError from error
-        if not isinstance(result, Submitted):
+        if not isinstance(result, SubmissionResult):
             raise result
-        self.note(caller, [draft])
+        self.note(caller, [notification])
         return result
-
-    def note(self, caller: Caller, drafts: Iterable[Draft]) -> None:
-        """The caller uses the templates of these."""
-        if self._shelf.uses is None:
-            return
-        for template_id in {draft.row["template_id"] for draft in drafts}:
-            if template_id is not None:
-                self._shelf.uses.note(Use(template_id, caller.key_id, caller.service_id))
-
-    def foresee(self, draft: Draft, *, ahead: int = 0) -> None:
-        """Raise `QueueTooLongError` if what is due before its last copy leaves that no time.
-
-        `ahead`: mails of the same request that are sent before it.
-        """
-        row, ahead = draft.row, ahead + len(draft.copies)
-        self._forecast.check(row["priority"], row["service_id"], row["expires_at"], ahead=ahead)
-
-    def is_outdated(self, earlier: Earlier) -> bool:
-        """True if its idempotency key does not count any more."""
-        return earlier.is_outdated(self._clock.now(), self._terms.key_lasts)
-
-    async def _replay(self, caller: Caller, idempotency: Idempotency) -> Submitted | None:
-        async with self._database.read() as connection:
-            found = await find_earlier(connection, caller.service_id, [idempotency.key])
-        earlier = next(iter(found.values()), None)
-        if earlier is None or self.is_outdated(earlier):
-            return None
-        result = earlier.replayed(idempotency.request_hash)
-        if not isinstance(result, Submitted):
-            raise result
-        return result
-
-    async def _checked(self, caller: Caller, wanted: Wanted, parsing_faults: list[Fault]) -> _Checked:
-        """What the request comes to, or all that is wrong with it."""
-        faults = list(parsing_faults)
-        recipient = check.address_of(wanted.to, "/to", faults)
-        copies = check.copies_of(wanted, recipient, faults)
-        faults += self._forbidden(caller, [("/to", recipient)] if recipient else [])
-        faults += self._forbidden(caller, [(copy.pointer, copy.address) for copy in copies])
-        sender = self._sender(caller, wanted.sender, faults)
-        reply_to = _reply_to(wanted.reply_to, faults)
-        faults += check.faults_in_headers(wanted.headers, self._terms.allowed_headers)
-        faults += check.faults_in_locale(wanted.locale)
-        faults += check.faults_in_content(wanted.content)
-        version = await check.version_of(self._shelf, wanted, faults)
-        if version and wanted.variables is not None:
-            faults += check.faults_in_variables(version, wanted.variables)
-        if version and version.sender and wanted.sender is None:
-            sender = self._sender(caller, version.sender, faults, f"; it is the default of {version.slug}, {_DEFAULT}")
-        if version and version.reply_to and wanted.reply_to is None:
-            reply_to = _reply_to(version.reply_to, faults)
-        files = await _files(wanted, faults)
-        now = self._clock.now()
-        times = check.times_of(wanted, version, now, faults)
-        if faults or recipient is None or (version is None and wanted.content is None):
-            raise InvalidRequestError(faults)
-        return _Checked(now, recipient, copies, sender, reply_to, version, files, times)
-
-    def _forbidden(self, caller: Caller, recipients: Sequence[tuple[str, str]]) -> Iterator[Fault]:
-        """Those whom this instance, or this key, must not mail, and where they stand; a test key mails nobody."""
-        rights = self._terms.rights_of(caller)
-        for pointer, recipient in recipients:
-            if fault := rights.recipient_fault(recipient, caller.kind, pointer):
-                yield fault
 
     async def draft(
         self,
         caller: Caller,
-        wanted: Wanted,
-        idempotency: Idempotency | None,
-        faults: list[Fault],
+        request: Wanted,
+        idempotency: Idempotency | None = None,
+        faults: Sequence[Fault] = (),
         *,
         batch_id: UUID | None = None,
-    ) -> Draft:
-        """What to write for the request. Raises `InvalidRequestError` with all faults, also those given."""
-        checked = await self._checked(caller, wanted, faults)
-        row, content = self._row(caller, wanted, checked), _content(wanted, checked)
-        row |= {
-            "batch_id": batch_id,
-            "idempotency_key": idempotency.key if idempotency else None,
-            "request_hash": idempotency.request_hash if idempotency else None,
-        }
-        return Draft(
-            row=row,
-            content=content,
-            entry_id=new_id(),
-            files=checked.files,
-            key_lasts=self._terms.key_lasts,
-            copies=tuple(_copy(row, copy) for copy in checked.copies),
-        )
+    ) -> NewNotification:
+        """What to write for the request. Raises `InvalidRequestError` with all faults, those of parsing included."""
+        now = self._clock.now()
+        valid = await validate_request(request, caller, self._terms, self._shelf, now, faults)
+        if not isinstance(valid, ValidRequest):
+            raise InvalidRequestError(valid)
+        return build_new_notification(valid, caller, self._terms, idempotency, batch_id)
 
-    def _row(self, caller: Caller, wanted: Wanted, checked: _Checked) -> dict[str, Any]:
-        now, id_, version = checked.now, new_id(), checked.version
-        name, sender = checked.sender
-        return {
-            "id": id_,
-            "service_id": caller.service_id,
-            "template_id": version.template_id if version else None,
-            "template_version_id": version.id if version else None,
-            "parent_id": None,
-            "role": Role.TO,
-            "kind": caller.kind,
-            "category": version.category if version else Category.TRANSACTIONAL,
-            "recipient": checked.recipient,
-            "address_key": address.key(checked.recipient),
-            "from_name": name,
-            "from_address": sender,
-            "reply_to_name": checked.reply_to[0],
-            "reply_to_address": checked.reply_to[1],
-            "envelope_from": self._terms.identity.bounce_address or sender,
-            "locale": wanted.locale,
-            "priority": wanted.priority or (version.priority if version else Priority.NORMAL),
-            "message_id": f"<{id_.hex}@{address.domain(sender)}>",
-            "message_date": max(now, checked.times.send_at),
-            "send_at": checked.times.send_at,
-            "expires_at": checked.times.expires_at,
-            "created_at": now,
-            "updated_at": now,
-            "uncertain_at": None,
-            "when_uncertain": wanted.when_uncertain or (version.when_uncertain if version else WhenUncertain.RESEND),
-            "created_by": caller.actor,
-            "tags": list(dict.fromkeys(wanted.tags)) or None,
-            "meta": dict(wanted.metadata) or None,
-        }
+    def foresee(self, notification: NewNotification, *, ahead: int = 0) -> None:
+        """Raise `QueueTooLongError` if it, or a copy of it, would expire in the queue.
 
-    def _sender(
-        self, caller: Caller, text: str | None, faults: list[Fault], because: str = ""
-    ) -> tuple[str | None, str]:
-        """Name and address of the From field, from the request, its template (`because`) or the instance."""
-        default = (self._terms.identity.name, self._terms.identity.address)
-        if text is None:
-            return default
-        name, sender = check.mailbox_of(text, "/from", faults)
-        if sender is None:
-            return default
-        if fault := self._terms.rights_of(caller).sender_fault(sender, "/from", because):
-            faults.append(fault)
-        return name, sender
+        `ahead`: mails of the same request that are sent before it.
+        """
+        row, ahead = notification.row, ahead + len(notification.copies)
+        self._forecast.check(row.priority, row.service_id, row.expires_at, ahead=ahead)
 
+    def note(self, caller: Caller, notifications: Iterable[NewNotification]) -> None:
+        """Record that the caller uses the templates of these."""
+        if self._shelf.uses is None:
+            return
+        for template_id in {notification.row.template_id for notification in notifications}:
+            if template_id is not None:
+                self._shelf.uses.note(Use(template_id, caller.key_id, caller.service_id))
 
-def _reply_to(text: str | None, faults: list[Fault]) -> tuple[str | None, str | None]:
-    return check.mailbox_of(text, "/reply_to", faults) if text is not None else (None, None)
+    def is_outdated(self, earlier: EarlierNotification) -> bool:
+        """True if its idempotency key does not count any more."""
+        return earlier.is_outdated(self._clock.now(), self._terms.key_lasts)
 
-
-async def _files(wanted: Wanted, faults: list[Fault]) -> list[CheckedAttachment]:
-    """The attachments, checked in a thread if they are large."""
-    if not wanted.attachments:
-        return []
-    size = sum(len(one["content"]) for one in wanted.attachments)
-    if size > AT_ONCE:
-        files, bad = await asyncio.to_thread(attachment.checked, wanted.attachments)
-    else:
-        files, bad = attachment.checked(wanted.attachments)
-    faults += bad
-    return files
-
-
-def _content(wanted: Wanted, checked: _Checked) -> dict[str, Any]:
-    named = [copy.address for copy in checked.copies if copy.role is Role.CC]
-    return {
-        "variables": dict(wanted.variables or {}),
-        "headers": dict(wanted.headers),
-        "content": dict(wanted.content) if wanted.content else None,
-        "addressed_to": checked.recipient if checked.copies else None,
-        "cc": named or None,
-        "attachments": octets.named(checked.files),
-    }
-
-
-def _copy(row: dict[str, Any], copy: CheckedCopy) -> dict[str, Any]:
-    """The same mail to somebody else: with an envelope and a status of its own, and the content of the first."""
-    return row | {
-        "id": new_id(),
-        "parent_id": row["id"],
-        "role": copy.role,
-        "recipient": copy.address,
-        "address_key": address.key(copy.address),
-        "idempotency_key": None,
-        "request_hash": None,
-        "entry_id": new_id(),
-    }
+    async def _replay(self, caller: Caller, idempotency: Idempotency) -> SubmissionResult | None:
+        async with self._database.read() as connection:
+            notifications = await find_earlier_notifications(connection, caller.service_id, [idempotency.key])
+        earlier = next(iter(notifications.values()), None)
+        if earlier is None or self.is_outdated(earlier):
+            return None
+        result = earlier.replayed(idempotency.request_hash)
+        if not isinstance(result, SubmissionResult):
+            raise result
+        return result

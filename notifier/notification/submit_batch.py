@@ -27,18 +27,19 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import new_id
-from notifier.notification import key_space
 from notifier.notification.check import Wanted
 from notifier.notification.submit import Submitter
-from notifier.notification.write import (
-    Draft,
-    Earlier,
+from notifier.submission.idempotency_keys import (
+    EarlierNotification,
     Idempotency,
-    Key,
-    Refused,
-    Submitted,
-    find_earlier,
+    IdempotencyError,
+    ServiceKey,
+    SubmissionResult,
+    find_earlier_notifications,
+    scope_idempotency,
+    scope_key,
 )
+from notifier.submission.new_notification import NewNotification
 from notifier.throttle.forecast import QueueTooLongError
 
 SLICE_SECONDS = 0.002  # of work until everybody else has a turn
@@ -47,9 +48,9 @@ BEGIN_SECONDS = 2.5  # longest; the driver takes two more to let go of a server 
 MAX_CHUNK_MAILS = 100
 """Mails, copies counted, that are handed to the intake at once: so few that other requests get in between."""
 Thing = TypeVar("Thing")
-Answer = Submitted | list[Fault]
+Answer = SubmissionResult | list[Fault]
 """What became of one notification; its faults point into it."""
-Checked = Answer | Draft | QueueTooLongError
+Checked = Answer | NewNotification | QueueTooLongError
 """What one comes to before anything is written."""
 
 
@@ -87,7 +88,9 @@ class BatchSubmitter:
         database: Database,
         submitter: Submitter,
         clock: Clock,
-        write_all: Callable[[Sequence[Draft]], Awaitable[Sequence[Submitted | Refused | BaseException]]],
+        write_all: Callable[
+            [Sequence[NewNotification]], Awaitable[Sequence[SubmissionResult | IdempotencyError | BaseException]]
+        ],
     ) -> None:
         self._database = database
         self._submitter = submitter
@@ -103,7 +106,8 @@ class BatchSubmitter:
         have been written and the others not.
         """
         parsed = [
-            replace(item, idempotency=key_space.own(caller, item.idempotency)) async for item in _in_slices(wish.items)
+            replace(item, idempotency=scope_idempotency(caller, item.idempotency))
+            async for item in _in_slices(wish.items)
         ]
         batch_id = _batch_id(caller, wish.key, parsed) if wish.key is not None else new_id()
         earlier = await self._earlier(caller, parsed)
@@ -111,20 +115,20 @@ class BatchSubmitter:
         ahead = 0  # mails of those before it
         async for item in _in_slices(parsed):
             checked.append(await self._checked(caller, item, earlier, batch_id, ahead))
-            ahead += checked[-1].mails if isinstance(checked[-1], Draft) else 0
+            ahead += checked[-1].mail_count if isinstance(checked[-1], NewNotification) else 0
         for index in _reused(parsed):
             checked[index] = _answer(IdempotencyKeyReusedError())
         if wish.reject_all:
             _reject(checked)
         answered = [_answer(one) if isinstance(one, QueueTooLongError) else one for one in checked]
-        drafts = [one for one in answered if isinstance(one, Draft)]
-        if not drafts and (known := _common([one for one in answered if isinstance(one, Submitted)])):
+        drafts = [one for one in answered if isinstance(one, NewNotification)]
+        if not drafts and (known := _common([one for one in answered if isinstance(one, SubmissionResult)])):
             batch_id = known
         else:
             await self._begin(caller, batch_id, size=len(parsed))
         written = await self._written(drafts)
         self._submitter.note(caller, drafts)
-        return batch_id, [next(written) if isinstance(one, Draft) else one for one in answered]
+        return batch_id, [next(written) if isinstance(one, NewNotification) else one for one in answered]
 
     async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
         """Write the batch itself, unless it is there."""
@@ -135,17 +139,17 @@ class BatchSubmitter:
             async with asyncio.timeout(BEGIN_SECONDS), self._database.write() as connection:
                 await connection.execute(statement)
 
-    async def _earlier(self, caller: Caller, items: Sequence[Item]) -> dict[Key, Earlier]:
+    async def _earlier(self, caller: Caller, items: Sequence[Item]) -> dict[ServiceKey, EarlierNotification]:
         """What earlier requests with these keys led to."""
         keys = {item.idempotency.key for item in items if item.idempotency}
         if not keys:
             return {}
         async with self._database.read() as connection:
-            earlier = await find_earlier(connection, caller.service_id, keys)
+            earlier = await find_earlier_notifications(connection, caller.service_id, keys)
         return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
 
     async def _checked(
-        self, caller: Caller, item: Item, earlier: dict[Key, Earlier], batch_id: UUID, ahead: int
+        self, caller: Caller, item: Item, earlier: dict[ServiceKey, EarlierNotification], batch_id: UUID, ahead: int
     ) -> Checked:
         if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
             return _answer(known.replayed(item.idempotency.request_hash))
@@ -158,7 +162,7 @@ class BatchSubmitter:
             return error
         return draft
 
-    async def _written(self, drafts: Sequence[Draft]) -> Iterator[Answer]:
+    async def _written(self, drafts: Sequence[NewNotification]) -> Iterator[Answer]:
         answers: list[Answer] = []
         for chunk in _chunks(drafts):
             async with self._lane:
@@ -169,20 +173,20 @@ class BatchSubmitter:
 
 def _batch_id(caller: Caller, key: str, items: Sequence[Item]) -> UUID:
     """The same for a repetition, and another for other notifications, so that a batch never outgrows its request."""
-    own_key = key_space.own_text(caller, key)
+    own_key = scope_key(caller, key)
     return uuid5(caller.service_id, "\n".join([own_key, *(item.idempotency.key for item in items if item.idempotency)]))
 
 
-def _chunks(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+def _chunks(drafts: Sequence[NewNotification]) -> Iterator[list[NewNotification]]:
     """The drafts in their order, as many at a time as make up a chunk of mails, and at least one."""
-    chunk: list[Draft] = []
+    chunk: list[NewNotification] = []
     mails = 0
     for draft in drafts:
-        if chunk and mails + draft.mails > MAX_CHUNK_MAILS:
+        if chunk and mails + draft.mail_count > MAX_CHUNK_MAILS:
             yield chunk
             chunk, mails = [], 0
         chunk.append(draft)
-        mails += draft.mails
+        mails += draft.mail_count
     if chunk:
         yield chunk
 
@@ -195,7 +199,7 @@ def _reject(checked: Sequence[Checked]) -> None:
         raise max(late, key=lambda one: one.retry_after)
 
 
-def _common(replayed: Sequence[Submitted]) -> UUID | None:
+def _common(replayed: Sequence[SubmissionResult]) -> UUID | None:
     """The batch that all of these were written by, if it was one."""
     batches = {one.batch_id for one in replayed}
     return batches.pop() if len(batches) == 1 else None
@@ -212,12 +216,12 @@ def _reused(items: Sequence[Item]) -> set[int]:
     }
 
 
-def _answer(result: Submitted | BaseException, draft: Draft | None = None) -> Answer:
+def _answer(result: SubmissionResult | BaseException, draft: NewNotification | None = None) -> Answer:
     """The result of a write; raises it if it is not about this notification alone."""
     if isinstance(result, LockTimeoutError) and draft is not None and draft.key is not None:
         result = IdempotencyInProgressError()
     match result:
-        case Submitted():
+        case SubmissionResult():
             return result
         case IdempotencyKeyReusedError():
             return [Fault("", "idempotency_key_reused", str(result))]

@@ -13,8 +13,9 @@ from notifier import wiring
 from notifier.db.direct import Connection
 from notifier.db.tables import Attachment, NotificationContent
 from notifier.errors import DatabaseUnavailableError
-from notifier.notification.write import WRITER, Draft
+from notifier.notification.write import WRITER
 from notifier.outbox.intake import Intake
+from notifier.submission.new_notification import NewNotification
 
 PATH = "/v1/notifications"
 
@@ -24,7 +25,7 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
     async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
         lost = 0
 
-        async def on_postgres(connection: Connection, drafts: Sequence[Draft], lock_ms: int) -> Sequence[Any]:
+        async def on_postgres(connection: Connection, drafts: Sequence[NewNotification], lock_ms: int) -> Sequence[Any]:
             nonlocal lost
             written = await WRITER.on_postgres(connection, drafts, lock_ms)
             if len(drafts) > 1:
