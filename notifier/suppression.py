@@ -13,8 +13,8 @@ from sqlalchemy import Select, delete, exists, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import address
-from notifier.audit import Action, Deed, ObjectKind
+from notifier import address, audit
+from notifier.audit import Action, Deed, Doer, ObjectKind
 from notifier.db.direct import Connection
 from notifier.db.tables import INSTANCE, Notification, Suppression, columns
 from notifier.errors import NotFoundError, NotifierError
@@ -118,22 +118,34 @@ async def suppress(
     await connection.execute(statement)
 
 
-async def add(
-    connection: AsyncConnection, wish: Wish, now: datetime
-) -> tuple[Fate, SuppressionView, SuppressionView | None]:
-    """Suppress an address: what became of the wish, how it stands now, and what was there before, expired or not.
+async def add(connection: AsyncConnection, wish: Wish, *, actor: Doer) -> tuple[Fate, SuppressionView]:
+    """Suppress an address: what became of the request, and how the suppression stands now.
 
     The first reason stays, and the later end; one that has expired counts for nothing and makes room.
     """
+    fate, view, before = await _add(connection, wish, actor.at)
+    if fate is Fate.UNCHANGED:
+        actor.record_no_change()
+    else:
+        action = Action.SUPPRESSION_ADDED if fate is Fate.ADDED else Action.SUPPRESSION_EXTENDED
+        record = _deed(action, view, before=_told(before) if before else None, after=_told(view))
+        await audit.record(connection, record, actor)
+    return fate, view
+
+
+async def _add(
+    connection: AsyncConnection, wish: Wish, now: datetime
+) -> tuple[Fate, SuppressionView, SuppressionView | None]:
+    """The third is the suppression that was there before, expired or not."""
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression)
     statement = insert.values(_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
     while True:
         added = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
         if added is not None:
             return Fate.ADDED, SuppressionView(**added), None
-        found = (await connection.execute(_same(wish).with_for_update())).mappings().one_or_none()
-        if found is not None:  # else it was lifted at this moment, and there is room now
-            return await _beside(connection, wish, SuppressionView(**found), now)
+        existing = (await connection.execute(_same(wish).with_for_update())).mappings().one_or_none()
+        if existing is not None:  # else it was lifted at this moment, and there is room now
+            return await _beside(connection, wish, SuppressionView(**existing), now)
 
 
 async def _beside(
@@ -148,8 +160,10 @@ async def _beside(
     return (Fate.ADDED if is_over else Fate.EXTENDED), view, there
 
 
-async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> SuppressionView:
-    """Let the address be mailed again; the suppression as it was. `owner`: a service, or None for the operator.
+async def lift(
+    connection: AsyncConnection, owner: UUID | None, id_: UUID, *, actor: Doer, comment: str = ""
+) -> SuppressionView:
+    """Let the address be mailed again; returns the suppression as it was. `owner`: a service; None for the operator.
 
     Raises `NotFoundError`, `NotYoursError`.
     """
@@ -160,18 +174,10 @@ async def lift(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> Su
     if row is None:
         await one(connection, owner, id_)
         raise NotYoursError
-    return SuppressionView(**row)
-
-
-def deed(fate: Fate, *, before: SuppressionView | None, after: SuppressionView) -> Deed:
-    """What the audit is told of a wish that has changed something."""
-    action = Action.SUPPRESSION_ADDED if fate is Fate.ADDED else Action.SUPPRESSION_EXTENDED
-    return _deed(action, after, before=_told(before) if before else None, after=_told(after))
-
-
-def lifted(view: SuppressionView, comment: str) -> Deed:
-    """What the audit is told of one that is gone."""
-    return _deed(Action.SUPPRESSION_LIFTED, view, before=_told(view), after={"comment": comment} if comment else None)
+    view = SuppressionView(**row)
+    after = {"comment": comment} if comment else None
+    await audit.record(connection, _deed(Action.SUPPRESSION_LIFTED, view, before=_told(view), after=after), actor)
+    return view
 
 
 def _deed(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from notifier.api import schema
 from notifier.api.audited import Audited
-from notifier.api.change import asked_by, changing, with_body
+from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import authenticated, id_of, recognised
 from notifier.api.request_body import read_model_if_any
@@ -97,9 +97,8 @@ async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audi
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(batch_id, "batch")
     async with changing(doors) as connection:
-        await batch.require_reach(connection, id_, caller.reach)
-        step, deed = await batch.cancel(connection, caller.service_id, id_, asked_by(caller, doors, wanted))
-        await audited(connection, caller, deed)
+        actor, reach = audited.doer(caller), caller.reach
+        step = await batch.cancel(connection, caller.service_id, id_, actor=actor, reach=reach, comment=wanted.comment)
     if step.last is not None:
         async with changing(doors) as connection:
             await batch.release(connection, caller.service_id, id_)

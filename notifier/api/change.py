@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,7 @@ from notifier.auth.keys import Caller
 from notifier.auth.scope import Scope
 from notifier.db.unavailable import unavailable_as_such
 from notifier.notification import change, find, patch
-from notifier.notification.change import Asked
 from notifier.notification.rights import MailRights
-from notifier.states import Cause
 
 CHANGE_SECONDS = 2.5
 """Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
@@ -45,10 +44,10 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors, audite
     """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
-    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
+    id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
     async with changing(doors) as connection:
-        await audited.all(connection, caller, await change.cancel(connection, id_, asked))
-        return await _shown(connection, id_, asked)
+        await change.cancel(connection, id_, actor=actor, rights=rights, comment=wanted.comment)
+        return await _shown(connection, id_, actor.at)
 
 
 @router.patch(
@@ -62,10 +61,10 @@ async def patch_one(request: Request, notification_id: str, doors: TheDoors, aud
     """Change when it is sent, or with which variables, before the first try; its copies change with it."""
     caller = await authenticated(request, doors, Scope.SEND)
     changes = schema.changes_of(await read_model(request, schema.NotificationPatchIn))
-    id_, asked = id_of(notification_id), asked_by(caller, doors, schema.ChangeIn())
+    id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
     async with changing(doors) as connection:
-        await audited(connection, caller, await patch.patch(connection, id_, changes, asked))
-        return await _shown(connection, id_, asked)
+        await patch.patch(connection, id_, changes, actor=actor, rights=rights)
+        return await _shown(connection, id_, actor.at)
 
 
 @router.post(
@@ -79,10 +78,10 @@ async def retry(request: Request, notification_id: str, doors: TheDoors, audited
     """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
-    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
+    id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
     async with changing(doors) as connection:
-        await audited.all(connection, caller, await change.retry(connection, id_, asked))
-        return await _shown(connection, id_, asked)
+        await change.retry(connection, id_, actor=actor, rights=rights, comment=wanted.comment)
+        return await _shown(connection, id_, actor.at)
 
 
 @router.post(
@@ -96,10 +95,10 @@ async def resolve(request: Request, notification_id: str, doors: TheDoors, audit
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model(request, schema.ResolveIn)
-    id_, asked = id_of(notification_id), asked_by(caller, doors, wanted)
+    id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
     async with changing(doors) as connection:
-        await audited.all(connection, caller, await change.resolve(connection, id_, wanted.as_, asked))
-        return await _shown(connection, id_, asked)
+        await change.resolve(connection, id_, wanted.as_, actor=actor, rights=rights, comment=wanted.comment)
+        return await _shown(connection, id_, actor.at)
 
 
 @asynccontextmanager
@@ -111,16 +110,10 @@ async def changing(doors: Doors) -> AsyncIterator[AsyncConnection]:
     doors.wake()
 
 
-def asked_by(caller: Caller, doors: Doors, wanted: schema.ChangeIn) -> Asked:
-    """The change as the domain wants to hear of it."""
-    return Asked(
-        actor=caller.actor,
-        cause=Cause.CALLER,
-        rights=MailRights(caller=caller, policy=doors.policy, own_sender=doors.own_sender.address),
-        at=doors.clock.now(),
-        comment=wanted.comment,
-    )
+def rights_of(caller: Caller, doors: Doors) -> MailRights:
+    """What the caller may do with mail."""
+    return MailRights(caller=caller, policy=doors.policy, own_sender=doors.own_sender.address)
 
 
-async def _shown(connection: AsyncConnection, id_: UUID, asked: Asked) -> dict[str, Any]:
-    return reply.show(await find.one(connection, None, id_), asked.at)  # that they may see it was found out before
+async def _shown(connection: AsyncConnection, id_: UUID, now: datetime) -> dict[str, Any]:
+    return reply.show(await find.one(connection, None, id_), now)  # the operation checked the rights

@@ -11,7 +11,6 @@ from notifier.api import reply
 from notifier.api.audited import Audited
 from notifier.api.doors import TheDoors
 from notifier.api.request import authenticated, id_of
-from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.scope import Scope
 from notifier.notification import explain
 from notifier.notification.explain import Because
@@ -105,15 +104,7 @@ async def get_content(
 ) -> Any:
     """The mail itself: as it was sent, or as it will be. Who looked is recorded. 404 if your key reaches less far."""
     caller = await authenticated(request, doors, Scope.CONTENT)
-    id_ = id_of(notification_id)
-    view = await doors.previewer.stored(caller, id_)
-    deed = Deed(
-        action=Action.CONTENT_VIEWED,
-        object_kind=ObjectKind.NOTIFICATION,
-        object_id=id_,
-        service_id=caller.service_id,
-    )
-    await audited.seen(caller, deed)
+    view = await doors.previewer.view(caller, id_of(notification_id), actor=audited.doer(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return show(view)

@@ -18,6 +18,7 @@ from notifier.api.request_model import RequestModel
 from notifier.auth.keys import Caller
 from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError
+from notifier.notification.check import parse_address
 from notifier.states import SuppressionReason, SuppressionScope
 from notifier.suppression import Fate, SuppressionView, Wish
 
@@ -123,14 +124,10 @@ async def add(request: Request, response: Response, doors: TheDoors, audited: Au
     """Never mail this address again, or until `expires_at`. One that is there keeps its reason, and the later end."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    now = doors.clock.now()
-    wish = _wish(await read_model(request, SuppressionIn), caller, now)
+    actor = audited.doer(caller)
+    wish = _wish(await read_model(request, SuppressionIn), caller, actor.at)
     async with changing(doors) as connection:
-        fate, view, before = await suppression.add(connection, wish, now)
-        if fate is Fate.UNCHANGED:
-            audited.nothing()
-        else:
-            await audited(connection, caller, suppression.deed(fate, before=before, after=view))
+        fate, view = await suppression.add(connection, wish, actor=actor)
     response.status_code = 201 if fate is Fate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
     return _shown(view)
@@ -161,8 +158,7 @@ async def lift(request: Request, suppression_id: str, doors: TheDoors, audited: 
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(suppression_id)
     async with changing(doors) as connection:
-        view = await suppression.lift(connection, caller.service_id, id_)
-        await audited(connection, caller, suppression.lifted(view, wanted.comment))
+        await suppression.lift(connection, caller.service_id, id_, actor=audited.doer(caller), comment=wanted.comment)
 
 
 def _shown(view: SuppressionView) -> dict[str, Any]:
@@ -179,21 +175,15 @@ def _key(text: str) -> str:
 
 def _wish(wanted: SuppressionIn, caller: Caller, now: datetime) -> Wish:
     """The request in the domain's words. Raises `InvalidRequestError` with every fault."""
-    faults = []
-    normalised = ""
-    try:
-        normalised = address.normalised(wanted.address)
-    except address.NeedsSmtputf8Error as error:
-        faults.append(Fault("/address", "smtputf8_not_supported", str(error)))
-    except address.InvalidAddressError as error:
-        faults.append(Fault("/address", "invalid_address", str(error)))
+    normalised = parse_address(wanted.address, "/address")
+    faults = [normalised] if isinstance(normalised, Fault) else []
     if wanted.reason not in _SAYABLE:
         faults.append(Fault("/reason", "not_yours_to_say", "only a relay can say that there is no such mailbox"))
     if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
         faults.append(Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00"))
     elif wanted.expires_at is not None and not now < wanted.expires_at <= now + LONGEST_LIFE:
         faults.append(Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years"))
-    if faults:
+    if faults or isinstance(normalised, Fault):
         raise InvalidRequestError(faults)
     return Wish(
         address=normalised,

@@ -3,8 +3,9 @@
 import getpass
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from notifier.audit import Deed
-    from notifier.notification.change import Asked
+    from notifier.audit import Doer
     from notifier.notification.find import NotificationView
     from notifier.notification.timeline import Item
 
@@ -153,48 +153,27 @@ def retry(
 
 
 async def _retry_all(reason: Reason, comment: str) -> None:
-    """Each in the order in which it was accepted; what somebody else changes meanwhile is passed over."""
+    """Retry each in the order in which it was accepted; what somebody else changes meanwhile is passed over."""
     from uuid import UUID
 
+    from notifier.errors import NotFoundError
     from notifier.notification import change
 
+    words = _checked_comment(comment)
     async with writing() as parts:
         started, last, retried = parts.clock.now(), UUID(int=0), 0
         while True:
             async with parts.database.write() as connection:
-                found = await change.find_failed(connection, reason, after=last, until=started)
-                for id_ in found:
-                    retried += await _retry_one(connection, id_, _asked(comment, started))
-            if not found:
+                ids = await change.find_failed(connection, reason, after=last, until=started)
+                for id_ in ids:
+                    with suppress(change.NotPossibleError, NotFoundError):
+                        async with connection.begin_nested():
+                            await change.retry(connection, id_, actor=_actor(started), rights=None, comment=words)
+                        retried += 1
+            if not ids:
                 break
-            last = found[-1]
+            last = ids[-1]
     print(f"retried {retried}")
-
-
-async def _retry_one(connection: "AsyncConnection", id_: "UUID", asked: "Asked") -> bool:
-    from notifier import audit
-    from notifier.errors import NotFoundError
-    from notifier.notification import change
-
-    try:
-        async with connection.begin_nested():
-            deeds = await change.retry(connection, id_, asked)
-    except (change.NotPossibleError, NotFoundError):
-        return False
-    for deed in deeds:
-        await audit.record(connection, deed, audit.Doer(actor=asked.actor, at=asked.at))
-    return True
-
-
-def _asked(comment: str, at: datetime) -> "Asked":
-    """What is asked for at this terminal."""
-    from notifier.notification import change
-    from notifier.states import Cause
-
-    words = comment.encode(errors="replace").decode()
-    if len(words) > change.LONGEST_COMMENT:
-        raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
-    return change.Asked(actor=operator(), cause=Cause.PERSON, rights=None, at=at, comment=words)
 
 
 def resolve(
@@ -205,25 +184,36 @@ def resolve(
     """Decide about a mail of which nobody knows whether it was taken."""
     from notifier.notification import change
 
-    async def resolved(connection: "AsyncConnection", wanted: "UUID", asked: "Asked") -> "list[Deed]":
-        return await change.resolve(connection, wanted, how, asked)
+    async def resolved(connection: "AsyncConnection", id_: "UUID", **said: Any) -> None:
+        await change.resolve(connection, id_, how, **said)
 
     output.run(_change(id_, comment, resolved))
 
 
-async def _change(
-    id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, Asked], Awaitable[list[Deed]]]"
-) -> None:
-    from notifier import audit
+async def _change(id_: str, comment: str, operation: "Callable[..., Awaitable[None]]") -> None:
     from notifier.notification import find
 
-    wanted = _uuid(id_)
+    notification_id, words = _uuid(id_), _checked_comment(comment)
     async with writing() as parts, parts.database.write() as connection:
-        asked = _asked(comment, parts.clock.now())
-        for deed in await make(connection, wanted, asked):
-            await audit.record(connection, deed, audit.Doer(actor=asked.actor, at=asked.at))
-        view = await find.one(connection, None, wanted)
+        await operation(connection, notification_id, actor=_actor(parts.clock.now()), rights=None, comment=words)
+        view = await find.one(connection, None, notification_id)
     print(view.status)
+
+
+def _actor(at: datetime) -> "Doer":
+    """Who acts at this terminal."""
+    from notifier.audit import Doer
+
+    return Doer(actor=operator(), at=at)
+
+
+def _checked_comment(comment: str) -> str:
+    from notifier.notification import change
+
+    words = comment.encode(errors="replace").decode()
+    if len(words) > change.LONGEST_COMMENT:
+        raise Failed(f"--comment: at most {change.LONGEST_COMMENT} characters", output.WRONG_USE)
+    return words
 
 
 def operator() -> str:

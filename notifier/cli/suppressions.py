@@ -119,9 +119,7 @@ async def _add(
             created_by=doer.actor,
             expires_at=expires_at,
         )
-        fate, view, before = await suppression.add(connection, wish, doer.at)
-        if fate is not suppression.Fate.UNCHANGED:
-            await audit.record(connection, suppression.deed(fate, before=before, after=view), doer)
+        _, view = await suppression.add(connection, wish, actor=doer)
     output.show([_row(view)], as_json=as_json)
 
 
@@ -142,12 +140,9 @@ async def _lift(which: str, service: str, comment: str, *, as_json: bool) -> Non
         raise Failed(f"--comment: at most {suppression.LONGEST_DETAIL} characters", output.WRONG_USE)
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        gone = []
-        for id_ in await _meant(connection, which, service):
-            view = await suppression.lift(connection, None, id_)
-            await audit.record(connection, suppression.lifted(view, comment), doer)
-            gone.append(view)
-    output.show([_row(view) for view in gone], as_json=as_json)
+        ids = await _meant(connection, which, service)
+        lifted = [await suppression.lift(connection, None, id_, actor=doer, comment=comment) for id_ in ids]
+    output.show([_row(view) for view in lifted], as_json=as_json)
 
 
 async def _meant(connection: "AsyncConnection", which: str, service: str) -> "list[UUID]":

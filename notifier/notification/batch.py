@@ -14,11 +14,11 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
+from notifier.audit import Doer
 from notifier.db.tables import Batch, Event, Notification, columns
 from notifier.errors import NotFoundError
 from notifier.ids import new_id
 from notifier.notification import batch_sql, find
-from notifier.notification.change import Asked
 from notifier.notification.move import Move, move
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
@@ -67,6 +67,15 @@ class Step:
     last: UUID | None  # of the rows that were looked at; None: there are no more
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Flag:
+    """Who cancels the batch, when the rows are changed, and why."""
+
+    actor: str
+    at: datetime
+    comment: str
+
+
 async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
     """A service's batch. Raises `NotFoundError`, also for another service's."""
     wanted = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
@@ -82,30 +91,30 @@ async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> Batc
     return BatchView(**found, statuses=statuses, closed=closed, cancelling=cancelling)
 
 
-async def require_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
-    """Raise `NotFoundError`, as for a batch that there is not, unless all its mails are of these kinds of key."""
-    if set(kinds) == set(KeyKind):
-        return
-    beyond = select(_notification.id).where(_notification.batch_id == id_, _notification.kind.not_in(kinds)).limit(1)
-    if (await connection.execute(beyond)).first() is not None:
-        raise NotFoundError("there is no such batch")
-
-
-async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked: Asked) -> tuple[Step, audit.Deed]:
-    """See that nothing of the batch is sent that has not begun yet: flag it, and put its first rows to `cancelled`.
+async def cancel(
+    connection: AsyncConnection,
+    service_id: UUID,
+    id_: UUID,
+    *,
+    actor: Doer,
+    reach: Collection[KeyKind],
+    comment: str = "",
+) -> Step:
+    """Stop what has not begun of the batch: flag it, and put its first rows to `cancelled`.
 
     If there are more, a sender goes on with them, and `release` must follow once this is committed. Raises
-    `NotFoundError`.
+    `NotFoundError`, also if some of its mails are of a kind of key beyond the caller's `reach`.
     """
+    await _require_reach(connection, id_, reach)
     flag = {
-        "cancelled_at": func.coalesce(_batch.cancelled_at, asked.at),
-        "cancelled_by": func.coalesce(_batch.cancelled_by, asked.actor),
-        "cancel_comment": func.coalesce(_batch.cancel_comment, asked.comment),
+        "cancelled_at": func.coalesce(_batch.cancelled_at, actor.at),
+        "cancelled_by": func.coalesce(_batch.cancelled_by, actor.actor),
+        "cancel_comment": func.coalesce(_batch.cancel_comment, comment),
     }
     flagged = update(Batch).where(_batch.id == id_, _batch.service_id == service_id).values(flag).returning(_batch.id)
     if (await connection.execute(flagged)).first() is None:
         raise NotFoundError("there is no such batch")
-    step = await _step(connection, service_id, id_, None, asked)
+    step = await _step(connection, service_id, id_, None, _Flag(actor=actor.actor, at=actor.at, comment=comment))
     if step.last is not None and not await store.due(connection, service_id, [id_]):
         entry = NewEntry(
             id=new_id(),
@@ -113,18 +122,27 @@ async def cancel(connection: AsyncConnection, service_id: UUID, id_: UUID, asked
             subject_id=id_,
             service_id=service_id,
             priority=Priority.HIGH,
-            due_at=asked.at,
+            due_at=actor.at,
         )
         await store.enqueue(connection, [entry])
-    deed = audit.Deed(
+    record = audit.Deed(
         action=audit.Action.BATCH_CANCELLED,
         object_kind=audit.ObjectKind.BATCH,
         object_id=id_,
         service_id=service_id,
-        after={"cancelled": step.stopped, "comment": asked.comment}
-        | ({"cancelling": True} if step.last is not None else {}),
+        after={"cancelled": step.stopped, "comment": comment} | ({"cancelling": True} if step.last is not None else {}),
     )
-    return step, deed
+    await audit.record(connection, record, actor)
+    return step
+
+
+async def _require_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
+    """Raise `NotFoundError`, as for a batch that does not exist, unless all its mails are of these kinds of key."""
+    if set(kinds) == set(KeyKind):
+        return
+    beyond = select(_notification.id).where(_notification.batch_id == id_, _notification.kind.not_in(kinds)).limit(1)
+    if (await connection.execute(beyond)).first() is not None:
+        raise NotFoundError("there is no such batch")
 
 
 async def release(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
@@ -144,12 +162,11 @@ async def go_on(
     flag = (await connection.execute(wanted)).one_or_none()
     if flag is None:
         return None
-    actor, comment = flag.cancelled_by or "", flag.cancel_comment or ""
-    asked = Asked(actor=actor, cause=Cause.CALLER, rights=None, at=now, comment=comment)
-    return (await _step(connection, service_id, id_, after, asked)).last
+    said = _Flag(actor=flag.cancelled_by or "", at=now, comment=flag.cancel_comment or "")
+    return (await _step(connection, service_id, id_, after, said)).last
 
 
-async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, asked: Asked) -> Step:
+async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, flag: _Flag) -> Step:
     ids = await _rows(connection, id_, after)
     waiting = await _waiting(connection, ids)
     await store.lock(connection, service_id, waiting)
@@ -157,9 +174,9 @@ async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after:
     waiting = await _waiting(connection, waiting)
     stopped = await store.withdraw_all(connection, service_id, waiting) if waiting else []
     if stopped:
-        steps = [Move(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
-        await move(connection, steps, asked.cause)
-        await connection.execute(insert(Event), [_event(one, asked) for one in stopped])
+        steps = [Move(notification_id=one, to=Status.CANCELLED, at=flag.at) for one in stopped]
+        await move(connection, steps, Cause.CALLER)
+        await connection.execute(insert(Event), [_event(one, flag) for one in stopped])
     return Step(stopped=len(stopped), last=ids[-1] if len(ids) == MAX_CANCEL_ROWS else None)
 
 
@@ -181,12 +198,12 @@ async def _waiting(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUI
     return list((await connection.execute(_WAITING, {"ids": list(ids)})).scalars()) if ids else []
 
 
-def _event(notification_id: UUID, asked: Asked) -> dict[str, Any]:
+def _event(notification_id: UUID, flag: _Flag) -> dict[str, Any]:
     return {
         "id": new_id(),
         "notification_id": notification_id,
-        "at": asked.at,
+        "at": flag.at,
         "kind": EventKind.CANCELLED,
-        "actor": asked.actor,
-        "detail": asked.comment,
+        "actor": flag.actor,
+        "detail": flag.comment,
     }

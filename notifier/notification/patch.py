@@ -14,12 +14,14 @@ from sqlalchemy import bindparam, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
+from notifier.audit import Doer
 from notifier.db.tables import Attempt, Event, Notification, NotificationContent, columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.ids import new_id
 from notifier.notification import check
-from notifier.notification.change import AlreadyEndedError, AlreadyUnderWayError, Asked, NotPossibleError
+from notifier.notification.change import AlreadyEndedError, AlreadyUnderWayError, NotPossibleError
 from notifier.notification.check import Times, Wanted
+from notifier.notification.rights import MailRights
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.states import WAITING, EntryKind, EventKind, Priority, Status
@@ -27,6 +29,10 @@ from notifier.templating import store as templates
 
 _notification, _attempt, _content = columns(Notification), columns(Attempt), columns(NotificationContent)
 _ID = _notification.id.type
+_READ = (
+    "id", "service_id", "address_key", "recipient", "from_address", "kind", "parent_id", "status", "priority",
+    "send_at", "expires_at", "created_at", "updated_at", "template_version_id",
+)  # fmt: skip
 # In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
 _CHANGE = text("""
 UPDATE notification
@@ -64,86 +70,73 @@ class Changes:
         return [name for name, value in vars(self).items() if value is not None]
 
 
-async def patch(connection: AsyncConnection, id_: UUID, changes: Changes, asked: Asked) -> audit.Deed:
-    """Change a notification, and its copies, before the first try. What was done.
+async def patch(
+    connection: AsyncConnection, id_: UUID, changes: Changes, *, actor: Doer, rights: MailRights | None
+) -> None:
+    """Change a notification, and its copies, before the first try.
 
     Raises `NotFoundError`, `InvalidRequestError` with all faults, `IsACopyError`, `AlreadyAttemptedError`,
     `AlreadyUnderWayError` or `AlreadyEndedError`.
     """
-    family = await _family(connection, id_, asked)
-    asked.require_sendable(one for one in family if one.status is Status.QUEUED)
-    times = await _checked(connection, family[0], changes, asked)
-    for one in family:
-        if one.status is Status.QUEUED:
-            await _change(connection, one, changes, times, asked)
+    family = await _family(connection, id_, rights)
+    own, queued = family[0], [row for row in family if row.status is Status.QUEUED]
+    if rights is not None:
+        rights.require_sendable(queued)
+    times = await _checked(connection, own, changes, actor.at)
+    for row in queued:
+        await _change(connection, row, changes, times, actor.at)
     if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
-        contents = update(NotificationContent).where(_content.notification_id.in_([one.id for one in family]))
+        contents = update(NotificationContent).where(_content.notification_id.in_([row.id for row in family]))
         await connection.execute(contents.values(variables=dict(changes.variables)))
-    detail = ", ".join(changes.names) + (f": {asked.comment}" if asked.comment else "")
     event = {
         "id": new_id(),
         "notification_id": id_,
-        "at": asked.at,
+        "at": actor.at,
         "kind": EventKind.CHANGED,
-        "actor": asked.actor,
-        "detail": detail,
+        "actor": actor.actor,
+        "detail": ", ".join(changes.names),
     }
     await connection.execute(insert(Event).values(event))
-    own, fields = family[0], changes.names
-    return audit.Deed(
+    record = audit.Deed(
         action=audit.Action.NOTIFICATION_CHANGED,
         object_kind=audit.ObjectKind.NOTIFICATION,
         object_id=id_,
         service_id=own.service_id,
         address=own.address_key,
         before={"send_at": own.send_at, "expires_at": own.expires_at, "priority": own.priority},
-        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": fields},
+        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": changes.names},
     )
+    await audit.record(connection, record, actor)
 
 
 # -- the steps, in order -----------------------------------------------------------------------------------------------
 
 
-async def _family(connection: AsyncConnection, id_: UUID, asked: Asked) -> list[Any]:
-    """The notification and its copies, of which none has been tried; its own row is the first."""
-    names = (
-        "id",
-        "service_id",
-        "address_key",
-        "recipient",
-        "from_address",
-        "kind",
-        "parent_id",
-        "status",
-        "priority",
-        "send_at",
-        "expires_at",
-        "created_at",
-        "updated_at",
-    )
-    wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
-    wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
-    if asked.rights is not None:
-        wanted = wanted.where(*asked.rights.are_over())
-    found = (await connection.execute(wanted.order_by(_notification.id))).all()
-    own = next((row for row in found if row.id == id_), None)
+async def _family(connection: AsyncConnection, id_: UUID, rights: MailRights | None) -> list[Any]:
+    """The notification and its copies, none of them tried yet; its own row is the first."""
+    statement = select(*(_notification[name] for name in _READ))
+    statement = statement.where(or_(_notification.id == id_, _notification.parent_id == id_))
+    if rights is not None:
+        statement = statement.where(*rights.are_over())
+    family = (await connection.execute(statement.order_by(_notification.id))).all()
+    own = next((row for row in family if row.id == id_), None)
     if own is None:
         raise NotFoundError("there is no such notification")
     if own.parent_id is not None:
         raise IsACopyError
     if own.status not in WAITING:
         raise AlreadyEndedError(f"it cannot be changed any more: it is {own.status}")
-    tried = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in found])).limit(1)
-    if any(row.status in WAITING - {Status.QUEUED} for row in found) or (await connection.execute(tried)).first():
+    attempts = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in family])).limit(1)
+    if any(row.status in WAITING - {Status.QUEUED} for row in family) or (await connection.execute(attempts)).first():
         raise AlreadyAttemptedError
-    return [own, *(row for row in found if row.id != id_)]
+    return [own, *(row for row in family if row.id != id_)]
 
 
-async def _checked(connection: AsyncConnection, own: Any, changes: Changes, asked: Asked) -> Times:
+async def _checked(connection: AsyncConnection, own: Any, changes: Changes, now: datetime) -> Times:
     faults: list[Fault] = []
     if changes.variables is not None:
         faults += await _faults_in_variables(connection, own.template_version_id, changes.variables)
-    times, time_faults = _times(own, changes, asked.at)
+    times, time_faults = _times(own, changes, now)
     if faults := [*faults, *time_faults]:
         raise InvalidRequestError(faults)
     return times
@@ -170,27 +163,27 @@ def _times(own: Any, changes: Changes, now: datetime) -> tuple[Times, list[Fault
     return times, faults
 
 
-async def _change(connection: AsyncConnection, one: Any, changes: Changes, times: Times, asked: Asked) -> None:
+async def _change(connection: AsyncConnection, row: Any, changes: Changes, times: Times, now: datetime) -> None:
     """Take the entry back first, as senders lock them; then write, and queue it again."""
-    if not await store.withdraw(connection, one.service_id, one.id):
+    if not await store.withdraw(connection, row.service_id, row.id):
         raise AlreadyUnderWayError
-    priority = changes.priority or Priority(one.priority)
+    priority = changes.priority or Priority(row.priority)
     values = {
-        "id": one.id,
+        "id": row.id,
         "send_at": times.send_at,
-        "message_date": max(one.created_at, times.send_at),
+        "message_date": max(row.created_at, times.send_at),
         "expires_at": times.expires_at,
         "priority": priority.value,
-        "at": asked.at,
-        "seen": one.updated_at,
+        "at": now,
+        "seen": row.updated_at,
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
         raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
     entry = NewEntry(
         id=new_id(),
         kind=EntryKind.EMAIL,
-        subject_id=one.id,
-        service_id=one.service_id,
+        subject_id=row.id,
+        service_id=row.service_id,
         priority=priority,
         due_at=times.send_at,
     )

@@ -1,5 +1,6 @@
 """Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from notifier import audit
+from notifier.audit import Doer
 from notifier.auth.keys import Caller
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, columns
+from notifier.db.unavailable import unavailable_as_such
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.notification import compose, find, load, octets
 from notifier.notification.load import Delivery
@@ -21,6 +25,8 @@ from notifier.submission.new_notification import NewNotification
 from notifier.templating.editors import Editors
 
 _attempt = columns(Attempt)
+MAX_RECORD_SECONDS = 2.5
+"""Longest transaction that records who looked; the driver takes two more to let go of a server that hangs."""
 
 
 class UnrenderableError(NotifierError):
@@ -48,6 +54,23 @@ class Previewer:
         self._editors = editors
         self._policy = policy
         self._sources = load.Sources(database)
+
+    async def view(self, caller: Caller, id_: UUID, *, actor: Doer) -> ContentView:
+        """The mail of a notification within the caller's reach; who looks at it is recorded before it is shown.
+
+        Raises `NotFoundError`, `UnrenderableError`, `DatabaseUnavailableError`.
+        """
+        view = await self.stored(caller, id_)
+        record = audit.Deed(
+            action=audit.Action.CONTENT_VIEWED,
+            object_kind=audit.ObjectKind.NOTIFICATION,
+            object_id=id_,
+            service_id=caller.service_id,
+        )
+        with unavailable_as_such():
+            async with asyncio.timeout(MAX_RECORD_SECONDS), self._database.write() as connection:
+                await audit.record(connection, record, actor)
+        return view
 
     async def stored(self, caller: Caller, id_: UUID) -> ContentView:
         """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""

@@ -13,11 +13,12 @@ from parts.relay import STALL, Relay
 from sqlalchemy import select
 
 from notifier import wiring
+from notifier.audit import Doer
 from notifier.clock import SystemClock
 from notifier.db.tables import Attempt, columns
 from notifier.notification import change
 from notifier.outbox import store
-from notifier.states import Cause, EntryState, Priority, Status
+from notifier.states import EntryState, Priority, Status
 
 ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED)
 
@@ -194,10 +195,8 @@ async def test_a_service_changes_its_own_and_an_operator_all(
         for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):
             assert (await other.post(f"{path}/{verb}", json=body)).status_code == 404
         assert (await other.patch(path, json={"priority": "high"})).status_code == 404
-    operator = change.Asked(
-        actor="operator:grace", cause=Cause.PERSON, rights=None, at=SystemClock().now(), comment="wrong list"
-    )
+    operator = Doer(actor="operator:grace", at=SystemClock().now())
     async with parts.database.write() as connection:
-        await change.cancel(connection, unsure.id_in(path), operator)
+        await change.cancel(connection, unsure.id_in(path), actor=operator, rights=None, comment="wrong list")
     assert (await unsure.row_of(parts.database, path)).status is Status.CANCELLED
     assert await unsure.events_of(parts.database, path) == [("cancelled", "operator:grace", "wrong list")]

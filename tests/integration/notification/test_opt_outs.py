@@ -11,6 +11,7 @@ from parts.installation import WELCOME, Installation
 from parts.relay import Relay
 
 from notifier import suppression, wiring
+from notifier.audit import Doer
 from notifier.auth import keys
 from notifier.db.tables import INSTANCE
 from notifier.notification import load
@@ -46,7 +47,7 @@ async def _add(
             expires_at=now + timedelta(seconds=seconds) if seconds is not None else None,
         )
         # Written as an hour ago, so that one can have expired by now.
-        _, view, _ = await suppression.add(connection, wish, now - timedelta(hours=1))
+        _, view = await suppression.add(connection, wish, actor=Doer(actor="test", at=now - timedelta(hours=1)))
     return view.id
 
 
@@ -162,4 +163,4 @@ async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.Base) 
             (view,) = await suppression.owned(connection, INSTANCE, suppression.Filter(address=ADA), limit=9)
             assert (view.reason, view.expires_at) == (reason, None)
             assert (view.id == id_) == (seconds is None)
-            await suppression.lift(connection, None, view.id)
+            await suppression.lift(connection, None, view.id, actor=Doer(actor="test", at=now))
