@@ -149,15 +149,15 @@ async def _add(
 
 
 async def _beside(
-    connection: AsyncConnection, wish: Wish, there: SuppressionView, now: datetime
+    connection: AsyncConnection, wish: Wish, existing: SuppressionView, now: datetime
 ) -> tuple[Fate, SuppressionView, SuppressionView | None]:
-    if there.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= there.expires_at):
-        return Fate.UNCHANGED, there, there
-    is_over = there.expires_at <= now
+    if existing.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= existing.expires_at):
+        return Fate.UNCHANGED, existing, existing
+    is_over = existing.expires_at <= now
     values = _row(wish, now) if is_over else {"expires_at": wish.expires_at}
-    statement = update(Suppression).where(_suppression.id == there.id).values(values).returning(*_suppression)
+    statement = update(Suppression).where(_suppression.id == existing.id).values(values).returning(*_suppression)
     view = SuppressionView(**(await connection.execute(statement)).mappings().one())
-    return (Fate.ADDED if is_over else Fate.EXTENDED), view, there
+    return (Fate.ADDED if is_over else Fate.EXTENDED), view, existing
 
 
 async def lift(
@@ -227,16 +227,16 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
 
 
 async def page(
-    connection: AsyncConnection, service_id: UUID, wanted: Filter, *, before: UUID | None, limit: int
+    connection: AsyncConnection, service_id: UUID, query: Filter, *, before: UUID | None, limit: int
 ) -> list[SuppressionView]:
     """What stops a service's mail, newest first: its own ones, and the instance's of addresses that it has mailed.
 
     Of other addresses the instance's are not listed, or each service would learn whom the others write to; who asks
     for one address is told, because a submit to it tells as much.
     """
-    own = _filtered(wanted, before).where(_suppression.service_id == service_id)
-    shared = _filtered(wanted, before).where(_suppression.service_id == INSTANCE)
-    if wanted.address is None:
+    own = _filtered(query, before).where(_suppression.service_id == service_id)
+    shared = _filtered(query, before).where(_suppression.service_id == INSTANCE)
+    if query.address is None:
         mailed = exists().where(
             _notification.service_id == service_id, _notification.address_key == _suppression.address
         )
@@ -244,26 +244,26 @@ async def page(
     # Each half in the order of an index and no longer than the page, so that neither reads the other's rows.
     halves = [half.order_by(_suppression.id.desc()).limit(limit).subquery() for half in (own, shared)]
     both = union_all(*(select(half) for half in halves)).subquery()
-    found = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
-    return [SuppressionView(**row) for row in found.mappings()]
+    rows = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in rows.mappings()]
 
 
 async def owned(
-    connection: AsyncConnection, owner: UUID, wanted: Filter, *, limit: int, before: UUID | None = None
+    connection: AsyncConnection, owner: UUID, query: Filter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:
     """The newest suppressions of a service, or of `INSTANCE`, that are older than `before`."""
-    statement = _filtered(wanted, before).where(_suppression.service_id == owner)
-    found = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
-    return [SuppressionView(**row) for row in found.mappings()]
+    statement = _filtered(query, before).where(_suppression.service_id == owner)
+    rows = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in rows.mappings()]
 
 
-def _filtered(wanted: Filter, before: UUID | None) -> Select[Any]:
+def _filtered(query: Filter, before: UUID | None) -> Select[Any]:
     statement = select(*_suppression)
     for name in ("address", "scope", "reason"):
-        value = getattr(wanted, name)
+        value = getattr(query, name)
         if value is not None:
             statement = statement.where(_suppression[name] == value)
-    if wanted.lasting_after is not None:
-        lasts = or_(_suppression.expires_at.is_(None), _suppression.expires_at > wanted.lasting_after)
+    if query.lasting_after is not None:
+        lasts = or_(_suppression.expires_at.is_(None), _suppression.expires_at > query.lasting_after)
         statement = statement.where(lasts)
     return statement if before is None else statement.where(_suppression.id < before)

@@ -23,17 +23,17 @@ POISON = Stopped(
 )
 
 
-async def mourn(connection: Connection, lost: Sequence[Lost], given: Circumstances) -> list[Settlement]:
+async def mourn(connection: Connection, lost: Sequence[Lost], context: Circumstances) -> list[Settlement]:
     """Permitted bodies and unwritable ends are uncertain; what was lost too often, and always alone, is poison."""
-    deliveries = await load.deliveries(connection, {one.entry.subject_id for one in lost})
+    deliveries = await load.deliveries(connection, {loss.entry.subject_id for loss in lost})
     settlements = []
-    for one in lost:
-        delivery = deliveries.get(one.entry.subject_id)
-        verdict = _verdict(one)
+    for loss in lost:
+        delivery = deliveries.get(loss.entry.subject_id)
+        verdict = _verdict(loss)
         settlements.append(
-            settle.decide(one.entry, delivery, verdict, given)
+            settle.decide(loss.entry, delivery, verdict, context)
             if delivery is not None
-            else Settlement(entry=one.entry, action=Finish())
+            else Settlement(entry=loss.entry, action=Finish())
         )
     return settlements
 
@@ -45,7 +45,7 @@ def _verdict(lost: Lost) -> Verdict:
 
 
 async def replay(
-    connection: Connection, notes: Sequence[tuple[Claimed, Note]], given: Circumstances
+    connection: Connection, notes: Sequence[tuple[Claimed, Note]], context: Circumstances
 ) -> list[Settlement]:
     """What the dead sender would have settled; nothing for what it had settled already."""
     known = await _recorded(connection, [entry for entry, _ in notes])
@@ -56,7 +56,7 @@ async def replay(
         if (delivery := deliveries.get(entry.subject_id)) is not None:
             # As it was when the try began: a rescue may have called it uncertain since, for want of this very reply.
             as_it_was = msgspec.structs.replace(delivery, uncertain_at=testimony.uncertain_at)
-            settlements.append(settle.decide(entry, as_it_was, testimony.tried(), given))
+            settlements.append(settle.decide(entry, as_it_was, testimony.tried(), context))
     return settlements
 
 

@@ -41,32 +41,32 @@ class CheckedAttachment:
 
 
 def checked(
-    given: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
+    files: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
 ) -> tuple[list[CheckedAttachment], list[Fault]]:
     """The attachments that are in order, and what is wrong with the others, each with a pointer below `pointer`.
 
     Each has text for `filename`, `content` (base64) and `content_type`, and perhaps for `content_id`.
     """
-    if len(given) > MOST_ATTACHMENTS:
+    if len(files) > MOST_ATTACHMENTS:
         return [], [Fault(pointer, CODE, f"at most {MOST_ATTACHMENTS} attachments")]
-    if sum(_decoded_size(one["content"]) for one in given) > LARGEST_TOTAL:
+    if sum(_decoded_size(file["content"]) for file in files) > LARGEST_TOTAL:
         return [], [Fault(pointer, CODE, f"at most {LARGEST_TOTAL // 1024**2} MiB together, as they are decoded")]
-    used = Counter(one.get("content_id") for one in given)
-    good: list[CheckedAttachment] = []
-    bad: list[Fault] = []
-    for number, one in enumerate(given):
-        attachment, problems = _checked(one, shared=used[one.get("content_id")] > 1)
-        bad += [Fault(f"{pointer}/{number}/{name}", CODE, detail) for name, detail in problems.items()]
+    content_id_counts = Counter(file.get("content_id") for file in files)
+    attachments: list[CheckedAttachment] = []
+    faults: list[Fault] = []
+    for number, file in enumerate(files):
+        attachment, problems = _checked(file, shared=content_id_counts[file.get("content_id")] > 1)
+        faults += [Fault(f"{pointer}/{number}/{name}", CODE, detail) for name, detail in problems.items()]
         if attachment is not None:
-            good.append(attachment)
-    return good, bad
+            attachments.append(attachment)
+    return attachments, faults
 
 
-def _checked(given: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
+def _checked(file: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
     """The attachment, or what is wrong with it, by field."""
-    name, content_id = given["filename"], given.get("content_id")
-    kind, type_problem = type_of(given["content_type"])
-    data, content_problem = _decoded(given["content"])
+    name, content_id = file["filename"], file.get("content_id")
+    kind, type_problem = type_of(file["content_type"])
+    data, content_problem = _decoded(file["content"])
     if kind is not None and data is not None:
         type_problem = kind.problem_in(data)
     problems = {
@@ -75,9 +75,9 @@ def _checked(given: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachme
         "content_type": type_problem,
         "content_id": _problem_in_id(content_id, kind, shared=shared) if content_id is not None else None,
     }
-    found = {field: problem for field, problem in problems.items() if problem is not None}
-    if found or kind is None or data is None:
-        return None, found
+    found_problems = {field: problem for field, problem in problems.items() if problem is not None}
+    if found_problems or kind is None or data is None:
+        return None, found_problems
     digest = hashlib.sha256(data).digest()
     attachment = CheckedAttachment(
         filename=name, content_type=kind.declared, content_id=content_id, data=data, sha256=digest
@@ -108,10 +108,10 @@ def _decoded(content: str) -> tuple[bytes | None, str | None]:
 def _problem_in_name(name: str, kind: FileType | None) -> str | None:
     if not 0 < len(name) <= LONGEST_NAME:
         return f"a name has 1 to {LONGEST_NAME} characters"
-    if found := UNSEEN.search(name):
-        return f"U+{ord(found[0]):04X} cannot stand in a name"
-    if found := _NOT_IN_NAMES.search(name):
-        return f"a name without a path, hence without {found[0]}"
+    if forbidden := UNSEEN.search(name):
+        return f"U+{ord(forbidden[0]):04X} cannot stand in a name"
+    if forbidden := _NOT_IN_NAMES.search(name):
+        return f"a name without a path, hence without {forbidden[0]}"
     if name != name.strip() or name.endswith("."):
         return "a name neither begins nor ends with a space, nor ends with a dot"
     stem, *extensions = [piece.rstrip() for piece in name.lower().split(".")]

@@ -78,17 +78,17 @@ class _Flag:
 
 async def look(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
     """A service's batch. Raises `NotFoundError`, also for another service's."""
-    wanted = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
-    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id)
-    found = (await connection.execute(wanted)).mappings().one_or_none()
-    if found is None:
+    statement = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
+    statement = statement.where(_batch.id == id_, _batch.service_id == service_id)
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
         raise NotFoundError("there is no such batch")
     own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
     counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
     statuses = {Status(status): number for status, number in await connection.execute(counted)}
     closed = await find.count_closed(connection, id_) if Status.UNKNOWN in statuses else 0
-    cancelling = found["cancelled_at"] is not None and bool(await store.due(connection, service_id, [id_]))
-    return BatchView(**found, statuses=statuses, closed=closed, cancelling=cancelling)
+    cancelling = row["cancelled_at"] is not None and bool(await store.due(connection, service_id, [id_]))
+    return BatchView(**row, statuses=statuses, closed=closed, cancelling=cancelling)
 
 
 async def cancel(
@@ -157,9 +157,9 @@ async def go_on(
     connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, now: datetime
 ) -> UUID | None:
     """Put the next rows of a cancelled batch, those behind `after`, to `cancelled`; the last, or None at the end."""
-    wanted = select(_batch.cancelled_by, _batch.cancel_comment)
-    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
-    flag = (await connection.execute(wanted)).one_or_none()
+    statement = select(_batch.cancelled_by, _batch.cancel_comment)
+    statement = statement.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
+    flag = (await connection.execute(statement)).one_or_none()
     if flag is None:
         return None
     said = _Flag(actor=flag.cancelled_by or "", at=now, comment=flag.cancel_comment or "")
@@ -174,9 +174,9 @@ async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after:
     waiting = await _waiting(connection, waiting)
     stopped = await store.withdraw_all(connection, service_id, waiting) if waiting else []
     if stopped:
-        steps = [Move(notification_id=one, to=Status.CANCELLED, at=flag.at) for one in stopped]
+        steps = [Move(notification_id=notification_id, to=Status.CANCELLED, at=flag.at) for notification_id in stopped]
         await move(connection, steps, Cause.CALLER)
-        await connection.execute(insert(Event), [_event(one, flag) for one in stopped])
+        await connection.execute(insert(Event), [_event(notification_id, flag) for notification_id in stopped])
     return Step(stopped=len(stopped), last=ids[-1] if len(ids) == MAX_CANCEL_ROWS else None)
 
 

@@ -184,10 +184,10 @@ class Circuits:
         if not circuit.is_open:
             codes = _CODES.match(words)
             self._log_opened(Scope.RELAY if circuit is self.relay else Scope.SENDER, reason, codes[0] if codes else "")
-        told = _explain(reason, words)
+        explanation = _explain(reason, words)
         if circuit is self.relay:
-            self.public_reason = told
-        circuit.opened(told, needs_person=needs_person, longest=longest)
+            self.public_reason = explanation
+        circuit.opened(explanation, needs_person=needs_person, longest=longest)
 
     def _log_opened(self, scope: Scope, reason: CircuitReason, detail: str) -> None:
         self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)

@@ -94,10 +94,10 @@ class Deliverer:
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
         """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
-        alone = [one for one in prepared if one.delivery.attachments or self._maker.is_costly(one)]
-        light = [one for one in prepared if one not in alone]
+        alone = [claimed for claimed in prepared if claimed.delivery.attachments or self._maker.is_costly(claimed)]
+        light = [claimed for claimed in prepared if claimed not in alone]
         parts = [light[start : start + LARGEST_BATCH] for start in range(0, len(light), LARGEST_BATCH)]
-        parts += [[one] for one in alone]
+        parts += [[claimed] for claimed in alone]
         # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
         # after its dot would be sent again. (A task group would cancel.)
         ends = await asyncio.gather(*(self._send_part(part, desk) for part in parts), return_exceptions=True)
@@ -125,10 +125,10 @@ class Deliverer:
 
     async def _load(self, batch: Sequence[Claimed], desk: Desk) -> list[Work]:
         async with self._database.single_read() as connection:
-            found = await load.deliveries(connection, {entry.subject_id for entry in batch})
+            deliveries = await load.deliveries(connection, {entry.subject_id for entry in batch})
         work = []
         for entry in batch:
-            if (delivery := found.get(entry.subject_id)) is not None:
+            if (delivery := deliveries.get(entry.subject_id)) is not None:
                 work.append(Work(entry=entry, delivery=delivery))
             else:
                 self._log.error("notification_missing", entry_id=str(entry.id))
@@ -138,16 +138,16 @@ class Deliverer:
     def _prepare(self, work: list[Work], desk: Desk) -> list[Work]:
         """End what need not or must not be sent any more; the rest."""
         prepared = []
-        for one in work:
+        for claimed in work:
             try:
-                verdict = cancelled(one.delivery) or self._reason_to_stop(one.delivery, one.entry)
+                verdict = cancelled(claimed.delivery) or self._reason_to_stop(claimed.delivery, claimed.entry)
             except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
-                self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
+                self._log.exception("preparing_failed", notification_id=str(claimed.delivery.id))
                 verdict = faulted(error)
             if verdict is not None:
-                self._settle(one, verdict, desk)
+                self._settle(claimed, verdict, desk)
             else:
-                prepared.append(one)
+                prepared.append(claimed)
         return prepared
 
     def _reason_to_stop(self, delivery: Delivery, entry: Claimed) -> Verdict | None:
@@ -172,12 +172,14 @@ class Deliverer:
 
     async def _send_part(self, part: list[Work], desk: Desk) -> None:
         """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
-        names = part[0].delivery.attachments  # a mail that has any is alone
-        if not names and not await self._maker.have_images([one.delivery.template_version_id for one in part]):
+        attachments = part[0].delivery.attachments  # a mail that has any is alone
+        if not attachments and not await self._maker.have_images(
+            [claimed.delivery.template_version_id for claimed in part]
+        ):
             await self._render_and_send(part, desk)
             return
         async with self._carrying:
-            files = await octets.attachments(self._database, names)
+            files = await octets.attachments(self._database, attachments)
             if files is None:
                 self._settle(part[0], unrenderable(ATTACHMENT_GONE), desk)
             else:
@@ -186,56 +188,58 @@ class Deliverer:
     async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
         """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
         ready = []
-        made = await self._maker.made(work, files)
-        for one, mail in zip(work, made, strict=True):
-            if isinstance(mail, Rendered):
-                ready.append((one, mail))
+        results = await self._maker.made(work, files)
+        for claimed, result in zip(work, results, strict=True):
+            if isinstance(result, Rendered):
+                ready.append((claimed, result))
             else:
-                self._settle(one, mail, desk)
-        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
+                self._settle(claimed, result, desk)
+        await asyncio.gather(*(self._send(claimed, rendered, desk) for claimed, rendered in ready))
 
-    async def _send(self, one: Work, rendered: Rendered, desk: Desk) -> None:
+    async def _send(self, claimed: Work, rendered: Rendered, desk: Desk) -> None:
         """One transaction with the relay, and its settlement, whatever it raises."""
         try:
             async with self._sending:
-                verdict = await self._try(one, rendered, desk)
+                verdict = await self._try(claimed, rendered, desk)
         except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
-            self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
+            self._log.exception("delivery_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
             verdict = faulted(error)
-        self._settle(one, verdict, desk)
+        self._settle(claimed, verdict, desk)
 
-    async def _try(self, one: Work, rendered: Rendered, desk: Desk) -> Verdict:
-        left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
-        simulated = simulator.simulates(one.delivery)
+    async def _try(self, claimed: Work, rendered: Rendered, desk: Desk) -> Verdict:
+        seconds_left = claimed.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
+        simulated = simulator.simulates(claimed.delivery)
         away = self.relay.is_open and not self.relay.probe_is_due
-        if self._closing or left <= 0 or (away and not simulated):
+        if self._closing or seconds_left <= 0 or (away and not simulated):
             return GivenBack()
-        gate = Gate(one.entry, desk, self._clock)
+        gate = Gate(claimed.entry, desk, self._clock)
         if simulated:
-            outcome = await simulator.answer(one.delivery, gate)
+            outcome = await simulator.answer(claimed.delivery, gate)
         else:
-            outcome = await self._hand_over(one, rendered, gate, seconds=left)
+            outcome = await self._hand_over(claimed, rendered, gate, seconds=seconds_left)
         tried = Tried(
             outcome=outcome,
             relay=simulator.RELAY if simulated else self._transport.relay,
             started_at=gate.said_at,
             seconds=gate.seconds(),
             sha256=rendered.sha256,
-            envelope_to=one.delivery.recipient if simulated else self._policy.envelope_to(one.delivery.recipient),
+            envelope_to=claimed.delivery.recipient
+            if simulated
+            else self._policy.envelope_to(claimed.delivery.recipient),
         )
         try:
             if gate.was_open and not isinstance(outcome, Uncertain):
                 # Before anything else: from here on a killed process has not lost what it has heard.
-                desk.note(one.entry, Testimony.of(tried, one.delivery.uncertain_at))
-            return self._learn(one, tried)
+                desk.note(claimed.entry, Testimony.of(tried, claimed.delivery.uncertain_at))
+            return self._learn(claimed, tried)
         except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
-            self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
+            self._log.exception("notes_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
         return tried
 
-    async def _hand_over(self, one: Work, rendered: Rendered, gate: Gate, *, seconds: float) -> Outcome:
+    async def _hand_over(self, claimed: Work, rendered: Rendered, gate: Gate, *, seconds: float) -> Outcome:
         """What the relay says; where a body was permitted, an error of our own leaves it uncertain."""
-        recipient = self._policy.envelope_to(one.delivery.recipient)
-        mail = Mail(sender=one.delivery.envelope_from, recipient=recipient, wire=rendered.wire)
+        recipient = self._policy.envelope_to(claimed.delivery.recipient)
+        mail = Mail(sender=claimed.delivery.envelope_from, recipient=recipient, wire=rendered.wire)
         try:
             return await self._transport.send(mail, seconds=seconds, before_body=gate.ask)
         except Exception as error:
@@ -245,15 +249,15 @@ class Deliverer:
             detail = f"our own code failed while the mail was handed over: {type(error).__name__}"
             return Uncertain(detail=detail)
 
-    def _learn(self, one: Work, tried: Tried) -> Tried:
+    def _learn(self, claimed: Work, tried: Tried) -> Tried:
         """The try, as what it counts now that the circuits know of it."""
         if tried.relay == simulator.RELAY:
             simulator.count(tried.outcome)
         else:
             mail = TriedMail(
-                service=one.delivery.service_id,
-                sender=one.delivery.envelope_from,
-                recipient=tried.envelope_to or one.delivery.recipient,
+                service=claimed.delivery.service_id,
+                sender=claimed.delivery.envelope_from,
+                recipient=tried.envelope_to or claimed.delivery.recipient,
             )
             outcome = self.circuits.learn(mail, tried.outcome, tried.seconds)
             if outcome is not tried.outcome:
@@ -264,17 +268,17 @@ class Deliverer:
             self._log.log(
                 level,
                 "tried",
-                notification_id=str(one.delivery.id),
-                entry_id=str(one.entry.id),
-                lease_no=one.entry.lease_no,
+                notification_id=str(claimed.delivery.id),
+                entry_id=str(claimed.entry.id),
+                lease_no=claimed.entry.lease_no,
                 outcome=type(tried.outcome).__name__.lower(),
                 duration_ms=round(tried.seconds * 1000),
             )
         return tried
 
-    def _settle(self, one: Work, verdict: Verdict, desk: Desk) -> None:
-        given = self._circumstances(self.circuits.wait_for(one.delivery.envelope_from))
-        desk.settle(settle.decide(one.entry, one.delivery, verdict, given))
+    def _settle(self, claimed: Work, verdict: Verdict, desk: Desk) -> None:
+        context = self._circumstances(self.circuits.wait_for(claimed.delivery.envelope_from))
+        desk.settle(settle.decide(claimed.entry, claimed.delivery, verdict, context))
 
     def _circumstances(self, sender_wait: timedelta = timedelta(0)) -> Circumstances:
         return Circumstances(

@@ -73,13 +73,13 @@ class FileType:
 
 def type_of(declared: str) -> tuple[FileType | None, str | None]:
     """The type that a caller names, or what is wrong with it."""
-    found = _TYPE.match(declared) if len(declared) <= LONGEST_TYPE else None
-    if found is None:
+    match = _TYPE.match(declared) if len(declared) <= LONGEST_TYPE else None
+    if match is None:
         return None, "a media type, such as application/pdf"
-    essence = _ALIASES.get(found[1].lower(), found[1].lower())
+    essence = _ALIASES.get(match[1].lower(), match[1].lower())
     if essence not in _KNOWN:
         return None, f"this type cannot be attached; those that can: {', '.join(sorted(_KNOWN))}"
-    parameters, problem = _parameters(declared[found.end() :])
+    parameters, problem = _parameters(declared[match.end() :])
     is_text = essence.startswith("text/")
     if (is_text or essence in _IN_UTF8) and parameters.get("charset", "utf-8") not in {"utf-8", "utf8", "us-ascii"}:
         problem = problem or "charset: text is attached in UTF-8"
@@ -98,11 +98,11 @@ def _parameters(text: str) -> tuple[dict[str, str], str | None]:
     parameters: dict[str, str] = {}
     position = 0
     while position < len(text):
-        found = _PARAMETER.match(text, position)
-        if found is None:
+        match = _PARAMETER.match(text, position)
+        if match is None:
             return parameters, f'{text[position:].strip()[:50]!r} is not written as ; name=value or ; name="value"'
-        position = found.end()
-        name, token, quoted = found.groups()
+        position = match.end()
+        name, token, quoted = match.groups()
         if name and (name := name.lower()) in _PARAMETERS_READ:
             if name in parameters:
                 return parameters, f"{name} is there twice"

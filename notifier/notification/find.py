@@ -104,10 +104,10 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
 
     Raises `NotFoundError`, also for another service's.
     """
-    wanted = _view().where(_notification.id == id_)
+    statement = _view().where(_notification.id == id_)
     if service_id is not None:
-        wanted = wanted.where(_notification.service_id == service_id)
-    row = (await connection.execute(wanted)).mappings().one_or_none()
+        statement = statement.where(_notification.service_id == service_id)
+    row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such notification")
     # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
@@ -121,14 +121,14 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
 
 async def _copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
     names = CopyView.__dataclass_fields__
-    found = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
-    return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
+    statement = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
+    return [CopyView(**row) for row in (await connection.execute(statement.order_by(_notification.id))).mappings()]
 
 
 async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
     """The notifications with these ids, in their order, without attempts and copies."""
-    found = (await connection.execute(_view().where(_notification.id.in_(ids)))).mappings() if ids else ()
-    known = {row["id"]: NotificationView(**row) for row in found}
+    rows = (await connection.execute(_view().where(_notification.id.in_(ids)))).mappings() if ids else ()
+    known = {row["id"]: NotificationView(**row) for row in rows}
     return [known[id_] for id_ in ids if id_ in known]
 
 
@@ -136,12 +136,14 @@ async def count_closed(connection: AsyncConnection, batch_id: UUID) -> int:
     """How many of a batch, copies left out, are unknown and wait for nothing any more: nobody looked in time."""
     own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
     statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ITS_ENTRY)
-    found = await connection.execute(statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None)))
-    return int(found.scalar_one())
+    result = await connection.execute(
+        statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None))
+    )
+    return int(result.scalar_one())
 
 
 async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
     """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
     statement = _view().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
-    found = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
-    return [NotificationView(**row) for row in found.mappings()]
+    rows = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
+    return [NotificationView(**row) for row in rows.mappings()]

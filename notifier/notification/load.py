@@ -123,8 +123,8 @@ At the moment of its mark.
 
 async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """The notifications with these ids, less those whose content was deleted."""
-    found = (await connection.execute(*_asked(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
-    loaded = [dict(row) for row in found]
+    rows = (await connection.execute(*_asked(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
+    loaded = [dict(row) for row in rows]
     if shared := {row["parent_id"] for row in loaded if row["variables"] is None and row["parent_id"] is not None}:
         contents = await _contents(connection, shared)
         for row in loaded:
@@ -135,8 +135,8 @@ async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID
 
 async def _contents(connection: Connection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
     """What these notifications share with their copies."""
-    found = (await connection.execute(*_asked(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
-    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in found}
+    rows = (await connection.execute(*_asked(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
+    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in rows}
 
 
 def _asked(connection: Connection, sqlite: Any, postgres: Any, ids: Collection[UUID]) -> tuple[Any, dict[str, Any]]:
@@ -188,17 +188,17 @@ class Sources:
 
     async def of(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
         """The sources of these versions, by the text of their id; one that is gone is left out."""
-        wanted = [version for version in versions if version is not None]
-        if missing := {version for version in wanted if version not in self._known}:
+        version_ids = [version for version in versions if version is not None]
+        if missing := {version for version in version_ids if version not in self._known}:
             async with self._database.read() as connection:
                 self._known |= await templates.sources(connection, missing)
-        there = [version for version in wanted if version in self._known]
-        for version in there:
+        known_ids = [version for version in version_ids if version in self._known]
+        for version in known_ids:
             self._known.move_to_end(version)
-        found = {str(version): self._known[version] for version in there}
+        sources = {str(version): self._known[version] for version in known_ids}
         while len(self._known) > REMEMBERED_SOURCES:
             self._known.popitem(last=False)
-        return found
+        return sources
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
         """Whether mails of one of these versions may carry images."""

@@ -79,9 +79,9 @@ class MailMaker:
         """Whether mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)
 
-    def is_costly(self, one: Work) -> bool:
+    def is_costly(self, claimed: Work) -> bool:
         """Whether it is to be made alone: mails like it were costly of late, or came to nothing."""
-        return self._is_costly(_payer_of(one))
+        return self._is_costly(_payer_of(claimed))
 
     async def made(self, work: Sequence[Work], files: Sequence[Attachment] = ()) -> list[Rendered | Verdict]:
         """The bytes of each mail, or how its claim ends; in order. `files` go with a mail that is made alone."""
@@ -118,42 +118,42 @@ class MailMaker:
     async def _made(
         self, work: Sequence[Work], files: Sequence[Attachment], pool: RenderingPool, meter: Meter | None
     ) -> list[Rendered | Verdict]:
-        sources = await self._sources.of([one.delivery.template_version_id for one in work])
-        begun = [self._begun(one, sources, files) for one in work]
-        jobs = [(one, job) for one, job in zip(work, begun, strict=True) if isinstance(job, Job)]
+        sources = await self._sources.of([claimed.delivery.template_version_id for claimed in work])
+        jobs_or_results = [self._begun(claimed, sources, files) for claimed in work]
+        jobs = [(claimed, job) for claimed, job in zip(work, jobs_or_results, strict=True) if isinstance(job, Job)]
         rendered = await pool.render([job for _, job in jobs], sources, meter)
-        for (one, _), result in zip(jobs, rendered, strict=True):
-            self._learn(one, result)  # of all of them, before it is said when the others of a version may be tried
-        ends = (self._end(one, result) for (one, _), result in zip(jobs, rendered, strict=True))
-        return [next(ends) if isinstance(job, Job) else job for job in begun]
+        for (claimed, _), result in zip(jobs, rendered, strict=True):
+            self._learn(claimed, result)  # of all of them, before it is said when the others of a version may be tried
+        ends = (self._end(claimed, result) for (claimed, _), result in zip(jobs, rendered, strict=True))
+        return [next(ends) if isinstance(job, Job) else job for job in jobs_or_results]
 
-    def _begun(self, one: Work, sources: Mapping[str, object], files: Sequence[Attachment]) -> Job | Verdict:
+    def _begun(self, claimed: Work, sources: Mapping[str, object], files: Sequence[Attachment]) -> Job | Verdict:
         try:
-            if (paced := self._paced(one)) is not None:
+            if (paced := self._paced(claimed)) is not None:
                 return paced
-            job = compose.job(one.delivery, self._policy, files, payer=str(one.entry.service_id))
+            job = compose.job(claimed.delivery, self._policy, files, payer=str(claimed.entry.service_id))
         except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
-            self._log.exception("composing_failed", notification_id=str(one.delivery.id))
+            self._log.exception("composing_failed", notification_id=str(claimed.delivery.id))
             return faulted(error)
         return job if job.version is None or job.version in sources else self._failed(VERSION_GONE)
 
-    def _learn(self, one: Work, result: Rendered | RenderFault | Untried) -> None:
+    def _learn(self, claimed: Work, result: Rendered | RenderFault | Untried) -> None:
         if isinstance(result, RenderFault) and result.code is FaultCode.TOO_SLOW:
             seconds = WALL_SECONDS if result is OVERRAN else PART_SECONDS
-            if self._pace.burnt(_payer_of(one), seconds):
-                service, version = _payer_of(one)
+            if self._pace.burnt(_payer_of(claimed), seconds):
+                service, version = _payer_of(claimed)
                 self._log.warning("template_too_slow", service_id=service, version=version)
 
-    def _end(self, one: Work, result: Rendered | RenderFault | Untried) -> Rendered | Verdict:
+    def _end(self, claimed: Work, result: Rendered | RenderFault | Untried) -> Rendered | Verdict:
         if isinstance(result, Rendered):
             return result
         if isinstance(result, Untried):
-            return self._paced(one) or GivenBack()
+            return self._paced(claimed) or GivenBack()
         return GivenBack() if result is STARVED else self._failed(result)
 
-    def _paced(self, one: Work) -> Paced | None:
+    def _paced(self, claimed: Work) -> Paced | None:
         """Not now, because the service's mails of that version, or with content, have taken too long."""
-        payer = _payer_of(one)
+        payer = _payer_of(claimed)
         wait = max(self._pace.wait(payer), self._costs.wait(payer))
         return Paced(wait=timedelta(seconds=wait)) if wait > 0 else None
 
@@ -162,6 +162,6 @@ class MailMaker:
         return unrenderable(fault)
 
 
-def _payer_of(one: Work) -> Payer:
-    version = one.delivery.template_version_id
-    return str(one.entry.service_id), str(version) if version else None
+def _payer_of(claimed: Work) -> Payer:
+    version = claimed.delivery.template_version_id
+    return str(claimed.entry.service_id), str(version) if version else None

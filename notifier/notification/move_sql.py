@@ -66,7 +66,7 @@ def follow_sqlite(status: Status) -> tuple[TextClause, ...]:
     telling = f"""(
     SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
            'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
-    told = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
+    events = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
     index = (
         f"{r} INSERT OR REPLACE INTO status_index (notification_id, service_id, status)"
         " SELECT n.id, n.service_id, n.status FROM r JOIN notification AS n ON n.id = r.id"
@@ -76,5 +76,5 @@ def follow_sqlite(status: Status) -> tuple[TextClause, ...]:
     return (
         text(index),
         text(f"{r} {publish.events_from(telling, sqlite=True)}"),
-        text(f"{r} {publish.entries_from(told)}"),
+        text(f"{r} {publish.entries_from(events)}"),
     )

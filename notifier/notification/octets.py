@@ -42,13 +42,13 @@ def named(attachments: Sequence[CheckedAttachment]) -> list[dict[str, Any]] | No
     """How a notification names its attachments."""
     return [
         {
-            "filename": one.filename,
-            "content_type": one.content_type,
-            "content_id": one.content_id,
-            "size": len(one.data),
-            "sha256": one.sha256.hex(),
+            "filename": file.filename,
+            "content_type": file.content_type,
+            "content_id": file.content_id,
+            "size": len(file.data),
+            "sha256": file.sha256.hex(),
         }
-        for one in attachments
+        for file in attachments
     ] or None
 
 
@@ -59,15 +59,15 @@ async def attachments(database: Database, names: Collection[dict[str, Any]]) -> 
     hashes = {bytes.fromhex(name["sha256"]) for name in names}
     statement = select(_attachment.sha256, _attachment.octets).where(_attachment.sha256.in_(hashes))
     async with database.read() as connection:
-        found = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
-    if found.keys() != hashes:
+        bytes_by_hash = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
+    if bytes_by_hash.keys() != hashes:
         return None
     return [
         Attachment(
             filename=name["filename"],
             content_type=name["content_type"],
             content_id=name["content_id"],
-            data=found[bytes.fromhex(name["sha256"])],
+            data=bytes_by_hash[bytes.fromhex(name["sha256"])],
         )
         for name in names
     ]

@@ -89,10 +89,10 @@ class Previewer:
         files = await octets.attachments(self._database, delivery.attachments)
         if files is None:
             raise UnrenderableError(str(compose.ATTACHMENT_GONE))
-        shown = await self._made(caller.service_id, delivery, files)
-        if isinstance(shown, RenderFault):
-            raise UnrenderableError(str(shown))
-        return _view(shown, delivery.attachments, digest)
+        mail = await self._made(caller.service_id, delivery, files)
+        if isinstance(mail, RenderFault):
+            raise UnrenderableError(str(mail))
+        return _view(mail, delivery.attachments, digest)
 
     async def drafted(self, draft: NewNotification) -> ContentView:
         """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
@@ -101,10 +101,10 @@ class Previewer:
             for f in draft.attachments
         ]
         delivery = load.drafted(draft)
-        shown = await self._made(draft.row.service_id, delivery, files)
-        if isinstance(shown, RenderFault):
-            raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
-        return _view(shown, delivery.attachments, None)
+        mail = await self._made(draft.row.service_id, delivery, files)
+        if isinstance(mail, RenderFault):
+            raise InvalidRequestError([Fault("/template", "template_failed", str(mail))])
+        return _view(mail, delivery.attachments, None)
 
     async def _made(self, service_id: UUID, delivery: Delivery, files: Sequence[Attachment]) -> Shown | RenderFault:
         job = compose.job(delivery, self._policy, files)
@@ -115,14 +115,14 @@ class Previewer:
         return await self._editors.of(f"service:{service_id}").preview(job, sources)
 
 
-def _view(shown: Shown, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
-    digest = hashlib.sha256(shown.wire).digest()
+def _view(mail: Shown, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
+    digest = hashlib.sha256(mail.wire).digest()
     return ContentView(
-        subject=shown.subject,
-        html=shown.html,
-        text=shown.text,
+        subject=mail.subject,
+        html=mail.html,
+        text=mail.text,
         attachments=attachments,
-        source=shown.wire,
+        source=mail.wire,
         sha256=digest.hex(),
         identical=digest == sent if sent else None,
     )

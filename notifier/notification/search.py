@@ -88,62 +88,64 @@ class _Walk:
             values = [*self.shared, (self.id, id_)]
             bounds.append(tuple_(*(bindparam(None, value, type_=column.type, unique=True) for column, value in values)))
         labelled = [column.label(f"c{number}") for number, column in enumerate(names)]
-        found = select(*labelled).where(tuple_(*names) >= bounds[0], tuple_(*names) < bounds[1], *self.words)
-        return found.order_by(*(column.desc() for column in names))
+        statement = select(*labelled).where(tuple_(*names) >= bounds[0], tuple_(*names) < bounds[1], *self.words)
+        return statement.order_by(*(column.desc() for column in names))
 
 
-async def page(connection: AsyncConnection, service_id: UUID, wanted: Filter, which: Slice, *, now: datetime) -> Page:
+async def page(
+    connection: AsyncConnection, service_id: UUID, query: Filter, page_request: Slice, *, now: datetime
+) -> Page:
     """A service's notifications that pass the filter, newest first, without their attempts."""
-    wanted = replace(wanted, created_after=_day(wanted.created_after), created_before=_day(wanted.created_before))
-    template_id = await _template_id(connection, wanted.template)
-    first, end = _bounds(wanted, which.before)
-    looked_at = _walk(service_id, wanted, template_id).rows(first, end).limit(which.look)
+    query = replace(query, created_after=_day(query.created_after), created_before=_day(query.created_before))
+    template_id = await _template_id(connection, query.template)
+    first, end = _bounds(query, page_request.before)
+    looked_at = _walk(service_id, query, template_id).rows(first, end).limit(page_request.look)
     candidate = looked_at.subquery("w")
     *_, id_ = candidate.c
     # A subquery that gives a value is asked row by row, in the order of the walk; EXISTS might be made a join.
-    passes = select(literal(1)).where(_notification.id == id_, *_conditions(service_id, wanted, template_id, now))
+    passes = select(literal(1)).where(_notification.id == id_, *_conditions(service_id, query, template_id, now))
     statement = select(id_).where(passes.correlate(candidate).scalar_subquery() == 1)
-    statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(which.limit + 1)
+    statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(page_request.limit + 1)
     ids = list((await connection.execute(statement)).scalars())
-    if len(ids) > which.limit:
-        page_ = ids[: which.limit]
+    if len(ids) > page_request.limit:
+        page_ = ids[: page_request.limit]
         return Page(views=await views(connection, page_), next=page_[-1])
-    last = (await connection.execute(looked_at.limit(1).offset(which.look - 1))).first()
+    last = (await connection.execute(looked_at.limit(1).offset(page_request.look - 1))).first()
     return Page(views=await views(connection, ids), next=last[-1] if last else None)
 
 
 async def _template_id(connection: AsyncConnection, slug: str | None) -> UUID | None:
     if slug is None:
         return None
-    found = await connection.execute(select(_template.id).where(_template.slug == slug))
-    return found.scalar_one_or_none() or NO_ID
+    result = await connection.execute(select(_template.id).where(_template.slug == slug))
+    return result.scalar_one_or_none() or NO_ID
 
 
 def _day(time: datetime | None) -> datetime | None:
     return time and min(max(time, _FIRST_DAY), _LAST_DAY)
 
 
-def _bounds(wanted: Filter, before: UUID | None) -> tuple[UUID, UUID]:
+def _bounds(query: Filter, before: UUID | None) -> tuple[UUID, UUID]:
     """The first id that may be wanted, and the one at which to stop."""
     first, end = NO_ID, before or LAST_ID
-    if wanted.created_after is not None:
-        first = first_id_of(wanted.created_after - MOST_SKEW)
-    if wanted.created_before is not None:
-        end = min(end, first_id_of(wanted.created_before + MOST_SKEW))
+    if query.created_after is not None:
+        first = first_id_of(query.created_after - MOST_SKEW)
+    if query.created_before is not None:
+        end = min(end, first_id_of(query.created_before + MOST_SKEW))
     return first, end
 
 
-def _walk(service_id: UUID, wanted: Filter, template_id: UUID | None) -> _Walk:
+def _walk(service_id: UUID, query: Filter, template_id: UUID | None) -> _Walk:
     """Through what is likely to be the fewest."""
     n, own = _notification, (_notification.service_id, service_id)
-    if wanted.batch_id is not None:
-        return _Walk(shared=[(n.batch_id, wanted.batch_id)], id=n.id, words=[n.batch_id.is_not(None)])
-    if wanted.to is not None:
-        return _Walk(shared=[own, (n.address_key, address.key(wanted.to))], id=n.id)
-    if wanted.status is not None and wanted.status is not Status.SENT:
-        return _walk_of_status(service_id, wanted.status)
-    if wanted.tag is not None:
-        return _Walk(shared=[(_tagged.service_id, service_id), (_tagged.tag, wanted.tag)], id=_tagged.notification_id)
+    if query.batch_id is not None:
+        return _Walk(shared=[(n.batch_id, query.batch_id)], id=n.id, words=[n.batch_id.is_not(None)])
+    if query.to is not None:
+        return _Walk(shared=[own, (n.address_key, address.key(query.to))], id=n.id)
+    if query.status is not None and query.status is not Status.SENT:
+        return _walk_of_status(service_id, query.status)
+    if query.tag is not None:
+        return _Walk(shared=[(_tagged.service_id, service_id), (_tagged.tag, query.tag)], id=_tagged.notification_id)
     if template_id is not None:
         return _Walk(shared=[own, (n.template_id, template_id)], id=n.id)
     return _Walk(shared=[own], id=n.id)
@@ -156,27 +158,27 @@ def _walk_of_status(service_id: UUID, status: Status) -> _Walk:
     return _Walk(shared=[(_entry.service_id, service_id)], id=_entry.subject_id, words=[store.BY_SUBJECT])
 
 
-def _conditions(service_id: UUID, wanted: Filter, template_id: UUID | None, now: datetime) -> list[ColumnElement[bool]]:
+def _conditions(service_id: UUID, query: Filter, template_id: UUID | None, now: datetime) -> list[ColumnElement[bool]]:
     """All that a notification must be."""
     n = _notification
-    found: list[ColumnElement[bool]] = [n.service_id == service_id]
-    if wanted.status is not None:
-        found.append(n.status == wanted.status)
-    if wanted.scheduled is not None:
-        found.append(n.send_at > now if wanted.scheduled else n.send_at <= now)
-    if wanted.to is not None:
-        found.append(n.address_key == address.key(wanted.to))
+    conditions: list[ColumnElement[bool]] = [n.service_id == service_id]
+    if query.status is not None:
+        conditions.append(n.status == query.status)
+    if query.scheduled is not None:
+        conditions.append(n.send_at > now if query.scheduled else n.send_at <= now)
+    if query.to is not None:
+        conditions.append(n.address_key == address.key(query.to))
     if template_id is not None:
-        found.append(n.template_id == template_id)
-    if wanted.tag is not None:
-        tagged = select(literal(1)).where(_tagged.service_id == service_id, _tagged.tag == wanted.tag)
-        found.append(tagged.where(_tagged.notification_id == n.id).correlate(Notification).scalar_subquery() == 1)
-    if wanted.batch_id is not None:
-        found.append(n.batch_id == wanted.batch_id)
-    if wanted.created_after is not None:
-        found.append(n.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        found.append(n.created_at < wanted.created_before)
-    if not wanted.copies:
-        found.append(n.parent_id.is_(None))
-    return found
+        conditions.append(n.template_id == template_id)
+    if query.tag is not None:
+        tagged = select(literal(1)).where(_tagged.service_id == service_id, _tagged.tag == query.tag)
+        conditions.append(tagged.where(_tagged.notification_id == n.id).correlate(Notification).scalar_subquery() == 1)
+    if query.batch_id is not None:
+        conditions.append(n.batch_id == query.batch_id)
+    if query.created_after is not None:
+        conditions.append(n.created_at >= query.created_after)
+    if query.created_before is not None:
+        conditions.append(n.created_at < query.created_before)
+    if not query.copies:
+        conditions.append(n.parent_id.is_(None))
+    return conditions

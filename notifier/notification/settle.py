@@ -71,66 +71,68 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     feedback: Status | None = None  # of a simulated mail: what is heard of it next
 
 
-def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, given: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per verdict
+def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, context: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per verdict
     """The settlement of one claim."""
     match verdict:
         case GivenBack() | Tried(outcome=NotPermitted()):
             return Settlement(entry=entry, action=Release())
         case Stopped():
-            step = _step(delivery, given, verdict.status, verdict.reason, verdict.detail)
+            step = _step(delivery, context, verdict.status, verdict.reason, verdict.detail)
             return Settlement(entry=entry, action=Finish(), record=Record(move=step))
         case Paced(wait=wait):
-            return _paced(entry, delivery, wait, given)
+            return _paced(entry, delivery, wait, context)
         case Faulted():
-            return _after_fault(entry, delivery, verdict, given)
+            return _after_fault(entry, delivery, verdict, context)
         case Tried(outcome=NotTried() as outcome):
-            return _not_tried(entry, delivery, outcome, given)
+            return _not_tried(entry, delivery, outcome, context)
         case Tried():
-            return _after_attempt(entry, delivery, verdict, given)
+            return _after_attempt(entry, delivery, verdict, context)
         case Abandoned():
-            return _after_abandonment(entry, delivery, verdict, given)
+            return _after_abandonment(entry, delivery, verdict, context)
         case Unwritable():
             detail = "how it ended cannot be written down: see the log of the sender"
-            step = _step(delivery, given, Status.UNKNOWN, Reason.INTERNAL, detail)
-            return Settlement(entry=entry, action=Hold(delay=delivery.expires_at - given.now), record=Record(move=step))
+            step = _step(delivery, context, Status.UNKNOWN, Reason.INTERNAL, detail)
+            return Settlement(
+                entry=entry, action=Hold(delay=delivery.expires_at - context.now), record=Record(move=step)
+            )
 
 
-def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, given: Circumstances) -> Settlement:
+def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, context: Circumstances) -> Settlement:
     """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy.
 
     Why it waits is told once, and does not displace the words about a mail that may have been sent.
     """
-    age = given.now - delivery.message_date
-    delay = max(wait, age / 2) * (1 + given.spread)
+    age = context.now - delivery.message_date
+    delay = max(wait, age / 2) * (1 + context.spread)
     again = Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
     if delivery.status is Status.UNKNOWN or delivery.reason is Reason.TEMPLATE:
         return Settlement(entry=entry, action=again)
     why = PACED if delivery.template_version_id else PACED_CONTENT
-    step = _step(delivery, given, delivery.status, Reason.TEMPLATE, why)
+    step = _step(delivery, context, delivery.status, Reason.TEMPLATE, why)
     return Settlement(entry=entry, action=again, record=Record(move=step))
 
 
-def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, given: Circumstances) -> Settlement:
+def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, context: Circumstances) -> Settlement:
     """The same error three times in a row is not going to pass by itself."""
     faults = entry.faults + 1 if entry.fault == fault.fingerprint else 1
     if faults >= MOST_FAULTS:
-        step = _step(delivery, given, Status.FAILED, Reason.INTERNAL, fault.detail)
+        step = _step(delivery, context, Status.FAILED, Reason.INTERNAL, fault.detail)
         return Settlement(entry=entry, action=Finish(), record=Record(move=step))
-    step = _step(delivery, given, Status.DEFERRED, Reason.INTERNAL, fault.detail)
+    step = _step(delivery, context, Status.DEFERRED, Reason.INTERNAL, fault.detail)
     again = Reschedule(delay=FAULT_DELAY, attempts=entry.attempts, faults=faults, fault=fault.fingerprint)
     return Settlement(entry=entry, action=again, record=Record(move=step))
 
 
-def _not_tried(entry: Claimed, delivery: Delivery, outcome: NotTried, given: Circumstances) -> Settlement:
+def _not_tried(entry: Claimed, delivery: Delivery, outcome: NotTried, context: Circumstances) -> Settlement:
     """No attempt is burnt. A relay out of reach moves nothing; a refused sender waits aside, so that others flow."""
     if outcome.scope is Scope.RELAY:
         return Settlement(entry=entry, action=Release())
-    step = _step(delivery, given, delivery.status, Reason.SENDER_REFUSED, outcome.detail)
-    again = Reschedule(delay=given.sender_wait, attempts=entry.attempts)
+    step = _step(delivery, context, delivery.status, Reason.SENDER_REFUSED, outcome.detail)
+    again = Reschedule(delay=context.sender_wait, attempts=entry.attempts)
     return Settlement(entry=entry, action=again, record=Record(move=step))
 
 
-def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circumstances) -> Settlement:
+def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, context: Circumstances) -> Settlement:
     attempt = _attempt(entry, delivery, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
         "relay": tried.relay,
         "started_at": tried.started_at,
@@ -139,20 +141,20 @@ def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, given: Circ
     }
     match tried.outcome:
         case Accepted(reply=reply):
-            step = _step(delivery, given, Status.SENT, None, str(reply))
+            step = _step(delivery, context, Status.SENT, None, str(reply))
             record = Record(move=step, attempt=attempt, feedback=simulator.feedback(delivery))
             return Settlement(entry=entry, action=Finish(), record=record, proof=True)
         case Rejected():
-            return _rejected(entry, delivery, attempt, tried, given)
+            return _rejected(entry, delivery, attempt, tried, context)
         case Uncertain(detail=detail):
-            step = _step(delivery, given, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
-            return _uncertain(entry, delivery, Record(move=step, attempt=attempt), given)
+            step = _step(delivery, context, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
+            return _uncertain(entry, delivery, Record(move=step, attempt=attempt), context)
         case _:
-            return _deferred(entry, delivery, attempt, tried, given)
+            return _deferred(entry, delivery, attempt, tried, context)
 
 
 def _rejected(
-    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, given: Circumstances
+    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, context: Circumstances
 ) -> Settlement:
     """Over. The recipient is suppressed for a fact about that very address, and for nothing else."""
     assert isinstance(tried.outcome, Rejected)
@@ -163,47 +165,47 @@ def _rejected(
         reason = Reason.REDIRECT_REFUSED if phase is Phase.RCPT else reason
     elif refused is Refused.RECIPIENT and tried.envelope_to is not None and not simulator.simulates(delivery):
         suppress = (delivery.recipient, words)
-    step = _step(delivery, given, Status.FAILED, reason, words)
+    step = _step(delivery, context, Status.FAILED, reason, words)
     record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
     return Settlement(entry=entry, action=Finish(), record=record)
 
 
-def _after_abandonment(entry: Claimed, delivery: Delivery, abandoned: Abandoned, given: Circumstances) -> Settlement:
+def _after_abandonment(entry: Claimed, delivery: Delivery, abandoned: Abandoned, context: Circumstances) -> Settlement:
     detail = "the sender died after it was permitted to hand over the mail, and left no reply"
     attempt = _attempt(entry, delivery, Uncertain(detail=detail)) | {"started_at": abandoned.marked_at}
-    step = _step(delivery, given, Status.UNKNOWN, Reason.SENDER_DIED, detail)
-    return _uncertain(entry, delivery, Record(move=step, attempt=attempt), given)
+    step = _step(delivery, context, Status.UNKNOWN, Reason.SENDER_DIED, detail)
+    return _uncertain(entry, delivery, Record(move=step, attempt=attempt), context)
 
 
-def _uncertain(entry: Claimed, delivery: Delivery, record: Record, given: Circumstances) -> Settlement:
+def _uncertain(entry: Claimed, delivery: Delivery, record: Record, context: Circumstances) -> Settlement:
     """Sent again once, if the template allows it; else kept for a person until it would be too late anyway."""
-    left, attempts = delivery.expires_at - given.now, entry.attempts + 1
+    remaining, attempts = delivery.expires_at - context.now, entry.attempts + 1
     action: Finish | Reschedule | Hold
-    if left <= timedelta(0) or delivery.status not in WAITING:
+    if remaining <= timedelta(0) or delivery.status not in WAITING:
         action = Finish()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        action = Reschedule(delay=backoff.resend_delay(left, longest=given.resend_after), attempts=attempts)
+        action = Reschedule(delay=backoff.resend_delay(remaining, longest=context.resend_after), attempts=attempts)
     else:
-        action = Hold(delay=left, attempts=attempts)
+        action = Hold(delay=remaining, attempts=attempts)
     return Settlement(entry=entry, action=action, record=record)
 
 
 def _deferred(
-    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, given: Circumstances
+    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, context: Circumstances
 ) -> Settlement:
     """Due again by the schedule, or over if that would be after the expiry."""
     attempts, cause, outcome = entry.attempts + 1, _cause(delivery), tried.outcome
     words = f"{REDIRECTED}: {_words(outcome)}" if _is_redirected(delivery, tried) else _words(outcome)
-    delay = backoff.delay_after(attempts, spread=given.spread)
+    delay = backoff.delay_after(attempts, spread=context.spread)
     refuses_sender = isinstance(outcome, Deferred) and outcome.claim is CircuitReason.SENDER
-    if given.now + delay >= delivery.expires_at:
+    if context.now + delay >= delivery.expires_at:
         over = Reason.SENDER_REFUSED if refuses_sender else Reason.EXHAUSTED
-        step = _step(delivery, given, Status.FAILED, over, words)
+        step = _step(delivery, context, Status.FAILED, over, words)
         return Settlement(entry=entry, action=Finish(), record=Record(move=step, cause=cause, attempt=attempt))
     lost = isinstance(outcome, Deferred) and outcome.reply is None
     reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
     reason = Reason.SENDER_REFUSED if refuses_sender else reason
-    step = _step(delivery, given, Status.DEFERRED, reason, words)
+    step = _step(delivery, context, Status.DEFERRED, reason, words)
     again = Reschedule(delay=delay, attempts=attempts)
     return Settlement(entry=entry, action=again, record=Record(move=step, cause=cause, attempt=attempt))
 
@@ -213,8 +215,8 @@ def _cause(delivery: Delivery) -> Cause:
     return Cause.PROOF if delivery.uncertain_at is None else Cause.SENDER
 
 
-def _step(delivery: Delivery, given: Circumstances, to: Status, reason: Reason | None, detail: str) -> Move:
-    return Move(notification_id=delivery.id, to=to, at=given.now, reason=reason, detail=detail)
+def _step(delivery: Delivery, context: Circumstances, to: Status, reason: Reason | None, detail: str) -> Move:
+    return Move(notification_id=delivery.id, to=to, at=context.now, reason=reason, detail=detail)
 
 
 def _is_redirected(delivery: Delivery, tried: Tried) -> bool:

@@ -47,9 +47,9 @@ class BatchStopper:
 
     async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
         """What has killed its holders is given up: the senders end each mail of the batch when it is due."""
-        for one in lost:
-            self._log.error("batch_stop_given_up", entry_id=str(one.entry.id))
-        return [Settlement(entry=one.entry, action=Finish()) for one in lost]
+        for loss in lost:
+            self._log.error("batch_stop_given_up", entry_id=str(loss.entry.id))
+        return [Settlement(entry=loss.entry, action=Finish()) for loss in lost]
 
     async def replay(self, _connection: Connection, _notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
         """Nothing is ever noted."""

@@ -120,15 +120,15 @@ class BatchSubmitter:
             checked[index] = _answer(IdempotencyKeyReusedError())
         if wish.reject_all:
             _reject(checked)
-        answered = [_answer(one) if isinstance(one, QueueTooLongError) else one for one in checked]
-        drafts = [one for one in answered if isinstance(one, NewNotification)]
-        if not drafts and (known := _common([one for one in answered if isinstance(one, SubmissionResult)])):
+        answered = [_answer(result) if isinstance(result, QueueTooLongError) else result for result in checked]
+        drafts = [result for result in answered if isinstance(result, NewNotification)]
+        if not drafts and (known := _common([result for result in answered if isinstance(result, SubmissionResult)])):
             batch_id = known
         else:
             await self._begin(caller, batch_id, size=len(parsed))
         written = await self._written(drafts)
         self._submitter.note(caller, drafts)
-        return batch_id, [next(written) if isinstance(one, NewNotification) else one for one in answered]
+        return batch_id, [next(written) if isinstance(result, NewNotification) else result for result in answered]
 
     async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
         """Write the batch itself, unless it is there."""
@@ -146,7 +146,11 @@ class BatchSubmitter:
             return {}
         async with self._database.read() as connection:
             earlier = await find_earlier_notifications(connection, caller.service_id, keys)
-        return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
+        return {
+            key: earlier_notification
+            for key, earlier_notification in earlier.items()
+            if not self._submitter.is_outdated(earlier_notification)
+        }
 
     async def _checked(
         self, caller: Caller, item: Item, earlier: dict[ServiceKey, EarlierNotification], batch_id: UUID, ahead: int
@@ -193,15 +197,15 @@ def _chunks(drafts: Sequence[NewNotification]) -> Iterator[list[NewNotification]
 
 def _reject(checked: Sequence[Checked]) -> None:
     """Raise what refuses all, if anything does: faults first, because waiting does not mend them."""
-    if faulty := {index: one for index, one in enumerate(checked) if isinstance(one, list)}:
+    if faulty := {index: item for index, item in enumerate(checked) if isinstance(item, list)}:
         raise BatchRejectedError(faulty)
-    if late := [one for one in checked if isinstance(one, QueueTooLongError)]:
-        raise max(late, key=lambda one: one.retry_after)
+    if late := [item for item in checked if isinstance(item, QueueTooLongError)]:
+        raise max(late, key=lambda item: item.retry_after)
 
 
 def _common(replayed: Sequence[SubmissionResult]) -> UUID | None:
     """The batch that all of these were written by, if it was one."""
-    batches = {one.batch_id for one in replayed}
+    batches = {item.batch_id for item in replayed}
     return batches.pop() if len(batches) == 1 else None
 
 

@@ -32,8 +32,8 @@ async def of(connection: AsyncConnection, service_id: UUID | None, id_: UUID) ->
     """The timeline of a service's notification, or (None) of anybody's. Raises `NotFoundError`."""
     view = await find.one(connection, service_id, id_)
     statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == id_)
-    found = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
-    newest = reversed(found.all())
+    rows = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
+    newest = reversed(rows.all())
     events = [Item(at=row.at, kind=row.kind, actor=row.actor, detail=row.detail or None) for row in newest]
     # Sorting keeps the order of what has the same time: begun, tried, changed, ended.
     return sorted([*_begun(view), *_tried(view), *events, *_ended(view)], key=lambda item: item.at)

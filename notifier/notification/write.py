@@ -29,58 +29,65 @@ from notifier.submission.idempotency_keys import (
 from notifier.submission.new_notification import NewNotification
 
 
-async def write_within(connection: AsyncConnection, draft: NewNotification) -> SubmissionResult:
+async def write_within(connection: AsyncConnection, notification: NewNotification) -> SubmissionResult:
     """Write one that has no idempotency key in a transaction of somebody else's, who commits and wakes the sender."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        (result,) = await driver._execute(_on_sqlite, driver._conn, [draft])  # noqa: SLF001 - as the engine does
+        (result,) = await driver._execute(_on_sqlite, driver._conn, [notification])  # noqa: SLF001 - as the engine does
     else:
-        (result,) = await _on_postgres(connection, [draft], LOCK_TIMEOUT_MS)
+        (result,) = await _on_postgres(connection, [notification], LOCK_TIMEOUT_MS)
     if not isinstance(result, SubmissionResult):
         raise result
     return result
 
 
 async def _on_postgres(
-    connection: Connection, drafts: Sequence[NewNotification], lock_ms: int
+    connection: Connection, notifications: Sequence[NewNotification], lock_ms: int
 ) -> list[SubmissionResult | IdempotencyError]:
-    written = await _write_on_postgres(connection, drafts, lock_ms)
-    if there := [draft.row.id for draft in drafts if draft.key is None and draft.row.id not in written]:
-        found = await connection.execute(write_sql.THERE_POSTGRES, {"ids": there})
-        written |= {row.id: Status(row.status) for row in found}
-    if not (lost := _lost(drafts, written)):
-        return [_result(draft, written, {}) for draft in drafts]
+    written = await _write_on_postgres(connection, notifications, lock_ms)
+    if unwritten_ids := [
+        notification.row.id
+        for notification in notifications
+        if notification.key is None and notification.row.id not in written
+    ]:
+        rows = await connection.execute(write_sql.THERE_POSTGRES, {"ids": unwritten_ids})
+        written |= {row.id: Status(row.status) for row in rows}
+    if not (lost := _lost(notifications, written)):
+        return [_result(notification, written, {}) for notification in notifications]
     # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
     earlier: dict[ServiceKey, EarlierNotification] = {}
     for service, keys in _by_service(lost).items():
         earlier |= await find_earlier_notifications(connection, service, keys)
     if outdated := _outdated(lost, earlier):
-        ids = [earlier[draft.key].id for draft in outdated if draft.key]
+        ids = [earlier[notification.key].id for notification in outdated if notification.key]
         await connection.execute(write_sql.FORGET_POSTGRES, {"ids": ids})
         written |= await _write_on_postgres(connection, outdated, lock_ms)
         earlier = _renewed(earlier, outdated, written)
-    return [_result(draft, written, earlier) for draft in drafts]
+    return [_result(notification, written, earlier) for notification in notifications]
 
 
 async def _write_on_postgres(
-    connection: Connection, drafts: Sequence[NewNotification], lock_ms: int
+    connection: Connection, notifications: Sequence[NewNotification], lock_ms: int
 ) -> dict[UUID, Status]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
-    ordered = sorted(drafts, key=lambda draft: (draft.row.service_id.hex, draft.row.idempotency_key or ""))
-    batch = f"[{','.join([draft.records_for_postgres for draft in ordered])}]"
+    ordered = sorted(
+        notifications,
+        key=lambda notification: (notification.row.service_id.hex, notification.row.idempotency_key or ""),
+    )
+    batch = f"[{','.join([notification.records_for_postgres for notification in ordered])}]"
     statement, values = write_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)}
-    if any(draft.attachments for draft in ordered):
-        carried = [(draft.row.id, file) for draft in ordered for file in draft.attachments]
+    if any(notification.attachments for notification in ordered):
+        carried = [(notification.row.id, file) for notification in ordered for file in notification.attachments]
         statement, values = write_sql.POSTGRES_WITH_FILES, values | await octets.unknown(connection, carried)
     return {row.id: Status(row.status) for row in await connection.execute(statement, values)}
 
 
 def _on_sqlite(
-    connection: sqlite3.Connection, drafts: Sequence[NewNotification]
+    connection: sqlite3.Connection, notifications: Sequence[NewNotification]
 ) -> list[SubmissionResult | IdempotencyError]:
-    written = _write_on_sqlite(connection, drafts)
-    if not (lost := _lost(drafts, written)):
-        return [_result(draft, written, {}) for draft in drafts]
+    written = _write_on_sqlite(connection, notifications)
+    if not (lost := _lost(notifications, written)):
+        return [_result(notification, written, {}) for notification in notifications]
     earlier = dict(
         parse_earlier(service, row)
         for service, keys in _by_service(lost).items()
@@ -89,39 +96,41 @@ def _on_sqlite(
         )
     )
     if outdated := _outdated(lost, earlier):
-        ids = json.dumps([earlier[draft.key].id.hex for draft in outdated if draft.key])
+        ids = json.dumps([earlier[notification.key].id.hex for notification in outdated if notification.key])
         connection.execute(write_sql.FORGET_SQLITE, {"ids": ids})
         written |= _write_on_sqlite(connection, outdated)
         earlier = _renewed(earlier, outdated, written)
-    return [_result(draft, written, earlier) for draft in drafts]
+    return [_result(notification, written, earlier) for notification in notifications]
 
 
-def _write_on_sqlite(connection: sqlite3.Connection, drafts: Sequence[NewNotification]) -> dict[UUID, Status]:
-    batch = f"[{','.join([draft.records_for_sqlite for draft in drafts])}]"
+def _write_on_sqlite(connection: sqlite3.Connection, notifications: Sequence[NewNotification]) -> dict[UUID, Status]:
+    batch = f"[{','.join([notification.records_for_sqlite for notification in notifications])}]"
     none = bytes(write_sql.HASH_BYTES)  # of a copy, and of what has no key
-    hashes = b"".join((draft.row.request_hash or none) + none * len(draft.copies) for draft in drafts)
+    hashes = b"".join(
+        (notification.row.request_hash or none) + none * len(notification.copies) for notification in notifications
+    )
     for statement in write_sql.SQLITE:
         connection.execute(statement, {"batch": batch, "hashes": hashes})
-    ((found,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
-    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
-    for draft in drafts:
-        if draft.attachments and draft.row.id in written:
-            octets.keep_on_sqlite(connection, draft.attachments, draft.row.created_at)
+    ((written_json,),) = connection.execute(write_sql.WRITTEN_SQLITE, {"batch": batch})
+    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(written_json)}
+    for notification in notifications:
+        if notification.attachments and notification.row.id in written:
+            octets.keep_on_sqlite(connection, notification.attachments, notification.row.created_at)
     return written
 
 
-def _size_on_postgres(draft: NewNotification) -> Size:
-    return _size(draft, draft.records_for_postgres)
+def _size_on_postgres(notification: NewNotification) -> Size:
+    return _size(notification, notification.records_for_postgres)
 
 
-def _size_on_sqlite(draft: NewNotification) -> Size:
-    return _size(draft, draft.records_for_sqlite)
+def _size_on_sqlite(notification: NewNotification) -> Size:
+    return _size(notification, notification.records_for_sqlite)
 
 
-def _size(draft: NewNotification, records: str) -> Size:
+def _size(notification: NewNotification, records: str) -> Size:
     """One row for each mail, and all the bytes that are handed to the database."""
-    files = sum([len(file.data) for file in draft.attachments]) if draft.attachments else 0
-    return Size(draft.mail_count, len(records) + files)
+    files = sum([len(file.data) for file in notification.attachments]) if notification.attachments else 0
+    return Size(notification.mail_count, len(records) + files)
 
 
 WRITER = Writer(
@@ -132,19 +141,23 @@ WRITER = Writer(
 )
 
 
-def _lost(drafts: Sequence[NewNotification], written: Collection[UUID]) -> list[NewNotification]:
+def _lost(notifications: Sequence[NewNotification], written: Collection[UUID]) -> list[NewNotification]:
     """Those whose key another row has."""
-    return [draft for draft in drafts if draft.key and draft.row.id not in written]
+    return [notification for notification in notifications if notification.key and notification.row.id not in written]
 
 
 def _outdated(lost: Sequence[NewNotification], earlier: dict[ServiceKey, EarlierNotification]) -> list[NewNotification]:
     """Those whose key is that of a row so old that it does not count any more; of several with one key the first."""
-    found: dict[ServiceKey, NewNotification] = {}
-    for draft in lost:
-        before = earlier.get(draft.key) if draft.key else None
-        if draft.key and before and before.is_outdated(draft.row.created_at, draft.key_lifetime):
-            found.setdefault(draft.key, draft)
-    return list(found.values())
+    outdated_by_key: dict[ServiceKey, NewNotification] = {}
+    for notification in lost:
+        existing = earlier.get(notification.key) if notification.key else None
+        if (
+            notification.key
+            and existing
+            and existing.is_outdated(notification.row.created_at, notification.key_lifetime)
+        ):
+            outdated_by_key.setdefault(notification.key, notification)
+    return list(outdated_by_key.values())
 
 
 def _renewed(
@@ -152,34 +165,34 @@ def _renewed(
 ) -> dict[ServiceKey, EarlierNotification]:
     """What the others with such a key are answered from: the new row; nothing, if somebody else was faster."""
     known = dict(earlier)
-    for draft in outdated:
-        if draft.key:
-            del known[draft.key]
-            if status := written.get(draft.row.id):
+    for notification in outdated:
+        if notification.key:
+            del known[notification.key]
+            if status := written.get(notification.row.id):
                 names = ("id", "created_at", "send_at", "request_hash", "batch_id")
-                known[draft.key] = EarlierNotification(
-                    status=status, **{name: getattr(draft.row, name) for name in names}
+                known[notification.key] = EarlierNotification(
+                    status=status, **{name: getattr(notification.row, name) for name in names}
                 )
     return known
 
 
-def _by_service(drafts: Sequence[NewNotification]) -> dict[UUID, set[str]]:
-    found: dict[UUID, set[str]] = {}
-    for draft in drafts:
-        if draft.key:
-            service, key = draft.key
-            found.setdefault(service, set()).add(key)
-    return found
+def _by_service(notifications: Sequence[NewNotification]) -> dict[UUID, set[str]]:
+    keys_by_service: dict[UUID, set[str]] = {}
+    for notification in notifications:
+        if notification.key:
+            service, key = notification.key
+            keys_by_service.setdefault(service, set()).add(key)
+    return keys_by_service
 
 
 def _result(
-    draft: NewNotification, written: dict[UUID, Status], earlier: dict[ServiceKey, EarlierNotification]
+    notification: NewNotification, written: dict[UUID, Status], earlier: dict[ServiceKey, EarlierNotification]
 ) -> SubmissionResult | IdempotencyError:
-    row = draft.row
+    row = notification.row
     if status := written.get(row.id):
         names = ("id", "created_at", "send_at", "batch_id")
         return SubmissionResult(status=status, **{name: getattr(row, name) for name in names})
-    if draft.key is None or row.request_hash is None or draft.key not in earlier:
+    if notification.key is None or row.request_hash is None or notification.key not in earlier:
         return IdempotencyInProgressError()
-    known = earlier[draft.key]
+    known = earlier[notification.key]
     return known.replayed(row.request_hash, is_own=known.id == row.id)

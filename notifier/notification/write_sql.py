@@ -47,10 +47,10 @@ kept AS (
   JOIN won ON won.id = f.owner JOIN draft AS d ON d.id = f.owner ORDER BY f.sha256 ON CONFLICT DO NOTHING),"""
 
 
-def _postgres(kept: str = "") -> TextClause:
+def _postgres(stored_files: str = "") -> TextClause:
     """All of it, and the limit of waiting for locks, in one statement: one round trip, one transaction."""
-    given = [*columns(Notification), *list(columns(NotificationContent))[1:]]
-    types = {column.name: column.type.compile(_DIALECT) for column in given if column.name not in _FOUND_OUT}
+    table_columns = [*columns(Notification), *list(columns(NotificationContent))[1:]]
+    types = {column.name: column.type.compile(_DIALECT) for column in table_columns if column.name not in _FOUND_OUT}
     types |= {"request_hash": "text", "entry_id": "uuid"}
     row = _FOUND_OUT | {"request_hash": "decode(request_hash, 'base64')"}
     values = ", ".join(row.get(name, name) for name in _NAMES)
@@ -67,7 +67,7 @@ won AS (
 copied AS (
   {_INTO} SELECT {values} FROM draft WHERE parent_id IN (SELECT id FROM won) RETURNING id, status),
 written AS (SELECT id, status FROM won UNION ALL SELECT id, status FROM copied),
-content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM won JOIN draft USING (id)),{kept}
+content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM won JOIN draft USING (id)),{stored_files}
 tagged AS (
   {_INTO_TAGS} SELECT d.service_id, tag, d.id FROM written JOIN draft AS d USING (id),
   LATERAL jsonb_array_elements_text(d.tags) AS tag ON CONFLICT DO NOTHING),
@@ -89,12 +89,12 @@ def _sqlite() -> tuple[str, ...]:
     """One step each for the whole batch: the interpreter's lock is taken again after every step."""
     hashed = f"substr(:hashes, {HASH_BYTES} * key + 1, {HASH_BYTES})"  # SQLite 3.40 reads no bytes from text
     row = _FOUND_OUT | {"request_hash": f"CASE WHEN value ->> 'idempotency_key' IS NOT NULL THEN {hashed} END"}
-    given = {name: f"value ->> '{name}'" for name in _NAMES}
+    fields = {name: f"value ->> '{name}'" for name in _NAMES}
     barred = suppression.barring(
-        given["address_key"], service=given["service_id"], category=given["category"], now=given["created_at"]
+        fields["address_key"], service=fields["service_id"], category=fields["category"], now=fields["created_at"]
     )
     insert = f"""
-{_INTO} SELECT {", ".join(row.get(name, given[name]) for name in _NAMES)}
+{_INTO} SELECT {", ".join(row.get(name, fields[name]) for name in _NAMES)}
 FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WHERE"""
     here = "FROM json_each(:batch) AS b JOIN notification AS d ON d.id = b.value ->> 'id'"
     content = ", ".join(
@@ -104,7 +104,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
     stopped = f"{here} WHERE d.status = '{Status.SUPPRESSED}'"
     telling = f"(SELECT {_TELLING}, d.reason, d.detail, 'notification.{Status.SUPPRESSED}' AS type {stopped})"
     entry = f"SELECT b.value ->> 'entry_id' AS id, {_ENTRY} {here} WHERE d.status = '{Status.QUEUED}'"
-    told = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
+    events = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
     return (
         f"{insert} value ->> 'parent_id' IS NULL {_KEY_FREE}",
         f"{insert} value ->> 'parent_id' IN (SELECT id FROM notification)",
@@ -113,7 +113,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         f"WITH entry AS ({entry}) {statements.enqueue_from('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
         publish.events_from(telling, sqlite=True),
-        publish.entries_from(told),
+        publish.entries_from(events),
     )
 
 

@@ -98,10 +98,10 @@ async def find_earlier_notifications(
     """The service's notifications that have these keys."""
     if connection.dialect.name == "sqlite":
         values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
-        found = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
+        rows = await connection.execute(text(write_sql.EARLIER_SQLITE), values)
     else:
-        found = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
-    return dict(parse_earlier(service_id, row) for row in found)
+        rows = await connection.execute(write_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+    return dict(parse_earlier(service_id, row) for row in rows)
 
 
 def parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, EarlierNotification]:
