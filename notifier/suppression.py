@@ -1,6 +1,6 @@
-"""Addresses that must not be mailed, asked before every send: who may add, see and lift them, and what they bar.
+"""Suppressions: addresses that must not be mailed. They are checked at submit and before every send.
 
-Each is a service's own or the instance's, and there is one for an address, an owner and a scope. Nothing here commits.
+Each belongs to a service or to the instance; there is one per address, owner and scope. Nothing here commits.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ from notifier.states import Category, SuppressionReason, SuppressionScope
 
 LONGEST_DETAIL = 1000
 SENDER = "sender"
-"""Who has added what a relay's reply led to."""
+"""The actor of suppressions that a relay's reply has caused."""
 _suppression, _notification = columns(Suppression), columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
 
 
 class NotYoursError(NotifierError):
-    """It is the instance's, not your service's; its operator can lift it with `notifier suppressions lift`."""
+    """It belongs to the instance, not to your service; its operator can lift it with `notifier suppressions lift`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionView:
-    """A suppression as it stands."""
+    """A suppression, as people see it."""
 
     id: UUID
     address: str  # as `address.key` writes it
@@ -44,7 +44,7 @@ class SuppressionView:
     detail: str
     created_by: str
     created_at: datetime
-    expires_at: datetime | None  # None: it holds for ever
+    expires_at: datetime | None  # None: never
 
     @property
     def is_instances(self) -> bool:
@@ -54,7 +54,7 @@ class SuppressionView:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """A suppression that somebody wants."""
+    """A suppression to add."""
 
     address: str
     service_id: UUID  # or `INSTANCE`
@@ -66,11 +66,11 @@ class Wish:
 
 
 class Fate(Enum):
-    """What became of a wish."""
+    """What happened when a suppression was added."""
 
     ADDED = auto()
-    EXTENDED = auto()  # there was one that would have ended sooner
-    UNCHANGED = auto()  # there was one that holds at least as long
+    EXTENDED = auto()  # there was one with an earlier end
+    UNCHANGED = auto()  # there was one that lasts at least as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,13 @@ class Filter:
     address: str | None = None
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
-    lasting_after: datetime | None = None  # leave out what has expired by then
+    lasting_after: datetime | None = None  # leave out those that have expired by then
 
 
 def barring(address: str, *, service: str, category: str, now: str) -> str:
-    """The text of a SELECT of why an address must not be mailed; all four are expressions. The same on both databases.
+    """SQL for a SELECT of the reasons why an address must not be mailed; the parameters are SQL expressions.
 
-    An opt-out from marketing bars nothing else, and a service's own suppression bars no other service.
+    An opt-out from marketing stops no other mail, and a service's own suppression stops no other service.
     """
     return f"""SELECT s.reason FROM suppression AS s
     WHERE s.address = {address} AND s.service_id IN ('{INSTANCE.hex}', {service})
@@ -100,7 +100,7 @@ def barring(address: str, *, service: str, category: str, now: str) -> str:
 async def suppress(
     connection: Connection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
 ) -> None:
-    """Never mail this address again, whoever asks; what bars it for ever already stays as it is."""
+    """Suppress the address for all services and for ever, unless it already is."""
     wish = Wish(
         address=recipient,
         service_id=INSTANCE,
@@ -110,7 +110,7 @@ async def suppress(
         created_by=SENDER,
     )
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression).values(_row(wish, now))
-    # One that would end, or has ended, becomes one that does not: what a relay says now is newer.
+    # One with an end becomes permanent: the relay's reply is newer.
     renewed = {name: insert.excluded[name] for name in _row(wish, now)} | {"expires_at": None}
     statement = insert.on_conflict_do_update(
         index_elements=_ONE_EACH, set_=renewed, where=_suppression.expires_at.is_not(None)
@@ -195,7 +195,7 @@ def _deed(
 
 
 def _told(view: SuppressionView) -> dict[str, Any]:
-    """Without its detail: in the words of people and relays, nobody finds whom to forget."""
+    """Without the detail: it may name a person, whom an erasure could not find there."""
     return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
@@ -204,7 +204,7 @@ def _row(wish: Wish, now: datetime) -> dict[str, Any]:
 
 
 def _same(wish: Wish) -> Select[Any]:
-    """What stands where the wish wants to stand."""
+    """The suppression in the place of the new one."""
     return select(*_suppression).where(
         _suppression.address == address.key(wish.address),
         _suppression.service_id == wish.service_id,
@@ -212,11 +212,11 @@ def _same(wish: Wish) -> Select[Any]:
     )
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> SuppressionView:
-    """The suppression, if it is the service's own or the instance's; None: an operator, who sees all."""
+    """Get a suppression of the service or of the instance. `service_id` is None for an operator, who sees all."""
     statement = select(*_suppression).where(_suppression.id == id_)
     if service_id is not None:
         statement = statement.where(_suppression.service_id.in_((service_id, INSTANCE)))
@@ -229,10 +229,10 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
 async def page(
     connection: AsyncConnection, service_id: UUID, query: Filter, *, before: UUID | None, limit: int
 ) -> list[SuppressionView]:
-    """What stops a service's mail, newest first: its own ones, and the instance's of addresses that it has mailed.
+    """List what stops a service's mail, newest first: its own, and the instance's for addresses that it has mailed.
 
-    Of other addresses the instance's are not listed, or each service would learn whom the others write to; who asks
-    for one address is told, because a submit to it tells as much.
+    The instance's for other addresses are left out, because they would show whom the other services mail. A query for
+    one address gets them, because a submit to that address shows the same.
     """
     own = _filtered(query, before).where(_suppression.service_id == service_id)
     shared = _filtered(query, before).where(_suppression.service_id == INSTANCE)
@@ -241,7 +241,7 @@ async def page(
             _notification.service_id == service_id, _notification.address_key == _suppression.address
         )
         shared = shared.where(mailed)
-    # Each half in the order of an index and no longer than the page, so that neither reads the other's rows.
+    # Each half is limited to a page in the order of its index, so that neither reads more rows than that.
     halves = [half.order_by(_suppression.id.desc()).limit(limit).subquery() for half in (own, shared)]
     both = union_all(*(select(half) for half in halves)).subquery()
     rows = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
@@ -251,7 +251,7 @@ async def page(
 async def owned(
     connection: AsyncConnection, owner: UUID, query: Filter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:
-    """The newest suppressions of a service, or of `INSTANCE`, that are older than `before`."""
+    """List suppressions of a service, or of `INSTANCE`, newest first, from `before` on."""
     statement = _filtered(query, before).where(_suppression.service_id == owner)
     rows = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
     return [SuppressionView(**row) for row in rows.mappings()]

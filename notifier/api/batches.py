@@ -1,4 +1,4 @@
-"""`/v1/batches/{id}`: how far a batch has come, as it stands or as it goes on, and stopping what is left of it."""
+"""`/v1/batches/{id}`: the progress of a batch, once or as a stream, and its cancellation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,25 +30,25 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
 class BatchProgressOut(BaseModel):
-    """How far a batch has come."""
+    """The progress of a batch."""
 
     id: UUID
     created_at: datetime
-    size: int = Field(description="How many notifications the request asked for.")
+    size: int = Field(description="How many notifications the request had.")
     accepted: int = Field(description="How many of them were written.")
-    ended: int = Field(description="How many of those wait for nothing any more.")
-    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
+    ended: int = Field(description="How many of those have ended.")
+    progress: int = Field(ge=0, le=100, description="The share of the accepted ones that has ended, in percent.")
     statuses: dict[Status, int] = Field(description="How many have each status.")
-    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
-    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on no mail of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are stopped, but do not have the status `cancelled` yet.")
 
 
 class BatchCancelledOut(BatchProgressOut):
-    """How far a batch had come when the rest of it was cancelled."""
+    """The progress of a batch when the rest of it was cancelled."""
 
     cancelled: int = Field(
-        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
-        "sender does the same with the others; none of them is sent."
+        description="How many mails, including copies, this request cancelled. While the batch is `cancelling`, a "
+        "sender cancels the others; none of them is sent."
     )
 
 
@@ -56,7 +56,7 @@ class BatchCancelledOut(BatchProgressOut):
     "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
 )
 async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str, Any]:
-    """How far a batch has come."""
+    """The progress of a batch."""
     caller = await authenticated(request, doors, Scope.READ)
     return _shown(await _look(doors, caller.service_id, id_of(batch_id, "batch")))
 
@@ -74,10 +74,10 @@ async def get_one(request: Request, batch_id: str, doors: TheDoors) -> dict[str,
     },
 )
 async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingResponse:
-    """The same as server-sent events: one at once, and one for each change, until all has ended.
+    """The same as server-sent events: one at once, and one for each change, until all notifications have ended.
 
-    A stream that ends before that says why in an event named `end`: after ten minutes (`time_limit`), when the key has
-    ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is away.
+    A stream that ends earlier gives the reason in an event named `end`: after ten minutes (`time_limit`), when the key
+    has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
     caller = await authenticated(request, doors, Scope.READ)
     first = await _look(doors, caller.service_id, id_of(batch_id, "batch"))
@@ -92,7 +92,7 @@ async def watch(request: Request, batch_id: str, doors: TheDoors) -> StreamingRe
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def cancel(request: Request, batch_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """See that no mail of the batch is sent that is not on its way yet. It may be repeated."""
+    """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_ = id_of(batch_id, "batch")

@@ -1,4 +1,4 @@
-"""`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with how it stands then."""
+"""`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with the notification."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,12 +23,12 @@ from notifier.notification import change, find, patch
 from notifier.notification.rights import MailRights
 
 CHANGE_SECONDS = 2.5
-"""Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
+"""Longest transaction; the driver takes two more to give up a server that hangs. The caller gets 503 within five."""
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
 def with_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
-    """What the documentation says about a body that the route parses itself."""
+    """OpenAPI for a body that the route parses itself."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
     return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
 
@@ -41,7 +41,7 @@ def with_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def cancel(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
+    """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
@@ -58,7 +58,7 @@ async def cancel(request: Request, notification_id: str, doors: TheDoors, audite
     openapi_extra=with_body(schema.NotificationPatchIn, required=True),
 )
 async def patch_one(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Change when it is sent, or with which variables, before the first try; its copies change with it."""
+    """Change its times, priority or variables before the first attempt; its copies change with it."""
     caller = await authenticated(request, doors, Scope.SEND)
     changes = schema.changes_of(await read_model(request, schema.NotificationPatchIn))
     id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
@@ -75,7 +75,7 @@ async def patch_one(request: Request, notification_id: str, doors: TheDoors, aud
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def retry(request: Request, notification_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
+    """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
     caller = await authenticated(request, doors, Scope.SEND)
     wanted = await read_model_if_any(request, schema.ChangeIn)
     id_, actor, rights = id_of(notification_id), audited.doer(caller), rights_of(caller, doors)
@@ -103,7 +103,7 @@ async def resolve(request: Request, notification_id: str, doors: TheDoors, audit
 
 @asynccontextmanager
 async def changing(doors: Doors) -> AsyncIterator[AsyncConnection]:
-    """A transaction that is over in time, and then a hint to the sender of this process."""
+    """A transaction with a time limit; after it the sender of this process is woken."""
     with unavailable_as_such():
         async with asyncio.timeout(CHANGE_SECONDS), doors.database.write() as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it is where it is."""
+"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it waits."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
 class FileOut(BaseModel):
-    """A file that comes with the mail."""
+    """A file that is attached to the mail."""
 
     filename: str
     content_type: str
@@ -37,10 +37,10 @@ class ContentOut(BaseModel):
     html: str | None = Field(description="Null for a mail that has a text part only.")
     text: str
     attachments: list[FileOut]
-    size: int = Field(description="Octets of the whole mail.")
+    size: int = Field(description="Bytes of the whole mail.")
     sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
     identical: bool | None = Field(
-        description="True if a relay was given these very octets; null while no try has come so far."
+        description="True if a relay got exactly these bytes; null before the first attempt."
     )
 
 
@@ -49,7 +49,7 @@ class CauseOut(BaseModel):
 
     code: Because
     detail: str
-    until: datetime | None = Field(description="Null: nobody knows, or nothing ends it by itself.")
+    until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
 
 
 class ExplanationOut(BaseModel):
@@ -59,10 +59,10 @@ class ExplanationOut(BaseModel):
     status: reply.ShownStatus
     waiting: bool
     next_attempt_at: datetime | None = Field(
-        description="The earliest time of the next try; null while one is under way, while it is held, and at the end."
+        description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."
     )
     expires_at: datetime
-    because: list[CauseOut] = Field(description="Every reason; empty for one that is due and has nobody before it.")
+    because: list[CauseOut] = Field(description="Every reason; empty if it is due and first in the queue.")
 
 
 @router.get(
@@ -93,7 +93,7 @@ async def get_explanation(request: Request, notification_id: str, doors: TheDoor
     response_model=ContentOut,
     operation_id="get_notification_content",
     summary="Get the mail of a notification",
-    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it leaves."}},
+    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},
 )
 async def get_content(
     request: Request,
@@ -102,7 +102,7 @@ async def get_content(
     audited: Audited,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself: as it was sent, or as it will be. Who looked is recorded. 404 if your key reaches less far."""
+    """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
     caller = await authenticated(request, doors, Scope.CONTENT)
     view = await doors.previewer.view(caller, id_of(notification_id), actor=audited.doer(caller))
     if format_ == "eml":

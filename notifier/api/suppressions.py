@@ -1,4 +1,4 @@
-"""`/v1/suppressions`: addresses that a service must not mail: seen, added, and lifted if they are its own."""
+"""`/v1/suppressions`: list and add addresses that the service must not mail; lift its own."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -24,13 +24,13 @@ from notifier.suppression import Fate, SuppressionView, Wish
 
 _SAYABLE = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)
 LONGEST_LIFE = timedelta(days=36_500)
-"""Who wants more leaves the end out."""
+"""A longer suppression has no end."""
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
 class SuppressionIn(RequestModel):
-    """An address that this service shall not mail."""
+    """An address that this service must not mail."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -44,10 +44,10 @@ class SuppressionIn(RequestModel):
         description="Why; only a relay can say that there is no such mailbox.",
         json_schema_extra={"enum": [reason.value for reason in _SAYABLE]},
     )
-    detail: str = Field("", max_length=suppression.LONGEST_DETAIL, description="A word on why.")
+    detail: str = Field("", max_length=suppression.LONGEST_DETAIL, description="A comment on the reason.")
     expires_at: value.Time | None = Field(
         None,
-        description="From then on it is not barred; in the next hundred years. Default: for ever.",
+        description="When it ends, within the next hundred years. Default: never.",
         examples=["2099-12-31T23:59:59Z"],
     )
 
@@ -60,15 +60,15 @@ class Wanted(BaseModel):
     limit: paging.Limit = 50
     before: paging.Before = None
     address: Annotated[
-        str | None, Query(max_length=320, pattern=paging.NO_NUL, description="This one, however it is written.")
+        str | None, Query(max_length=320, pattern=paging.NO_NUL, description="This address, in any spelling.")
     ] = None
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
-    include_expired: Annotated[bool, Query(description="List those too that bar nothing any more.")] = False
+    include_expired: Annotated[bool, Query(description="Also list those that have expired.")] = False
 
 
 class SuppressionOut(BaseModel):
-    """A suppression as it stands."""
+    """A suppression."""
 
     id: UUID
     address: str
@@ -95,7 +95,7 @@ class SuppressionPageOut(BaseModel):
 async def get_page(
     request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
-    """What stops this service's mail: its own ones, and the instance's of addresses that it has mailed or asks for."""
+    """What stops this service's mail: its own, and the instance's for addresses that it has mailed or asks for."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     which = suppression.Filter(
         address=_key(wanted.address) if wanted.address is not None else None,
@@ -118,10 +118,10 @@ async def get_page(
     operation_id="add_suppression",
     summary="Add a suppression",
     openapi_extra=with_body(SuppressionIn, required=True),
-    responses={200: {"model": SuppressionOut, "description": "There was one already; it may hold for longer now."}},
+    responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
 )
 async def add(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Never mail this address again, or until `expires_at`. One that is there keeps its reason, and the later end."""
+    """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
     actor = audited.doer(caller)
@@ -152,7 +152,7 @@ async def get_one(request: Request, suppression_id: str, doors: TheDoors) -> dic
     openapi_extra=with_body(schema.ChangeIn, required=False),
 )
 async def lift(request: Request, suppression_id: str, doors: TheDoors, audited: Audited) -> None:
-    """Let the address be mailed again, from the next submit on. 403 for the instance's: ask the operator."""
+    """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
     caller = await authenticated(request, doors, Scope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
     wanted = await read_model_if_any(request, schema.ChangeIn)
@@ -166,7 +166,7 @@ def _shown(view: SuppressionView) -> dict[str, Any]:
 
 
 def _key(text: str) -> str:
-    """The address as suppressions have it; what is no address is looked for as it is, and not found."""
+    """The address as suppressions store it; a text that is not an address stays as it is and finds nothing."""
     try:
         return address.key(address.normalised(text))
     except address.InvalidAddressError:
@@ -174,7 +174,7 @@ def _key(text: str) -> str:
 
 
 def _wish(wanted: SuppressionIn, caller: Caller, now: datetime) -> Wish:
-    """The request in the domain's words. Raises `InvalidRequestError` with every fault."""
+    """Validate the request. Raises `InvalidRequestError` with every fault."""
     normalised = parse_address(wanted.address, "/address")
     faults = [normalised] if isinstance(normalised, Fault) else []
     if wanted.reason not in _SAYABLE:

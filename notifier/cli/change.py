@@ -1,4 +1,4 @@
-"""`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator looks at one mail, and decides about it."""
+"""`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator examines notifications and decides about them."""
 
 import getpass
 import json
@@ -32,35 +32,35 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(show)
-    app.command()(unknown)
-    app.command()(cancel)
-    app.command()(retry)
-    app.command()(resolve)
+    app.command("show")(show_notification)
+    app.command("unknown")(list_unknown)
+    app.command("cancel")(cancel_notification)
+    app.command("retry")(retry_notifications)
+    app.command("resolve")(resolve_notification)
 
 
-# -- looking -------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------
 
 
-def show(id_: Id, as_json: Json = False) -> None:
-    """What became of a notification, and why: its status and everything that happened to it."""
-    output.run(_show(id_, as_json=as_json))
+def show_notification(id_: Id, as_json: Json = False) -> None:
+    """Show a notification: its status, the reason, and everything that happened to it."""
+    output.run(_show_notification(id_, as_json=as_json))
 
 
-async def _show(id_: str, *, as_json: bool) -> None:
+async def _show_notification(id_: str, *, as_json: bool) -> None:
     from notifier import installation
     from notifier.api import reply
     from notifier.notification import find, timeline
 
-    wanted = _uuid(id_)
+    notification_id = _parse_id(id_)
     async with installation.base(output.settings()) as parts:
         async with parts.database.read() as connection:
-            view = await find.one(connection, None, wanted)
-            items = await timeline.of(connection, None, wanted)
+            view = await find.one(connection, None, notification_id)
+            items = await timeline.of(connection, None, notification_id)
         now = parts.clock.now()
     if as_json:
-        shown = reply.show(view, now) | {"events": [reply.show_item(item) for item in items]}
-        print(json.dumps(shown, default=_exactly))
+        notification = reply.show(view, now) | {"events": [reply.show_item(item) for item in items]}
+        print(json.dumps(notification, default=_format_json))
         return
     status = reply.shown_status(view.status, view.send_at, now)
     print(f"{view.id}  {view.template} v{view.template_version}  to {plain(view.recipient)}\n")
@@ -68,20 +68,20 @@ async def _show(id_: str, *, as_json: bool) -> None:
     print(f"why       {plain(view.detail or '-')}")
     if view.uncertain_at is not None:
         print(f"unsure    since {text(view.uncertain_at)}: a relay may have taken it without saying so")
-    print(f"what now  {_what_now(view)}\n")
+    print(f"what now  {_describe_next_step(view)}\n")
     for item in items:
-        print(_line(item))
+        print(_format_item(item))
 
 
-def _what_now(view: "NotificationView") -> str:
-    """What happens next, by itself or if somebody does something."""
+def _describe_next_step(view: "NotificationView") -> str:
+    """What happens next, and what a person can do."""
     from notifier.states import WAITING, EntryState, Status
 
     until = text(view.expires_at)
     if view.entry_state is EntryState.HELD:
         return f"waits for a person until {until}: notifier resolve {view.id} --as sent|failed|resend"
     if view.entry_state is EntryState.LEASED:
-        return "a sender has it in hand"
+        return "a sender is working on it"
     if view.due_at is not None and view.status in WAITING:
         return f"is due at {text(view.due_at)}; given up after {until}"
     if view.status in (Status.FAILED, Status.EXPIRED):
@@ -91,27 +91,29 @@ def _what_now(view: "NotificationView") -> str:
     return "nothing: it has ended"
 
 
-def _line(item: "Item") -> str:
+def _format_item(item: "Item") -> str:
     parts = [text(item.at), item.kind.ljust(9)]
     if item.attempt is not None:
-        took = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
-        parts.append(f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{took}, {item.attempt.phase}:")
+        duration = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
+        parts.append(
+            f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{duration}, {item.attempt.phase}:"
+        )
     parts += [plain(item.detail)] if item.detail else []
     parts += [f"(by {item.actor})"] if item.actor else []
     return "  ".join(parts)
 
 
-def unknown(as_json: Json = False) -> None:
-    """Mails of which nobody knows whether they were taken, and that wait for a person; oldest first."""
-    output.run(_unknown(as_json=as_json))
+def list_unknown(as_json: Json = False) -> None:
+    """List notifications that wait for a person, because no one knows whether the relay took them; oldest first."""
+    output.run(_list_unknown(as_json=as_json))
 
 
-async def _unknown(*, as_json: bool) -> None:
+async def _list_unknown(*, as_json: bool) -> None:
     from notifier import installation
     from notifier.notification import find
 
     async with installation.base(output.settings()) as parts, parts.database.read() as connection:
-        found = await find.unknown(connection, limit=MOST_LISTED)
+        views = await find.unknown(connection, limit=MOST_LISTED)
     rows = [
         {
             "id": str(view.id),
@@ -121,7 +123,7 @@ async def _unknown(*, as_json: bool) -> None:
             "until": text(view.expires_at),
             "reason": view.reason,
         }
-        for view in found
+        for view in views
     ]
     output.show(rows, as_json=as_json)
 
@@ -129,14 +131,14 @@ async def _unknown(*, as_json: bool) -> None:
 # -- deciding ------------------------------------------------------------------------------------
 
 
-def cancel(id_: Id, comment: Comment = "") -> None:
-    """See that a mail is never sent. Exit 1 if it may be on its way, or has ended."""
+def cancel_notification(id_: Id, comment: Comment = "") -> None:
+    """Stop a mail before it is sent. Exit 1 if it may be on its way, or has ended."""
     from notifier.notification import change
 
-    output.run(_change(id_, comment, change.cancel))
+    output.run(_run_operation(id_, comment, change.cancel))
 
 
-def retry(
+def retry_notifications(
     id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="The notification's id.")] = None,
     reason: Annotated[Reason | None, typer.Option(help="Instead of an ID: all that failed for this reason.")] = None,
     comment: Comment = "",
@@ -147,19 +149,19 @@ def retry(
     if (id_ is None) == (reason is None):
         raise Failed("give the ID of a notification, or --reason for all that failed for it", output.WRONG_USE)
     if id_ is not None:
-        output.run(_change(id_, comment, change.retry))
+        output.run(_run_operation(id_, comment, change.retry))
     elif reason is not None:
-        output.run(_retry_all(reason, comment))
+        output.run(_retry_failed(reason, comment))
 
 
-async def _retry_all(reason: Reason, comment: str) -> None:
-    """Retry each in the order in which it was accepted; what somebody else changes meanwhile is passed over."""
+async def _retry_failed(reason: Reason, comment: str) -> None:
+    """Retry them in the order of acceptance; those that change meanwhile are left out."""
     from uuid import UUID
 
     from notifier.errors import NotFoundError
     from notifier.notification import change
 
-    words = _checked_comment(comment)
+    words = _check_comment(comment)
     async with writing() as parts:
         started, last, retried = parts.clock.now(), UUID(int=0), 0
         while True:
@@ -168,7 +170,7 @@ async def _retry_all(reason: Reason, comment: str) -> None:
                 for id_ in ids:
                     with suppress(change.NotPossibleError, NotFoundError):
                         async with connection.begin_nested():
-                            await change.retry(connection, id_, actor=_actor(started), rights=None, comment=words)
+                            await change.retry(connection, id_, actor=_build_actor(started), rights=None, comment=words)
                         retried += 1
             if not ids:
                 break
@@ -176,38 +178,38 @@ async def _retry_all(reason: Reason, comment: str) -> None:
     print(f"retried {retried}")
 
 
-def resolve(
+def resolve_notification(
     id_: Id,
     how: Annotated[Resolution, typer.Option("--as", help="It was sent, it failed, or send it again.")],
     comment: Comment = "",
 ) -> None:
-    """Decide about a mail of which nobody knows whether it was taken."""
+    """Decide about a mail when no one knows whether the relay took it."""
     from notifier.notification import change
 
-    async def resolved(connection: "AsyncConnection", id_: "UUID", **said: Any) -> None:
-        await change.resolve(connection, id_, how, **said)
+    async def operation(connection: "AsyncConnection", id_: "UUID", **details: Any) -> None:
+        await change.resolve(connection, id_, how, **details)
 
-    output.run(_change(id_, comment, resolved))
+    output.run(_run_operation(id_, comment, operation))
 
 
-async def _change(id_: str, comment: str, operation: "Callable[..., Awaitable[None]]") -> None:
+async def _run_operation(id_: str, comment: str, operation: "Callable[..., Awaitable[None]]") -> None:
     from notifier.notification import find
 
-    notification_id, words = _uuid(id_), _checked_comment(comment)
+    notification_id, words = _parse_id(id_), _check_comment(comment)
     async with writing() as parts, parts.database.write() as connection:
-        await operation(connection, notification_id, actor=_actor(parts.clock.now()), rights=None, comment=words)
+        await operation(connection, notification_id, actor=_build_actor(parts.clock.now()), rights=None, comment=words)
         view = await find.one(connection, None, notification_id)
     print(view.status)
 
 
-def _actor(at: datetime) -> "Doer":
-    """Who acts at this terminal."""
+def _build_actor(at: datetime) -> "Doer":
+    """The person at this terminal."""
     from notifier.audit import Doer
 
     return Doer(actor=operator(), at=at)
 
 
-def _checked_comment(comment: str) -> str:
+def _check_comment(comment: str) -> str:
     from notifier.notification import change
 
     words = comment.encode(errors="replace").decode()
@@ -217,15 +219,15 @@ def _checked_comment(comment: str) -> str:
 
 
 def operator() -> str:
-    """Who sits at the terminal, as far as the system knows."""
+    """The operator's name: the user of this terminal."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under an id without a name
+    except (KeyError, OSError):  # in a container the user id may have no name
         name = str(os.getuid())
     return f"operator:{name}"[:64]
 
 
-def _uuid(text: str) -> "UUID":
+def _parse_id(text: str) -> "UUID":
     from uuid import UUID
 
     try:
@@ -235,15 +237,15 @@ def _uuid(text: str) -> "UUID":
 
 
 def plain(words: str) -> str:
-    """Without what a terminal would obey: these words come from relays and callers."""
+    """Replace control characters, which a terminal would obey: the text comes from relays and callers."""
     return "".join(character if character.isprintable() else " " for character in words)
 
 
 def text(value: datetime | None) -> str:
-    """A time as it is read at a terminal."""
+    """Format a time for the terminal."""
     return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value is not None else "-"
 
 
-def _exactly(value: object) -> str:
-    """As the API writes it."""
+def _format_json(value: object) -> str:
+    """Format a value as the API does."""
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

@@ -1,4 +1,4 @@
-"""What the death of a sender means for the notifications that it held: what it had heard, and what nobody knows."""
+"""Recover the notifications of a dead sender: from its journal, or as unknown."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -24,7 +24,7 @@ POISON = Stopped(
 
 
 async def mourn(connection: Connection, lost: Sequence[Lost], context: Circumstances) -> list[Settlement]:
-    """Permitted bodies and unwritable ends are uncertain; what was lost too often, and always alone, is poison."""
+    """Settle the entries of a dead sender: unknown if marked or unwritable, else failed as poison."""
     deliveries = await load.deliveries(connection, {loss.entry.subject_id for loss in lost})
     settlements = []
     for loss in lost:
@@ -47,21 +47,21 @@ def _verdict(lost: Lost) -> Verdict:
 async def replay(
     connection: Connection, notes: Sequence[tuple[Claimed, Note]], context: Circumstances
 ) -> list[Settlement]:
-    """What the dead sender would have settled; nothing for what it had settled already."""
+    """Settle what the journal has and the database has not."""
     known = await _recorded(connection, [entry for entry, _ in notes])
     news = [(entry, Testimony.from_note(note)) for entry, note in notes if entry.fence not in known]
     deliveries = await load.deliveries(connection, {entry.subject_id for entry, _ in news})
     settlements = []
     for entry, testimony in news:
         if (delivery := deliveries.get(entry.subject_id)) is not None:
-            # As it was when the try began: a rescue may have called it uncertain since, for want of this very reply.
+            # As it was when the try began: a rescue may have made it uncertain since, because this reply was missing.
             as_it_was = msgspec.structs.replace(delivery, uncertain_at=testimony.uncertain_at)
             settlements.append(settle.decide(entry, as_it_was, testimony.tried(), context))
     return settlements
 
 
 async def _recorded(connection: Connection, entries: Sequence[Claimed]) -> set[tuple[UUID, int]]:
-    """The claims whose definite end is in the database."""
+    """The claims whose definite outcome is in the database."""
     statement = select(_attempt.entry_id, _attempt.lease_no).where(
         tuple_(_attempt.entry_id, _attempt.lease_no).in_([entry.fence for entry in entries]),
         _attempt.outcome != OutcomeName.UNCERTAIN,

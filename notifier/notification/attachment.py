@@ -1,7 +1,7 @@
-"""What callers may attach: decoded and checked before anything is written, and nothing is ever repaired silently.
+"""Decode and check attachments before anything is written; nothing is repaired silently.
 
-A name has the extension of its type, because a desktop opens by the name and not by the type. Ten MiB take about 40 ms,
-which a caller in an event loop spends in a thread.
+The extension must fit the content type, because a desktop opens a file by its name. Ten MiB take about 40 ms, which a
+caller in an event loop spends in a thread.
 """
 
 import hashlib
@@ -16,22 +16,22 @@ from notifier.errors import Fault
 from notifier.notification.file_type import EXECUTABLE, UNSEEN, FileType, type_of
 
 CODE: Final = "attachment_rejected"
-LARGEST_TOTAL = 10 * 1024 * 1024  # octets of all attachments of a mail together
+LARGEST_TOTAL = 10 * 1024 * 1024  # bytes of all attachments of a mail together
 MOST_ATTACHMENTS = 20
 LONGEST_NAME = 200
 _PIECE = 1024 * 1024
-"""Characters that are decoded in one go, in two milliseconds: until then no other thread runs. A multiple of four."""
+"""Characters decoded in one call, which takes 2 ms and holds the GIL. A multiple of four."""
 _DOMAIN = frozenset({"com"})
-"""Executable extensions that are taken for the end of a domain if another extension follows: shop.example.com.pdf."""
+"""Executable extensions that are allowed inside a name as the end of a domain: shop.example.com.pdf."""
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]')
-"""What separates folders, streams or arguments on one system or another."""
+"""Characters that separate folders, streams or arguments on some system."""
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 _CONTENT_ID = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9._-]+(@[A-Za-z0-9.-]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedAttachment:
-    """An attachment that may go with a mail."""
+    """A valid attachment."""
 
     filename: str
     content_type: str  # in lower case, with the charset of text
@@ -43,7 +43,7 @@ class CheckedAttachment:
 def checked(
     files: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
 ) -> tuple[list[CheckedAttachment], list[Fault]]:
-    """The attachments that are in order, and what is wrong with the others, each with a pointer below `pointer`.
+    """Check the attachments: return the valid ones, and the faults of the others with pointers below `pointer`.
 
     Each has text for `filename`, `content` (base64) and `content_type`, and perhaps for `content_id`.
     """
@@ -63,10 +63,10 @@ def checked(
 
 
 def _checked(file: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
-    """The attachment, or what is wrong with it, by field."""
+    """The attachment, or its problems by field."""
     name, content_id = file["filename"], file.get("content_id")
     kind, type_problem = type_of(file["content_type"])
-    data, content_problem = _decoded(file["content"])
+    data, content_problem = octets_of(file["content"])
     if kind is not None and data is not None:
         type_problem = kind.problem_in(data)
     problems = {
@@ -86,12 +86,12 @@ def _checked(file: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachmen
 
 
 def _decoded_size(content: str) -> int:
-    """Octets that base64 stands for, if it is valid."""
+    """How many bytes the base64 text has, if it is valid."""
     return len(content) // 4 * 3 - (len(content[-2:]) - len(content[-2:].rstrip("=")))
 
 
-def _decoded(content: str) -> tuple[bytes | None, str | None]:
-    """Base64 as RFC 4648 §4 has it: padded, and nothing else between, before or behind."""
+def octets_of(content: str) -> tuple[bytes | None, str | None]:
+    """Decode base64 (RFC 4648 §4): padded, and with no other character anywhere. Returns data or a problem."""
     if not content:
         return None, "the attachment is empty"
     pieces = range(0, len(content), _PIECE)
@@ -99,7 +99,7 @@ def _decoded(content: str) -> tuple[bytes | None, str | None]:
         data = b"".join(a2b_base64(content[start : start + _PIECE], strict_mode=True) for start in pieces)
     except ValueError:
         data = b""
-    # The library takes a "=" too many at the end; and a piece may end like the whole.
+    # The library allows a "=" too many at the end, and padding at the end of each chunk.
     if not data or len(content) % 4 or content.find("=", 0, -2) >= 0:
         return None, "not base64 (RFC 4648 §4): the standard alphabet, padded, without line breaks or a data: prefix"
     return data, None
@@ -137,8 +137,3 @@ def _problem_in_id(content_id: str, kind: FileType | None, *, shared: bool) -> s
     if kind is not None and not kind.declared.startswith("image/"):
         return "only images are shown in the HTML"
     return "another attachment has the same content_id" if shared else None
-
-
-def octets_of(content: str) -> tuple[bytes | None, str | None]:
-    """The octets that base64 stands for, or what is wrong with it, for others who are sent files."""
-    return _decoded(content)

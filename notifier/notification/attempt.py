@@ -1,4 +1,4 @@
-"""The attempt table's only writer: one row for each claim in which a relay was asked, or may have been."""
+"""The only writer of the attempt table: one row for each claim in which a relay was asked, or may have been."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ _ATTEMPTS_SQLITE = _insert.on_conflict_do_update(
 
 
 async def write(connection: Connection, attempts: Sequence[dict[str, object]]) -> None:
-    """One row for each claim; where its end was not known, what is heard later takes the place of that."""
+    """Write one row for each claim; a definite outcome replaces an uncertain one of the same claim."""
     if connection.dialect.name == "sqlite":
         await connection.execute(_ATTEMPTS_SQLITE, attempts)
     else:

@@ -1,7 +1,7 @@
-"""A batch as a whole, once it is taken in: how far it has come, and seeing that the rest of it is never sent.
+"""Cancel a batch: from the commit of its flag on, no body of its mails is permitted.
 
-A cancelled batch is flagged: from the commit on, no body of its mails is permitted. Its rows are put to `cancelled` in
-steps of bounded size, the first with the flag and the others by a sender. Nothing here commits.
+Its rows get the status `cancelled` in steps of bounded size: the first together with the flag, the others by a sender.
+Nothing here commits.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,7 +25,7 @@ from notifier.outbox.handler import NewEntry
 from notifier.states import CANCELLABLE, WAITING, Cause, EntryKind, EventKind, KeyKind, Priority, Status
 
 MAX_CANCEL_ROWS = 250
-"""Rows of a batch that one transaction looks at to put them to `cancelled`."""
+"""Rows of a batch that one transaction examines."""
 _batch, _notification = columns(Batch), columns(Notification)
 _ID = _batch.id.type
 _OF_THE_BATCH = f"EXISTS ({batch_sql.WAITING})"
@@ -33,15 +33,15 @@ _OF_THE_BATCH = f"EXISTS ({batch_sql.WAITING})"
 
 @dataclass(frozen=True, kw_only=True)
 class BatchView:
-    """How far a batch has come."""
+    """The progress of a batch."""
 
     id: UUID
     created_at: datetime
     size: int  # how many notifications the request asked for
     statuses: dict[Status, int]  # of those that were written, copies left out
-    closed: int = 0  # of those that are unknown: nobody looked in time, and nothing is waited for
+    closed: int = 0  # unknown ones that nobody resolved in time: they wait for nothing
     cancelled_at: datetime | None = None  # from then on nothing of it is begun
-    cancelling: bool = False  # some of its mails are still to be put to `cancelled`
+    cancelling: bool = False  # some of its mails have still to get the status `cancelled`
 
     @property
     def accepted(self) -> int:
@@ -50,7 +50,7 @@ class BatchView:
 
     @property
     def ended(self) -> int:
-        """How many are not waited for any more."""
+        """How many wait for nothing any more."""
         return sum(number for status, number in self.statuses.items() if status not in WAITING) + self.closed
 
     @property
@@ -61,10 +61,10 @@ class BatchView:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one transaction has done about a cancelled batch."""
+    """What one transaction of a cancellation did."""
 
-    stopped: int  # mails, copies counted
-    last: UUID | None  # of the rows that were looked at; None: there are no more
+    stopped: int  # mails, including copies
+    last: UUID | None  # the last row that was examined; None: there are no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +146,9 @@ async def _require_reach(connection: AsyncConnection, id_: UUID, kinds: Collecti
 
 
 async def release(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
-    """Take from the senders what they have claimed of a flagged batch and not begun: they are not permitted any more.
+    """Release what senders have claimed of a flagged batch and not begun.
 
-    After the commit of the flag, because a mark that was under way then has not seen it.
+    Call it after the commit of the flag, because a mark that was under way at that time has not seen the flag.
     """
     await store.release_where(connection, EntryKind.EMAIL, service_id, _OF_THE_BATCH, {"batch": id_})
 
@@ -156,7 +156,7 @@ async def release(connection: AsyncConnection, service_id: UUID, id_: UUID) -> N
 async def go_on(
     connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, now: datetime
 ) -> UUID | None:
-    """Put the next rows of a cancelled batch, those behind `after`, to `cancelled`; the last, or None at the end."""
+    """Cancel the next rows of a flagged batch, behind `after`; return the last one, or None at the end."""
     statement = select(_batch.cancelled_by, _batch.cancel_comment)
     statement = statement.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
     flag = (await connection.execute(statement)).one_or_none()
@@ -170,7 +170,7 @@ async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after:
     ids = await _rows(connection, id_, after)
     waiting = await _waiting(connection, ids)
     await store.lock(connection, service_id, waiting)
-    # Asked again, because a sender that was settling one of them has written its status by now.
+    # Selected again, because a sender that was settling one of them has written its status by now.
     waiting = await _waiting(connection, waiting)
     stopped = await store.withdraw_all(connection, service_id, waiting) if waiting else []
     if stopped:
@@ -181,7 +181,7 @@ async def _step(connection: AsyncConnection, service_id: UUID, id_: UUID, after:
 
 
 async def _rows(connection: AsyncConnection, id_: UUID, after: UUID | None) -> Sequence[UUID]:
-    """The next rows of the batch, whatever became of them."""
+    """The next rows of the batch, in any status."""
     statement = select(_notification.id).where(_notification.batch_id == id_)
     if after is not None:
         statement = statement.where(_notification.id > after)
@@ -194,7 +194,7 @@ _WAITING = select(_notification.id).where(
 
 
 async def _waiting(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
-    """Those of them that can still be kept from leaving."""
+    """Those of them that can still be cancelled."""
     return list((await connection.execute(_WAITING, {"ids": list(ids)})).scalars()) if ids else []
 
 

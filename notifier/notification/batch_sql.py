@@ -1,11 +1,11 @@
-"""What other statements say about batches."""
+"""SQL conditions about batches, for other statements."""
 
 from notifier.states import CANCELLABLE
 
 CANCELLABLE_SQL = f"""n.status IN ('{"', '".join(sorted(CANCELLABLE))}')"""
-"""A mail that can still be kept from leaving, on `n`."""
+"""The notification `n` can still be cancelled."""
 WAITING = f"SELECT 1 FROM notification AS n WHERE n.id = e.subject_id AND n.batch_id = :batch AND {CANCELLABLE_SQL}"  # noqa: S608 - ours
-"""A query that finds something if the outbox entry `e` is about such a mail of the batch."""
-# A scalar, because of an EXISTS PostgreSQL may make a table of all cancelled batches.
+"""A query with a row if the outbox entry `e` is about such a notification of the batch."""
+# A scalar subquery, because PostgreSQL may turn an EXISTS into a scan of all cancelled batches.
 IS_CANCELLED = "((SELECT g.cancelled_at FROM batch AS g WHERE g.id = n.batch_id) IS NOT NULL)"
-"""Whether the batch of the notification `n`, if it has one, was cancelled."""
+"""The batch of the notification `n`, if it has one, was cancelled."""

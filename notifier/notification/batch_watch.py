@@ -1,4 +1,4 @@
-"""How batches stand, for those who watch them: read for all of them together, on one connection."""
+"""Read the progress of batches for all who watch them, on one connection."""
 
 import asyncio
 from uuid import UUID
@@ -10,22 +10,22 @@ from notifier.notification.batch import BatchView
 from notifier.recall import Recall
 
 LOOK_SECONDS = 1.0
-"""A batch is read at most once in this time for all who watch it, and a watcher's key is checked as often."""
+"""A batch is read at most once per interval for all who watch it, and a watcher's key is checked as often."""
 MAX_WATCH_SECONDS = 600.0
-"""How long one stream tells about a batch; who wants to see more asks again."""
+"""The longest stream; a client reconnects to see more."""
 
 
 class BatchWatch:
-    """Reads a batch at most once in a while, however many watch it, and one batch at a time."""
+    """Reads each batch at most once per interval for all watchers, and one batch at a time."""
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float = LOOK_SECONDS) -> None:
-        self.seconds = seconds  # between two looks
+        self.seconds = seconds  # between two reads
         self._database = database
         self._reading = asyncio.Semaphore(1)
         self._views: Recall[tuple[UUID, UUID], BatchView] = Recall(self._read, clock, seconds=seconds)
 
     async def look(self, service_id: UUID, view: BatchView) -> BatchView:
-        """How the batch of a view stands now. Raises `NotFoundError`."""
+        """The current progress of the batch. Raises `NotFoundError`."""
         return await self._views.look_up((service_id, view.id)) or view
 
     async def _read(self, key: tuple[UUID, UUID]) -> BatchView:

@@ -48,7 +48,7 @@ _LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a caller asks for, parsed but not yet checked; fields that did not parse are left at their defaults."""
+    """A parsed request, not yet validated; fields that did not parse have their defaults."""
 
     to: str | None = None
     cc: Sequence[str] = ()
@@ -56,7 +56,7 @@ class Wanted:
     sender: str | None = None  # "Name <address>" or an address
     reply_to: str | None = None
     template: str | None = None
-    content: Mapping[str, str | None] | None = None  # subject, html, text: sent as they are
+    content: Mapping[str, str | None] | None = None  # subject, html, text: sent unchanged
     template_version: int | None = None
     variables: Mapping[str, Any] | None = field(default_factory=dict)
     locale: str | None = None
@@ -258,15 +258,15 @@ async def _validate_attachments(request: Wanted) -> tuple[list[CheckedAttachment
 
 
 def faults_in_content(content: Mapping[str, str | None] | None) -> list[Fault]:
-    """The subject stands in a header field."""
+    """The subject must fit into a header field."""
     fault = subject.unfit(content["subject"] or "", "/content/subject") if content else None
     return [fault] if fault else []
 
 
 def faults_in_headers(headers: Mapping[str, str], allowed: Collection[str]) -> list[Fault]:
-    """Custom headers: an allow-list, so that no caller can forge what relays and clients act upon.
+    """Check custom headers by an allow-list, so that no caller can forge what relays and clients act upon.
 
-    `allowed` is the operator's part of it, as `header_names.is_allowed` takes it.
+    `allowed` is the operator's part of the list, as `header_names.is_allowed` takes it.
     """
     faults = []
     for name, value in headers.items():
@@ -289,7 +289,7 @@ def _why_not(name: str) -> str:
 
 
 def _faults_between_headers(headers: Mapping[str, str]) -> Iterator[Fault]:
-    """A field that is there twice in different case, and one half of one-click unsubscribing (RFC 8058)."""
+    """A header given twice in different case, and incomplete headers for one-click unsubscribe (RFC 8058)."""
     names: dict[str, str] = {}
     for name in headers:
         if names.setdefault(name.lower(), name) != name:
@@ -313,7 +313,7 @@ def faults_in_locale(tag: str | None) -> list[Fault]:
 
 
 def faults_in_variables(version: Published, variables: Mapping[str, Any]) -> list[Fault]:
-    """What the template cannot take, and what the subject, where it would be shown, could not hold."""
+    """Check the variables against the template's schema, and those of the subject against the rules of a header."""
     if len(msgspec.json.encode(variables)) > LARGEST_VARIABLES:
         return [Fault("/variables", "too_large", f"at most {LARGEST_VARIABLES} bytes")]
     return faults_in(version.variables_schema, variables) + subject.faults_in(version.subject_variables, variables)

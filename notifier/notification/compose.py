@@ -1,4 +1,4 @@
-"""From a stored notification to the job that makes its mail: the same for whoever sends it and whoever looks at it."""
+"""Build the rendering job of a notification: the same for sending and for preview."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachm
 
 
 def job(delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[Attachment] = (), *, payer: str = "") -> Job:
-    """What the rendering child is to make of it; `payer` is whose processor time it takes."""
+    """The job for the rendering child; `payer` is who pays for its processor time."""
     redirected = policy.envelope_to(delivery.recipient) != delivery.recipient
     return Job(
         version=str(delivery.template_version_id) if delivery.template_version_id else None,

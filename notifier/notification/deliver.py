@@ -1,6 +1,6 @@
-"""Delivering claimed notifications: load, stop early, render, send, settle. The orchestrator of the sender's half.
+"""Deliver claimed notifications: load, stop early, render, send, settle.
 
-No database connection is held while a relay is spoken to, and whatever happens to one notification stays with it.
+No database connection is held while a relay connection is in use. An error with one notification never touches another.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ from notifier.telemetry.logging import get_logger
 from notifier.throttle.confirmation import TriedMail
 
 LEASE_MARGIN = 0.1
-"""The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
+"""The part of the lease that is reserved for settling: no SMTP transaction may run when the entry can be rescued."""
 MOST_CARRIED = 4
-"""Mails with attachments that are in memory at the same time."""
+"""Mails with attachments or images that are in memory at the same time."""
 
 
 class Deliverer:
@@ -81,25 +81,25 @@ class Deliverer:
         self._clock = clock
         self._closing = False
         self._log = get_logger()
-        self._least = self._log.get_effective_level()  # of what is logged: asking for it costs more than the answer
+        self._least = self._log.get_effective_level()  # read once, because reading it costs more than a comparison
 
-    # -- what the worker asks ---------------------------------------------------------------------
+    # -- called by the worker ---------------------------------------------------------------------
 
     def room(self) -> int:
-        """Everything while the relay is usable; one probe when a try is worth it; else nothing."""
+        """How many entries to claim: all while the relay is usable, one when a probe is due, else none."""
         if not self.relay.is_open:
             return 1_000_000
         return 1 if self.relay.probe_is_due else 0
 
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
-        """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
+        """Take the batch through all steps; each entry is settled as soon as its result is known."""
         prepared = self._prepare(await self._load(batch, desk), desk)
         alone = [claimed for claimed in prepared if claimed.delivery.attachments or self._maker.is_costly(claimed)]
         light = [claimed for claimed in prepared if claimed not in alone]
         parts = [light[start : start + LARGEST_BATCH] for start in range(0, len(light), LARGEST_BATCH)]
         parts += [[claimed] for claimed in alone]
-        # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
-        # after its dot would be sent again. (A task group would cancel.)
+        # If one part fails, the others still run to their end: a transaction that is cancelled after its final dot
+        # would be sent again. (A task group would cancel them.)
         ends = await asyncio.gather(*(self._send_part(part, desk) for part in parts), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
@@ -110,15 +110,15 @@ class Deliverer:
         await settle.write(connection, settled)
 
     async def mourn(self, connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        """Decide about mails whose sender is dead."""
+        """Settle the mails of a dead sender."""
         return await aftermath.mourn(connection, lost, self._circumstances())
 
     async def replay(self, connection: Connection, notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
-        """What a dead sender had heard and could not write down."""
+        """Settle the replies that a dead sender left in its journal."""
         return await aftermath.replay(connection, notes, self._circumstances())
 
     def close(self) -> None:
-        """Begin no new transactions: what has not started is given back."""
+        """Begin no new SMTP transactions; what has not started is released."""
         self._closing = True
 
     # -- the steps, in order ----------------------------------------------------------------------
@@ -136,12 +136,12 @@ class Deliverer:
         return work
 
     def _prepare(self, work: list[Work], desk: Desk) -> list[Work]:
-        """End what need not or must not be sent any more; the rest."""
+        """Settle what need not or must not be sent; return the others."""
         prepared = []
         for claimed in work:
             try:
                 verdict = cancelled(claimed.delivery) or self._reason_to_stop(claimed.delivery, claimed.entry)
-            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
+            except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
                 self._log.exception("preparing_failed", notification_id=str(claimed.delivery.id))
                 verdict = faulted(error)
             if verdict is not None:
@@ -159,7 +159,7 @@ class Deliverer:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return Stopped(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
         if simulator.simulates(delivery):
-            return None  # it reaches nobody, allowed or not
+            return None  # nothing leaves, so the policy does not matter
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explanation()
             return Stopped(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
@@ -171,8 +171,8 @@ class Deliverer:
         return Tried(outcome=obstacle, relay=self._transport.relay, started_at=started, seconds=0.0, sha256=b"")
 
     async def _send_part(self, part: list[Work], desk: Desk) -> None:
-        """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
-        attachments = part[0].delivery.attachments  # a mail that has any is alone
+        """Send mails that are rendered together; those with attachments or images a few at a time, to save memory."""
+        attachments = part[0].delivery.attachments  # a mail with attachments is alone
         if not attachments and not await self._maker.have_images(
             [claimed.delivery.template_version_id for claimed in part]
         ):
@@ -186,7 +186,7 @@ class Deliverer:
                 await self._render_and_send(part, desk, files)
 
     async def _render_and_send(self, work: list[Work], desk: Desk, files: Sequence[Attachment] = ()) -> None:
-        """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
+        """Render these mails together, then send them; other groups are rendered and sent meanwhile."""
         ready = []
         results = await self._maker.made(work, files)
         for claimed, result in zip(work, results, strict=True):
@@ -197,11 +197,11 @@ class Deliverer:
         await asyncio.gather(*(self._send(claimed, rendered, desk) for claimed, rendered in ready))
 
     async def _send(self, claimed: Work, rendered: Rendered, desk: Desk) -> None:
-        """One transaction with the relay, and its settlement, whatever it raises."""
+        """Send one mail and settle it, whatever is raised."""
         try:
             async with self._sending:
                 verdict = await self._try(claimed, rendered, desk)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
+        except Exception as error:  # noqa: BLE001 - an error must not stop the other mails
             self._log.exception("delivery_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
             verdict = faulted(error)
         self._settle(claimed, verdict, desk)
@@ -229,15 +229,15 @@ class Deliverer:
         )
         try:
             if gate.was_open and not isinstance(outcome, Uncertain):
-                # Before anything else: from here on a killed process has not lost what it has heard.
+                # First of all: from here on the reply survives if the process is killed.
                 desk.note(claimed.entry, Testimony.of(tried, claimed.delivery.uncertain_at))
             return self._learn(claimed, tried)
-        except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
+        except Exception as error:  # noqa: BLE001 - the reply counts even if the journal or the circuits fail
             self._log.exception("notes_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
         return tried
 
     async def _hand_over(self, claimed: Work, rendered: Rendered, gate: Gate, *, seconds: float) -> Outcome:
-        """What the relay says; where a body was permitted, an error of our own leaves it uncertain."""
+        """Hand the mail to the relay; after the permit for its body an error of our own makes it uncertain."""
         recipient = self._policy.envelope_to(claimed.delivery.recipient)
         mail = Mail(sender=claimed.delivery.envelope_from, recipient=recipient, wire=rendered.wire)
         try:
@@ -250,7 +250,7 @@ class Deliverer:
             return Uncertain(detail=detail)
 
     def _learn(self, claimed: Work, tried: Tried) -> Tried:
-        """The try, as what it counts now that the circuits know of it."""
+        """Tell the circuits about the try; they may decide that it counts as another outcome."""
         if tried.relay == simulator.RELAY:
             simulator.count(tried.outcome)
         else:
@@ -262,7 +262,7 @@ class Deliverer:
             outcome = self.circuits.learn(mail, tried.outcome, tried.seconds)
             if outcome is not tried.outcome:
                 tried = msgspec.structs.replace(tried, outcome=outcome)
-        # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
+        # Successes are in the database, a metric and the timeline: a line for each would be half of the log.
         level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
         if level >= self._least:
             self._log.log(

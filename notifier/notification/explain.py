@@ -1,7 +1,4 @@
-"""Why a notification is not sent yet, from everything that a sender would look at, and when it is tried next.
-
-It only looks: nothing here changes anything, and what it says may be over a moment later.
-"""
+"""Explain why a notification is not sent yet, and when it is tried next. Nothing here changes anything."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -58,12 +55,12 @@ class Cause:
 
     code: Because
     detail: str
-    until: datetime | None = None  # None: nobody knows, or nothing ends it by itself
+    until: datetime | None = None  # None: not known, or it does not end by itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Every reason, the one that lasts longest not necessarily first, and the earliest time of the next try."""
+    """Every reason, in no particular order, and the earliest time of the next try."""
 
     view: NotificationView
     causes: list[Cause]
@@ -73,7 +70,7 @@ class Explanation:
 async def explain(
     connection: AsyncConnection, service_id: UUID | None, id_: UUID, policy: RecipientPolicy, now: datetime
 ) -> Explanation:
-    """Why a service's notification, or (None) anybody's, is where it is. Raises `NotFoundError`."""
+    """Explain the state of a notification of the service, or of any service if it is None. Raises `NotFoundError`."""
     view = await find.one(connection, service_id, id_)
     if view.status not in WAITING or view.entry_state is None:
         return Explanation(view=view, causes=[_over(view)], next_attempt_at=None)
@@ -93,16 +90,16 @@ def _over(view: NotificationView) -> Cause:
 
 
 def _of_the_mail(view: NotificationView, now: datetime) -> Iterator[Cause]:
-    """What its own history says."""
+    """The reasons in its own entry and status."""
     if view.entry_state is EntryState.LEASED:
-        yield Cause(code=Because.IN_HAND, detail="a sender has it in hand")
+        yield Cause(code=Because.IN_HAND, detail="a sender is working on it")
     elif view.entry_state is EntryState.HELD:
-        detail = "nobody knows whether the relay has it: it waits for a person, who resolves it"
+        detail = "nobody knows whether the relay has it: it waits until a person resolves it"
         yield Cause(code=Because.HELD, detail=detail, until=view.expires_at)
     elif view.due_at is None or view.due_at <= now:
         return
     elif view.status is Status.QUEUED and view.reason is None:
-        yield Cause(code=Because.SCHEDULED, detail="its time has not come", until=view.due_at)
+        yield Cause(code=Because.SCHEDULED, detail="scheduled for a later time", until=view.due_at)
     elif view.status is Status.UNKNOWN:
         detail = "nobody knows whether the relay has it: it is sent once more"
         yield Cause(code=Because.UNCERTAIN, detail=detail, until=view.due_at)
@@ -112,19 +109,19 @@ def _of_the_mail(view: NotificationView, now: datetime) -> Iterator[Cause]:
     elif view.reason is Reason.TEMPLATE:
         yield Cause(code=Because.TEMPLATE_SLOW, detail=view.detail or "", until=view.due_at)
     else:
-        yield Cause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no words'}", until=view.due_at)
+        yield Cause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no details'}", until=view.due_at)
 
 
 async def _of_the_queue(connection: AsyncConnection, entry: Any, now: datetime) -> AsyncIterator[Cause]:
-    """What keeps senders from it."""
+    """The reasons in the queue and at the relay."""
     for obstacle in await obstacles(connection):
         yield _unreachable(obstacle)
     if connection.dialect.name != "sqlite" and not await _somebody_sends(connection):
-        yield Cause(code=Because.NO_SENDER, detail="no sender has been heard of for a minute")
+        yield Cause(code=Because.NO_SENDER, detail="no sender has run for a minute: start one with `notifier sender`")
     if entry.due_at > now:
         return
     if entry.lost >= SUSPECT:
-        detail = f"{entry.lost} senders died with it at hand: it is sent alone, once nothing else is in hand"
+        detail = f"{entry.lost} senders died while they sent it: it is sent alone, when nothing else is being sent"
         yield Cause(code=Because.ALONE, detail=detail)
     if ahead := await _ahead_of(connection, entry):
         number = f"more than {MOST_COUNTED}" if ahead > MOST_COUNTED else str(ahead)
@@ -143,7 +140,7 @@ async def _somebody_sends(connection: AsyncConnection) -> bool:
 
 
 async def _ahead_of(connection: AsyncConnection, entry: Any) -> int:
-    """How many are due before it, counted up to a bound."""
+    """How many are due before it, counted up to `MOST_COUNTED`."""
     before = (
         select(_entry.id)
         .where(
@@ -162,7 +159,7 @@ async def _ahead_of(connection: AsyncConnection, entry: Any) -> int:
 async def _of_the_recipient(
     connection: AsyncConnection, view: NotificationView, policy: RecipientPolicy
 ) -> AsyncIterator[Cause]:
-    """What will stop it when it is claimed."""
+    """The reasons that will stop it when it is claimed."""
     delivery = (await load.deliveries(connection, [view.id])).get(view.id)
     if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE:
         yield Cause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")

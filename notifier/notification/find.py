@@ -1,4 +1,4 @@
-"""Looking notifications up: one with its attempts, several by their ids, or those that wait for a person."""
+"""Views of notifications: one with its attempts, several by their ids, or those that wait for a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ _template, _version = columns(Template), columns(TemplateVersion)
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptView:
-    """One try, as people read it."""
+    """One attempt, as people see it."""
 
-    number: int  # position among the notification's, from 1
+    number: int  # position among the attempts of the notification, from 1
     started_at: datetime
-    duration_ms: int | None  # None, as the relay: the sender died, and nobody else knows
+    duration_ms: int | None  # None, like the relay, if the sender died
     relay: str | None
     phase: Phase
     outcome: OutcomeName
@@ -35,7 +35,7 @@ class AttemptView:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyView:
-    """The same mail to somebody else."""
+    """The same mail to another recipient."""
 
     id: UUID
     role: Role
@@ -46,7 +46,7 @@ class CopyView:
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationView:
-    """A notification, as people read it."""
+    """A notification, as people see it."""
 
     id: UUID
     status: Status
@@ -57,7 +57,7 @@ class NotificationView:
     parent_id: UUID | None
     batch_id: UUID | None
     kind: KeyKind
-    template: str | None  # None, as its version: the caller brought the content
+    template: str | None  # None, like its version: the request had its own content
     template_version: int | None
     locale: str | None
     priority: Priority
@@ -72,7 +72,7 @@ class NotificationView:
     uncertain_at: datetime | None
     when_uncertain: WhenUncertain | None  # as in `load.Delivery`
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
-    entry_state: EntryState | None  # None: nothing is left to do
+    entry_state: EntryState | None  # None: it waits for nothing
     attempts: list[AttemptView] = field(default_factory=list)
     copies: list[CopyView] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ _WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_unce
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
-MAX_ATTEMPTS_SHOWN = 200  # tries of one notification that are shown: the newest
+MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
 
 
 ITS_ENTRY = and_(store.BY_SUBJECT, _entry.service_id == _notification.service_id, _entry.subject_id == _notification.id)
@@ -100,7 +100,7 @@ def _view() -> Select[*tuple[object, ...]]:
 
 
 async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> NotificationView:
-    """A service's notification, or (None) anybody's, with its newest attempts.
+    """Get a notification of the service, or of any service if it is None, with its newest attempts.
 
     Raises `NotFoundError`, also for another service's.
     """
@@ -110,7 +110,7 @@ async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such notification")
-    # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
+    # Numbered here, because the table counts per outbox entry and a retry begins a new entry.
     names = [name for name in AttemptView.__dataclass_fields__ if name != "number"]
     number = func.row_number().over(order_by=_attempt.id).label("number")
     newest = select(*(_attempt[name] for name in names), number).where(_attempt.notification_id == id_)
@@ -126,14 +126,14 @@ async def _copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
 
 
 async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
-    """The notifications with these ids, in their order, without attempts and copies."""
+    """Get the notifications with these ids, in their order, without attempts and copies."""
     rows = (await connection.execute(_view().where(_notification.id.in_(ids)))).mappings() if ids else ()
     known = {row["id"]: NotificationView(**row) for row in rows}
     return [known[id_] for id_ in ids if id_ in known]
 
 
 async def count_closed(connection: AsyncConnection, batch_id: UUID) -> int:
-    """How many of a batch, copies left out, are unknown and wait for nothing any more: nobody looked in time."""
+    """Count the notifications of a batch, without copies, that are unknown and were not resolved in time."""
     own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
     statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ITS_ENTRY)
     result = await connection.execute(
@@ -143,7 +143,7 @@ async def count_closed(connection: AsyncConnection, batch_id: UUID) -> int:
 
 
 async def unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
-    """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
+    """Unknown notifications of all services that are held for a person; oldest first."""
     statement = _view().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
     rows = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
     return [NotificationView(**row) for row in rows.mappings()]

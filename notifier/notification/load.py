@@ -1,6 +1,6 @@
-"""Reading what a claimed batch is about, in one query, and the pinned sources that it needs.
+"""Load the notifications of a claimed batch in one query, and the template sources that they pin.
 
-A copy has no content of its own: that of the notification it is a copy of is read once, however many copies there are.
+A copy has no content of its own: the content of its notification is read once, for all copies.
 """
 
 import json
@@ -37,10 +37,10 @@ _CLOSED_SETS: dict[str, type[StrEnum]] = {
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A notification as the sender needs it."""
+    """A notification, loaded for sending."""
 
     id: UUID
-    service_id: UUID | None = None  # None: of a draft
+    service_id: UUID | None = None  # None: not stored
     template_version_id: UUID | None  # None: the mail has content of its own
     kind: KeyKind
     recipient: str
@@ -62,13 +62,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content: str | None  # JSON text, as above
     addressed_to: str | None  # of a mail with copies, and of those: whom the To field names
     cc: list[str]
-    attachments: list[dict[str, Any]]  # their names; the octets are elsewhere
+    attachments: list[dict[str, Any]]  # their names and hashes
     suppressed_because: SuppressionReason | None
-    is_cancelled: bool  # with its batch: it is not to be sent, unless a relay may have it already
-    when_uncertain: WhenUncertain | None  # None: accepted by an earlier release, and nothing says what to do
+    is_cancelled: bool  # with its batch: not sent, unless a relay may have it already
+    when_uncertain: WhenUncertain | None  # None: accepted by an earlier release that did not ask
 
     def header(self, extra: dict[str, str]) -> MailHeader:
-        """The mail's header, with custom fields and `extra`."""
+        """The header of the mail, with custom fields and `extra`."""
         reply_to = Mailbox(self.reply_to_address, self.reply_to_name) if self.reply_to_address else None
         return MailHeader(
             message_id=self.message_id,
@@ -92,16 +92,16 @@ SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
        {batch_sql.IS_CANCELLED} AS is_cancelled,
        ({suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
         LIMIT 1) AS suppressed_because
-FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{meant}}
+FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{content_ids}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
 """  # noqa: S608 - names of our own columns
-# An array and not a list of parameters: the statement is prepared once, however many are asked for.
-# Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
+# One array parameter, so that the statement is prepared once for any number of ids. The condition is there for both
+# tables, because a planner that takes one of them for small reads it whole.
 _LOAD_POSTGRES = text(
-    _LOAD.format(now="now()", meant=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
+    _LOAD.format(now="now()", content_ids=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
     + "WHERE n.id = ANY(CAST(:ids AS uuid[]))"
 )
-_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, meant="") + _AMONG_SQLITE).columns(
+_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, content_ids="") + _AMONG_SQLITE).columns(
     parent_id=_notification.parent_id.type, **{name: _notification[name].type for name in _OWN}
 )
 _SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"  # noqa: S608 - ours
@@ -115,14 +115,11 @@ STILL_WANTED = f"""EXISTS (
       AND NOT ({batch_sql.CANCELLABLE_SQL} AND {batch_sql.IS_CANCELLED})
       AND NOT EXISTS (
         {suppression.barring("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
-"""A mail that has neither ended nor expired, of a batch that nobody has cancelled, and whose address is not suppressed.
-
-At the moment of its mark.
-"""
+"""SQL for the mark: the mail has not ended or expired, and neither its batch nor its address stops it."""
 
 
 async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
-    """The notifications with these ids, less those whose content was deleted."""
+    """Load the notifications with these ids, without those whose content was deleted."""
     rows = (await connection.execute(*_asked(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
     loaded = [dict(row) for row in rows]
     if shared := {row["parent_id"] for row in loaded if row["variables"] is None and row["parent_id"] is not None}:
@@ -134,13 +131,13 @@ async def deliveries(connection: Connection, ids: Collection[UUID]) -> dict[UUID
 
 
 async def _contents(connection: Connection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What these notifications share with their copies."""
+    """The contents of notifications, which their copies share."""
     rows = (await connection.execute(*_asked(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
     return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in rows}
 
 
 def _asked(connection: Connection, sqlite: Any, postgres: Any, ids: Collection[UUID]) -> tuple[Any, dict[str, Any]]:
-    """The statement in the words of the database, and its parameter."""
+    """The statement for this database, and its parameter."""
     if connection.dialect.name == "sqlite":
         return sqlite, {"ids": json.dumps([id_.hex for id_ in ids])}
     return postgres, {"ids": list(ids)}
@@ -168,7 +165,7 @@ def drafted(notification: NewNotification) -> Delivery:
 
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:
-    """The row with its closed sets and its header fields read; its variables stay as they are."""
+    """Build a delivery from its row; the variables stay JSON text."""
     values = {name: row[name] for name in Delivery.__struct_fields__}
     for name, kind in _CLOSED_SETS.items():
         if values[name] is not None:
@@ -180,14 +177,14 @@ def _delivery(row: Mapping[str, Any]) -> Delivery:
 
 
 class Sources:
-    """Pinned sources by version id, kept because a version never changes."""
+    """A cache of template sources by version id; a version never changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
     async def of(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
-        """The sources of these versions, by the text of their id; one that is gone is left out."""
+        """The sources of these versions, by the text of their id, without those that are gone."""
         version_ids = [version for version in versions if version is not None]
         if missing := {version for version in version_ids if version not in self._known}:
             async with self._database.read() as connection:
@@ -201,5 +198,5 @@ class Sources:
         return sources
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
-        """Whether mails of one of these versions may carry images."""
+        """True if mails of one of these versions may carry images."""
         return any(source.assets for source in (await self.of(versions)).values())

@@ -1,4 +1,4 @@
-"""Making the mails of deliveries, from the version pinned at submit or from their own content, at a bearable pace."""
+"""Render the mails of claimed notifications, from the pinned version or their own content, within a CPU budget."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,26 +26,26 @@ from notifier.telemetry.logging import get_logger
 from notifier.throttle.pace import Costs, Pace
 
 BURST_SECONDS = 0.5
-"""That a version's mails may burn at once: as much as two that are stopped by their time limit."""
+"""CPU that mails of a version may use at once before they are throttled: two that run into the time limit."""
 SHARE = 0.01
-"""Of a processor, that they have from then on: one such mail every 25 seconds."""
+"""Share of a CPU that they get from then on: one such mail every 25 seconds."""
 FREE_SECONDS = 0.05
-"""Of a processor, that a mail may take and count for nothing: many times what a usual one takes."""
+"""CPU of one mail that is not counted: many times what a usual one takes."""
 COSTLY_BURST_SECONDS = 1.0
-"""That mails which take more, and come to something, may use at once: of a service with a version, or with content."""
+"""CPU that costlier mails, if they are rendered at all, may use at once: of one service and version."""
 COSTLY_SHARE = 0.5
-"""Of a processor, that they have from then on."""
+"""Share of a CPU that they get from then on."""
 MAX_WAITING = 4
-"""Such mails that wait for their turn in this process; the others wait in the queue, where they are in nobody's way."""
+"""Costly mails of one payer that wait in this process; the others wait in the queue."""
 QUEUE_SECONDS = 1.0
 """How long one of the others waits there at least."""
 
 Payer = tuple[str, str | None]
-"""A service, and the version of its mails or None for those with content of their own."""
+"""A service, and the version of its mails; None for mails with their own content."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
-    """One claimed notification on its way through the steps."""
+    """A claimed notification: its outbox entry and what was loaded."""
 
     entry: Claimed
     delivery: Delivery
@@ -53,38 +53,38 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
 
 @dataclass(eq=False)
 class _Lane:
-    """The costly mails of one payer, which are made one after the other."""
+    """The costly mails of one payer, rendered one after the other."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0  # the one that is being made too
+    waiting: int = 0  # with the one that is being rendered
 
 
 class MailMaker:
-    """Makes mails, or says how their claims end instead."""
+    """Renders mails, or says how their claims end instead."""
 
     def __init__(
         self, database: Database, pool: RenderingPool, apart: PoolOnDemand, policy: RecipientPolicy, clock: Clock
     ) -> None:
         self._sources = Sources(database)
         self._pool = pool
-        self._apart = apart  # for costly mails: one at a time, behind everybody else
+        self._apart = apart  # for costly mails: one at a time, at lower priority
         self._policy = policy
-        # What a service sends with a version may be what is slow, not the version.
+        # By service and version: the variables may be what makes it slow, not the template.
         self._pace = Pace(clock, burst=BURST_SECONDS, share=SHARE)
         self._costs = Costs(clock, free=FREE_SECONDS, burst=COSTLY_BURST_SECONDS, share=COSTLY_SHARE)
         self._lanes: dict[Payer, _Lane] = {}
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
-        """Whether mails of any of the versions may carry images."""
+        """True if mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)
 
     def is_costly(self, claimed: Work) -> bool:
-        """Whether it is to be made alone: mails like it were costly of late, or came to nothing."""
+        """True if it is to be rendered alone: mails like it were costly or failed a short time ago."""
         return self._is_costly(_payer_of(claimed))
 
     async def made(self, work: Sequence[Work], files: Sequence[Attachment] = ()) -> list[Rendered | Verdict]:
-        """The bytes of each mail, or how its claim ends; in order. `files` go with a mail that is made alone."""
+        """Render each mail, or say how its claim ends; in order. `files` go with a mail that is rendered alone."""
         if len(work) != 1 or not self.is_costly(work[0]):
             return await self._made(work, files, self._pool, self)
         payer = _payer_of(work[0])
@@ -93,21 +93,21 @@ class MailMaker:
             return [self._paced(work[0]) or Paced(wait=timedelta(seconds=QUEUE_SECONDS))]
         lane.waiting += 1
         try:
-            async with lane.lock, self._apart.child() as pool:  # payers take turns: each has one mail in the line
+            async with lane.lock, self._apart.child() as pool:  # payers take turns, with one mail each
                 return await self._made(work, files, pool, None)
         finally:
             lane.waiting -= 1
             if not lane.waiting:
                 del self._lanes[payer]
 
-    # -- what the pool asks while it renders ------------------------------------------------------
+    # -- called by the pool while it renders ------------------------------------------------------
 
     def add(self, job: Job, seconds: float) -> None:
-        """Remember who is costly."""
+        """Count the CPU time of a mail."""
         self._costs.add((job.payer, job.version), seconds)
 
     def leaves_out(self, job: Job) -> bool:
-        """What has turned out to be costly meanwhile does not keep others waiting."""
+        """True if the mail has become costly meanwhile, so that others do not wait for it."""
         return self._is_costly((job.payer, job.version))
 
     # -- details, in call order -------------------------------------------------------------------
@@ -123,7 +123,7 @@ class MailMaker:
         jobs = [(claimed, job) for claimed, job in zip(work, jobs_or_results, strict=True) if isinstance(job, Job)]
         rendered = await pool.render([job for _, job in jobs], sources, meter)
         for (claimed, _), result in zip(jobs, rendered, strict=True):
-            self._learn(claimed, result)  # of all of them, before it is said when the others of a version may be tried
+            self._learn(claimed, result)  # all of them first: `_end` asks when the others of a version may be tried
         ends = (self._end(claimed, result) for (claimed, _), result in zip(jobs, rendered, strict=True))
         return [next(ends) if isinstance(job, Job) else job for job in jobs_or_results]
 
@@ -132,7 +132,7 @@ class MailMaker:
             if (paced := self._paced(claimed)) is not None:
                 return paced
             job = compose.job(claimed.delivery, self._policy, files, payer=str(claimed.entry.service_id))
-        except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
+        except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
             self._log.exception("composing_failed", notification_id=str(claimed.delivery.id))
             return faulted(error)
         return job if job.version is None or job.version in sources else self._failed(VERSION_GONE)
@@ -152,7 +152,7 @@ class MailMaker:
         return GivenBack() if result is STARVED else self._failed(result)
 
     def _paced(self, claimed: Work) -> Paced | None:
-        """Not now, because the service's mails of that version, or with content, have taken too long."""
+        """How long the mail has to wait because others of its payer took too long; None if it need not."""
         payer = _payer_of(claimed)
         wait = max(self._pace.wait(payer), self._costs.wait(payer))
         return Paced(wait=timedelta(seconds=wait)) if wait > 0 else None

@@ -1,6 +1,6 @@
-"""The only writer of a notification's status: it asks the declared machine, so a late event cannot lower anything.
+"""The only writer of a notification's status. It allows only what `states.py` declares, so a late event is ignored.
 
-What a person or caller does is written together with its event in the timeline, or not at all.
+A change by a person or caller is written together with its event in the timeline, or not at all.
 """
 
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ LONGEST_DETAIL = 1000
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One notification's step, with why and when."""
+    """A new status for one notification, with reason and time."""
 
     notification_id: UUID
     to: Status
     at: datetime
     reason: Reason | None = None
-    detail: str | None = None  # for people: the relay's last words, or ours
+    detail: str | None = None  # for people: the relay's reply, or our own text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deed:
-    """What a person or caller did, as the timeline keeps it."""
+    """What a person or caller does to a notification, as the timeline shows it."""
 
     kind: EventKind
     actor: str
     cause: Cause  # CALLER or PERSON
-    only_from: frozenset[Status]  # what this deed is about; the machine may allow more, for other deeds
+    only_from: frozenset[Status]  # a part of what `states.py` allows: this action is about these
     detail: str = ""
     expires_at: datetime | None = None  # a new one
 
 
 async def move(connection: Connection, moves: Sequence[Move], cause: Cause) -> None:
-    """Make each step that the machine allows from where the notification stands; the others change nothing."""
+    """Apply each change that is allowed from the current status; the others do nothing."""
     sqlite = connection.dialect.name == "sqlite"
     by_target = sorted(moves, key=lambda m: m.to)
     for target, group in groupby(by_target, key=lambda m: m.to):
@@ -61,7 +61,7 @@ async def move(connection: Connection, moves: Sequence[Move], cause: Cause) -> N
 
 
 async def _follow(connection: Connection, status: Status, steps: Sequence[dict[str, Any]]) -> None:
-    """List the notifications under their new status, and write down what there is to tell."""
+    """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
     values = {"rows": rows.parameter(steps, sqlite=sqlite)}
     for statement in move_sql.follow_sqlite(status) if sqlite else (move_sql.follow_postgres(status),):
@@ -79,7 +79,7 @@ def _row(step: Move) -> dict[str, Any]:
 
 
 async def intervene(connection: AsyncConnection, step: Move, deed: Deed) -> bool:
-    """One step that was asked for, and its event; False, and neither, from where it is not allowed."""
+    """Apply one change and write its event; False, without either, if it is not allowed from the current status."""
     values: dict[str, Any] = {"status": step.to, "updated_at": step.at, "reason": step.reason}
     values |= {"detail": _cut(step.detail), "sequence": _notification.sequence + 1}
     if deed.expires_at is not None:

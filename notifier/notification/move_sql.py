@@ -1,6 +1,6 @@
-"""The statements that change a status, and with it the index of statuses and what there is to tell.
+"""The SQL that changes a status, and with it the status index and the webhook events.
 
-On PostgreSQL it is one statement; on SQLite several, in the same transaction. `notifier.notification.move` runs them.
+One statement on PostgreSQL; several on SQLite, in one transaction. `notifier.notification.move` runs them.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ _NOTHING = "SELECT 1 WHERE false"
 
 @cache
 def step(target: Status, cause: Cause, *, sqlite: bool) -> TextClause:
-    """Many notifications to one status, each from where the machine allows it; on SQLite it returns their ids."""
+    """Change many notifications to one status where that is allowed; on SQLite it returns their ids."""
     uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
     update = f"""
 UPDATE notification AS n
@@ -28,13 +28,13 @@ WHERE {rows.found_by("n.id", sqlite=sqlite)} AND n.status IN ('{"', '".join(sort
         return text(f"{rows.source(_TYPES, sqlite=True)} {update} RETURNING id")
     moved = f"""{update}
 RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at"""
-    if target is Status.QUEUED and cause is Cause.SENDER:  # only the reason is new
+    if target is Status.QUEUED and cause is Cause.SENDER:  # only the reason changes
         return text(f"{rows.source(_TYPES, sqlite=False)} {update}")
     return text(f"{rows.source(_TYPES, sqlite=False)}, moved AS ({moved}){consequences('moved', target)} {_NOTHING}")
 
 
 def consequences(source: str, status: Status) -> str:
-    """The rest of a statement on PostgreSQL whose CTE `source` has those that have just got the status."""
+    """The rest of a PostgreSQL statement whose CTE `source` has the notifications with the new status."""
     index = (
         f"INSERT INTO status_index (notification_id, service_id, status)"
         f" SELECT notification_id, service_id, '{status}' FROM {source}"
@@ -52,7 +52,7 @@ to_be_told AS ({publish.entries_from("told")})"""
 
 @cache
 def follow_postgres(status: Status) -> TextClause:
-    """What follows from a status that another statement of the same transaction has set."""
+    """Index and events for a status that another statement of the transaction has set."""
     return text(f"""{rows.source(_TYPES, sqlite=False)},
 moved AS (
   SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
@@ -61,7 +61,7 @@ moved AS (
 
 @cache
 def follow_sqlite(status: Status) -> tuple[TextClause, ...]:
-    """The same, step by step."""
+    """The same, as several statements."""
     r = rows.source(_TYPES, sqlite=True)
     telling = f"""(
     SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,

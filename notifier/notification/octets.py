@@ -1,4 +1,4 @@
-"""The octets of attachments, once for each SHA-256: written with the notification that names them, or not at all."""
+"""Store and load the bytes of attachments: once for each SHA-256, in the transaction of their notification."""
 
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ _KEEP_SQLITE = "INSERT OR IGNORE INTO attachment (sha256, octets, created_at) VA
 
 
 async def unknown(connection: Connection, carried: Collection[tuple[UUID, CheckedAttachment]]) -> dict[str, Any]:
-    """Those of the files that PostgreSQL has not yet, with whose they are, as a statement takes them."""
+    """The files that PostgreSQL does not have yet, and their notifications, as parameters of the insert."""
     digests = [file.sha256 for _, file in carried]
     known = {bytes(row.sha256) for row in await connection.execute(_KNOWN, {"digests": digests})}
     missing = [(owner, file) for owner, file in carried if file.sha256 not in known]
@@ -34,12 +34,12 @@ async def unknown(connection: Connection, carried: Collection[tuple[UUID, Checke
 
 
 def keep_on_sqlite(connection: sqlite3.Connection, files: Sequence[CheckedAttachment], now: datetime) -> None:
-    """Write the octets that are not there yet, in the thread of the one writer."""
+    """Write the files that are not stored yet, in the writer's thread."""
     connection.executemany(_KEEP_SQLITE, [(file.sha256, file.data, sqlite_time(now)) for file in files])
 
 
 def named(attachments: Sequence[CheckedAttachment]) -> list[dict[str, Any]] | None:
-    """How a notification names its attachments."""
+    """The names and hashes of the attachments, for the content row."""
     return [
         {
             "filename": file.filename,
@@ -53,7 +53,7 @@ def named(attachments: Sequence[CheckedAttachment]) -> list[dict[str, Any]] | No
 
 
 async def attachments(database: Database, names: Collection[dict[str, Any]]) -> list[Attachment] | None:
-    """The attachments that a notification names, with their octets; None if some are gone."""
+    """Load the attachments of a notification; None if some are gone."""
     if not names:
         return []
     hashes = {bytes.fromhex(name["sha256"]) for name in names}

@@ -1,4 +1,4 @@
-"""Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
+"""Show the content of a mail: as it was sent, as it will be, or as a request would make it."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ MAX_RECORD_SECONDS = 2.5
 
 
 class UnrenderableError(NotifierError):
-    """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
+    """The mail cannot be rendered: its template fails with these variables, or a part of it is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,13 @@ class ContentView:
     html: str | None
     text: str
     attachments: list[dict[str, Any]]
-    source: bytes  # all of it, as a relay is given it
+    source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
-    identical: bool | None  # to what was sent last; None: nothing was
+    identical: bool | None  # whether it has the bytes that were sent last; None: nothing was sent
 
 
 class Previewer:
-    """Makes mails that nobody sends."""
+    """Renders mails to show them, with the code that sends."""
 
     def __init__(self, database: Database, editors: Editors, policy: RecipientPolicy) -> None:
         self._database = database
@@ -77,7 +77,7 @@ class Previewer:
         async with self._database.read() as connection:
             await find.one(connection, caller.service_id, id_)
             delivery = (await load.deliveries(connection, [id_]))[id_]
-            if delivery.kind not in caller.reach:  # what live mail says, a sign-in link say, is not for a test key
+            if delivery.kind not in caller.reach:  # a test key must not see a sign-in link of live mail
                 raise NotFoundError("there is no such notification")
             sent = await connection.execute(
                 select(_attempt.sha256)
@@ -94,14 +94,14 @@ class Previewer:
             raise UnrenderableError(str(mail))
         return _view(mail, delivery.attachments, digest)
 
-    async def drafted(self, draft: NewNotification) -> ContentView:
-        """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
+    async def drafted(self, notification: NewNotification) -> ContentView:
+        """The mail that a request would make. Raises `InvalidRequestError` if it cannot be rendered."""
         files = [
             Attachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
-            for f in draft.attachments
+            for f in notification.attachments
         ]
-        delivery = load.drafted(draft)
-        mail = await self._made(draft.row.service_id, delivery, files)
+        delivery = load.drafted(notification)
+        mail = await self._made(notification.row.service_id, delivery, files)
         if isinstance(mail, RenderFault):
             raise InvalidRequestError([Fault("/template", "template_failed", str(mail))])
         return _view(mail, delivery.attachments, None)

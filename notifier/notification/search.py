@@ -1,7 +1,7 @@
-"""A page of a service's notifications, by whatever is asked for: it walks one index, in the order of the pages.
+"""Search a service's notifications: a page walks one index, newest first, and the id is the cursor.
 
-The id is the cursor: it begins with the time at which it was made. No page looks at more than `LOOK` rows, so that no
-combination of filters takes long; what it has not come to is behind the cursor.
+No page examines more than `LOOK` rows, so that every combination of filters is fast. A page may therefore be short; the
+next one goes on behind the cursor.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from notifier.outbox import store
 from notifier.states import FOUND_BY_STATUS, Status
 
 LOOK = 2_000
-"""Rows that one page looks at, at most."""
+"""Rows that one page examines."""
 
 MOST_SKEW = timedelta(hours=2)
-"""Ids are made by the clocks of hosts, times by that of the database; so far apart they may be."""
+"""Between the clocks of the hosts, which make the ids, and the clock of the database, which makes the times."""
 
 _FIRST_DAY, _LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-"""Nothing was made before or will be after; at the ends of the calendar there is no two hours more."""
+"""Times are limited to these days, because arithmetic at the ends of the calendar overflows."""
 
 NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
-"""Below and above all ids; the first is also that of a slug that nobody has published."""
+"""Below and above all ids; the first one also stands for a template that does not exist."""
 
 _notification, _template = columns(Notification), columns(Template)
 _listed, _tagged, _entry = columns(StatusIndex), columns(NotificationTag), columns(OutboxEntry)
@@ -38,10 +38,10 @@ _listed, _tagged, _entry = columns(StatusIndex), columns(NotificationTag), colum
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What is looked for; None: anything."""
+    """Which notifications to find; None: any."""
 
     status: Status | None = None
-    scheduled: bool | None = None  # of those that are queued: whether their time is still ahead
+    scheduled: bool | None = None  # of queued ones: whether `send_at` is ahead
     to: str | None = None
     template: str | None = None  # slug
     tag: str | None = None
@@ -53,34 +53,34 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """Which part of what is found."""
+    """Which page of the result."""
 
     limit: int
-    before: UUID | None = None  # where the page before ended
-    look: int = LOOK  # rows that are looked at, at most
+    before: UUID | None = None  # the cursor of the page before
+    look: int = LOOK  # maximum of rows to examine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some of what was looked for, newest first; not always as many as were asked for."""
+    """A page of notifications, newest first; it may be shorter than its limit before the end."""
 
     views: list[NotificationView]
-    next: UUID | None  # where to go on; None: there is no more
+    next: UUID | None  # the cursor of the next page; None: there is none
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Walk:
-    """An index of the notifications that have some values in common, by their ids."""
+    """A walk through one index: notifications with some equal values, by id."""
 
     shared: Sequence[tuple[Column[Any], Any]]
     id: Column[Any]
-    words: Sequence[ColumnElement[bool]] = field(default_factory=list)  # of the index, if it is a partial one
+    words: Sequence[ColumnElement[bool]] = field(default_factory=list)  # conditions of a partial index
 
     def rows(self, first: UUID, end: UUID) -> Select[Any]:
-        """Newest first, from an id on until before another one.
+        """Select newest first, from the id `first` until before the id `end`.
 
-        Told as one row compared with another, because only this index can do that. Of `service_id = …` and an order by
-        the id the planner may make a walk through everybody's notifications.
+        It compares whole rows, because only this index can do that. With `service_id = …` and an order by id the
+        planner may walk through the notifications of all services.
         """
         names = [column for column, _ in self.shared] + [self.id]
         bounds = []
@@ -95,14 +95,14 @@ class _Walk:
 async def page(
     connection: AsyncConnection, service_id: UUID, query: Filter, page_request: Slice, *, now: datetime
 ) -> Page:
-    """A service's notifications that pass the filter, newest first, without their attempts."""
+    """Find a page of the service's notifications, newest first, without their attempts."""
     query = replace(query, created_after=_day(query.created_after), created_before=_day(query.created_before))
     template_id = await _template_id(connection, query.template)
     first, end = _bounds(query, page_request.before)
     looked_at = _walk(service_id, query, template_id).rows(first, end).limit(page_request.look)
     candidate = looked_at.subquery("w")
     *_, id_ = candidate.c
-    # A subquery that gives a value is asked row by row, in the order of the walk; EXISTS might be made a join.
+    # A scalar subquery runs row by row, in the order of the walk; the planner may turn an EXISTS into a join.
     passes = select(literal(1)).where(_notification.id == id_, *_conditions(service_id, query, template_id, now))
     statement = select(id_).where(passes.correlate(candidate).scalar_subquery() == 1)
     statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(page_request.limit + 1)
@@ -126,7 +126,7 @@ def _day(time: datetime | None) -> datetime | None:
 
 
 def _bounds(query: Filter, before: UUID | None) -> tuple[UUID, UUID]:
-    """The first id that may be wanted, and the one at which to stop."""
+    """The first id of the range, and the id at which to stop."""
     first, end = NO_ID, before or LAST_ID
     if query.created_after is not None:
         first = first_id_of(query.created_after - MOST_SKEW)
@@ -136,7 +136,7 @@ def _bounds(query: Filter, before: UUID | None) -> tuple[UUID, UUID]:
 
 
 def _walk(service_id: UUID, query: Filter, template_id: UUID | None) -> _Walk:
-    """Through what is likely to be the fewest."""
+    """Choose the index that probably has the fewest rows."""
     n, own = _notification, (_notification.service_id, service_id)
     if query.batch_id is not None:
         return _Walk(shared=[(n.batch_id, query.batch_id)], id=n.id, words=[n.batch_id.is_not(None)])
@@ -152,14 +152,14 @@ def _walk(service_id: UUID, query: Filter, template_id: UUID | None) -> _Walk:
 
 
 def _walk_of_status(service_id: UUID, status: Status) -> _Walk:
-    """Any but `sent`, which is most of them."""
+    """The index for a status; not for `sent`, which most notifications have."""
     if status in FOUND_BY_STATUS:
         return _Walk(shared=[(_listed.service_id, service_id), (_listed.status, status)], id=_listed.notification_id)
     return _Walk(shared=[(_entry.service_id, service_id)], id=_entry.subject_id, words=[store.BY_SUBJECT])
 
 
 def _conditions(service_id: UUID, query: Filter, template_id: UUID | None, now: datetime) -> list[ColumnElement[bool]]:
-    """All that a notification must be."""
+    """All conditions of the query."""
     n = _notification
     conditions: list[ColumnElement[bool]] = [n.service_id == service_id]
     if query.status is not None:

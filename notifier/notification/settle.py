@@ -1,10 +1,11 @@
-"""What the end of a try means: for the outbox entry, for the status, for the history and for the suppression list.
+"""Decide what the result of a claim means: for the outbox entry, the status, the attempt and the suppression list.
 
-Deciding is pure; writing happens in the settler's transaction, for the entries whose fence held.
+Deciding is pure. Writing happens in the settler's transaction, for the entries whose fence still holds.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -67,73 +68,86 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     move: Move | None = None
     cause: Cause = Cause.SENDER
     attempt: dict[str, object] | None = None
-    suppress: tuple[str, str] | None = None  # recipient and the relay's words
-    feedback: Status | None = None  # of a simulated mail: what is heard of it next
+    suppress: tuple[str, str] | None = None  # recipient, and the relay's reply
+    feedback: Status | None = None  # of a simulated mail: the status that follows
 
 
-def decide(entry: Claimed, delivery: Delivery, verdict: Verdict, context: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per verdict
-    """The settlement of one claim."""
-    match verdict:
+class _Case(msgspec.Struct, frozen=True, gc=False):
+    """One claim to decide about."""
+
+    entry: Claimed
+    delivery: Delivery
+    context: Circumstances
+
+    def settle(self, action: Finish | Reschedule | Hold, move: Move, **record: Any) -> Settlement:
+        return Settlement(entry=self.entry, action=action, record=Record(move=move, **record))
+
+    def change(self, status: Status, reason: Reason | None, detail: str) -> Move:
+        now = self.context.now
+        return Move(notification_id=self.delivery.id, to=status, at=now, reason=reason, detail=detail)
+
+    def reschedule(self, delay: timedelta, **counters: Any) -> Reschedule:
+        return Reschedule(delay=delay, **{"attempts": self.entry.attempts} | counters)
+
+
+def decide(entry: Claimed, delivery: Delivery, result: Verdict, context: Circumstances) -> Settlement:  # noqa: PLR0911 - one return per result
+    """Decide what the result of a claim means for its entry and its notification."""
+    case = _Case(entry, delivery, context)
+    match result:
         case GivenBack() | Tried(outcome=NotPermitted()):
             return Settlement(entry=entry, action=Release())
         case Stopped():
-            step = _step(delivery, context, verdict.status, verdict.reason, verdict.detail)
-            return Settlement(entry=entry, action=Finish(), record=Record(move=step))
+            return case.settle(Finish(), case.change(result.status, result.reason, result.detail))
         case Paced(wait=wait):
-            return _paced(entry, delivery, wait, context)
+            return _settle_throttled(case, wait)
         case Faulted():
-            return _after_fault(entry, delivery, verdict, context)
+            return _settle_fault(case, result)
         case Tried(outcome=NotTried() as outcome):
-            return _not_tried(entry, delivery, outcome, context)
+            return _settle_not_tried(case, outcome)
         case Tried():
-            return _after_attempt(entry, delivery, verdict, context)
+            return _settle_attempt(case, result)
         case Abandoned():
-            return _after_abandonment(entry, delivery, verdict, context)
+            return _settle_lost(case, result)
         case Unwritable():
             detail = "how it ended cannot be written down: see the log of the sender"
-            step = _step(delivery, context, Status.UNKNOWN, Reason.INTERNAL, detail)
-            return Settlement(
-                entry=entry, action=Hold(delay=delivery.expires_at - context.now), record=Record(move=step)
-            )
+            hold = Hold(delay=delivery.expires_at - context.now)
+            return case.settle(hold, case.change(Status.UNKNOWN, Reason.INTERNAL, detail))
 
 
-def _paced(entry: Claimed, delivery: Delivery, wait: timedelta, context: Circumstances) -> Settlement:
-    """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy.
+def _settle_throttled(case: _Case, wait: timedelta) -> Settlement:
+    """Back off; at least half the mail's age, so that a long queue of slow mails does not keep the sender busy.
 
-    Why it waits is told once, and does not displace the words about a mail that may have been sent.
+    Why it waits is written once, and never replaces the detail of a mail that may have been sent.
     """
-    age = context.now - delivery.message_date
-    delay = max(wait, age / 2) * (1 + context.spread)
-    again = Reschedule(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
+    entry, delivery, context = case.entry, case.delivery, case.context
+    delay = max(wait, (context.now - delivery.message_date) / 2) * (1 + context.spread)
+    again = case.reschedule(delay, faults=entry.faults, fault=entry.fault)
     if delivery.status is Status.UNKNOWN or delivery.reason is Reason.TEMPLATE:
         return Settlement(entry=entry, action=again)
-    why = PACED if delivery.template_version_id else PACED_CONTENT
-    step = _step(delivery, context, delivery.status, Reason.TEMPLATE, why)
-    return Settlement(entry=entry, action=again, record=Record(move=step))
+    detail = PACED if delivery.template_version_id else PACED_CONTENT
+    return case.settle(again, case.change(delivery.status, Reason.TEMPLATE, detail))
 
 
-def _after_fault(entry: Claimed, delivery: Delivery, fault: Faulted, context: Circumstances) -> Settlement:
-    """The same error three times in a row is not going to pass by itself."""
-    faults = entry.faults + 1 if entry.fault == fault.fingerprint else 1
+def _settle_fault(case: _Case, fault: Faulted) -> Settlement:
+    """Fail the notification when the same error has come three times in a row."""
+    faults = case.entry.faults + 1 if case.entry.fault == fault.fingerprint else 1
     if faults >= MOST_FAULTS:
-        step = _step(delivery, context, Status.FAILED, Reason.INTERNAL, fault.detail)
-        return Settlement(entry=entry, action=Finish(), record=Record(move=step))
-    step = _step(delivery, context, Status.DEFERRED, Reason.INTERNAL, fault.detail)
-    again = Reschedule(delay=FAULT_DELAY, attempts=entry.attempts, faults=faults, fault=fault.fingerprint)
-    return Settlement(entry=entry, action=again, record=Record(move=step))
+        return case.settle(Finish(), case.change(Status.FAILED, Reason.INTERNAL, fault.detail))
+    again = case.reschedule(FAULT_DELAY, faults=faults, fault=fault.fingerprint)
+    return case.settle(again, case.change(Status.DEFERRED, Reason.INTERNAL, fault.detail))
 
 
-def _not_tried(entry: Claimed, delivery: Delivery, outcome: NotTried, context: Circumstances) -> Settlement:
-    """No attempt is burnt. A relay out of reach moves nothing; a refused sender waits aside, so that others flow."""
+def _settle_not_tried(case: _Case, outcome: NotTried) -> Settlement:
+    """No attempt counts. Nothing changes if the relay is out of reach; mail of a refused sender waits for its probe."""
     if outcome.scope is Scope.RELAY:
-        return Settlement(entry=entry, action=Release())
-    step = _step(delivery, context, delivery.status, Reason.SENDER_REFUSED, outcome.detail)
-    again = Reschedule(delay=context.sender_wait, attempts=entry.attempts)
-    return Settlement(entry=entry, action=again, record=Record(move=step))
+        return Settlement(entry=case.entry, action=Release())
+    change = case.change(case.delivery.status, Reason.SENDER_REFUSED, outcome.detail)
+    return case.settle(case.reschedule(case.context.sender_wait), change)
 
 
-def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, context: Circumstances) -> Settlement:
-    attempt = _attempt(entry, delivery, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
+def _settle_attempt(case: _Case, tried: Tried) -> Settlement:
+    delivery = case.delivery
+    attempt = _attempt(case, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
         "relay": tried.relay,
         "started_at": tried.started_at,
         "duration_ms": round(tried.seconds * 1000),
@@ -141,82 +155,74 @@ def _after_attempt(entry: Claimed, delivery: Delivery, tried: Tried, context: Ci
     }
     match tried.outcome:
         case Accepted(reply=reply):
-            step = _step(delivery, context, Status.SENT, None, str(reply))
-            record = Record(move=step, attempt=attempt, feedback=simulator.feedback(delivery))
-            return Settlement(entry=entry, action=Finish(), record=record, proof=True)
-        case Rejected():
-            return _rejected(entry, delivery, attempt, tried, context)
+            record = Record(
+                move=case.change(Status.SENT, None, str(reply)), attempt=attempt, feedback=simulator.feedback(delivery)
+            )
+            return Settlement(entry=case.entry, action=Finish(), record=record, proof=True)
+        case Rejected() as outcome:
+            return _settle_rejected(case, attempt, tried, outcome)
         case Uncertain(detail=detail):
-            step = _step(delivery, context, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
-            return _uncertain(entry, delivery, Record(move=step, attempt=attempt), context)
+            return _settle_uncertain(case, attempt, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
         case _:
-            return _deferred(entry, delivery, attempt, tried, context)
+            return _settle_deferred(case, attempt, tried)
 
 
-def _rejected(
-    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, context: Circumstances
-) -> Settlement:
-    """Over. The recipient is suppressed for a fact about that very address, and for nothing else."""
-    assert isinstance(tried.outcome, Rejected)
-    refused, phase, words = tried.outcome.refused, tried.outcome.phase, _words(tried.outcome)
-    suppress, reason = None, _REFUSED[refused]
+def _settle_rejected(case: _Case, attempt: dict[str, object], tried: Tried, outcome: Rejected) -> Settlement:
+    """Fail. The recipient is suppressed only if the relay refused this very address."""
+    delivery, detail = case.delivery, _words(outcome)
+    suppress, reason = None, _REFUSED[outcome.refused]
     if _is_redirected(delivery, tried):
-        words = f"{REDIRECTED}: {words}"
-        reason = Reason.REDIRECT_REFUSED if phase is Phase.RCPT else reason
-    elif refused is Refused.RECIPIENT and tried.envelope_to is not None and not simulator.simulates(delivery):
-        suppress = (delivery.recipient, words)
-    step = _step(delivery, context, Status.FAILED, reason, words)
-    record = Record(move=step, cause=_cause(delivery), attempt=attempt, suppress=suppress)
-    return Settlement(entry=entry, action=Finish(), record=record)
+        detail = f"{REDIRECTED}: {detail}"
+        reason = Reason.REDIRECT_REFUSED if outcome.phase is Phase.RCPT else reason
+    elif outcome.refused is Refused.RECIPIENT and tried.envelope_to is not None and not simulator.simulates(delivery):
+        suppress = (delivery.recipient, detail)
+    change = case.change(Status.FAILED, reason, detail)
+    return case.settle(Finish(), change, cause=_cause(delivery), attempt=attempt, suppress=suppress)
 
 
-def _after_abandonment(entry: Claimed, delivery: Delivery, abandoned: Abandoned, context: Circumstances) -> Settlement:
+def _settle_lost(case: _Case, lost: Abandoned) -> Settlement:
     detail = "the sender died after it was permitted to hand over the mail, and left no reply"
-    attempt = _attempt(entry, delivery, Uncertain(detail=detail)) | {"started_at": abandoned.marked_at}
-    step = _step(delivery, context, Status.UNKNOWN, Reason.SENDER_DIED, detail)
-    return _uncertain(entry, delivery, Record(move=step, attempt=attempt), context)
+    attempt = _attempt(case, Uncertain(detail=detail)) | {"started_at": lost.marked_at}
+    return _settle_uncertain(case, attempt, case.change(Status.UNKNOWN, Reason.SENDER_DIED, detail))
 
 
-def _uncertain(entry: Claimed, delivery: Delivery, record: Record, context: Circumstances) -> Settlement:
-    """Sent again once, if the template allows it; else kept for a person until it would be too late anyway."""
-    remaining, attempts = delivery.expires_at - context.now, entry.attempts + 1
+def _settle_uncertain(case: _Case, attempt: dict[str, object], change: Move) -> Settlement:
+    """Send it once more if the template allows that; else hold it for a person until it expires."""
+    delivery, context, attempts = case.delivery, case.context, case.entry.attempts + 1
+    remaining = delivery.expires_at - context.now
     action: Finish | Reschedule | Hold
     if remaining <= timedelta(0) or delivery.status not in WAITING:
         action = Finish()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        action = Reschedule(delay=backoff.resend_delay(remaining, longest=context.resend_after), attempts=attempts)
+        delay = backoff.resend_delay(remaining, longest=context.resend_after)
+        action = Reschedule(delay=delay, attempts=attempts)
     else:
         action = Hold(delay=remaining, attempts=attempts)
-    return Settlement(entry=entry, action=action, record=record)
+    return case.settle(action, change, attempt=attempt)
 
 
-def _deferred(
-    entry: Claimed, delivery: Delivery, attempt: dict[str, object], tried: Tried, context: Circumstances
-) -> Settlement:
-    """Due again by the schedule, or over if that would be after the expiry."""
-    attempts, cause, outcome = entry.attempts + 1, _cause(delivery), tried.outcome
-    words = f"{REDIRECTED}: {_words(outcome)}" if _is_redirected(delivery, tried) else _words(outcome)
+def _settle_deferred(case: _Case, attempt: dict[str, object], tried: Tried) -> Settlement:
+    """Try again by the back-off schedule; fail if that would be after the expiry."""
+    delivery, context, outcome = case.delivery, case.context, tried.outcome
+    attempts, cause = case.entry.attempts + 1, _cause(delivery)
+    detail = f"{REDIRECTED}: {_words(outcome)}" if _is_redirected(delivery, tried) else _words(outcome)
     delay = backoff.delay_after(attempts, spread=context.spread)
-    refuses_sender = isinstance(outcome, Deferred) and outcome.claim is CircuitReason.SENDER
-    if context.now + delay >= delivery.expires_at:
-        over = Reason.SENDER_REFUSED if refuses_sender else Reason.EXHAUSTED
-        step = _step(delivery, context, Status.FAILED, over, words)
-        return Settlement(entry=entry, action=Finish(), record=Record(move=step, cause=cause, attempt=attempt))
-    lost = isinstance(outcome, Deferred) and outcome.reply is None
-    reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
-    reason = Reason.SENDER_REFUSED if refuses_sender else reason
-    step = _step(delivery, context, Status.DEFERRED, reason, words)
-    again = Reschedule(delay=delay, attempts=attempts)
-    return Settlement(entry=entry, action=again, record=Record(move=step, cause=cause, attempt=attempt))
+    is_over = context.now + delay >= delivery.expires_at
+    if isinstance(outcome, Deferred) and outcome.claim is CircuitReason.SENDER:
+        reason = Reason.SENDER_REFUSED
+    elif is_over:
+        reason = Reason.EXHAUSTED
+    else:
+        is_lost = isinstance(outcome, Deferred) and outcome.reply is None
+        reason = Reason.CONNECTION_LOST if is_lost else Reason.TEMPORARY_REFUSAL
+    action = Finish() if is_over else Reschedule(delay=delay, attempts=attempts)
+    change = case.change(Status.FAILED if is_over else Status.DEFERRED, reason, detail)
+    return case.settle(action, change, cause=cause, attempt=attempt)
 
 
 def _cause(delivery: Delivery) -> Cause:
     """A definite no also ends an `unknown` that is about this very attempt; one about an earlier attempt stays."""
     return Cause.PROOF if delivery.uncertain_at is None else Cause.SENDER
-
-
-def _step(delivery: Delivery, context: Circumstances, to: Status, reason: Reason | None, detail: str) -> Move:
-    return Move(notification_id=delivery.id, to=to, at=context.now, reason=reason, detail=detail)
 
 
 def _is_redirected(delivery: Delivery, tried: Tried) -> bool:
@@ -225,22 +231,23 @@ def _is_redirected(delivery: Delivery, tried: Tried) -> bool:
 
 
 def _words(outcome: Outcome) -> str:
-    """The relay's words where it said something, with what we add to them, else ours."""
+    """The relay's reply, if there was one, with what we add to it; else our own text."""
     reply, detail = getattr(outcome, "reply", None), str(getattr(outcome, "detail", ""))
     if reply is None:
         return detail
     return f"{reply} ({detail})" if detail else str(reply)
 
 
-def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome, *, is_redirected: bool = False) -> dict[str, object]:
-    """What is always known of a row of the attempt table."""
+def _attempt(case: _Case, outcome: Outcome, *, is_redirected: bool = False) -> dict[str, object]:
+    """The columns of the attempt that are always known."""
+    entry = case.entry
     reply = getattr(outcome, "reply", None)
     words = reply.text if reply else _words(outcome)
     if is_redirected and isinstance(outcome, Rejected | Deferred):
         words = f"{REDIRECTED}: {words}"
     return {
         "id": new_id(),
-        "notification_id": delivery.id,
+        "notification_id": case.delivery.id,
         "entry_id": entry.id,
         "lease_no": entry.lease_no,
         "number": entry.attempts + 1,
@@ -257,21 +264,21 @@ def _attempt(entry: Claimed, delivery: Delivery, outcome: Outcome, *, is_redirec
 
 async def write(connection: Connection, settled: Sequence[Settlement]) -> None:
     """Write the records of these settlements, in the settler's transaction."""
-    records = [s.record for s in settled if isinstance(s.record, Record)]
+    records = [settlement.record for settlement in settled if isinstance(settlement.record, Record)]
     for cause in (Cause.SENDER, Cause.PROOF):
         await move(connection, [r.move for r in records if r.move and r.cause is cause], cause)
-    if heard := [_heard(r.move, r.feedback) for r in records if r.move and r.feedback]:
-        await move(connection, heard, Cause.FEEDBACK)
-    if attempts := [r.attempt for r in records if r.attempt]:
+    if feedback := [_simulated(r.move, r.feedback) for r in records if r.move and r.feedback]:
+        await move(connection, feedback, Cause.FEEDBACK)
+    if attempts := [record.attempt for record in records if record.attempt]:
         await write_attempts(connection, attempts)
     for record in records:
         if record.suppress and record.move:
-            recipient, words = record.suppress
+            recipient, detail = record.suppress
             await suppression.suppress(
-                connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail=words, now=record.move.at
+                connection, recipient, reason=SuppressionReason.RECIPIENT_REFUSED, detail=detail, now=record.move.at
             )
 
 
-def _heard(step: Move, status: Status) -> Move:
-    """What follows from a step of a simulated mail."""
-    return msgspec.structs.replace(step, to=status, detail=f"simulated: {status}")
+def _simulated(change: Move, status: Status) -> Move:
+    """What follows when a simulated mail was sent."""
+    return msgspec.structs.replace(change, to=status, detail=f"simulated: {status}")

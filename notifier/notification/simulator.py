@@ -1,7 +1,7 @@
-"""What becomes of mail that never leaves: of test keys, and to `simulator.example` whoever asks for it.
+"""The simulated relay, for mail of test keys and to `simulator.example`: it replies, and nothing leaves.
 
-It takes the place of the relay, behind the queue's permit. Nothing that it says changes what other mail may do: it
-suppresses nobody, opens no circuit and uses up no limit of a relay.
+The mail needs the same permit as for a real relay. The simulator suppresses nobody, opens no circuit and uses up no
+limit of a relay.
 """
 
 from notifier import address
@@ -12,7 +12,7 @@ from notifier.states import KeyKind, Status
 from notifier.telemetry import metrics
 
 RELAY = "simulator"
-"""What attempts say about whom they asked."""
+"""The name of the relay in attempts."""
 _ACCEPTED = Accepted(reply=Reply(code=250, enhanced="2.0.0", text="simulated: accepted"))
 _ANSWERS: dict[str, Outcome] = {
     "deferred": Deferred(phase=Phase.RCPT, reply=Reply(code=451, enhanced="4.7.1", text="simulated: try again later")),
@@ -27,33 +27,31 @@ _FEEDBACK = {"deferred": None, "bounced": Status.BOUNCED, "complained": Status.C
 
 
 def simulates(delivery: Delivery) -> bool:
-    """True if no relay may hear of this mail."""
+    """True if this mail must not go to a relay."""
     return delivery.kind is KeyKind.TEST or address.is_simulated(delivery.recipient)
 
 
 async def answer(delivery: Delivery, gate: Gate) -> Outcome:
-    """What a relay might have said. A mail that is cancelled meanwhile is not permitted here either."""
+    """Reply as a relay might. A mail that is cancelled meanwhile gets no permit here either."""
     if await gate.ask() is None:
         return NotPermitted(detail="not permitted to begin")
-    said = _ANSWERS.get(_name(delivery), _ACCEPTED)
-    if isinstance(said, Deferred) and gate.entry.attempts:
-        return _ACCEPTED
-    return said
+    outcome = _ANSWERS.get(_name(delivery), _ACCEPTED)
+    return _ACCEPTED if isinstance(outcome, Deferred) and gate.entry.attempts else outcome
 
 
 def feedback(delivery: Delivery) -> Status | None:
-    """What is heard of an accepted mail afterwards; None: nothing, or the mail really left."""
+    """The status that follows an accepted mail; None: no other, or the mail really left."""
     return _FEEDBACK.get(_name(delivery), Status.DELIVERED) if simulates(delivery) else None
 
 
 def count(outcome: Outcome) -> None:
-    """Count an attempt, apart from those at relays."""
+    """Count an attempt, separately from those at relays."""
     if not isinstance(outcome, NotPermitted):
         metrics.ATTEMPTS.labels(RELAY, type(outcome).__name__.lower()).inc()
 
 
 def _name(delivery: Delivery) -> str:
-    """What a recipient at the simulator asks for: `bounced` in `Bounced+label@simulator.example`; else nothing."""
+    """The outcome that the recipient's name requests: `bounced` in `Bounced+label@simulator.example`; else nothing."""
     if not address.is_simulated(delivery.recipient):
         return ""
     return delivery.recipient.partition("@")[0].partition("+")[0].lower()

@@ -1,6 +1,6 @@
-"""Going on with a cancelled batch: its rows are put to `cancelled` step by step, each step a transaction.
+"""Continue the cancellation of a batch in the background, one transaction per step.
 
-The handler of batch entries. No mail of a flagged batch is sent meanwhile, and done twice it is as if done once.
+No mail of a flagged batch is sent meanwhile, and a repeated step does no harm.
 """
 
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ class BatchStopper:
         self._log = get_logger()
 
     def room(self) -> int:
-        """One batch after the other."""
+        """One batch at a time."""
         return self.slots
 
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
-        """Go through all rows of each."""
+        """Cancel all rows of each batch."""
         for entry in batch:
             is_done = await self._go_through(entry)
             desk.settle(Settlement(entry=entry, action=Finish() if is_done else Release()))
@@ -46,21 +46,21 @@ class BatchStopper:
         """Nothing: each step has written what it did."""
 
     async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        """What has killed its holders is given up: the senders end each mail of the batch when it is due."""
+        """Give up what has killed its senders: each mail of the batch is ended when it is due."""
         for loss in lost:
             self._log.error("batch_stop_given_up", entry_id=str(loss.entry.id))
         return [Settlement(entry=loss.entry, action=Finish()) for loss in lost]
 
     async def replay(self, _connection: Connection, _notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
-        """Nothing is ever noted."""
+        """Nothing is written to the journal."""
         return []
 
     def close(self) -> None:
-        """Stop after the step that is under way, and give the rest back."""
+        """Stop after the current step, and release the rest."""
         self._closing = True
 
     async def _go_through(self, entry: Claimed) -> bool:
-        """False if it is to stop before the end."""
+        """Cancel all rows; False if it has to stop before the end."""
         last = None
         while not self._closing:
             async with self._database.write() as connection:

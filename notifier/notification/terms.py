@@ -1,4 +1,4 @@
-"""What an instance demands of every request, as its settings say."""
+"""What this instance demands of every request, by its settings."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,10 +21,10 @@ class Terms:
 
     @classmethod
     def of(cls, settings: ApiSettings, identity: SenderIdentity, policy: RecipientPolicy) -> "Terms":
-        """The terms that the settings ask for."""
+        """The rules of these settings."""
         lasts = timedelta(days=settings.idempotency_days)
         return cls(identity=identity, policy=policy, key_lasts=lasts, allowed_headers=settings.allowed_headers)
 
     def rights_of(self, caller: Caller) -> MailRights:
-        """What the caller may do with mail on these terms."""
+        """What the caller may do with mail."""
         return MailRights(caller=caller, policy=self.policy, own_sender=self.identity.address)

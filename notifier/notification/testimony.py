@@ -1,4 +1,4 @@
-"""What a try came to, as the JSON that a journal keeps, and back: so that a killed sender is still heard."""
+"""The outcome of a try as JSON in the journal, and back: it survives if the sender is killed."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -15,7 +15,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
 
 
 class Testimony(msgspec.Struct, frozen=True, kw_only=True):
-    """A try that ended with a definite reply."""
+    """A try with a definite reply, as the journal keeps it."""
 
     kind: str  # of the outcome
     outcome: Any  # an `Outcome`, or its fields as the journal has them
@@ -28,7 +28,7 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, tried: Tried, uncertain_at: datetime | None) -> Self:
-        """What to remember of a try."""
+        """Build the record of a try."""
         return cls(
             kind=type(tried.outcome).__name__,
             outcome=tried.outcome,
@@ -42,16 +42,16 @@ class Testimony(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_note(cls, note: Note) -> Self:
-        """What was remembered. Raises `msgspec.ValidationError` if it makes no sense."""
+        """Read a record. Raises `msgspec.ValidationError` if it is not one."""
         return msgspec.convert(note, cls)
 
     def note(self) -> Note:
-        """As JSON types."""
-        built: Note = msgspec.to_builtins(self)
-        return built
+        """The record as JSON types."""
+        note: Note = msgspec.to_builtins(self)
+        return note
 
     def tried(self) -> Tried:
-        """The try itself."""
+        """The try."""
         return Tried(
             outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),  # one that is an outcome already stays
             relay=self.relay,

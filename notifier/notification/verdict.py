@@ -1,4 +1,4 @@
-"""How one claim of a notification ended, before it is decided what that means."""
+"""The possible results of one claim of a notification, before it is decided what each means."""
 
 import traceback
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ from notifier.states import CANCELLABLE, Reason, Status
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A relay was asked; how it went."""
+    """A relay was asked, and this was the outcome."""
 
     outcome: Outcome
     relay: str
     started_at: datetime
     seconds: float
     sha256: bytes
-    # To whom the mail was addressed at the relay; None: not recorded, in a journal of an earlier release. A reply is a
-    # fact about this address and no other.
+    # The address that the relay was given. A reply says something about this address only. None: not recorded, in a
+    # journal of an earlier release.
     envelope_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abandoned:
-    """The sender died after the body was permitted, and left no reply: nobody knows how far it came."""
+    """The sender died after the mark, and left no reply: the relay may have the mail."""
 
     marked_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unwritable:
-    """How it ended is known, and the database refuses to hear it."""
+    """The outcome is known, but the database refuses to store it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """The notification ends without asking a relay."""
+    """The notification ends without a try."""
 
     status: Status
     reason: Reason | None  # None: the status says it
@@ -49,19 +49,19 @@ class Stopped:
 
 @dataclass(frozen=True, kw_only=True)
 class GivenBack:
-    """Not begun: a stop, an open circuit, a short lease or a missing mark came first."""
+    """Nothing was sent: the process stops, the circuit is open, or too little of the lease is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paced:
-    """Not rendered now: mails of its template's version take too long, and others are to be sent in between."""
+    """Not rendered now: mails of its template version take too long to render, and others go first."""
 
     wait: timedelta  # until the next of them may be tried
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faulted:
-    """Our own code raised."""
+    """Our own code raised an error."""
 
     fingerprint: str  # the same for the same error at the same place
     detail: str
@@ -71,24 +71,24 @@ Verdict = Tried | Abandoned | Unwritable | Stopped | GivenBack | Paced | Faulted
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What deciding needs besides the verdict."""
+    """What the decision needs besides the result."""
 
     now: datetime
-    spread: float  # in [0, 1]: where in the jitter the next try falls
+    spread: float  # in [0, 1]: which part of the jitter is added
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
 
 
 def cancelled(delivery: Delivery) -> Stopped | None:
-    """With its batch; what a relay may have already is none of it."""
+    """Stop what was cancelled with its batch, unless a relay may have it already."""
     if delivery.is_cancelled and delivery.status in CANCELLABLE:
         return Stopped(status=Status.CANCELLED, reason=None, detail="its batch was cancelled")
     return None
 
 
 def expired(delivery: Delivery, entry: Claimed) -> Stopped:
-    """Too late to be worth sending; the reason says what it was waiting for."""
-    if delivery.status is Status.UNKNOWN:  # nobody looked in time: it is closed as what it is
+    """Stop what has expired; the reason says what it was waiting for."""
+    if delivery.status is Status.UNKNOWN:  # nobody resolved it in time: it stays unknown
         return Stopped(
             status=Status.UNKNOWN, reason=delivery.reason or Reason.NO_FINAL_REPLY, detail=delivery.detail or ""
         )
@@ -96,17 +96,17 @@ def expired(delivery: Delivery, entry: Claimed) -> Stopped:
         return Stopped(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
     if entry.attempts:
         return Stopped(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
-    why = f": {delivery.detail}" if delivery.reason is Reason.TEMPLATE and delivery.detail else ""
-    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail=f"expired before it could be tried{why}")
+    cause = f": {delivery.detail}" if delivery.reason is Reason.TEMPLATE and delivery.detail else ""
+    return Stopped(status=Status.EXPIRED, reason=Reason.EXPIRED, detail=f"expired before it could be tried{cause}")
 
 
 def unrenderable(fault: RenderFault) -> Stopped:
-    """No try will make it: what is wrong, in words for the people who edit templates."""
+    """Stop what can never be rendered; the detail is for the people who edit templates."""
     return Stopped(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(fault))
 
 
 def faulted(error: Exception) -> Faulted:
-    """The error by its type and the place in our code that raised it."""
+    """Identify an error by its type and the place in our code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
     return Faulted(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)

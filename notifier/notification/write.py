@@ -1,7 +1,7 @@
-"""Writing accepted notifications with their outbox entries: the writer that `outbox.intake` is given.
+"""Write new notifications with their outbox entries: the writer that `outbox.intake` calls.
 
-Equal idempotency keys meet here, in the partial unique index: the first row wins, the others are answered from it.
-A batch is one statement on PostgreSQL, and a handful in one hop to the writer's thread on SQLite.
+Of requests with the same idempotency key the partial unique index lets the first in; the others are answered from its
+row. A batch is one statement on PostgreSQL, and a few statements in the writer's thread on SQLite.
 """
 
 import json
@@ -30,7 +30,7 @@ from notifier.submission.new_notification import NewNotification
 
 
 async def write_within(connection: AsyncConnection, notification: NewNotification) -> SubmissionResult:
-    """Write one that has no idempotency key in a transaction of somebody else's, who commits and wakes the sender."""
+    """Write one without an idempotency key in the caller's transaction; the caller commits and wakes the sender."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
         (result,) = await driver._execute(_on_sqlite, driver._conn, [notification])  # noqa: SLF001 - as the engine does
@@ -54,7 +54,7 @@ async def _on_postgres(
         written |= {row.id: Status(row.status) for row in rows}
     if not (lost := _lost(notifications, written)):
         return [_result(notification, written, {}) for notification in notifications]
-    # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
+    # A new query, because the snapshot of the insert does not have rows that were committed meanwhile.
     earlier: dict[ServiceKey, EarlierNotification] = {}
     for service, keys in _by_service(lost).items():
         earlier |= await find_earlier_notifications(connection, service, keys)
@@ -105,7 +105,7 @@ def _on_sqlite(
 
 def _write_on_sqlite(connection: sqlite3.Connection, notifications: Sequence[NewNotification]) -> dict[UUID, Status]:
     batch = f"[{','.join([notification.records_for_sqlite for notification in notifications])}]"
-    none = bytes(write_sql.HASH_BYTES)  # of a copy, and of what has no key
+    none = bytes(write_sql.HASH_BYTES)  # for copies, and for requests without a key
     hashes = b"".join(
         (notification.row.request_hash or none) + none * len(notification.copies) for notification in notifications
     )
@@ -128,7 +128,7 @@ def _size_on_sqlite(notification: NewNotification) -> Size:
 
 
 def _size(notification: NewNotification, records: str) -> Size:
-    """One row for each mail, and all the bytes that are handed to the database."""
+    """Count one row for each mail, and all bytes that go to the database."""
     files = sum([len(file.data) for file in notification.attachments]) if notification.attachments else 0
     return Size(notification.mail_count, len(records) + files)
 
@@ -142,12 +142,12 @@ WRITER = Writer(
 
 
 def _lost(notifications: Sequence[NewNotification], written: Collection[UUID]) -> list[NewNotification]:
-    """Those whose key another row has."""
+    """Those whose idempotency key another row has."""
     return [notification for notification in notifications if notification.key and notification.row.id not in written]
 
 
 def _outdated(lost: Sequence[NewNotification], earlier: dict[ServiceKey, EarlierNotification]) -> list[NewNotification]:
-    """Those whose key is that of a row so old that it does not count any more; of several with one key the first."""
+    """Those whose key belongs to a row that is too old to count; of several with one key the first."""
     outdated_by_key: dict[ServiceKey, NewNotification] = {}
     for notification in lost:
         existing = earlier.get(notification.key) if notification.key else None
@@ -163,7 +163,7 @@ def _outdated(lost: Sequence[NewNotification], earlier: dict[ServiceKey, Earlier
 def _renewed(
     earlier: dict[ServiceKey, EarlierNotification], outdated: Sequence[NewNotification], written: dict[UUID, Status]
 ) -> dict[ServiceKey, EarlierNotification]:
-    """What the others with such a key are answered from: the new row; nothing, if somebody else was faster."""
+    """The rows from which others with such a key are answered: the new ones, where they were written."""
     known = dict(earlier)
     for notification in outdated:
         if notification.key:

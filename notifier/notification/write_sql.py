@@ -1,7 +1,6 @@
-"""The statements that write a batch of drafts; the text for the entries is the queue's own.
+"""The SQL that writes a batch of new notifications with contents, tags, outbox entries and events.
 
-Each takes the batch as one JSON array of flat records. Where the two databases differ, their texts stand one under the
-other. `notifier.notification.write` runs them.
+Each statement takes the batch as one JSON array of flat records. `notifier.notification.write` runs them.
 """
 
 from sqlalchemy import TextClause, text
@@ -18,7 +17,7 @@ HASH_BYTES = 32  # of a SHA-256
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _NAMES = [column.name for column in columns(Notification)]
 
-# What no caller says: it depends on whether the address is suppressed.
+# Computed by the statement: it depends on whether the address is suppressed.
 _FOUND_OUT = {
     "status": f"CASE WHEN barred IS NULL THEN '{Status.QUEUED}' ELSE '{Status.SUPPRESSED}' END",
     "reason": f"CASE WHEN barred IS NULL THEN NULL ELSE '{Reason.RECIPIENT_SUPPRESSED}' END",
@@ -30,14 +29,14 @@ _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
 _INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
 _INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
 _KEY_FREE = "ON CONFLICT (service_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
-# Also free of itself: a commit whose reply was lost may have been made, and is made again for each draft alone.
+# Also for the id: a commit whose reply was lost may have been made, and each notification is then written again.
 _NEW = "ON CONFLICT DO NOTHING"
 _ENTRY = f"'{EntryKind.EMAIL}' AS kind, d.id AS subject_id, d.service_id, d.priority, d.send_at AS due_at"
-# Of one that is suppressed from the beginning; its id serves as that of the event, there is no other with it.
+# The event of one that is suppressed from the beginning; it has the id of its notification.
 _TELLING = "d.id AS notification_id, d.id AS event_id, d.service_id, 0 AS sequence, d.created_at AS at"
 
 
-# Octets that only what has been written may leave behind, in one order, so that two who keep the same never deadlock.
+# Only files of written notifications, in one order, so that two writers of the same files never deadlock.
 _KEPT = """
 kept AS (
   INSERT INTO attachment (sha256, octets, created_at)
@@ -48,7 +47,7 @@ kept AS (
 
 
 def _postgres(stored_files: str = "") -> TextClause:
-    """All of it, and the limit of waiting for locks, in one statement: one round trip, one transaction."""
+    """The lock timeout and all inserts in one statement: one round trip, one transaction."""
     table_columns = [*columns(Notification), *list(columns(NotificationContent))[1:]]
     types = {column.name: column.type.compile(_DIALECT) for column in table_columns if column.name not in _FOUND_OUT}
     types |= {"request_hash": "text", "entry_id": "uuid"}
@@ -86,7 +85,7 @@ POSTGRES, POSTGRES_WITH_FILES = _postgres(), _postgres(_KEPT)
 
 
 def _sqlite() -> tuple[str, ...]:
-    """One step each for the whole batch: the interpreter's lock is taken again after every step."""
+    """One statement per table for the whole batch: the GIL is taken again after each statement."""
     hashed = f"substr(:hashes, {HASH_BYTES} * key + 1, {HASH_BYTES})"  # SQLite 3.40 reads no bytes from text
     row = _FOUND_OUT | {"request_hash": f"CASE WHEN value ->> 'idempotency_key' IS NOT NULL THEN {hashed} END"}
     fields = {name: f"value ->> '{name}'" for name in _NAMES}
@@ -123,7 +122,7 @@ SELECT json_group_array(json_array(n.id, n.status))
 FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """
 
-# The rows that have these keys of a service; without the second condition the partial index would not be looked at.
+# The rows that have these keys of a service; the second condition makes the partial index usable.
 _EARLIER = """
 SELECT idempotency_key, id, status, created_at, send_at, request_hash, batch_id FROM notification
 WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key {among}
@@ -131,10 +130,10 @@ WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key 
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
 EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
 
-# What of these drafts a commit has written whose reply was lost.
+# Which of these notifications were written by a commit whose reply was lost.
 THERE_POSTGRES = text("SELECT id, status FROM notification WHERE id = ANY(CAST(:ids AS uuid[]))")
 
-# Keys that do not count any more are taken off the rows that have them.
+# Remove keys that do not count any more from their rows.
 _FORGET = "UPDATE notification SET idempotency_key = NULL WHERE id {among}"
 FORGET_POSTGRES = text(_FORGET.format(among="= ANY(CAST(:ids AS uuid[]))"))
 FORGET_SQLITE = _FORGET.format(among="IN (SELECT value FROM json_each(:ids))")

@@ -50,7 +50,7 @@ def test_content_ids(text: str) -> None:
 @example("SGVsbG8sIEFkYSE==")
 def test_base64(text: str) -> None:
     """Padded, with nothing between, before or behind."""
-    assert _says(value.BASE64, text) == (attachment._decoded(text)[0] is not None)
+    assert _says(value.BASE64, text) == (attachment.octets_of(text)[0] is not None)
 
 
 @given(_LETTERS)
