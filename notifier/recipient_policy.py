@@ -14,7 +14,7 @@ class RecipientPolicy:
 
     mode: RecipientsMode
     allowed: frozenset[str]  # keys of addresses, and domains as "@example.org"
-    everyone: bool  # mode `allow`, empty list, loopback relay: nothing leaves this machine
+    allows_everyone: bool  # mode `allow`, empty list, loopback relay: nothing leaves this machine
     redirect_to: str | None
 
     @classmethod

@@ -173,7 +173,7 @@ async def _retry_failed(reason: Reason, comment: str) -> None:
                     with suppress(notification_actions.NotPossibleError, NotFoundError):
                         async with connection.begin_nested():
                             await notification_actions.retry_notification(
-                                connection, id_, name=_build_actor(started), rights=None, comment=words
+                                connection, id_, actor=_build_actor(started), rights=None, comment=words
                             )
                         retried += 1
             if not ids:
@@ -201,7 +201,7 @@ async def _run_operation(id_: str, comment: str, operation: "Callable[..., Await
 
     notification_id, words = _parse_id(id_), _check_comment(comment)
     async with open_for_writing() as parts, parts.database.write() as connection:
-        await operation(connection, notification_id, name=_build_actor(parts.clock.now()), rights=None, comment=words)
+        await operation(connection, notification_id, actor=_build_actor(parts.clock.now()), rights=None, comment=words)
         view = await notification_view.get_notification(connection, None, notification_id)
     print(view.status)
 

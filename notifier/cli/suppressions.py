@@ -128,7 +128,7 @@ async def _add_suppression(
             created_by=doer.name,
             expires_at=expires_at,
         )
-        _, view = await suppression.add_suppression(connection, wish, name=doer)
+        _, view = await suppression.add_suppression(connection, wish, actor=doer)
     output.print_rows([_build_row(view)], as_json=as_json)
 
 
@@ -150,7 +150,7 @@ async def _lift_suppressions(which: str, service: str, comment: str, *, as_json:
     async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
         ids = await _list_matching(connection, which, service)
-        lifted = [await suppression.lift_suppression(connection, None, id_, name=doer, comment=comment) for id_ in ids]
+        lifted = [await suppression.lift_suppression(connection, None, id_, actor=doer, comment=comment) for id_ in ids]
     output.print_rows([_build_row(view) for view in lifted], as_json=as_json)
 
 

@@ -74,7 +74,7 @@ class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the decision needs besides the result."""
 
     now: datetime
-    spread: float  # in [0, 1]: which part of the jitter is added
+    jitter: float  # in [0, 1]: which part of the jitter is added
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
 

@@ -221,7 +221,7 @@ class EmailHandler:
         if simulated:
             outcome = await simulator.simulate_reply(claimed.delivery, gate)
         else:
-            outcome = await self._hand_over(claimed, rendered, gate, elapsed_seconds=seconds_left)
+            outcome = await self._hand_over(claimed, rendered, gate, seconds=seconds_left)
         tried = RelayAttempt(
             outcome=outcome,
             relay=simulator.SIMULATOR_RELAY if simulated else self._transport.relay,
@@ -246,7 +246,7 @@ class EmailHandler:
     ) -> Outcome:
         """Hand the mail to the relay; after the permit for its body an error of our own makes it uncertain."""
         recipient = self._policy.envelope_to(claimed.delivery.recipient)
-        mail = OutgoingMail(sender=claimed.delivery.envelope_from, recipient=recipient, data=rendered.data)
+        mail = OutgoingMail(sender=claimed.delivery.envelope_from, recipient=recipient, data=rendered.wire)
         try:
             return await self._transport.send(mail, seconds=seconds, before_body=gate.request)
         except Exception as error:

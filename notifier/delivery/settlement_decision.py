@@ -72,7 +72,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status_change: StatusChange | None = None
     cause: TransitionCause = TransitionCause.SENDER
     attempt: dict[str, object] | None = None
-    suppress: tuple[str, str] | None = None  # recipient, and the relay's reply
+    suppression: tuple[str, str] | None = None  # recipient, and the relay's reply
     feedback: Status | None = None  # of a simulated mail: the status that follows
 
 
@@ -98,7 +98,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 
 def decide_settlement(
     entry: ClaimedEntry, delivery: Delivery, result: DeliveryResult, context: SettlementContext
-) -> Settlement:  # noqa: PLR0911 - one return per result
+) -> Settlement:
     """Decide what the result of a claim means for its entry and its notification."""
     case = _Case(entry, delivery, context)
     match result:
@@ -224,7 +224,7 @@ def _settle_deferred(case: _Case, attempt: dict[str, object], tried: RelayAttemp
         if _is_redirected(delivery, tried)
         else _describe_outcome(outcome)
     )
-    delay = backoff.get_retry_delay(attempts, jitter=context.jitter)
+    delay = backoff.get_retry_delay(attempts, spread=context.jitter)
     is_over = context.now + delay >= delivery.expires_at
     if isinstance(outcome, Deferred) and outcome.reported_fault is CircuitReason.SENDER:
         reason = Reason.SENDER_REFUSED

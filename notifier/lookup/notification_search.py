@@ -57,7 +57,7 @@ class PageRequest:
 
     limit: int
     before: UUID | None = None  # the cursor of the page before
-    look: int = MAX_ROWS_EXAMINED  # maximum of rows to examine
+    max_rows: int = MAX_ROWS_EXAMINED  # maximum of rows to examine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class _IndexWalk:
 
     shared: Sequence[tuple[Column[Any], Any]]
     id: Column[Any]
-    words: Sequence[ColumnElement[bool]] = field(default_factory=list)  # conditions of a partial index
+    conditions: Sequence[ColumnElement[bool]] = field(default_factory=list)  # conditions of a partial index
 
     def rows(self, first: UUID, end: UUID) -> Select[Any]:
         """Select newest first, from the id `first` until before the id `end`.

@@ -120,13 +120,13 @@ async def cancel_batch(
     await _require_reach(connection, id_, reach)
     flag = {
         "cancelled_at": func.coalesce(_batch.cancelled_at, actor.at),
-        "cancelled_by": func.coalesce(_batch.cancelled_by, actor.actor),
+        "cancelled_by": func.coalesce(_batch.cancelled_by, actor.name),
         "cancel_comment": func.coalesce(_batch.cancel_comment, comment),
     }
     flagged = update(Batch).where(_batch.id == id_, _batch.service_id == service_id).values(flag).returning(_batch.id)
     if (await connection.execute(flagged)).first() is None:
         raise NotFoundError("there is no such batch")
-    step = await _cancel_rows(connection, service_id, id_, None, _Flag(actor=actor.actor, at=actor.at, comment=comment))
+    step = await _cancel_rows(connection, service_id, id_, None, _Flag(actor=actor.name, at=actor.at, comment=comment))
     if step.last is not None and not await entry_store.get_due_times(connection, service_id, [id_]):
         entry = NewEntry(
             id=generate_id(),

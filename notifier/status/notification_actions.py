@@ -254,7 +254,7 @@ def _build_requested_change(
 ) -> RequestedChange:
     return RequestedChange(
         kind=kind,
-        actor=actor.actor,
+        actor=actor.name,
         cause=TransitionCause.CALLER if rights is not None else TransitionCause.PERSON,
         only_from=only_from,
         detail=detail,

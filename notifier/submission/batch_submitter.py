@@ -49,7 +49,7 @@ LOOP_TURNS = (
 MAX_BEGIN_SECONDS = 2.5  # longest transaction; the driver takes two more to give up a server that hangs
 MAX_CHUNK_MAILS = 100
 """Mails, with copies, that go to the intake at once: so few that other requests get in between."""
-ItemT = TypeVar("Thing")
+ItemT = TypeVar("ItemT")
 ItemResult = SubmissionResult | list[Fault]
 """The answer for one notification; the pointers of its faults begin at the notification."""
 CheckedItem = ItemResult | NewNotification | QueueTooLongError

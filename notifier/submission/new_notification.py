@@ -115,7 +115,7 @@ def build_new_notification(
         content=_build_content(valid),
         copies=tuple([_build_copy(row, copy) for copy in valid.copies]),
         attachments=valid.attachments,
-        key_lifetime=rules.key_lasts,
+        key_lifetime=rules.key_lifetime,
     )
 
 
@@ -150,7 +150,7 @@ def _build_row(
         created_at=valid.now,
         updated_at=valid.now,
         when_uncertain=request.when_uncertain or (version.when_uncertain if version else WhenUncertain.RESEND),
-        created_by=caller.actor,
+        created_by=caller.actor_name,
         idempotency_key=idempotency.key if idempotency else None,
         request_hash=idempotency.request_hash if idempotency else None,
         tags=list(dict.fromkeys(request.tags)) or None,

@@ -93,7 +93,7 @@ async def change_notification(
         "notification_id": id_,
         "at": actor.at,
         "kind": EventKind.CHANGED,
-        "actor": actor.actor,
+        "actor": actor.name,
         "detail": ", ".join(changes.field_names),
     }
     await connection.execute(insert(NotificationEvent).values(event))

@@ -77,7 +77,7 @@ class NotificationSubmitter:
             raise IdempotencyInProgressError from error
         if not isinstance(result, SubmissionResult):
             raise result
-        self.note_use(caller, [notification])
+        self.record_template_use(caller, [notification])
         return result
 
     async def prepare(
@@ -104,7 +104,7 @@ class NotificationSubmitter:
         row, ahead = notification.row, ahead + len(notification.copies)
         self._forecast.check(row.priority, row.service_id, row.expires_at, ahead=ahead)
 
-    def note_use(self, caller: Caller, notifications: Iterable[NewNotification]) -> None:
+    def record_template_use(self, caller: Caller, notifications: Iterable[NewNotification]) -> None:
         """Record that the caller uses the templates of these."""
         if self._shelf.uses is None:
             return

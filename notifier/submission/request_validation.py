@@ -114,7 +114,7 @@ async def validate_request(
     parse_faults: Sequence[Fault] = (),
 ) -> ValidRequest | Faults:
     """Validate everything about the request; `parse_faults`, found while parsing, come first among the faults."""
-    rights = rules.rights_of(caller)
+    rights = rules.get_rights(caller)
     recipient, copies, recipient_faults = _validate_recipients(request, rights)
     version, version_faults = await _find_version(templates, request)
     sender, sender_faults = _validate_sender(request, version, rules, rights)
@@ -143,7 +143,7 @@ async def validate_request(
         copies=copies,
         sender=sender,
         reply_to=reply_to,
-        get_version=version,
+        version=version,
         attachments=attachments,
         times=times,
     )
@@ -162,7 +162,7 @@ def _validate_recipients(
     copies, copy_faults = _parse_copies(request, recipient)
     named = [("/to", recipient)] if recipient else []
     named += [(copy.pointer, copy.address) for copy in copies]
-    refusals = (rights.recipient_fault(name, rights.caller.kind, pointer) for pointer, name in named)
+    refusals = (rights.find_recipient_fault(name, rights.caller.kind, pointer) for pointer, name in named)
     return recipient, copies, [*faults, *copy_faults, *(fault for fault in refusals if fault)]
 
 
@@ -231,7 +231,7 @@ def _validate_sender(
     sender, faults = parse_mailbox(text, "/from")
     if sender is None:
         return default, faults
-    refusal = rights.sender_fault(sender.address, "/from", hint)
+    refusal = rights.find_sender_fault(sender.address, "/from", hint)
     return sender, [*faults, *([refusal] if refusal else [])]
 
 
@@ -284,7 +284,7 @@ def check_headers(headers: Mapping[str, str], allowed: Collection[str]) -> list[
             faults.append(Fault(pointer, "header_not_allowed", _explain_forbidden_header(name)))
         elif fault := subject_values.find_header_fault(value, pointer):
             faults.append(fault)
-        elif len(value) > 900 or (name.lower() in header_names.STANDARD_HEADERS and not value.isascii()):
+        elif len(value) > 900 or (name.lower() in header_names.STANDARD_HEADERS and not value.isascii()):  # noqa: PLR2004
             faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
     return [*faults, *_check_header_pairs(headers)]
 

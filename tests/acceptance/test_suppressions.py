@@ -94,7 +94,7 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
             detail="550 5.1.1 spam",
             created_by="operator:ada",
         )
-        await suppression.add_suppression(connection, wish, actor=Actor(actor="operator:ada", at=parts.clock.now()))
+        await suppression.add_suppression(connection, wish, actor=Actor(name="operator:ada", at=parts.clock.now()))
     rows = await terminal.rows("list", "--doubtful")
     assert {row["address"]: row["detail"] for row in rows} == {
         address: words for address, words in replies.items() if address != "gone@example.com"

@@ -99,9 +99,9 @@ async def cancel_batch(
     wanted = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
     async with open_change_transaction(doors) as connection:
-        actor, reach = audited.doer(caller), caller.kinds_in_reach
+        actor, reach = audited.get_actor(caller), caller.kinds_in_reach
         step = await batch_cancellation.cancel_batch(
-            connection, caller.service_id, id_, actor=actor, kinds_in_reach=reach, comment=wanted.comment
+            connection, caller.service_id, id_, actor=actor, reach=reach, comment=wanted.comment
         )
     if step.last is not None:
         async with open_change_transaction(doors) as connection:

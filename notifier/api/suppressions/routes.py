@@ -127,10 +127,10 @@ async def add_suppression(
     """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    actor = audited.doer(caller)
+    actor = audited.get_actor(caller)
     wish = _parse_new_suppression(await read_model(request, SuppressionIn), caller, actor.at)
     async with open_change_transaction(doors) as connection:
-        fate, view = await suppression.add_suppression(connection, wish, actor_name=actor)
+        fate, view = await suppression.add_suppression(connection, wish, actor=actor)
     response.status_code = 201 if fate is SuppressionFate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
     return _build_suppression_reply(view)
@@ -164,7 +164,7 @@ async def lift_suppression(
     id_ = parse_id(suppression_id)
     async with open_change_transaction(doors) as connection:
         await suppression.lift_suppression(
-            connection, caller.service_id, id_, actor_name=audited.doer(caller), comment=wanted.comment
+            connection, caller.service_id, id_, actor=audited.get_actor(caller), comment=wanted.comment
         )
 
 

@@ -209,7 +209,7 @@ async def test_a_service_changes_its_own_and_an_operator_all(
         for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):
             assert (await other.post(f"{path}/{verb}", json=body)).status_code == 404
         assert (await other.patch(path, json={"priority": "high"})).status_code == 404
-    operator = Actor(actor="operator:grace", at=SystemClock().now())
+    operator = Actor(name="operator:grace", at=SystemClock().now())
     async with parts.database.write() as connection:
         await notification_actions.cancel_notification(
             connection, uncertain_mails.get_id(path), actor=operator, rights=None, comment="wrong list"
