@@ -47,7 +47,8 @@ class MailRights:
         """Why the service must not send from the address; `because` is added at the end."""
         if may_send_from(sender, self.own_sender, self.caller.from_domains):
             return None
-        detail = f"the service {self.caller.service_name} may not send from {email_address.get_address_domain(sender)}{because}"
+        domain = email_address.get_address_domain(sender)
+        detail = f"the service {self.caller.service_name} may not send from {domain}{because}"
         return Fault(pointer, "from_not_allowed", detail)
 
     def require_sendable(self, rows: Iterable[Any]) -> None:

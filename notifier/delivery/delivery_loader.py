@@ -20,7 +20,7 @@ from notifier.db.engine import Database
 from notifier.db.tables import Notification, get_columns
 from notifier.rendering.protocol import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
-from notifier.status import batch_sql
+from notifier.status import batch_cancellation
 from notifier.submission.new_notification import NewNotification, NotificationRow
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import version_store as templates
@@ -86,11 +86,14 @@ _SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
 _CONTENT = ("variables", "headers", "content", "addressed_to", "cc", "attachments")
 _ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT)
+_BARRING = suppression.build_barring_query(
+    "lower(n.recipient)", service="n.service_id", category="n.category", now="{now}"
+)
 _LOAD = f"""
 SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
        coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain, {_ITS_CONTENT},
-       {batch_sql.IS_CANCELLED} AS is_cancelled,
-       ({suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
+       {batch_cancellation.IS_CANCELLED} AS is_cancelled,
+       ({_BARRING}
         LIMIT 1) AS suppressed_because
 FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{content_ids}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
@@ -112,9 +115,9 @@ _SHARED_SQLITE = text(_SHARED.format(among="IN (SELECT value FROM json_each(:ids
 STILL_DELIVERABLE = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING_STATUSES))}') AND n.expires_at > {{now}}
-      AND NOT ({batch_sql.CANCELLABLE_SQL} AND {batch_sql.IS_CANCELLED})
+      AND NOT ({batch_cancellation.CANCELLABLE_SQL} AND {batch_cancellation.IS_CANCELLED})
       AND NOT EXISTS (
-        {suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
+        {_BARRING}))"""  # noqa: S608 - ours
 """SQL for the mark: the mail has not ended or expired, and neither its batch nor its address stops it."""
 
 

@@ -1,16 +1,21 @@
-"""The possible results of one claim of a notification, before it is decided what each means."""
+"""The possible results of one claim of a notification, and how a journal keeps a definite one."""
 
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 import msgspec
 
 from notifier.delivery.delivery_loader import Delivery
-from notifier.outbox.handler import ClaimedEntry
-from notifier.outcomes import Outcome
+from notifier.outbox.handler import ClaimedEntry, JournalNote
+from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.rendering.protocol import RenderFault
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+
+_OUTCOMES: dict[str, type[Outcome]] = {
+    kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)
+}
 
 
 class RelayAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -24,6 +29,54 @@ class RelayAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # The address that the relay was given. A reply says something about this address only. None: not recorded, in a
     # journal of an earlier release.
     envelope_to: str | None = None
+
+
+class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A try with a definite reply, as the journal keeps it."""
+
+    kind: str  # of the outcome
+    outcome: Any  # an `Outcome`, or its fields as the journal has them
+    relay: str
+    started_at: datetime
+    seconds: float
+    sha256: bytes
+    uncertain_at: datetime | None  # set if an earlier try had ended without a reply
+    envelope_to: str | None = None  # as in `Tried`
+
+    @classmethod
+    def from_attempt(cls, tried: RelayAttempt, uncertain_at: datetime | None) -> Self:
+        """Build the record of a try."""
+        return cls(
+            kind=type(tried.outcome).__name__,
+            outcome=tried.outcome,
+            relay=tried.relay,
+            started_at=tried.started_at,
+            seconds=tried.seconds,
+            sha256=tried.sha256,
+            uncertain_at=uncertain_at,
+            envelope_to=tried.envelope_to,
+        )
+
+    @classmethod
+    def from_note(cls, note: JournalNote) -> Self:
+        """Read a record. Raises `msgspec.ValidationError` if it is not one."""
+        return msgspec.convert(note, cls)
+
+    def to_note(self) -> JournalNote:
+        """The record as JSON types."""
+        note: JournalNote = msgspec.to_builtins(self)
+        return note
+
+    def to_attempt(self) -> RelayAttempt:
+        """The try."""
+        return RelayAttempt(
+            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),  # one that is an outcome already stays
+            relay=self.relay,
+            started_at=self.started_at,
+            seconds=self.seconds,
+            sha256=self.sha256,
+            envelope_to=self.envelope_to,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,13 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.delivery import delivery_loader, recovery, settlement_decision, simulator
+from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer, simulator
 from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
     DeliveryResult,
     EarlyStop,
+    JournalRecord,
     NotBegun,
     RelayAttempt,
     SettlementContext,
@@ -28,10 +29,8 @@ from notifier.delivery.delivery_result import (
     stop_if_cancelled,
     stop_unrenderable,
 )
-from notifier.delivery.journal_record import JournalRecord
-from notifier.delivery.mail_renderer import ClaimedDelivery, MailRenderer
+from notifier.delivery.mail_renderer import ATTACHMENT_GONE, ClaimedDelivery, MailRenderer
 from notifier.delivery.relay_circuits import RelayCircuits
-from notifier.delivery.render_job import ATTACHMENT_GONE
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement, WorkerContext
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.recipient_policy import RecipientPolicy
@@ -108,7 +107,7 @@ class EmailHandler:
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
-        await settlement_decision.write_settlements(connection, settled)
+        await settlement_writer.write_settlements(connection, settled)
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         """Settle the mails of a dead sender."""

@@ -10,12 +10,10 @@ import msgspec
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.delivery import render_job
 from notifier.delivery.delivery_loader import Delivery, SourceCache
 from notifier.delivery.delivery_result import DeliveryResult, NotBegun, Throttled, describe_fault, stop_unrenderable
-from notifier.delivery.render_job import VERSION_GONE
 from notifier.outbox.handler import ClaimedEntry
-from notifier.recipient_policy import RecipientPolicy
+from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
 from notifier.rendering.cost_meter import CostMeter
 from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
@@ -25,6 +23,8 @@ from notifier.telemetry.logging import get_logger
 from notifier.template_language.time_limit import MAX_PART_SECONDS
 from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 
+VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
+ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")
 BURST_SECONDS = 0.5
 """CPU that mails of a version may use at once before they are throttled: two that run into the time limit."""
 SLOW_SHARE = 0.01
@@ -143,9 +143,7 @@ class MailRenderer:
         try:
             if (paced := self._find_throttle(claimed)) is not None:
                 return paced
-            job = render_job.build_render_job(
-                claimed.delivery, self._policy, files, payer=str(claimed.entry.service_id)
-            )
+            job = build_render_job(claimed.delivery, self._policy, files, payer=str(claimed.entry.service_id))
         except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
             self._log.exception("composing_failed", notification_id=str(claimed.delivery.id))
             return describe_fault(error)
@@ -181,3 +179,19 @@ class MailRenderer:
 def _get_payer(claimed: ClaimedDelivery) -> Payer:
     version = claimed.delivery.template_version_id
     return str(claimed.entry.service_id), str(version) if version else None
+
+
+def build_render_job(
+    delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[MailAttachment] = (), *, payer: str = ""
+) -> RenderJob:
+    """The job for the rendering child; `payer` is who pays for its processor time."""
+    redirected = policy.envelope_to(delivery.recipient) != delivery.recipient
+    return RenderJob(
+        version=str(delivery.template_version_id) if delivery.template_version_id else None,
+        locale=delivery.locale,
+        variables=delivery.variables,
+        header=delivery.build_header({ORIGINAL_TO_HEADER: delivery.recipient} if redirected else {}),
+        content=delivery.content,
+        attachments=list(attachments),
+        payer=payer,
+    )

@@ -12,11 +12,11 @@ from notifier.delivery import delivery_loader, settlement_decision
 from notifier.delivery.delivery_result import (
     DeliveryResult,
     EarlyStop,
+    JournalRecord,
     LostAttempt,
     SettlementContext,
     UnwritableResult,
 )
-from notifier.delivery.journal_record import JournalRecord
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement
 from notifier.outcomes import OutcomeName
 from notifier.states import Reason, Status

@@ -3,16 +3,13 @@
 Deciding is pure. Writing happens in the settler's transaction, for the entries whose fence still holds.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from notifier import backoff, suppression
-from notifier.db.direct_connections import StatementConnection
+from notifier import backoff
 from notifier.delivery import simulator
-from notifier.delivery.attempt_writer import write_attempts
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
     CodeFault,
@@ -41,8 +38,8 @@ from notifier.outcomes import (
     SmtpPhase,
     Uncertain,
 )
-from notifier.states import WAITING_STATUSES, Reason, Status, SuppressionReason, TransitionCause, WhenUncertain
-from notifier.status.status_writer import StatusChange, apply_status_changes
+from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
+from notifier.status.status_writer import StatusChange
 
 MAX_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -96,7 +93,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
         return RescheduleEntry(delay=delay, **{"attempts": self.entry.attempts} | counters)
 
 
-def decide_settlement(
+def decide_settlement(  # noqa: PLR0911 - one return per result
     entry: ClaimedEntry, delivery: Delivery, result: DeliveryResult, context: SettlementContext
 ) -> Settlement:
     """Decide what the result of a claim means for its entry and its notification."""
@@ -278,31 +275,3 @@ def _build_attempt(case: _Case, outcome: Outcome, *, is_redirected: bool = False
         "duration_ms": None,
         "sha256": None,
     }
-
-
-async def write_settlements(connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-    """Write the records of these settlements, in the settler's transaction."""
-    records = [settlement.record for settlement in settled if isinstance(settlement.record, DeliveryRecord)]
-    for cause in (TransitionCause.SENDER, TransitionCause.PROOF):
-        await apply_status_changes(
-            connection, [r.status_change for r in records if r.status_change and r.cause is cause], cause
-        )
-    if feedback := [_simulated(r.status_change, r.feedback) for r in records if r.status_change and r.feedback]:
-        await apply_status_changes(connection, feedback, TransitionCause.FEEDBACK)
-    if attempts := [record.attempt for record in records if record.attempt]:
-        await write_attempts(connection, attempts)
-    for record in records:
-        if record.suppression and record.status_change:
-            recipient, detail = record.suppression
-            await suppression.suppress_recipient(
-                connection,
-                recipient,
-                reason=SuppressionReason.RECIPIENT_REFUSED,
-                detail=detail,
-                now=record.status_change.at,
-            )
-
-
-def _simulated(change: StatusChange, status: Status) -> StatusChange:
-    """What follows when a simulated mail was sent."""
-    return msgspec.structs.replace(change, to=status, detail=f"simulated: {status}")

@@ -15,7 +15,7 @@ from notifier.auth.authenticated_key import Caller
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, get_columns
 from notifier.db.unavailability import convert_database_errors
-from notifier.delivery import delivery_loader, render_job
+from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.lookup import notification_view
@@ -90,7 +90,7 @@ class ContentPreviewer:
             digest: bytes | None = sent.scalar_one_or_none()
         files = await attachment_store.load_attachments(self._database, delivery.attachments)
         if files is None:
-            raise UnrenderableError(str(render_job.ATTACHMENT_GONE))
+            raise UnrenderableError(str(mail_renderer.ATTACHMENT_GONE))
         mail = await self._render(caller.service_id, delivery, files)
         if isinstance(mail, RenderFault):
             raise UnrenderableError(str(mail))
@@ -111,11 +111,11 @@ class ContentPreviewer:
     async def _render(
         self, service_id: UUID, delivery: Delivery, files: Sequence[MailAttachment]
     ) -> PreviewedMail | RenderFault:
-        job = render_job.build_render_job(delivery, self._policy, files)
+        job = mail_renderer.build_render_job(delivery, self._policy, files)
         pinned = delivery.template_version_id
         sources = await self._sources.get_sources([pinned]) if pinned is not None else {}
         if job.version is not None and job.version not in sources:
-            return render_job.VERSION_GONE
+            return mail_renderer.VERSION_GONE
         return await self._editors.get_renderer(f"service:{service_id}").preview(job, sources)
 
 

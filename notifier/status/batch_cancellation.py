@@ -1,12 +1,12 @@
 """Cancel a batch: from the commit of its flag on, no body of its mails is permitted.
 
-Its rows get the status `cancelled` in steps of bounded size: the first together with the flag, the others by a sender.
-Nothing here commits.
+Its rows get the status `cancelled` in steps of bounded size: the first together with the flag, the others by a sender,
+one transaction per step. A repeated step does no harm.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,58 +15,42 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor
+from notifier.clock import Clock
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.engine import Database
 from notifier.db.tables import Batch, Notification, NotificationEvent, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
-from notifier.lookup import notification_view
 from notifier.outbox import entry_store
-from notifier.outbox.handler import NewEntry
-from notifier.states import (
-    CANCELLABLE_STATUSES,
-    WAITING_STATUSES,
-    EntryKind,
-    EventKind,
-    KeyKind,
-    Priority,
-    Status,
-    TransitionCause,
+from notifier.outbox.handler import (
+    ClaimedEntry,
+    FinishEntry,
+    JournalNote,
+    LostClaim,
+    NewEntry,
+    ReleaseEntry,
+    Settlement,
+    WorkerContext,
 )
-from notifier.status import batch_sql
+from notifier.states import CANCELLABLE_STATUSES, EntryKind, EventKind, KeyKind, Priority, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
+from notifier.telemetry.logging import get_logger
 
+CANCELLABLE_SQL = f"""n.status IN ('{"', '".join(sorted(CANCELLABLE_STATUSES))}')"""
+"""The notification `n` can still be cancelled."""
+CANCELLABLE_OF_BATCH = (
+    f"SELECT 1 FROM notification AS n WHERE n.id = e.subject_id AND n.batch_id = :batch AND {CANCELLABLE_SQL}"  # noqa: S608
+)
+"""A query with a row if the outbox entry `e` is about such a notification of the batch."""
+# A scalar subquery, because PostgreSQL may turn an EXISTS into a scan of all cancelled batches.
+IS_CANCELLED = "((SELECT g.cancelled_at FROM batch AS g WHERE g.id = n.batch_id) IS NOT NULL)"
+"""The batch of the notification `n`, if it has one, was cancelled."""
+CANCELLATION_LEASE = timedelta(minutes=5)
 MAX_CANCEL_ROWS = 250
 """Rows of a batch that one transaction examines."""
 _batch, _notification = get_columns(Batch), get_columns(Notification)
 _ID = _batch.id.type
-_OF_THE_BATCH = f"EXISTS ({batch_sql.CANCELLABLE_OF_BATCH})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchView:
-    """The progress of a batch."""
-
-    id: UUID
-    created_at: datetime
-    size: int  # how many notifications the request asked for
-    statuses: dict[Status, int]  # of those that were written, copies left out
-    closed: int = 0  # unknown ones that nobody resolved in time: they wait for nothing
-    cancelled_at: datetime | None = None  # from then on nothing of it is begun
-    cancelling: bool = False  # some of its mails have still to get the status `cancelled`
-
-    @property
-    def accepted(self) -> int:
-        """How many were written."""
-        return sum(self.statuses.values())
-
-    @property
-    def ended(self) -> int:
-        """How many wait for nothing any more."""
-        return sum(number for status, number in self.statuses.items() if status not in WAITING_STATUSES) + self.closed
-
-    @property
-    def progress(self) -> int:
-        """The part that has ended, in percent; 100 only when all have."""
-        return 100 * self.ended // self.accepted if self.accepted else 100
+_OF_THE_BATCH = f"EXISTS ({CANCELLABLE_OF_BATCH})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,23 +68,6 @@ class _Flag:
     actor: str
     at: datetime
     comment: str
-
-
-async def get_batch(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
-    """A service's batch. Raises `NotFoundError`, also for another service's."""
-    statement = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
-    statement = statement.where(_batch.id == id_, _batch.service_id == service_id)
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError("there is no such batch")
-    own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
-    counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
-    statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    closed = await notification_view.count_closed_unknown(connection, id_) if Status.UNKNOWN in statuses else 0
-    cancelling = row["cancelled_at"] is not None and bool(
-        await entry_store.get_due_times(connection, service_id, [id_])
-    )
-    return BatchView(**row, statuses=statuses, closed=closed, cancelling=cancelling)
 
 
 async def cancel_batch(
@@ -226,3 +193,60 @@ def _build_event(notification_id: UUID, flag: _Flag) -> dict[str, Any]:
         "actor": flag.actor,
         "detail": flag.comment,
     }
+
+
+class BatchCancellationHandler:
+    """The handler of batch entries."""
+
+    kind = EntryKind.BATCH
+    slots = 1
+    bodies = 1
+    lease = CANCELLATION_LEASE
+    still_wanted = "1 = 1"
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._closing = False
+        self._log = get_logger()
+
+    def get_capacity(self) -> int:
+        """One batch at a time."""
+        return self.slots
+
+    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+        """Cancel all rows of each batch."""
+        for entry in batch:
+            is_done = await self._cancel_all_rows(entry)
+            desk.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
+
+    async def record(self, _connection: StatementConnection, _settled: Sequence[Settlement]) -> None:
+        """Nothing: each step has written what it did."""
+
+    async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
+        """Give up what has killed its senders: each mail of the batch is ended when it is due."""
+        for loss in lost:
+            self._log.error("batch_stop_given_up", entry_id=str(loss.entry.id))
+        return [Settlement(entry=loss.entry, action=FinishEntry()) for loss in lost]
+
+    async def replay(
+        self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
+    ) -> list[Settlement]:
+        """Nothing is written to the journal."""
+        return []
+
+    def close(self) -> None:
+        """Stop after the current step, and release the rest."""
+        self._closing = True
+
+    async def _cancel_all_rows(self, entry: ClaimedEntry) -> bool:
+        """Cancel all rows; False if it has to stop before the end."""
+        last = None
+        while not self._closing:
+            async with self._database.write() as connection:
+                last = await continue_cancellation(
+                    connection, entry.service_id, entry.subject_id, last, self._clock.now()
+                )
+            if last is None:
+                return True
+        return False

@@ -3,26 +3,31 @@
 A change by a person or caller is written together with its event in the timeline, or not at all.
 """
 
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, update
+from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import row_parameter
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Notification, NotificationEvent, get_columns
 from notifier.ids import generate_id
-from notifier.states import EventKind, Reason, Status, TransitionCause, get_source_statuses
-from notifier.status import status_writer_sql
+from notifier.states import INDEXED_STATUSES, EventKind, Reason, Status, TransitionCause, get_source_statuses
+from notifier.webhooks import event_sql
 
 _notification = get_columns(Notification)
 MAX_DETAIL_LENGTH = 1000
+_TYPES = {"id": "uuid", "event_id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
+_NOTHING = "SELECT 1 WHERE false"
 
 
 class StatusChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -56,7 +61,7 @@ async def apply_status_changes(
     for target, group in groupby(by_target, key=lambda m: m.to):
         steps = [_build_row(step) for step in group]
         values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
-        moved = await connection.execute(status_writer_sql.build_change_statement(target, cause, sqlite=sqlite), values)
+        moved = await connection.execute(_build_change_statement(target, cause, sqlite=sqlite), values)
         if sqlite and not (target is Status.QUEUED and cause is TransitionCause.SENDER):
             ids = {UUID(row.id) for row in moved}
             await _write_consequences(connection, target, [step for step in steps if step["id"] in ids])
@@ -66,11 +71,7 @@ async def _write_consequences(connection: StatementConnection, status: Status, s
     """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
     values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
-    for statement in (
-        status_writer_sql.build_follow_up_sqlite(status)
-        if sqlite
-        else (status_writer_sql.build_follow_up_postgres(status),)
-    ):
+    for statement in _build_follow_up_sqlite(status) if sqlite else (_build_follow_up_postgres(status),):
         await connection.execute(statement, values)
 
 
@@ -114,3 +115,74 @@ async def apply_requested_change(connection: AsyncConnection, step: StatusChange
 
 def _cut_detail(detail: str | None) -> str | None:
     return detail[:MAX_DETAIL_LENGTH] if detail else None
+
+
+# -- the SQL: one statement on PostgreSQL, several on SQLite -----------------------------------------------------------
+
+
+@cache
+def _build_change_statement(target: Status, cause: TransitionCause, *, sqlite: bool) -> TextClause:
+    """Change many notifications to one status where that is allowed; on SQLite it returns their ids."""
+    uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
+    allowed = "', '".join(sorted(get_source_statuses(target, cause)))
+    source = row_parameter.build_rows_source(_TYPES, sqlite=sqlite)
+    update = f"""
+UPDATE notification AS n
+SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at, sequence = n.sequence + 1{uncertain}
+FROM r
+WHERE {row_parameter.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN ('{allowed}')"""
+    if sqlite:
+        return text(f"{source} {update} RETURNING id")
+    moved = f"""{update}
+RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at"""
+    if target is Status.QUEUED and cause is TransitionCause.SENDER:  # only the reason changes
+        return text(f"{source} {update}")
+    return text(f"{source}, moved AS ({moved}){build_consequences('moved', target)} {_NOTHING}")
+
+
+def build_consequences(source: str, status: Status) -> str:
+    """The rest of a PostgreSQL statement whose CTE `source` has the notifications with the new status."""
+    index = (
+        f"INSERT INTO status_index (notification_id, service_id, status)"
+        f" SELECT notification_id, service_id, '{status}' FROM {source}"
+        f" ON CONFLICT (notification_id) DO UPDATE SET status = excluded.status"
+        if status in INDEXED_STATUSES
+        else f"DELETE FROM status_index AS i USING {source} AS m WHERE i.notification_id = m.notification_id"
+        f" AND i.notification_id = ANY(ARRAY(SELECT notification_id FROM {source}))"
+    )
+    return f""",
+listed AS ({index}),
+telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
+told AS ({event_sql.build_event_insert("telling", sqlite=False)} RETURNING id, service_id, at),
+to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
+
+
+@cache
+def _build_follow_up_postgres(status: Status) -> TextClause:
+    """Index and events for a status that another statement of the transaction has set."""
+    condition = row_parameter.build_id_condition("n.id", sqlite=False)
+    return text(f"""{row_parameter.build_rows_source(_TYPES, sqlite=False)},
+moved AS (
+  SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
+  FROM r JOIN notification AS n ON {condition}){build_consequences("moved", status)} {_NOTHING}""")
+
+
+@cache
+def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
+    """The same, as several statements."""
+    r = row_parameter.build_rows_source(_TYPES, sqlite=True)
+    telling = f"""(
+    SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
+           'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
+    events = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
+    index = (
+        f"{r} INSERT OR REPLACE INTO status_index (notification_id, service_id, status)"
+        " SELECT n.id, n.service_id, n.status FROM r JOIN notification AS n ON n.id = r.id"
+        if status in INDEXED_STATUSES
+        else f"{r} DELETE FROM status_index WHERE notification_id IN (SELECT id FROM r)"
+    )
+    return (
+        text(index),
+        text(f"{r} {event_sql.build_event_insert(telling, sqlite=True)}"),
+        text(f"{r} {event_sql.build_event_entry_insert(events)}"),
+    )

@@ -38,8 +38,8 @@ from notifier.submission.idempotency_keys import (
     scope_key,
 )
 from notifier.submission.new_notification import NewNotification
+from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.submission.request_validation import NotificationRequest
 from notifier.throttle.queue_forecast import QueueTooLongError
 
 SLICE_SECONDS = 0.002  # of work before other requests get a turn

@@ -17,8 +17,8 @@ from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
 from notifier.submission import attachment_store
 from notifier.submission.attachment_validation import CheckedAttachment
 from notifier.submission.idempotency_keys import Idempotency, ServiceKey
-from notifier.submission.request_validation import CopyRecipient, ValidRequest
-from notifier.submission.validation_rules import ValidationRules
+from notifier.submission.notification_request import CopyRecipient, ValidRequest
+from notifier.submission.request_validation import ValidationRules
 
 
 class NotificationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

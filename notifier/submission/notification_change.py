@@ -24,7 +24,7 @@ from notifier.outbox.handler import NewEntry
 from notifier.states import WAITING_STATUSES, EntryKind, EventKind, Priority, Status
 from notifier.status.notification_actions import AlreadyEndedError, AlreadyUnderWayError, NotPossibleError
 from notifier.submission import request_validation
-from notifier.submission.request_validation import DeliveryTimes, NotificationRequest
+from notifier.submission.notification_request import DeliveryTimes, NotificationRequest
 from notifier.templating import version_store as templates
 
 _notification, _attempt, _content = get_columns(Notification), get_columns(Attempt), get_columns(NotificationContent)

@@ -19,8 +19,8 @@ from notifier.submission.idempotency_keys import (
     scope_idempotency,
 )
 from notifier.submission.new_notification import NewNotification, build_new_notification
-from notifier.submission.request_validation import NotificationRequest, ValidRequest, validate_request
-from notifier.submission.validation_rules import ValidationRules
+from notifier.submission.notification_request import NotificationRequest, ValidRequest
+from notifier.submission.request_validation import ValidationRules, validate_request
 from notifier.templating.template_usage import TemplateKeyUse
 from notifier.templating.version_store import TemplateCache
 from notifier.throttle.queue_forecast import QueueForecast, QueueTooLongError

@@ -10,7 +10,7 @@ from notifier import suppression
 from notifier.db.tables import Notification, NotificationContent, get_columns
 from notifier.outbox import queue_sql
 from notifier.states import EntryKind, Reason, Status
-from notifier.status import status_writer_sql
+from notifier.status.status_writer import build_consequences
 from notifier.webhooks import event_sql
 
 HASH_BYTES = 32  # of a SHA-256
@@ -78,7 +78,7 @@ enqueued AS ({queue_sql.build_enqueue_sql("entry")}),
 stopped AS (
   SELECT {_EVENT}, '{Reason.RECIPIENT_SUPPRESSED}' AS reason, {_COMPUTED["detail"]} AS detail
   FROM written AS w JOIN draft AS d USING (id) WHERE w.status = '{Status.SUPPRESSED}')
-{status_writer_sql.build_consequences("stopped", Status.SUPPRESSED)}
+{build_consequences("stopped", Status.SUPPRESSED)}
 SELECT id, status FROM written
 """)
 

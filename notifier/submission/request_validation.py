@@ -5,104 +5,67 @@ It promises that a valid request can be rendered with the version that it pins. 
 
 import asyncio
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from notifier import email_address, header_names
+from notifier import email_address
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.mail_rights import MailRights
 from notifier.email_address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
+from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering import subject_values
 from notifier.rendering.protocol import Mailbox
-from notifier.states import Priority, Role, WhenUncertain
+from notifier.runtime.process_parts import DefaultSender
+from notifier.settings import ApiSettings
+from notifier.states import Role
 from notifier.submission import attachment_validation
 from notifier.submission.attachment_validation import CheckedAttachment
-from notifier.submission.validation_rules import ValidationRules
-from notifier.template_language.variable_path import escape_pointer
+from notifier.submission.custom_headers import check_headers
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating.version_store import PublishedVersion, TemplateCache
 
 DEFAULT_LIFETIME = timedelta(hours=72)
 MAX_PAST = timedelta(hours=24)
 MAX_FUTURE = timedelta(days=365)
-MAX_HEADERS = 10
 MAX_COPIES = 50
 MAX_DISPLAY_NAME_LENGTH = 256
 MAX_VARIABLES_BYTES = 256 * 1024  # bytes as JSON
 AT_ONCE = 64 * 1024
 """Characters of attachments that are decoded without a thread."""
-_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-_ONE_CLICK = "List-Unsubscribe=One-Click"
-_HTTPS_LINK = re.compile(r"<\s*https://[^\s<>]+\s*>", re.IGNORECASE)
-"""A link of List-Unsubscribe to which a POST can go (RFC 8058 §3.1)."""
 _TEMPLATE_SENDER_HINT = (
     "which whoever edits templates can change, as the operator can the domains of the service; or name another `from`"
 )
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotificationRequest:
-    """A parsed request, not yet validated; fields that did not parse have their defaults."""
-
-    to: str | None = None
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    sender: str | None = None  # "Name <address>" or an address
-    reply_to: str | None = None
-    template: str | None = None
-    content: Mapping[str, str | None] | None = None  # subject, html, text: sent unchanged
-    template_version: int | None = None
-    variables: Mapping[str, Any] | None = field(default_factory=dict)
-    locale: str | None = None
-    attachments: Sequence[Mapping[str, Any]] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tags: Sequence[str] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    send_at: datetime | None = None
-    expires_at: datetime | None = None
-    priority: Priority | None = None
-    when_uncertain: WhenUncertain | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeliveryTimes:
-    """When to send and when to give up; aware UTC."""
-
-    send_at: datetime
-    expires_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class CopyRecipient:
-    """Another recipient of the mail, named in cc or bcc."""
-
-    role: Role
-    address: str  # normalised
-    pointer: str  # where the request names it
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidRequest:
-    """A request without faults: normalised, and with its template version found."""
-
-    request: NotificationRequest
-    now: datetime  # when it was validated: the notification's time of creation
-    recipient: str
-    copies: list[CopyRecipient]
-    sender: Mailbox
-    reply_to: Mailbox | None
-    version: PublishedVersion | None  # None: the request has its own content
-    attachments: list[CheckedAttachment]
-    times: DeliveryTimes
-
-
 Faults = list[Fault]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRules:
+    """What this instance demands of every request."""
+
+    identity: DefaultSender
+    policy: RecipientPolicy
+    key_lifetime: timedelta  # for how long an idempotency key stands for its notification
+    allowed_headers: tuple[str, ...]  # custom ones, as `header_names.is_allowed` takes them
+
+    @classmethod
+    def from_settings(
+        cls, settings: ApiSettings, identity: DefaultSender, policy: RecipientPolicy
+    ) -> "ValidationRules":
+        """The rules of these settings."""
+        lasts = timedelta(days=settings.idempotency_days)
+        return cls(identity=identity, policy=policy, key_lifetime=lasts, allowed_headers=settings.allowed_headers)
+
+    def get_rights(self, caller: Caller) -> MailRights:
+        """What the caller may do with mail."""
+        return MailRights(caller=caller, policy=self.policy, own_sender=self.identity.address)
 
 
 async def validate_request(
@@ -270,48 +233,6 @@ def check_content(content: Mapping[str, str | None] | None) -> list[Fault]:
     """The subject must fit into a header field."""
     fault = subject_values.find_header_fault(content["subject"] or "", "/content/subject") if content else None
     return [fault] if fault else []
-
-
-def check_headers(headers: Mapping[str, str], allowed: Collection[str]) -> list[Fault]:
-    """Check custom headers by an allow-list, so that no caller can forge what relays and clients act upon.
-
-    `allowed` is the operator's part of the list, as `header_names.is_allowed` takes it.
-    """
-    faults = []
-    for name, value in headers.items():
-        pointer = f"/headers/{escape_pointer(name)}"
-        if not _HEADER_NAME.fullmatch(name) or not header_names.is_header_allowed(name, allowed):
-            faults.append(Fault(pointer, "header_not_allowed", _explain_forbidden_header(name)))
-        elif fault := subject_values.find_header_fault(value, pointer):
-            faults.append(fault)
-        elif len(value) > 900 or (name.lower() in header_names.STANDARD_HEADERS and not value.isascii()):  # noqa: PLR2004
-            faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
-    return [*faults, *_check_header_pairs(headers)]
-
-
-def _explain_forbidden_header(name: str) -> str:
-    if not name.lower().startswith("x-") or not _HEADER_NAME.fullmatch(name):
-        return "this header cannot be set"
-    if header_names.is_relay_command(name):
-        return "this header can never be set: relays take it, or names that begin like it, for a command"
-    return "the operator has not allowed this header: NOTIFIER_API__ALLOWED_HEADERS has the names that can be set"
-
-
-def _check_header_pairs(headers: Mapping[str, str]) -> Iterator[Fault]:
-    """A header given twice in different case, and incomplete headers for one-click unsubscribe (RFC 8058)."""
-    names: dict[str, str] = {}
-    for name in headers:
-        if names.setdefault(name.lower(), name) != name:
-            detail = f"{names[name.lower()]} is the same header; give it once"
-            yield Fault(f"/headers/{escape_pointer(name)}", "invalid_header_value", detail)
-    if (post := names.get("list-unsubscribe-post")) is None:
-        return
-    pointer, link = f"/headers/{escape_pointer(post)}", headers.get(names.get("list-unsubscribe", ""), "")
-    if headers[post] != _ONE_CLICK:
-        yield Fault(pointer, "invalid_header_value", f"its only value is {_ONE_CLICK} (RFC 8058)")
-    elif not _HTTPS_LINK.search(link):
-        detail = "it needs List-Unsubscribe with an https link in angle brackets, which takes the POST (RFC 8058)"
-        yield Fault(pointer, "invalid_header_value", detail)
 
 
 def check_locale(tag: str | None) -> list[Fault]:

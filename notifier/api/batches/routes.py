@@ -20,11 +20,11 @@ from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import DatabaseUnavailableError
-from notifier.lookup.batch_watch import MAX_WATCH_SECONDS
+from notifier.lookup import batch_progress
+from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView
 from notifier.sse import EventStream, StreamEvent, build_end_event
 from notifier.states import Status
 from notifier.status import batch_cancellation
-from notifier.status.batch_cancellation import BatchView
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -111,7 +111,7 @@ async def cancel_batch(
 
 async def _load_progress(doors: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
     async with doors.database.read() as connection:
-        return await batch_cancellation.get_batch(connection, service_id, id_)
+        return await batch_progress.get_batch(connection, service_id, id_)
 
 
 async def _stream_progress(

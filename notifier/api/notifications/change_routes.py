@@ -128,9 +128,7 @@ async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[Async
 
 def rights_of(caller: Caller, doors: ApiDependencies) -> MailRights:
     """What the caller may do with mail."""
-    return MailRights(
-        caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address
-    )
+    return MailRights(caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address)
 
 
 async def _build_changed_notification(connection: AsyncConnection, id_: UUID, now: datetime) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Priority, WhenUncertain
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
 from notifier.submission.idempotency_keys import Idempotency, SubmissionResult
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.notification_request import NotificationRequest
 from notifier.telemetry import metrics
 
 
