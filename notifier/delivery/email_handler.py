@@ -170,8 +170,9 @@ class EmailHandler:
             detail = self._policy.explain_refusal()
             return EarlyStop(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self.circuits.find_obstacle(delivery.envelope_from)
-        if obstacle is None:
-            return None
+        return self._build_not_tried(obstacle) if obstacle is not None else None
+
+    def _build_not_tried(self, obstacle: NotTried) -> RelayAttempt:
         now, relay = self._clock.now(), self._transport.relay
         return RelayAttempt(outcome=obstacle, relay=relay, started_at=now, seconds=0.0, sha256=b"")
 
