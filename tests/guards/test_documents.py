@@ -113,7 +113,6 @@ def test_the_trip_names_every_room_on_the_way() -> None:
         assert f"../notifier/{file}.py" in text
 
 
-
 def test_the_first_screen_of_the_readme() -> None:
     """At most 45 lines until the doors are shown, in the order that a stranger needs."""
     screen = (ROOT / "README.md").read_text().split("\n## ", 1)[0].splitlines()
