@@ -11,7 +11,7 @@ from notifier.auth.authenticated_key import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.health.probes import Probes
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers

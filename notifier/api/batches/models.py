@@ -22,8 +22,8 @@ from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.notification_writer import Idempotency
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.idempotency_keys import Idempotency
+from notifier.submission.notification_request import NotificationRequest
 
 MAX_BATCH_SIZE = 1000
 MAX_BATCH_MAILS = 5000
