@@ -16,19 +16,13 @@ from pathlib import Path
 import msgspec
 
 from bench.rig.result_table import Figure, Table
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.mail.mime_document import build_mime_message
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_process import get_cpu_seconds
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.pool import MAX_BATCH_MAILS, RenderingPool
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderJob,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.sandbox import create_environment, render_limited
 from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSource

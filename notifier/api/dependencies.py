@@ -13,13 +13,13 @@ from notifier.db.engine import Database
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.mail.mail_parts import Mailbox
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import Mailbox
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.template_language.image_functions import ImageStore
+from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -37,7 +37,7 @@ class ApiDependencies:
     submitter: NotificationSubmitter
     batch_submitter: BatchSubmitter
     previewer: ContentPreviewer
-    images: ImageStore  # those that mails show
+    images: InlineImageCache  # those that mails show
     public_files: PublicFileCache  # those that anybody may fetch
     editors: EditorRenderers
     publisher: Publisher

@@ -9,6 +9,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser
 
+from notifier.mail.html_reader import OPTIONAL_END_ELEMENTS
+
 MIN_DEPTH: Final = 500  # elements within each other that any mail may have, those with an optional end tag not counted
 MAX_OPEN_ELEMENT_STEPS: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED_ELEMENTS: Final = 100_000  # formatting elements that all the blocks of a mail may open again
@@ -22,14 +24,6 @@ MIN_LIMITED_TAGS: Final = 1_000  # tags, with which nothing takes long
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
-ELEMENTS_WITHOUT_END: Final = frozenset(
-    {
-        "a", "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
-        "li", "link", "meta", "optgroup", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr",
-        "track", "wbr",
-    }
-)  # fmt: skip
-"""Elements that may lack an end tag: many of them need not mean that they stand within each other."""
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _MIN_LONG_TAG: Final = 5_000  # characters; a shorter one has not too many attributes
 _LONG_TAG: Final = re.compile(rf"<[a-zA-Z][^<>]{{{_MIN_LONG_TAG},}}")
@@ -73,7 +67,7 @@ class _DepthLimit:
     def rename(self, tag: re.Match[str]) -> str:
         """The beginning of a tag, with another name if the element is over a limit."""
         name, step = tag[2].lower(), -1 if tag[1] else 1
-        if name in ELEMENTS_WITHOUT_END:
+        if name in OPTIONAL_END_ELEMENTS:
             return tag[0]
         if name in _FORMATTING:
             deepest = max(self._formatting, self._formatting + step)

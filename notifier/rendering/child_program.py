@@ -16,7 +16,9 @@ from time import process_time
 import msgspec
 from msgspec.structs import replace
 
+from notifier.mail import pinned_images
 from notifier.mail.attachment_parts import get_filled_size
+from notifier.mail.mail_parts import LiteralContent, MailHeader, MailParts, MailWithGaps, RenderedMail
 from notifier.mail.mime_document import build_mime_message, build_mime_with_gaps
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.rendering.protocol import (
@@ -25,23 +27,17 @@ from notifier.rendering.protocol import (
     ChildRequest,
     CompareAnswer,
     CompareRequest,
-    LiteralContent,
     MailComparison,
-    MailHeader,
-    MailParts,
-    MailWithGaps,
     PreviewAnswer,
     PreviewRequest,
     RenderBatchAnswer,
-    RenderedMail,
-    RenderFault,
     RenderJob,
 )
 from notifier.rendering.source_check import check_source
 from notifier.rendering.version_comparison import compare_versions, describe_mail_error
-from notifier.template_language import image_functions
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError, describe_error_without_place
+from notifier.template_language.error_description import PartError, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.time_limit import TIME_LIMIT
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
@@ -145,9 +141,9 @@ class RenderingChild:
     def _build_message(self, job: RenderJob, header: MailHeader, parts: MailParts) -> RenderedMail | MailWithGaps:
         """The mail, with the images that it shows."""
         assets = self._known[job.version].source.assets if job.version is not None else {}
-        if assets and (names := image_functions.list_shown_images(assets, parts.html)):
+        if assets and (names := pinned_images.list_shown_images(assets, parts.html)):
             gapped = build_mime_with_gaps(
-                header, parts, [*job.attachments, *image_functions.build_image_attachments(assets, names)]
+                header, parts, [*job.attachments, *pinned_images.build_image_attachments(assets, names)]
             )
             return replace(gapped, images=names)
         return (

@@ -1,48 +1,13 @@
 """What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
 
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSource
-
-
-class Mailbox(msgspec.Struct, frozen=True):
-    """An address with an optional display name (RFC 5322 §3.4)."""
-
-    address: str
-    name: str | None = None
-
-
-class MailHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The envelope side of a mail's header: fixed at submit, so that every attempt has the same bytes."""
-
-    message_id: str  # with angle brackets
-    date: datetime  # aware
-    sender: Mailbox
-    recipient: str  # of the To field; for a copy, that of the notification it is a copy of
-    cc: list[str] = []  # addresses, as they stand in the Cc field
-    reply_to: Mailbox | None = None
-    extra: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class LiteralContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, literally: nothing in it is rendered, and no style is moved."""
-
-    subject: str
-    html: str | None = None  # None: the mail has a text part only
-    text: str | None = None  # None: made from the HTML
-
-
-class MailAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that goes with a mail, checked at submit."""
-
-    filename: str
-    content_type: str  # "type/subtype", perhaps with parameters
-    content_id: str | None  # without angle brackets; None for one that the HTML does not show
-    data: bytes
+from notifier.template_lint.lint_remark import LintRemark, Severity
 
 
 class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,71 +62,8 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 ChildRequest = RenderBatchRequest | PreviewRequest | CheckRequest | CompareRequest
 
 
-class RenderedMail(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail ready to send: canonical CRLF bytes and their SHA-256."""
-
-    wire: bytes
-    sha256: bytes
-
-
-class MailWithGaps(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail whose attachments are still to be put in."""
-
-    pieces: list[bytes | int]  # octets as they stand; a number is the place of that attachment, in base64
-    images: list[str] = []  # names in the version's assets; they are numbered behind the attachments
-
-
-class FaultCode(StrEnum):
-    """What kind of fault keeps a mail from being rendered; published, hence stable."""
-
-    FAILED = "template_failed"
-    FORBIDDEN = "template_forbidden"  # it reaches for what templates may not have
-    TOO_SLOW = "template_too_slow"
-    TOO_LARGE = "template_too_large"
-
-
-class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Why a mail could not be rendered, in words for the people who edit templates."""
-
-    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
-    line: int | None  # from 1; None: it is not known, or the whole file's
-    message: str
-    column: int | None = None  # from 1
-    advice: str = ""  # what to do about it
-    code: FaultCode = FaultCode.FAILED
-
-    def __str__(self) -> str:
-        place = self.part
-        if self.line:
-            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
-        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")
-
-
 class SkippedMail(msgspec.Struct, frozen=True, tag=True):
     """A mail that was left out, because others like it took too long; no fault of its own."""
-
-
-class Severity(StrEnum):
-    """Whether a remark keeps a draft from being published."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class LintRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a check has to say about a source that renders."""
-
-    severity: Severity
-    code: str  # stable, such as image_without_alt
-    file: str  # as in `TemplateSource.files`; template.toml or sample.json for what stands there
-    line: int | None  # from 1
-    message: str
-    advice: str  # what to do about it
-    locale: str | None = None  # None: it is the same in all of them
-
-    def __str__(self) -> str:
-        place = f"{self.file}, line {self.line}" if self.line else self.file
-        return f"{place}{f' ({self.locale})' if self.locale else ''}: {self.message} {self.advice}".rstrip()
 
 
 class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -183,20 +85,6 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def warning_messages(self) -> list[str]:
         """What should be mended and need not be, in sentences."""
         return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
-
-
-class MailParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, before it becomes MIME."""
-
-    subject: str
-    html: str | None
-    text: str
-
-
-class RenderedParts(MailParts, frozen=True, kw_only=True):
-    """The three parts of a rendered template."""
-
-    html: str
 
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):

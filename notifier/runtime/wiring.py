@@ -34,6 +34,7 @@ from notifier.http_server import PortBusyError, ServerLimits, find_server_limits
 from notifier.ids import generate_id
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.mail.mail_parts import Mailbox
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
@@ -43,7 +44,6 @@ from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import Mailbox
 from notifier.runtime.process_parts import ProcessParts, get_default_sender, open_process_parts
 from notifier.runtime.side_work import open_side_work
 from notifier.smtp.transport import SmtpTransport
@@ -83,7 +83,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     """The API over these parts."""
     policy = RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp)
     images = InlineImageCache(parts.database, parts.settings.public_url)
-    pool = PreviewPool(images)
+    pool = PreviewPool(images.load_base64, images.public_url)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
     gate = PublishGate(parts.database, pool, parts.clock, own.address)
@@ -188,8 +188,13 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
     policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
     with _holder(parts, journals) as holder, open_side_work(parts) as side:
         async with (
-            pool(children=settings.sender.render_children, nice=RENDER_NICE, images=images) as rendering,
-            aclosing(PreviewPool(images)) as apart,
+            pool(
+                children=settings.sender.render_children,
+                nice=RENDER_NICE,
+                load_images=images.load_base64,
+                public_url=images.public_url,
+            ) as rendering,
+            aclosing(PreviewPool(images.load_base64, images.public_url)) as apart,
         ):
             report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(

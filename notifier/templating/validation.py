@@ -3,9 +3,11 @@
 import msgspec
 
 from notifier.errors import Fault, InvalidRequestError
-from notifier.rendering.protocol import RenderFault, Severity, SourceCheck
+from notifier.rendering.protocol import SourceCheck
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_path import escape_pointer
+from notifier.template_lint.lint_remark import Severity
 from notifier.templating.source_problem import SourceProblem
 from notifier.templating.sync.template_files import SLUG, find_source_problems, is_part_name
 

@@ -20,9 +20,9 @@ from notifier.api.request_audit import AuditDependency
 from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.mail.pinned_images import IMAGE_EXTENSIONS
 from notifier.states import AssetMode, AssetStatus
 from notifier.submission.attachment_validation import decode_base64
-from notifier.template_language.image_functions import IMAGE_EXTENSIONS
 from notifier.templating.assets import asset_store
 from notifier.templating.assets.asset_store import AssetView, Uploader
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ImageOptions

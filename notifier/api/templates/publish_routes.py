@@ -18,10 +18,10 @@ from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, Te
 from notifier.audit import AuditAction
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
+from notifier.mail import pinned_images
 from notifier.rendering.protocol import PreviewedMail
 from notifier.submission.notification_request import NotificationRequest as Mail
 from notifier.submission.notification_writer import write_in_transaction
-from notifier.template_language import image_functions
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import audit_records, source_preview, template_archive, template_queries
 from notifier.templating.publishing import PublishRequest
@@ -128,7 +128,7 @@ async def _list_attachments(
     doors: ApiDependencies, source: TemplateSource, mail: PreviewedMail
 ) -> list[dict[str, str]]:
     """The images that the mail shows, as a caller would attach them."""
-    names = image_functions.list_shown_images(source.assets, mail.html)
+    names = pinned_images.list_shown_images(source.assets, mail.html)
     lines = await doors.images.load_base64([source.assets[name].sha256 for name in names])
     return [
         {
@@ -137,7 +137,7 @@ async def _list_attachments(
             "content_type": file.content_type,
             "content_id": file.content_id or "",
         }
-        for name, file in zip(names, image_functions.build_image_attachments(source.assets, names), strict=True)
+        for name, file in zip(names, pinned_images.build_image_attachments(source.assets, names), strict=True)
     ]
 
 

@@ -12,9 +12,14 @@ from selectolax.lexbor import LexborNode
 
 from notifier.mail.html_tree import parse_html
 from notifier.mail.plain_text.computed_style import DISPLAY_OF_TAG, ROOT_STYLE, ComputedStyle, compute_style
+from notifier.mail.plain_text.element_words import (
+    BULLET,
+    format_list_marker,
+    is_tracking_pixel,
+    read_integer,
+    read_replaced_words,
+)
 from notifier.mail.plain_text.link_text import clean_address, get_link_text
-from notifier.mail.plain_text.list_marker import BULLET, format_list_marker
-from notifier.mail.plain_text.replaced_words import is_tracking_pixel, read_integer, read_replaced_words
 from notifier.mail.plain_text.style_cascade import StyleCascade, StyleLayers, get_cascaded_values
 from notifier.mail.plain_text.text_writer import TextPosition, TextWriter
 from notifier.mail.size_limit import OutputTooLargeError, compute_text_limit

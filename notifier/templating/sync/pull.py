@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
-from notifier.template_language import image_functions
+from notifier.mail import pinned_images
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
 from notifier.templating import difference_summary, draft_store, layout_store
 from notifier.templating.difference_summary import SourceDifference
@@ -181,7 +181,7 @@ class Pull:
     def _list_images(self, root: Path, plan: Sequence[PullResult], found: Mapping[str, TemplateSource]) -> set[str]:
         """The images that the written templates name, less those that the folder has."""
         written = [found[one.slug] for one in plan if one.change in WRITTEN and one.slug in found]
-        names = {name for source in written for name in image_functions.find_image_names(source.files.values())}
+        names = {name for source in written for name in pinned_images.find_image_names(source.files.values())}
         return names if self.overwrite else asset_files.find_missing_images(root, names)
 
 

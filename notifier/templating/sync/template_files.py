@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.template_language import image_functions
+from notifier.mail import pinned_images
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.template_language.template_source import (
     LANGUAGE_WORDS,
     LAYOUTS,
     LOCALES,
     PARTS,
     RESERVED_NAMES,
-    PinnedAsset,
     TemplateSettings,
     TemplateSource,
 )
@@ -194,7 +194,7 @@ def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceP
 def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
     """The images that the parts name and the folder has, as a version would show them."""
     try:
-        return asset_files.pin_images(root, image_functions.find_image_names(files.values()))
+        return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
     except (OSError, ValueError) as error:
         problems.append(SourceProblem(file="", message=str(error)))
         return {}

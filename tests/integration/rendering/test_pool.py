@@ -16,6 +16,7 @@ import pytest
 from support.example_render_job import GOOD, HEADER, build_job, build_source
 from unit.rendering.hostile_templates import STUBBORN
 
+from notifier.mail.mail_parts import RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS, MAX_MEMORY_BYTES
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
@@ -24,7 +25,8 @@ from notifier.rendering.pool import (
     RenderingPool,
     suggest_child_count,
 )
-from notifier.rendering.protocol import FaultCode, RenderedMail, RenderFault, RenderJob
+from notifier.rendering.protocol import RenderJob
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.templating.sync import template_files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3

@@ -15,24 +15,18 @@ import pytest
 from msgspec.structs import replace
 from unit.rendering.hostile_templates import STUBBORN
 
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS
+from notifier.rendering.mail_filler import MAX_BYTES_ON_LOOP
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
-    MAX_BYTES_ON_LOOP,
     MAX_CONTENT_CHARACTERS,
     TOO_SLOW_FAULT,
     RenderingPool,
     _without_file_bytes,
 )
-from notifier.rendering.protocol import (
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    PreviewedMail,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-)
+from notifier.rendering.protocol import PreviewedMail, RenderJob
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(

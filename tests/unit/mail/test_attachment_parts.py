@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from notifier.mail import header_fields
 from notifier.mail.attachment_parts import ENCODED_PIECE_BYTES, fill_attachments
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailParts, RenderedMail
 from notifier.mail.mime_document import build_mime_with_gaps
-from notifier.rendering.protocol import MailAttachment, Mailbox, MailHeader, MailParts, RenderedMail
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.mail import header_fields
-from notifier.rendering.protocol import Mailbox
+from notifier.mail.mail_parts import Mailbox
 
 SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 PRINTABLE = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))

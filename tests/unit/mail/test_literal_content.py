@@ -14,23 +14,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notifier.mail import header_fields
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailWithGaps, RenderedMail, RenderedParts
 from notifier.mail.mime_document import build_mime_message
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import (
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
     PreviewAnswer,
     PreviewRequest,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderedMail,
-    RenderedParts,
-    RenderFault,
     RenderJob,
     SkippedMail,
 )
+from notifier.template_language.render_fault import RenderFault
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(

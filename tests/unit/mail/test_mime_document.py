@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import NulInPartError, build_mime_message
-from notifier.rendering.protocol import Mailbox, MailHeader, RenderedParts
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 MOMENT = datetime(2026, 3, 9, 8, 7, 6, tzinfo=UTC)
