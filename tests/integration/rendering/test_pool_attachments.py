@@ -17,6 +17,7 @@ from unit.rendering.hostile_templates import STUBBORN
 
 from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS
+from notifier.rendering.mail_filler import MAX_BYTES_ON_LOOP
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
     MAX_CONTENT_CHARACTERS,
