@@ -18,7 +18,7 @@ SOURCES: Final = mail_corpus.list_sources()
 EXPLAINED: Final[dict[str, str]] = {}
 """Mail → why it may look different once it is sent; there is none."""
 RANDOM_MAILS: Final = 60
-_COMPARE: Final = (Path(__file__).parents[2] / "parts" / "compare_frames.js").read_text()
+_COMPARE: Final = (Path(__file__).parents[2] / "support" / "compare_frames.js").read_text()
 PLAIN: Final = css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
 """How styles were moved before: each rule that selects something, wherever it stands."""
 

@@ -236,7 +236,12 @@ def test_variables_that_are_no_object_are_a_fault(text: str) -> None:
     assert [type(result) for result in answer.results] == [RenderFault, RenderedMail]
 
 
-SERVE = "import socket, sys; from notifier.rendering.child_program import serve_requests; serve(socket.socket(fileno=int(sys.argv[1])))"
+SERVE = """
+import socket, sys
+from notifier.rendering.child_program import serve_requests
+
+serve_requests(socket.socket(fileno=int(sys.argv[1])))
+"""
 
 
 @pytest.mark.parametrize("cut", [0, 2, 100])
