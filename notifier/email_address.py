@@ -59,7 +59,7 @@ def _validate_address(text: str) -> str:
 
 
 def parse_named_address(text: str) -> tuple[str | None, str]:
-    """Parse the display name and the normalised address of `Name <a@b.org>` or `a@b.org` (RFC 5322 §3.4, one mailbox)."""
+    """Parse `Name <a@b.org>` or `a@b.org` into display name and normalised address (RFC 5322 §3.4, one mailbox)."""
     match = _BRACKETED.match(text)
     if not match:
         return None, normalise_address(text)

@@ -1,4 +1,4 @@
-"""A rendering child as a process: started from a forkserver, asked over its connection, replaced as soon as it is lost."""
+"""A rendering child as a process: started from a forkserver, asked over its connection, replaced when it is lost."""
 
 import asyncio
 import contextlib
@@ -32,8 +32,8 @@ SOCKET_BUFFER_BYTES = 1024 * 1024
 """Bytes that the socket should hold each way: a whole batch, so that the child need not wait until it is read."""
 
 PRELOADED_MODULES = ["notifier.rendering.child_program", "notifier.cli.main"]
-"""Modules that the forkserver imports once. The second because a child runs the script of its parent again, which imports
-the command line: 100 ms for each child otherwise."""
+"""Modules that the forkserver imports once. The second because a child runs the script of its parent again, which
+imports the command line: 100 ms for each child otherwise."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -63,7 +63,7 @@ class ChildProcess:
         return await asyncio.shield(self._connection)
 
     async def ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
-        """Send one request and return its answer, at most `wall` seconds after the one before; raises `ChildLostError`."""
+        """Send one request; its answer comes at most `wall` seconds after the one before. Raises `ChildLostError`."""
         self.pending_requests += 1
         try:
             connection = await self.start()

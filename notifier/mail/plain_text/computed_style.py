@@ -67,7 +67,7 @@ ROOT_STYLE: Final = ComputedStyle(display="block")
 
 
 def compute_style(tag: str, values: Mapping[str, str], *, is_hidden: bool, parent: ComputedStyle) -> ComputedStyle:
-    """Compute the style of an element from its cascaded values; `is_hidden`: an attribute hides it, if no style shows it."""
+    """Compute an element's style from its cascaded values; `is_hidden`: an attribute hides it, if no style shows it."""
     display = _get_display(tag, values, parent, is_hidden=is_hidden)
     list_style = values.get("list-style", "")
     is_list = tag in ("ol", "ul", "menu")
