@@ -1,4 +1,4 @@
-"""What differs between two sources of a template: in a few words for a list, and line by line for a person."""
+"""The differences between two sources of a template: a summary for lists, and a unified diff for people."""
 
 import json
 import re
@@ -11,8 +11,7 @@ import msgspec
 from notifier.rendering.line_diff import DiffBudget
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_schema import build_schema
-from notifier.templating import settings_toml
-from notifier.templating.sync import template_files
+from notifier.templating import settings_toml, validation
 from notifier.templating.variable_diff import compare_variables
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -21,7 +20,7 @@ _NO_END = "\\ No newline at end of file\n"
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDifference:
-    """What would change if `new` took the place of `old`."""
+    """What would change if `new` replaced `old`."""
 
     files: dict[str, str]  # name → "added", "removed" or how many lines come and go
     settings: dict[str, tuple[Any, Any]]  # key → before, after
@@ -33,7 +32,7 @@ class SourceDifference:
 
     @property
     def lines(self) -> list[str]:
-        """One sentence for each."""
+        """One sentence for each difference."""
         return [
             *(f"{name}: {what}" for name, what in self.files.items()),
             *(
@@ -46,22 +45,23 @@ class SourceDifference:
 
 
 def summarize_difference(old: TemplateSource | None, new: TemplateSource) -> SourceDifference:
-    """What differs; without an old one, everything is added."""
+    """Summarise what differs; without an old source, everything is added."""
     before, after = build_documents(old), build_documents(new)
-    for one in (before, after):
-        one.pop(settings_toml.SETTINGS_FILE, None)  # told key by key
-    then, now = (msgspec.to_builtins(one.settings) if one else {} for one in (old, new))
+    for texts in (before, after):
+        texts.pop(settings_toml.SETTINGS_FILE, None)  # settings are compared key by key
+    old_settings = msgspec.to_builtins(old.settings) if old else {}
+    new_settings = msgspec.to_builtins(new.settings) if old else {}
     variables = compare_variables(build_schema(old.sample) if old else {}, build_schema(new.sample))
     return SourceDifference(
         files=summarize_texts(before, after).files,
-        settings={key: (then[key], value) for key, value in now.items() if old and then[key] != value},
-        added=[one.path for one in variables.added],
-        removed=[one.path for one in variables.removed],
+        settings={key: (old_settings[key], value) for key, value in new_settings.items() if old_settings[key] != value},
+        added=[variable.path for variable in variables.added],
+        removed=[variable.path for variable in variables.removed],
     )
 
 
 def summarize_texts(old: Mapping[str, str], new: Mapping[str, str]) -> SourceDifference:
-    """What differs in texts that are no template's own."""
+    """Summarise what differs in texts that several templates share."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     changed = {name: _count_lines(old.get(name), new.get(name)) for name in names}
     return SourceDifference(files=changed, settings={}, added=[], removed=[])
@@ -79,20 +79,20 @@ def _format_value(value: Any) -> str:
 
 
 def build_documents(source: TemplateSource | None) -> dict[str, str]:
-    """Everything in the source as texts by name, settings and sample written in one way only, whatever their order."""
+    """Return the source as texts by file name; settings and sample are written in one canonical way."""
     if source is None:
         return {}
     settings, sample = settings_toml.format_settings(source.settings), format_sample(source.sample, sort=True)
-    return {settings_toml.SETTINGS_FILE: settings, template_files.SAMPLE: sample, **source.files}
+    return {settings_toml.SETTINGS_FILE: settings, validation.SAMPLE: sample, **source.files}
 
 
 def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
-    """The sample as a file."""
+    """Format the sample as the text of its file."""
     return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
 
 
 def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
-    """The lines, each with its end, by which the new texts differ from the old ones, file after file."""
+    """Yield the lines of a unified diff, each with its line end, file after file."""
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if before == after:
@@ -107,5 +107,5 @@ def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: 
 
 
 def _split_lines(text: str) -> list[str]:
-    """The lines with their ends; only a line feed ends one, as in git."""
+    """Split into lines with their ends; only a line feed ends a line, as in git."""
     return _LINES.findall(text)

@@ -33,7 +33,8 @@ def build_source_reply(source: TemplateSource | None) -> dict[str, Any]:
 
 def build_draft_reply(view: DraftView) -> dict[str, Any]:
     """What stands under a slug."""
-    told = {name: getattr(view, name) for name in ("slug", "number", "revision", "base_number", "seen", "updated_by")}
+    names = ("slug", "number", "has_draft", "base_number", "revision", "updated_by")
+    told = {name: getattr(view, name) for name in names}
     return told | {"updated_at": view.updated_at} | build_source_reply(view.source)
 
 

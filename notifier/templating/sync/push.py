@@ -10,7 +10,6 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -18,10 +17,12 @@ from notifier.errors import NotifierError, TemplateError
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import audit_records, difference_summary, layout_store, version_store
+from notifier.templating import difference_summary, layout_store, version_store
+from notifier.templating.audit_records import record_layout
 from notifier.templating.difference_summary import SourceDifference
+from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.layout_store import LayoutView
-from notifier.templating.publishing import DraftGate
+from notifier.templating.publishing import PublishCandidate, PublishRequest, publish_template
 from notifier.templating.source_problem import TemplateFileError
 from notifier.templating.sync import asset_files, base_record, database_state, template_files
 from notifier.templating.sync.base_record import BaseRecord, FileOrigin
@@ -63,14 +64,6 @@ class PushRefusedError(NotifierError):
         super().__init__("nothing was pushed: " + "; ".join(f"{one.slug}: {one.why}" for one in self.refused))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _CheckedSource:
-    """What was found about a source that may be published."""
-
-    checked: SourceCheck
-    blocked: bool  # the gate would have stopped it
-
-
 async def check_source(pool: RenderingPool, slug: str, source: TemplateSource) -> SourceCheck:
     """The report of a source that can be published. Raises `TemplateError` if it cannot."""
     report = await pool.check(source)
@@ -91,7 +84,7 @@ class Push:
     only_new: bool = False  # at the start of demo and Compose: never touch what exists
     overwrite: bool = False  # replace newer edits and drafts as well
     dry_run: bool = False  # only say what would change
-    gate: DraftGate | None = None
+    gate: PublishGate | None = None
     force_reason: str = ""  # publish though callers would break
     progress: Callable[[str, int], None] = field(default=lambda _slug, _of: None)  # told before each check
 
@@ -108,15 +101,14 @@ class Push:
         refused = [one for one in plan if one.change is PushChange.REFUSED]
         if refused and not self.dry_run:
             raise PushRefusedError(refused)
-        reports = await self._check_sources(plan, sources)
+        candidates = await self._check_sources(plan, sources)
         if self.dry_run:
             return plan
         async with self.database.write() as connection:
             if await _DatabaseSnapshot.of(connection, sources, lock=True) != seen:
                 said = "it was changed while this push was running; try again"
                 raise PushRefusedError([PushResult(slug="a template", number=0, change=PushChange.REFUSED, why=said)])
-            await self._write(connection, plan, sources, reports)
-            await self._write_images(connection, root, plan, sources)
+            await self._write(connection, root, plan, sources, candidates)
         if kept.exists and not self.only_new:
             base_record.write_base(root, _update_base(kept, sources, plan))
         return plan
@@ -124,41 +116,27 @@ class Push:
     async def _write(
         self,
         connection: AsyncConnection,
+        root: Path,
         plan: Sequence[PushResult],
         sources: Mapping[str, TemplateSource],
-        reports: Mapping[str, _CheckedSource],
+        candidates: Mapping[str, PublishCandidate],
     ) -> None:
-        publication = Publication(by=self.by, at=self.clock.now(), note=self.note)
-        doer = Actor(name=self.by, at=publication.at)
-        for one in plan:
-            if one.change not in (PushChange.CREATED, PushChange.PUBLISHED):
-                continue
-            if one.slug.startswith(LAYOUTS):
-                text, before = _collect_layouts(sources)[one.slug], one.number - 1
-                saved = await layout_store.save_layout(
-                    connection, one.slug, text, seen=before, by=self.by, now=publication.at
-                )
-                done = audit_records.build_layout_record(AuditAction.LAYOUT_SAVED, saved.name, revision=saved.revision)
+        actor = Actor(name=self.by, at=self.clock.now())
+        changed = [one.slug for one in plan if one.change in (PushChange.CREATED, PushChange.PUBLISHED)]
+        numbers = {one.slug: one.number for one in plan}
+        for name in [name for name in changed if name.startswith(LAYOUTS)]:
+            text, revision = _collect_layouts(sources)[name], numbers[name] - 1
+            await layout_store.write_layout(connection, name, text, revision=revision, name=actor)
+            if not self.only_new:
+                await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=revision + 1)
+        for slug in [slug for slug in changed if slug in candidates]:
+            candidate = candidates[slug]
+            if self.only_new:  # what a start publishes is nobody's action: there is no audit record
+                publication = Publication(by=self.by, at=actor.at, note=self.note)
+                await version_store.write_version(connection, slug, candidate.source, candidate.checked, publication)
             else:
-                report = reports[one.slug]
-                version = await version_store.write_version(
-                    connection, one.slug, sources[one.slug], report.checked, publication
-                )
-                told = {"number": version.number, "note": self.note}
-                told |= {"forced": self.force_reason} if report.blocked else {}
-                done = audit_records.build_template_record(
-                    AuditAction.TEMPLATE_PUBLISHED, version.template_id, one.slug, **told
-                )
-            if not self.only_new:  # what a start does by itself is nobody's deed
-                await audit.write_audit_record(connection, done, doer)
-
-    async def _write_images(
-        self, connection: AsyncConnection, root: Path, plan: Sequence[PushResult], sources: Mapping[str, TemplateSource]
-    ) -> None:
-        for one in plan:
-            if one.change in (PushChange.CREATED, PushChange.PUBLISHED) and one.slug in sources:
-                assets = sources[one.slug].assets
-                await asset_files.push_images(connection, root, assets, by=self.by, now=self.clock.now())
+                await publish_template(connection, candidate, name=actor)
+            await asset_files.push_images(connection, root, candidate.source.assets, name=actor)
 
     def _plan(
         self, sources: Mapping[str, TemplateSource], seen: "_DatabaseSnapshot", kept: BaseRecord
@@ -223,22 +201,22 @@ class Push:
 
     async def _check_sources(
         self, plan: Sequence[PushResult], sources: Mapping[str, TemplateSource]
-    ) -> dict[str, _CheckedSource]:
-        """The reports on all that is to be published, or was refused and might be."""
-        wanted = {one.slug: one for one in plan if one.change not in (PushChange.UNCHANGED, PushChange.KEPT)}
-        reports = {}
-        for slug in [slug for slug in wanted if slug in sources]:
-            self.progress(slug, len(wanted))
-            report = await check_source(self.pool, slug, sources[slug])
-            blocked = False
-            if self.gate and not self.only_new and wanted[slug].change is not PushChange.CREATED:
-                finding = await self.gate.try_source(slug, sources[slug], report)
-                blocked = finding.blocks
-                if blocked and not self.force_reason:
-                    reasons = finding.as_json().get("reasons") or ["callers would be refused"]
-                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in reasons])
-            reports[slug] = _CheckedSource(checked=report, blocked=blocked)
-        return reports
+    ) -> dict[str, PublishCandidate]:
+        """Check all that is to be published, or was refused and might be."""
+        changes = {one.slug: one.change for one in plan if one.change not in (PushChange.UNCHANGED, PushChange.KEPT)}
+        candidates = {}
+        for slug in [slug for slug in changes if slug in sources]:
+            self.progress(slug, len(changes))
+            checked_source, report = await check_source(self.pool, slug, sources[slug]), None
+            if self.gate and not self.only_new and changes[slug] is not PushChange.CREATED:
+                report = await self.gate.try_source(slug, sources[slug], checked_source)
+                if report.blocking_messages and not self.force_reason:
+                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in report.reasons])
+            request = PublishRequest(slug=slug, revision=None, note=self.note, force_reason=self.force_reason)
+            candidates[slug] = PublishCandidate(
+                request=request, source=sources[slug], checked=checked_source, report=report
+            )
+        return candidates
 
 
 @dataclass(frozen=True, kw_only=True)
