@@ -16,19 +16,17 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
-from notifier.audit import Action, Deed, ObjectKind
 from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.notification.attachment import octets_of
 from notifier.rendering.images import EXTENSIONS
 from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset
-from notifier.templating.assets.asset import AssetView, Uploader
-from notifier.templating.assets.image import LARGEST_UPLOAD, TOO_LONG, Wish
+from notifier.templating.assets.asset import AssetView
+from notifier.templating.assets.image import Wish
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 public = APIRouter(include_in_schema=False)
-_CODE = "asset_rejected"
 _FILE = re.compile(r"([0-9a-f]{64})\.(png|jpg)")
 _AT_ANY_TIME = {  # what has this name never changes; and whatever it were, a browser is to see an image in it
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -117,12 +115,11 @@ async def upload(request: Request, response: Response, doors: TheDoors, audited:
     """
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     wanted = await read_model(request, AssetIn)
-    data = await asyncio.to_thread(_checked, wanted)
     wish = Wish(mode=wanted.mode, width=wanted.width, height=wanted.height)
-    by = Uploader(actor=caller.actor, at=doors.clock.now())
+    data = await asyncio.to_thread(_checked, wanted, wish)
     async with changing(doors) as connection:
-        made = await asset.upload(connection, wanted.name, data, wish, seen=wanted.revision, by=by)
-        await audited(connection, caller, _deed(Action.ASSET_UPLOADED, made))
+        actor = audited.doer(caller)
+        made = await asset.upload(connection, wanted.name, data, wish, revision=wanted.revision, actor=actor)
     response.headers["location"] = f"{router.prefix}/{made.name}"
     return _shown(made)
 
@@ -148,8 +145,7 @@ async def remove(request: Request, name: Name, doors: TheDoors, audited: Audited
     """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     async with changing(doors) as connection:
-        gone = await asset.remove(connection, name)
-        await audited(connection, caller, _deed(Action.ASSET_DELETED, gone))
+        await asset.remove(connection, name, actor=audited.doer(caller))
 
 
 @router.get(
@@ -188,33 +184,14 @@ async def get_public(name: str, doors: TheDoors) -> Response:
     return Response(octets, media_type=content_type, headers=_AT_ANY_TIME)
 
 
-def _checked(wanted: AssetIn) -> bytes:
-    """The octets; raises `InvalidRequestError` with all that can be said before the image is looked at."""
+def _checked(wanted: AssetIn, wish: Wish) -> bytes:
+    """Decode the upload; raises `InvalidRequestError` with all that can be said before the image is looked at."""
     data, problem = octets_of(wanted.content)
-    if data is not None and len(data) > LARGEST_UPLOAD:
-        problem = TOO_LONG
-    faults = [Fault("/content", _CODE, problem)] if problem is not None else []
-    if not asset.NAME.fullmatch(wanted.name):
-        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
-        faults.append(Fault("/name", _CODE, detail))
-    if wanted.mode is AssetMode.CROP and (wanted.width is None or wanted.height is None):
-        faults.append(Fault("/mode", _CODE, "crop needs a width and a height"))
+    faults = [Fault("/content", asset.REJECTED, problem)] if problem is not None else []
+    faults += asset.find_upload_faults(wanted.name, data or b"", wish)
     if faults or data is None:
         raise InvalidRequestError(faults)
     return data
-
-
-def _deed(action: Action, one: AssetView) -> Deed:
-    kept = {name: getattr(one, name) for name in ("name", "revision", "mode", "width", "height")}
-    is_gone = action is Action.ASSET_DELETED
-    return Deed(
-        action=action,
-        object_kind=ObjectKind.ASSET,
-        object_id=one.id,
-        service_id=None,
-        before=kept if is_gone else None,
-        after=None if is_gone else kept,
-    )
 
 
 def _shown(one: AssetView) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def source_of(source: TemplateSource | None) -> dict[str, Any]:
 
 def draft_of(view: DraftView) -> dict[str, Any]:
     """What stands under a slug."""
-    told = {name: getattr(view, name) for name in ("slug", "number", "revision", "base_number", "seen", "updated_by")}
+    names = ("slug", "number", "has_draft", "base_number", "revision", "updated_by")
+    told = {name: getattr(view, name) for name in names}
     return told | {"updated_at": view.updated_at} | source_of(view.source)
 
 

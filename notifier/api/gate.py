@@ -16,22 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import value
 from notifier.api.audited import Audited
-from notifier.api.change import with_body
+from notifier.api.change import changing, with_body
 from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.request_body import read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.api.template_draft import source_of
 from notifier.api.template_schema import PreviewIn, Slug
-from notifier.audit import Action
 from notifier.auth.scope import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger
-from notifier.templating import deed, find, form
-from notifier.templating.gate.gate import Gate, Progress
+from notifier.templating import form
+from notifier.templating.gate.gate import Gate, Progress, record_unmasking
 from notifier.templating.gate.report import GateReport
 from notifier.throttle.turns import Turn
 
@@ -165,9 +164,8 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     checked = await doors.editors.of(caller.actor).check(source)
     form.require_sound(checked)
     if wanted.unmasked:
-        async with doors.database.read() as connection:
-            id_ = (await find.template(connection, slug)).id
-        await audited.seen(caller, deed.of_template(Action.TEMPLATE_UNMASKED, id_, slug))
+        async with changing(doors) as connection:
+            await record_unmasking(connection, slug, actor=audited.doer(caller))
     audited.nothing()
     turn = doors.editors.turn(caller.actor)
     what = (slug, source, checked)

@@ -14,11 +14,10 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.request_body import read_model
 from notifier.api.request_model import RequestModel
-from notifier.audit import Action
 from notifier.auth.scope import Scope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.errors import NotFoundError
 from notifier.rendering.source import LAYOUTS
-from notifier.templating import deed, layout
+from notifier.templating import layout
 from notifier.templating.form import LARGEST_SOURCE
 
 router = APIRouter(prefix="/v1/layouts", tags=["templates"])
@@ -91,19 +90,9 @@ async def save(request: Request, name: Name, doors: TheDoors, audited: Audited) 
     """Save it. Nothing that is published changes; 409 with both sides if somebody else has saved since `revision`."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     wanted = await read_model(request, LayoutIn)
-    faults = []
-    if not layout.NAME.fullmatch(LAYOUTS + name):
-        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
-    if len(wanted.text.encode()) > LARGEST_SOURCE:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {LARGEST_SOURCE} octets"))
-    if faults:
-        raise InvalidRequestError(faults)
-    now = doors.clock.now()
+    actor = audited.doer(caller)
     async with changing(doors) as connection:
-        saved = await layout.save(
-            connection, LAYOUTS + name, wanted.text, seen=wanted.revision, by=caller.actor, now=now
-        )
-        await audited(connection, caller, deed.of_layout(Action.LAYOUT_SAVED, saved.name, revision=saved.revision))
+        saved = await layout.save(connection, LAYOUTS + name, wanted.text, revision=wanted.revision, actor=actor)
         return layout_of(saved) | {"used_by": await layout.using(connection, saved.name)}
 
 
@@ -118,5 +107,4 @@ async def delete(
     """Delete one that no template uses; versions that were published with it keep it."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     async with changing(doors) as connection:
-        gone = await layout.remove(connection, LAYOUTS + name, seen=revision)
-        await audited(connection, caller, deed.of_layout(Action.LAYOUT_DELETED, gone.name, revision=gone.revision))
+        await layout.remove(connection, LAYOUTS + name, revision=revision, actor=audited.doer(caller))

@@ -17,18 +17,17 @@ from notifier.api.request import holder
 from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.template_reply import DraftOut, PreviewOut, RenderOut, SavedOut, remarks_of
 from notifier.api.template_schema import DraftIn, PreviewIn, RenderIn, Slug
-from notifier.audit import Action
 from notifier.auth.keys import Keyholder
 from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.job import Shown
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource, choose_locale
-from notifier.templating import deed, draft, find, form, look
+from notifier.templating import draft, find, form, look
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 RECIPIENT = "ada@example.com"
 """Whom a preview is addressed to."""
-_Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="What you have seen of it.")]
+_Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
 
 
 @router.get(
@@ -55,29 +54,15 @@ async def get_draft(request: Request, slug: Slug, doors: TheDoors) -> dict[str, 
     openapi_extra=with_body(DraftIn, required=True),
 )
 async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
+    """Save it, for a new slug as well. 409 with both sides if it has another `revision`; 422 if it fails."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     wanted = await read_model(request, DraftIn)
-    source = wanted.source()
-    form.require(slug, source)
-    async with doors.database.read() as connection:
-        there = await draft.look(connection, slug)
-        is_repeated = draft.repeats(there, source, caller.actor)
-        if not is_repeated:
-            draft.require(there, wanted.seen, source)
-        whole = await draft.assembled(connection, source, slug)
-    checked = await doors.editors.of(caller.actor).check(whole)
-    form.require_sound(checked)
-    told = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
-    if is_repeated:
-        audited.nothing()
-        return conflict.draft_of(there) | told
+    source, revision, by = wanted.source(), wanted.revision, caller.actor
+    checked = await draft.check_draft(doors.database, doors.editors.of(by), slug, source, revision=revision, by=by)
     async with changing(doors) as connection:
-        saved = await draft.save(connection, slug, source, seen=wanted.seen, by=caller.actor, now=doors.clock.now())
-        assert saved.template_id is not None
-        done = deed.of_template(Action.TEMPLATE_SAVED, saved.template_id, slug, revision=saved.revision)
-        await audited(connection, caller, done)
-    return conflict.draft_of(saved) | told
+        saved = await draft.save(connection, slug, source, revision=revision, actor=audited.doer(caller))
+    remarks = {"remarks": remarks_of(checked.remarks), "variables_schema": checked.variables_schema}
+    return conflict.draft_of(saved) | remarks
 
 
 @router.delete(
@@ -86,14 +71,13 @@ async def save_draft(request: Request, slug: Slug, doors: TheDoors, audited: Aud
     operation_id="discard_template_draft",
     summary="Discard the draft of a template",
 )
-async def discard_draft(request: Request, slug: Slug, doors: TheDoors, audited: Audited, seen: _Seen = "") -> None:
+async def discard_draft(
+    request: Request, slug: Slug, doors: TheDoors, audited: Audited, revision: _Revision = ""
+) -> None:
     """Forget the draft: what the current version says is what is edited next."""
     caller = await holder(request, doors, Scope.TEMPLATES_EDIT)
     async with changing(doors) as connection:
-        gone = await draft.discard(connection, slug, seen=seen)
-        assert gone.template_id is not None
-        done = deed.of_template(Action.TEMPLATE_DISCARDED, gone.template_id, slug, revision=gone.revision)
-        await audited(connection, caller, done)
+        await draft.discard(connection, slug, revision=revision, actor=audited.doer(caller))
 
 
 @router.post(

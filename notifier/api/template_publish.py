@@ -23,9 +23,9 @@ from notifier.notification.write import write_within
 from notifier.rendering import images
 from notifier.rendering.job import Shown
 from notifier.rendering.source import TemplateSource
-from notifier.templating import archive, deed, find, look
-from notifier.templating.publish import Wanted
-from notifier.templating.store import Publication
+from notifier.templating import archive, find, look
+from notifier.templating.deed import record_template
+from notifier.templating.publish import Wanted, publish_template
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
@@ -45,8 +45,8 @@ async def publish(
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     given = await read_model(request, PublishIn)
-    wanted = Wanted(slug=slug, seen=given.seen, force_reason=given.force_reason)
-    return await _published(response, doors, audited, caller, wanted, given.note)
+    wanted = Wanted(slug=slug, revision=given.revision, note=given.note, force_reason=given.force_reason)
+    return await _published(response, doors, audited, caller, wanted)
 
 
 # As for a submit: many generated clients read 201 with the schema of 200.
@@ -68,12 +68,10 @@ async def restore(request: Request, response: Response, slug: Slug, doors: TheDo
     caller.require_live("changes what live mail says")
     given = await read_model_if_any(request, RestoreIn)
     if given.version is not None:
-        wanted = Wanted(slug=slug, seen=given.seen, version=given.version, force_reason=given.force_reason)
-        return await _published(response, doors, audited, caller, wanted, given.note)
+        wanted = Wanted(slug=slug, **given.model_dump())
+        return await _published(response, doors, audited, caller, wanted)
     async with changing(doors) as connection:
-        id_, was_deleted = await archive.restore(connection, slug)
-        done = deed.of_template(Action.TEMPLATE_RESTORED, id_, slug, note=given.note)
-        await audited.all(connection, caller, [done] if was_deleted else [])
+        await archive.restore(connection, slug, note=given.note, actor=audited.doer(caller))
         view = await find.template(connection, slug)
     doors.shelf.changed(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
@@ -110,8 +108,8 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
         submitted = await write_within(connection, accepted)
         id_ = (await find.template(connection, slug)).id
         which = wanted.version if wanted.version is not None else "draft"
-        done = deed.of_template(Action.TEMPLATE_TESTED, id_, slug, version=which, notification=str(submitted.id))
-        await audited(connection, caller, done)
+        actor, tested = audited.doer(caller), {"version": which, "notification": str(submitted.id)}
+        await record_template(connection, Action.TEMPLATE_TESTED, (id_, slug), actor, **tested)
     doors.wake()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = reply.shown_status(submitted.status, submitted.send_at, doors.clock.now())
@@ -134,7 +132,7 @@ async def _images(doors: Doors, source: TemplateSource, mail: Shown) -> list[dic
 
 
 async def _published(
-    response: Response, doors: Doors, audited: Audited, caller: Keyholder, wanted: Wanted, note: str
+    response: Response, doors: Doors, audited: Audited, caller: Keyholder, wanted: Wanted
 ) -> dict[str, Any]:
     """Check, pass the gate, write, and say so."""
     if wanted.force_reason:
@@ -142,22 +140,13 @@ async def _published(
     async with doors.editors.turn(caller.actor) as turn:
         turn.begin()
         candidate = await doors.publisher.examine(wanted)
-    is_old = wanted.version is not None
-    publication = Publication(by=caller.actor, at=doors.clock.now(), note=note, keeps_draft=is_old)
     async with changing(doors) as connection:
-        version = await doors.publisher.publish(connection, candidate, publication)
-        told: dict[str, Any] = {"number": version.number, "note": note}
-        if is_old:
-            told["restored"] = wanted.version
-        if candidate.finding.blocks:
-            told["forced"] = wanted.force_reason
-        action = Action.TEMPLATE_RESTORED if is_old else Action.TEMPLATE_PUBLISHED
-        await audited(connection, caller, deed.of_template(action, version.template_id, wanted.slug, **told))
+        version = await publish_template(connection, candidate, actor=audited.doer(caller))
     doors.shelf.changed(wanted.slug)
     response.headers["Location"] = f"{router.prefix}/{wanted.slug}/versions/{version.number}"
-    found = vars(version) | {"note": note, "published_by": caller.actor}
-    return _told(found) | {"remarks": remarks_of(candidate.checked.remarks), "report": candidate.finding.as_json()}
-
-
-def _told(version: dict[str, Any]) -> dict[str, Any]:
-    return {name: version[name] for name in VersionOut.model_fields}
+    fields = vars(version) | {"note": wanted.note, "published_by": caller.actor}
+    return {
+        **{name: fields[name] for name in VersionOut.model_fields},
+        "remarks": remarks_of(candidate.checked.remarks),
+        "report": candidate.report.as_json() if candidate.report else {},
+    }

@@ -31,7 +31,7 @@ _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Mailbox = Annotated[str, StringConstraints(max_length=640), value.documented(pattern=value.MAILBOX)]
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
-_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
+_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "revision": ""}
 _Text = Annotated[str, StringConstraints(max_length=LARGEST_SOURCE)]
 _Files = Annotated[
     dict[str, _Text],
@@ -101,7 +101,9 @@ class DraftIn(SourceIn):
     keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
-    seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
+    revision: str = Field(
+        max_length=64, description="The one that you have loaded: `revision` of the last answer; empty for a new slug."
+    )
 
 
 class PublishIn(RequestModel):
@@ -109,7 +111,7 @@ class PublishIn(RequestModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    seen: str = Field(max_length=64, description="What you have seen, as for saving.")
+    revision: str = Field(max_length=64, description="The one that you have loaded, as for saving.")
     note: str = Field("", max_length=LONGEST_NOTE, description="Why, for those who look at the versions.")
     force_reason: str = Field(
         "", max_length=LONGEST_NOTE, description="Publish though callers would break; needs the scope `admin`."
@@ -125,7 +127,9 @@ class RestoreIn(RequestModel):
         None, description="Publish its very text again; without it: undo the deletion."
     )
     note: str = Field("", max_length=LONGEST_NOTE, description="Why.")
-    seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
+    revision: str | None = Field(
+        None, max_length=64, description="The one that you have loaded, if it must not have changed."
+    )
     force_reason: str = Field("", max_length=LONGEST_NOTE, description="As for publishing.")
 
 

@@ -13,10 +13,9 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.template_reply import CurrentOut, TemplatePageOut
 from notifier.api.template_schema import Slug
-from notifier.audit import Action
 from notifier.auth.scope import Scope
 from notifier.errors import NotFoundError
-from notifier.templating import archive, deed, draft, find, store
+from notifier.templating import archive, draft, find, store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
@@ -65,7 +64,7 @@ async def get_one(request: Request, slug: Slug, doors: TheDoors) -> dict[str, An
     if edited.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
     return vars(view) | {
-        "seen": edited.seen,
+        "revision": edited.revision,
         "content_hash": current.content_hash if current else None,
         "locales": edited.source.locales,
         "settings": source_of(edited.source)["settings"],
@@ -78,7 +77,5 @@ async def delete(request: Request, slug: Slug, doors: TheDoors, audited: Audited
     caller = await holder(request, doors, Scope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with changing(doors) as connection:
-        id_, was_there = await archive.delete(connection, slug, doors.clock.now())
-        deeds = [deed.of_template(Action.TEMPLATE_DELETED, id_, slug)] if was_there else []
-        await audited.all(connection, caller, deeds)
+        await archive.delete(connection, slug, actor=audited.doer(caller))
     doors.shelf.changed(slug)

@@ -86,20 +86,20 @@ def save_draft(
     files: Mapping[str, str],
     settings: Mapping[str, Any],
     sample: Mapping[str, Any] | None = None,
-    seen: str = "",
+    revision: str = "",
 ) -> Call[SavedDraft]:
-    """Save it. `ConflictError` if it has changed since `seen`; its `problem.raw` has both sides."""
+    """Save it. `ConflictError` if it has changed since `revision`; its `problem.raw` has both sides."""
     return Call(
         method=HTTPMethod.PUT,
         path=_path(slug, "draft"),
-        body=body_of({"files": files, "settings": settings, "sample": sample, "seen": seen}),
+        body=body_of({"files": files, "settings": settings, "sample": sample, "revision": revision}),
         read=_as(SavedDraft),
     )
 
 
-def discard_draft(slug: str, /, *, seen: str) -> Call[None]:
+def discard_draft(slug: str, /, *, revision: str) -> Call[None]:
     """Forget the draft."""
-    return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"seen": seen}, read=_nothing)
+    return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"revision": revision}, read=_nothing)
 
 
 def preview(slug: str, /, *, to: str | None = None, **wanted: Unpack[Look]) -> Call[TemplatePreview]:
@@ -124,24 +124,24 @@ def gate(slug: str, /, *, version: int | None = None, unmasked: bool = False) ->
     )
 
 
-def publish(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
+def publish(slug: str, /, *, revision: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
     """Make the draft what new notifications get. `ConflictError` if callers would break, or it was changed."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "publish"),
-        body=body_of({"seen": seen, "note": note, "force_reason": force_reason}),
+        body=body_of({"revision": revision, "note": note, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 
 
 def restore(
-    slug: str, version: int, /, *, note: str = "", seen: str | None = None, force_reason: str = ""
+    slug: str, version: int, /, *, note: str = "", revision: str | None = None, force_reason: str = ""
 ) -> Call[PublishedVersion]:
     """Publish an old version's very text as the next one."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "restore"),
-        body=body_of({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
+        body=body_of({"version": version, "note": note, "revision": revision, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 

@@ -1,24 +1,39 @@
-"""What the audit is told about templates and layouts: which one, and which number; never a word of their text."""
+"""Audit records of templates, layouts and images: which one, and which number; never a word of their text."""
 
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from notifier.audit import Action, Deed, ObjectKind
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import audit
+from notifier.audit import Action, Deed, Doer, ObjectKind
 
 
-def of_template(action: Action, id_: UUID, slug: str, **told: Any) -> Deed:
-    """A deed to a template, which is the instance's."""
-    return Deed(
-        action=action, object_kind=ObjectKind.TEMPLATE, object_id=id_, service_id=None, after={"slug": slug} | told
-    )
+async def record_template(
+    connection: AsyncConnection, action: Action, template: tuple[UUID, str], actor: Doer, **fields: Any
+) -> None:
+    """Record what the actor did to a template, which is named by its id and its slug."""
+    id_, slug = template
+    await _record(connection, action, ObjectKind.TEMPLATE, id_, actor, after={"slug": slug} | fields)
 
 
-def of_layout(action: Action, name: str, **told: Any) -> Deed:
-    """A deed to a layout, whose id is made of its name."""
-    return Deed(
-        action=action,
-        object_kind=ObjectKind.LAYOUT,
-        object_id=uuid5(NAMESPACE_URL, name),
-        service_id=None,
-        after={"name": name} | told,
-    )
+async def record_layout(connection: AsyncConnection, action: Action, name: str, actor: Doer, *, revision: int) -> None:
+    """Record what the actor did to a layout, whose id is made of its name."""
+    id_ = uuid5(NAMESPACE_URL, name)
+    await _record(connection, action, ObjectKind.LAYOUT, id_, actor, after={"name": name, "revision": revision})
+
+
+async def record_asset(
+    connection: AsyncConnection, action: Action, id_: UUID, actor: Doer, fields: dict[str, Any]
+) -> None:
+    """Record what the actor did to an image."""
+    is_deleted = action is Action.ASSET_DELETED
+    before, after = (fields, None) if is_deleted else (None, fields)
+    await _record(connection, action, ObjectKind.ASSET, id_, actor, before=before, after=after)
+
+
+async def _record(
+    connection: AsyncConnection, action: Action, kind: ObjectKind, id_: UUID, actor: Doer, **states: Any
+) -> None:
+    record = Deed(action=action, object_kind=kind, object_id=id_, service_id=None, **states)
+    await audit.record(connection, record, actor)

@@ -12,16 +12,22 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Action, Doer
+from notifier.db.engine import Database
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.rendering import images
+from notifier.rendering.job import Checked
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import layout, room
+from notifier.templating import form, layout, room
 from notifier.templating.assets import asset
+from notifier.templating.deed import record_template
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.look import Checker
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _template, _draft, _version = columns(Template), columns(TemplateDraft), columns(TemplateVersion)
@@ -35,30 +41,32 @@ class DraftView:
     slug: str
     source: TemplateSource | None  # own parts only; None: as above
     number: int  # of the current version; 0: nothing is published
-    revision: int  # of the draft; 0: there is none
+    saves: int  # how often the draft was saved; 0: there is none
     base_number: int | None  # the version that the draft was made from
     updated_by: str | None
     updated_at: datetime | None
     deleted_at: datetime | None = None
 
     @property
-    def seen(self) -> str:
-        """What names this very state: any publish and any save changes it.
+    def has_draft(self) -> bool:
+        """Whether there is a draft; if not, this is the current version."""
+        return self.saves > 0
 
-        Its time tells a draft from the one with the same revision that was discarded before.
+    @property
+    def revision(self) -> str:
+        """What names this very state: every save and every publish changes it.
+
+        Its time tells a draft from one that was discarded and was saved as often.
         """
-        if not self.revision or self.updated_at is None:
-            return f"{self.number}.{self.revision}"
-        return f"{self.number}.{self.revision}.{(self.updated_at - _EPOCH) // timedelta(microseconds=1):x}"
+        if not self.saves or self.updated_at is None:
+            return f"{self.number}.{self.saves}"
+        return f"{self.number}.{self.saves}.{(self.updated_at - _EPOCH) // timedelta(microseconds=1):x}"
 
 
-class StaleDraftError(NotifierError):
-    """Somebody else has saved or published since you looked."""
+class StaleDraftError(EditConflictError):
+    """Somebody has saved or published since the editor has loaded the draft."""
 
-    def __init__(self, theirs: DraftView, yours: TemplateSource | None = None) -> None:
-        self.theirs = theirs
-        self.yours = yours  # None: nothing was to be saved
-        super().__init__(f"{theirs.slug} was changed since: it stands at {theirs.seen}")
+    noun = "draft"
 
 
 class TemplateDeletedError(NotifierError):
@@ -79,7 +87,7 @@ async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) ->
             slug=slug,
             source=msgspec.convert(row["source"], TemplateSource),
             number=found.current_number or 0,
-            revision=row["revision"],
+            saves=row["revision"],
             base_number=row["base_number"],
             updated_by=row["updated_by"],
             updated_at=row["updated_at"],
@@ -89,64 +97,88 @@ async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) ->
     return dataclass_replace(current, deleted_at=found.deleted_at)
 
 
-def require(there: DraftView, seen: str, yours: TemplateSource | None = None) -> None:
-    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is what was seen; "" is as "0.0"."""
-    if there.deleted_at is not None:
+def require(stored: DraftView, revision: str, yours: TemplateSource | None = None) -> None:
+    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is the revision; "" is as "0.0"."""
+    if stored.deleted_at is not None:
         raise TemplateDeletedError
-    if there.seen != (seen or "0.0"):
-        raise StaleDraftError(there, yours)
+    require_same_revision(StaleDraftError, stored, revision or "0.0", yours)
 
 
-def repeats(there: DraftView, source: TemplateSource, by: str) -> bool:
-    """True if the same editor has just saved the same: the answer to that may have been lost."""
-    return there.revision > 0 and there.updated_by == by and there.source == own(source)
+def repeats(stored: DraftView, source: TemplateSource, by: str) -> bool:
+    """Whether the same editor has just saved the same: the reply to that may have been lost."""
+    return stored.has_draft and stored.updated_by == by and stored.source == own(source)
+
+
+async def check_draft(
+    database: Database, checker: Checker, slug: str, source: TemplateSource, *, revision: str, by: str
+) -> Checked:
+    """Check a draft before it is saved; no connection is held while it is rendered.
+
+    Raises `InvalidRequestError`, `StaleDraftError`, `TemplateDeletedError`.
+    """
+    form.require(slug, source)
+    async with database.read() as connection:
+        stored = await look(connection, slug)
+        if not repeats(stored, source, by):
+            require(stored, revision, source)
+        whole = await assembled(connection, source, slug)
+    checked = await checker.check(whole)
+    form.require_sound(checked)
+    return checked
 
 
 async def save(
-    connection: AsyncConnection, slug: str, source: TemplateSource, *, seen: str, by: str, now: datetime
+    connection: AsyncConnection, slug: str, source: TemplateSource, *, revision: str, actor: Doer
 ) -> DraftView:
-    """Keep the source as the draft if nothing has changed since `seen`.
+    """Save the source as the draft if it still has this revision; what the same editor has just saved is no conflict.
 
     Raises `StaleDraftError`, `TemplateDeletedError`, `TooManyTemplatesError`.
     """
-    there = await look(connection, slug, lock=True)
-    if there.template_id is None:
+    stored = await look(connection, slug, lock=True)
+    if stored.template_id is None:
         await room.require_room(connection, Template)
-        await _found(connection, slug, now)
-        there = await look(connection, slug, lock=True)  # another may have been first
-    require(there, seen, source)
-    template_id = there.template_id
-    kept = own(source)
-    values: dict[str, Any] = {
-        "source": msgspec.to_builtins(kept),
-        "revision": there.revision + 1,
-        "base_number": there.number or None,
-        "updated_by": by,
-        "updated_at": now,
+        await insert_if_absent(connection, Template, {"id": new_id(), "slug": slug, "created_at": actor.at})
+        stored = await look(connection, slug, lock=True)  # somebody else may have been first
+    if repeats(stored, source, actor.actor):
+        actor.record_no_change()
+        return stored
+    require(stored, revision, source)
+    assert stored.template_id is not None
+    own_parts = own(source)
+    row: dict[str, Any] = {
+        "source": msgspec.to_builtins(own_parts),
+        "revision": stored.saves + 1,
+        "base_number": stored.number or None,
+        "updated_by": actor.actor,
+        "updated_at": actor.at,
     }
-    if there.revision:
-        statement = update(TemplateDraft).where(_draft.template_id == template_id).values(values)
-        await connection.execute(statement)
+    if stored.has_draft:
+        await connection.execute(update(TemplateDraft).where(_draft.template_id == stored.template_id).values(row))
     else:
-        await connection.execute(insert(TemplateDraft).values(values | {"template_id": template_id}))
-    return DraftView(**values | {"source": kept, "template_id": template_id, "slug": slug, "number": there.number})
+        await connection.execute(insert(TemplateDraft).values(row | {"template_id": stored.template_id}))
+    await record_template(
+        connection, Action.TEMPLATE_SAVED, (stored.template_id, slug), actor, revision=stored.saves + 1
+    )
+    return dataclass_replace(
+        stored,
+        source=own_parts,
+        saves=stored.saves + 1,
+        base_number=stored.number or None,
+        updated_by=actor.actor,
+        updated_at=actor.at,
+    )
 
 
-async def discard(connection: AsyncConnection, slug: str, *, seen: str) -> DraftView:
-    """Forget the draft, which is what is returned. Raises `NotFoundError`, `StaleDraftError`."""
-    there = await look(connection, slug, lock=True)
-    if not there.revision:
+async def discard(connection: AsyncConnection, slug: str, *, revision: str, actor: Doer) -> None:
+    """Delete the draft. Raises `NotFoundError`, `StaleDraftError`, `TemplateDeletedError`."""
+    stored = await look(connection, slug, lock=True)
+    if stored.template_id is None or not stored.has_draft:
         raise NotFoundError(f"{slug} has no draft")
-    require(there, seen)
-    await connection.execute(delete(TemplateDraft).where(_draft.template_id == there.template_id))
-    return there
-
-
-async def _found(connection: AsyncConnection, slug: str, now: datetime) -> None:
-    """A slug without anything under it; two who do this at once have found one."""
-    inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Template)
-    row = {"id": new_id(), "slug": slug, "created_at": now}
-    await connection.execute(inserting.values(row).on_conflict_do_nothing())
+    require(stored, revision)
+    await connection.execute(delete(TemplateDraft).where(_draft.template_id == stored.template_id))
+    await record_template(
+        connection, Action.TEMPLATE_DISCARDED, (stored.template_id, slug), actor, revision=stored.saves
+    )
 
 
 def own(source: TemplateSource) -> TemplateSource:
@@ -186,7 +218,7 @@ def _nothing(slug: str) -> DraftView:
         slug=slug,
         source=None,
         number=0,
-        revision=0,
+        saves=0,
         base_number=None,
         updated_by=None,
         updated_at=None,
@@ -203,7 +235,7 @@ async def _current(connection: AsyncConnection, slug: str, template_id: UUID, nu
         slug=slug,
         source=own(msgspec.convert(row.source, TemplateSource)) if row else None,
         number=number or 0,
-        revision=0,
+        saves=0,
         base_number=number,
         updated_by=row.published_by if row else None,
         updated_at=row.published_at if row else None,

@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Action, Doer
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.templating import room
+from notifier.templating.deed import record_layout
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.form import LARGEST_SOURCE
 
+MAX_LISTED_USERS = 10
+"""Templates that are named when a layout is in use."""
 NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = columns(TemplateLayout)
@@ -30,13 +36,10 @@ class LayoutView:
     updated_at: datetime
 
 
-class StaleLayoutError(NotifierError):
-    """Somebody else has changed the layout since you looked."""
+class StaleLayoutError(EditConflictError):
+    """Somebody has changed the layout since the editor has loaded it."""
 
-    def __init__(self, theirs: LayoutView | None, yours: str | None = None) -> None:
-        self.theirs = theirs  # None: it was deleted
-        self.yours = yours  # None: nothing was to be saved
-        super().__init__()
+    noun = "layout"
 
 
 class LayoutInUseError(NotifierError):
@@ -67,47 +70,62 @@ async def every(connection: AsyncConnection) -> list[LayoutView]:
     return [LayoutView(**row) for row in found.mappings()]
 
 
-async def one(connection: AsyncConnection, name: str) -> LayoutView | None:
-    """The layout as it stands."""
-    row = (await connection.execute(select(*_layout).where(_layout.name == name))).mappings().one_or_none()
+async def one(connection: AsyncConnection, name: str, *, lock: bool = False) -> LayoutView | None:
+    """The layout as it stands; with `lock` for who is about to change it."""
+    query = select(*_layout).where(_layout.name == name)
+    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return LayoutView(**row) if row else None
 
 
-async def save(connection: AsyncConnection, name: str, text: str, *, seen: int, by: str, now: datetime) -> LayoutView:
-    """Write the text if nobody has since the revision `seen`, 0 for a new one.
+def find_layout_faults(name: str, text: str) -> list[Fault]:
+    """Find what is wrong with the name and the size of a layout."""
+    faults = []
+    if not NAME.fullmatch(name):
+        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
+    if len(text.encode()) > LARGEST_SOURCE:
+        faults.append(Fault("/text", "too_large", f"a layout has at most {LARGEST_SOURCE} octets"))
+    return faults
 
-    Raises `StaleLayoutError`, `TooManyTemplatesError`.
+
+async def save(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Doer) -> LayoutView:
+    """Save the layout if it still has this revision, 0 for a new one.
+
+    Raises `InvalidRequestError`, `StaleLayoutError`, `TooManyTemplatesError`.
     """
-    row = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
-    if seen == 0:  # of two who make it, one is the first
+    if faults := find_layout_faults(name, text):
+        raise InvalidRequestError(faults)
+    saved = await write_layout(connection, name, text, revision=revision, actor=actor)
+    await record_layout(connection, Action.LAYOUT_SAVED, name, actor, revision=saved.revision)
+    return saved
+
+
+async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Doer) -> LayoutView:
+    """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
+    row = {"text": text, "revision": revision + 1, "updated_by": actor.actor, "updated_at": actor.at}
+    if revision == 0:  # of two who create it, one is the first
         await room.require_room(connection, TemplateLayout)
-        inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TemplateLayout)
-        made = await connection.execute(inserting.values(row).on_conflict_do_nothing().returning(_layout.name))
-        written = made.first() is not None
+        if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
+            raise StaleLayoutError(await one(connection, name), text)
     else:
-        changing = update(TemplateLayout).where(_layout.name == name, _layout.revision == seen)
-        written = bool((await connection.execute(changing.values(row))).rowcount)
-    if not written:
-        raise StaleLayoutError(await one(connection, name), text)
-    return LayoutView(**row)  # type: ignore[arg-type]
+        require_same_revision(StaleLayoutError, await one(connection, name, lock=True), revision, text)
+        await connection.execute(update(TemplateLayout).where(_layout.name == name).values(row))
+    return LayoutView(name=name, text=text, revision=revision + 1, updated_by=actor.actor, updated_at=actor.at)
 
 
-async def remove(connection: AsyncConnection, name: str, *, seen: int | None = None) -> LayoutView:
-    """Delete the layout, which versions that have it do not notice.
+async def remove(connection: AsyncConnection, name: str, *, revision: int, actor: Doer) -> None:
+    """Delete a layout that no template uses; versions that were published with it keep it.
 
-    Raises `NotFoundError`, `LayoutInUseError`, and `StaleLayoutError` if it is not the revision `seen`.
+    Raises `NotFoundError`, `LayoutInUseError`, `StaleLayoutError`.
     """
-    query = select(*_layout).where(_layout.name == name).with_for_update()
-    row = (await connection.execute(query)).mappings().one_or_none()
-    if row is None:
+    stored = await one(connection, name, lock=True)
+    if stored is None:
         raise NotFoundError("there is no such layout")
-    there = LayoutView(**row)
-    if seen is not None and there.revision != seen:
-        raise StaleLayoutError(there)
+    require_same_revision(StaleLayoutError, stored, revision)
     if users := await using(connection, name):
-        raise LayoutInUseError(f"it is used by {', '.join(users[:10])}{' and others' if len(users) > 10 else ''}")  # noqa: PLR2004 - enough to know
+        listed = ", ".join(users[:MAX_LISTED_USERS])
+        raise LayoutInUseError(f"it is used by {listed}{' and others' if len(users) > MAX_LISTED_USERS else ''}")
     await connection.execute(delete(TemplateLayout).where(_layout.name == name))
-    return there
+    await record_layout(connection, Action.LAYOUT_DELETED, name, actor, revision=stored.revision)
 
 
 async def using(connection: AsyncConnection, name: str) -> list[str]:

@@ -18,7 +18,7 @@ from notifier.recall import Recall
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.templating.folder.files import seconds
+from notifier.templating.folder.settings_text import seconds
 from notifier.templating.use import Uses
 
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.auth.usage import LastUse
+from notifier.db.insertion import build_insert
 from notifier.db.tables import TemplateUse, columns
 
 _use = columns(TemplateUse)
@@ -29,8 +29,7 @@ class Uses(LastUse[Use]):
 
     async def record(self, connection: AsyncConnection, used: Sequence[Use], at: datetime) -> None:
         """Write that these were used; a clock that is behind puts nothing back."""
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(TemplateUse).values([use._asdict() | {"last_used_at": at} for use in used])
+        statement = build_insert(connection, TemplateUse).values([use._asdict() | {"last_used_at": at} for use in used])
         later = {"last_used_at": statement.excluded.last_used_at}
         await connection.execute(
             statement.on_conflict_do_update(

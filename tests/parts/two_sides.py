@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from notifier.audit import Doer
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.check import check
@@ -58,7 +59,9 @@ class Side:
             there = await draft.look(connection, "hello")
             assert there.source is not None
             source = replace(there.source, files=there.source.files | {"subject.txt": subject})
-            await draft.save(connection, "hello", source, seen=there.seen, by="staff:bob", now=NOW)
+            await draft.save(
+                connection, "hello", source, revision=there.revision, actor=Doer(actor="staff:bob", at=NOW)
+            )
 
     async def stands(self, slug: str = "hello") -> standing.Standing:
         """What there is."""

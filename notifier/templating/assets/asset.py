@@ -13,26 +13,29 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Action, Doer
 from notifier.db.direct import Connection
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import new_id
 from notifier.outbox import store
 from notifier.outbox.handler import NewEntry
 from notifier.rendering.source import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
 from notifier.templating import room
-from notifier.templating.assets.image import Made, Wish
+from notifier.templating.assets.image import LARGEST_UPLOAD, TOO_LONG, Made, Wish
+from notifier.templating.deed import record_asset
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 WIDEST = 1200  # CSS pixels that may be asked for
 NO_FILE = "there is no such file"
-_asset, _file, _attachment = columns(Asset), columns(AssetFile), columns(Attachment)
+REJECTED = "asset_rejected"
+_asset, _file = columns(Asset), columns(AssetFile)
 
 
 class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,67 +71,65 @@ class AssetView:
         return Wish(mode=self.mode, width=self.width, height=self.height)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Uploader:
-    """Who uploads, and when."""
+class StaleAssetError(EditConflictError):
+    """Somebody has uploaded or deleted the image since the editor has looked at it."""
 
-    actor: str
-    at: datetime
-
-
-class StaleAssetError(NotifierError):
-    """Somebody else has uploaded or deleted the image since you looked."""
-
-    def __init__(self, name: str, theirs: AssetView | None) -> None:
-        self.theirs = theirs  # None: it is not there
-        stands = f"it stands at revision {theirs.revision}" if theirs else "there is none"
-        super().__init__(f"{name} was changed since: {stands}")
+    noun = "image"
 
 
 class AssetNotReadyError(NotifierError):
     """The image has no files: it is still worked at, or has failed."""
 
-    def __init__(self, found: AssetView) -> None:
-        super().__init__(f"{found.name} is {found.status}" + (f": {found.detail}" if found.detail else ""))
+    def __init__(self, asset: AssetView) -> None:
+        super().__init__(f"{asset.name} is {asset.status}" + (f": {asset.detail}" if asset.detail else ""))
+
+
+def find_upload_faults(name: str, data: bytes, wish: Wish) -> list[Fault]:
+    """Find all that can be said against an upload before the image is decoded."""
+    faults = []
+    if len(data) > LARGEST_UPLOAD:
+        faults.append(Fault("/content", REJECTED, TOO_LONG))
+    if not NAME.fullmatch(name):
+        faults.append(Fault("/name", REJECTED, "lower-case letters, digits, - and _, at most 64, and a letter first"))
+    if wish.mode is AssetMode.CROP and (wish.width is None or wish.height is None):
+        faults.append(Fault("/mode", REJECTED, "crop needs a width and a height"))
+    return faults
 
 
 async def upload(
-    connection: AsyncConnection, name: str, data: bytes, wish: Wish, *, seen: int, by: Uploader
+    connection: AsyncConnection, name: str, data: bytes, wish: Wish, *, revision: int, actor: Doer
 ) -> AssetView:
-    """Keep the upload and ask for its files; `seen` is the revision that stands there, 0 for a new name.
+    """Save the upload, which `find_upload_faults` has passed, and enqueue the conversion; revision 0: a new name.
 
     Raises `StaleAssetError`, `TooManyTemplatesError`.
-    The name and the wish have been checked, and the data are at most `LARGEST_UPLOAD`.
     """
-    there = await _find(connection, name, lock=True)
-    if (there.revision if there else 0) != seen:
-        raise StaleAssetError(name, there)
-    if there is None:
+    stored = await _find(connection, name, lock=True)
+    require_same_revision(StaleAssetError, stored, revision)
+    if stored is None:
         await room.require_room(connection, Asset)
-    original = await keep_original(connection, data, by.at)
-    values = new_row(original, wish, revision=seen + 1, by=by)
-    id_ = there.id if there else new_id()
-    try:
-        if there:
-            await connection.execute(update(Asset).where(_asset.id == id_).values(values))
-        else:
-            await connection.execute(insert(Asset).values(values | {"id": id_, "name": name}))
-    except IntegrityError as error:  # another upload of the same new name was quicker
-        raise StaleAssetError(name, None) from error
+    original = await keep_original(connection, data, actor.at)
+    id_ = stored.id if stored else new_id()
+    row = {"id": id_, "name": name} | new_row(original, wish, revision=revision + 1, actor=actor)
+    if stored:
+        await connection.execute(update(Asset).where(_asset.id == stored.id).values(row))
+    elif not await insert_if_absent(connection, Asset, row):  # another upload of the same new name was faster
+        raise StaleAssetError(await _find(connection, name))
     entry = NewEntry(
         id=new_id(),
         kind=EntryKind.ASSET,
         subject_id=id_,
         service_id=INSTANCE,
         priority=Priority.NORMAL,
-        due_at=by.at,
+        due_at=actor.at,
     )
     await store.enqueue(connection, [entry])
-    return _view({**values, "id": id_, "name": name})
+    saved = _view(row)
+    await _record(connection, Action.ASSET_UPLOADED, saved, actor)
+    return saved
 
 
-def new_row(original: bytes, wish: Wish, *, revision: int, by: Uploader) -> dict[str, Any]:
-    """The columns of an image of which nothing is made yet, but for its id and its name."""
+def new_row(original: bytes, wish: Wish, *, revision: int, actor: Doer) -> dict[str, Any]:
+    """Build the columns, but for id and name, of an image that is not converted yet."""
     return {
         "status": AssetStatus.PENDING,
         "detail": "",
@@ -139,8 +140,8 @@ def new_row(original: bytes, wish: Wish, *, revision: int, by: Uploader) -> dict
         "height": wish.height,
         "files": None,
         "revision": revision,
-        "updated_by": by.actor,
-        "updated_at": by.at,
+        "updated_by": actor.actor,
+        "updated_at": actor.at,
     }
 
 
@@ -155,11 +156,16 @@ async def one(connection: AsyncConnection, name: str) -> AssetView:
     return _there(await _find(connection, name), name)
 
 
-async def remove(connection: AsyncConnection, name: str) -> AssetView:
-    """Forget the name; what versions show of it stays. Raises `NotFoundError`."""
-    found = _there(await _find(connection, name, lock=True), name)
-    await connection.execute(delete(Asset).where(_asset.id == found.id))
-    return found
+async def remove(connection: AsyncConnection, name: str, *, actor: Doer) -> None:
+    """Delete the name; versions go on showing the image. Raises `NotFoundError`."""
+    stored = _there(await _find(connection, name, lock=True), name)
+    await connection.execute(delete(Asset).where(_asset.id == stored.id))
+    await _record(connection, Action.ASSET_DELETED, stored, actor)
+
+
+async def _record(connection: AsyncConnection, action: Action, asset: AssetView, actor: Doer) -> None:
+    fields = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    await record_asset(connection, action, asset.id, actor, fields)
 
 
 async def pinned(connection: AsyncConnection, names: Collection[str]) -> dict[str, PinnedAsset]:
@@ -194,7 +200,7 @@ def described(made: Made) -> dict[str, AssetFileView]:
 async def keep_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
     """Write the octets of an upload; their SHA-256."""
     digest = hashlib.sha256(data).digest()
-    await _keep(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
+    await insert_if_absent(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
     return digest
 
 
@@ -203,7 +209,7 @@ async def keep_files(connection: AsyncConnection, made: Made, now: datetime) -> 
     files = {hashlib.sha256(file.octets).digest(): file for file in made.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.octets, "created_at": now}
-        await _keep(connection, AssetFile, row)
+        await insert_if_absent(connection, AssetFile, row)
 
 
 async def file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
@@ -219,11 +225,6 @@ async def octets(connection: Connection, hashes: Collection[bytes]) -> dict[byte
     statement = select(_file.sha256, _file.content_type, _file.octets).where(_file.sha256.in_(hashes))
     found = await connection.execute(statement)
     return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in found}
-
-
-async def _keep(connection: AsyncConnection, table: type[Attachment] | type[AssetFile], row: dict[str, Any]) -> None:
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    await connection.execute(make(table).values(row).on_conflict_do_nothing())
 
 
 async def _find(connection: AsyncConnection, name: str, *, lock: bool = False) -> AssetView | None:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +15,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Doer
 from notifier.db.tables import Asset, Attachment, columns
 from notifier.ids import new_id
 from notifier.rendering.source import PinnedAsset
@@ -53,17 +53,15 @@ def pinned(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
     return {name: asset.pin(asset.described(_made(name, file))) for name, file in _files(root, names).items()}
 
 
-async def push(
-    connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, by: str, now: datetime
-) -> None:
+async def push(connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, actor: Doer) -> None:
     """Keep what a version from files shows. A name that is on the server already stays what staff have made of it."""
     for name, file in sorted(_files(root, assets).items()):
         made = _made(name, file)
-        await asset.keep_files(connection, made, now)
+        await asset.keep_files(connection, made, actor.at)
         there = await connection.execute(select(_asset.id).where(_asset.name == name))
         if there.first() is None:
-            original = await asset.keep_original(connection, file.data, now)
-            row = asset.new_row(original, file.wish, revision=1, by=asset.Uploader(actor=by, at=now))
+            original = await asset.keep_original(connection, file.data, actor.at)
+            row = asset.new_row(original, file.wish, revision=1, actor=actor)
             row |= {"id": new_id(), "name": name, "status": AssetStatus.READY, "progress": 100, "detail": made.note}
             await connection.execute(insert(Asset).values(row | {"files": msgspec.to_builtins(asset.described(made))}))
 

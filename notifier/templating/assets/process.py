@@ -20,7 +20,6 @@ from notifier.templating.assets.image import LARGEST_FILE, LARGEST_UPLOAD, TOO_L
 
 WALL_SECONDS = 30.0
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space
-START_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 _LARGEST_ANSWER = 4 * LARGEST_FILE
 OVERRAN = Refused(reason=f"the picture took longer than {WALL_SECONDS:g} s")

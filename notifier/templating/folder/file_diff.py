@@ -11,7 +11,8 @@ import msgspec
 from notifier.rendering.line_diff import DiffBudget
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.variables import schema_of
-from notifier.templating.folder import files, settings_text
+from notifier.templating import form
+from notifier.templating.folder import settings_text
 from notifier.templating.variable import differing
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -79,7 +80,7 @@ def documents(source: TemplateSource | None) -> dict[str, str]:
     if source is None:
         return {}
     settings, sample = settings_text.write(source.settings), sample_text(source.sample, sort=True)
-    return {settings_text.FILE: settings, files.SAMPLE: sample, **source.files}
+    return {settings_text.FILE: settings, form.SAMPLE: sample, **source.files}
 
 
 def sample_text(sample: Mapping[str, Any], *, sort: bool = False) -> str:

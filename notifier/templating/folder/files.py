@@ -9,26 +9,14 @@ from typing import Any
 
 from notifier import strict_json
 from notifier.rendering import images
-from notifier.rendering.source import (
-    LAYOUTS,
-    LOCALES,
-    PARTS,
-    RESERVED,
-    WORDS,
-    PinnedAsset,
-    TemplateSettings,
-    TemplateSource,
-)
+from notifier.rendering.source import LAYOUTS, LOCALES, PARTS, PinnedAsset, TemplateSource
 from notifier.templating import layout
 from notifier.templating.assets import files as asset_files
 from notifier.templating.folder import settings_text
 from notifier.templating.folder.problem import FileError, Problem
-from notifier.templating.folder.settings_text import TAG, SettingsTextError, seconds
+from notifier.templating.folder.settings_text import SettingsTextError
+from notifier.templating.form import SAMPLE, SLUG, has_place, problems_of
 
-__all__ = ["SAMPLE", "SLUG", "has_place", "layouts", "problems_of", "read", "sample_of", "seconds", "slugs", "text_of"]
-
-SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-SAMPLE = "sample.json"
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
 _NOTES = (".md", "~")
@@ -44,16 +32,6 @@ class _TextError(ValueError):
 def slugs(root: Path) -> list[str]:
     """The templates below a directory, in alphabetical order."""
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
-
-
-def has_place(name: str) -> bool:
-    """Whether a template can have a part of this name."""
-    path = PurePosixPath(name)
-    if path.name not in PARTS or str(path) != name:
-        return False
-    return len(path.parts) == 1 or (
-        len(path.parts) == 3 and name.startswith(LOCALES) and bool(TAG.fullmatch(path.parts[1]))  # noqa: PLR2004
-    )
 
 
 def read(root: Path, slug: str) -> TemplateSource:
@@ -192,29 +170,3 @@ def _layout_text(root: Path, name: str) -> str:
     if not layout.NAME.fullmatch(name):
         raise _TextError(name, "a layout is called _layouts/name.html or _layouts/name.txt, in lower case")
     return text_of(root / LAYOUTS.rstrip("/"), name.removeprefix(LAYOUTS))
-
-
-def problems_of(source: TemplateSource, toml: str = "") -> list[Problem]:
-    """What is wrong with settings, sample and locales, before anything is rendered; `toml`: where the lines are."""
-    settings: TemplateSettings = source.settings
-    if not isinstance(source.sample, dict):
-        return [Problem(file=SAMPLE, message="must be an object: { … }")]
-    problems = []
-    if reserved := sorted(RESERVED & set(source.sample)):
-        said = f"{', '.join(reserved)} is provided by rendering and cannot be a variable"
-        problems.append(Problem(file=SAMPLE, message=said))
-    if words := sorted(WORDS & set(source.sample)):
-        said = f"{', '.join(words)} is a word of templates, and a variable cannot be called so: give it another name"
-        problems.append(Problem(file=SAMPLE, message=said))
-    faults = settings_text.faults_in(settings) + settings_text.faults_in_paths(settings, source.sample)
-    problems += [
-        Problem(file=settings_text.FILE, message=said, line=settings_text.line_of(toml, key), key=key)
-        for key, said in faults
-    ]
-    lower: dict[str, str] = {}
-    for tag in source.locales:
-        if tag.lower() in lower:
-            said = f"is the same language as locales/{lower[tag.lower()]}"
-            problems.append(Problem(file=f"{LOCALES}{tag}", message=said))
-        lower[tag.lower()] = tag
-    return problems

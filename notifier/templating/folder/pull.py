@@ -14,7 +14,7 @@ from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
 from notifier.rendering import images
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import draft, layout
+from notifier.templating import draft, form, layout
 from notifier.templating.assets import files as asset_files
 from notifier.templating.folder import base, file_diff, files, standing
 from notifier.templating.folder import write as folder
@@ -117,7 +117,7 @@ class Pull:
         pulled = partial(Pulled, slug=slug, number=there.number)
         if source is None:
             return pulled(change=Fetch.GONE, why=_gone(there))
-        if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not files.has_place(name)]:
+        if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not form.has_place(name)]:
             return pulled(change=Fetch.REFUSED, why=f"{odd[0]!r} has no place in a folder")
         if not (root / slug).exists():
             return pulled(change=Fetch.CREATED)

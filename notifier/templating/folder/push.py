@@ -10,7 +10,6 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import audit
 from notifier.audit import Action, Doer
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -18,15 +17,17 @@ from notifier.errors import NotifierError, TemplateError
 from notifier.rendering.job import Checked
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import deed, layout, store
+from notifier.templating import layout, store
 from notifier.templating.assets import files as asset_files
+from notifier.templating.deed import record_layout
 from notifier.templating.folder import base, file_diff, files, standing
 from notifier.templating.folder.base import Base, Origin
 from notifier.templating.folder.file_diff import Difference
 from notifier.templating.folder.problem import FileError
 from notifier.templating.folder.standing import Standing
+from notifier.templating.gate.gate import Gate
 from notifier.templating.layout import LayoutView
-from notifier.templating.publish import Gate
+from notifier.templating.publish import Candidate, Wanted, publish_template
 from notifier.templating.store import Publication
 
 FROM_FILES = frozenset({"cli", "demo"})
@@ -60,14 +61,6 @@ class PushRefusedError(NotifierError):
     def __init__(self, refused: Iterable[Pushed]) -> None:
         self.refused = tuple(refused)
         super().__init__("nothing was pushed: " + "; ".join(f"{one.slug}: {one.why}" for one in self.refused))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Report:
-    """What was found about a source that may be published."""
-
-    checked: Checked
-    blocked: bool  # the gate would have stopped it
 
 
 async def checked(pool: RenderingPool, slug: str, source: TemplateSource) -> Checked:
@@ -107,15 +100,14 @@ class Push:
         refused = [one for one in plan if one.change is Change.REFUSED]
         if refused and not self.dry_run:
             raise PushRefusedError(refused)
-        reports = await self._checked(plan, sources)
+        candidates = await self._checked(plan, sources)
         if self.dry_run:
             return plan
         async with self.database.write() as connection:
             if await _Stand.of(connection, sources, lock=True) != seen:
                 said = "it was changed while this push was running; try again"
                 raise PushRefusedError([Pushed(slug="a template", number=0, change=Change.REFUSED, why=said)])
-            await self._write(connection, plan, sources, reports)
-            await self._write_images(connection, root, plan, sources)
+            await self._write(connection, root, plan, sources, candidates)
         if kept.kept and not self.only_new:
             base.write(root, _after(kept, sources, plan))
         return plan
@@ -123,35 +115,27 @@ class Push:
     async def _write(
         self,
         connection: AsyncConnection,
+        root: Path,
         plan: Sequence[Pushed],
         sources: Mapping[str, TemplateSource],
-        reports: Mapping[str, _Report],
+        candidates: Mapping[str, Candidate],
     ) -> None:
-        publication = Publication(by=self.by, at=self.clock.now(), note=self.note)
-        doer = Doer(actor=self.by, at=publication.at)
-        for one in plan:
-            if one.change not in (Change.CREATED, Change.PUBLISHED):
-                continue
-            if one.slug.startswith(LAYOUTS):
-                text, before = _layouts(sources)[one.slug], one.number - 1
-                saved = await layout.save(connection, one.slug, text, seen=before, by=self.by, now=publication.at)
-                done = deed.of_layout(Action.LAYOUT_SAVED, saved.name, revision=saved.revision)
+        actor = Doer(actor=self.by, at=self.clock.now())
+        changed = [one.slug for one in plan if one.change in (Change.CREATED, Change.PUBLISHED)]
+        numbers = {one.slug: one.number for one in plan}
+        for name in [name for name in changed if name.startswith(LAYOUTS)]:
+            text, revision = _layouts(sources)[name], numbers[name] - 1
+            await layout.write_layout(connection, name, text, revision=revision, actor=actor)
+            if not self.only_new:
+                await record_layout(connection, Action.LAYOUT_SAVED, name, actor, revision=revision + 1)
+        for slug in [slug for slug in changed if slug in candidates]:
+            candidate = candidates[slug]
+            if self.only_new:  # what a start publishes is nobody's action: there is no audit record
+                publication = Publication(by=self.by, at=actor.at, note=self.note)
+                await store.publish(connection, slug, candidate.source, candidate.checked, publication)
             else:
-                report = reports[one.slug]
-                version = await store.publish(connection, one.slug, sources[one.slug], report.checked, publication)
-                told = {"number": version.number, "note": self.note}
-                told |= {"forced": self.force_reason} if report.blocked else {}
-                done = deed.of_template(Action.TEMPLATE_PUBLISHED, version.template_id, one.slug, **told)
-            if not self.only_new:  # what a start does by itself is nobody's deed
-                await audit.record(connection, done, doer)
-
-    async def _write_images(
-        self, connection: AsyncConnection, root: Path, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]
-    ) -> None:
-        for one in plan:
-            if one.change in (Change.CREATED, Change.PUBLISHED) and one.slug in sources:
-                assets = sources[one.slug].assets
-                await asset_files.push(connection, root, assets, by=self.by, now=self.clock.now())
+                await publish_template(connection, candidate, actor=actor)
+            await asset_files.push(connection, root, candidate.source.assets, actor=actor)
 
     def _plan(self, sources: Mapping[str, TemplateSource], seen: "_Stand", kept: Base) -> list[Pushed]:
         shared = [
@@ -207,22 +191,20 @@ class Push:
     def _ours(self, actor: str) -> bool:
         return actor == self.by or actor in FROM_FILES
 
-    async def _checked(self, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]) -> dict[str, _Report]:
-        """The reports on all that is to be published, or was refused and might be."""
-        wanted = {one.slug: one for one in plan if one.change not in (Change.UNCHANGED, Change.KEPT)}
-        reports = {}
-        for slug in [slug for slug in wanted if slug in sources]:
-            self.progress(slug, len(wanted))
-            report = await checked(self.pool, slug, sources[slug])
-            blocked = False
-            if self.gate and not self.only_new and wanted[slug].change is not Change.CREATED:
-                finding = await self.gate.look(slug, sources[slug], report)
-                blocked = finding.blocks
-                if blocked and not self.force_reason:
-                    reasons = finding.as_json().get("reasons") or ["callers would be refused"]
-                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in reasons])
-            reports[slug] = _Report(checked=report, blocked=blocked)
-        return reports
+    async def _checked(self, plan: Sequence[Pushed], sources: Mapping[str, TemplateSource]) -> dict[str, Candidate]:
+        """Check all that is to be published, or was refused and might be."""
+        changes = {one.slug: one.change for one in plan if one.change not in (Change.UNCHANGED, Change.KEPT)}
+        candidates = {}
+        for slug in [slug for slug in changes if slug in sources]:
+            self.progress(slug, len(changes))
+            checked_source, report = await checked(self.pool, slug, sources[slug]), None
+            if self.gate and not self.only_new and changes[slug] is not Change.CREATED:
+                report = await self.gate.look(slug, sources[slug], checked_source)
+                if report.blocks and not self.force_reason:
+                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in report.reasons])
+            request = Wanted(slug=slug, revision=None, note=self.note, force_reason=self.force_reason)
+            candidates[slug] = Candidate(request=request, source=sources[slug], checked=checked_source, report=report)
+        return candidates
 
 
 @dataclass(frozen=True, kw_only=True)

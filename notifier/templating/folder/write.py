@@ -7,7 +7,7 @@ from typing import Any
 
 from notifier.errors import NotifierError
 from notifier.rendering.source import TemplateSource
-from notifier.templating import draft
+from notifier.templating import draft, form
 from notifier.templating.folder import file_diff, files, settings_text
 
 
@@ -21,7 +21,7 @@ def write(root: Path, slug: str, source: TemplateSource) -> None:
     wanted = draft.own(source).files
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if files.has_place(name) and name not in wanted:
+        if form.has_place(name) and name not in wanted:
             path.unlink()
             with contextlib.suppress(OSError):  # of a language that has other files in it
                 path.parent.rmdir()
@@ -29,7 +29,7 @@ def write(root: Path, slug: str, source: TemplateSource) -> None:
         put(root, f"{slug}/{name}", text)
     settings, sample = _kept(folder, source)
     put(root, f"{slug}/{settings_text.FILE}", settings)
-    put(root, f"{slug}/{files.SAMPLE}", sample)
+    put(root, f"{slug}/{form.SAMPLE}", sample)
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -52,7 +52,7 @@ def _kept(folder: Path, source: TemplateSource) -> tuple[str, str]:
         text = files.text_of(folder, settings_text.FILE)
         settings = text if settings_text.read(text) == source.settings else settings
     with contextlib.suppress(ValueError, OSError):
-        text = files.text_of(folder, files.SAMPLE)
+        text = files.text_of(folder, form.SAMPLE)
         here = files.sample_of(text)
         sample = text if _exactly(here) == _exactly(source.sample) else file_diff.sample_text(_as(source.sample, here))
     return settings, sample

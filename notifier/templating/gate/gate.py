@@ -13,9 +13,11 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import address
 from notifier.address import InvalidAddressError
+from notifier.audit import Action, Doer
 from notifier.auth.keys import may_send_from
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -24,7 +26,8 @@ from notifier.errors import Fault
 from notifier.rendering.job import Checked, Payload, RenderFault
 from notifier.rendering.pool import LARGEST_BATCH, OVERRAN
 from notifier.rendering.source import TemplateSource
-from notifier.templating import store
+from notifier.templating import find, store
+from notifier.templating.deed import record_template
 from notifier.templating.gate import payloads
 from notifier.templating.gate import report as gate_report
 from notifier.templating.gate.compare import Comparer, Comparison
@@ -255,6 +258,12 @@ class Gate:
         if specimen.id not in texts:
             return None
         return Payload(locale=specimen.locale, variables=draft.mask.applied(texts[specimen.id]))
+
+
+async def record_unmasking(connection: AsyncConnection, slug: str, *, actor: Doer) -> None:
+    """Record that the actor looks at secret values of recent requests. Raises `NotFoundError`."""
+    id_ = (await find.template(connection, slug)).id
+    await record_template(connection, Action.TEMPLATE_UNMASKED, (id_, slug), actor)
 
 
 def _address(text: str | None) -> str | None:

@@ -17,6 +17,7 @@ from parts.relay import Relay
 from sqlalchemy import update
 
 from notifier import wiring
+from notifier.audit import Doer
 from notifier.auth import keys
 from notifier.auth.scope import Scope
 from notifier.clock import SystemClock
@@ -57,9 +58,8 @@ class Editors:
 
     async def _save(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
-            seen = (await draft.look(connection, slug)).seen
-            now = SystemClock().now()
-            await draft.save(connection, slug, self._source(slug), seen=seen, by="staff:1", now=now)
+            revision = (await draft.look(connection, slug)).revision
+            await draft.save(connection, slug, self._source(slug), revision=revision, actor=_staff())
 
     async def _publish(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
@@ -73,13 +73,19 @@ class Editors:
     async def _change_layout(self, _: str) -> None:
         async with self._parts.database.write() as connection:
             there = await layout.one(connection, "_layouts/base.html")
-            text, seen = f"<p>{self._chance.random()}</p>", there.revision if there else 0
-            await layout.save(connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now())
+            text, revision = f"<p>{self._chance.random()}</p>", there.revision if there else 0
+            await layout.save(connection, "_layouts/base.html", text, revision=revision, actor=_staff())
 
     async def _take_layout_away(self, _: str) -> None:
         with contextlib.suppress(NotFoundError, LayoutInUseError):
             async with self._parts.database.write() as connection:
-                await layout.remove(connection, "_layouts/base.html")
+                there = await layout.one(connection, "_layouts/base.html")
+                revision = there.revision if there else 0
+                await layout.remove(connection, "_layouts/base.html", revision=revision, actor=_staff())
+
+
+def _staff() -> Doer:
+    return Doer(actor="staff:1", at=SystemClock().now())
 
 
 async def _revive(parts: wiring.Base) -> None:

@@ -9,6 +9,7 @@ from parts.document import blocks
 from sqlalchemy import select
 
 from notifier import wiring
+from notifier.audit import Doer
 from notifier.db.tables import Asset, columns
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
@@ -46,8 +47,8 @@ async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wir
             assert asset.pin(view.files) == source.assets["logo"]
             octets, _ = (await asset.octets(connection, [bytes.fromhex(source.assets["logo"].sha256)])).popitem()
             assert octets.hex() == source.assets["logo"].sha256
-            by = asset.Uploader(actor="staff", at=parts.clock.now())
-            await asset.upload(connection, "logo", b"theirs", Wish(), seen=1, by=by)
+            actor = Doer(actor="staff", at=parts.clock.now())
+            await asset.upload(connection, "logo", b"theirs", Wish(), revision=1, actor=actor)
         (again,) = await push.run(write(_changes(logo_toml=CROP.replace("150", "60"))), ["hello"])
     async with parts.database.read() as connection:
         assert (await connection.execute(select(_asset.revision, _asset.updated_by))).one() == (2, "staff")
@@ -61,7 +62,7 @@ async def test_a_pull_writes_what_was_uploaded(parts: wiring.Base, write: Write,
     root = write(_changes())
     before = asset_files.pinned(root, ["logo"])
     async with parts.database.write() as connection:
-        await asset_files.push(connection, root, before, by="test", now=parts.clock.now())
+        await asset_files.push(connection, root, before, actor=Doer(actor="test", at=parts.clock.now()))
         written = await asset_files.pull(connection, tmp_path / "other", ["logo", "unknown"])
     assert [path.name for path in written] == ["logo.png", "logo.toml"]
     assert asset_files.pinned(tmp_path / "other", ["logo"]) == before

@@ -1,18 +1,17 @@
 """A push against what others have done since: it never replaces a newer edit that nobody has looked at."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from parts.closed_gate import ClosedGate
 from parts.two_sides import NOW, Side
 from sqlalchemy import update
 
 from notifier import audit
+from notifier.audit import Doer
 from notifier.db.tables import Template, columns
 from notifier.errors import TemplateError
-from notifier.rendering.job import Checked
-from notifier.rendering.source import TemplateSource
 from notifier.templating import draft, layout
 from notifier.templating.folder import base, files
 from notifier.templating.folder.pull import Pull
@@ -132,7 +131,8 @@ async def test_a_layout_is_not_lost_either(side: Side) -> None:
         there = await layout.one(connection, "_layouts/base.html")
         assert there is not None
         assert there.text == (side.write({}) / "_layouts/base.html").read_text()
-        await layout.save(connection, there.name, "theirs", seen=there.revision, by="staff:bob", now=NOW)
+        actor = Doer(actor="staff:bob", at=NOW)
+        await layout.save(connection, there.name, "theirs", revision=there.revision, actor=actor)
     root = side.write({"_layouts/base.html": "ours{% block content %}{% endblock %}"})
     why = f"staff:bob changed it on 2026-03-09 at 12:30 UTC (revision {there.revision + 1})"
     assert await refused(side.push(), root) == [f"_layouts/base.html: {why}"]
@@ -140,24 +140,9 @@ async def test_a_layout_is_not_lost_either(side: Side) -> None:
     assert changes == [Change.KEPT, Change.KEPT]
 
 
-@dataclass(frozen=True)
-class Closed:
-    """A gate that nothing passes."""
-
-    blocks: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """Why."""
-        return {"reasons": ["shop: 3 of 200 requests would be refused"]}
-
-    async def look(self, _slug: str, _source: TemplateSource, _report: Checked, /) -> "Closed":
-        """What it always says."""
-        return self
-
-
 async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: Side) -> None:
     """Not about what is new, nor about what is equal; with a reason it is published all the same."""
-    guarded = sqlite_side.push(gate=Closed())
+    guarded = sqlite_side.push(gate=ClosedGate())
     root = sqlite_side.write(NEW)
     assert [one.change for one in await guarded.run(root, ["another", "hello"])] == [Change.CREATED, Change.UNCHANGED]
     sqlite_side.write({"hello/subject.txt": "Changed"})

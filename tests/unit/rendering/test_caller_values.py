@@ -8,7 +8,7 @@ from notifier.rendering.check import check
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSettings, TemplateSource
 from notifier.rendering.usage import variables_of
-from notifier.templating.folder.files import problems_of
+from notifier.templating.form import problems_of
 
 ITEMS = [{"name": "Linen napkin"}, {"name": "Walnut tray"}]
 NAMES = [
