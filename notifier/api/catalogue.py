@@ -99,8 +99,8 @@ _PROBLEMS = {
         "create_webhook",
     ),
     "stale_asset": make_entry(
-        409, "Somebody else was faster", "The image was uploaded or deleted since you looked.",
-        "Look with `GET` at how it stands, and name its `revision` (0: there is none) if you still want yours.",
+        409, "Edit conflict", "Somebody has uploaded or deleted the image since you loaded it.",
+        "Load it again with `GET`, and send its `revision` (0: there is none) if you still want yours.",
         "upload_asset",
     ),
     "asset_not_ready": make_entry(
@@ -123,8 +123,8 @@ _PROBLEMS = {
         "Use that one, or rotate it.", "rotate_key",
     ),
     "stale_draft": make_entry(
-        409, "Somebody else was faster", "The draft or the template has changed since what `seen` names.",
-        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the `seen` of theirs.",
+        409, "Edit conflict", "The draft or the template has changed since the `revision` that you sent.",
+        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and send their `revision`.",
         "save_template_draft discard_template_draft publish_template restore_template",
     ),
     "template_deleted": make_entry(
@@ -142,8 +142,8 @@ _PROBLEMS = {
         "publish_template restore_template",
     ),
     "stale_layout": make_entry(
-        409, "Somebody else was faster", "The layout has changed since this `revision`.",
-        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the new `revision`.",
+        409, "Edit conflict", "The layout has changed since the `revision` that you sent.",
+        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and send their `revision`.",
         "save_layout delete_layout",
     ),
     "layout_in_use": make_entry(
