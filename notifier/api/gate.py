@@ -21,15 +21,14 @@ from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.request_body import read_model_if_any
 from notifier.api.request_model import RequestModel
-from notifier.api.template_draft import source_of
-from notifier.api.template_schema import PreviewIn, Slug
+from notifier.api.template_schema import Slug
 from notifier.auth.scope import Scope
 from notifier.errors import NotifierError
 from notifier.rendering.job import Checked
 from notifier.rendering.source import TemplateSource
 from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger
-from notifier.templating import form
+from notifier.templating import draft, form
 from notifier.templating.gate.gate import Gate, Progress, record_unmasking
 from notifier.templating.gate.report import GateReport
 from notifier.throttle.turns import Turn
@@ -160,7 +159,7 @@ async def look(request: Request, slug: Slug, doors: TheDoors, audited: Audited) 
     if wanted.unmasked:
         caller.require(Scope.UNMASKED)
     caller.require_live("sees what live mail says")
-    source = await source_of(doors, slug, PreviewIn(version=wanted.version))
+    source = await draft.load_source(doors.database, slug, wanted.version)
     checked = await doors.editors.of(caller.actor).check(source)
     form.require_sound(checked)
     if wanted.unmasked:

@@ -22,7 +22,7 @@ from notifier.auth.scope import Scope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.job import Shown
 from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource, choose_locale
-from notifier.templating import draft, find, form, look
+from notifier.templating import draft, form, look
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 RECIPIENT = "ada@example.com"
@@ -92,7 +92,8 @@ async def preview(request: Request, slug: Slug, doors: TheDoors, audited: Audite
     caller = await holder(request, doors, Scope.TEMPLATES_READ)
     audited.nothing()
     wanted = await read_model_if_any(request, PreviewIn)
-    mail = await shown(doors, caller, await source_of(doors, slug, wanted), wanted)
+    source = await draft.load_source(doors.database, slug, wanted.version)
+    mail = await shown(doors, caller, source, wanted)
     told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
     return told | {"source": mail.wire.decode("utf-8", "replace")}
 
@@ -123,21 +124,8 @@ async def render(request: Request, doors: TheDoors, audited: Audited) -> dict[st
     return {"subject": parts.subject, "html": parts.html, "text": parts.text} | told
 
 
-async def source_of(doors: Doors, slug: str, wanted: PreviewIn) -> TemplateSource:
-    """What is to be looked at, with its layouts. Raises `NotFoundError`."""
-    async with doors.database.read() as connection:
-        if wanted.version is not None:
-            return (await find.version(connection, slug, wanted.version)).source
-        view = await draft.look(connection, slug)
-        if view.source is None:
-            raise NotFoundError(f"there is no template {slug!r}")
-        return await draft.assembled(connection, view.source, slug)
-
-
 async def shown(doors: Doors, caller: Keyholder, source: TemplateSource, wanted: PreviewIn) -> Shown:
-    """The mail. Raises `InvalidRequestError`."""
-    if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > form.LARGEST_SAMPLE:
-        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {form.LARGEST_SAMPLE} octets as JSON")])
+    """Render the mail in a child process. Raises `InvalidRequestError`."""
     values = look.Values(
         variables=wanted.variables,
         locale=wanted.locale,

@@ -12,19 +12,13 @@ from notifier.api.change import changing, with_body
 from notifier.api.doors import Doors, TheDoors
 from notifier.api.request import holder, recognised
 from notifier.api.request_body import read_model, read_model_if_any
-from notifier.api.template_draft import shown, source_of
+from notifier.api.template_draft import shown
 from notifier.api.template_reply import PublishedOut, TemplateOut, VersionOut, remarks_of
 from notifier.api.template_schema import PublishIn, RestoreIn, Slug, TestSendIn
-from notifier.audit import Action
 from notifier.auth.keys import Keyholder
 from notifier.auth.scope import Scope
-from notifier.notification.check import Wanted as Mail
-from notifier.notification.write import write_within
-from notifier.rendering import images
-from notifier.rendering.job import Shown
-from notifier.rendering.source import TemplateSource
-from notifier.templating import archive, find, look
-from notifier.templating.deed import record_template
+from notifier.notification.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
+from notifier.templating import archive, draft, find
 from notifier.templating.publish import Wanted, publish_template
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
@@ -92,43 +86,22 @@ async def test_send(request: Request, response: Response, slug: Slug, doors: The
     caller.require(Scope.TEMPLATES_EDIT)
     caller.require(Scope.SEND)
     wanted = await read_model(request, TestSendIn)
-    source = await source_of(doors, slug, wanted)
-    mail = await shown(doors, caller, source, wanted)
-    literal = Mail(
+    source = await draft.load_source(doors.database, slug, wanted.version)
+    mail = TemplateTestMail(
+        slug=slug,
+        version=wanted.version,
         to=wanted.to,
-        content={"subject": mail.subject, "html": mail.html, "text": mail.text},
-        attachments=await _images(doors, source, mail),
-        headers=look.way_out(source, wanted.variables),
-        sender=source.settings.from_,
-        reply_to=source.settings.reply_to,
+        source=source,
+        variables=wanted.variables,
+        preview=await shown(doors, caller, source, wanted),
     )
-    accepted = await doors.submitter.draft(caller, literal, None, [])
-    doors.submitter.foresee(accepted)
-    async with changing(doors) as connection:  # the mail and what is told of it: both, or neither
-        submitted = await write_within(connection, accepted)
-        id_ = (await find.template(connection, slug)).id
-        which = wanted.version if wanted.version is not None else "draft"
-        actor, tested = audited.doer(caller), {"version": which, "notification": str(submitted.id)}
-        await record_template(connection, Action.TEMPLATE_TESTED, (id_, slug), actor, **tested)
+    accepted = await check_test_mail(doors.submitter, doors.images, caller, mail)
+    async with changing(doors) as connection:
+        submitted = await send_test_mail(connection, accepted, mail, actor=audited.doer(caller))
     doors.wake()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = reply.shown_status(submitted.status, submitted.send_at, doors.clock.now())
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
-
-
-async def _images(doors: Doors, source: TemplateSource, mail: Shown) -> list[dict[str, str]]:
-    """The images that the mail shows, as a caller would attach them."""
-    names = images.shown(source.assets, mail.html)
-    lines = await doors.images.base64([source.assets[name].sha256 for name in names])
-    return [
-        {
-            "filename": file.filename,
-            "content": lines[source.assets[name].sha256].replace(b"\r\n", b"").decode(),
-            "content_type": file.content_type,
-            "content_id": file.content_id or "",
-        }
-        for name, file in zip(names, images.attached(source.assets, names), strict=True)
-    ]
 
 
 async def _published(

@@ -1,24 +1,19 @@
 """`/v1/templates/{slug}/versions` and what is seen of them: text, schema of the variables, and what differs."""
 
-import asyncio
 import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import conflict, paging
-from notifier.api.doors import Doors, TheDoors
+from notifier.api.doors import TheDoors
 from notifier.api.request import holder
 from notifier.api.template_reply import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.template_schema import Number, Slug
 from notifier.api.templates import WantedVersions
-from notifier.auth.keys import Keyholder
 from notifier.auth.scope import Scope
 from notifier.errors import NotFoundError
-from notifier.rendering.source import TemplateSource
-from notifier.templating import delta, draft, find
-from notifier.templating.variable import differing
+from notifier.templating import find, version_diff
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -84,18 +79,11 @@ async def get_diff(
 ) -> dict[str, Any]:
     """What differs between two versions, or a version and the draft as it would be published."""
     caller = await holder(request, doors, Scope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
-        begin = from_ or str((await find.template(connection, slug)).number)
-        old, before = (None, {}) if begin == "0" else await _state(connection, slug, begin)
-        new, after = await _state(connection, slug, to)
-    files = await asyncio.to_thread(delta.files, old, new)
-    schemas = [
-        one if one is not None else await _schema(doors, caller, source)
-        for source, one in ((old, before), (new, after))
-    ]
-    changed = differing(*schemas)
-    variables = {name: [one.path for one in getattr(changed, name)] for name in ("added", "removed")}
-    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": variables}
+    editor = doors.editors.of(caller.actor)
+    difference = await version_diff.compare_states(doors.database, editor, slug, from_, to)
+    variables = {"added": difference.added, "removed": difference.removed}
+    files = [vars(file) for file in difference.files]
+    return {"from": difference.from_, "to": to, "files": files, "variables": variables}
 
 
 def numbered(text: str) -> int:
@@ -103,19 +91,3 @@ def numbered(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > LARGEST_NUMBER:
         raise NotFoundError("there is no such version")
     return int(text)
-
-
-async def _state(connection: AsyncConnection, slug: str, which: str) -> tuple[TemplateSource, dict[str, Any] | None]:
-    """A source, and the schema of its variables if it is published."""
-    if which != "draft":
-        view = await find.version(connection, slug, int(which))
-        return view.source, view.variables_schema
-    edited = (await draft.look(connection, slug)).source
-    if edited is None:
-        raise NotFoundError(f"there is no template {slug!r}")
-    return await draft.assembled(connection, edited, slug), None
-
-
-async def _schema(doors: Doors, caller: Keyholder, source: TemplateSource | None) -> dict[str, Any]:
-    """The schema of a draft's variables, as it would be published."""
-    return (await doors.editors.of(caller.actor).check(source)).variables_schema if source is not None else {}

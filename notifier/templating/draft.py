@@ -23,7 +23,7 @@ from notifier.ids import new_id
 from notifier.rendering import images
 from notifier.rendering.job import Checked
 from notifier.rendering.source import LAYOUTS, TemplateSource
-from notifier.templating import form, layout, room
+from notifier.templating import find, form, layout, room
 from notifier.templating.assets import asset
 from notifier.templating.deed import record_template
 from notifier.templating.edit_conflict import EditConflictError, require_same_revision
@@ -201,6 +201,17 @@ async def assembled(connection: AsyncConnection, source: TemplateSource, slug: s
         found = layout.used(parts.files, lambda name: shared.get(name, pinned.get(name)))
     files = parts.files | found
     return replace(parts, files=files, assets=await asset.pinned(connection, images.named(files.values())))
+
+
+async def load_source(database: Database, slug: str, version: int | None = None) -> TemplateSource:
+    """Load a published version, or the draft with its layouts and images. Raises `NotFoundError`."""
+    async with database.read() as connection:
+        if version is not None:
+            return (await find.version(connection, slug, version)).source
+        stored = await look(connection, slug)
+        if stored.source is None:
+            raise NotFoundError(f"there is no template {slug!r}")
+        return await assembled(connection, stored.source, slug)
 
 
 async def _pinned(connection: AsyncConnection, slug: str) -> dict[str, str]:

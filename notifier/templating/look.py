@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import msgspec
 
 from notifier import address
-from notifier.errors import InvalidRequestError
+from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering.job import Checked, Job, Mailbox, MailHeader, RenderFault, Shown
 from notifier.rendering.source import TemplateSource
 from notifier.rendering.usage import UNSUBSCRIBE_URL
 from notifier.rendering.version import MARKETING, UNSUBSCRIBE
-from notifier.templating.form import fault_of
+from notifier.templating.form import LARGEST_SAMPLE, fault_of
 
 SPECIMEN_ID = "<preview@notifier.invalid>"
 
@@ -45,6 +45,8 @@ class Values:
 
 async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> Shown:
     """The mail, as it would leave but for its Message-ID. Raises `InvalidRequestError` if it cannot be made."""
+    if values.variables is not None and len(msgspec.json.encode(values.variables)) > LARGEST_SAMPLE:
+        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {LARGEST_SAMPLE} octets as JSON")])
     variables = source.sample if values.variables is None else values.variables
     settings = source.settings
     header = MailHeader(
