@@ -1,7 +1,7 @@
-"""Images that templates name: uploaded under a name, made ready by a job, pinned by each version that shows them.
+"""Images that templates name: uploaded under a name, converted by an outbox handler, pinned by versions.
 
-A version keeps the SHA-256 of what it shows, and what a job has made is never deleted here: a new upload or a deletion
-under the same name changes no mail of a version that is published already, only what is published from then on.
+A version keeps the SHA-256 of what it shows, and converted files are never deleted here: a new upload or a deletion
+under the same name changes no version that is published already, only what is published from then on.
 """
 
 import hashlib
@@ -32,20 +32,20 @@ from notifier.templating.deed import record_asset
 from notifier.templating.edit_conflict import EditConflictError, require_same_revision
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-WIDEST = 1200  # CSS pixels that may be asked for
+WIDEST = 1200  # CSS pixels
 NO_FILE = "there is no such file"
 REJECTED = "asset_rejected"
 _asset, _file = columns(Asset), columns(AssetFile)
 
 
 class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that an image has become."""
+    """A converted file of an image."""
 
     sha256: str  # hexadecimal
     content_type: str
     width: int  # in its own pixels
     height: int
-    size: int  # octets
+    size: int  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class AssetView:
 
     @property
     def wish(self) -> Wish:
-        """What it shall be."""
+        """The options of the conversion."""
         return Wish(mode=self.mode, width=self.width, height=self.height)
 
 
@@ -78,7 +78,7 @@ class StaleAssetError(EditConflictError):
 
 
 class AssetNotReadyError(NotifierError):
-    """The image has no files: it is still worked at, or has failed."""
+    """The image has no files: it is still converted, or that has failed."""
 
     def __init__(self, asset: AssetView) -> None:
         super().__init__(f"{asset.name} is {asset.status}" + (f": {asset.detail}" if asset.detail else ""))
@@ -146,13 +146,13 @@ def new_row(original: bytes, wish: Wish, *, revision: int, actor: Doer) -> dict[
 
 
 async def every(connection: AsyncConnection) -> list[AssetView]:
-    """All images, by name."""
-    found = await connection.execute(select(*_asset).order_by(_asset.name))
-    return [_view(row) for row in found.mappings()]
+    """List all images, by name."""
+    rows = await connection.execute(select(*_asset).order_by(_asset.name))
+    return [_view(row) for row in rows.mappings()]
 
 
 async def one(connection: AsyncConnection, name: str) -> AssetView:
-    """The image as it stands. Raises `NotFoundError`."""
+    """Get the image. Raises `NotFoundError`."""
     return _there(await _find(connection, name), name)
 
 
@@ -169,22 +169,22 @@ async def _record(connection: AsyncConnection, action: Action, asset: AssetView,
 
 
 async def pinned(connection: AsyncConnection, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Those of these images that are ready, as a version shows them; the others are left out, and its check says so."""
+    """Pin those of these images that are ready; the check of the version names the others."""
     if not names:
         return {}
     ready = select(_asset.name, _asset.files).where(_asset.name.in_(names), _asset.status == AssetStatus.READY)
-    found = await connection.execute(ready.order_by(_asset.name))
-    return {row.name: pin(_files(row.files)) for row in found}
+    rows = await connection.execute(ready.order_by(_asset.name))
+    return {row.name: pin(_files(row.files)) for row in rows}
 
 
 def pin(files: Mapping[str, AssetFileView]) -> PinnedAsset:
-    """The best file, in the size of the plain one."""
-    best, plain = files.get("2x", files["1x"]), files["1x"]
-    return PinnedAsset(sha256=best.sha256, content_type=best.content_type, width=plain.width, height=plain.height)
+    """Pin the file with the most pixels, shown in the size of the 1x file."""
+    best, single = files.get("2x", files["1x"]), files["1x"]
+    return PinnedAsset(sha256=best.sha256, content_type=best.content_type, width=single.width, height=single.height)
 
 
-def described(made: Made) -> dict[str, AssetFileView]:
-    """What is said about the files."""
+def described(image: Made) -> dict[str, AssetFileView]:
+    """Describe the files of a converted image."""
     return {
         name: AssetFileView(
             sha256=hashlib.sha256(file.octets).hexdigest(),
@@ -193,38 +193,38 @@ def described(made: Made) -> dict[str, AssetFileView]:
             height=file.height,
             size=len(file.octets),
         )
-        for name, file in made.files.items()
+        for name, file in image.files.items()
     }
 
 
 async def keep_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
-    """Write the octets of an upload; their SHA-256."""
+    """Write the bytes of an upload; return their SHA-256."""
     digest = hashlib.sha256(data).digest()
     await insert_if_absent(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
     return digest
 
 
-async def keep_files(connection: AsyncConnection, made: Made, now: datetime) -> None:
-    """Write the octets that are not there yet, in one order, so that two who write the same never wait in a circle."""
-    files = {hashlib.sha256(file.octets).digest(): file for file in made.files.values()}
+async def keep_files(connection: AsyncConnection, image: Made, now: datetime) -> None:
+    """Write the files that do not exist yet, ordered by hash, so that two writers of the same never deadlock."""
+    files = {hashlib.sha256(file.octets).digest(): file for file in image.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.octets, "created_at": now}
         await insert_if_absent(connection, AssetFile, row)
 
 
 async def file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
-    """The content type and the octets of a file that an image has become. Raises `NotFoundError`."""
-    found = await octets(connection, [digest])
-    if digest not in found:
+    """Get content type and bytes of a converted file. Raises `NotFoundError`."""
+    files = await octets(connection, [digest])
+    if digest not in files:
         raise NotFoundError(NO_FILE)
-    return found[digest]
+    return files[digest]
 
 
 async def octets(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, tuple[str, bytes]]:
-    """Of files that images have become, by SHA-256: the content type and the octets."""
+    """Get content type and bytes of converted files, by SHA-256."""
     statement = select(_file.sha256, _file.content_type, _file.octets).where(_file.sha256.in_(hashes))
-    found = await connection.execute(statement)
-    return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in found}
+    rows = await connection.execute(statement)
+    return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in rows}
 
 
 async def _find(connection: AsyncConnection, name: str, *, lock: bool = False) -> AssetView | None:
@@ -233,15 +233,15 @@ async def _find(connection: AsyncConnection, name: str, *, lock: bool = False) -
     return _view(row) if row is not None else None
 
 
-def _there(found: AssetView | None, name: str) -> AssetView:
-    if found is None:
+def _there(asset: AssetView | None, name: str) -> AssetView:
+    if asset is None:
         raise NotFoundError(f"there is no image named {name!r}")
-    return found
+    return asset
 
 
 def _view(row: Mapping[Any, Any]) -> AssetView:
-    kept = {name: row[name] for name in AssetView.__dataclass_fields__}
-    return AssetView(**kept | {"files": _files(kept["files"])})
+    values = {name: row[name] for name in AssetView.__dataclass_fields__}
+    return AssetView(**values | {"files": _files(values["files"])})
 
 
 def _files(stored: Any) -> dict[str, AssetFileView]:

@@ -1,6 +1,6 @@
-"""The file form of images: `_assets/<name>.png` (or jpg, gif, webp), and what it shall be in `_assets/<name>.toml`.
+"""Images as files: `_assets/<name>.png` (or jpg, gif, webp), with the options in `_assets/<name>.toml`.
 
-Files are made by the same code as uploads, so that a version has the same hash here and on the server.
+They are converted by the same code as uploads, so that a version has the same hash here and on the server.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _asset, _attachment = columns(Asset), columns(Attachment)
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as it lies in the folder."""
+    """An image in the folder, with its options."""
 
     data: bytes
     wish: Wish
@@ -41,7 +41,7 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=asset.WIDEST)]
 
 
 class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The keys of the file beside it."""
+    """The keys of the TOML file beside the image."""
 
     mode: AssetMode = AssetMode.FIT
     width: _Side | None = None
@@ -49,30 +49,30 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def pinned(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Those of the images that are in the folder, as a version shows them. Raises `ValueError`."""
+    """Pin those of the images that are in the folder, as a version does. Raises `ValueError`."""
     return {name: asset.pin(asset.described(_made(name, file))) for name, file in _files(root, names).items()}
 
 
 async def push(connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, actor: Doer) -> None:
-    """Keep what a version from files shows. A name that is on the server already stays what staff have made of it."""
+    """Write the images of a version from files. A name that exists in the database keeps the image of the staff."""
     for name, file in sorted(_files(root, assets).items()):
-        made = _made(name, file)
-        await asset.keep_files(connection, made, actor.at)
-        there = await connection.execute(select(_asset.id).where(_asset.name == name))
-        if there.first() is None:
+        image = _made(name, file)
+        await asset.keep_files(connection, image, actor.at)
+        rows = await connection.execute(select(_asset.id).where(_asset.name == name))
+        if rows.first() is None:
             original = await asset.keep_original(connection, file.data, actor.at)
             row = asset.new_row(original, file.wish, revision=1, actor=actor)
-            row |= {"id": new_id(), "name": name, "status": AssetStatus.READY, "progress": 100, "detail": made.note}
-            await connection.execute(insert(Asset).values(row | {"files": msgspec.to_builtins(asset.described(made))}))
+            row |= {"id": new_id(), "name": name, "status": AssetStatus.READY, "progress": 100, "detail": image.note}
+            await connection.execute(insert(Asset).values(row | {"files": msgspec.to_builtins(asset.described(image))}))
 
 
 def missing(root: Path, names: Collection[str]) -> set[str]:
-    """Those of the names that the folder has no image of. Raises `ValueError`."""
+    """Find the names that the folder has no image of. Raises `ValueError`."""
     return set(names) - _files(root, names).keys()
 
 
 async def pull(connection: AsyncConnection, root: Path, names: Collection[str]) -> list[Path]:
-    """Write the uploads of these names into the folder; the files that were written."""
+    """Write the uploads of these names into the folder; return the files that were written."""
     query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _attachment.octets)
     query = query.join(Attachment, _attachment.sha256 == _asset.original).where(
         _asset.name.in_(names), _asset.status == AssetStatus.READY
@@ -82,45 +82,45 @@ async def pull(connection: AsyncConnection, root: Path, names: Collection[str]) 
         folder = root / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         data = bytes(row.octets)
-        said = msgspec.to_builtins(_Said(mode=row.mode, width=row.width, height=row.height))
-        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
-        for extension, octets in ((_EXTENSIONS[kind_of(data)], data), ("toml", toml.encode())):
+        options = msgspec.to_builtins(_Said(mode=row.mode, width=row.width, height=row.height))
+        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+        for extension, content in ((_EXTENSIONS[kind_of(data)], data), ("toml", toml.encode())):
             path = folder / f"{row.name}.{extension}"
-            path.write_bytes(octets)
+            path.write_bytes(content)
             written.append(path)
     return written
 
 
 def _files(root: Path, names: Collection[str]) -> dict[str, _File]:
-    """The images of these names that are in the folder."""
-    found = {}
+    """Read the images of these names that are in the folder."""
+    images = {}
     for name in names:
         paths = [path for extension in _ALLOWED if (path := root / FOLDER / f"{name}.{extension}").is_file()]
         if len(paths) > 1:
             raise ValueError(f"{FOLDER}: {' and '.join(path.name for path in paths)} are one name")
         if paths:
-            found[name] = _File(data=paths[0].read_bytes(), wish=_wish(paths[0].with_suffix(".toml")))
-    return found
+            images[name] = _File(data=paths[0].read_bytes(), wish=_wish(paths[0].with_suffix(".toml")))
+    return images
 
 
 def _wish(path: Path) -> Wish:
     if not path.is_file():
         return Wish()
     try:
-        said = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _Said)
+        options = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _Said)
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"{FOLDER}/{path.name}: {error}") from error
-    return Wish(mode=said.mode, width=said.width, height=said.height)
+    return Wish(mode=options.mode, width=options.width, height=options.height)
 
 
 def _made(name: str, file: _File) -> Made:
-    found = _run(hashlib.sha256(file.data).digest(), file.data, file.wish)
-    if isinstance(found, Made):
-        return found
-    raise ValueError(f"{FOLDER}/{name}: {found.reason}")
+    image = _run(hashlib.sha256(file.data).digest(), file.data, file.wish)
+    if isinstance(image, Made):
+        return image
+    raise ValueError(f"{FOLDER}/{name}: {image.reason}")
 
 
 @lru_cache(maxsize=32)
 def _run(_digest: bytes, data: bytes, wish: Wish) -> Made | Refused:
-    """The same picture is made once in a process, however many templates show it."""
+    """Convert an image once in a process, however many templates show it."""
     return image_process.run(data, wish) or image_process.DIED

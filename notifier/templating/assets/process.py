@@ -1,6 +1,6 @@
-"""A picture's files, made in a process that lives for this one picture and has little memory and time.
+"""The conversion of one image in a child process that has little memory and time.
 
-A decoder that is led astray hurts nobody but that process: its answer is plain data and its end is a reason.
+An image that exploits a decoder harms that process only: its answer is plain data, and its death is a reason.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ WALL_SECONDS = 30.0
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space
 _LOOK_SECONDS = 0.1
 _LARGEST_ANSWER = 4 * LARGEST_FILE
-OVERRAN = Refused(reason=f"the picture took longer than {WALL_SECONDS:g} s")
-DIED = Refused(reason="the picture made the program that reads pictures fail")
+OVERRAN = Refused(reason=f"converting the image took longer than {WALL_SECONDS:g} s")
+DIED = Refused(reason="the image made its decoder fail")
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How far it has come, in per cent."""
+    """The progress, in per cent."""
 
     percent: int
 
@@ -41,9 +41,9 @@ def run(
     wish: Wish,
     *,
     progress: Callable[[int], None] = lambda _percent: None,
-    wanted: Callable[[], bool] = lambda: True,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> Made | Refused | None:
-    """Make the files in a child, and wait for them; None if they are not `wanted` any more."""
+    """Convert the image in a child process, and wait for it; None if it is not wanted any more."""
     if len(data) > LARGEST_UPLOAD:
         return Refused(reason=TOO_LONG)
     context = forkserver()
@@ -52,10 +52,10 @@ def run(
     process.start()
     theirs.close()
     try:
-        with contextlib.suppress(OSError):  # it may have ended already: its answer, or silence, says it
+        with contextlib.suppress(OSError):  # the child may have ended already: `_answer` finds out
             ours.send_bytes(_encode(wish))
             ours.send_bytes(data)
-        return _answer(ours, progress, wanted)
+        return _answer(ours, progress, is_wanted)
     finally:
         process.kill()
         process.join()
@@ -63,11 +63,11 @@ def run(
         ours.close()
 
 
-def _answer(ours: Connection, progress: Callable[[int], None], wanted: Callable[[], bool]) -> Made | Refused | None:
-    """What the child says in time."""
-    ends = time.monotonic() + WALL_SECONDS
-    while wanted():
-        if time.monotonic() > ends:
+def _answer(ours: Connection, progress: Callable[[int], None], is_wanted: Callable[[], bool]) -> Made | Refused | None:
+    """Wait for the answer of the child, within the time limit."""
+    deadline = time.monotonic() + WALL_SECONDS
+    while is_wanted():
+        if time.monotonic() > deadline:
             return OVERRAN
         try:
             if not ours.poll(_LOOK_SECONDS):
@@ -82,13 +82,13 @@ def _answer(ours: Connection, progress: Callable[[int], None], wanted: Callable[
 
 
 def serve(connection: Connection) -> None:
-    """The child: read a wish and a picture, answer, and end; everything else on the machine goes first."""
+    """Run in the child, at low priority: read the options and the image, answer, and end."""
     silence_stderr()
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(WALL_SECONDS) + 5)  # whoever would have killed it may be dead itself
+    signal.alarm(int(WALL_SECONDS) + 5)  # in case the parent process is dead
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with connection, contextlib.suppress(OSError, EOFError):

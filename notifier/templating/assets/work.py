@@ -1,6 +1,6 @@
-"""Making images ready: an upload becomes the files that mails show, in a child, and the row says how far it is.
+"""The outbox handler that converts uploaded images; the row of the image has the progress.
 
-The handler of asset entries. Done twice it is as if done once: the same upload becomes the same files.
+It is idempotent: the same upload becomes the same files.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ from notifier.templating.assets.image import Made, Refused, Wish
 
 LEASE = timedelta(minutes=5)
 PATIENCE = 5.0
-"""Seconds that a note about the progress may take before the work goes on without it."""
-LOST = "the sender died each time that it worked at this picture"
-UNWRITABLE = "what became of the picture could not be written down"
+"""How long writing the progress may take before the conversion goes on without it."""
+LOST = "the sender died each time that it converted this image"
+UNWRITABLE = "the result of the conversion could not be written"
 GONE = "the upload is not in the database any more"
 _asset, _attachment = columns(Asset), columns(Attachment)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Upload:
-    """What is to be made ready."""
+    """An upload that is to be converted."""
 
     id: UUID
     revision: int
     wish: Wish
-    data: bytes | None  # None: it is gone
+    data: bytes | None  # None: it was deleted
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """Record: what became of one revision of an image."""
+    """The result of converting one revision of an image, to be recorded."""
 
     id: UUID
     revision: int | None  # None: whichever is pending
@@ -70,76 +70,78 @@ class AssetMaker:
         self._closing = False
         self._log = get_logger()
 
-    # -- what the worker asks ---------------------------------------------------------------------
+    # -- what the worker calls --------------------------------------------------------------------
 
     def room(self) -> int:
-        """One: a picture takes a processor and much memory."""
+        """One entry at a time: an image takes a processor and much memory."""
         return self.slots
 
     async def process(self, batch: Sequence[Claimed], desk: Desk) -> None:
-        """One picture after the other."""
+        """Convert one image after the other."""
         for entry in batch:
             async with self._working:
                 desk.settle(await self._settlement(entry))
 
     async def record(self, connection: Connection, settled: Sequence[Settlement]) -> None:
-        """Write what became of images, unless somebody has uploaded another one meanwhile."""
-        for end in (one.record for one in settled if isinstance(one.record, Ended)):
-            found = update(Asset).where(_asset.id == end.id, _asset.status == AssetStatus.PENDING)
-            if end.revision is not None:
-                found = found.where(_asset.revision == end.revision)
-            values = {"status": end.status, "detail": end.detail[:500], "progress": 100}
-            if end.files is not None:
-                values["files"] = msgspec.to_builtins(end.files)
-            await connection.execute(found.values(values))
+        """Write the results, unless somebody has uploaded another image meanwhile."""
+        for result in (settlement.record for settlement in settled):
+            if not isinstance(result, Ended):
+                continue
+            statement = update(Asset).where(_asset.id == result.id, _asset.status == AssetStatus.PENDING)
+            if result.revision is not None:
+                statement = statement.where(_asset.revision == result.revision)
+            values = {"status": result.status, "detail": result.detail[:500], "progress": 100}
+            if result.files is not None:
+                values["files"] = msgspec.to_builtins(result.files)
+            await connection.execute(statement.values(values))
 
     async def mourn(self, _connection: Connection, lost: Sequence[Lost]) -> list[Settlement]:
-        """What has killed its holders, or cannot be recorded, has failed."""
+        """Fail what has killed its senders, or cannot be recorded."""
         return [
             Settlement(
-                entry=one.entry,
+                entry=loss.entry,
                 action=Finish(),
                 record=Ended(
-                    id=one.entry.subject_id,
+                    id=loss.entry.subject_id,
                     revision=None,
                     status=AssetStatus.FAILED,
-                    detail=UNWRITABLE if one.unwritable else LOST,
+                    detail=UNWRITABLE if loss.unwritable else LOST,
                 ),
             )
-            for one in lost
+            for loss in lost
         ]
 
     async def replay(self, _connection: Connection, _notes: Sequence[tuple[Claimed, Note]]) -> list[Settlement]:
-        """Nothing is ever noted: what is not recorded is made again."""
+        """Return nothing: there are no notes, and what is not recorded is converted again."""
         return []
 
     def close(self) -> None:
-        """Stop what is under way, and give it back."""
+        """Stop the conversion that is running; its entry is released."""
         self._closing = True
 
     # -- the steps, in order ----------------------------------------------------------------------
 
     async def _settlement(self, entry: Claimed) -> Settlement:
         upload = await self._load(entry.subject_id)
-        if upload is None:  # deleted, or another entry has made it ready
+        if upload is None:  # deleted, or another entry has converted it
             return Settlement(entry=entry, action=Finish())
-        made = await self._made(upload)
-        if made is None:
+        image = await self._made(upload)
+        if image is None:
             return Settlement(entry=entry, action=Release())
-        if isinstance(made, Refused):
-            self._log.info("asset_failed", entry_id=str(entry.id), reason=made.reason)
-            end = Ended(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=made.reason)
+        if isinstance(image, Refused):
+            self._log.info("asset_failed", entry_id=str(entry.id), reason=image.reason)
+            result = Ended(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=image.reason)
         else:
-            async with self._database.write() as connection:  # before the row names them
-                await asset.keep_files(connection, made, self._clock.now())
-            end = Ended(
+            async with self._database.write() as connection:  # before the row refers to them
+                await asset.keep_files(connection, image, self._clock.now())
+            result = Ended(
                 id=upload.id,
                 revision=upload.revision,
                 status=AssetStatus.READY,
-                detail=made.note,
-                files=asset.described(made),
+                detail=image.note,
+                files=asset.described(image),
             )
-        return Settlement(entry=entry, action=Finish(), record=end)
+        return Settlement(entry=entry, action=Finish(), record=result)
 
     async def _load(self, id_: UUID) -> _Upload | None:
         query = (
@@ -156,7 +158,7 @@ class AssetMaker:
         return _Upload(id=row.id, revision=row.revision, wish=wish, data=data)
 
     async def _made(self, upload: _Upload) -> Made | Refused | None:
-        """The files, made by a child that this process only waits for; None if it is to stop."""
+        """Convert the upload in a child process; None if this process is stopping."""
         if upload.data is None:
             return Refused(reason=GONE)
         loop = asyncio.get_running_loop()
@@ -166,11 +168,11 @@ class AssetMaker:
                 asyncio.run_coroutine_threadsafe(self._tell(upload, percent), loop).result(PATIENCE)
 
         return await asyncio.to_thread(
-            image_process.run, upload.data, upload.wish, progress=progress, wanted=lambda: not self._closing
+            image_process.run, upload.data, upload.wish, progress=progress, is_wanted=lambda: not self._closing
         )
 
     async def _tell(self, upload: _Upload, percent: int) -> None:
-        """How far it is; a number that is only looked at, so that a lost one costs nothing."""
+        """Write the progress. It is for people to look at, so a lost write does not matter."""
         statement = update(Asset).where(
             _asset.id == upload.id,
             _asset.revision == upload.revision,

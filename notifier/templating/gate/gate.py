@@ -1,7 +1,7 @@
-"""The publish gate: a draft is tried on what callers have really asked for, before any of them meets it.
+"""The publish gate: a draft is tried on recent requests before it is published.
 
-It says who would be refused, whose mails could not be made, and which mails change and how. It never changes anything,
-and a draft that overruns costs no more than its batch and itself.
+It reports which requests would be refused, which mails could not be rendered, and which mails change and how. It
+changes nothing, and a draft that overruns its time costs no more than its batch and itself.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ from notifier.templating.variable import differing
 
 USED_WITHIN = timedelta(days=30)
 MOST_EXAMPLES = 4
-"""Kinds of change that are shown, those of most mails first."""
+"""Kinds of change that are shown, the most frequent first."""
 LARGEST_REQUEST = 256 * 1024
-"""Characters of values in one request to a child, if it has several: more would take as long as a hostile draft."""
+"""Characters of variables in one batch for a child: more would take as long as a hostile draft."""
 TOO_LONG = "The two versions of this mail take too long to compare."
 UNMAKEABLE = "Without its secret values this mail cannot be made, so that there is no difference to show."
 ONLY_SECRETS = "It differs in nothing but what depends on secret values."
@@ -49,29 +49,29 @@ FAILS_UNSEEN = "it cannot be made of these values; the message might show a secr
 
 _template = columns(Template)
 Progress = Callable[[int, int], None]
-"""Told how many requests were looked at, of how many."""
+"""Is called with how many requests were tried, and how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ground:
-    """What the draft is tried on."""
+    """What the draft is tried on, as the database has it."""
 
     template_id: UUID | None
     current: Published | None
     source: TemplateSource | None  # of the current version
-    settings: list[dict[str, Any]]  # of the versions that were asked for
+    settings: list[dict[str, Any]]  # of the versions that were used
     asked: list[tuple[CallingService, list[Asked]]]
     keys: list[Using]
 
     @property
     def total(self) -> int:
-        """Requests to look at."""
+        """How many requests there are."""
         return sum(len(requests) for _, requests in self.asked)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """What is tried."""
+    """The draft that is tried, and how."""
 
     source: TemplateSource
     report: Checked
@@ -81,7 +81,7 @@ class _Draft:
 
 
 class Gate:
-    """Tries drafts on what was asked for."""
+    """Tries drafts on recent requests."""
 
     def __init__(self, database: Database, pool: Comparer, clock: Clock, sender: str) -> None:
         self._database = database
@@ -98,7 +98,7 @@ class Gate:
         masked: bool = True,
         progress: Progress | None = None,
     ) -> GateReport:
-        """What publishing the source would do; `report` is of this very source. Tells `progress` as it goes on."""
+        """Report what publishing the source would do; `report` is of this very source."""
         ground = await self._ground(slug)
         draft = self._draft(source, report, ground, masked=masked)
         kinds: dict[Kind, Counted] = {}
@@ -111,10 +111,8 @@ class Gate:
                 chunk = requests[start : start + LARGEST_BATCH]
                 await self._try(chunk, tally, kinds, draft, ground.current)
                 done += len(chunk)
-        tried = tuple([tally.result(await self._messages(tally, draft)) for tally in tallies])
-        examples = [
-            await self._example(kind, counted, draft) for kind, counted in frequent(kinds.items(), MOST_EXAMPLES)
-        ]
+        outcomes = tuple([tally.result(await self._messages(tally, draft)) for tally in tallies])
+        examples = [await self._example(kind, count, draft) for kind, count in frequent(kinds.items(), MOST_EXAMPLES)]
         if progress is not None:
             progress(done, ground.total)
         current = ground.current
@@ -123,11 +121,11 @@ class Gate:
             slug=slug,
             content_hash=source.content_hash(),
             number=current.number if current else None,
-            blocks=any(one.blocks for one in tried),
-            reasons=gate_report.sentences(tried),
-            looked=sum(one.looked for one in tried),
-            changed=sum(one.changed for one in tried),
-            services=tried,
+            blocks=any(outcome.blocks for outcome in outcomes),
+            reasons=gate_report.sentences(outcomes),
+            looked=sum(outcome.looked for outcome in outcomes),
+            changed=sum(outcome.changed for outcome in outcomes),
+            services=outcomes,
             examples=tuple(examples),
             added=variables.added,
             removed=variables.removed,
@@ -140,21 +138,22 @@ class Gate:
 
     async def _ground(self, slug: str) -> _Ground:
         async with self._database.read() as connection:
-            found = await connection.execute(select(_template.id).where(_template.slug == slug))
-            id_: UUID | None = found.scalar_one_or_none()
+            rows = await connection.execute(select(_template.id).where(_template.slug == slug))
+            id_: UUID | None = rows.scalar_one_or_none()
             if id_ is None:
                 return _Ground(template_id=None, current=None, source=None, settings=[], asked=[], keys=[])
             current = await store.current(connection, slug)
             calling = await payloads.services(connection, id_)
-            asked = [(service, await payloads.newest(connection, service.id, id_)) for service in calling]
-            versions = {one.version_id for _, requests in asked for one in requests if one.version_id is not None}
+            recent = [(service, await payloads.newest(connection, service.id, id_)) for service in calling]
+            requests = [request for _, of_service in recent for request in of_service]
+            versions = {request.version_id for request in requests if request.version_id is not None}
             sources = await store.sources(connection, [current.id]) if current else {}
             return _Ground(
                 template_id=id_,
                 current=current,
                 source=sources[current.id] if current else None,
                 settings=await payloads.settings(connection, versions),
-                asked=asked,
+                asked=recent,
                 keys=await payloads.uses(connection, id_, self._clock.now() - USED_WITHIN),
             )
 
@@ -163,14 +162,16 @@ class Gate:
         sources = {after: source}
         if ground.source is not None and before is not None:
             sources[before] = ground.source
-        # Whatever was secret when it was asked for stays so, whoever takes the mark away.
-        marked = [one.get("secret", ()) for one in ground.settings] + [one.settings.secret for one in sources.values()]
+        # What was secret at the time of a request stays secret, whoever removes the mark later.
+        marked = [settings.get("secret", ()) for settings in ground.settings]
+        marked += [source.settings.secret for source in sources.values()]
         secret = {path for paths in marked for path in paths} if masked else set()
-        defaults = [one.get("from") for one in ground.settings] + [ground.current.sender if ground.current else None]
+        defaults = [settings.get("from") for settings in ground.settings]
+        defaults.append(ground.current.sender if ground.current else None)
         return _Draft(
             source=source,
             report=report,
-            mask=payloads.mask_of(secret, [one.sample for one in sources.values()]),
+            mask=payloads.mask_of(secret, [source.sample for source in sources.values()]),
             senders=frozenset({self._sender, *filter(None, map(_address, defaults))}),
             comparison=Comparison(pool=self._pool, before=before, after=after, sources=sources),
         )
@@ -178,42 +179,43 @@ class Gate:
     async def _try(
         self, chunk: Sequence[Asked], tally: Tally, kinds: dict[Kind, Counted], draft: _Draft, current: Published | None
     ) -> None:
-        """Some requests of one service: those that would be refused are counted, the others are rendered."""
+        """Try some requests of one service: those that would be refused are counted, the others are rendered."""
         async with self._database.read() as connection:
-            texts = await payloads.variables(connection, [asked.id for asked in chunk])
-        there = [(asked, texts[asked.id]) for asked in chunk if asked.id in texts]
-        tally.counts["looked"] += len(there)
-        taken = []
-        for asked, text in there:
-            await asyncio.sleep(0)  # others have a turn; values may be large
+            texts = await payloads.variables(connection, [request.id for request in chunk])
+        requests = [(request, texts[request.id]) for request in chunk if request.id in texts]
+        tally.counts["looked"] += len(requests)
+        accepted = []
+        for request, text in requests:
+            await asyncio.sleep(0)  # let other tasks run: the variables may be large
             values = msgspec.json.decode(text)
-            faults = self._refused(asked, values, draft, tally.service)
+            faults = self._refused(request, values, draft, tally.service)
             if not faults:
-                taken.append((asked, text))
+                accepted.append((request, text))
                 continue
-            today = current is None or self._refused_today(asked, values, current, draft, tally.service)
-            tally.refused(asked, faults, today=today)
-        for batch in _batches(taken):
-            found = await draft.comparison.of([Payload(locale=asked.locale, variables=text) for asked, text in batch])
-            for (asked, _), one in zip(batch, found, strict=True):
-                tally.compared(asked, one, kinds)
+            today = current is None or self._refused_today(request, values, current, draft, tally.service)
+            tally.refused(request, faults, today=today)
+        for batch in _batches(accepted):
+            batch_payloads = [Payload(locale=request.locale, variables=text) for request, text in batch]
+            results = await draft.comparison.of(batch_payloads)
+            for (request, _), result in zip(batch, results, strict=True):
+                tally.compared(request, result, kinds)
 
-    def _refused(self, asked: Asked, values: Any, draft: _Draft, service: CallingService) -> list[Fault]:
-        """What submit would say with the draft."""
+    def _refused(self, request: Asked, values: Any, draft: _Draft, service: CallingService) -> list[Fault]:
+        """Find why a submit would refuse the request with the draft."""
         faults = payloads.faults_of(draft.report.variables_schema, draft.report.subject_paths, values)
-        return faults + self._sender_fault(asked, draft.source.settings.from_, draft, service)
+        return faults + self._sender_fault(request, draft.source.settings.from_, draft, service)
 
     def _refused_today(
-        self, asked: Asked, values: Any, current: Published, draft: _Draft, service: CallingService
+        self, request: Asked, values: Any, current: Published, draft: _Draft, service: CallingService
     ) -> bool:
-        """True if submit says no without the draft, too."""
+        """Whether a submit refuses the request without the draft, too."""
         faults = payloads.faults_of(current.variables_schema, current.subject_variables, values)
-        return bool(faults or self._sender_fault(asked, current.sender, draft, service))
+        return bool(faults or self._sender_fault(request, current.sender, draft, service))
 
-    def _sender_fault(self, asked: Asked, text: str | None, draft: _Draft, service: CallingService) -> list[Fault]:
-        """The service may not send from the template's own address, and its request names no other."""
+    def _sender_fault(self, request: Asked, text: str | None, draft: _Draft, service: CallingService) -> list[Fault]:
+        """Find whether the service may not send from the template's own address, and its request names no other."""
         sender = _address(text)
-        if sender is None or asked.from_address not in draft.senders:
+        if sender is None or request.from_address not in draft.senders:
             return []
         if may_send_from(sender, self._sender, service.from_domains):
             return []
@@ -221,38 +223,38 @@ class Gate:
         return [Fault("/from", "from_not_allowed", detail)]
 
     async def _messages(self, tally: Tally, draft: _Draft) -> dict[Place, str]:
-        """What is wrong at each place where mails fail, in words without secrets: those of a mail without any."""
+        """Describe each place where rendering fails, in the words of a mail without secret values."""
         messages = {}
-        for place, counted in tally.failing_places():
+        for place, count in tally.failing_places():
             fault, _ = tally.failures[place]
             if draft.mask.paths and fault != OVERRAN:
-                payload = await self._masked(counted.specimen, draft)
-                found = await draft.comparison.diffs(payload) if payload else None
-                fault = _unseen(fault, found.after if found else None)
+                payload = await self._masked(count.specimen, draft)
+                result = await draft.comparison.diffs(payload) if payload else None
+                fault = _unseen(fault, result.after if result else None)
             messages[place] = f"{fault.message} {fault.advice}".rstrip()
         return messages
 
-    async def _example(self, kind: Kind, counted: Counted, draft: _Draft) -> Example:
+    async def _example(self, kind: Kind, count: Counted, draft: _Draft) -> Example:
         locale, changed, _ = kind
-        payload = await self._masked(counted.specimen, draft)
-        found = await draft.comparison.diffs(payload) if payload else None
-        if found is None:
+        payload = await self._masked(count.specimen, draft)
+        result = await draft.comparison.diffs(payload) if payload else None
+        if result is None:
             note = TOO_LONG
-        elif found.before or found.after:
+        elif result.before or result.after:
             note = UNMAKEABLE
         else:
-            note = "" if found.diffs else ONLY_SECRETS
+            note = "" if result.diffs else ONLY_SECRETS
         return Example(
-            service=counted.specimen.service,
+            service=count.specimen.service,
             locale=locale,
             changed=changed,
-            alike=counted.requests,
-            diffs=found.diffs if found else {},
+            alike=count.requests,
+            diffs=result.diffs if result else {},
             note=note,
         )
 
     async def _masked(self, specimen: Specimen, draft: _Draft) -> Payload | None:
-        """The request's values without the secret ones; None: they were deleted meanwhile."""
+        """Load the variables of a request without the secret ones; None: they were deleted meanwhile."""
         async with self._database.read() as connection:
             texts = await payloads.variables(connection, [specimen.id])
         if specimen.id not in texts:
@@ -267,29 +269,29 @@ async def record_unmasking(connection: AsyncConnection, slug: str, *, actor: Doe
 
 
 def _address(text: str | None) -> str | None:
-    """The address of a template's own sender; None: there is none, or one that nobody could send from."""
+    """Parse the address of a template's own sender; None: there is none, or it is invalid."""
     try:
         return address.with_name(text)[1] if text else None
     except InvalidAddressError:
         return None
 
 
-def _batches(taken: Iterable[tuple[Asked, str]]) -> Iterator[list[tuple[Asked, str]]]:
-    """Runs for one request each."""
+def _batches(requests: Iterable[tuple[Asked, str]]) -> Iterator[list[tuple[Asked, str]]]:
+    """Split the requests into batches that a child can take at once."""
     batch: list[tuple[Asked, str]] = []
     size = 0
-    for asked, text in taken:
+    for request, text in requests:
         if batch and size + len(text) > LARGEST_REQUEST:
             yield batch
             batch, size = [], 0
-        batch.append((asked, text))
+        batch.append((request, text))
         size += len(text)
     if batch:
         yield batch
 
 
 def _unseen(fault: RenderFault, masked: RenderFault | None) -> RenderFault:
-    """The fault as it is without secret values, if it is the same; else its place alone."""
+    """Return the fault of the masked mail if it is at the same place; else the place without the message."""
     if masked is not None and (masked.part, masked.line) == (fault.part, fault.line):
         return masked
     return RenderFault(part=fault.part, line=fault.line, message=FAILS_UNSEEN)

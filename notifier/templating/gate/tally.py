@@ -1,4 +1,4 @@
-"""Counting what becomes of requests with a draft: of each service, by reason; and kinds of change across them all."""
+"""Count what becomes of recent requests with a draft: for each service by reason, and kinds of change across them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,15 +12,13 @@ from notifier.templating.gate.payloads import Asked, CallingService, Mask
 from notifier.templating.gate.report import Failure, Refusal, Tried
 
 MOST_REASONS = 20
-"""Refusals and failures of one service that are told apart; the rarer ones are left out."""
-
-
+"""Refusals and failures of one service that are listed; the rarer ones are left out."""
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Specimen:
-    """A request that stands for others."""
+    """A request that is shown as an example of others."""
 
     id: UUID
     service: str
@@ -29,16 +27,16 @@ class Specimen:
 
 @dataclass(kw_only=True)
 class Counted:
-    """Requests that have something in common."""
+    """How many requests have something in common."""
 
     specimen: Specimen  # the newest of them
     requests: int = 0
     keys: Counter[str] = field(default_factory=Counter)
 
-    def add(self, asked: Asked) -> None:
-        """One more."""
+    def add(self, request: Asked) -> None:
+        """Count one more."""
         self.requests += 1
-        self.keys[asked.created_by.removeprefix("key:")] += 1
+        self.keys[request.created_by.removeprefix("key:")] += 1
 
 
 Place = tuple[str, int | None]
@@ -47,7 +45,7 @@ Kind = tuple[str | None, tuple[str, ...], tuple[int, ...]]
 
 @dataclass(kw_only=True)
 class Tally:
-    """What becomes of one service's requests."""
+    """The counts of one service's requests."""
 
     service: CallingService
     mask: Mask
@@ -55,54 +53,54 @@ class Tally:
     refusals: dict[tuple[str, str, str], Counted] = field(default_factory=dict)
     failures: dict[Place, tuple[RenderFault, Counted]] = field(default_factory=dict)
 
-    def refused(self, asked: Asked, faults: Iterable[Fault], *, today: bool) -> None:
-        """It would be answered 422; `today`: it would be without the draft, too."""
+    def refused(self, request: Asked, faults: Iterable[Fault], *, today: bool) -> None:
+        """Count a request that would be answered 422; `today`: it would be without the draft, too."""
         self.counts["broken_already" if today else "refused"] += 1
-        for what in {(self.mask.pointer(fault.pointer), fault.code, fault.detail) for fault in faults}:
-            self.refusals.setdefault(what, self._counted(asked)).add(asked)
+        for refusal in {(self.mask.pointer(fault.pointer), fault.code, fault.detail) for fault in faults}:
+            self.refusals.setdefault(refusal, self._counted(request)).add(request)
 
-    def compared(self, asked: Asked, found: Compared | None, kinds: dict[Kind, Counted]) -> None:
-        """It was tried, unless nothing was found."""
-        if found is None:
+    def compared(self, request: Asked, result: Compared | None, kinds: dict[Kind, Counted]) -> None:
+        """Count the result of a comparison; None: it was not tried."""
+        if result is None:
             self.counts["untried"] += 1
-        elif found.after is not None:
-            self.counts["broken_already" if found.before is not None else "failing"] += 1
-            place = (found.after.part, found.after.line)
-            self.failures.setdefault(place, (found.after, self._counted(asked)))[1].add(asked)
-        elif found.changed:
+        elif result.after is not None:
+            self.counts["broken_already" if result.before is not None else "failing"] += 1
+            place = (result.after.part, result.after.line)
+            self.failures.setdefault(place, (result.after, self._counted(request)))[1].add(request)
+        elif result.changed:
             self.counts["changed"] += 1
-            kind = (asked.locale, tuple(found.changed), tuple(found.shape))
-            kinds.setdefault(kind, self._counted(asked)).add(asked)
+            kind = (request.locale, tuple(result.changed), tuple(result.shape))
+            kinds.setdefault(kind, self._counted(request)).add(request)
 
     def result(self, messages: dict[Place, str]) -> Tried:
-        """The counts, most frequent reasons first."""
+        """Build the report of the service, with the most frequent reasons first."""
         names = ("looked", "refused", "failing", "broken_already", "changed", "untried")
         return Tried(
             service_id=self.service.id,
             service=self.service.name,
             **{name: self.counts[name] for name in names},
             refusals=tuple(
-                Refusal(pointer=pointer, code=code, detail=detail, requests=one.requests, keys=_keys(one))
-                for (pointer, code, detail), one in frequent(self.refusals.items())
+                Refusal(pointer=pointer, code=code, detail=detail, requests=count.requests, keys=_keys(count))
+                for (pointer, code, detail), count in frequent(self.refusals.items())
             ),
             failures=tuple(
-                Failure(part=part, line=line, message=messages[part, line], requests=one.requests, keys=_keys(one))
-                for (part, line), one in self.failing_places()
+                Failure(part=part, line=line, message=messages[part, line], requests=count.requests, keys=_keys(count))
+                for (part, line), count in self.failing_places()
             ),
         )
 
     def failing_places(self) -> list[tuple[Place, Counted]]:
-        """Where mails fail, most frequent first."""
-        return frequent((place, counted) for place, (_, counted) in self.failures.items())
+        """List the places where mails fail, most frequent first."""
+        return frequent((place, count) for place, (_, count) in self.failures.items())
 
-    def _counted(self, asked: Asked) -> Counted:
-        return Counted(specimen=Specimen(id=asked.id, service=self.service.name, locale=asked.locale))
-
-
-def frequent(counted: Iterable[tuple[Key, Counted]], most: int = MOST_REASONS) -> list[tuple[Key, Counted]]:
-    """The most frequent ones, in that order."""
-    return sorted(counted, key=lambda one: -one[1].requests)[:most]
+    def _counted(self, request: Asked) -> Counted:
+        return Counted(specimen=Specimen(id=request.id, service=self.service.name, locale=request.locale))
 
 
-def _keys(counted: Counted) -> tuple[str, ...]:
-    return tuple(key for key, _ in counted.keys.most_common())
+def frequent(counts: Iterable[tuple[Key, Counted]], limit: int = MOST_REASONS) -> list[tuple[Key, Counted]]:
+    """Return the most frequent ones, in that order."""
+    return sorted(counts, key=lambda item: -item[1].requests)[:limit]
+
+
+def _keys(count: Counted) -> tuple[str, ...]:
+    return tuple(key for key, _ in count.keys.most_common())

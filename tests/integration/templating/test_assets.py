@@ -218,6 +218,6 @@ async def test_a_child_that_is_killed_is_a_reason() -> None:
                 child.kill()
 
     assert await asyncio.to_thread(image_process.run, data, Wish(), progress=kill) == image_process.DIED
-    assert await asyncio.to_thread(image_process.run, data, Wish(), wanted=lambda: False) is None
+    assert await asyncio.to_thread(image_process.run, data, Wish(), is_wanted=lambda: False) is None
     too_long = bytes(LARGEST_UPLOAD + 1)
     assert isinstance(image_process.run(too_long, Wish()), Refused)
