@@ -1,4 +1,4 @@
-"""What differs between two sources, file by file, at a cost that is bounded whatever they say."""
+"""The differences between two sources, file by file, within a budget of size and time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from notifier.rendering.source import TemplateSource
 from notifier.templating.folder.file_diff import documents
 
 ASSETS = "assets.json"
-"""What pins the images, which no folder has."""
+"""The pinned images, which have no file in a folder."""
 
 
 class FileChange(StrEnum):
-    """What became of a file."""
+    """How a file differs."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -24,7 +24,7 @@ class FileChange(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FileDifference:
-    """One file that is not the same."""
+    """A file that differs."""
 
     file: str  # as in a template's folder
     change: FileChange
@@ -32,7 +32,7 @@ class FileDifference:
 
 
 def files(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDifference]:
-    """The files that differ, within one budget for all of them; None is as an empty template."""
+    """List the files that differ, within one budget for all of them; None is as an empty template."""
     before, after, budget = _texts(old), _texts(new), DiffBudget()
     return [
         FileDifference(
@@ -46,17 +46,16 @@ def files(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDi
 
 
 def text(name: str, old: str, new: str) -> str:
-    """The unified diff of one text."""
+    """Build the unified diff of one text."""
     return _unified(name, old, new, DiffBudget())
 
 
 def _texts(source: TemplateSource | None) -> dict[str, str]:
-    """All that a source says, as files."""
-    told = documents(source)
+    texts = documents(source)
     if source is None or not source.assets:
-        return told
+        return texts
     assets = msgspec.json.encode(source.assets, order="sorted")
-    return told | {ASSETS: msgspec.json.format(assets, indent=2).decode() + "\n"}
+    return texts | {ASSETS: msgspec.json.format(assets, indent=2).decode() + "\n"}
 
 
 def _change(before: Mapping[str, str], after: Mapping[str, str], name: str) -> FileChange:

@@ -1,6 +1,6 @@
-"""What is being edited: one draft for each template, saved only by who has seen what stands there.
+"""Drafts: at most one for each template, saved under optimistic locking.
 
-A draft has the template's own parts; layouts and images are put to it when it is looked at or published.
+A draft has the template's own parts; layouts and images are added when it is previewed or published.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _template, _draft, _version = columns(Template), columns(TemplateDraft), columns
 
 @dataclass(frozen=True, kw_only=True)
 class DraftView:
-    """What stands under a slug for who edits it: the draft, or the current version if there is none."""
+    """What an editor gets for a slug: the draft, or the current version if there is none."""
 
     template_id: UUID | None  # None: nothing was ever saved under this slug
     slug: str
@@ -74,27 +74,27 @@ class TemplateDeletedError(NotifierError):
 
 
 async def look(connection: AsyncConnection, slug: str, *, lock: bool = False) -> DraftView:
-    """What stands under the slug; with `lock` for who is about to change it."""
+    """Get the draft, or the current version; with `lock` for who is about to change it."""
     query = select(_template.id, _template.current_number, _template.deleted_at).where(_template.slug == slug)
-    found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-    if found is None:
+    template = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if template is None:
         return _nothing(slug)
-    kept = await connection.execute(select(*_draft).where(_draft.template_id == found.id))
-    row = kept.mappings().one_or_none()
+    rows = await connection.execute(select(*_draft).where(_draft.template_id == template.id))
+    row = rows.mappings().one_or_none()
     if row is not None:
         return DraftView(
-            template_id=found.id,
+            template_id=template.id,
             slug=slug,
             source=msgspec.convert(row["source"], TemplateSource),
-            number=found.current_number or 0,
+            number=template.current_number or 0,
             saves=row["revision"],
             base_number=row["base_number"],
             updated_by=row["updated_by"],
             updated_at=row["updated_at"],
-            deleted_at=found.deleted_at,
+            deleted_at=template.deleted_at,
         )
-    current = await _current(connection, slug, found.id, found.current_number)
-    return dataclass_replace(current, deleted_at=found.deleted_at)
+    current = await _current(connection, slug, template.id, template.current_number)
+    return dataclass_replace(current, deleted_at=template.deleted_at)
 
 
 def require(stored: DraftView, revision: str, yours: TemplateSource | None = None) -> None:
@@ -182,24 +182,24 @@ async def discard(connection: AsyncConnection, slug: str, *, revision: str, acto
 
 
 def own(source: TemplateSource) -> TemplateSource:
-    """The source without what it shares with others."""
+    """Return the source without the layouts and images that it shares with other templates."""
     parts = {name: text for name, text in source.files.items() if not name.startswith(LAYOUTS)}
     return replace(source, files=parts, assets={})
 
 
 async def assembled(connection: AsyncConnection, source: TemplateSource, slug: str | None = None) -> TemplateSource:
-    """The source with the layouts and the images that it uses, as they stand now: what would be published.
+    """Add the current layouts and images that the source uses: the result is what would be published.
 
-    An image that is not ready is left out; the check names it, and where. A layout that is nowhere else is taken from
-    the slug's current version: older releases kept layouts in versions only.
+    An image that is not ready is left out; the check names it. A layout that is not in the table is taken from the
+    slug's current version: older releases kept layouts in versions only.
     """
-    shared = {one.name: one.text for one in await layout.every(connection)}
+    shared = {view.name: view.text for view in await layout.every(connection)}
     parts = own(source)
-    found = layout.used(parts.files, shared.get)
-    if slug is not None and layout.named(parts.files | found) - found.keys():
+    layouts = layout.used(parts.files, shared.get)
+    if slug is not None and layout.named(parts.files | layouts) - layouts.keys():
         pinned = await _pinned(connection, slug)
-        found = layout.used(parts.files, lambda name: shared.get(name, pinned.get(name)))
-    files = parts.files | found
+        layouts = layout.used(parts.files, lambda name: shared.get(name, pinned.get(name)))
+    files = parts.files | layouts
     return replace(parts, files=files, assets=await asset.pinned(connection, images.named(files.values())))
 
 
@@ -215,7 +215,7 @@ async def load_source(database: Database, slug: str, version: int | None = None)
 
 
 async def _pinned(connection: AsyncConnection, slug: str) -> dict[str, str]:
-    """The layouts in the current version."""
+    """Get the layouts in the current version."""
     current = (_version.template_id == _template.id) & (_version.number == _template.current_number)
     query = select(_version.source).join(Template, current).where(_template.slug == slug)
     source = (await connection.execute(query)).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Texts that templates share: kept in the database, changed one revision after the other, copied into each version."""
+"""Layouts, which templates share: saved under optimistic locking, and copied into each version that uses them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _template, _draft, _version = columns(Template), columns(TemplateDraft), columns
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutView:
-    """A layout as it stands."""
+    """A layout."""
 
     name: str
     text: str
@@ -47,31 +47,31 @@ class LayoutInUseError(NotifierError):
 
 
 def used(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[str, str]:
-    """The layouts that the files name, and those that these name in turn; what `read` does not know is left out."""
-    found: dict[str, str] = {}
+    """Find the layouts that the files name, and those that these name in turn; `read` gives the text, or None."""
+    layouts: dict[str, str] = {}
     waiting = list(files.values())
     while waiting:
         for name in _USED.findall(waiting.pop()):
-            text = None if name in found else read(name)
+            text = None if name in layouts else read(name)
             if text is not None:
-                found[name] = text
+                layouts[name] = text
                 waiting.append(text)
-    return found
+    return layouts
 
 
 def named(files: Mapping[str, str]) -> set[str]:
-    """The layouts that the files name, whether there are such or not."""
+    """Find the names of layouts in the files, whether they exist or not."""
     return {name for text in files.values() for name in _USED.findall(text)}
 
 
 async def every(connection: AsyncConnection) -> list[LayoutView]:
-    """All layouts, by name."""
-    found = await connection.execute(select(*_layout).order_by(_layout.name))
-    return [LayoutView(**row) for row in found.mappings()]
+    """List all layouts, by name."""
+    rows = await connection.execute(select(*_layout).order_by(_layout.name))
+    return [LayoutView(**row) for row in rows.mappings()]
 
 
 async def one(connection: AsyncConnection, name: str, *, lock: bool = False) -> LayoutView | None:
-    """The layout as it stands; with `lock` for who is about to change it."""
+    """Get the layout; with `lock` for who is about to change it."""
     query = select(*_layout).where(_layout.name == name)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return LayoutView(**row) if row else None
@@ -129,14 +129,14 @@ async def remove(connection: AsyncConnection, name: str, *, revision: int, actor
 
 
 async def using(connection: AsyncConnection, name: str) -> list[str]:
-    """The slugs of the templates that have the layout in their draft or current version: another text changes them.
+    """List the slugs of the templates whose draft or current version uses the layout, also through other layouts.
 
-    Of a draft, one that names it in a comment counts as well.
+    A draft that only names it in a comment is listed as well.
     """
     shared = {view.name: view.text for view in await every(connection)}
-    also = {one for one, text in shared.items() if name in used({one: text}, shared.get)} | {name}
+    names = {user for user, text in shared.items() if name in used({user: text}, shared.get)} | {name}
     texts = cast(_draft.source, String)
-    drafted: list[ColumnElement[bool]] = [texts.contains(one, autoescape=True) for one in sorted(also)]
+    in_draft: list[ColumnElement[bool]] = [texts.contains(user, autoescape=True) for user in sorted(names)]
     pinned = _version.source["files"][name].as_string().is_not(None)
     query = (
         select(_template.slug)
@@ -144,5 +144,5 @@ async def using(connection: AsyncConnection, name: str) -> list[str]:
         .where(pinned, _template.deleted_at.is_(None))
     )
     drafts = select(_template.slug).join(TemplateDraft, _draft.template_id == _template.id)
-    found = await connection.execute(query.union(drafts.where(or_(*drafted), _template.deleted_at.is_(None))))
-    return sorted(found.scalars())
+    rows = await connection.execute(query.union(drafts.where(or_(*in_draft), _template.deleted_at.is_(None))))
+    return sorted(rows.scalars())

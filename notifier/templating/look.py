@@ -1,4 +1,4 @@
-"""What a source looks like as a mail, whether it is published, saved or neither; rendered where all mail is."""
+"""The preview of a source: the mail as it would leave, rendered by the code that sends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ SPECIMEN_ID = "<preview@notifier.invalid>"
 
 
 class Checker(Protocol):
-    """A way to child processes which are not the sender's."""
+    """Checks sources in child processes that are not the sender's."""
 
     async def check(self, source: TemplateSource, /) -> Checked:
-        """What is to be said about the source."""
+        """Check the source."""
 
 
 class Renderer(Checker, Protocol):
-    """One that shows mails as well."""
+    """Renders previews as well."""
 
     async def preview(self, job: Job, sources: Mapping[str, TemplateSource], /) -> Shown | RenderFault:
-        """The mail that the job would be."""
+        """Render the mail of the job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """What a mail is made with."""
+    """What a preview is rendered with."""
 
     variables: Mapping[str, Any] | None  # None: those of the sample
     locale: str | None
@@ -44,9 +44,9 @@ class Values:
 
 
 async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> Shown:
-    """The mail, as it would leave but for its Message-ID. Raises `InvalidRequestError` if it cannot be made."""
+    """Render the mail as it would leave but for its Message-ID. Raises `InvalidRequestError`."""
     if values.variables is not None and len(msgspec.json.encode(values.variables)) > LARGEST_SAMPLE:
-        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {LARGEST_SAMPLE} octets as JSON")])
+        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {LARGEST_SAMPLE} bytes as JSON")])
     variables = source.sample if values.variables is None else values.variables
     settings = source.settings
     header = MailHeader(
@@ -65,7 +65,7 @@ async def shown(renderer: Renderer, source: TemplateSource, values: Values) -> S
 
 
 def way_out(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict[str, str]:
-    """The header field by which readers of marketing unsubscribe, for a mail that was rendered before."""
+    """Build the header field by which readers of a marketing mail unsubscribe."""
     values = source.sample if variables is None else variables
     if source.settings.category != MARKETING:
         return {}
@@ -75,5 +75,5 @@ def way_out(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict
 def _mailbox(text: str | None) -> Mailbox | None:
     if text is None:
         return None
-    name, found = address.with_name(text)
-    return Mailbox(found, name)
+    name, mailbox = address.with_name(text)
+    return Mailbox(mailbox, name)

@@ -1,6 +1,6 @@
-"""From a draft, or an old version, to the next version: checked, let through the gate, and written.
+"""Publishing: a draft, or an old version, is checked, passes the gate, and is written as the next version.
 
-Nobody's connection is held while it is checked. What is written is what was checked, or nothing.
+No connection is held while it is checked. What is written is what was checked, or nothing.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from notifier.templating.store import Publication, Published
 
 
 class GateClosedError(NotifierError):
-    """Callers would be refused, or their mail could not be made."""
+    """Requests would be refused, or their mail could not be rendered."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self.report = report  # JSON
@@ -32,7 +32,7 @@ class GateClosedError(NotifierError):
 
 
 class NothingToPublishError(NotifierError):
-    """It is what the current version is."""
+    """It is the same as the current version."""
 
 
 @dataclass(frozen=True, kw_only=True)

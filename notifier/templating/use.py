@@ -1,4 +1,4 @@
-"""Which key uses which template, to within a minute: written beside the requests, never in one."""
+"""Which key uses which template, to within a minute; written in the background, never in a request."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _use = columns(TemplateUse)
 
 
 class Use(NamedTuple):
-    """A template, and a key that asks for it."""
+    """A template, and a key that uses it."""
 
     template_id: UUID
     key_id: UUID
@@ -23,12 +23,12 @@ class Use(NamedTuple):
 
 
 class Uses(LastUse[Use]):
-    """Which templates are used, and by whom."""
+    """Records the uses of templates."""
 
     failed = "template_use_not_written"
 
     async def record(self, connection: AsyncConnection, used: Sequence[Use], at: datetime) -> None:
-        """Write that these were used; a clock that is behind puts nothing back."""
+        """Write that these were used; an earlier time never replaces a later one."""
         statement = build_insert(connection, TemplateUse).values([use._asdict() | {"last_used_at": at} for use in used])
         later = {"last_used_at": statement.excluded.last_used_at}
         await connection.execute(
