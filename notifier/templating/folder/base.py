@@ -1,7 +1,7 @@
-"""`_base.json`: what the files of a folder came from, so that a push can tell a newer edit from an older one.
+"""`_base.json`: the versions that the files of a folder came from, so that a push recognises newer edits.
 
-It is small, sorted and has one line for each template, so that git shows and merges it; it names contents by their
-hash, so that it holds for every installation that has them. It is written by a pull, and kept up to date by a push.
+It is sorted and has one line for each template, so that git shows and merges it. It names contents by their hash, so
+that it is valid for every installation that has them. A pull writes it, and a push updates it.
 """
 
 import json
@@ -17,7 +17,7 @@ FILE = "_base.json"
 
 
 class BaseError(NotifierError):
-    """`_base.json` cannot be read: mend it, or delete it and pull."""
+    """`_base.json` cannot be read: repair it, or delete it and pull."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,32 +30,32 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @dataclass(kw_only=True)
 class Base:
-    """What a folder came from."""
+    """The record of a folder."""
 
     templates: dict[str, Origin] = field(default_factory=dict)  # by slug
     layouts: dict[str, str] = field(default_factory=dict)  # name → SHA-256 of its text
-    kept: bool = False  # there is a file
+    kept: bool = False  # the file exists
 
 
 def read(root: Path) -> Base:
-    """The record of the folder, empty if there is none. Raises `BaseError`."""
+    """Read the record of the folder, empty if there is none. Raises `BaseError`."""
     try:
-        octets = (root / FILE).read_bytes()
+        text = (root / FILE).read_bytes()
     except FileNotFoundError:
         return Base()
     try:
-        kept = msgspec.json.decode(octets, type=dict[str, dict[str, Origin | str]])
+        record = msgspec.json.decode(text, type=dict[str, dict[str, Origin | str]])
         return Base(
-            templates=msgspec.convert(kept.get("templates", {}), dict[str, Origin]),
-            layouts=msgspec.convert(kept.get("layouts", {}), dict[str, str]),
+            templates=msgspec.convert(record.get("templates", {}), dict[str, Origin]),
+            layouts=msgspec.convert(record.get("layouts", {}), dict[str, str]),
             kept=True,
         )
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise BaseError(f"{root / FILE} cannot be read ({error}): mend it, or delete it and pull") from error
+        raise BaseError(f"{root / FILE} cannot be read ({error}): repair it, or delete it and pull") from error
 
 
 def write(root: Path, base: Base) -> None:
-    """Keep the record beside the templates."""
+    """Write the record beside the templates."""
     templates = {slug: msgspec.to_builtins(origin) for slug, origin in base.templates.items()}
     text = f'{{\n"templates": {_table(templates)},\n"layouts": {_table(base.layouts)}\n}}\n'
     (root / FILE).write_bytes(text.encode())

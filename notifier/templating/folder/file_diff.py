@@ -1,4 +1,4 @@
-"""What differs between two sources of a template: in a few words for a list, and line by line for a person."""
+"""The differences between two sources of a template: a summary for lists, and a unified diff for people."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _NO_END = "\\ No newline at end of file\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What would change if `new` took the place of `old`."""
+    """What would change if `new` replaced `old`."""
 
     files: dict[str, str]  # name → "added", "removed" or how many lines come and go
     settings: dict[str, tuple[Any, Any]]  # key → before, after
@@ -33,7 +33,7 @@ class Difference:
 
     @property
     def lines(self) -> list[str]:
-        """One sentence for each."""
+        """One sentence for each difference."""
         return [
             *(f"{name}: {what}" for name, what in self.files.items()),
             *(f"{key}: {_shown(before)} becomes {_shown(after)}" for key, (before, after) in self.settings.items()),
@@ -43,22 +43,23 @@ class Difference:
 
 
 def between(old: TemplateSource | None, new: TemplateSource) -> Difference:
-    """What differs; without an old one, everything is added."""
+    """Summarise what differs; without an old source, everything is added."""
     before, after = documents(old), documents(new)
-    for one in (before, after):
-        one.pop(settings_text.FILE, None)  # told key by key
-    then, now = (msgspec.to_builtins(one.settings) if one else {} for one in (old, new))
+    for documents_ in (before, after):
+        documents_.pop(settings_text.FILE, None)  # settings are compared key by key
+    old_settings = msgspec.to_builtins(old.settings) if old else {}
+    new_settings = msgspec.to_builtins(new.settings) if old else {}
     variables = differing(schema_of(old.sample) if old else {}, schema_of(new.sample))
     return Difference(
         files=of_texts(before, after).files,
-        settings={key: (then[key], value) for key, value in now.items() if old and then[key] != value},
-        added=[one.path for one in variables.added],
-        removed=[one.path for one in variables.removed],
+        settings={key: (old_settings[key], value) for key, value in new_settings.items() if old_settings[key] != value},
+        added=[variable.path for variable in variables.added],
+        removed=[variable.path for variable in variables.removed],
     )
 
 
 def of_texts(old: Mapping[str, str], new: Mapping[str, str]) -> Difference:
-    """What differs in texts that are no template's own."""
+    """Summarise what differs in texts that several templates share."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     changed = {name: _amount(old.get(name), new.get(name)) for name in names}
     return Difference(files=changed, settings={}, added=[], removed=[])
@@ -76,7 +77,7 @@ def _shown(value: Any) -> str:
 
 
 def documents(source: TemplateSource | None) -> dict[str, str]:
-    """Everything in the source as texts by name, settings and sample written in one way only, whatever their order."""
+    """Return the source as texts by file name; settings and sample are written in one canonical way."""
     if source is None:
         return {}
     settings, sample = settings_text.write(source.settings), sample_text(source.sample, sort=True)
@@ -84,12 +85,12 @@ def documents(source: TemplateSource | None) -> dict[str, str]:
 
 
 def sample_text(sample: Mapping[str, Any], *, sort: bool = False) -> str:
-    """The sample as a file."""
+    """Format the sample as the text of its file."""
     return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
 
 
 def unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
-    """The lines, each with its end, by which the new texts differ from the old ones, file after file."""
+    """Yield the lines of a unified diff, each with its line end, file after file."""
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if before == after:
@@ -104,5 +105,5 @@ def unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, ne
 
 
 def _split(text: str) -> list[str]:
-    """The lines with their ends; only a line feed ends one, as in git."""
+    """Split into lines with their ends; only a line feed ends a line, as in git."""
     return _LINES.findall(text)

@@ -1,6 +1,6 @@
-"""The file form of templates: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
+"""Templates as files: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
 
-Texts are read octet for octet, so that a source has the same hash in a folder and in the database.
+Texts are read byte for byte, so that a source has the same hash in a folder and in the database.
 """
 
 import re
@@ -20,7 +20,7 @@ from notifier.templating.form import SAMPLE, SLUG, has_place, problems_of
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
 _NOTES = (".md", "~")
-"""How the names of files end that are for people: they are no part of the template."""
+"""Suffixes of notes and backups, which are not part of the template."""
 
 
 class _TextError(ValueError):
@@ -30,16 +30,16 @@ class _TextError(ValueError):
 
 
 def slugs(root: Path) -> list[str]:
-    """The templates below a directory, in alphabetical order."""
+    """List the templates below a directory, in alphabetical order."""
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
 
 
 def read(root: Path, slug: str) -> TemplateSource:
-    """One template with the layouts it uses. Raises `FileError` with all that is wrong with the files."""
+    """Read a template with the layouts it uses. Raises `FileError` with all problems of the files."""
     folder = root / slug
     if not SLUG.fullmatch(slug):
-        said = "a slug has lower-case letters, digits, - and _, and starts with a letter"
-        raise FileError(slug, [Problem(file="", message=said)])
+        message = "a slug has lower-case letters, digits, - and _, and starts with a letter"
+        raise FileError(slug, [Problem(file="", message=message)])
     if not (folder / settings_text.FILE).is_file():
         raise FileError(slug, [Problem(file="", message=f"there is no {slug}/{settings_text.FILE}")])
     problems: list[Problem] = []
@@ -65,36 +65,36 @@ def read(root: Path, slug: str) -> TemplateSource:
 
 
 def layouts(root: Path) -> dict[str, str]:
-    """Every layout below the directory, used or not. Raises `FileError`."""
-    found, problems = {}, []
+    """Read every layout below the directory, used or not. Raises `FileError`."""
+    texts, problems = {}, []
     for path in sorted((root / LAYOUTS).rglob("*")):
         name = path.relative_to(root).as_posix()
         if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
             continue
         try:
-            found[name] = _layout_text(root, name)
+            texts[name] = _layout_text(root, name)
         except _TextError as error:
             problems.append(error.problem)
     if problems:
         raise FileError(LAYOUTS.rstrip("/"), problems)
-    return found
+    return texts
 
 
 def text_of(folder: Path, name: str) -> str:
-    """The text of a file, exactly. Raises ValueError in words that name the file."""
+    """Read the text of a file exactly. Raises `ValueError` with a message that names the file."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.parent.resolve()):
         raise _TextError(name, "links to a file outside the templates")
     try:
-        octets = path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise _TextError(name, "is missing") from None
     except OSError as error:
         raise _TextError(name, f"cannot be read: {error.strerror}") from error
     try:
-        text = octets.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise _TextError(name, "is not UTF-8: save it as UTF-8", line) from error
     if text.startswith(_BOM):
         raise _TextError(name, "starts with a byte order mark: save it as UTF-8 without one", 1)
@@ -104,7 +104,7 @@ def text_of(folder: Path, name: str) -> str:
 
 
 def sample_of(text: str) -> dict[str, Any]:
-    """The sample in the text of `sample.json`. Raises ValueError in words that name the file."""
+    """Parse the text of `sample.json`. Raises `ValueError` with a message that names the file."""
     try:
         sample = strict_json.loads(text.encode(), keep_fractions=True)
     except strict_json.MalformedJsonError as error:
@@ -117,20 +117,20 @@ def sample_of(text: str) -> dict[str, Any]:
 
 
 def _parts(folder: Path, problems: list[Problem]) -> dict[str, str]:
-    """The parts by name; a file that has no place is a problem, since it may be a part with a typing error."""
-    found = {}
+    """Read the parts by name; any other file is a problem, since it may be a part with a typing error."""
+    parts = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
             continue
         if has_place(name):
             try:
-                found[name] = text_of(folder, name)
+                parts[name] = text_of(folder, name)
             except _TextError as error:
                 problems.append(error.problem)
         elif name not in (settings_text.FILE, SAMPLE):
             problems.append(Problem(file=name, message=_no_place(name)))
-    return found
+    return parts
 
 
 def _no_place(name: str) -> str:
@@ -141,16 +141,16 @@ def _no_place(name: str) -> str:
 
 
 def _layouts_used(root: Path, files: dict[str, str], problems: list[Problem]) -> dict[str, str]:
-    """The layouts that the parts name, and those that these name in turn; nothing that is not used is pinned."""
+    """Read the layouts that the parts name, and those that these name in turn."""
 
     def read_layout(name: str) -> str | None:
         try:
             path = root / name
-            inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
-            return _layout_text(root, name) if inside and path.is_file() else None
+            is_inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
+            return _layout_text(root, name) if is_inside and path.is_file() else None
         except _TextError as error:
             problems.append(error.problem)
-        except ValueError as error:  # a name that no file can have
+        except ValueError as error:  # not a valid file name
             problems.append(Problem(file=repr(name), message=str(error)))
         return None
 
@@ -158,7 +158,7 @@ def _layouts_used(root: Path, files: dict[str, str], problems: list[Problem]) ->
 
 
 def _images_used(root: Path, files: dict[str, str], problems: list[Problem]) -> dict[str, PinnedAsset]:
-    """The images that the parts name and the folder has, as a version would show them."""
+    """Pin the images that the parts name and the folder has."""
     try:
         return asset_files.pinned(root, images.named(files.values()))
     except (OSError, ValueError) as error:

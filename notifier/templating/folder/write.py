@@ -1,4 +1,4 @@
-"""Writing a template's files: octet for octet, and never outside the folder."""
+"""Write a template's files byte for byte, and never outside the folder."""
 
 import contextlib
 import json
@@ -16,16 +16,16 @@ class OutsideError(NotifierError):
 
 
 def write(root: Path, slug: str, source: TemplateSource) -> None:
-    """Write the template's own files so that `files.read` gives this source; what else is there stays."""
+    """Write the template's own files so that reading them gives this source; other files stay."""
     folder = root / slug
-    wanted = draft.own(source).files
+    parts = draft.own(source).files
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if form.has_place(name) and name not in wanted:
+        if form.has_place(name) and name not in parts:
             path.unlink()
-            with contextlib.suppress(OSError):  # of a language that has other files in it
+            with contextlib.suppress(OSError):  # the folder of a language that has other files
                 path.parent.rmdir()
-    for name, text in wanted.items():
+    for name, text in parts.items():
         put(root, f"{slug}/{name}", text)
     settings, sample = _kept(folder, source)
     put(root, f"{slug}/{settings_text.FILE}", settings)
@@ -33,28 +33,29 @@ def write(root: Path, slug: str, source: TemplateSource) -> None:
 
 
 def put(root: Path, name: str, text: str) -> None:
-    """Write a text octet for octet, and leave no half of it. Raises `OutsideError`."""
-    path, octets = root / name, text.encode()
+    """Write a text byte for byte, completely or not at all. Raises `OutsideError`."""
+    path, content = root / name, text.encode()
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise OutsideError(f"{name} leads out of {root}: nothing is written there")
-    if not path.is_symlink() and path.is_file() and path.read_bytes() == octets:
+    if not path.is_symlink() and path.is_file() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    new.write_bytes(octets)
-    new.replace(path)  # of a link, the link itself
+    new.write_bytes(content)
+    new.replace(path)  # replaces a link itself, not what it points to
 
 
 def _kept(folder: Path, source: TemplateSource) -> tuple[str, str]:
-    """Settings and sample as texts: as they stand there if they say the same, for their comments and their order."""
+    """Return the texts of settings and sample; those in the folder if equal, for their comments and order."""
     settings, sample = settings_text.write(source.settings), file_diff.sample_text(source.sample)
     with contextlib.suppress(ValueError, OSError):
         text = files.text_of(folder, settings_text.FILE)
         settings = text if settings_text.read(text) == source.settings else settings
     with contextlib.suppress(ValueError, OSError):
         text = files.text_of(folder, form.SAMPLE)
-        here = files.sample_of(text)
-        sample = text if _exactly(here) == _exactly(source.sample) else file_diff.sample_text(_as(source.sample, here))
+        local = files.sample_of(text)
+        is_same = _exactly(local) == _exactly(source.sample)
+        sample = text if is_same else file_diff.sample_text(_as(source.sample, local))
     return settings, sample
 
 
@@ -63,10 +64,10 @@ def _exactly(sample: Any) -> str:
 
 
 def _as(value: Any, model: Any) -> Any:
-    """The value with its keys in the model's order, which the database does not keep."""
+    """Return the value with its keys in the model's order, which the database does not keep."""
     if isinstance(value, dict) and isinstance(model, dict):
         order = [*(key for key in model if key in value), *(key for key in value if key not in model)]
         return {key: _as(value[key], model.get(key)) for key in order}
     if isinstance(value, list) and isinstance(model, list):
-        return [_as(one, model[min(at, len(model) - 1)] if model else None) for at, one in enumerate(value)]
+        return [_as(item, model[min(index, len(model) - 1)] if model else None) for index, item in enumerate(value)]
     return value
