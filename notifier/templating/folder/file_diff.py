@@ -45,8 +45,8 @@ class Difference:
 def between(old: TemplateSource | None, new: TemplateSource) -> Difference:
     """Summarise what differs; without an old source, everything is added."""
     before, after = documents(old), documents(new)
-    for documents_ in (before, after):
-        documents_.pop(settings_text.FILE, None)  # settings are compared key by key
+    for texts in (before, after):
+        texts.pop(settings_text.FILE, None)  # settings are compared key by key
     old_settings = msgspec.to_builtins(old.settings) if old else {}
     new_settings = msgspec.to_builtins(new.settings) if old else {}
     variables = differing(schema_of(old.sample) if old else {}, schema_of(new.sample))

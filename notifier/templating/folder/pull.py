@@ -1,6 +1,6 @@
-"""From the database to files: what stands there is written octet for octet, and nothing that was edited here is lost.
+"""Pull templates from the database into files, and never lose what was edited in the folder.
 
-A file that is edited here and there is a conflict: then nothing at all is written.
+A template that was edited on both sides is a conflict: then nothing at all is written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,9 +31,9 @@ class Fetch(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    AHEAD = "ahead"  # edited here, and not there
-    GONE = "gone"  # there is nothing any more that these files came from
-    REFUSED = "refused"  # edited here and there
+    AHEAD = "ahead"  # edited in the folder only
+    GONE = "gone"  # the database does not have it any more
+    REFUSED = "refused"  # edited on both sides
 
 
 WRITTEN = (Fetch.CREATED, Fetch.UPDATED)
@@ -44,26 +44,26 @@ class Pulled:
     """One template or layout after a pull."""
 
     slug: str  # or the layout's name
-    number: int  # of the version there, or the layout's revision
+    number: int  # of the version in the database, or the layout's revision
     change: Fetch
     why: str = ""
-    difference: Difference | None = field(default=None, compare=False)  # from the files here to what stands there
+    difference: Difference | None = field(default=None, compare=False)  # from the folder to the database
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Before:
-    """What the files here may have come from."""
+    """Hashes of what the files may have come from."""
 
     hashes: tuple[str, ...]
-    sure: bool  # it is on record, and not just something that stood there once
+    sure: bool  # `_base.json` says so; else they are only hashes of old versions
 
 
 class PullRefusedError(NotifierError):
-    """Files that were edited here would be overwritten; nothing was written."""
+    """Edited files would be overwritten; nothing was written."""
 
     def __init__(self, refused: Iterable[Pulled]) -> None:
         self.refused = tuple(refused)
-        super().__init__("nothing was written: " + "; ".join(f"{one.slug}: {one.why}" for one in self.refused))
+        super().__init__("nothing was written: " + "; ".join(f"{result.slug}: {result.why}" for result in self.refused))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Pull:
 
     database: Database
     draft: bool = False  # the drafts, where there are some
-    overwrite: bool = False  # lose what was edited here
+    overwrite: bool = False  # lose what was edited in the folder
     dry_run: bool = False  # only say what would change
 
     async def run(self, root: Path, slugs: Sequence[str] | None) -> list[Pulled]:
@@ -80,138 +80,137 @@ class Pull:
 
         Raises `PullRefusedError`, and `NotFoundError` for a name that is neither here nor there.
         """
-        kept = base.read(root)
+        record = base.read(root)
         async with self.database.read() as connection:
-            stand = await standing.look(connection, slugs)
-            if unknown := [slug for slug in slugs or () if not _known(stand[slug]) and not (root / slug).is_dir()]:
+            states = await standing.look(connection, slugs)
+            if unknown := [slug for slug in slugs or () if not _known(states[slug]) and not (root / slug).is_dir()]:
                 raise NotFoundError(f"there is no template {', '.join(unknown)}")
-            if slugs is None:  # what came from there and is there no longer shall be told
-                stand |= {slug: Standing(slug=slug) for slug in kept.templates if slug not in stand}
-            there = await standing.layouts(connection, stand.values())
-            unsure = [slug for slug in stand if slug not in kept.templates and (root / slug).is_dir()]
-            past = await standing.history(connection, unsure)
-        wanted = {slug: one.wanted(draft=self.draft) for slug, one in stand.items()}
-        found = {slug: source for slug, source in wanted.items() if source is not None}
-        names = there if slugs is None else _used(found, there)
-        plan = [self._layout(root, there[name], kept.layouts.get(name)) for name in sorted(names)]
-        plan = [one for one in plan if one.change is not Fetch.UNCHANGED]
-        for slug in sorted(stand):
-            origin = kept.templates.get(slug)
-            known = [origin.files] if origin else map(standing.own_hash, past.get(slug, {}).values())
-            before = _Before(hashes=tuple(known), sure=origin is not None)
-            if slug in found or origin or (root / slug).is_dir():
-                plan.append(self._template(root, stand[slug], found.get(slug), before))
-        refused = [one for one in plan if one.change is Fetch.REFUSED]
+            if slugs is None:  # report what the database does not have any more
+                states |= {slug: Standing(slug=slug) for slug in record.templates if slug not in states}
+            layouts = await standing.layouts(connection, states.values())
+            unrecorded = [slug for slug in states if slug not in record.templates and (root / slug).is_dir()]
+            history = await standing.history(connection, unrecorded)
+        sources = {
+            slug: source for slug, state in states.items() if (source := state.wanted(draft=self.draft)) is not None
+        }
+        if slugs is not None:
+            layouts = {name: layouts[name] for name in _used(sources, layouts)}
+        plan = [self._layout(root, layouts[name], record.layouts.get(name)) for name in sorted(layouts)]
+        plan = [result for result in plan if result.change is not Fetch.UNCHANGED]
+        for slug in sorted(states):
+            origin = record.templates.get(slug)
+            hashes = [origin.files] if origin else map(standing.own_hash, history.get(slug, {}).values())
+            before = _Before(hashes=tuple(hashes), sure=origin is not None)
+            if slug in sources or origin or (root / slug).is_dir():
+                plan.append(self._template(root, states[slug], sources.get(slug), before))
         if self.dry_run:
             return plan
-        if refused:
+        if refused := [result for result in plan if result.change is Fetch.REFUSED]:
             raise PullRefusedError(refused)
-        self._write(root, plan, found, {name: there[name] for name in names})
+        self._write(root, plan, sources, layouts)
         async with self.database.read() as connection:
-            await asset_files.pull(connection, root, self._images(root, plan, found))
-        base.write(root, _after(kept, plan, stand, found, {name: there[name] for name in names}))
+            await asset_files.pull(connection, root, self._images(root, plan, sources))
+        base.write(root, _after(record, plan, states, sources, layouts))
         return plan
 
-    def _template(self, root: Path, there: Standing, source: TemplateSource | None, before: "_Before") -> Pulled:
-        slug = there.slug
-        pulled = partial(Pulled, slug=slug, number=there.number)
+    def _template(self, root: Path, state: Standing, source: TemplateSource | None, before: _Before) -> Pulled:
+        slug = state.slug
+        pulled = partial(Pulled, slug=slug, number=state.number)
         if source is None:
-            return pulled(change=Fetch.GONE, why=_gone(there))
+            return pulled(change=Fetch.GONE, why=_gone(state))
         if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not form.has_place(name)]:
             return pulled(change=Fetch.REFUSED, why=f"{odd[0]!r} has no place in a folder")
         if not (root / slug).exists():
             return pulled(change=Fetch.CREATED)
         try:
-            here = draft.own(files.read(root, slug))
+            local = draft.own(files.read(root, slug))
         except FileError as error:
-            why = f"its files cannot be read, so that nobody knows whether they were edited here: {error.problems[0]}"
+            why = f"its files cannot be read, so they may have been edited: {error.problems[0]}"
             return pulled(change=Fetch.UPDATED) if self.overwrite else pulled(change=Fetch.REFUSED, why=why)
-        change = self._change(here.content_hash(), standing.own_hash(source), before)
-        what = there.draft_text if self.draft and there.draft else there.version
-        why = f"it was edited here, and there is {what}" if change is Fetch.REFUSED else ""
-        return pulled(change=change, why=why, difference=file_diff.between(here, draft.own(source)))
+        change = self._change(local.content_hash(), standing.own_hash(source), before)
+        stored = state.draft_text if self.draft and state.draft else state.version
+        why = f"its files were edited, and the database has {stored}" if change is Fetch.REFUSED else ""
+        return pulled(change=change, why=why, difference=file_diff.between(local, draft.own(source)))
 
-    def _change(self, here: str, there: str, before: "_Before") -> Fetch:
-        if here == there:
+    def _change(self, local_hash: str, stored_hash: str, before: _Before) -> Fetch:
+        if local_hash == stored_hash:
             return Fetch.UNCHANGED
-        if self.overwrite or here in before.hashes:
+        if self.overwrite or local_hash in before.hashes:
             return Fetch.UPDATED
-        return Fetch.AHEAD if before.sure and there in before.hashes else Fetch.REFUSED
+        return Fetch.AHEAD if before.sure and stored_hash in before.hashes else Fetch.REFUSED
 
-    def _layout(self, root: Path, there: LayoutView, origin: str | None) -> Pulled:
-        name, number = there.name, there.revision
+    def _layout(self, root: Path, stored: LayoutView, origin: str | None) -> Pulled:
+        name, number = stored.name, stored.revision
         if not layout.NAME.fullmatch(name):
             return Pulled(slug=name, number=number, change=Fetch.REFUSED, why="it has no place in a folder")
         path = root / name
         if not path.exists():
             return Pulled(slug=name, number=number, change=Fetch.CREATED)
-        octets = path.read_bytes()
-        here = octets.decode(errors="replace")
-        difference = file_diff.of_texts({name: here}, {name: there.text})
+        content = path.read_bytes()
+        difference = file_diff.of_texts({name: content.decode(errors="replace")}, {name: stored.text})
         before = _Before(hashes=(origin,) if origin else (), sure=origin is not None)
-        change = self._change(sha256(octets).hexdigest(), standing.layout_hash(there.text), before)
-        moment = f"{there.updated_at:%Y-%m-%d at %H:%M} UTC"
-        why = f"it was edited here, and {there.updated_by} changed it there on {moment}"
-        why = why if change is Fetch.REFUSED else ""
+        change = self._change(sha256(content).hexdigest(), standing.layout_hash(stored.text), before)
+        why = ""
+        if change is Fetch.REFUSED:
+            moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
+            why = f"the file was edited, and {stored.updated_by} changed the layout in the database on {moment}"
         return Pulled(slug=name, number=number, change=change, why=why, difference=difference)
 
     def _write(
         self,
         root: Path,
         plan: Sequence[Pulled],
-        found: Mapping[str, TemplateSource],
+        sources: Mapping[str, TemplateSource],
         layouts: Mapping[str, LayoutView],
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        for one in plan:
-            if one.change not in WRITTEN:
-                continue
-            if one.slug in layouts:
-                folder.put(root, one.slug, layouts[one.slug].text)
+        for slug in [result.slug for result in plan if result.change in WRITTEN]:
+            if slug in layouts:
+                folder.put(root, slug, layouts[slug].text)
             else:
-                folder.write(root, one.slug, found[one.slug])
+                folder.write(root, slug, sources[slug])
 
-    def _images(self, root: Path, plan: Sequence[Pulled], found: Mapping[str, TemplateSource]) -> set[str]:
-        """The images that the written templates name, less those that the folder has."""
-        written = [found[one.slug] for one in plan if one.change in WRITTEN and one.slug in found]
+    def _images(self, root: Path, plan: Sequence[Pulled], sources: Mapping[str, TemplateSource]) -> set[str]:
+        """List the images that the written templates name, less those that the folder has."""
+        written = [sources[result.slug] for result in plan if result.change in WRITTEN and result.slug in sources]
         names = {name for source in written for name in images.named(source.files.values())}
         return names if self.overwrite else asset_files.missing(root, names)
 
 
-def _known(there: Standing) -> bool:
-    return bool(there.number or there.revision)
+def _known(state: Standing) -> bool:
+    return bool(state.number or state.revision)
 
 
-def _used(found: Mapping[str, TemplateSource], there: Mapping[str, LayoutView]) -> set[str]:
-    texts = {name: view.text for name, view in there.items()}
-    return {name for source in found.values() for name in layout.used(draft.own(source).files, texts.get)}
+def _used(sources: Mapping[str, TemplateSource], layouts: Mapping[str, LayoutView]) -> set[str]:
+    texts = {name: view.text for name, view in layouts.items()}
+    return {name for source in sources.values() for name in layout.used(draft.own(source).files, texts.get)}
 
 
-def _gone(there: Standing) -> str:
-    if there.deleted_at:
-        return f"it was deleted there on {there.deleted_at:%Y-%m-%d at %H:%M} UTC; its files are still here"
-    if there.draft is not None:
-        return f"it was never published; there is {there.draft_text} (--draft)"
-    return "there is no such template; its files are still here"
+def _gone(state: Standing) -> str:
+    if state.deleted_at:
+        return f"it was deleted in the database on {state.deleted_at:%Y-%m-%d at %H:%M} UTC; its files stay"
+    if state.draft is not None:
+        return f"it was never published; there is {state.draft_text} (--draft)"
+    return "the database has no such template; its files stay"
 
 
 def _after(
-    kept: Base,
+    record: Base,
     plan: Sequence[Pulled],
-    stand: Mapping[str, Standing],
-    found: Mapping[str, TemplateSource],
+    states: Mapping[str, Standing],
+    sources: Mapping[str, TemplateSource],
     layouts: Mapping[str, LayoutView],
 ) -> Base:
-    """What the files came from now; one that is ahead came from where it did, one that is gone from nowhere."""
-    templates, hashes = dict(kept.templates), dict(kept.layouts)
-    for one in plan:
-        if one.change is Fetch.GONE:
-            templates.pop(one.slug, None)
-        elif one.slug in found and one.change is not Fetch.AHEAD:
-            there = stand[one.slug]
-            hash_ = standing.text_hash(there.source) if there.source else ""
-            own = standing.own_hash(found[one.slug])
-            templates[one.slug] = Origin(number=there.number, hash=hash_, files=own)
-    ahead = {one.slug for one in plan if one.change is Fetch.AHEAD}
+    """Return the new record; templates that are ahead keep their origin, and those that are gone lose it."""
+    templates, hashes = dict(record.templates), dict(record.layouts)
+    for slug, change in [(result.slug, result.change) for result in plan]:
+        if change is Fetch.GONE:
+            templates.pop(slug, None)
+        elif slug in sources and change is not Fetch.AHEAD:
+            state = states[slug]
+            version_hash = standing.text_hash(state.source) if state.source else ""
+            own_hash = standing.own_hash(sources[slug])
+            templates[slug] = Origin(number=state.number, hash=version_hash, files=own_hash)
+    ahead = {result.slug for result in plan if result.change is Fetch.AHEAD}
     hashes |= {name: standing.layout_hash(view.text) for name, view in layouts.items() if name not in ahead}
-    return replace(kept, templates=templates, layouts=hashes)
+    return replace(record, templates=templates, layouts=hashes)
