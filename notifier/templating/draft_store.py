@@ -139,7 +139,7 @@ async def save_draft(
         await template_limits.require_room(connection, Template)
         await insert_if_absent(connection, Template, {"id": generate_id(), "slug": slug, "created_at": actor.at})
         stored = await get_draft(connection, slug, lock=True)  # somebody else may have been first
-    if is_repeated_save(stored, source, actor.actor):
+    if is_repeated_save(stored, source, actor.name):
         actor.record_no_change()
         return stored
     require_revision(stored, revision, source)
@@ -149,7 +149,7 @@ async def save_draft(
         "source": msgspec.to_builtins(own_parts),
         "revision": stored.saves + 1,
         "base_number": stored.number or None,
-        "updated_by": actor.actor,
+        "updated_by": actor.name,
         "updated_at": actor.at,
     }
     if stored.has_draft:
@@ -164,7 +164,7 @@ async def save_draft(
         source=own_parts,
         saves=stored.saves + 1,
         base_number=stored.number or None,
-        updated_by=actor.actor,
+        updated_by=actor.name,
         updated_at=actor.at,
     )
 

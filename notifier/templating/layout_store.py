@@ -101,7 +101,7 @@ async def save_layout(connection: AsyncConnection, name: str, text: str, *, revi
 
 async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
     """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
-    row = {"text": text, "revision": revision + 1, "updated_by": actor.actor, "updated_at": actor.at}
+    row = {"text": text, "revision": revision + 1, "updated_by": actor.name, "updated_at": actor.at}
     if revision == 0:  # of two who create it, one is the first
         await template_limits.require_room(connection, TemplateLayout)
         if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
@@ -109,7 +109,7 @@ async def write_layout(connection: AsyncConnection, name: str, text: str, *, rev
     else:
         require_same_revision(StaleLayoutError, await get_layout(connection, name, lock=True), revision, text)
         await connection.execute(update(TemplateLayout).where(_layout.name == name).values(row))
-    return LayoutView(name=name, text=text, revision=revision + 1, updated_by=actor.actor, updated_at=actor.at)
+    return LayoutView(name=name, text=text, revision=revision + 1, updated_by=actor.name, updated_at=actor.at)
 
 
 async def delete_layout(connection: AsyncConnection, name: str, *, revision: int, actor: Actor) -> None:

@@ -92,7 +92,7 @@ async def publish_template(
     if request.revision is not None:
         draft_store.require_revision(stored, request.revision)
     is_old = request.version is not None
-    publication = Publication(by=actor.actor, at=actor.at, note=request.note, keeps_draft=is_old)
+    publication = Publication(by=actor.name, at=actor.at, note=request.note, keeps_draft=is_old)
     version = await version_store.write_version(
         connection, request.slug, candidate.source, candidate.checked, publication
     )

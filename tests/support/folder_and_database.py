@@ -60,7 +60,7 @@ class TwoSides:
             assert there.source is not None
             source = replace(there.source, files=there.source.files | {"subject.txt": subject})
             await draft_store.save_draft(
-                connection, "hello", source, revision=there.revision, actor=Actor(actor="staff:bob", at=NOW)
+                connection, "hello", source, revision=there.revision, actor=Actor(name="staff:bob", at=NOW)
             )
 
     async def stands(self, slug: str = "hello") -> database_state.TemplateState:

@@ -127,9 +127,9 @@ async def upload_asset(
     wish = ImageOptions(mode=wanted.mode, width=wanted.width, height=wanted.height)
     data = await asyncio.to_thread(_decode_upload, wanted, wish)
     async with open_change_transaction(doors) as connection:
-        actor = audited.doer(caller)
+        actor = audited.get_actor(caller)
         made = await asset_store.upload_asset(
-            connection, wanted.name, data, wish, revision=wanted.revision, actor_name=actor
+            connection, wanted.name, data, wish, revision=wanted.revision, actor=actor
         )
     response.headers["location"] = f"{router.prefix}/{made.name}"
     return _format_asset(made)
@@ -156,7 +156,7 @@ async def delete_asset(request: Request, name: Name, doors: Dependencies, audite
     """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        await asset_store.delete_asset(connection, name, actor_name=audited.doer(caller))
+        await asset_store.delete_asset(connection, name, actor=audited.get_actor(caller))
 
 
 @router.get(

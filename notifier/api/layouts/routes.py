@@ -93,10 +93,10 @@ async def save_layout(request: Request, name: Name, doors: Dependencies, audited
     """Save it. Nothing that is published changes; 409 with both sides if somebody else has saved since `revision`."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     wanted = await read_model(request, LayoutIn)
-    actor = audited.doer(caller)
+    actor = audited.get_actor(caller)
     async with open_change_transaction(doors) as connection:
         saved = await layout_store.save_layout(
-            connection, LAYOUTS + name, wanted.text, revision=wanted.revision, actor_name=actor
+            connection, LAYOUTS + name, wanted.text, revision=wanted.revision, actor=actor
         )
         return build_layout_reply(saved) | {"used_by": await layout_store.list_layout_users(connection, saved.name)}
 
@@ -112,4 +112,4 @@ async def delete_layout(
     """Delete one that no template uses; versions that were published with it keep it."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor_name=audited.doer(caller))
+        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor=audited.get_actor(caller))

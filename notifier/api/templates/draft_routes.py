@@ -72,7 +72,7 @@ async def save_template_draft(
     )
     async with open_change_transaction(doors) as connection:
         saved = await draft_store.save_draft(
-            connection, slug, source, revision=revision, actor_name=audited.doer(caller)
+            connection, slug, source, revision=revision, actor=audited.get_actor(caller)
         )
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
@@ -90,7 +90,7 @@ async def discard_template_draft(
     """Forget the draft: what the current version says is what is edited next."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        await draft_store.discard_draft(connection, slug, revision=revision, actor_name=audited.doer(caller))
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=audited.get_actor(caller))
 
 
 @router.post(

@@ -164,7 +164,7 @@ async def try_template(request: Request, slug: Slug, doors: Dependencies, audite
     validation.require_renderable(checked)
     if wanted.unmasked:
         async with open_change_transaction(doors) as connection:
-            await record_unmasking(connection, slug, actor_name=audited.doer(caller))
+            await record_unmasking(connection, slug, actor=audited.get_actor(caller))
     audited.record_no_change()
     turn = doors.editors.hold_slot(caller.actor_name)
     what = (slug, source, checked)

@@ -17,9 +17,9 @@ from notifier.api.templates.models import PublishedOut, TemplateOut, VersionOut,
 from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
-from notifier.notification.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
-from notifier.templating import draft_store, template_archive, template_queries
-from notifier.templating.publishing import PublishRequest, publish_template
+from notifier.submission.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
+from notifier.templating import draft_store, publishing, template_archive, template_queries
+from notifier.templating.publishing import PublishRequest
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
@@ -67,7 +67,7 @@ async def restore_template(
         wanted = PublishRequest(slug=slug, **given.model_dump())
         return await _publish(response, doors, audited, caller, wanted)
     async with open_change_transaction(doors) as connection:
-        await template_archive.undelete_template(connection, slug, note=given.note, actor_name=audited.doer(caller))
+        await template_archive.undelete_template(connection, slug, note=given.note, actor=audited.get_actor(caller))
         view = await template_queries.get_template(connection, slug)
     doors.template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
@@ -101,7 +101,7 @@ async def test_template(
     )
     accepted = await check_test_mail(doors.submitter, doors.images, caller, mail)
     async with open_change_transaction(doors) as connection:
-        submitted = await send_test_mail(connection, accepted, mail, actor_name=audited.doer(caller))
+        submitted = await send_test_mail(connection, accepted, mail, actor=audited.get_actor(caller))
     doors.wake_sender()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = models.get_shown_status(submitted.status, submitted.send_at, doors.clock.now())
@@ -122,7 +122,7 @@ async def _publish(
         turn.start()
         candidate = await doors.publisher.examine(wanted)
     async with open_change_transaction(doors) as connection:
-        version = await publish_template(connection, candidate, actor_name=audited.doer(caller))
+        version = await publishing.publish_template(connection, candidate, actor=audited.get_actor(caller))
     doors.template_cache.forget_template(wanted.slug)
     response.headers["Location"] = f"{router.prefix}/{wanted.slug}/versions/{version.number}"
     fields = vars(version) | {"note": wanted.note, "published_by": caller.actor_name}

@@ -77,5 +77,5 @@ async def delete_template(request: Request, slug: Slug, doors: Dependencies, aud
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with open_change_transaction(doors) as connection:
-        await template_archive.delete_template(connection, slug, actor=audited.doer(caller))
+        await template_archive.delete_template(connection, slug, actor=audited.get_actor(caller))
     doors.template_cache.forget_template(slug)

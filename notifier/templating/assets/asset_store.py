@@ -140,7 +140,7 @@ def build_new_row(original: bytes, wish: ImageOptions, *, revision: int, actor: 
         "height": wish.height,
         "files": None,
         "revision": revision,
-        "updated_by": actor.actor,
+        "updated_by": actor.name,
         "updated_at": actor.at,
     }
 

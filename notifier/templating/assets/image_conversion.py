@@ -75,7 +75,7 @@ class RejectedImage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-class _UnusableImageError(Exception):  # noqa: N818
+class _UnusableImageError(Exception):
     """The image cannot be used; the message says why."""
 
 

@@ -20,7 +20,7 @@ class InlineImageCache:
         self._cached: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
 
-    async def base64(self, hashes: Collection[str]) -> Mapping[str, bytes]:
+    async def load_base64(self, hashes: Collection[str]) -> Mapping[str, bytes]:
         """Return base64 lines by SHA-256 (hexadecimal); an image that does not exist is left out."""
         if missing := [bytes.fromhex(sha256) for sha256 in hashes if sha256 not in self._cached]:
             async with self._database.read() as connection:

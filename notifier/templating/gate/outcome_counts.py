@@ -56,7 +56,7 @@ class ServiceTally:
     def count_refused(self, request: RecentRequest, faults: Iterable[Fault], *, today: bool) -> None:
         """Count a request that would be answered 422; `today`: it would be without the draft, too."""
         self.counts["broken_already" if today else "refused"] += 1
-        for refusal in {(self.mask.mask_pointer(fault.mask_pointer), fault.code, fault.detail) for fault in faults}:
+        for refusal in {(self.mask.mask_pointer(fault.pointer), fault.code, fault.detail) for fault in faults}:
             self.refusals.setdefault(refusal, self._counted(request)).add(request)
 
     def count_compared(
@@ -83,7 +83,7 @@ class ServiceTally:
             **{name: self.counts[name] for name in names},
             refusals=tuple(
                 RequestRefusal(
-                    mask_pointer=pointer, code=code, detail=detail, requests=count.requests, keys=_list_keys(count)
+                    pointer=pointer, code=code, detail=detail, requests=count.requests, keys=_list_keys(count)
                 )
                 for (pointer, code, detail), count in sort_by_frequency(self.refusals.items())
             ),

@@ -247,7 +247,8 @@ class PublishGate:
             return []
         if may_send_from(sender, self._sender, service.from_domains):
             return []
-        detail = f"the service {service.name} may not send from {email_address.get_address_domain(sender)}, the template's own sender"
+        domain = email_address.get_address_domain(sender)
+        detail = f"the service {service.name} may not send from {domain}, the template's own sender"
         return [Fault("/from", "from_not_allowed", detail)]
 
     async def _describe_failures(self, tally: ServiceTally, draft: _TriedDraft) -> dict[FailurePlace, str]:
@@ -271,13 +272,13 @@ class PublishGate:
         elif result.before or result.after:
             note = UNMAKEABLE
         else:
-            note = "" if result.compare_with_diffs else ONLY_SECRETS
+            note = "" if result.diffs else ONLY_SECRETS
         return MailExample(
             service=count.specimen.service,
             locale=locale,
             changed=changed,
             alike=count.requests,
-            compare_with_diffs=result.compare_with_diffs if result else {},
+            diffs=result.diffs if result else {},
             note=note,
         )
 

@@ -34,7 +34,7 @@ class BaseRecord:
 
     templates: dict[str, FileOrigin] = field(default_factory=dict)  # by slug
     layouts: dict[str, str] = field(default_factory=dict)  # name → SHA-256 of its text
-    kept: bool = False  # the file exists
+    exists: bool = False  # the file exists
 
 
 def read_base(root: Path) -> BaseRecord:

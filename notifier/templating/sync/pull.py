@@ -54,7 +54,7 @@ class _KnownHashes:
     """Hashes of what the files may have come from."""
 
     hashes: tuple[str, ...]
-    sure: bool  # `_base.json` says so; else they are only hashes of old versions
+    is_recorded: bool  # `_base.json` says so; else they are only hashes of old versions
 
 
 class PullRefusedError(NotifierError):

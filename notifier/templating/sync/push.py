@@ -126,7 +126,7 @@ class Push:
         numbers = {one.slug: one.number for one in plan}
         for name in [name for name in changed if name.startswith(LAYOUTS)]:
             text, revision = _collect_layouts(sources)[name], numbers[name] - 1
-            await layout_store.write_layout(connection, name, text, revision=revision, name=actor)
+            await layout_store.write_layout(connection, name, text, revision=revision, actor=actor)
             if not self.only_new:
                 await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=revision + 1)
         for slug in [slug for slug in changed if slug in candidates]:
@@ -135,8 +135,8 @@ class Push:
                 publication = Publication(by=self.by, at=actor.at, note=self.note)
                 await version_store.write_version(connection, slug, candidate.source, candidate.checked, publication)
             else:
-                await publish_template(connection, candidate, name=actor)
-            await asset_files.push_images(connection, root, candidate.source.assets, name=actor)
+                await publish_template(connection, candidate, actor=actor)
+            await asset_files.push_images(connection, root, candidate.source.assets, actor=actor)
 
     def _plan(
         self, sources: Mapping[str, TemplateSource], seen: "_DatabaseSnapshot", kept: BaseRecord
@@ -210,7 +210,7 @@ class Push:
             checked_source, report = await check_source(self.pool, slug, sources[slug]), None
             if self.gate and not self.only_new and changes[slug] is not PushChange.CREATED:
                 report = await self.gate.try_source(slug, sources[slug], checked_source)
-                if report.blocking_messages and not self.force_reason:
+                if report.blocks and not self.force_reason:
                     raise TemplateError(slug, [f"callers would break: {reason}" for reason in report.reasons])
             request = PublishRequest(slug=slug, revision=None, note=self.note, force_reason=self.force_reason)
             candidates[slug] = PublishCandidate(

@@ -85,7 +85,7 @@ class Editors:
 
 
 def _staff() -> Actor:
-    return Actor(actor="staff:1", at=SystemClock().now())
+    return Actor(name="staff:1", at=SystemClock().now())
 
 
 async def _revive(parts: wiring.ProcessParts) -> None:

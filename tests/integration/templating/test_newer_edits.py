@@ -133,7 +133,7 @@ async def test_a_layout_is_not_lost_either(side: TwoSides) -> None:
         there = await layout_store.get_layout(connection, "_layouts/base.html")
         assert there is not None
         assert there.text == (side.write({}) / "_layouts/base.html").read_text()
-        actor = Actor(actor="staff:bob", at=NOW)
+        actor = Actor(name="staff:bob", at=NOW)
         await layout_store.save_layout(connection, there.name, "theirs", revision=there.revision, actor=actor)
     root = side.write({"_layouts/base.html": "ours{% block content %}{% endblock %}"})
     why = f"staff:bob changed it on 2026-03-09 at 12:30 UTC (revision {there.revision + 1})"

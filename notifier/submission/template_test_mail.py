@@ -44,8 +44,8 @@ async def check_test_mail(
         sender=settings.from_,
         reply_to=settings.reply_to,
     )
-    draft = await submitter.draft(caller, request, None, [])
-    submitter.foresee(draft)
+    draft = await submitter.prepare(caller, request, None, [])
+    submitter.check_queue_time(draft)
     return draft
 
 
@@ -64,7 +64,7 @@ async def _attach_images(pictures: ImageStore, mail: TemplateTestMail) -> list[d
     """Attach the images that the mail shows, as a caller would."""
     assets = mail.source.assets
     names = image_functions.list_shown_images(assets, mail.preview.html)
-    lines = await pictures.base64([assets[name].sha256 for name in names])
+    lines = await pictures.load_base64([assets[name].sha256 for name in names])
     return [
         {
             "filename": file.filename,
