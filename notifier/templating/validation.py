@@ -37,7 +37,7 @@ def find_source_faults(source: TemplateSource) -> list[Fault]:
     faults = [
         Fault(f"/files/{escape_pointer(name)}", "unknown_file", "subject.txt, body.html, body.txt; locales/<tag>/…")
         for name in source.files
-        if not has_place(name)
+        if not is_part_name(name)
     ]
     if len(source.files) > MAX_FILES:
         faults.append(Fault("/files", "too_many", f"a template has at most {MAX_FILES} files"))
@@ -45,7 +45,7 @@ def find_source_faults(source: TemplateSource) -> list[Fault]:
         faults.append(Fault("/files", "too_large", f"all files have at most {MAX_SOURCE_BYTES} bytes together"))
     if len(msgspec.json.encode(source.sample)) > MAX_SAMPLE_BYTES:
         faults.append(Fault("/sample", "too_large", f"the sample has at most {MAX_SAMPLE_BYTES} bytes"))
-    return faults + [_build_problem_fault(problem) for problem in problems_of(source)]
+    return faults + [_build_problem_fault(problem) for problem in find_problems(source)]
 
 
 def _build_problem_fault(problem: SourceProblem) -> Fault:
@@ -78,7 +78,7 @@ def _get_file_pointer(file: str) -> str:
     return _POINTERS.get(file) or f"/files/{escape_pointer(file)}"
 
 
-def has_place(name: str) -> bool:
+def is_part_name(name: str) -> bool:
     """Whether a template can have a part of this name."""
     path = PurePosixPath(name)
     if path.name not in PARTS or str(path) != name:
@@ -88,7 +88,7 @@ def has_place(name: str) -> bool:
     )
 
 
-def problems_of(source: TemplateSource, toml: str = "") -> list[SourceProblem]:
+def find_problems(source: TemplateSource, toml: str = "") -> list[SourceProblem]:
     """Find the problems of settings, sample and locales; `toml` is for the line numbers."""
     settings = source.settings
     if not isinstance(source.sample, dict):

@@ -7,7 +7,7 @@ from typing import Any
 
 from notifier.errors import NotifierError
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import difference_summary, draft_store, settings_toml, validation
+from notifier.templating import draft_store, settings_toml, source_diff, validation
 from notifier.templating.sync import template_files
 
 
@@ -21,7 +21,7 @@ def write_template(root: Path, slug: str, source: TemplateSource) -> None:
     parts = draft_store.select_own_parts(source).files
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if validation.has_place(name) and name not in parts:
+        if validation.is_part_name(name) and name not in parts:
             path.unlink()
             with contextlib.suppress(OSError):  # the folder of a language that has other files
                 path.parent.rmdir()
@@ -47,7 +47,7 @@ def write_file(root: Path, name: str, text: str) -> None:
 
 def _choose_texts(folder: Path, source: TemplateSource) -> tuple[str, str]:
     """Return the texts of settings and sample; those in the folder if equal, for their comments and order."""
-    settings, sample = settings_toml.format_settings(source.settings), difference_summary.format_sample(source.sample)
+    settings, sample = settings_toml.format_settings(source.settings), source_diff.format_sample(source.sample)
     with contextlib.suppress(ValueError, OSError):
         text = template_files.read_text(folder, settings_toml.SETTINGS_FILE)
         settings = text if settings_toml.parse_settings(text) == source.settings else settings
@@ -55,7 +55,7 @@ def _choose_texts(folder: Path, source: TemplateSource) -> tuple[str, str]:
         text = template_files.read_text(folder, validation.SAMPLE)
         local = template_files.parse_sample(text)
         is_same = _serialize(local) == _serialize(source.sample)
-        sample = text if is_same else difference_summary.format_sample(_order_keys(source.sample, local))
+        sample = text if is_same else source_diff.format_sample(_order_keys(source.sample, local))
     return settings, sample
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.errors import NotFoundError
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import difference_summary, draft_store
+from notifier.templating import draft_store, source_diff
 from notifier.templating.sync import database_state, template_files
 
 DATABASE_LABEL, FILES_LABEL = "database", "files"
@@ -23,9 +23,7 @@ class FolderDiff:
 
     def lines(self) -> Iterator[str]:
         """Yield a unified diff: a push would add the lines with a plus, and remove those with a minus."""
-        return difference_summary.format_unified(
-            self.database, self.files, old_name=DATABASE_LABEL, new_name=FILES_LABEL
-        )
+        return source_diff.format_unified(self.database, self.files, old_name=DATABASE_LABEL, new_name=FILES_LABEL)
 
 
 async def compare_folder(
@@ -54,5 +52,5 @@ def _list_texts(sources: dict[str, TemplateSource]) -> dict[str, str]:
     return {
         f"{slug}/{name}": text
         for slug, source in sources.items()
-        for name, text in difference_summary.build_documents(draft_store.select_own_parts(source)).items()
+        for name, text in source_diff.build_documents(draft_store.select_own_parts(source)).items()
     }

@@ -3,50 +3,26 @@
 A template that was edited on both sides is a conflict: then nothing at all is written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from notifier.db.engine import Database
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import NotFoundError
 from notifier.template_language import image_functions
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import difference_summary, draft_store, layout_store, validation
-from notifier.templating.difference_summary import SourceDifference
+from notifier.templating import draft_store, layout_store, source_diff, validation
 from notifier.templating.layout_store import LayoutView
 from notifier.templating.source_problem import TemplateFileError
 from notifier.templating.sync import asset_files, base_record, database_state, template_files
 from notifier.templating.sync import file_writer as folder
 from notifier.templating.sync.base_record import BaseRecord, FileOrigin
 from notifier.templating.sync.database_state import TemplateState
-
-
-class PullChange(StrEnum):
-    """What pulling a template or a layout did, or would do."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    AHEAD = "ahead"  # edited in the folder only
-    GONE = "gone"  # the database does not have it any more
-    REFUSED = "refused"  # edited on both sides
-
+from notifier.templating.sync.sync_result import PullChange, SyncRefusedError, SyncResult
 
 WRITTEN = (PullChange.CREATED, PullChange.UPDATED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PullResult:
-    """One template or layout after a pull."""
-
-    slug: str  # or the layout's name
-    number: int  # of the version in the database, or the layout's revision
-    change: PullChange
-    why: str = ""
-    difference: SourceDifference | None = field(default=None, compare=False)  # from the folder to the database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +31,6 @@ class _KnownHashes:
 
     hashes: tuple[str, ...]
     is_recorded: bool  # `_base.json` says so; else they are only hashes of old versions
-
-
-class PullRefusedError(NotifierError):
-    """Edited files would be overwritten; nothing was written."""
-
-    def __init__(self, refused: Iterable[PullResult]) -> None:
-        self.refused = tuple(refused)
-        super().__init__("nothing was written: " + "; ".join(f"{result.slug}: {result.why}" for result in self.refused))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +42,10 @@ class Pull:
     overwrite: bool = False  # lose what was edited in the folder
     dry_run: bool = False  # only say what would change
 
-    async def run(self, root: Path, slugs: Sequence[str] | None) -> list[PullResult]:
+    async def run(self, root: Path, slugs: Sequence[str] | None) -> list[SyncResult]:
         """Write the named templates, or all, and the layouts that they use.
 
-        Raises `PullRefusedError`, and `NotFoundError` for a name that is neither here nor there.
+        Raises `SyncRefusedError`, and `NotFoundError` for a name that is neither here nor there.
         """
         record = base_record.read_base(root)
         async with self.database.read() as connection:
@@ -107,7 +75,7 @@ class Pull:
         if self.dry_run:
             return plan
         if refused := [result for result in plan if result.change is PullChange.REFUSED]:
-            raise PullRefusedError(refused)
+            raise SyncRefusedError("nothing was written", refused)
         self._write_files(root, plan, sources, layouts)
         async with self.database.read() as connection:
             await asset_files.pull_images(connection, root, self._list_images(root, plan, sources))
@@ -116,12 +84,12 @@ class Pull:
 
     def _plan_template(
         self, root: Path, state: TemplateState, source: TemplateSource | None, before: _KnownHashes
-    ) -> PullResult:
+    ) -> SyncResult:
         slug = state.slug
-        pulled = partial(PullResult, slug=slug, number=state.number)
+        pulled = partial(SyncResult, slug=slug, number=state.number)
         if source is None:
             return pulled(change=PullChange.GONE, why=_explain_gone(state))
-        if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not validation.has_place(name)]:
+        if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not validation.is_part_name(name)]:
             return pulled(change=PullChange.REFUSED, why=f"{odd[0]!r} has no place in a folder")
         if not (root / slug).exists():
             return pulled(change=PullChange.CREATED)
@@ -136,7 +104,7 @@ class Pull:
         return pulled(
             change=change,
             why=why,
-            difference=difference_summary.summarize_difference(local, draft_store.select_own_parts(source)),
+            difference=source_diff.summarize_difference(local, draft_store.select_own_parts(source)),
         )
 
     def _decide_change(self, local_hash: str, stored_hash: str, before: _KnownHashes) -> PullChange:
@@ -146,27 +114,27 @@ class Pull:
             return PullChange.UPDATED
         return PullChange.AHEAD if before.is_recorded and stored_hash in before.hashes else PullChange.REFUSED
 
-    def _plan_layout(self, root: Path, stored: LayoutView, origin: str | None) -> PullResult:
+    def _plan_layout(self, root: Path, stored: LayoutView, origin: str | None) -> SyncResult:
         name, number = stored.name, stored.revision
         if not layout_store.LAYOUT_NAME.fullmatch(name):
-            return PullResult(slug=name, number=number, change=PullChange.REFUSED, why="it has no place in a folder")
+            return SyncResult(slug=name, number=number, change=PullChange.REFUSED, why="it has no place in a folder")
         path = root / name
         if not path.exists():
-            return PullResult(slug=name, number=number, change=PullChange.CREATED)
+            return SyncResult(slug=name, number=number, change=PullChange.CREATED)
         content = path.read_bytes()
-        difference = difference_summary.summarize_texts({name: content.decode(errors="replace")}, {name: stored.text})
+        difference = source_diff.summarize_texts({name: content.decode(errors="replace")}, {name: stored.text})
         before = _KnownHashes(hashes=(origin,) if origin else (), is_recorded=origin is not None)
         change = self._decide_change(sha256(content).hexdigest(), database_state.hash_layout(stored.text), before)
         why = ""
         if change is PullChange.REFUSED:
             moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
             why = f"the file was edited, and {stored.updated_by} changed the layout in the database on {moment}"
-        return PullResult(slug=name, number=number, change=change, why=why, difference=difference)
+        return SyncResult(slug=name, number=number, change=change, why=why, difference=difference)
 
     def _write_files(
         self,
         root: Path,
-        plan: Sequence[PullResult],
+        plan: Sequence[SyncResult],
         sources: Mapping[str, TemplateSource],
         layouts: Mapping[str, LayoutView],
     ) -> None:
@@ -177,7 +145,7 @@ class Pull:
             else:
                 folder.write_template(root, slug, sources[slug])
 
-    def _list_images(self, root: Path, plan: Sequence[PullResult], sources: Mapping[str, TemplateSource]) -> set[str]:
+    def _list_images(self, root: Path, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]) -> set[str]:
         """List the images that the written templates name, less those that the folder has."""
         written = [sources[result.slug] for result in plan if result.change in WRITTEN and result.slug in sources]
         names = {name for source in written for name in image_functions.find_image_names(source.files.values())}
@@ -207,7 +175,7 @@ def _explain_gone(state: TemplateState) -> str:
 
 def _update_base(
     record: BaseRecord,
-    plan: Sequence[PullResult],
+    plan: Sequence[SyncResult],
     states: Mapping[str, TemplateState],
     sources: Mapping[str, TemplateSource],
     layouts: Mapping[str, LayoutView],

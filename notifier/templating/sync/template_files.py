@@ -14,7 +14,7 @@ from notifier.templating import layout_store, settings_toml
 from notifier.templating.settings_toml import SettingsTextError
 from notifier.templating.source_problem import SourceProblem, TemplateFileError
 from notifier.templating.sync import asset_files
-from notifier.templating.validation import SAMPLE, SLUG, has_place, problems_of
+from notifier.templating.validation import SAMPLE, SLUG, find_problems, is_part_name
 
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
@@ -59,7 +59,7 @@ def read_template(root: Path, slug: str) -> TemplateSource:
     assets = _read_used_images(root, files, problems)
     if settings is not None and sample is not None:
         source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
-        problems += problems_of(source, toml or "")
+        problems += find_problems(source, toml or "")
         if not problems:
             return source
     raise TemplateFileError(slug, problems)
@@ -124,7 +124,7 @@ def _read_parts(folder: Path, problems: list[SourceProblem]) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
             continue
-        if has_place(name):
+        if is_part_name(name):
             try:
                 parts[name] = read_text(folder, name)
             except _FileTextError as error:

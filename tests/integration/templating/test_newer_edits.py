@@ -15,7 +15,8 @@ from notifier.errors import TemplateError
 from notifier.templating import draft_store, layout_store
 from notifier.templating.sync import base_record, template_files
 from notifier.templating.sync.pull import Pull
-from notifier.templating.sync.push import Push, PushChange, PushRefusedError
+from notifier.templating.sync.push import Push
+from notifier.templating.sync.sync_result import PushChange, SyncRefusedError
 
 NEW = {
     "another/template.toml": 'name = "Another"\n',
@@ -27,7 +28,7 @@ NEW = {
 
 async def refused(push: Push, root: Path, *slugs: str) -> list[str]:
     """Why it was, name by name."""
-    with pytest.raises(PushRefusedError) as raised:
+    with pytest.raises(SyncRefusedError) as raised:
         await push.run(root, slugs or ["hello"])
     return [f"{one.slug}: {one.why}" for one in raised.value.refused]
 
