@@ -1,4 +1,4 @@
-"""What the routes are given: the parts behind them, put together by the composition root."""
+"""What the routes depend on; `notifier.runtime.wiring` puts it together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from notifier.webhooks.secret_box import SecretBox
 
 @dataclass(frozen=True, kw_only=True)
 class ApiDependencies:
-    """Everything that a route may call."""
+    """Everything that a route may use."""
 
     database: Database
     authenticator: Authenticator
@@ -37,31 +37,31 @@ class ApiDependencies:
     submitter: NotificationSubmitter
     batch_submitter: BatchSubmitter
     previewer: ContentPreviewer
-    images: ImageStore  # those that mails show
-    public_files: PublicFileCache  # those that anybody may fetch
+    images: ImageStore  # images of mails
+    public_files: PublicFileCache  # images that are served without a key
     editors: EditorRenderers
     publisher: Publisher
-    template_cache: TemplateCache  # what a submit finds
+    shelf: TemplateCache  # templates for submits
     gate: PublishGate
-    default_sender: Mailbox  # the instance's From
+    own_sender: Mailbox  # the instance's own From address
     recipient_policy: RecipientPolicy
     clock: Clock
-    wake_sender: Callable[[], None]  # a hint to the sender of this process that something has become due
+    wake: Callable[[], None]  # tells the sender of this process that something is due
     probes: Probes
     streams: OpenStreams
     batch_watch: BatchWatch
-    insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
-    secret_box: SecretBox = SecretBox()
+    insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
 
 
 def get_dependencies(request: Request) -> ApiDependencies:
-    """The parts behind the application that got this request."""
-    found: ApiDependencies = request.app.state.doors
-    return found
+    """Get the dependencies of the application that got this request."""
+    dependencies: ApiDependencies = request.app.state.doors
+    return dependencies
 
 
 async def _get_dependencies(request: Request) -> ApiDependencies:
-    return get_dependencies(request)  # asynchronous, or FastAPI would run it in a thread for each request
+    return get_dependencies(request)  # asynchronous: FastAPI would run a plain function in a thread
 
 
 Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]

@@ -77,8 +77,7 @@ async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, a
         doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
         wish = replace(wish, expires_at=doer.at + life if life else None)
         owner = await authenticated_key.find_service(connection, service) if service else None
-        view, key = await key_admin.add_key(connection, owner, wish, doer.at)
-        await audit.write_audit_record(connection, key_admin.created(view), doer)
+        view, key = await key_admin.create_key(connection, owner, wish, name=doer)
     _show_new(view, key, as_json=as_json)
 
 
@@ -117,12 +116,7 @@ async def _rotate_key(which: "UUID | str", overlap: timedelta, *, as_json: bool)
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        before = await key_admin.lock_key_by_name(connection, which)
-        key_admin.require_rotatable(before, doer.at)
-        wish = key_admin.build_successor(before, doer.at)
-        old, new, key = await key_admin.rotate(connection, before, wish, min(overlap, key_admin.MAX_OVERLAP), doer.at)
-        for deed in (key_admin.rotated(before, old), key_admin.created(new)):
-            await audit.write_audit_record(connection, deed, doer)
+        _, new, key = await key_admin.rotate_key(connection, which, name=doer, overlap=overlap)
     _show_new(new, key, as_json=as_json)
 
 
@@ -137,11 +131,8 @@ async def _revoke_key(which: "UUID | str", *, as_json: bool) -> None:
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        before = await key_admin.lock_key_by_name(connection, which)
-        after = await key_admin.revoke(connection, before, doer.at)
-        if after is not before:
-            await audit.write_audit_record(connection, key_admin.revoked(before, after), doer)
-    output.print_rows([_build_key_row(after)], as_json=as_json)
+        view = await key_admin.revoke_key(connection, which, name=doer)
+    output.print_rows([_build_key_row(view)], as_json=as_json)
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":

@@ -89,12 +89,9 @@ async def _update_service(name: str, wanted: "ServiceChanges", *, as_json: bool)
     from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        before = await service_admin.lock_service(connection, name)
-        after = await service_admin.change_service(connection, before, wanted)
-        if after is not before:
-            doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-            await audit.write_audit_record(connection, service_admin.build_service_record(before, after), doer)
-    output.print_rows([_build_service_row(after)], as_json=as_json)
+        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        service = await service_admin.update_service(connection, name, wanted, name=doer)
+    output.print_rows([_build_service_row(service)], as_json=as_json)
 
 
 def _normalise_recipients(texts: list[str]) -> list[str]:

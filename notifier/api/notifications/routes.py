@@ -1,10 +1,9 @@
-"""`/v1/notifications`: look at one and at what happened to it, list."""
+"""`GET /v1/notifications` and its paths for one notification: get it, list its events, search."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from notifier import email_address
 from notifier.api import pagination
@@ -20,13 +19,9 @@ from notifier.states import Status
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-class NotificationQuery(BaseModel):
-    """Which page of which notifications."""
+class NotificationQuery(pagination.PageQuery):
+    """Which notifications are listed."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
     status: models.ShownStatus | None = None
     to: Annotated[
         str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="The recipient's address.")
@@ -39,7 +34,7 @@ class NotificationQuery(BaseModel):
     copies: Annotated[bool, Query(description="List copies as well.")] = False
 
     def filter(self) -> NotificationFilter:
-        """The same in the domain's words."""
+        """Build the domain's filter."""
         is_queued = self.status in (models.SCHEDULED, Status.QUEUED)
         return NotificationFilter(
             status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
@@ -50,7 +45,7 @@ class NotificationQuery(BaseModel):
 
 
 def _normalise_recipient(to: str | None) -> str | None:
-    """The address as it is stored; what is no address is looked for as it is, and not found."""
+    """Normalise an address as it is stored; a text that is no address is searched unchanged, and not found."""
     try:
         return email_address.normalise_address(to) if to else None
     except email_address.InvalidAddressError:
@@ -64,7 +59,7 @@ def _normalise_recipient(to: str | None) -> str | None:
     summary="Get a notification",
 )
 async def get_notification(request: Request, notification_id: str, doors: Dependencies) -> dict[str, Any]:
-    """A notification with every try at delivering it."""
+    """Get a notification with every attempt to deliver it."""
     caller = await authenticate_service(request, doors, KeyScope.READ)
     async with doors.database.read() as connection:
         view = await notification_view.get_notification(connection, caller.service_id, parse_id(notification_id))
@@ -78,7 +73,7 @@ async def get_notification(request: Request, notification_id: str, doors: Depend
     summary="List the events of a notification",
 )
 async def get_notification_events(request: Request, notification_id: str, doors: Dependencies) -> dict[str, Any]:
-    """What happened to a notification, oldest first: every try, and what people and callers did."""
+    """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
     caller = await authenticate_service(request, doors, KeyScope.READ)
     async with doors.database.read() as connection:
         items = await timeline.get_timeline(connection, caller.service_id, parse_id(notification_id))
@@ -90,15 +85,15 @@ async def list_notifications(
     request: Request,
     response: Response,
     doors: Dependencies,
-    wanted: Annotated[NotificationQuery, Query()],
+    query: Annotated[NotificationQuery, Query()],
 ) -> dict[str, Any]:
-    """The service's notifications, newest first; every filter that is given must match."""
+    """List the service's notifications, newest first; every filter must match."""
     caller = await authenticate_service(request, doors, KeyScope.READ)
     now = doors.clock.now()
     async with doors.database.read() as connection:
-        which = PageRequest(limit=wanted.limit, before=wanted.before)
+        part = PageRequest(limit=query.limit, before=query.before)
         page = await notification_search.search_notifications(
-            connection, caller.service_id, wanted.filter(), which, now=now
+            connection, caller.service_id, query.filter(), part, now=now
         )
     if page.next is not None:
         pagination.add_next_link(request, response, page.next)
