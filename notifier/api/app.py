@@ -5,36 +5,60 @@ from typing import Any
 from fastapi import FastAPI
 
 import notifier
-from notifier.api import (
-    assets,
-    audit,
-    batches,
-    change,
-    content,
-    description,
-    documentation,
-    event,
-    gate,
-    keys,
-    layouts,
-    notifications,
-    problem_pages,
-    problems,
-    submit,
-    suppressions,
-    team,
-    template_draft,
-    template_publish,
-    template_versions,
-    templates,
-    webhooks,
-    whoami,
-)
+from notifier.api import description
+from notifier.api.assets import public as public_assets_router
+from notifier.api.assets import router as assets_router
+from notifier.api.audit import router as audit_router
+from notifier.api.batches import router as batches_router
+from notifier.api.change import router as change_router
+from notifier.api.content import router as content_router
+from notifier.api.documentation import router as documentation_router
 from notifier.api.doors import Doors
+from notifier.api.event import router as event_router
+from notifier.api.gate import router as gate_router
+from notifier.api.keys import router as keys_router
+from notifier.api.layouts import router as layouts_router
 from notifier.api.limits import RateFields
+from notifier.api.notifications import router as notifications_router
 from notifier.api.plain_path import PlainPath
+from notifier.api.problem_pages import router as problem_pages_router
+from notifier.api.problems import install
+from notifier.api.submit import router as submit_router
+from notifier.api.suppressions import router as suppressions_router
+from notifier.api.team import router as team_router
+from notifier.api.template_draft import router as template_draft_router
+from notifier.api.template_publish import router as template_publish_router
+from notifier.api.template_versions import router as template_versions_router
+from notifier.api.templates import router as templates_router
+from notifier.api.webhooks import router as webhooks_router
+from notifier.api.whoami import router as whoami_router
 from notifier.head_request import HeadAsGet
-from notifier.health import routes
+from notifier.health.routes import router as health_router
+
+_ROUTERS = (
+    submit_router,
+    notifications_router,
+    content_router,
+    change_router,
+    batches_router,
+    suppressions_router,
+    audit_router,
+    webhooks_router,
+    assets_router,
+    public_assets_router,
+    keys_router,
+    team_router,
+    whoami_router,
+    templates_router,
+    template_draft_router,
+    template_versions_router,
+    template_publish_router,
+    gate_router,
+    layouts_router,
+    problem_pages_router,
+    documentation_router,
+    health_router,
+)
 
 
 class Application(FastAPI):
@@ -70,31 +94,11 @@ def undressed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    problems.install(app)
+    install(app)
     app.add_middleware(PlainPath)
     app.add_middleware(RateFields)
     app.add_middleware(HeadAsGet)
-    app.webhooks.include_router(event.router)
-    app.include_router(submit.router)
-    app.include_router(notifications.router)
-    app.include_router(content.router)
-    app.include_router(change.router)
-    app.include_router(batches.router)
-    app.include_router(suppressions.router)
-    app.include_router(audit.router)
-    app.include_router(webhooks.router)
-    app.include_router(assets.router)
-    app.include_router(assets.public)
-    app.include_router(keys.router)
-    app.include_router(team.router)
-    app.include_router(whoami.router)
-    app.include_router(templates.router)
-    app.include_router(template_draft.router)
-    app.include_router(template_versions.router)
-    app.include_router(template_publish.router)
-    app.include_router(gate.router)
-    app.include_router(layouts.router)
-    app.include_router(problem_pages.router)
-    app.include_router(documentation.router)
-    app.include_router(routes.router)
+    app.webhooks.include_router(event_router)
+    for router in _ROUTERS:
+        app.include_router(router)
     return app

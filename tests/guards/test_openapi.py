@@ -13,8 +13,9 @@ from parts.described import DOCUMENT, validator
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
-from notifier.api import batch, schema
 from notifier.api.app import undressed
+from notifier.api.batch import BatchIn
+from notifier.api.schema import NotificationIn, parse_strictly
 from notifier.errors import InvalidRequestError
 
 ROOT = Path(__file__).parents[2]
@@ -239,7 +240,7 @@ def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
 def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
     """True if the API answers 422 because this field is null."""
     try:
-        schema.parse_strictly(model, body)
+        parse_strictly(model, body)
     except InvalidRequestError as error:
         at_field = [fault for fault in error.faults if re.fullmatch(f"/{name}(/.*)?", fault.pointer)]
         return any(fault.code == "invalid_type" for fault in at_field)
@@ -250,7 +251,7 @@ def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
 def test_null_is_documented_where_it_is_taken(name: str) -> None:
     """For each field that may be left out, the schema allows null if and only if the API takes it."""
     models = {one.__name__: one for one in _models()}
-    models |= {"BatchShownIn": batch.BatchIn, "BatchItemIn": schema.NotificationIn}  # how they are parsed
+    models |= {"BatchShownIn": BatchIn, "BatchItemIn": NotificationIn}  # how they are parsed
     shown = SCHEMAS[name]
     for field in set(shown["properties"]) - set(shown.get("required", ())) - {"idempotency_key"}:
         body = shown["examples"][0] | {field: None}
