@@ -16,7 +16,7 @@ from notifier.api.request_body import read_model, read_model_if_any
 from notifier.api.request_model import RequestModel
 from notifier.auth import care
 from notifier.auth.care import KeyView
-from notifier.auth.keys import Caller, Wish
+from notifier.auth.keys import Wish
 from notifier.auth.scope import DEFAULT_SCOPES, SERVICE_SCOPES, Scope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import KeyKind
@@ -119,7 +119,7 @@ async def get_page(
     """The service's keys that are valid, or all."""
     caller = await authenticated(request, doors, Scope.KEYS)
     async with doors.database.read() as connection:
-        found = await care.page(
+        found = await care.list_keys(
             connection,
             caller.service_id,
             lasting_after=None if wanted.include_ended else doors.clock.now(),
@@ -135,7 +135,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
     """One of them."""
     caller = await authenticated(request, doors, Scope.KEYS)
     async with doors.database.read() as connection:
-        return vars(await care.one(connection, caller.service_id, id_of(key_id, "key")))
+        return vars(await care.get_key(connection, caller.service_id, id_of(key_id, "key")))
 
 
 @router.post(
@@ -149,10 +149,11 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
     """Make a key. It gets no scope, no rate and no end that yours lacks; its mail goes no further: test, team, live."""
     caller = await authenticated(request, doors, Scope.KEYS)
-    wish = _wish(await read_model(request, KeyIn), caller, doors.clock.now())
+    wish = _wish(await read_model(request, KeyIn), doors.clock.now())
     async with changing(doors) as connection:
-        view, key = await care.make(connection, caller.service_id, wish, doors.clock.now())
-        await audited(connection, caller, care.created(view))
+        view, key = await care.create_key(
+            connection, caller.service_id, wish, actor=audited.doer(caller), limited_by=caller
+        )
     _told_once(response, view)
     return vars(view) | {"key": key}
 
@@ -174,14 +175,11 @@ async def rotate(
     """
     caller = await authenticated(request, doors, Scope.KEYS)
     wanted = await read_model_if_any(request, RotateIn)
-    id_, now = id_of(key_id, "key"), doors.clock.now()
+    id_, overlap = id_of(key_id, "key"), timedelta(seconds=wanted.overlap_seconds)
     async with changing(doors) as connection:
-        before = await care.locked(connection, caller.service_id, id_)
-        # Or whoever may look after keys could have a stronger key's successor.
-        wish = care.limit_wish(caller, care.successor_of(before, now))
-        care.require_rotatable(before, now)
-        old, new, key = await care.rotate(connection, before, wish, timedelta(seconds=wanted.overlap_seconds), now)
-        await audited.all(connection, caller, [care.rotated(before, old), care.created(new)])
+        old, new, key = await care.rotate_key(
+            connection, id_, actor=audited.doer(caller), overlap=overlap, limited_by=caller
+        )
     _told_once(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
 
@@ -192,11 +190,7 @@ async def revoke(request: Request, key_id: str, doors: TheDoors, audited: Audite
     caller = await authenticated(request, doors, Scope.KEYS)
     id_ = id_of(key_id, "key")
     async with changing(doors) as connection:
-        before = await care.locked(connection, caller.service_id, id_)
-        care.require_reach(caller, before.kind)
-        after = await care.revoke(connection, before, doors.clock.now())
-        await audited.all(connection, caller, [] if after is before else [care.revoked(before, after)])
-    return vars(after)
+        return vars(await care.revoke_key(connection, id_, actor=audited.doer(caller), limited_by=caller))
 
 
 def _told_once(response: Response, view: KeyView) -> None:
@@ -204,22 +198,17 @@ def _told_once(response: Response, view: KeyView) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def _wish(wanted: KeyIn, caller: Caller, now: datetime) -> Wish:
-    """The request in the domain's words, within what the caller has. Raises as `limit_wish`, or for each fault."""
+def _wish(wanted: KeyIn, now: datetime) -> Wish:
+    """The request in the domain's words. Raises `InvalidRequestError`."""
     ends = wanted.expires_at
     if ends is not None and ends.tzinfo is None:
         raise InvalidRequestError([Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")])
     if ends is not None and not now < ends <= now + LONGEST_LIFE:
         raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")])
-    wish = Wish(
+    return Wish(
         name=wanted.name,
         kind=wanted.kind,
         scopes=tuple(wanted.scopes),
         expires_at=ends,
         rate_per_minute=wanted.rate_per_minute,
     )
-    limited = care.limit_wish(caller, wish)
-    if ends is not None and limited.expires_at != ends:
-        detail = f"your own key ends at {limited.expires_at}, and a key that it makes ends no later"
-        raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", detail)])
-    return limited

@@ -54,10 +54,10 @@ async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, 
     wanted = await read_model(request, TeamIn)
     team = _members(wanted.recipients)
     async with changing(doors) as connection:
-        before = await owner.locked(connection, caller.service_id)
-        after = await owner.change(connection, before, Changes(team_recipients=team))
-        await audited.all(connection, caller, [] if after is before else [owner.changed(before, after)])
-    return {"recipients": after.team_recipients or []}
+        service = await owner.update_service(
+            connection, caller.service_id, Changes(team_recipients=team), actor=audited.doer(caller)
+        )
+    return {"recipients": service.team_recipients or []}
 
 
 def _members(texts: list[str]) -> list[str]:

@@ -59,7 +59,7 @@ async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
     found = await holder(request, doors, None)
     caller = found if isinstance(found, Caller) else None
     async with doors.database.read() as connection:
-        view = await care.one(connection, caller.service_id if caller else None, found.key_id)
+        view = await care.get_key(connection, caller.service_id if caller else None, found.key_id)
     told = {
         "service": caller.service if caller else None,
         "key": vars(view),

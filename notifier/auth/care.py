@@ -12,12 +12,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.audit import Action, Deed, ObjectKind
+from notifier import audit
+from notifier.audit import Action, Deed, Doer, ObjectKind
 from notifier.auth import keys
 from notifier.auth.keys import Caller, StrongerKindError, Wish
 from notifier.auth.scope import Scope
 from notifier.db.tables import ApiKey, Service, columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.states import KeyKind
 
 _key, _service = columns(ApiKey), columns(Service)
@@ -67,10 +68,80 @@ class KeyView:
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
 
-def require_reach(caller: Caller, kind: KeyKind) -> None:
-    """Raise `StrongerKindError` if the mail of such a key goes further than the caller's."""
-    if kind not in caller.reach:
-        raise StrongerKindError(f"a {caller.kind.value} key neither makes nor ends a {kind.value} key")
+async def create_key(
+    connection: AsyncConnection,
+    service_id: UUID | None,
+    wish: Wish,
+    *,
+    actor: Doer,
+    limited_by: Caller | None = None,
+) -> tuple[KeyView, str]:
+    """Create a key of the service, or an admin key: how it stands, and the key itself, which cannot be read again.
+
+    `limited_by` is the caller whose own key bounds the new one; None: an operator, whom nothing bounds.
+    Raises `TooManyKeysError`, and as `limit_wish`; `InvalidRequestError` if it would end after the caller's own key.
+    """
+    if limited_by is not None:
+        limited = limit_wish(limited_by, wish)
+        if wish.expires_at is not None and limited.expires_at != wish.expires_at:
+            detail = f"your own key ends at {limited.expires_at}, and a key that it makes ends no later"
+            raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", detail)])
+        wish = limited
+    view, key = await _add_key(connection, service_id, wish, actor.at)
+    await audit.record(connection, _build_record(Action.KEY_CREATED, view), actor)
+    return view, key
+
+
+async def rotate_key(
+    connection: AsyncConnection,
+    which: UUID | str,
+    *,
+    actor: Doer,
+    overlap: timedelta = OVERLAP,
+    limited_by: Caller | None = None,
+) -> tuple[KeyView, KeyView, str]:
+    """Put a new key in the place of an old one, which ends after the overlap: the old, the new, and the new key itself.
+
+    The successor lives as long as the old key was meant to; with `limited_by` no longer than the caller's own.
+    Raises `NotFoundError`, `KeyEndedError`, `KeyReplacedError`, `TooManyKeysError`, and as `limit_wish`.
+    """
+    before = await _lock_key(connection, which, limited_by)
+    wish = _build_successor(before, actor.at)
+    if limited_by is not None:  # otherwise a key with the scope keys:manage could get the successor of a stronger key
+        wish = limit_wish(limited_by, wish)
+    if before.has_ended(actor.at):
+        raise KeyEndedError
+    if before.replaced_by is not None:
+        raise KeyReplacedError
+    ends = actor.at + min(overlap, LONGEST_OVERLAP)
+    ends = ends if before.expires_at is None else min(before.expires_at, ends)
+    ending = update(ApiKey).where(_key.id == before.id)
+    await connection.execute(ending.values(expires_at=ends))  # first: without overlap it makes room for the new one
+    new, key = await _add_key(connection, before.service_id, wish, actor.at)
+    await connection.execute(ending.values(replaced_by=new.id))
+    old = replace(before, expires_at=ends, replaced_by=new.id)
+    await audit.record(connection, _build_record(Action.KEY_ROTATED, old, before), actor)
+    await audit.record(connection, _build_record(Action.KEY_CREATED, new), actor)
+    return old, new, key
+
+
+async def revoke_key(
+    connection: AsyncConnection, which: UUID | str, *, actor: Doer, limited_by: Caller | None = None
+) -> KeyView:
+    """End a key now; one that is revoked already stays as it is.
+
+    Raises `NotFoundError`, and `StrongerKindError` if `limited_by` has a weaker key.
+    """
+    before = await _lock_key(connection, which, limited_by)
+    if limited_by is not None:
+        _require_reach(limited_by, before.kind)
+    if before.revoked_at is not None:
+        actor.record_no_change()
+        return before
+    await connection.execute(update(ApiKey).where(_key.id == before.id).values(revoked_at=actor.at))
+    after = replace(before, revoked_at=actor.at)
+    await audit.record(connection, _build_record(Action.KEY_REVOKED, after, before), actor)
+    return after
 
 
 def limit_wish(caller: Caller, wish: Wish) -> Wish:
@@ -80,29 +151,19 @@ def limit_wish(caller: Caller, wish: Wish) -> Wish:
     """
     for scope in wish.scopes:
         caller.require(scope)
-    require_reach(caller, wish.kind)
+    _require_reach(caller, wish.kind)
     rates = [rate for rate in (wish.rate_per_minute, caller.key_rate) if rate]
     ends = [end for end in (wish.expires_at, caller.expires_at) if end is not None]
     return replace(wish, rate_per_minute=min(rates, default=None), expires_at=min(ends, default=None))
 
 
-async def make(connection: AsyncConnection, service_id: UUID | None, wish: Wish, now: datetime) -> tuple[KeyView, str]:
-    """A new key as it stands, and the key itself, which cannot be read again. Raises `TooManyKeysError`."""
-    await _require_room(connection, service_id, now)
-    id_, key = await keys.issue(connection, service_id, wish, now=now)
-    return await one(connection, service_id, id_), key
+def _require_reach(caller: Caller, kind: KeyKind) -> None:
+    """Raise `StrongerKindError` if the mail of such a key goes further than the caller's."""
+    if kind not in caller.reach:
+        raise StrongerKindError(f"a {caller.kind.value} key neither makes nor ends a {kind.value} key")
 
 
-async def _require_room(connection: AsyncConnection, service_id: UUID | None, now: datetime) -> None:
-    # Whoever makes a key of a service waits for the one before, so that there is never one too many.
-    await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
-    valid = select(func.count()).select_from(ApiKey).where(_key.service_id == service_id, *_lasting_after(now))
-    if int((await connection.execute(valid)).scalar_one()) >= MAX_KEYS_PER_SERVICE:
-        raise TooManyKeysError
-
-
-def successor_of(old: KeyView, now: datetime) -> Wish:
-    """What takes the key's place: a key like it, which lives as long as the old one was meant to."""
+def _build_successor(old: KeyView, now: datetime) -> Wish:
     life = old.expires_at - old.created_at if old.expires_at is not None else None
     return Wish(
         name=old.name,
@@ -113,88 +174,48 @@ def successor_of(old: KeyView, now: datetime) -> Wish:
     )
 
 
-async def rotate(
-    connection: AsyncConnection, old: KeyView, wish: Wish, overlap: timedelta, now: datetime
-) -> tuple[KeyView, KeyView, str]:
-    """Put a new key in the old one's place, which ends after the overlap: the old, the new, and the new key itself.
-
-    `old` is one that `locked` has found, and `wish` what `successor_of` says. Raises `TooManyKeysError`.
-    """
-    ends = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
-    ending = update(ApiKey).where(_key.id == old.id)
-    await connection.execute(ending.values(expires_at=ends))  # first: without overlap it makes room for the new one
-    new, key = await make(connection, old.service_id, wish, now)
-    await connection.execute(ending.values(replaced_by=new.id))
-    return replace(old, expires_at=ends, replaced_by=new.id), new, key
+async def _add_key(
+    connection: AsyncConnection, service_id: UUID | None, wish: Wish, now: datetime
+) -> tuple[KeyView, str]:
+    # Two requests that create a key of one service wait for each other here, so that there is never one too many.
+    await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
+    valid = select(func.count()).select_from(ApiKey).where(_key.service_id == service_id, *_lasting_after(now))
+    if int((await connection.execute(valid)).scalar_one()) >= MAX_KEYS_PER_SERVICE:
+        raise TooManyKeysError
+    id_, key = await keys.issue(connection, service_id, wish, now=now)
+    return await get_key(connection, service_id, id_), key
 
 
-async def revoke(connection: AsyncConnection, old: KeyView, now: datetime) -> KeyView:
-    """End the key now; one that is revoked already stays as it is. `old` is one that `locked` has found."""
-    if old.revoked_at is not None:
-        return old
-    await connection.execute(update(ApiKey).where(_key.id == old.id).values(revoked_at=now))
-    return replace(old, revoked_at=now)
-
-
-def require_rotatable(view: KeyView, now: datetime) -> None:
-    """Raise `KeyEndedError` or `KeyReplacedError` if there is nothing to rotate."""
-    if view.has_ended(now):
-        raise KeyEndedError
-    if view.replaced_by is not None:
-        raise KeyReplacedError
-
-
-def created(view: KeyView) -> Deed:
-    """What the audit is told of a new key."""
-    return _deed(Action.KEY_CREATED, view, before=None)
-
-
-def rotated(before: KeyView, after: KeyView) -> Deed:
-    """What the audit is told of a rotation."""
-    return _deed(Action.KEY_ROTATED, after, before=_told(before))
-
-
-def revoked(before: KeyView, after: KeyView) -> Deed:
-    """What the audit is told of a revocation."""
-    return _deed(Action.KEY_REVOKED, after, before=_told(before))
-
-
-def _deed(action: Action, view: KeyView, *, before: dict[str, Any] | None) -> Deed:
+def _build_record(action: Action, view: KeyView, before: KeyView | None = None) -> Deed:
     return Deed(
         action=action,
         object_kind=ObjectKind.KEY,
         object_id=view.id,
         service_id=view.service_id,
-        before=before,
-        after=_told(view),
+        before=_list_audited_fields(before) if before else None,
+        after=_list_audited_fields(view),
     )
 
 
-def _told(view: KeyView) -> dict[str, Any]:
+def _list_audited_fields(view: KeyView) -> dict[str, Any]:
     names = ("name", "prefix", "kind", "scopes", "expires_at", "revoked_at", "replaced_by", "rate_per_minute")
     return {name: getattr(view, name) for name in names}
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
-
-
-async def one(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> KeyView:
+async def get_key(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> KeyView:
     """A key of the service, or an admin key. Raises `NotFoundError`."""
-    return await _one(connection, _views().where(_key.service_id == service_id, _key.id == id_))
+    return await _fetch_key(connection, _select_keys().where(_key.service_id == service_id, _key.id == id_))
 
 
-async def locked(connection: AsyncConnection, service_id: UUID, id_: UUID) -> KeyView:
-    """The same for who is about to change it."""
-    return await _one(connection, _views().where(_key.service_id == service_id, _key.id == id_).with_for_update())
+async def _lock_key(connection: AsyncConnection, which: UUID | str, limited_by: Caller | None) -> KeyView:
+    """The key with this id or prefix, locked until the transaction ends; of a caller's own service if there is one."""
+    statement = _select_keys().where(_key.id == which if isinstance(which, UUID) else _key.prefix == which)
+    if limited_by is not None:
+        statement = statement.where(_key.service_id == limited_by.service_id)
+    return await _fetch_key(connection, statement.with_for_update())
 
 
-async def locked_by_name(connection: AsyncConnection, which: UUID | str) -> KeyView:
-    """The key of any service that has this id or prefix, for an operator who is about to change it."""
-    condition = _key.id == which if isinstance(which, UUID) else _key.prefix == which
-    return await _one(connection, _views().where(condition).with_for_update())
-
-
-async def page(
+async def list_keys(
     connection: AsyncConnection,
     service_id: UUID | None,
     *,
@@ -203,7 +224,7 @@ async def page(
     limit: int,
 ) -> list[KeyView]:
     """A service's keys, newest first; service None: all there are. `lasting_after`: without those ended by then."""
-    statement = _views()
+    statement = _select_keys()
     if service_id is not None:
         statement = statement.where(_key.service_id == service_id)
     if lasting_after is not None:
@@ -218,11 +239,11 @@ def _lasting_after(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return _key.revoked_at.is_(None), or_(_key.expires_at.is_(None), _key.expires_at > now)
 
 
-def _views() -> Select[Any]:
+def _select_keys() -> Select[Any]:
     return select(*(_key[name] for name in KeyView.__dataclass_fields__))
 
 
-async def _one(connection: AsyncConnection, statement: Select[Any]) -> KeyView:
+async def _fetch_key(connection: AsyncConnection, statement: Select[Any]) -> KeyView:
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such key")

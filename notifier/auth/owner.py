@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import address
-from notifier.audit import Action, Deed, ObjectKind
+from notifier import address, audit
+from notifier.audit import Action, Deed, Doer, ObjectKind
 from notifier.db.tables import Service, columns
 from notifier.errors import NotFoundError
 
@@ -55,40 +55,40 @@ async def listed(connection: AsyncConnection) -> list[ServiceView]:
     return [ServiceView(**row) for row in found.mappings()]
 
 
-async def locked(connection: AsyncConnection, which: UUID | str) -> ServiceView:
-    """The service with this id or name, for who is about to change it. Raises `NotFoundError`."""
+async def update_service(
+    connection: AsyncConnection, which: UUID | str, wanted: Changes, *, actor: Doer
+) -> ServiceView:
+    """Change the service with this id or name; every process uses the change within a second.
+
+    The audit keeps how many addresses the team has, not the addresses. Raises `NotFoundError`.
+    """
     condition = _service.id == which if isinstance(which, UUID) else _service.name == which
     row = (await connection.execute(_views().where(condition).with_for_update())).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no service named {which!r}")
-    return ServiceView(**row)
-
-
-async def change(connection: AsyncConnection, old: ServiceView, wanted: Changes) -> ServiceView:
-    """The service as it is then; felt by every process within a second. `old` is one that `locked` has found."""
+    before = ServiceView(**row)
     values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
     for name in ("from_domains", "team_recipients"):
         if name in values:
-            values[name] = list(dict.fromkeys(one.lower() for one in values[name]))
-    if all(getattr(old, name) == value for name, value in values.items()):
-        return old
-    await connection.execute(update(Service).where(_service.id == old.id).values(values))
-    return replace(old, **values)
-
-
-def changed(before: ServiceView, after: ServiceView) -> Deed:
-    """What the audit is told; of the team's addresses it keeps how many there are."""
-    return Deed(
+            values[name] = list(dict.fromkeys(entry.lower() for entry in values[name]))
+    if all(getattr(before, name) == value for name, value in values.items()):
+        actor.record_no_change()
+        return before
+    await connection.execute(update(Service).where(_service.id == before.id).values(values))
+    after = replace(before, **values)
+    deed = Deed(
         action=Action.SERVICE_CHANGED,
         object_kind=ObjectKind.SERVICE,
         object_id=after.id,
         service_id=after.id,
-        before=_told(before),
-        after=_told(after),
+        before=_list_audited_fields(before),
+        after=_list_audited_fields(after),
     )
+    await audit.record(connection, deed, actor)
+    return after
 
 
-def _told(view: ServiceView) -> dict[str, Any]:
+def _list_audited_fields(view: ServiceView) -> dict[str, Any]:
     return {
         "name": view.name,
         "from_domains": view.from_domains,

@@ -77,8 +77,7 @@ async def _create(service: str, wish: "Wish", life: timedelta | None, *, as_json
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         wish = replace(wish, expires_at=doer.at + life if life else None)
         owner = await keys.find_service(connection, service) if service else None
-        view, key = await care.make(connection, owner, wish, doer.at)
-        await audit.record(connection, care.created(view), doer)
+        view, key = await care.create_key(connection, owner, wish, actor=doer)
     _show_new(view, key, as_json=as_json)
 
 
@@ -98,7 +97,7 @@ async def _list(service: str, *, include_ended: bool, as_json: bool) -> None:
     async with installation.base(output.settings()) as parts, parts.database.read() as connection:
         owner = await keys.find_service(connection, service) if service else None
         after = None if include_ended else parts.clock.now()
-        found = await care.page(connection, owner, lasting_after=after, limit=MOST_LISTED)
+        found = await care.list_keys(connection, owner, lasting_after=after, limit=MOST_LISTED)
     output.show([_row(view) for view in found], as_json=as_json)
 
 
@@ -117,12 +116,7 @@ async def _rotate(which: "UUID | str", overlap: timedelta, *, as_json: bool) -> 
 
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        before = await care.locked_by_name(connection, which)
-        care.require_rotatable(before, doer.at)
-        wish = care.successor_of(before, doer.at)
-        old, new, key = await care.rotate(connection, before, wish, min(overlap, care.LONGEST_OVERLAP), doer.at)
-        for deed in (care.rotated(before, old), care.created(new)):
-            await audit.record(connection, deed, doer)
+        _, new, key = await care.rotate_key(connection, which, actor=doer, overlap=overlap)
     _show_new(new, key, as_json=as_json)
 
 
@@ -137,11 +131,8 @@ async def _revoke(which: "UUID | str", *, as_json: bool) -> None:
 
     async with writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
-        before = await care.locked_by_name(connection, which)
-        after = await care.revoke(connection, before, doer.at)
-        if after is not before:
-            await audit.record(connection, care.revoked(before, after), doer)
-    output.show([_row(after)], as_json=as_json)
+        view = await care.revoke_key(connection, which, actor=doer)
+    output.show([_row(view)], as_json=as_json)
 
 
 def _scopes(texts: list[str]) -> "tuple[Scope, ...]":

@@ -89,12 +89,9 @@ async def _update(name: str, wanted: "Changes", *, as_json: bool) -> None:
     from notifier.auth import owner
 
     async with writing() as parts, parts.database.write() as connection:
-        before = await owner.locked(connection, name)
-        after = await owner.change(connection, before, wanted)
-        if after is not before:
-            doer = audit.Doer(actor=operator(), at=parts.clock.now())
-            await audit.record(connection, owner.changed(before, after), doer)
-    output.show([_row(after)], as_json=as_json)
+        doer = audit.Doer(actor=operator(), at=parts.clock.now())
+        service = await owner.update_service(connection, name, wanted, actor=doer)
+    output.show([_row(service)], as_json=as_json)
 
 
 def _members(texts: list[str]) -> list[str]:
