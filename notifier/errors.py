@@ -27,6 +27,8 @@ class ConfigurationError(NotifierError):
 class DatabaseUnavailableError(NotifierError):
     """The database is out of reach or overloaded; what was asked is not confirmed."""
 
+    retry_after = 1  # seconds
+
     def __init__(self, reason: str | None = None, *, may_pass: bool = True) -> None:
         super().__init__()
         self.reason = reason  # for those who run Notifier: it names hosts and roles, which callers do not need
@@ -55,6 +57,8 @@ class IdempotencyKeyReusedError(NotifierError):
 
 class IdempotencyInProgressError(NotifierError):
     """A request with this Idempotency-Key is still being written; try again in a moment."""
+
+    retry_after = 1  # seconds
 
 
 class NotFoundError(NotifierError):

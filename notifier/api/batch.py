@@ -172,7 +172,7 @@ def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]
         total += len(text)
         if total > MAX_BODY_BYTES:
             detail = f"with the defaults in each notification it has more than {MAX_BODY_BYTES} bytes"
-            raise BadRequestError(413, "request_too_large", detail)
+            raise BadRequestError("request_too_large", detail)
         if len(text) > MAX_NOTIFICATION_BYTES < schema.weight(body, len(text)):
             detail = f"at most {MAX_NOTIFICATION_BYTES} bytes without attachments"
             parsed, faults = Wanted(), [Fault("", "too_large", detail)]

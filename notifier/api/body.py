@@ -13,7 +13,7 @@ _GZIP = 31
 """zlib's `wbits` for the gzip format alone (RFC 1952)."""
 _OVERHEAD = 64 * 1024  # bytes by which gzip may lengthen what cannot be compressed
 _MAX_MEMBERS = 1024  # of one body; each costs time, however little is in it
-_ACCEPTED = (("Accept-Encoding", "gzip, identity"),)
+_ACCEPTED = {"Accept-Encoding": "gzip, identity"}
 
 
 async def read(request: Request, *, most: int) -> bytes:
@@ -35,7 +35,7 @@ async def read(request: Request, *, most: int) -> bytes:
 
 def too_large(most: int, but: str = "") -> BadRequestError:
     """The refusal of a body of more bytes than that."""
-    return BadRequestError(413, "request_too_large", f"the body has at most {most} bytes{but}")
+    return BadRequestError("request_too_large", f"the body has at most {most} bytes{but}")
 
 
 def _is_gzip(fields: list[str]) -> bool:
@@ -44,10 +44,10 @@ def _is_gzip(fields: list[str]) -> bool:
     codings = [name for name in names if name not in {"", "identity"}]
     if len(codings) > 1:
         detail = f"Content-Encoding names {len(codings)} encodings ({', '.join(codings)}); use gzip once, or none"
-        raise BadRequestError(415, "unsupported_media_type", detail[:200], _ACCEPTED)
+        raise BadRequestError("unsupported_media_type", detail[:200], _ACCEPTED)
     if codings and codings[0] not in {"gzip", "x-gzip"}:
         detail = f"Content-Encoding {codings[0][:50]} is not supported; use gzip, or send the body as it is"
-        raise BadRequestError(415, "unsupported_media_type", detail, _ACCEPTED)
+        raise BadRequestError("unsupported_media_type", detail, _ACCEPTED)
     return bool(codings)
 
 
@@ -106,4 +106,4 @@ class _GzipBody(_PlainBody):
 
 
 def _malformed(detail: str) -> BadRequestError:
-    return BadRequestError(400, "malformed_encoding", detail)
+    return BadRequestError("malformed_encoding", detail)

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
 from notifier.api import conflict, shape_faults
+from notifier.api.catalogue import ENTRIES
+from notifier.api.catalogue_entry import Entry, make_entry
 from notifier.api.reply_limits import MAX_DETAIL_BYTES, FaultLister, code_of, more_errors, shorten
 from notifier.auth.care import KeyEndedError, KeyReplacedError, TooManyKeysError
 from notifier.auth.keys import InsufficientScopeError, NotOfServiceError, StrongerKindError, UnauthenticatedError
@@ -51,71 +52,58 @@ from notifier.webhooks.endpoint import TooManyEndpointsError
 from notifier.webhooks.history import EndpointDisabledError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = "1"
 _COUNT_BYTES = 100  # of a detail that says how many faults there are
 
 
 class BadRequestError(NotifierError):
     """The request cannot be understood."""
 
-    def __init__(self, status: int, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        self.status = status
+    def __init__(self, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         self.code = code
-        self.headers = headers
+        self.headers = headers or {}
         super().__init__(detail)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How a domain error is shown."""
-
-    status: int
-    code: str
-    title: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-_KINDS: dict[type[NotifierError], Kind] = {
-    UnauthenticatedError: Kind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
-    InsufficientScopeError: Kind(403, "insufficient_scope", "The API key may not do this"),
-    NotOfServiceError: Kind(403, "insufficient_scope", "The API key may not do this"),
-    StrongerKindError: Kind(403, "key_kind_not_allowed", "A key of this kind may not do this"),
-    NotYoursError: Kind(403, "not_yours", "Not yours to change"),
-    NotFoundError: Kind(404, "not_found", "Not found"),
-    IdempotencyInProgressError: Kind(409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)),
-    AlreadyUnderWayError: Kind(409, "already_under_way", "The mail is, or may be, on its way"),
-    AlreadyEndedError: Kind(409, "already_ended", "The notification has ended"),
-    AlreadyAttemptedError: Kind(409, "already_attempted", "It has been tried already"),
-    IsACopyError: Kind(409, "is_a_copy", "This is a copy"),
-    NotRetryableError: Kind(409, "not_retryable", "Neither failed nor expired"),
-    NotUnknownError: Kind(409, "not_unknown", "Not unknown"),
-    BatchCancelledError: Kind(409, "batch_cancelled", "Its batch was cancelled"),
-    UnrenderableError: Kind(409, "unrenderable", "The mail cannot be made"),
-    EndpointDisabledError: Kind(409, "endpoint_disabled", "The endpoint is disabled"),
-    TooManyEndpointsError: Kind(409, "too_many_endpoints", "Too many endpoints"),
-    StaleAssetError: Kind(409, "stale_asset", "Somebody else was faster"),
-    AssetNotReadyError: Kind(409, "asset_not_ready", "The image is not ready"),
-    TooManyTemplatesError: Kind(409, "too_many_templates", "Too many templates, layouts or images"),
-    TooManyKeysError: Kind(409, "too_many_keys", "Too many API keys"),
-    KeyEndedError: Kind(409, "key_ended", "The API key has ended"),
-    KeyReplacedError: Kind(409, "key_replaced", "The API key has been rotated already"),
-    StaleDraftError: Kind(409, "stale_draft", "Somebody else was faster"),
-    StaleLayoutError: Kind(409, "stale_layout", "Somebody else was faster"),
-    LayoutInUseError: Kind(409, "layout_in_use", "The layout is in use"),
-    TemplateDeletedError: Kind(409, "template_deleted", "The template is deleted"),
-    NothingToPublishError: Kind(409, "nothing_to_publish", "Nothing to publish"),
-    GateClosedError: Kind(409, "gate_closed", "Callers would break"),
-    IdempotencyKeyReusedError: Kind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
-    MalformedJsonError: Kind(400, "malformed_json", "Not valid JSON"),
-    TooManyValuesError: Kind(413, "request_too_large", "The request cannot be understood"),
-    RateLimitedError: Kind(429, "rate_limited", "Too many requests"),
-    TooManyStreamsError: Kind(429, "too_many_streams", "Too many event streams"),
-    TooMuchRefusedError: Kind(429, "too_much_refused", "Too much was refused"),
-    QueueTooLongError: Kind(503, "queue_too_long", "It would expire in the queue"),
-    DatabaseUnavailableError: Kind(
-        503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
-    ),
+_CODE_OF_ERROR: dict[type[NotifierError], str] = {
+    UnauthenticatedError: "unauthenticated",
+    InsufficientScopeError: "insufficient_scope",
+    NotOfServiceError: "insufficient_scope",
+    StrongerKindError: "key_kind_not_allowed",
+    NotYoursError: "not_yours",
+    NotFoundError: "not_found",
+    IdempotencyInProgressError: "idempotency_in_progress",
+    AlreadyUnderWayError: "already_under_way",
+    AlreadyEndedError: "already_ended",
+    AlreadyAttemptedError: "already_attempted",
+    IsACopyError: "is_a_copy",
+    NotRetryableError: "not_retryable",
+    NotUnknownError: "not_unknown",
+    BatchCancelledError: "batch_cancelled",
+    UnrenderableError: "unrenderable",
+    EndpointDisabledError: "endpoint_disabled",
+    TooManyEndpointsError: "too_many_endpoints",
+    StaleAssetError: "stale_asset",
+    AssetNotReadyError: "asset_not_ready",
+    TooManyTemplatesError: "too_many_templates",
+    TooManyKeysError: "too_many_keys",
+    KeyEndedError: "key_ended",
+    KeyReplacedError: "key_replaced",
+    StaleDraftError: "stale_draft",
+    StaleLayoutError: "stale_layout",
+    LayoutInUseError: "layout_in_use",
+    TemplateDeletedError: "template_deleted",
+    NothingToPublishError: "nothing_to_publish",
+    GateClosedError: "gate_closed",
+    IdempotencyKeyReusedError: "idempotency_key_reused",
+    MalformedJsonError: "malformed_json",
+    TooManyValuesError: "request_too_large",
+    RateLimitedError: "rate_limited",
+    TooManyStreamsError: "too_many_streams",
+    TooMuchRefusedError: "too_much_refused",
+    QueueTooLongError: "queue_too_long",
+    DatabaseUnavailableError: "database_unavailable",
 }
+"""The code of each domain error; status and title are in the catalogue."""
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -135,20 +123,14 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidRequestError):
         return _invalid(request, error.faults)
     if isinstance(error, BadRequestError):
-        return problem(
-            request, Kind(error.status, error.code, "The request cannot be understood", error.headers), str(error)
-        )
-    for kind in type(error).__mro__:
-        if kind in _KINDS:
-            told = await conflict.told(error)
-            return problem(request, _hurried(_KINDS[kind], error), str(error), also=told)
-    return await _unexpected_error(request, error)
-
-
-def _hurried(kind: Kind, error: Exception) -> Kind:
-    """The kind, with when to come again if the error knows it."""
-    seconds: int | None = getattr(error, "retry_after", None)
-    return kind if seconds is None else replace(kind, headers=(*kind.headers, ("Retry-After", str(seconds))))
+        return problem(request, error.code, str(error), headers=error.headers)
+    code = next((_CODE_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _CODE_OF_ERROR), None)
+    if code is None:
+        return await _unexpected_error(request, error)
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    return problem(request, code, str(error), headers=headers, members=await conflict.told(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -161,7 +143,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"this path takes {headers['Allow']}"
     if error.status_code == NOT_FOUND:
         detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
-    return problem(request, Kind(error.status_code, code, str(error.detail), (*headers.items(),)), detail)
+    entry = make_entry(error.status_code, title=str(error.detail), meaning="", remedy="")
+    return problem(request, code, detail, entry=entry, headers=headers)
 
 
 def _methods(request: Request) -> list[str]:
@@ -189,12 +172,12 @@ async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _gone(request: Request, _error: Exception) -> JSONResponse:
     """The caller hung up while sending: nobody reads this, and it is no error of ours."""
-    return problem(request, Kind(400, "disconnected", "The request ended too soon"), "the body was not complete")
+    return problem(request, "disconnected", "the body was not complete")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     get_logger().error("request_failed", error=type(error).__name__, request_id=request_id(request), exc_info=error)
-    return problem(request, Kind(500, "internal_error", "Something went wrong on our side"), "it has been logged")
+    return problem(request, "internal_error", "it has been logged")
 
 
 def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
@@ -204,28 +187,33 @@ def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
     detail = shorten(detail, MAX_DETAIL_BYTES - _COUNT_BYTES)
     if more:
         detail += f"; and more: there are {len(faults):,} faults, of which {len(listed)} are listed"
-    return problem(request, Kind(422, code_of(faults), "The request has faults"), detail, listed, more_errors(more))
+    members = {"errors": listed} | more_errors(more)
+    return problem(request, code_of(faults), detail, entry=ENTRIES["invalid_request"], members=members)
 
 
 def problem(
     request: Request,
-    kind: Kind,
+    code: str,
     detail: str,
-    errors: Sequence[Mapping[str, str]] = (),
-    also: Mapping[str, Any] | None = None,
+    *,
+    entry: Entry | None = None,
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
-    """One problem document; `also` has members that not every one has."""
-    metrics.REFUSED.labels(kind.code).inc()
+    """Build a problem document; status and title are those of the code in the catalogue, unless `entry` is given."""
+    entry = entry or ENTRIES[code]
+    metrics.REFUSED.labels(code).inc()
     body = {
-        "type": f"/problems/{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "code": kind.code,
+        "type": f"/problems/{code}",
+        "title": entry.title,
+        "status": entry.status,
+        "code": code,
         "detail": shorten(detail, MAX_DETAIL_BYTES),
-        "errors": list(errors),
+        "errors": [],
         "request_id": request_id(request),
+        **(members or {}),
     }
-    return JSONResponse(body | dict(also or {}), kind.status, dict(kind.headers), MEDIA_TYPE)
+    return JSONResponse(body, entry.status, headers, MEDIA_TYPE)
 
 
 def request_id(request: Request) -> str:

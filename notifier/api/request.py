@@ -79,7 +79,7 @@ def idempotency_key(request: Request, *, room: int = 0) -> str | None:
     if len(fields) > 1:
         problem = "there is more than one"
     if problem is not None:
-        raise BadRequestError(400, "invalid_idempotency_key", f"Idempotency-Key: {problem}")
+        raise BadRequestError("invalid_idempotency_key", f"Idempotency-Key: {problem}")
     return key
 
 
@@ -136,7 +136,7 @@ def _require_json(request: Request) -> None:
     if media_type.strip().lower() != "application/json":
         sent = f"this one is {given[:100]}" if given else "there is no Content-Type"
         detail = f"the body must be application/json, and {sent}"
-        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
     if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
         detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"
-        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
