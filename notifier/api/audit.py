@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from notifier import audit
 from notifier.api import paging
@@ -17,13 +17,9 @@ from notifier.auth.scope import Scope
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
-class Wanted(BaseModel):
+class Wanted(paging.PageQuery):
     """Which page of which entries."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: paging.Limit = 50
-    before: paging.Before = None
     object_kind: Annotated[audit.ObjectKind | None, Query(description="What it was done to.")] = None
     object_id: UUID | None = None
     actor: Annotated[

@@ -18,11 +18,8 @@ from notifier.auth import care
 from notifier.auth.care import KeyView
 from notifier.auth.keys import Wish
 from notifier.auth.scope import DEFAULT_SCOPES, SERVICE_SCOPES, Scope
-from notifier.errors import Fault, InvalidRequestError
+from notifier.errors import InvalidRequestError
 from notifier.states import KeyKind
-
-LONGEST_LIFE = timedelta(days=36_500)
-"""Who wants more leaves the end out."""
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 _Scope = Annotated[Scope, Field(strict=False, json_schema_extra={"enum": [one.value for one in SERVICE_SCOPES]})]
@@ -67,13 +64,9 @@ class RotateIn(RequestModel):
     )
 
 
-class Wanted(BaseModel):
+class Wanted(paging.PageQuery):
     """Which page of which keys."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: paging.Limit = 50
-    before: paging.Before = None
     include_ended: Annotated[bool, Query(description="List those too that were revoked or have expired.")] = False
 
 
@@ -200,15 +193,12 @@ def _told_once(response: Response, view: KeyView) -> None:
 
 def _wish(wanted: KeyIn, now: datetime) -> Wish:
     """The request in the domain's words. Raises `InvalidRequestError`."""
-    ends = wanted.expires_at
-    if ends is not None and ends.tzinfo is None:
-        raise InvalidRequestError([Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")])
-    if ends is not None and not now < ends <= now + LONGEST_LIFE:
-        raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")])
+    if faults := value.check_expiry(wanted.expires_at, now):
+        raise InvalidRequestError(faults)
     return Wish(
         name=wanted.name,
         kind=wanted.kind,
         scopes=tuple(wanted.scopes),
-        expires_at=ends,
+        expires_at=wanted.expires_at,
         rate_per_minute=wanted.rate_per_minute,
     )

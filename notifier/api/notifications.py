@@ -4,7 +4,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from notifier import address
 from notifier.api import paging, reply
@@ -19,13 +18,9 @@ from notifier.states import Status
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-class Wanted(BaseModel):
+class Wanted(paging.PageQuery):
     """Which page of which notifications."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: paging.Limit = 50
-    before: paging.Before = None
     status: reply.ShownStatus | None = None
     to: Annotated[str | None, Query(max_length=320, pattern=paging.NO_NUL, description="The recipient's address.")] = (
         None

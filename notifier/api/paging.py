@@ -5,6 +5,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 
 MOST = 200
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many on a page.")]
@@ -12,6 +13,15 @@ Before = Annotated[UUID | None, Query(description="The `next` of the page before
 
 NO_NUL = "^[^\\x00]*$"
 """Of every text that is looked for: PostgreSQL has none with it."""
+
+
+class PageQuery(BaseModel):
+    """Which page of a list; each list adds the fields by which it is searched."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Limit = 50
+    before: Before = None
 
 
 class _Identified(Protocol):

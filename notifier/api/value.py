@@ -4,18 +4,20 @@ What only the documentation says is checked by the domain, with a code of its ow
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from notifier.errors import Fault
 from notifier.notification.attachment import LARGEST_TOTAL
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
 """Not a number, which pydantic would take for the seconds since 1970."""
 TIME_FORM = "a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)"
+MAX_LIFETIME = timedelta(days=36_500)  # of what a caller lets end by itself
 MAX_TIME_LENGTH = 64  # characters of a time
 MAX_LINE_LENGTH = 998  # characters of a line of a header (RFC 5322 §2.1.1)
 MAX_BASE64_LENGTH = (LARGEST_TOTAL + 2) // 3 * 4  # characters of a file in base64
@@ -74,6 +76,15 @@ def _within_calendar(time: datetime) -> datetime:
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
     return time
+
+
+def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
+    """What is wrong with the time at which something is to end by itself; None: it never ends."""
+    if expires_at is None or (expires_at.tzinfo is not None and now < expires_at <= now + MAX_LIFETIME):
+        return []
+    if expires_at.tzinfo is None:
+        return [Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")]
+    return [Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")]
 
 
 _SHORT = documented(maxLength=MAX_TIME_LENGTH)
