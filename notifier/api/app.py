@@ -62,17 +62,17 @@ _ROUTERS = (
 
 
 class Application(FastAPI):
-    """FastAPI, with a description that says all there is to say."""
+    """FastAPI with a complete OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """Return the complete OpenAPI document."""
         if not self.openapi_schema:
             self.openapi_schema = description.complete(super().openapi())
         return self.openapi_schema
 
 
 def create_app(doors: Doors) -> FastAPI:
-    """The application over the given parts; whoever runs it opens and closes them."""
+    """Build the application; its caller opens and closes the dependencies."""
     app = undressed()
     app.state.doors = doors
     app.state.probes = doors.probes
@@ -81,7 +81,7 @@ def create_app(doors: Doors) -> FastAPI:
 
 
 def undressed() -> FastAPI:
-    """The application without the parts behind it: enough to describe it, not to answer."""
+    """Build the application without dependencies: enough to describe it, not to answer."""
     app = Application(
         title="Notifier",
         version=notifier.__version__,

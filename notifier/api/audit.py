@@ -1,4 +1,4 @@
-"""`GET /v1/audit`: who did what to the service's objects. There is no route that writes or removes an entry."""
+"""`GET /v1/audit`: who did what to the service's objects. No route writes or removes a record."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,9 +18,9 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
 class Wanted(paging.PageQuery):
-    """Which page of which entries."""
+    """Which audit records are listed."""
 
-    object_kind: Annotated[audit.ObjectKind | None, Query(description="What it was done to.")] = None
+    object_kind: Annotated[audit.ObjectKind | None, Query(description="Entries about this kind of object.")] = None
     object_id: UUID | None = None
     actor: Annotated[
         str | None, Query(max_length=64, pattern=paging.NO_NUL, description="`key:<id>` or `operator:<name>`.")
@@ -28,7 +28,7 @@ class Wanted(paging.PageQuery):
 
 
 class AuditEntryOut(BaseModel):
-    """One deed."""
+    """Who did what to which object."""
 
     id: UUID
     at: datetime
@@ -36,10 +36,10 @@ class AuditEntryOut(BaseModel):
     action: str
     object_kind: str
     object_id: str
-    address: str | None = Field(description="Whom it concerns; null as well once that person was forgotten.")
-    before: dict[str, Any] | None = Field(description="The fields that matter; null if it was not there.")
+    address: str | None = Field(description="Address of the person concerned; null once that person was forgotten.")
+    before: dict[str, Any] | None = Field(description="The important fields before; null if the object did not exist.")
     after: dict[str, Any] | None = Field(
-        description="The same afterwards, and the comment, if any; null if it is gone."
+        description="The same fields afterwards, and the comment; null if the object no longer exists."
     )
     request_id: str | None
 
@@ -53,17 +53,17 @@ class AuditPageOut(BaseModel):
 
 @router.get("", response_model=AuditPageOut, operation_id="list_audit", summary="List audit entries")
 async def get_page(
-    request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
+    request: Request, response: Response, doors: TheDoors, query: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
-    """What was done to the service's objects, by its keys and by the operator; for an admin key, to the instance's."""
-    caller = await holder(request, doors, Scope.AUDIT)
-    which = audit.Filter(
-        object_kind=wanted.object_kind,
-        object_id=str(wanted.object_id) if wanted.object_id else None,
-        actor=wanted.actor,
+    """List what keys and the operator did to the service's objects; for an admin key, to the instance's objects."""
+    key = await holder(request, doors, Scope.AUDIT)
+    filters = audit.Filter(
+        object_kind=query.object_kind,
+        object_id=str(query.object_id) if query.object_id else None,
+        actor=query.actor,
     )
-    owner = caller.service_id if isinstance(caller, Caller) else None
+    service_id = key.service_id if isinstance(key, Caller) else None
     async with doors.database.read() as connection:
-        found = await audit.page(connection, owner, which, before=wanted.before, limit=wanted.limit + 1)
-    page, cursor = paging.cut(request, response, found, wanted.limit)
-    return {"entries": [vars(entry) for entry in page], "next": cursor}
+        records = await audit.page(connection, service_id, filters, before=query.before, limit=query.limit + 1)
+    page, cursor = paging.cut(request, response, records, query.limit)
+    return {"entries": [vars(record) for record in page], "next": cursor}

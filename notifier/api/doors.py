@@ -1,4 +1,4 @@
-"""What the routes are given: the parts behind them, put together by the composition root."""
+"""What the routes depend on; `notifier.wiring` puts it together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from notifier.webhooks.secret_box import SecretBox
 
 @dataclass(frozen=True, kw_only=True)
 class Doors:
-    """Everything that a route may call."""
+    """Everything that a route may use."""
 
     database: Database
     authenticator: Authenticator
@@ -37,31 +37,31 @@ class Doors:
     submitter: Submitter
     batch_submitter: BatchSubmitter
     previewer: Previewer
-    images: Images  # those that mails show
-    public_files: PublicFiles  # those that anybody may fetch
+    images: Images  # images of mails
+    public_files: PublicFiles  # images that are served without a key
     editors: Editors
     publisher: Publisher
-    shelf: Shelf  # what a submit finds
+    shelf: Shelf  # templates for submits
     gate: Gate
-    own_sender: Mailbox  # the instance's From
+    own_sender: Mailbox  # the instance's own From address
     policy: RecipientPolicy
     clock: Clock
-    wake: Callable[[], None]  # a hint to the sender of this process that something has become due
+    wake: Callable[[], None]  # tells the sender of this process that something is due
     probes: Probes
     streams: Streams
     batch_watch: BatchWatch
-    insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
-    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; how secrets of webhooks are kept
+    insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
 
 
 def doors_of(request: Request) -> Doors:
-    """The parts behind the application that got this request."""
-    found: Doors = request.app.state.doors
-    return found
+    """Get the dependencies of the application that got this request."""
+    dependencies: Doors = request.app.state.doors
+    return dependencies
 
 
 async def _doors(request: Request) -> Doors:
-    return doors_of(request)  # asynchronous, or FastAPI would run it in a thread for each request
+    return doors_of(request)  # asynchronous: FastAPI would run a plain function in a thread
 
 
 TheDoors = Annotated[Doors, Depends(_doors)]

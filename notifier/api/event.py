@@ -1,6 +1,6 @@
-"""What webhooks tell, for the documentation: one event for each change of a notification's status, and the test.
+"""The bodies of webhook requests, for the OpenAPI document only: a change of a notification's status, and the test.
 
-`notifier/webhooks/body.py` makes the bodies; a test compares the two.
+`notifier/webhooks/body.py` builds the real bodies; a test compares the two.
 """
 
 from datetime import datetime
@@ -18,12 +18,12 @@ _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status
 
 
 def _may_lack(description: str) -> Any:
-    """A field that is left out where there is nothing to say, and is never null."""
+    """A field that can be missing and is never null."""
     return Field(None, description=description)
 
 
 class LastTryOut(BaseModel):
-    """The last try before the event."""
+    """The last attempt before the event."""
 
     model_config = _CLOSED
 
@@ -34,12 +34,12 @@ class LastTryOut(BaseModel):
 
 
 class ChangedOut(BaseModel):
-    """A notification as it stood after the change."""
+    """The notification after the change."""
 
     model_config = _CLOSED
 
     id: UUID
-    sequence: int = Field(description="Grows with each event of one notification: ignore one lower than the last seen.")
+    sequence: int = Field(description="Grows with each event of a notification: ignore lower numbers.")
     status: Status
     reason: Reason | None
     detail: str | None
@@ -53,8 +53,8 @@ class ChangedOut(BaseModel):
     metadata: dict[str, str]
     message_id: str
     created_at: datetime
-    attempt: LastTryOut = _may_lack("Of `deferred`, `unknown`, `sent` and `failed`, if there was a try.")
-    test: Literal[True] = _may_lack("Only there for mail of a test key.")
+    attempt: LastTryOut = _may_lack("In `deferred`, `unknown`, `sent` and `failed`, if there was an attempt.")
+    test: Literal[True] = _may_lack("Only for mail of a test key.")
 
 
 class EventOut(BaseModel):
@@ -68,7 +68,7 @@ class EventOut(BaseModel):
 
 
 class TestedOut(BaseModel):
-    """Which endpoint is tested."""
+    """The endpoint that is tested."""
 
     model_config = _CLOSED
 
@@ -77,7 +77,7 @@ class TestedOut(BaseModel):
 
 
 class TestEventOut(BaseModel):
-    """A test, by which nothing has happened."""
+    """A test event: no notification has changed."""
 
     model_config = _CLOSED
 
@@ -92,12 +92,12 @@ class TestEventOut(BaseModel):
     summary="Receive a change of a notification's status",
     tags=["events"],
 )
-async def changed(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it is what the caller's server does
-    """Sent to your endpoints, signed as Standard Webhooks say; any 2xx answer is taken as received."""
+async def changed(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it documents what the caller's server does
+    """Sent to your endpoints and signed according to Standard Webhooks. Any 2xx answer means that you received it."""
     return "ok"
 
 
 @router.post("webhook.test", operation_id="test_event", summary="Receive a test event", tags=["events"])
 async def tested(body: TestEventOut) -> Literal["ok"]:  # noqa: ARG001 - never called
-    """Sent to the endpoint that you test, whatever it asked for, and signed in the same way."""
+    """Sent to the endpoint that you test, whatever events it has chosen, and signed in the same way."""
     return "ok"

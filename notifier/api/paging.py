@@ -1,4 +1,4 @@
-"""Pages by keyset: the cursor of the next one in the body, and the whole link in the header (RFC 8288)."""
+"""Keyset pages: the cursor of the next page is in the body, and its link in the header (RFC 8288)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, TypeVar
@@ -8,11 +8,11 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 MOST = 200
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many on a page.")]
-Before = Annotated[UUID | None, Query(description="The `next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Maximum number of entries on a page.")]
+Before = Annotated[UUID | None, Query(description="The `next` of the previous page.")]
 
 NO_NUL = "^[^\\x00]*$"
-"""Of every text that is looked for: PostgreSQL has none with it."""
+"""The pattern of texts in a search: PostgreSQL stores no NUL."""
 
 
 class PageQuery(BaseModel):
@@ -27,16 +27,16 @@ class PageQuery(BaseModel):
 class _Identified(Protocol):
     @property
     def id(self) -> UUID:
-        """What orders the list."""
+        """The id, by which the list is sorted."""
 
 
 View = TypeVar("View", bound=_Identified)
 
 
-def cut(request: Request, response: Response, found: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
-    """The page, and the cursor of the next one (None: it is the last), of one more than `limit` rows."""
-    page = found[:limit]
-    if len(found) <= limit:
+def cut(request: Request, response: Response, rows: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
+    """Cut `limit` + 1 rows to a page; returns it and the cursor of the next one (None: it is the last)."""
+    page = rows[:limit]
+    if len(rows) <= limit:
         return page, None
     cursor = page[-1].id
     link(request, response, cursor)
@@ -44,6 +44,6 @@ def cut(request: Request, response: Response, found: Sequence[View], limit: int)
 
 
 def link(request: Request, response: Response, cursor: UUID) -> None:
-    """Name the next page in the header."""
+    """Add the link of the next page to the header."""
     url = request.url.include_query_params(before=str(cursor))
     response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

@@ -1,4 +1,7 @@
-"""Errors on the wire: `application/problem+json` (RFC 9457) with a stable code; never a secret, SQL or stack trace."""
+"""Answers every error as `application/problem+json` (RFC 9457) with a stable code.
+
+An answer never holds a secret, SQL or a stack trace.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -52,7 +55,7 @@ from notifier.webhooks.endpoint import TooManyEndpointsError
 from notifier.webhooks.history import EndpointDisabledError
 
 MEDIA_TYPE = "application/problem+json"
-_COUNT_BYTES = 100  # of a detail that says how many faults there are
+_COUNT_BYTES = 100  # reserved in a detail for the number of faults
 
 
 class BadRequestError(NotifierError):
@@ -148,30 +151,24 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """With which methods the path can be asked; a path has a route for each, and the router only knows the first."""
-    asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
-    allowed = [
-        method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in _routes(request))
-    ]
-    return [name for method in allowed for name in (("GET", "HEAD") if method == "GET" else (method,))]
-
-
-def _routes(request: Request) -> Sequence[BaseRoute]:
+    """List the methods of the path. Each has a route of its own, and the router reports only the first."""
     routes: Sequence[BaseRoute] = request.app.routes
-    return routes
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    allowed = [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
+    return [name for method in allowed for name in (("GET", "HEAD") if method == "GET" else (method,))]
 
 
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault("/" + "/".join(str(part) for part in one["loc"]), "invalid_parameter", shape_faults.detail_of(one))
-        for one in error.errors()
+        Fault("/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", shape_faults.detail_of(fault))
+        for fault in error.errors()
     ]
     return _invalid(request, faults)
 
 
 async def _gone(request: Request, _error: Exception) -> JSONResponse:
-    """The caller hung up while sending: nobody reads this, and it is no error of ours."""
+    """The caller disconnected while sending: nobody reads this answer, and it is not an error of the server."""
     return problem(request, "disconnected", "the body was not complete")
 
 
@@ -181,7 +178,7 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _invalid(request: Request, faults: Sequence[Fault]) -> JSONResponse:
-    """All faults that a reply has room for; the problem's own code is theirs when they agree on one."""
+    """List as many faults as a reply may have; if all have the same code, it is the problem's code too."""
     listed, more = FaultLister().list_faults(faults)
     detail = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in listed[:3])
     detail = shorten(detail, MAX_DETAIL_BYTES - _COUNT_BYTES)
@@ -217,7 +214,7 @@ def problem(
 
 
 def request_id(request: Request) -> str:
-    """An id that ties a reply to our log line."""
+    """Get the id that a reply and its log line have in common."""
     if not hasattr(request.state, "request_id"):
         request.state.request_id = secrets.token_hex(8)
     return str(request.state.request_id)

@@ -110,7 +110,7 @@ def is_key(text: str) -> bool:
 async def json_text(request: Request, *, max_bytes: int) -> bytes:
     """A body that claims to be JSON, of no more than so many bytes once it is decoded."""
     _require_json(request)
-    text = await body.read(request, most=max_bytes)
+    text = await body.read(request, max_bytes=max_bytes)
     if not text:
         raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
     return text
@@ -123,7 +123,7 @@ async def json_text_if_any(request: Request, *, max_bytes: int) -> bytes:
         return b""
     if "content-length" in headers:
         _require_json(request)
-    text = await body.read(request, most=max_bytes)
+    text = await body.read(request, max_bytes=max_bytes)
     if text:  # or it was sent in chunks, of which there are none
         _require_json(request)
     return text

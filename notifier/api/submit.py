@@ -175,7 +175,7 @@ def _parse(text: bytes, key: str | None) -> tuple[Wanted, list[Fault], Idempoten
     """
     received = load(schema.NotificationIn, text)
     if len(text) > MAX_NOTIFICATION_BYTES < schema.weight(received, len(text)):
-        raise too_large(MAX_NOTIFICATION_BYTES, but=" without attachments")
+        raise too_large(MAX_NOTIFICATION_BYTES, condition=" without attachments")
     body = schema.normalised_notification(received)
     wanted, faults = schema.parse(body, received)
     idempotency = Idempotency(key=key, request_hash=strict_json.canonical_hash(body)) if key is not None else None

@@ -1,7 +1,7 @@
-"""A key's life after it was made: seen, rotated, revoked; and what one key may give to another.
+"""The operations on API keys: list, create, rotate and revoke. Each change writes its own audit record.
 
-A key never gives more than it has itself: no scope that it lacks, no kind whose mail goes further than its own, no
-higher rate and no later end.
+A key never creates a stronger one: no scope that it lacks, no kind whose mail goes further, no higher rate, no later
+end.
 """
 
 from dataclasses import dataclass, replace
@@ -26,20 +26,20 @@ OVERLAP = timedelta(hours=24)
 LONGEST_OVERLAP = timedelta(days=30)
 LONGEST_NAME = 64
 MAX_KEYS_PER_SERVICE = 100
-"""Keys of a service that are valid at the same time; admin keys together count as one service's."""
+"""Valid keys of a service at the same time; all admin keys together have the same limit."""
 
 
 class TooManyKeysError(NotifierError):
-    """There are as many valid keys as there may be."""
+    """The service has the maximum number of valid keys."""
 
     def __init__(self) -> None:
         super().__init__(
-            f"there may be {MAX_KEYS_PER_SERVICE} valid keys, and there are: revoke one, or rotate without overlap"
+            f"there are {MAX_KEYS_PER_SERVICE} valid keys, which is the maximum: revoke one, or rotate without overlap"
         )
 
 
 class KeyEndedError(NotifierError):
-    """The key was revoked or has expired: make a new one."""
+    """The key was revoked or has expired: create a new one."""
 
 
 class KeyReplacedError(NotifierError):
@@ -48,7 +48,7 @@ class KeyReplacedError(NotifierError):
 
 @dataclass(frozen=True, kw_only=True)
 class KeyView:
-    """A key as those see it who look after it."""
+    """A key without its secret."""
 
     id: UUID
     service_id: UUID | None  # None: an admin key
@@ -64,7 +64,7 @@ class KeyView:
     rate_per_minute: int | None
 
     def has_ended(self, now: datetime) -> bool:
-        """True if it opens nothing any more."""
+        """Whether the key is revoked or expired."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
 
@@ -76,15 +76,16 @@ async def create_key(
     actor: Doer,
     limited_by: Caller | None = None,
 ) -> tuple[KeyView, str]:
-    """Create a key of the service, or an admin key: how it stands, and the key itself, which cannot be read again.
+    """Create a key of the service, or an admin key if `service_id` is None.
 
-    `limited_by` is the caller whose own key bounds the new one; None: an operator, whom nothing bounds.
+    Returns the key's view, and the key itself, which cannot be read again.
+    `limited_by` is the caller whose own key limits the new one; None: an operator, who has no limits.
     Raises `TooManyKeysError`, and as `limit_wish`; `InvalidRequestError` if it would end after the caller's own key.
     """
     if limited_by is not None:
         limited = limit_wish(limited_by, wish)
         if wish.expires_at is not None and limited.expires_at != wish.expires_at:
-            detail = f"your own key ends at {limited.expires_at}, and a key that it makes ends no later"
+            detail = f"your own key ends at {limited.expires_at}, and a key that it creates ends no later"
             raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", detail)])
         wish = limited
     view, key = await _add_key(connection, service_id, wish, actor.at)
@@ -100,9 +101,10 @@ async def rotate_key(
     overlap: timedelta = OVERLAP,
     limited_by: Caller | None = None,
 ) -> tuple[KeyView, KeyView, str]:
-    """Put a new key in the place of an old one, which ends after the overlap: the old, the new, and the new key itself.
+    """Replace a key, given by its id or prefix, by a new one; the old one ends after the overlap.
 
-    The successor lives as long as the old key was meant to; with `limited_by` no longer than the caller's own.
+    Returns the views of the old and the new key, and the new key itself. The new key has the whole lifetime of the old
+    one; with `limited_by` it ends no later than the caller's own key.
     Raises `NotFoundError`, `KeyEndedError`, `KeyReplacedError`, `TooManyKeysError`, and as `limit_wish`.
     """
     before = await _lock_key(connection, which, limited_by)
@@ -128,7 +130,7 @@ async def rotate_key(
 async def revoke_key(
     connection: AsyncConnection, which: UUID | str, *, actor: Doer, limited_by: Caller | None = None
 ) -> KeyView:
-    """End a key now; one that is revoked already stays as it is.
+    """Revoke a key, given by its id or prefix. One that is revoked already is not changed.
 
     Raises `NotFoundError`, and `StrongerKindError` if `limited_by` has a weaker key.
     """
@@ -145,9 +147,9 @@ async def revoke_key(
 
 
 def limit_wish(caller: Caller, wish: Wish) -> Wish:
-    """The new key with no higher rate and no later end than the caller's own.
+    """Limit a new key to the rate and the end of the caller's own key.
 
-    Raises `InsufficientScopeError` or `StrongerKindError` if it would have a scope or a reach that the caller lacks.
+    Raises `InsufficientScopeError` or `StrongerKindError` for a scope or kind that the caller may not give.
     """
     for scope in wish.scopes:
         caller.require(scope)
@@ -160,7 +162,7 @@ def limit_wish(caller: Caller, wish: Wish) -> Wish:
 def _require_reach(caller: Caller, kind: KeyKind) -> None:
     """Raise `StrongerKindError` if the mail of such a key goes further than the caller's."""
     if kind not in caller.reach:
-        raise StrongerKindError(f"a {caller.kind.value} key neither makes nor ends a {kind.value} key")
+        raise StrongerKindError(f"a {caller.kind.value} key neither creates nor ends a {kind.value} key")
 
 
 def _build_successor(old: KeyView, now: datetime) -> Wish:
@@ -203,12 +205,12 @@ def _list_audited_fields(view: KeyView) -> dict[str, Any]:
 
 
 async def get_key(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> KeyView:
-    """A key of the service, or an admin key. Raises `NotFoundError`."""
+    """Get a key of the service, or an admin key if `service_id` is None. Raises `NotFoundError`."""
     return await _fetch_key(connection, _select_keys().where(_key.service_id == service_id, _key.id == id_))
 
 
 async def _lock_key(connection: AsyncConnection, which: UUID | str, limited_by: Caller | None) -> KeyView:
-    """The key with this id or prefix, locked until the transaction ends; of a caller's own service if there is one."""
+    """Lock the key with this id or prefix until the transaction ends; a caller finds keys of its own service only."""
     statement = _select_keys().where(_key.id == which if isinstance(which, UUID) else _key.prefix == which)
     if limited_by is not None:
         statement = statement.where(_key.service_id == limited_by.service_id)
@@ -223,7 +225,10 @@ async def list_keys(
     before: UUID | None = None,
     limit: int,
 ) -> list[KeyView]:
-    """A service's keys, newest first; service None: all there are. `lasting_after`: without those ended by then."""
+    """List a service's keys, newest first; all keys if `service_id` is None.
+
+    `lasting_after` leaves out keys that have ended by then. `before` is the id of the last key of the page before.
+    """
     statement = _select_keys()
     if service_id is not None:
         statement = statement.where(_key.service_id == service_id)
@@ -231,8 +236,8 @@ async def list_keys(
         statement = statement.where(*_lasting_after(lasting_after))
     if before is not None:
         statement = statement.where(_key.id < before)
-    found = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
-    return [KeyView(**row) for row in found.mappings()]
+    rows = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
+    return [KeyView(**row) for row in rows.mappings()]
 
 
 def _lasting_after(now: datetime) -> tuple[ColumnElement[bool], ...]:

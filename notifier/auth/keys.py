@@ -1,7 +1,7 @@
-"""API keys: made, stored as a hash, and recognised in constant time.
+"""API keys: how they are created, stored as a hash, and compared in constant time.
 
 A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`; `ntf_admin_` if it belongs to no service), twelve characters that
-name it, and a 32-character secret of which only the SHA-256 is kept.
+identify it, and a 32-character secret of which only the SHA-256 is stored.
 """
 
 import hashlib
@@ -35,12 +35,10 @@ _key, _service = columns(ApiKey), columns(Service)
 _ALPHABET = string.ascii_letters + string.digits
 _KEY = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 MAX_UNKNOWN_KEYS = 1_000
-"""Keys of which a process remembers for a second that there is no such key."""
+"""Unknown keys that a process remembers for a second, so that it does not look them up again."""
 _NOBODY = hashlib.sha256(b"nobody").digest()
-
-
 REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
-"""How far the mail of a kind of key goes, from the least: nowhere, to the team, to anybody."""
+"""The kinds of keys by whom their mail reaches: nobody, the team, anybody."""
 
 
 class UnauthenticatedError(NotifierError):
@@ -56,16 +54,16 @@ class InsufficientScopeError(NotifierError):
 
 
 class StrongerKindError(NotifierError):
-    """Only a key whose mail goes further may do this."""
+    """Only a key of a stronger kind may do this."""
 
 
 class NotOfServiceError(NotifierError):
-    """This key belongs to no service, and this is a service's."""
+    """An admin key belongs to no service and cannot use a service's routes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keyholder:
-    """Whose request this is, whether of a service or not."""
+    """The key of a request: a service's or an admin key."""
 
     key_id: UUID
     kind: KeyKind
@@ -75,7 +73,7 @@ class Keyholder:
 
     @property
     def actor(self) -> str:
-        """The holder as written into records."""
+        """The name under which records are written."""
         return f"key:{self.key_id}"
 
     def require(self, scope: Scope) -> None:
@@ -85,18 +83,18 @@ class Keyholder:
 
     @property
     def reach(self) -> tuple[KeyKind, ...]:
-        """The kinds whose mail goes no further than this key's: it may change what keys of these kinds made."""
+        """Its own kind and all weaker kinds: the key may change what keys of these kinds submitted."""
         return REACH[: REACH.index(self.kind) + 1]
 
-    def require_live(self, deed: str) -> None:
-        """Raise `StrongerKindError` unless the key is a live or an admin key; `deed` completes "only a live key"."""
+    def require_live(self, action: str) -> None:
+        """Raise `StrongerKindError` unless the key is live or an admin key; `action` completes "only a live key"."""
         if self.kind is not KeyKind.LIVE:
-            raise StrongerKindError(f"only a live key {deed}; this is a {self.kind.value} key")
+            raise StrongerKindError(f"only a live key {action}; this is a {self.kind.value} key")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller(Keyholder):
-    """A service that asks for something."""
+    """The key of a service, and what the service may do."""
 
     service_id: UUID
     service: str
@@ -105,23 +103,23 @@ class Caller(Keyholder):
     service_rate: int | None  # notifications a minute; None: as the settings say
 
     def may_mail(self, recipient: str) -> bool:
-        """True unless this is a team key and the recipient is neither of the team nor simulated."""
+        """Whether the key may mail the recipient: a team key mails the team and simulated recipients only."""
         key = address.key(recipient)
         if self.kind is not KeyKind.TEAM or address.is_simulated(key):
             return True
         return key in self.team or f"@{address.domain(key)}" in self.team
 
 
-def of_service(holder: Keyholder) -> Caller:
-    """The same as a service. Raises `NotOfServiceError`."""
-    if not isinstance(holder, Caller):
+def of_service(key: Keyholder) -> Caller:
+    """Return the key as a service's. Raises `NotOfServiceError` for an admin key."""
+    if not isinstance(key, Caller):
         raise NotOfServiceError
-    return holder
+    return key
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a new key shall be."""
+    """The properties of a key that is to be created."""
 
     name: str = ""
     kind: KeyKind = KeyKind.LIVE
@@ -131,11 +129,11 @@ class Wish:
 
 
 _FoundKey = tuple[bytes, Keyholder]
-"""The hash of a key's secret, and whose it is."""
+"""The hash of a key's secret, and the key that it proves."""
 
 
 def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
-    """True if a service with these domains may have the address in From; `default` is the instance's own."""
+    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
     return sender == default or address.domain(sender) in domains
 
 
@@ -148,11 +146,14 @@ async def create_service(
     rate_per_minute: int | None = None,
     now: datetime,
 ) -> UUID:
-    """A new calling application; `team`: addresses, and domains as "@example.org". Raises `NameTakenError`."""
+    """Create a service and return its id. Raises `NameTakenError`.
+
+    `team` has addresses, and domains as "@example.org".
+    """
     values = {
         "id": new_id(),
         "name": name,
-        "from_domains": [d.lower() for d in from_domains],
+        "from_domains": [domain.lower() for domain in from_domains],
         "team_recipients": list(team),
         "rate_per_minute": rate_per_minute,
         "created_at": now,
@@ -165,27 +166,27 @@ async def create_service(
 
 
 async def find_service(connection: AsyncConnection, name: str) -> UUID:
-    """The id of the service with that name. Raises `NotFoundError`."""
-    found = (await connection.execute(select(_service.id).where(_service.name == name))).scalar_one_or_none()
-    if found is None:
+    """Find the id of the service with this name. Raises `NotFoundError`."""
+    id_ = (await connection.execute(select(_service.id).where(_service.name == name))).scalar_one_or_none()
+    if id_ is None:
         raise NotFoundError(f"there is no service named {name!r}")
-    return UUID(str(found))
+    return UUID(str(id_))
 
 
 async def create_key(
     connection: AsyncConnection, service_id: UUID, *, scopes: Sequence[Scope] = DEFAULT_SCOPES, now: datetime
 ) -> str:
-    """A new live key for the service; this is the only time that it can be read."""
+    """Create a live key of the service without an audit record; the key cannot be read again."""
     _, key = await issue(connection, service_id, Wish(scopes=tuple(scopes)), now=now)
     return key
 
 
 async def issue(connection: AsyncConnection, service_id: UUID | None, wish: Wish, *, now: datetime) -> tuple[UUID, str]:
-    """A new key for the service, or an admin key: its id, and the key itself, of which only the hash is kept.
+    """Insert a key of the service, or an admin key if `service_id` is None; returns its id and the key itself.
 
-    What only an admin key can have is left out of a service's.
+    A service's key never gets a scope that only admin keys can have.
     """
-    can = tuple(Scope) if service_id is None else SERVICE_SCOPES
+    allowed = tuple(Scope) if service_id is None else SERVICE_SCOPES
     kind = wish.kind.value if service_id else "admin"
     prefix = f"ntf_{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
@@ -197,7 +198,7 @@ async def issue(connection: AsyncConnection, service_id: UUID | None, wish: Wish
         "prefix": prefix,
         "secret_hash": _hashed(secret),
         "kind": wish.kind,
-        "scopes": [scope.value for scope in can if scope in wish.scopes],
+        "scopes": [scope.value for scope in allowed if scope in wish.scopes],
         "expires_at": wish.expires_at,
         "rate_per_minute": wish.rate_per_minute,
         "created_at": now,
@@ -207,42 +208,42 @@ async def issue(connection: AsyncConnection, service_id: UUID | None, wish: Wish
 
 
 def prefix_of(key: str) -> str | None:
-    """The part that names a key, of the key or of that part alone; None: it is neither."""
-    found = _KEY.fullmatch(key) or _KEY.fullmatch(key + "0" * 32)
-    return found[1] if found else None
+    """Get the prefix of a key; `key` may be the prefix alone. None if it is neither."""
+    match = _KEY.fullmatch(key) or _KEY.fullmatch(key + "0" * 32)
+    return match[1] if match else None
 
 
 class Authenticator:
-    """Recognises keys; keeps what it recognised for a second."""
+    """Authenticates keys; caches each for a second."""
 
     def __init__(self, database: Database, clock: Clock, usage: Usage | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._usage = usage  # None: nobody is told
+        self._usage = usage  # None: the time of the last use is not written
         lookups = LookupQueue(self._find)
         self._known: Recall[str, _FoundKey] = Recall(lookups.look_up, clock, max_misses=MAX_UNKNOWN_KEYS)
 
     async def caller_of(self, authorization: str | None) -> Caller:
-        """The service that sent this Authorization header. Raises as `holder_of`, and `NotOfServiceError`."""
+        """Authenticate a service by its Authorization header. Raises `UnauthenticatedError` or `NotOfServiceError`."""
         return of_service(await self.holder_of(authorization))
 
     async def holder_of(self, authorization: str | None) -> Keyholder:
-        """Who sent this Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
+        """Authenticate a key by its Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
         scheme, _, token = (authorization or "").partition(" ")
-        key = _KEY.fullmatch(token.strip())
-        if scheme.lower() != "bearer" or key is None:
+        match = _KEY.fullmatch(token.strip())
+        if scheme.lower() != "bearer" or match is None:
             raise UnauthenticatedError
-        # For an unknown key a hash that nothing matches, so that it takes as long.
-        stored, holder = await self._known.look_up(key[1]) or (_NOBODY, None)
-        genuine = hmac.compare_digest(stored, _hashed(key[2]))
-        if not genuine or holder is None or (holder.expires_at and holder.expires_at <= self._clock.now()):
+        # An unknown key is compared with a hash that nothing matches, so that it takes as long.
+        secret_hash, key = await self._known.look_up(match[1]) or (_NOBODY, None)
+        is_genuine = hmac.compare_digest(secret_hash, _hashed(match[2]))
+        if not is_genuine or key is None or (key.expires_at and key.expires_at <= self._clock.now()):
             raise UnauthenticatedError
         if self._usage is not None:
-            self._usage.note(holder.key_id)
-        return holder
+            self._usage.note(key.key_id)
+        return key
 
     async def _find(self, prefixes: Sequence[str]) -> dict[str, _FoundKey]:
-        """What the database knows of these keys, by prefix; one that is revoked is left out."""
+        """Load these keys by prefix; revoked ones are left out."""
         statement = (
             select(_key.prefix, _key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind)
             .add_columns(
@@ -267,7 +268,7 @@ def _holder(row: Row[Any]) -> Keyholder:
         service=row.name,
         kind=row.kind,
         from_domains=tuple(row.from_domains),
-        team=frozenset(address.key(one) for one in row.team_recipients or ()),
+        team=frozenset(address.key(recipient) for recipient in row.team_recipients or ()),
         scopes=scopes,
         expires_at=row.expires_at,
         key_rate=row.key_rate,
@@ -276,5 +277,5 @@ def _holder(row: Row[Any]) -> Keyholder:
 
 
 def _hashed(secret: str) -> bytes:
-    """SHA-256 without salt is enough: the secret has 190 bits of its own."""
+    """Hash a secret. SHA-256 without salt is enough, because the secret has 190 random bits."""
     return hashlib.sha256(secret.encode()).digest()

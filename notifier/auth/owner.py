@@ -1,6 +1,6 @@
-"""Services after they were made: listed, and what an operator or the service itself may change about them.
+"""The operations on services: list, and change what an operator or the service itself may change.
 
-Who belongs to the team is of the service, and counts for all its team keys. Functions never commit.
+The team belongs to the service and counts for all its team keys. Functions never commit.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _service = columns(Service)
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceView:
-    """A service as it stands."""
+    """A service."""
 
     id: UUID
     name: str
@@ -35,24 +35,24 @@ class ServiceView:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What is to be different; None: as it is."""
+    """The changes of a service; None: unchanged."""
 
     from_domains: Sequence[str] | None = None
     team_recipients: Sequence[str] | None = None  # as `member` gives them
-    rate_per_minute: int | None = None  # 0: any number
+    rate_per_minute: int | None = None  # 0: unlimited
 
 
 def member(text: str) -> str:
-    """Whom a team key may mail, in the form in which recipients are compared. Raises `InvalidAddressError`."""
+    """Normalise an address or "@domain" that team keys may mail, for comparison. Raises `InvalidAddressError`."""
     if text.startswith("@"):
         return "@" + address.domain(address.key(address.normalised(f"anybody{text}")))
     return address.key(address.normalised(text))
 
 
 async def listed(connection: AsyncConnection) -> list[ServiceView]:
-    """All services, by name."""
-    found = await connection.execute(_views().order_by(_service.name))
-    return [ServiceView(**row) for row in found.mappings()]
+    """List all services by name."""
+    rows = await connection.execute(_views().order_by(_service.name))
+    return [ServiceView(**row) for row in rows.mappings()]
 
 
 async def update_service(

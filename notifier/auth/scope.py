@@ -1,4 +1,4 @@
-"""What a key may do."""
+"""The scopes of API keys."""
 
 from enum import StrEnum
 
@@ -22,6 +22,6 @@ class Scope(StrEnum):
 
 DEFAULT_SCOPES = (Scope.SEND, Scope.READ)
 ADMIN_SCOPES = (Scope.TEMPLATES_READ, Scope.TEMPLATES_EDIT, Scope.TEMPLATES_PUBLISH, Scope.ADMIN)
-"""Of an admin key, unless its maker says otherwise."""
+"""The default of an admin key."""
 SERVICE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
-"""What a key of a service can have."""
+"""The scopes that a key of a service can have."""
