@@ -1,4 +1,4 @@
-"""The shape of a batch: defaults merged into each notification, a key for each, and where a fault stands in all."""
+"""The models of batches: defaults merged into each notification, a key for each, and pointers into the whole body."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,28 +25,28 @@ from notifier.notification.write import Idempotency
 
 MOST = 1000
 MAX_BATCH_MAILS = 5000
-"""Mails of one batch: each of its notifications, and each of their copies."""
+"""Mails of one batch: its notifications and their copies."""
 KEY_ROOM = len("#999")
-"""What the index takes when the key of the whole batch is made one of a single notification."""
-MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch; each refused notification has a code
+"""Characters of the index that is appended to a batch's key to get the key of a notification."""
+MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch
 _OWN_KEY = "idempotency_key"
 
 
 class OnError(StrEnum):
-    """What a fault in one notification means for the others."""
+    """The effect of a fault in one notification on the others."""
 
     REJECT_ALL = "reject_all"
     SKIP_INVALID = "skip_invalid"
 
 
-def _may_lack_all(shown: dict[str, Any]) -> None:
-    """Nothing is demanded of an item: `defaults` may have it."""
-    shown.pop("required", None)
-    shown["examples"] = [schema.EXAMPLE]
+def _may_lack_all(json_schema: dict[str, Any]) -> None:
+    """Describe an item: no field is required, because `defaults` may have it."""
+    json_schema.pop("required", None)
+    json_schema["examples"] = [schema.EXAMPLE]
 
 
 class BatchItemIn(schema.NotificationIn):
-    """A notification of a batch; what `defaults` has may be left out. With them it is what a single POST takes."""
+    """A notification of a batch: fields that `defaults` has may be left out. Otherwise as in a single POST."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_may_lack_all)
 
@@ -67,8 +67,8 @@ class BatchIn(RequestModel):
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,
-        description="Fields for every notification that lacks them; variables are merged by name. What an item has "
-        "itself is not looked at.",
+        description="Fields for every notification that lacks them; variables are merged by name. A notification's own "
+        "fields take precedence.",
     )
     notifications: list[Any] = Field(min_length=1, max_length=MOST)
     on_error: OnError = Field(
@@ -76,7 +76,7 @@ class BatchIn(RequestModel):
     )
 
     def normalised(self) -> "BatchIn":
-        """The same without what counts as not set in the defaults and the notifications."""
+        """Drop what counts as not set from the defaults and the notifications."""
         return BatchIn.model_construct(
             defaults=normalised(BatchItemIn, self.defaults),
             notifications=[normalised(BatchItemIn, item) for item in self.notifications],
@@ -85,18 +85,18 @@ class BatchIn(RequestModel):
 
     @property
     def rejects_all(self) -> bool:
-        """True if one fault refuses all."""
+        """Whether one fault refuses all notifications."""
         return self.on_error is OnError.REJECT_ALL
 
 
 class BatchShownIn(BatchIn):
-    """Many notifications at once; how the documentation shows them. They are parsed one by one."""
+    """Many notifications at once."""
 
     notifications: list[BatchItemIn] = Field(min_length=1, max_length=MOST)
 
 
 class FaultOut(BaseModel):
-    """One thing wrong with the request."""
+    """A fault of the request."""
 
     pointer: str
     code: str
@@ -108,11 +108,11 @@ class ErrorOut(BaseModel):
 
     code: str
     errors: list[FaultOut]
-    more_errors: int = reply.sometimes("How many more there are than are listed; absent if none.")
+    more_errors: int = reply.sometimes("Number of faults that are not listed; missing if all are listed.")
 
 
 class BatchAcceptedOut(BaseModel):
-    """One notification that is written."""
+    """An accepted notification of a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -120,11 +120,11 @@ class BatchAcceptedOut(BaseModel):
     id: UUID
     status: reply.ShownStatus
     created_at: datetime
-    replayed: bool = Field(description="It was accepted before, with the same key.")
+    replayed: bool = Field(description="It was accepted before with the same key.")
 
 
 class BatchRefusedOut(BaseModel):
-    """One that is not."""
+    """A refused notification of a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -142,11 +142,9 @@ class BatchOut(BaseModel):
     results: list[BatchResultOut]
 
 
-def mails(wanted: BatchIn) -> int:
-    """How many mails a normalised batch asks for, copies counted. Raises `InvalidRequestError` if they are too many."""
-    total = sum(
-        1 + sum(_listed(wanted.defaults, item, name) for name in ("cc", "bcc")) for item in wanted.notifications
-    )
+def mails(batch: BatchIn) -> int:
+    """Count the mails of a normalised batch, copies included. Raises `InvalidRequestError` if there are too many."""
+    total = sum(1 + sum(_listed(batch.defaults, item, name) for name in ("cc", "bcc")) for item in batch.notifications)
     if total > MAX_BATCH_MAILS:
         detail = f"a batch has at most {MAX_BATCH_MAILS} mails, copies counted, and this one has {total}: split it"
         raise InvalidRequestError([Fault("/notifications", "too_many", detail)])
@@ -154,20 +152,20 @@ def mails(wanted: BatchIn) -> int:
 
 
 def _listed(defaults: Mapping[str, Any], item: Any, name: str) -> int:
-    """How many addresses the item, or else the defaults, has in a list."""
-    found = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
-    return len(found) if isinstance(found, list) else 0
+    """Count the addresses in a list of the item, or else of the defaults."""
+    addresses = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
+    return len(addresses) if isinstance(addresses, list) else 0
 
 
-def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]:
-    """The notifications of a normalised batch, one after the other as they are read.
+def parse(batch: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]:
+    """Parse the notifications of a normalised batch one after the other, as the iterator is read.
 
-    Raises `BadRequestError` if the defaults blow it up.
+    `received` is the batch before it was normalised. Raises `BadRequestError` if it is too large with the defaults.
     """
     total = 0
-    for index, given in enumerate(wanted.notifications):
-        own_key = given.get(_OWN_KEY) if isinstance(given, dict) else None
-        body = _merged(wanted.defaults, given)
+    for index, item in enumerate(batch.notifications):
+        own_key = item.get(_OWN_KEY) if isinstance(item, dict) else None
+        body = _merged(batch.defaults, item)
         text = strict_json.canonical(body)
         total += len(text)
         if total > MAX_BODY_BYTES:
@@ -192,48 +190,42 @@ def parse(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[Item]
         )
 
 
-def _merged(defaults: Mapping[str, Any], given: Any) -> Any:
-    """What a single POST would have said."""
-    if not isinstance(given, dict):
-        return given
-    own = {name: value for name, value in given.items() if name != _OWN_KEY}
-    ours, theirs = defaults.get("variables"), own.get("variables")
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        own["variables"] = {**ours, **theirs}
+def _merged(defaults: Mapping[str, Any], item: Any) -> Any:
+    """Merge the defaults into an item: the body of the same single POST."""
+    if not isinstance(item, dict):
+        return item
+    own = {name: value for name, value in item.items() if name != _OWN_KEY}
+    default_variables, own_variables = defaults.get("variables"), own.get("variables")
+    if isinstance(default_variables, dict) and isinstance(own_variables, dict):
+        own["variables"] = {**default_variables, **own_variables}
     return {**defaults, **own}
 
 
-def told(wanted: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
-    """The faults of a refused batch, each once."""
-    return list(dict.fromkeys(fault for index, own in faults.items() for fault in placed(wanted, index, own)))
+def told(batch: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
+    """List the faults of a refused batch, each once."""
+    return list(dict.fromkeys(fault for index, own in faults.items() for fault in placed(batch, index, own)))
 
 
-def list_refused(wanted: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
-    """Why one notification was not accepted, in as many faults as the reply has room for, and at least one."""
-    listed, _ = lister.list_faults(placed(wanted, index, faults[: max(lister.faults_left, 1)]), at_least=1)
+def list_refused(batch: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
+    """Build the error of one notification with as many faults as the reply may have, and at least one."""
+    listed, _ = lister.list_faults(placed(batch, index, faults[: max(lister.faults_left, 1)]), at_least=1)
     return {"code": code_of(faults), "errors": listed} | more_errors(len(faults) - len(listed))
 
 
-def placed(wanted: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:
-    """The faults of one notification with pointers into the whole body: to it, or to the default it took."""
-    given = wanted.notifications[index]
-    return [
-        replace(
-            fault,
-            pointer=("/defaults" if _is_default(wanted.defaults, given, fault.pointer) else f"/notifications/{index}")
-            + fault.pointer,
-        )
-        for fault in faults
-    ]
+def placed(batch: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:
+    """Point the faults of one notification into the whole body: to the notification, or to the default it took."""
+    item, own = batch.notifications[index], f"/notifications/{index}"
+    places = ["/defaults" if _is_default(batch.defaults, item, fault.pointer) else own for fault in faults]
+    return [replace(fault, pointer=place + fault.pointer) for place, fault in zip(places, faults, strict=True)]
 
 
-def _is_default(defaults: Any, given: Any, pointer: str) -> bool:
-    """True if what the pointer names first, or second below `variables`, is in the defaults and not in the item."""
+def _is_default(defaults: Any, item: Any, pointer: str) -> bool:
+    """Whether the field of the pointer (or the variable below `variables`) is in the defaults and not in the item."""
     names = [name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:]]
     for name in names[: 2 if names[:1] == ["variables"] else 1]:
         if not isinstance(defaults, dict) or name not in defaults:
             return False
-        if not isinstance(given, dict) or name not in given:
-            return isinstance(given, dict)
-        defaults, given = defaults[name], given[name]
+        if not isinstance(item, dict) or name not in item:
+            return isinstance(item, dict)
+        defaults, item = defaults[name], item[name]
     return False

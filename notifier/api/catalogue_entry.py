@@ -1,24 +1,24 @@
-"""How a code that a caller can be answered with is explained."""
+"""The entry of a problem code in the catalogue."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One code, explained."""
+    """The explanation of a code."""
 
     status: int
     title: str
     meaning: str
     remedy: str
-    operations: frozenset[str] = frozenset()  # operation ids; of a 409: who answers it
+    operations: frozenset[str] = frozenset()  # of a 409: the ids of the operations that answer it
 
 
 def make_entry(status: int, title: str, meaning: str, remedy: str, operations: str = "") -> Entry:
-    """Explain a code; `operations` are operation ids with blanks between."""
+    """Make the entry of a code; `operations` are operation ids separated by spaces."""
     return Entry(status=status, title=title, meaning=meaning, remedy=remedy, operations=frozenset(operations.split()))
 
 
 def make_fault(meaning: str, remedy: str) -> Entry:
-    """Explain the code of a fault in a request."""
+    """Make the entry of a code of a single fault."""
     return make_entry(422, "The request has faults", meaning, remedy)

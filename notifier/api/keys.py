@@ -1,4 +1,4 @@
-"""`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply that makes it."""
+"""`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply to its creation."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from notifier.errors import InvalidRequestError
 from notifier.states import KeyKind
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
-_Scope = Annotated[Scope, Field(strict=False, json_schema_extra={"enum": [one.value for one in SERVICE_SCOPES]})]
+_Scope = Annotated[Scope, Field(strict=False, json_schema_extra={"enum": [scope.value for scope in SERVICE_SCOPES]})]
 
 
 class KeyIn(RequestModel):
@@ -30,29 +30,29 @@ class KeyIn(RequestModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(max_length=care.LONGEST_NAME, description="By which you know it again.")
+    name: str = Field(max_length=care.LONGEST_NAME, description="A name by which you recognise it.")
     kind: KeyKind = Field(
-        KeyKind.LIVE, strict=False, description="`live`; `team`: mails your own people only; `test`: mails nobody."
+        KeyKind.LIVE, strict=False, description="`live`; `team`: mails your team only; `test`: mails nobody."
     )
     scopes: list[_Scope] = Field(
         default_factory=lambda: list(DEFAULT_SCOPES),
         min_length=1,
         max_length=len(Scope),
-        description="What it may do; none that your own key lacks.",
+        description="What it may do; only scopes that your own key has.",
     )
     expires_at: value.Time | None = Field(
         None,
-        description="From then on it is not valid; in the next hundred years, and no later than your own key. "
-        "Default: as long as your own key.",
+        description="The end of its validity, within a hundred years and no later than your own key's end. "
+        "Default: that of your own key.",
         examples=["2099-12-31T23:59:59Z"],
     )
     rate_per_minute: value.PositiveWhole | None = Field(
-        None, description="Notifications, at most those of your own key; default: as your own key."
+        None, description="Notifications a minute, at most the rate of your own key; default: that rate."
     )
 
 
 class RotateIn(RequestModel):
-    """How a key is replaced."""
+    """How a key is rotated."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -60,40 +60,40 @@ class RotateIn(RequestModel):
         int(care.OVERLAP.total_seconds()),
         ge=0,
         le=int(care.LONGEST_OVERLAP.total_seconds()),
-        description="For so long the old key still works.",
+        description="How long the old key still works.",
     )
 
 
 class Wanted(paging.PageQuery):
-    """Which page of which keys."""
+    """Which keys are listed."""
 
-    include_ended: Annotated[bool, Query(description="List those too that were revoked or have expired.")] = False
+    include_ended: Annotated[bool, Query(description="List revoked and expired keys too.")] = False
 
 
 class KeyOut(BaseModel):
-    """A key as it stands, without its secret."""
+    """A key without its secret."""
 
     id: UUID
     name: str
-    prefix: str = Field(description="How the key begins.")
+    prefix: str = Field(description="The beginning of the key.")
     kind: KeyKind
     scopes: list[str]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="To within a minute.")
-    replaced_by: UUID | None = Field(description="The key that a rotation has put in its place.")
+    last_used_at: datetime | None = Field(description="Exact to a minute.")
+    replaced_by: UUID | None = Field(description="The key that replaced it in a rotation.")
     rate_per_minute: int | None
 
 
 class CreatedKeyOut(KeyOut):
-    """A key that was just made."""
+    """A key that was just created."""
 
-    key: str = Field(description="The key itself, which is shown here and never again.")
+    key: str = Field(description="The key itself, which is shown only here.")
 
 
 class RotatedOut(CreatedKeyOut):
-    """The new key, and when the old one ends."""
+    """The new key, and the old one with its end."""
 
     replaces: KeyOut
 
@@ -107,25 +107,25 @@ class KeyPageOut(BaseModel):
 
 @router.get("", response_model=KeyPageOut, operation_id="list_keys", summary="List API keys")
 async def get_page(
-    request: Request, response: Response, doors: TheDoors, wanted: Annotated[Wanted, Query()]
+    request: Request, response: Response, doors: TheDoors, query: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
-    """The service's keys that are valid, or all."""
+    """List the service's valid keys, or all."""
     caller = await authenticated(request, doors, Scope.KEYS)
     async with doors.database.read() as connection:
-        found = await care.list_keys(
+        keys = await care.list_keys(
             connection,
             caller.service_id,
-            lasting_after=None if wanted.include_ended else doors.clock.now(),
-            before=wanted.before,
-            limit=wanted.limit + 1,
+            lasting_after=None if query.include_ended else doors.clock.now(),
+            before=query.before,
+            limit=query.limit + 1,
         )
-    page, cursor = paging.cut(request, response, found, wanted.limit)
+    page, cursor = paging.cut(request, response, keys, query.limit)
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
 @router.get("/{key_id}", response_model=KeyOut, operation_id="get_key", summary="Get an API key")
 async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, Any]:
-    """One of them."""
+    """Get a key of the service."""
     caller = await authenticated(request, doors, Scope.KEYS)
     async with doors.database.read() as connection:
         return vars(await care.get_key(connection, caller.service_id, id_of(key_id, "key")))
@@ -140,7 +140,7 @@ async def get_one(request: Request, key_id: str, doors: TheDoors) -> dict[str, A
     openapi_extra=with_body(KeyIn, required=True),
 )
 async def create(request: Request, response: Response, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Make a key. It gets no scope, no rate and no end that yours lacks; its mail goes no further: test, team, live."""
+    """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
     caller = await authenticated(request, doors, Scope.KEYS)
     wish = _wish(await read_model(request, KeyIn), doors.clock.now())
     async with changing(doors) as connection:
@@ -162,13 +162,13 @@ async def create(request: Request, response: Response, doors: TheDoors, audited:
 async def rotate(
     request: Request, response: Response, key_id: str, doors: TheDoors, audited: Audited
 ) -> dict[str, Any]:
-    """Make a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
+    """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
 
-    The new key ends no later than yours, and has no higher rate.
+    The new key ends no later than yours, and its rate is no higher.
     """
     caller = await authenticated(request, doors, Scope.KEYS)
-    wanted = await read_model_if_any(request, RotateIn)
-    id_, overlap = id_of(key_id, "key"), timedelta(seconds=wanted.overlap_seconds)
+    body = await read_model_if_any(request, RotateIn)
+    id_, overlap = id_of(key_id, "key"), timedelta(seconds=body.overlap_seconds)
     async with changing(doors) as connection:
         old, new, key = await care.rotate_key(
             connection, id_, actor=audited.doer(caller), overlap=overlap, limited_by=caller
@@ -179,7 +179,7 @@ async def rotate(
 
 @router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key", summary="Revoke an API key")
 async def revoke(request: Request, key_id: str, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """End a key of your own kind or a weaker one for good, felt everywhere within a second; twice is no error."""
+    """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
     caller = await authenticated(request, doors, Scope.KEYS)
     id_ = id_of(key_id, "key")
     async with changing(doors) as connection:
@@ -191,14 +191,14 @@ def _told_once(response: Response, view: KeyView) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def _wish(wanted: KeyIn, now: datetime) -> Wish:
-    """The request in the domain's words. Raises `InvalidRequestError`."""
-    if faults := value.check_expiry(wanted.expires_at, now):
+def _wish(body: KeyIn, now: datetime) -> Wish:
+    """Parse the properties of a new key. Raises `InvalidRequestError`."""
+    if faults := value.check_expiry(body.expires_at, now):
         raise InvalidRequestError(faults)
     return Wish(
-        name=wanted.name,
-        kind=wanted.kind,
-        scopes=tuple(wanted.scopes),
-        expires_at=wanted.expires_at,
-        rate_per_minute=wanted.rate_per_minute,
+        name=body.name,
+        kind=body.kind,
+        scopes=tuple(body.scopes),
+        expires_at=body.expires_at,
+        rate_per_minute=body.rate_per_minute,
     )

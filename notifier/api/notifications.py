@@ -1,4 +1,4 @@
-"""`/v1/notifications`: look at one and at what happened to it, list."""
+"""`GET /v1/notifications` and its paths for one notification: get it, list its events, search."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
 class Wanted(paging.PageQuery):
-    """Which page of which notifications."""
+    """Which notifications are listed."""
 
     status: reply.ShownStatus | None = None
     to: Annotated[str | None, Query(max_length=320, pattern=paging.NO_NUL, description="The recipient's address.")] = (
@@ -33,7 +33,7 @@ class Wanted(paging.PageQuery):
     copies: Annotated[bool, Query(description="List copies as well.")] = False
 
     def filter(self) -> Filter:
-        """The same in the domain's words."""
+        """Build the domain's filter."""
         is_queued = self.status in (reply.SCHEDULED, Status.QUEUED)
         return Filter(
             status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
@@ -44,7 +44,7 @@ class Wanted(paging.PageQuery):
 
 
 def _normalised(to: str | None) -> str | None:
-    """The address as it is stored; what is no address is looked for as it is, and not found."""
+    """Normalise an address as it is stored; a text that is no address is searched unchanged, and not found."""
     try:
         return address.normalised(to) if to else None
     except address.InvalidAddressError:
@@ -58,7 +58,7 @@ def _normalised(to: str | None) -> str | None:
     summary="Get a notification",
 )
 async def get_one(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
-    """A notification with every try at delivering it."""
+    """Get a notification with every attempt to deliver it."""
     caller = await authenticated(request, doors, Scope.READ)
     async with doors.database.read() as connection:
         view = await find.one(connection, caller.service_id, id_of(notification_id))
@@ -72,7 +72,7 @@ async def get_one(request: Request, notification_id: str, doors: TheDoors) -> di
     summary="List the events of a notification",
 )
 async def get_events(request: Request, notification_id: str, doors: TheDoors) -> dict[str, Any]:
-    """What happened to a notification, oldest first: every try, and what people and callers did."""
+    """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
     caller = await authenticated(request, doors, Scope.READ)
     async with doors.database.read() as connection:
         items = await timeline.of(connection, caller.service_id, id_of(notification_id))
@@ -84,14 +84,14 @@ async def get_page(
     request: Request,
     response: Response,
     doors: TheDoors,
-    wanted: Annotated[Wanted, Query()],
+    query: Annotated[Wanted, Query()],
 ) -> dict[str, Any]:
-    """The service's notifications, newest first; every filter that is given must match."""
+    """List the service's notifications, newest first; every filter must match."""
     caller = await authenticated(request, doors, Scope.READ)
     now = doors.clock.now()
     async with doors.database.read() as connection:
-        which = Slice(limit=wanted.limit, before=wanted.before)
-        page = await search.page(connection, caller.service_id, wanted.filter(), which, now=now)
+        part = Slice(limit=query.limit, before=query.before)
+        page = await search.page(connection, caller.service_id, query.filter(), part, now=now)
     if page.next is not None:
         paging.link(request, response, page.next)
     return {"notifications": [reply.show(view, now) for view in page.views], "next": page.next}

@@ -1,4 +1,4 @@
-"""The shapes of what callers are told about notifications, and how the domain's views become them."""
+"""The reply models of notifications, and how the domain's views become them."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -12,23 +12,22 @@ from notifier.notification.timeline import Item
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 SCHEDULED = "scheduled"
-"""How `queued` is shown while `send_at` is ahead."""
-
+"""How `queued` is shown while `send_at` is in the future."""
 
 ShownStatus = TypeAliasType("ShownStatus", Literal[
     "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
     "cancelled", "unknown",
 ])  # fmt: skip
-"""As `Status`, with `scheduled` for what is queued and not due yet."""
+"""The values of `Status`, and `scheduled` for a queued notification that is not due yet."""
 
 
 def sometimes(description: str) -> Any:
-    """A member that not every reply has."""
+    """A member that can be missing."""
     return Field(default=None, description=description)
 
 
 class AcceptedOut(BaseModel):
-    """What became of a submit: the row is committed."""
+    """An accepted notification: it is committed."""
 
     id: UUID
     status: ShownStatus
@@ -36,11 +35,11 @@ class AcceptedOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One try at delivering."""
+    """One attempt to deliver the mail."""
 
     number: int
     started_at: datetime
-    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
+    duration_ms: int | None = Field(description="Null, like the relay, if the sender crashed.")
     relay: str | None
     phase: str
     outcome: str
@@ -50,7 +49,7 @@ class AttemptOut(BaseModel):
 
 
 class CopyOut(BaseModel):
-    """The same mail to somebody else."""
+    """A copy: the same mail to another recipient."""
 
     id: UUID
     role: Role
@@ -59,7 +58,7 @@ class CopyOut(BaseModel):
 
 
 class NotificationOut(BaseModel):
-    """A notification and where it stands."""
+    """A notification and its status."""
 
     id: UUID
     status: ShownStatus
@@ -67,10 +66,10 @@ class NotificationOut(BaseModel):
     detail: str | None
     to: str
     role: Role
-    parent_id: UUID | None = Field(description="Of a copy: the notification that it is a copy of.")
+    parent_id: UUID | None = Field(description="Of a copy: the notification that was copied.")
     batch_id: UUID | None
-    kind: KeyKind = Field(description="Of the key that submitted it: mail of a test key never leaves.")
-    template: str | None = Field(description="Null, as its version, where the caller brought the content.")
+    kind: KeyKind = Field(description="The kind of the key that submitted it: mail of a test key reaches nobody.")
+    template: str | None = Field(description="Null, like its version, for a notification with `content`.")
     template_version: int | None
     locale: str | None
     priority: Priority
@@ -80,26 +79,26 @@ class NotificationOut(BaseModel):
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
-    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by a release without it, and held.")
+    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by an older release, and held.")
     next_attempt_at: datetime | None
     tags: list[str]
     metadata: dict[str, str]
 
 
 class NotificationWithAttemptsOut(NotificationOut):
-    """A notification, where it stands, every try, and its copies."""
+    """A notification with its status, every attempt, and its copies."""
 
     attempts: list[AttemptOut]
     copies: list[CopyOut]
 
 
 class HappenedOut(BaseModel):
-    """One thing that happened to a notification."""
+    """An event of a notification."""
 
     at: datetime
     kind: str = Field(
-        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
-        "`resolved`), or the status in which it ended."
+        description="`accepted`, `scheduled`, `attempt`, `uncertain`, a change (`cancelled`, `retried`, `resolved`), "
+        "or the status in which it ended."
     )
     detail: str | None
     actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
@@ -107,15 +106,15 @@ class HappenedOut(BaseModel):
 
 
 class TimelineOut(BaseModel):
-    """What happened to a notification, oldest first."""
+    """The events of a notification, oldest first."""
 
     events: list[HappenedOut]
 
 
 class PageOut(BaseModel):
-    """A page, newest first; `next` is the cursor of the following one, null on the last.
+    """A page, newest first; `next` is the cursor of the following page, null on the last one.
 
-    A page may have fewer than were asked for, or none, before the last: what is looked for is rare.
+    A page before the last one may have fewer entries than `limit`, or none: a search for something rare ends early.
     """
 
     notifications: list[NotificationOut]
@@ -123,12 +122,12 @@ class PageOut(BaseModel):
 
 
 def shown_status(status: Status, send_at: datetime, now: datetime) -> str:
-    """The status in the caller's words."""
+    """Get the status as callers see it."""
     return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
 
 
 def show(view: NotificationView, now: datetime) -> dict[str, Any]:
-    """A notification as the reply's fields."""
+    """Build the reply for a notification."""
     fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
     return fields | {
         "to": view.recipient,
@@ -151,5 +150,5 @@ def _copy(view: CopyView, now: datetime) -> dict[str, Any]:
 
 
 def show_item(item: Item) -> dict[str, Any]:
-    """One thing that happened, as the reply's fields."""
+    """Build the reply for an event."""
     return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}

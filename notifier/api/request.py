@@ -1,4 +1,4 @@
-"""What routes do with a request before they act: who asks, about which notification, and what the body says."""
+"""What routes do first: authenticate the caller, then read the id, the Idempotency-Key and the JSON text."""
 
 import re
 from uuid import UUID
@@ -23,25 +23,25 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 
 class _Named(Convertor[str]):
-    """What stands in a path for a notification: any text but the name of another thing there is."""
+    """The id of a notification in a path: any text except `batch`, which is another route."""
 
     regex = "(?!batch$)[^/]+"
 
     def convert(self, value: str) -> str:
-        """As it is; whether it is an id is seen later."""
+        """Return the text; `id_of` checks it later."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The same."""
+        """Return the text."""
         return value
 
 
-# At import, as routes are compiled where they are declared. Without it /batch would answer as a notification does.
+# At import, because routes are compiled where they are declared. Without it /batch would be taken for a notification.
 register_url_convertor("notification", _Named())
 
 
 async def authenticated(request: Request, doors: Doors, scope: Scope | None) -> Caller:
-    """The service that calls, whose key has the scope, where one is needed, and may ask now."""
+    """Authenticate a service whose key has the scope (None: any), and count the request."""
     caller = of_service(await holder(request, doors, None))
     if scope is not None:
         caller.require(scope)
@@ -49,33 +49,33 @@ async def authenticated(request: Request, doors: Doors, scope: Scope | None) -> 
 
 
 async def holder(request: Request, doors: Doors, scope: Scope | None) -> Keyholder:
-    """Who asks for what is the instance's: a service or an admin, with the scope, who may ask now."""
-    found = await doors.authenticator.holder_of(request.headers.get("authorization"))
-    doors.limits.asking(request, found)
+    """Authenticate a service's or an admin key that has the scope (None: any), and count the request."""
+    key = await doors.authenticator.holder_of(request.headers.get("authorization"))
+    doors.limits.asking(request, key)
     if scope is not None:
-        found.require(scope)
-    return found
+        key.require(scope)
+    return key
 
 
 async def recognised(request: Request, doors: Doors) -> Caller:
-    """The caller, of whom nothing else is known; for routes that count what is asked themselves."""
+    """Authenticate a service without counting the request; for routes that count notifications."""
     return await doors.authenticator.caller_of(request.headers.get("authorization"))
 
 
 def id_of(text: str, what: str = "notification") -> UUID:
-    """The id of something in a path; anything else names nothing."""
+    """Parse an id in a path. Raises `NotFoundError` for anything else."""
     try:
         return UUID(text)
     except ValueError as error:
         raise NotFoundError(f"there is no such {what}") from error
 
 
-def idempotency_key(request: Request, *, room: int = 0) -> str | None:
-    """The Idempotency-Key, which must leave `room` characters for what is put behind it."""
+def idempotency_key(request: Request, *, suffix_length: int = 0) -> str | None:
+    """Get the Idempotency-Key, which must leave `suffix_length` characters for a suffix; None if there is none."""
     fields = request.headers.getlist("idempotency-key")
     if not fields:
         return None
-    key, problem = read_key(fields[0], room=room)
+    key, problem = read_key(fields[0], suffix_length=suffix_length)
     if len(fields) > 1:
         problem = "there is more than one"
     if problem is not None:
@@ -83,32 +83,32 @@ def idempotency_key(request: Request, *, room: int = 0) -> str | None:
     return key
 
 
-def read_key(text: str, *, room: int = 0) -> tuple[str | None, str | None]:
-    """The key that a text stands for, or what is wrong with it.
+def read_key(text: str, *, suffix_length: int = 0) -> tuple[str | None, str | None]:
+    """Parse an Idempotency-Key; returns the key, or None and what is wrong.
 
-    A key in double quotes, which is how draft-ietf-httpapi-idempotency-key-header has it (a string of RFC 8941 §3.3.3),
-    is the key within them.
+    It may be in double quotes as in draft-ietf-httpapi-idempotency-key-header (a string of RFC 8941 §3.3.3).
     """
     key = text
     if text.startswith('"'):
         quoted = _QUOTED.match(text)
         if quoted is None:
-            return None, 'the quote at its beginning is not closed; within quotes, write \\" for " and \\\\ for \\'
+            return None, 'the quote at its beginning is not closed; within quotes write \\" for " and \\\\ for \\'
         if quoted.end() < len(text):
-            return None, "nothing may stand behind the closing quote, no parameters either"
+            return None, "nothing may follow the closing quote, not even parameters"
         key = _ESCAPED.sub(r"\1", quoted[1])
-    if not is_key(key) or len(key) + room > LONGEST_KEY:
-        return None, f"it has 1 to {LONGEST_KEY - room} printable ASCII characters, the first and the last no space"
+    if not is_key(key) or len(key) + suffix_length > LONGEST_KEY:
+        length = LONGEST_KEY - suffix_length
+        return None, f"it has 1 to {length} printable ASCII characters, and no space at its beginning or end"
     return key, None
 
 
 def is_key(text: str) -> bool:
-    """True for 1 to 255 printable ASCII characters, the first and last no space."""
+    """Whether a text is 1 to 255 printable ASCII characters without a space at its ends."""
     return _KEY.fullmatch(text) is not None
 
 
 async def json_text(request: Request, *, max_bytes: int) -> bytes:
-    """A body that claims to be JSON, of no more than so many bytes once it is decoded."""
+    """Read a JSON body of at most `max_bytes` bytes after decompression. Raises `BadRequestError`."""
     _require_json(request)
     text = await body.read(request, max_bytes=max_bytes)
     if not text:
@@ -117,25 +117,25 @@ async def json_text(request: Request, *, max_bytes: int) -> bytes:
 
 
 async def json_text_if_any(request: Request, *, max_bytes: int) -> bytes:
-    """The same; empty for a request without a body."""
+    """Read a JSON body, or an empty text if the request has none."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return b""
     if "content-length" in headers:
         _require_json(request)
     text = await body.read(request, max_bytes=max_bytes)
-    if text:  # or it was sent in chunks, of which there are none
+    if text:  # otherwise it was sent in chunks, and there were none
         _require_json(request)
     return text
 
 
 def _require_json(request: Request) -> None:
-    """Raise `BadRequestError` for a body that does not claim to be JSON in UTF-8."""
-    given = request.headers.get("content-type", "").strip()
-    media_type, _, parameters = given.partition(";")
+    """Raise `BadRequestError` unless the Content-Type is JSON in UTF-8."""
+    content_type = request.headers.get("content-type", "").strip()
+    media_type, _, parameters = content_type.partition(";")
     if media_type.strip().lower() != "application/json":
-        sent = f"this one is {given[:100]}" if given else "there is no Content-Type"
-        detail = f"the body must be application/json, and {sent}"
+        actual = f"this one is {content_type[:100]}" if content_type else "there is no Content-Type"
+        detail = f"the body must be application/json, and {actual}"
         raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
     if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
         detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"

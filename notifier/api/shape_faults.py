@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a request, in JSON's words: never in those of the library that found it.
+"""Turns pydantic's errors into faults, in the words of JSON instead of Python.
 
 A value itself is never repeated, because it may be secret.
 """
@@ -22,7 +22,7 @@ _CODES = {
     "time_out_of_range": "time_out_of_range",
 }
 _KEY = "[key]"
-"""How the library marks a fault of a name, behind the name itself."""
+"""How pydantic marks the error of a name: this step follows the name."""
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -33,7 +33,7 @@ _EXPECTED = {
     "model_type": "an object {}",
     "model_attributes_type": "an object {}",
 }
-"""What the value should have been, where its type in JSON is another."""
+"""The expected type, for errors about another type."""
 _FORMS: dict[str, str] = {
     value.LOCALE: "a language tag such as en or fr-CA (BCP 47)",
     paging.NO_NUL: "NUL cannot stand in it",
@@ -69,17 +69,17 @@ _WORDS = {
 
 
 def expected_object(body: Any) -> Fault:
-    """What is wrong with a body that is no object."""
+    """Build the fault of a body that is not an object."""
     return Fault("", "invalid_type", f"expected an object {{}}, but this is {_word(body)}")
 
 
 def faults_of(errors: Iterable[Any], model: type[RequestModel], body: Any) -> list[Fault]:
-    """Each fault that the library has found in a body, of which null has been taken away where it counts as unset."""
+    """Build the fault of each pydantic error; `body` is the body as it was received."""
     return [_fault(error, model, body, suggests=number < MOST_SUGGESTIONS) for number, error in enumerate(errors)]
 
 
 def detail_of(error: Any) -> str:
-    """What is wrong with one value."""
+    """Describe a pydantic error in a phrase."""
     kind = error["type"]
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, but this is {_word(error['input'])}"
@@ -110,17 +110,17 @@ def _pointer(path: Sequence[str | int]) -> str:
 
 
 def _nearest(path: Sequence[str | int], model: type[RequestModel], body: Any) -> str:
-    """A question after the field that was meant, if there is one like it that was not sent."""
+    """Suggest a similar field that was not sent; empty if there is none."""
     place, name = place_at(model, path[:-1]), str(path[-1])
     if place is None or len(name) > LONGEST_SUGGESTED:
         return ""
     sent = _at(body, path[:-1])
-    near = get_close_matches(name.lower(), [known for known in place.fields if known not in sent], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    matches = get_close_matches(name.lower(), [field for field in place.fields if field not in sent], n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def _at(body: Any, path: Sequence[str | int]) -> Any:
-    """The value at a path; None if there is none."""
+    """Get the value at a path; None if there is none."""
     for step in path:
         is_step = isinstance(body, dict) if isinstance(step, str) else isinstance(body, list)
         if not is_step or (isinstance(body, dict) and step not in body):
@@ -130,8 +130,8 @@ def _at(body: Any, path: Sequence[str | int]) -> Any:
 
 
 def _is_null(body: Any, path: Sequence[str | int]) -> bool:
-    above = _at(body, path[:-1])
-    return isinstance(above, dict) and path[-1] in above and above[path[-1]] is None
+    parent = _at(body, path[:-1])
+    return isinstance(parent, dict) and path[-1] in parent and parent[path[-1]] is None
 
 
 def _word(value_: Any) -> str:
@@ -140,6 +140,6 @@ def _word(value_: Any) -> str:
     return _WORDS.get(type(value_), "something else")
 
 
-def _one_of(words: str) -> str:
-    """The words that may stand somewhere, in the quotes that JSON has."""
-    return "expected " + words.replace("'", '"')
+def _one_of(choices: str) -> str:
+    """List the allowed values with JSON's quotes."""
+    return "expected " + choices.replace("'", '"')

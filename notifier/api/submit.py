@@ -1,4 +1,4 @@
-"""`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer. The doors that are busy."""
+"""`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -32,10 +32,10 @@ from notifier.telemetry import metrics
 
 
 class _Direct(APIRoute):
-    """A route whose function is given the request: FastAPI documents it and has no further part in answering it."""
+    """A route that calls its function directly: FastAPI documents it, and costs the busiest routes no time."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
+        """Return the function itself."""
         endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return endpoint
 
@@ -43,25 +43,25 @@ class _Direct(APIRoute):
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=_Direct)
 
 
-def _key_parameter(room: int = 0) -> dict[str, Any]:
+def _key_parameter(suffix_length: int = 0) -> dict[str, Any]:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Said again with the same key, it is done once: kept for 7 days unless set otherwise.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY - room, "pattern": KEY_PATTERN},
+        "description": "A request repeated with the same key is carried out once. Kept for 7 days by default.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY - suffix_length, "pattern": KEY_PATTERN},
     }
 
 
 _DRY_PARAMETER = {
     "name": "dry_run",
     "in": "query",
-    "description": "`true`: check it and show the mail (200); nothing is written.",
+    "description": "`true`: check the notification and show the mail (200); nothing is written.",
     "schema": {"type": "boolean", "default": False},
 }
 
 
 class DryRunOut(content.ContentOut):
-    """What would be sent; nothing was written."""
+    """The mail that would be sent; nothing was written."""
 
     dry_run: Literal[True]
     to: str
@@ -73,8 +73,8 @@ class DryRunOut(content.ContentOut):
     expires_at: datetime
 
 
-# Many generated clients read every answer with the schema of the lowest status, and try alternatives in the order of
-# their names: so 200 has what 202 has, and its name comes first.
+# Many generated clients read every answer with the schema of the lowest status and try alternatives in the order of
+# their names. So the schema of 200 includes that of 202, whose name comes first.
 SubmitResultOut = TypeAliasType("SubmitResultOut", DryRunOut | reply.AcceptedOut)
 
 
@@ -89,10 +89,10 @@ def _with_body(model: type[RequestModel], *parameters: dict[str, Any]) -> dict[s
     operation_id="submit_notification",
     summary="Submit a notification",
     openapi_extra=_with_body(schema.NotificationIn, _key_parameter(), _DRY_PARAMETER),
-    responses={200: {"model": SubmitResultOut, "description": "Of a dry run: what would be sent."}},
+    responses={200: {"model": SubmitResultOut, "description": "The answer to a dry run: the mail that would be sent."}},
 )
 async def submit(request: Request) -> Response:
-    """Accept a notification: when this answers 202, it is committed and will not be lost."""
+    """Accept a notification. When this answers 202, it is committed and will not be lost."""
     doors = doors_of(request)
     with metrics.SUBMIT_SECONDS.time():
         caller = await recognised(request, doors)
@@ -121,12 +121,12 @@ async def submit(request: Request) -> Response:
     openapi_extra=_with_body(batch.BatchShownIn, _key_parameter(batch.KEY_ROOM)),
 )
 async def submit_batch(request: Request) -> Response:
-    """Accept up to a thousand notifications, each with an answer of its own, in their order."""
+    """Accept up to a thousand notifications; each has an answer of its own, in their order."""
     doors = doors_of(request)
     with metrics.SUBMIT_SECONDS.time():
-        # A batch that cannot be read counts as a request, or a loop that makes the same mistake would never be stopped.
+        # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
         caller = await authenticated(request, doors, Scope.SEND)
-        key = idempotency_key(request, room=batch.KEY_ROOM)
+        key = idempotency_key(request, suffix_length=batch.KEY_ROOM)
         text = await json_text(request, max_bytes=batch.BatchIn.limits.max_bytes)
         received, wanted = await parse_apart(_parse_batch, text)
         doors.limits.submitting(request, caller, batch.mails(wanted))
@@ -150,28 +150,27 @@ async def submit_batch(request: Request) -> Response:
 
 
 def _is_dry(request: Request) -> bool:
-    """Whether the request is only a rehearsal."""
-    given = request.query_params.get("dry_run", "false") if request.query_params else "false"
-    if given not in ("true", "false"):
+    """Whether the request is a dry run. Raises `InvalidRequestError`."""
+    value = request.query_params.get("dry_run", "false") if request.query_params else "false"
+    if value not in ("true", "false"):
         raise InvalidRequestError([Fault("/query/dry_run", "invalid_parameter", "true or false")])
-    return given == "true"
+    return value == "true"
 
 
 async def _rehearsed(doors: Doors, caller: Caller, wanted: Wanted, faults: list[Fault]) -> Response:
-    """What would be sent; nothing is written."""
+    """Answer a dry run with the mail that would be sent; nothing is written."""
     draft = await doors.submitter.draft(caller, wanted, None, faults)
     view = await doors.previewer.drafted(draft)
     row = draft.row
-    shown = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
-    told = {name: row[name] for name in shown}
-    out = content.show(view) | told | {"to": row["recipient"], "dry_run": True}
+    names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
+    out = content.show(view) | {name: row[name] for name in names} | {"to": row["recipient"], "dry_run": True}
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 
 def _parse(text: bytes, key: str | None) -> tuple[Wanted, list[Fault], Idempotency | None]:
-    """The notification, what is wrong with its shape, and what a repetition must be equal to.
+    """Parse a notification; returns it, its faults, and the identity under which it may be repeated.
 
-    Attachments may make it large, nothing else.
+    Only attachments may make it larger than `MAX_NOTIFICATION_BYTES`.
     """
     received = load(schema.NotificationIn, text)
     if len(text) > MAX_NOTIFICATION_BYTES < schema.weight(received, len(text)):
@@ -183,13 +182,13 @@ def _parse(text: bytes, key: str | None) -> tuple[Wanted, list[Fault], Idempoten
 
 
 def _parse_batch(text: bytes) -> tuple[batch.BatchIn, batch.BatchIn]:
-    """The batch as it was received, and without what counts as not set."""
+    """Parse a batch; returns it as received, and without the fields that count as not set."""
     received = schema.parse_strictly(batch.BatchIn, load(batch.BatchIn, text))
     return received, received.normalised()
 
 
 def _shown(submitted: Submitted, now: datetime) -> dict[str, Any]:
-    """What the caller is told, once it is counted."""
+    """Build the reply for an accepted notification, and count it."""
     if not submitted.replayed:
         metrics.SUBMITTED.labels(submitted.status.value).inc()
     status = reply.shown_status(submitted.status, submitted.send_at, now)

@@ -1,4 +1,4 @@
-"""`PUT /v1/team-recipients`: whom the service's team keys may mail; `GET /v1/whoami` tells it to them."""
+"""`PUT /v1/team-recipients`: whom the service's team keys may mail. `GET /v1/whoami` shows it."""
 
 from typing import Any
 
@@ -22,20 +22,20 @@ router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
 
 
 class TeamIn(RequestModel):
-    """Everybody whom team keys may mail."""
+    """The recipients that team keys may mail."""
 
     limits = body_limits.VARIABLES
     model_config = ConfigDict(extra="forbid", strict=True)
 
     recipients: list[value.Text] = Field(
         max_length=owner.MOST_MEMBERS,
-        description="Addresses, and domains as `@example.org`; none: nobody.",
+        description="Addresses, and domains as `@example.org`; an empty list: nobody.",
         examples=[["ada@example.com", "@example.org"]],
     )
 
 
 class TeamOut(BaseModel):
-    """Everybody whom team keys may mail."""
+    """The recipients that team keys may mail."""
 
     recipients: list[str]
 
@@ -48,11 +48,10 @@ class TeamOut(BaseModel):
     openapi_extra=with_body(TeamIn, required=True),
 )
 async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, Any]:
-    """Say whom all team keys of this service may mail, instead of whoever it was. Only a live key may."""
+    """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
     caller = await authenticated(request, doors, Scope.KEYS)
     caller.require_live("says whom team keys may mail")
-    wanted = await read_model(request, TeamIn)
-    team = _members(wanted.recipients)
+    team = _members((await read_model(request, TeamIn)).recipients)
     async with changing(doors) as connection:
         service = await owner.update_service(
             connection, caller.service_id, Changes(team_recipients=team), actor=audited.doer(caller)
@@ -61,13 +60,13 @@ async def put(request: Request, doors: TheDoors, audited: Audited) -> dict[str, 
 
 
 def _members(texts: list[str]) -> list[str]:
-    """In the form in which recipients are compared. Raises `InvalidRequestError` with every fault."""
-    found, faults = [], []
+    """Normalise recipients for comparison. Raises `InvalidRequestError` with every fault."""
+    recipients, faults = [], []
     for index, text in enumerate(texts):
         try:
-            found.append(owner.member(text))
+            recipients.append(owner.member(text))
         except InvalidAddressError as error:
             faults.append(Fault(f"/recipients/{index}", "invalid_address", str(error)))
     if faults:
         raise InvalidRequestError(faults)
-    return found
+    return recipients

@@ -1,6 +1,6 @@
-"""Values in requests: what pydantic would take too broadly is narrowed here, and what it cannot say is documented.
+"""The types of fields in requests: stricter than pydantic's, and documented with JSON Schema keywords.
 
-What only the documentation says is checked by the domain, with a code of its own; a test compares the two.
+The domain checks what the keywords only document, with fault codes of its own; a test compares the two.
 """
 
 import re
@@ -15,9 +15,9 @@ from notifier.errors import Fault
 from notifier.notification.attachment import LARGEST_TOTAL
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
-"""Not a number, which pydantic would take for the seconds since 1970."""
+"""Excludes numbers, which pydantic would take for seconds since 1970."""
 TIME_FORM = "a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)"
-MAX_LIFETIME = timedelta(days=36_500)  # of what a caller lets end by itself
+MAX_LIFETIME = timedelta(days=36_500)  # of a key or suppression that has an end
 MAX_TIME_LENGTH = 64  # characters of a time
 MAX_LINE_LENGTH = 998  # characters of a line of a header (RFC 5322 §2.1.1)
 MAX_BASE64_LENGTH = (LARGEST_TOTAL + 2) // 3 * 4  # characters of a file in base64
@@ -35,12 +35,12 @@ HEADER_NAME = (
 
 
 def documented(**words: Any) -> Any:
-    """Words of JSON Schema that describe a field and do not check it."""
+    """Add JSON Schema keywords that document a field and do not check it."""
     return Field(json_schema_extra=words)
 
 
 def patch(schema: dict[str, Any]) -> None:
-    """Of a body that changes what it names, and nothing else: nothing stands for what is left out."""
+    """Describe the body of a `PATCH`: at least one field, and no defaults."""
     schema["minProperties"] = 1
     for field in schema["properties"].values():
         field.pop("default", None)
@@ -60,7 +60,7 @@ def convert_whole_number(value: Any) -> Any:
 
 
 def _require_utc(time: datetime) -> datetime:
-    """Refuse a time that no database and no reckoning could take: at its offset it is outside the calendar."""
+    """Refuse a time that is outside the calendar in UTC: neither databases nor datetime can handle it."""
     try:
         if time.tzinfo is not None:
             time.astimezone(UTC)
@@ -70,7 +70,7 @@ def _require_utc(time: datetime) -> datetime:
 
 
 def _within_calendar(time: datetime) -> datetime:
-    """The time, or the first or last one in UTC if it is outside the calendar there: what is looked for lies within."""
+    """Clamp a time that is outside the calendar in UTC to the first or last one."""
     try:
         time.astimezone(UTC)
     except OverflowError:
@@ -79,7 +79,7 @@ def _within_calendar(time: datetime) -> datetime:
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
-    """What is wrong with the time at which something is to end by itself; None: it never ends."""
+    """Check the time at which something ends by itself (None: never); returns what is wrong."""
     if expires_at is None or (expires_at.tzinfo is not None and now < expires_at <= now + MAX_LIFETIME):
         return []
     if expires_at.tzinfo is None:
@@ -89,14 +89,14 @@ def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
 
 _SHORT = documented(maxLength=MAX_TIME_LENGTH)
 Time = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_require_utc), Field(strict=False), _SHORT]
-"""One without an offset passes, and is refused by name later."""
+"""A time without an offset passes here and is refused later with a code of its own."""
 AwareTime = Annotated[
     AwareDatetime, BeforeValidator(_moment), AfterValidator(_within_calendar), Field(strict=False), _SHORT
 ]
-"""One by which something is looked for."""
+"""A time in a search."""
 Whole = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWhole = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
-"""Limits of a field that may be null stand here: `Whole | None` with `Field(ge=1)` is checked and not documented."""
+"""Its limits are here because `Whole | None` with `Field(ge=1)` would be checked and not documented."""
 Address = Annotated[str, StringConstraints(max_length=320), documented(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH)]
 Line = Annotated[str, documented(pattern=_LINE)]

@@ -1,4 +1,4 @@
-"""`GET /v1/whoami`: whose key this is, and what it may do."""
+"""`GET /v1/whoami`: the API key of the request, and what it may do."""
 
 from datetime import datetime
 from typing import Any
@@ -28,22 +28,22 @@ class OwnKeyOut(BaseModel):
 
 
 class LimitsOut(BaseModel):
-    """How many notifications a minute the key, and all keys of the service, may submit; null: any number."""
+    """Notifications a minute that the key, and all keys of the service, may submit; null: unlimited."""
 
     key_per_minute: int | None
     service_per_minute: int | None
 
 
 class WhoamiOut(BaseModel):
-    """The caller."""
+    """The key of this request, and what it may do."""
 
-    service: str | None = Field(description="Null for an admin key, which belongs to none.")
+    service: str | None = Field(description="Null for an admin key, which belongs to no service.")
     key: OwnKeyOut
-    scopes: list[str] = Field(description="Those of the key.")
+    scopes: list[str] = Field(description="The scopes of the key.")
     limits: LimitsOut
-    from_domains: list[str] = Field(description="It may send from these; empty: from the instance's address only.")
+    from_domains: list[str] = Field(description="Domains of its senders; empty: the instance's address only.")
     team_recipients: list[str] | None = Field(
-        None, description="Whom it may mail, for a team key: addresses, and domains as `@example.org`."
+        None, description="For a team key: the addresses, and domains as `@example.org`, that it may mail."
     )
 
 
@@ -55,19 +55,19 @@ class WhoamiOut(BaseModel):
     summary="Get the API key of this request",
 )
 async def whoami(request: Request, doors: TheDoors) -> dict[str, Any]:
-    """Whose key this is, and what it may do. Any valid key may ask."""
-    found = await holder(request, doors, None)
-    caller = found if isinstance(found, Caller) else None
+    """Get the key of this request, and what it may do. Every valid key may use this."""
+    key = await holder(request, doors, None)
+    caller = key if isinstance(key, Caller) else None
     async with doors.database.read() as connection:
-        view = await care.get_key(connection, caller.service_id if caller else None, found.key_id)
-    told = {
+        view = await care.get_key(connection, caller.service_id if caller else None, key.key_id)
+    reply = {
         "service": caller.service if caller else None,
         "key": vars(view),
         "scopes": view.scopes,
         "limits": {
-            "key_per_minute": doors.limits.key_quota(found) or None,
+            "key_per_minute": doors.limits.key_quota(key) or None,
             "service_per_minute": (doors.limits.service_quota(caller) or None) if caller else None,
         },
         "from_domains": caller.from_domains if caller else [],
     }
-    return told | ({"team_recipients": sorted(caller.team)} if caller and caller.kind is KeyKind.TEAM else {})
+    return reply | ({"team_recipients": sorted(caller.team)} if caller and caller.kind is KeyKind.TEAM else {})
