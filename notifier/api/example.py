@@ -70,7 +70,8 @@ def _of(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
         return _of(schema["anyOf"][0], schemas, name)
     values = [schema["default"]] if schema.get("default") is not None and name not in _VALUES else []
     values += schema.get("enum", [])
-    values += [table[key] for table, key in ((_FORMATS, schema.get("format")), (_VALUES, name)) if key in table]
+    values += [_FORMATS[schema["format"]]] if schema.get("format") in _FORMATS else []
+    values += [_VALUES[name]] if name in _VALUES else []
     return values[0] if values else _of_type(schema, schemas, name)
 
 
