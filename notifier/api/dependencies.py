@@ -41,12 +41,12 @@ class ApiDependencies:
     public_files: PublicFileCache  # images that are served without a key
     editors: EditorRenderers
     publisher: Publisher
-    shelf: TemplateCache  # templates for submits
+    template_cache: TemplateCache  # templates for submits
     gate: PublishGate
-    own_sender: Mailbox  # the instance's own From address
+    default_sender: Mailbox  # the instance's own From address
     recipient_policy: RecipientPolicy
     clock: Clock
-    wake: Callable[[], None]  # tells the sender of this process that something is due
+    wake_sender: Callable[[], None]  # tells the sender of this process that something is due
     probes: Probes
     streams: OpenStreams
     batch_watch: BatchWatch

@@ -74,10 +74,10 @@ async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, a
     from notifier.auth import authenticated_key, key_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        wish = replace(wish, expires_at=doer.at + life if life else None)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        wish = replace(wish, expires_at=actor.at + life if life else None)
         owner = await authenticated_key.find_service(connection, service) if service else None
-        view, key = await key_admin.create_key(connection, owner, wish, name=doer)
+        view, key = await key_admin.create_key(connection, owner, wish, actor=actor)
     _show_new(view, key, as_json=as_json)
 
 
@@ -115,8 +115,8 @@ async def _rotate_key(which: "UUID | str", overlap: timedelta, *, as_json: bool)
     from notifier.auth import key_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        _, new, key = await key_admin.rotate_key(connection, which, name=doer, overlap=overlap)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        _, new, key = await key_admin.rotate_key(connection, which, actor=actor, overlap=overlap)
     _show_new(new, key, as_json=as_json)
 
 
@@ -130,8 +130,8 @@ async def _revoke_key(which: "UUID | str", *, as_json: bool) -> None:
     from notifier.auth import key_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        view = await key_admin.revoke_key(connection, which, name=doer)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        view = await key_admin.revoke_key(connection, which, actor=actor)
     output.print_rows([_build_key_row(view)], as_json=as_json)
 
 

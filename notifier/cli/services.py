@@ -89,8 +89,8 @@ async def _update_service(name: str, wanted: "ServiceChanges", *, as_json: bool)
     from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        service = await service_admin.update_service(connection, name, wanted, name=doer)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        service = await service_admin.update_service(connection, name, wanted, actor=actor)
     output.print_rows([_build_service_row(service)], as_json=as_json)
 
 

@@ -92,7 +92,7 @@ class BodyShape:
 
     is_array: bool
     fields: Mapping[str, "BodyShape | None"] = field(default_factory=dict)  # of a model, by their names in JSON
-    inner: "BodyShape | None" = None  # of an array's items, or of the values under the caller's own names
+    item_shape: "BodyShape | None" = None  # of an array's items, or of the values under the caller's own names
     null_is_unset: bool = False  # True: a name whose value is null counts as left out
 
 

@@ -11,7 +11,7 @@ class CatalogueEntry:
     title: str
     meaning: str
     remedy: str
-    operations: frozenset[str] = frozenset()  # of a 409: the ids of the operations that answer it
+    operation_ids: frozenset[str] = frozenset()  # of a 409: the ids of the operations that answer it
 
 
 def make_entry(status: int, title: str, meaning: str, remedy: str, operations: str = "") -> CatalogueEntry:

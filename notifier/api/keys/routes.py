@@ -149,7 +149,7 @@ async def create_key(
     wish = _parse_new_key(await read_model(request, KeyIn), doors.clock.now())
     async with open_change_transaction(doors) as connection:
         view, key = await key_admin.create_key(
-            connection, caller.service_id, wish, actor=audited.doer(caller), limited_by=caller
+            connection, caller.service_id, wish, actor=audited.get_actor(caller), limited_by=caller
         )
     _set_new_key_headers(response, view)
     return vars(view) | {"key": key}
@@ -175,7 +175,7 @@ async def rotate_key(
     id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
     async with open_change_transaction(doors) as connection:
         old, new, key = await key_admin.rotate_key(
-            connection, id_, actor=audited.doer(caller), overlap=overlap, limited_by=caller
+            connection, id_, actor=audited.get_actor(caller), overlap=overlap, limited_by=caller
         )
     _set_new_key_headers(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
@@ -187,7 +187,7 @@ async def revoke_key(request: Request, key_id: str, doors: Dependencies, audited
     caller = await authenticate_service(request, doors, KeyScope.KEYS)
     id_ = parse_id(key_id, "key")
     async with open_change_transaction(doors) as connection:
-        return vars(await key_admin.revoke_key(connection, id_, actor=audited.doer(caller), limited_by=caller))
+        return vars(await key_admin.revoke_key(connection, id_, actor=audited.get_actor(caller), limited_by=caller))
 
 
 def _set_new_key_headers(response: Response, view: KeyView) -> None:

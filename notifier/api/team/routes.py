@@ -55,7 +55,7 @@ async def set_team_recipients(request: Request, doors: Dependencies, audited: Au
     team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
     async with open_change_transaction(doors) as connection:
         service = await service_admin.update_service(
-            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audited.doer(caller)
+            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audited.get_actor(caller)
         )
     return {"recipients": service.team_recipients or []}
 
