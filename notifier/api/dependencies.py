@@ -1,15 +1,19 @@
 """What the routes depend on; `notifier.runtime.wiring` puts it together."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.rate_limits import RateLimits
 from notifier.auth.authenticated_key import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
+from notifier.db.unavailability import convert_database_errors
 from notifier.health.probes import Probes
 from notifier.lookup.batch_watch import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
@@ -25,6 +29,9 @@ from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
 from notifier.templating.version_store import TemplateCache
 from notifier.webhooks.secret_box import SecretBox
+
+MAX_CHANGE_SECONDS = 2.5
+"""Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +72,12 @@ async def _get_dependencies(request: Request) -> ApiDependencies:
 
 
 Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
+
+
+@asynccontextmanager
+async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
+    """A transaction that is over in time, and then a hint to the sender of this process."""
+    with convert_database_errors():
+        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
+            yield connection
+    doors.wake_sender()

@@ -39,6 +39,11 @@ def document_field(**words: Any) -> Any:
     return Field(json_schema_extra=words)
 
 
+def describe_optional(description: str, *, strict: bool | None = None) -> Any:
+    """Describe a field or member that can be missing, and is not null then."""
+    return Field(default=None, strict=strict, description=description)
+
+
 def describe_patch(schema: dict[str, Any]) -> None:
     """Describe the body of a `PATCH`: at least one field, and no defaults."""
     schema["minProperties"] = 1

@@ -7,33 +7,27 @@ identify it, and a 32-character secret of which only the SHA-256 is stored.
 import hashlib
 import hmac
 import re
-import secrets
-import string
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, select
 
 from notifier import email_address
-from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.key_scope import KeyScope
 from notifier.auth.key_usage import KeyUsageWriter
 from notifier.auth.lookup_queue import LookupQueue
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, Service, get_columns
-from notifier.errors import NameTakenError, NotFoundError, NotifierError
-from notifier.ids import generate_id
+from notifier.errors import NotifierError
 from notifier.states import KeyKind
 from notifier.ttl_cache import TtlCache
 
 _key_columns, _service_columns = get_columns(ApiKey), get_columns(Service)
-_ALPHABET = string.ascii_letters + string.digits
-_KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 MAX_UNKNOWN_KEYS = 1_000
 """Unknown keys that a process remembers for a second, so that it does not look them up again."""
 _UNMATCHABLE_HASH = hashlib.sha256(b"nobody").digest()
@@ -119,104 +113,8 @@ def require_service(key: AuthenticatedKey) -> Caller:
     return key
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewKey:
-    """The properties of a key that is to be created."""
-
-    name: str = ""
-    kind: KeyKind = KeyKind.LIVE
-    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
-    expires_at: datetime | None = None  # None: never
-    rate_per_minute: int | None = None  # notifications; None: as the settings say
-
-
 _FoundKey = tuple[bytes, AuthenticatedKey]
 """The hash of a key's secret, and the key that it proves."""
-
-
-def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
-    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
-    return sender == default or email_address.get_address_domain(sender) in domains
-
-
-async def create_service(
-    connection: AsyncConnection,
-    name: str,
-    *,
-    from_domains: Sequence[str],
-    team: Sequence[str] = (),
-    rate_per_minute: int | None = None,
-    now: datetime,
-) -> UUID:
-    """Create a service and return its id. Raises `NameTakenError`.
-
-    `team` has addresses, and domains as "@example.org".
-    """
-    values = {
-        "id": generate_id(),
-        "name": name,
-        "from_domains": [domain.lower() for domain in from_domains],
-        "team_recipients": list(team),
-        "rate_per_minute": rate_per_minute,
-        "created_at": now,
-    }
-    try:
-        await connection.execute(insert(Service).values(values))
-    except IntegrityError as error:
-        raise NameTakenError(f"there is a service named {name!r} already") from error
-    return UUID(str(values["id"]))
-
-
-async def find_service(connection: AsyncConnection, name: str) -> UUID:
-    """Find the id of the service with this name. Raises `NotFoundError`."""
-    id_ = (
-        await connection.execute(select(_service_columns.id).where(_service_columns.name == name))
-    ).scalar_one_or_none()
-    if id_ is None:
-        raise NotFoundError(f"there is no service named {name!r}")
-    return UUID(str(id_))
-
-
-async def create_live_key(
-    connection: AsyncConnection, service_id: UUID, *, scopes: Sequence[KeyScope] = DEFAULT_SCOPES, now: datetime
-) -> str:
-    """Create a live key of the service without an audit record; the key cannot be read again."""
-    _, key = await insert_key(connection, service_id, NewKey(scopes=tuple(scopes)), now=now)
-    return key
-
-
-async def insert_key(
-    connection: AsyncConnection, service_id: UUID | None, wish: NewKey, *, now: datetime
-) -> tuple[UUID, str]:
-    """Insert a key of the service, or an admin key if `service_id` is None; returns its id and the key itself.
-
-    A service's key never gets a scope that only admin keys can have.
-    """
-    allowed = tuple(KeyScope) if service_id is None else SERVICE_SCOPES
-    kind = wish.kind.value if service_id else "admin"
-    prefix = f"ntf_{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
-    secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
-    id_ = generate_id()
-    values = {
-        "id": id_,
-        "service_id": service_id,
-        "name": wish.name,
-        "prefix": prefix,
-        "secret_hash": _hash_secret(secret),
-        "kind": wish.kind,
-        "scopes": [scope.value for scope in allowed if scope in wish.scopes],
-        "expires_at": wish.expires_at,
-        "rate_per_minute": wish.rate_per_minute,
-        "created_at": now,
-    }
-    await connection.execute(insert(ApiKey).values(values))
-    return id_, prefix + secret
-
-
-def get_key_prefix(key: str) -> str | None:
-    """Get the prefix of a key; `key` may be the prefix alone. None if it is neither."""
-    match = _KEY_FORM.fullmatch(key) or _KEY_FORM.fullmatch(key + "0" * 32)
-    return match[1] if match else None
 
 
 class Authenticator:
@@ -236,12 +134,12 @@ class Authenticator:
     async def authenticate_key(self, authorization: str | None) -> AuthenticatedKey:
         """Authenticate a key by its Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
         scheme, _, token = (authorization or "").partition(" ")
-        match = _KEY_FORM.fullmatch(token.strip())
+        match = KEY_FORM.fullmatch(token.strip())
         if scheme.lower() != "bearer" or match is None:
             raise UnauthenticatedError
         # An unknown key is compared with a hash that nothing matches, so that it takes as long.
         secret_hash, key = await self._known.get(match[1]) or (_UNMATCHABLE_HASH, None)
-        is_genuine = hmac.compare_digest(secret_hash, _hash_secret(match[2]))
+        is_genuine = hmac.compare_digest(secret_hash, hash_secret(match[2]))
         if not is_genuine or key is None or (key.expires_at and key.expires_at <= self._clock.now()):
             raise UnauthenticatedError
         if self._usage is not None:
@@ -296,6 +194,6 @@ def _build_authenticated_key(row: Row[Any]) -> AuthenticatedKey:
     )
 
 
-def _hash_secret(secret: str) -> bytes:
+def hash_secret(secret: str) -> bytes:
     """Hash a secret. SHA-256 without salt is enough, because the secret has 190 random bits."""
     return hashlib.sha256(secret.encode()).digest()

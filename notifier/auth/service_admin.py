@@ -3,19 +3,21 @@
 The team belongs to the service and counts for all its team keys. Functions never commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.db.tables import Service, get_columns
-from notifier.errors import NotFoundError
+from notifier.errors import NameTakenError, NotFoundError
+from notifier.ids import generate_id
 
 MAX_TEAM_RECIPIENTS = 1000
 _service_columns = get_columns(Service)
@@ -49,6 +51,49 @@ def normalise_team_recipient(text: str) -> str:
             email_address.get_address_key(email_address.normalise_address(f"anybody{text}"))
         )
     return email_address.get_address_key(email_address.normalise_address(text))
+
+
+def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
+    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
+    return sender == default or email_address.get_address_domain(sender) in domains
+
+
+async def create_service(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    from_domains: Sequence[str],
+    team: Sequence[str] = (),
+    rate_per_minute: int | None = None,
+    now: datetime,
+) -> UUID:
+    """Create a service and return its id. Raises `NameTakenError`.
+
+    `team` has addresses, and domains as "@example.org".
+    """
+    values = {
+        "id": generate_id(),
+        "name": name,
+        "from_domains": [domain.lower() for domain in from_domains],
+        "team_recipients": list(team),
+        "rate_per_minute": rate_per_minute,
+        "created_at": now,
+    }
+    try:
+        await connection.execute(insert(Service).values(values))
+    except IntegrityError as error:
+        raise NameTakenError(f"there is a service named {name!r} already") from error
+    return UUID(str(values["id"]))
+
+
+async def find_service(connection: AsyncConnection, name: str) -> UUID:
+    """Find the id of the service with this name. Raises `NotFoundError`."""
+    id_ = (
+        await connection.execute(select(_service_columns.id).where(_service_columns.name == name))
+    ).scalar_one_or_none()
+    if id_ is None:
+        raise NotFoundError(f"there is no service named {name!r}")
+    return UUID(str(id_))
 
 
 async def list_services(connection: AsyncConnection) -> list[ServiceView]:

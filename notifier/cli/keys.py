@@ -15,8 +15,7 @@ from notifier.states import KeyKind
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from notifier.auth.authenticated_key import NewKey
-    from notifier.auth.key_admin import KeyView
+    from notifier.auth.key_admin import KeyView, NewKey
     from notifier.auth.key_scope import KeyScope
 
 MAX_LISTED_KEYS = 1000
@@ -51,7 +50,7 @@ def create_key(
     """Make an API key; it is the last line of the output and cannot be shown again."""
     life = _parse_duration(expires_in, "--expires-in") if expires_in else None
     words = name.encode(errors="replace").decode()
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin
     from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
     if len(words) > key_admin.MAX_KEY_NAME_LENGTH:
@@ -63,7 +62,7 @@ def create_key(
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
         raise CommandError("--scope: a service's key cannot have admin; make one with --admin", output.USAGE_ERROR)
-    wish = authenticated_key.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
+    wish = key_admin.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run_command(_create_key(service, wish, life, as_json=as_json))
 
 
@@ -71,12 +70,12 @@ async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, a
     from dataclasses import replace
 
     from notifier import audit
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin, service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
         wish = replace(wish, expires_at=actor.at + life if life else None)
-        owner = await authenticated_key.find_service(connection, service) if service else None
+        owner = await service_admin.find_service(connection, service) if service else None
         view, key = await key_admin.create_key(connection, owner, wish, actor=actor)
     _show_new(view, key, as_json=as_json)
 
@@ -91,11 +90,11 @@ def list_keys(
 
 
 async def _list_keys(service: str, *, include_ended: bool, as_json: bool) -> None:
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin, service_admin
     from notifier.runtime import process_parts
 
     async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        owner = await authenticated_key.find_service(connection, service) if service else None
+        owner = await service_admin.find_service(connection, service) if service else None
         after = None if include_ended else parts.clock.now()
         found = await key_admin.list_keys(connection, owner, lasting_after=after, limit=MAX_LISTED_KEYS)
     output.print_rows([_build_key_row(view) for view in found], as_json=as_json)
@@ -148,9 +147,9 @@ def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
 def _parse_key_name(which: str) -> "UUID | str":
     from uuid import UUID
 
-    from notifier.auth import authenticated_key
+    from notifier.auth import key_admin
 
-    prefix = authenticated_key.get_key_prefix(which)
+    prefix = key_admin.get_key_prefix(which)
     if prefix is not None:
         return prefix
     try:

@@ -37,11 +37,11 @@ def create_service(
 
 
 async def _create_service(name: str, from_domains: list[str], team: list[str], rate: int | None) -> None:
-    from notifier.auth import authenticated_key
+    from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         now = parts.clock.now()
-        id_ = await authenticated_key.create_service(
+        id_ = await service_admin.create_service(
             connection, name, from_domains=from_domains, team=team, rate_per_minute=rate, now=now
         )
         print(id_)

@@ -179,10 +179,10 @@ async def _meant(connection: "AsyncConnection", which: str, service: str) -> "li
 
 
 async def _owner(connection: "AsyncConnection", service: str) -> "UUID":
-    from notifier.auth import authenticated_key
+    from notifier.auth import service_admin
     from notifier.db.tables import INSTANCE
 
-    return await authenticated_key.find_service(connection, service) if service else INSTANCE
+    return await service_admin.find_service(connection, service) if service else INSTANCE
 
 
 def _key(text: str) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import authenticated_key, key_scope
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import key_admin, key_scope
+from notifier.auth.key_admin import NewKey
 from notifier.auth.key_scope import KeyScope
 from notifier.runtime import wiring
 
@@ -19,7 +19,7 @@ async def create_admin_key(parts: wiring.ProcessParts, *scopes: KeyScope) -> str
     """An admin key, with all that it has unless somebody says otherwise."""
     wish = NewKey(scopes=scopes or (*key_scope.ADMIN_SCOPES, KeyScope.AUDIT))
     async with parts.database.write() as connection:
-        return (await authenticated_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
+        return (await key_admin.insert_key(connection, None, wish, now=parts.clock.now()))[1]
 
 
 def build_draft(seen: str = "", **changes: Any) -> dict[str, Any]:

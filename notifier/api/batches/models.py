@@ -13,12 +13,12 @@ from typing_extensions import TypeAliasType
 
 from notifier import strict_json
 from notifier.api import fields
-from notifier.api.authentication import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.body import body_limits
 from notifier.api.body.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
 from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
 from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.submission.batch_submitter import BatchItem
@@ -110,7 +110,7 @@ class ErrorOut(BaseModel):
 
     code: str
     errors: list[FaultOut]
-    more_errors: int = models.describe_optional("Number of faults that are not listed; missing if all are listed.")
+    more_errors: int = fields.describe_optional("Number of faults that are not listed; missing if all are listed.")
 
 
 class BatchAcceptedOut(BaseModel):

@@ -12,10 +12,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id, recognise_service
-from notifier.api.body.model_reader import read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import build_change_request, document_body, open_change_transaction
+from notifier.api.notifications.change_routes import build_change_request
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope

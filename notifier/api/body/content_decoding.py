@@ -3,17 +3,55 @@
 Never more than the limit is held in memory, whatever the client announces, sends or has compressed.
 """
 
+import re
 import zlib
 
 from fastapi import Request
 
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.errors import Fault, InvalidRequestError
 
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 _GZIP_WBITS = 31
 """zlib's `wbits` for the gzip format alone (RFC 1952)."""
 _MAX_GZIP_OVERHEAD = 64 * 1024  # bytes that gzip adds to data that cannot be compressed
 _MAX_MEMBERS = 1024  # of one body; each costs time, even an empty one
 _ACCEPTED_ENCODINGS = {"Accept-Encoding": "gzip, identity"}
+
+
+async def read_json_text(request: Request, *, max_bytes: int) -> bytes:
+    """Read a JSON body of at most `max_bytes` bytes after decompression. Raises `BadRequestError`."""
+    _require_json(request)
+    text = await read_body(request, max_bytes=max_bytes)
+    if not text:
+        raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
+    return text
+
+
+async def read_optional_json_text(request: Request, *, max_bytes: int) -> bytes:
+    """Read a JSON body, or an empty text if the request has none."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return b""
+    if "content-length" in headers:
+        _require_json(request)
+    text = await read_body(request, max_bytes=max_bytes)
+    if text:  # otherwise it was sent in chunks, and there were none
+        _require_json(request)
+    return text
+
+
+def _require_json(request: Request) -> None:
+    """Raise `BadRequestError` unless the Content-Type is JSON in UTF-8."""
+    content_type = request.headers.get("content-type", "").strip()
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() != "application/json":
+        actual = f"this one is {content_type[:100]}" if content_type else "there is no Content-Type"
+        detail = f"the body must be application/json, and {actual}"
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
+    if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
+        detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:

@@ -10,11 +10,13 @@ from functools import cache, partial
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
+from pydantic import ValidationError
 
 from notifier import strict_json
-from notifier.api.authentication import read_json_text, read_optional_json_text
-from notifier.api.body.request_model import RequestModel
-from notifier.api.notifications import submission_models
+from notifier.api.body import shape_faults
+from notifier.api.body.content_decoding import read_json_text, read_optional_json_text
+from notifier.api.body.request_model import RequestModel, drop_unset
+from notifier.errors import InvalidRequestError
 
 MAX_INLINE_BYTES: Final = 32 * 1024  # larger bodies are parsed in a thread, not in the event loop
 MAX_PARSING_THREADS: Final = 1  # large bodies that one process parses at the same time
@@ -49,9 +51,26 @@ def load_json(model: type[RequestModel], text: bytes) -> Any:
 
 def _parse_model(model: type[Model], text: bytes, *, null_is_empty: bool = False) -> Model:
     value = load_json(model, text)
-    return submission_models.validate_body(model, {} if value is None and null_is_empty else value)
+    return validate_body(model, {} if value is None and null_is_empty else value)
 
 
 @cache
 def _get_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MAX_PARSING_THREADS, THREAD_NAME)
+
+
+def validate_body(model: type[Model], body: Any) -> Model:
+    """Validate a body as a model. Raises `InvalidRequestError` with every fault."""
+    fields = drop_unset(model, body)
+    if not isinstance(fields, dict):
+        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
+
+
+def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
+    """What the documentation says about a body that the route parses itself."""
+    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
+    return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}

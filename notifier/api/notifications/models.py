@@ -21,11 +21,6 @@ ShownStatus = TypeAliasType("ShownStatus", Literal[
 """The values of `Status`, and `scheduled` for a queued notification that is not due yet."""
 
 
-def describe_optional(description: str) -> Any:
-    """A member that can be missing."""
-    return Field(default=None, description=description)
-
-
 class AcceptedOut(BaseModel):
     """An accepted notification: it is committed."""
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue, StringConstraints, Validation
 from notifier.api import fields
 from notifier.api.body import body_limits, shape_faults
 from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
-from notifier.api.fields import Address, PositiveWholeNumber, Time
+from notifier.api.fields import Address, PositiveWholeNumber, Time, describe_optional
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering import subject_values
 from notifier.states import Priority, Resolution, WhenUncertain
@@ -22,11 +22,6 @@ Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[fields.Text, fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 _MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-
-
-def _optional_field(description: str, *, strict: bool | None = None) -> Any:
-    """A field that may be left out but not null."""
-    return Field(None, strict=strict, description=description)
 
 
 _CONTENT_EXAMPLE: JsonValue = {"subject": "Welcome to Larkspur", "html": "<p>Welcome, Ada.</p>"}
@@ -156,12 +151,12 @@ class NotificationPatchIn(PatchModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_notification_patch)
 
-    variables: _Variables = _optional_field(
+    variables: _Variables = describe_optional(
         "All variables: they replace the old ones. Not for mail with `content`, which has none."
     )
-    send_at: Time = _optional_field("Not before this time: at most a day ago and a year ahead.")
-    expires_at: Time = _optional_field("Not after this time: later than `send_at`, by at most a year.")
-    priority: Priority = _optional_field("Mail with a higher priority is sent first.", strict=False)
+    send_at: Time = describe_optional("Not before this time: at most a day ago and a year ahead.")
+    expires_at: Time = describe_optional("Not after this time: later than `send_at`, by at most a year.")
+    priority: Priority = describe_optional("Mail with a higher priority is sent first.", strict=False)
 
 
 class ChangeIn(RequestModel):
@@ -237,17 +232,6 @@ def _list_faults_between_fields(body: dict[str, Any], known: set[str]) -> list[F
     if with_template or any(pointer.startswith(("/template", "/content")) for pointer in known):
         return []
     return [Fault("/template", "missing_field", "name a template, or send content")]
-
-
-def validate_body(model: type[Model], body: Any) -> Model:
-    """Validate a body as a model. Raises `InvalidRequestError` with every fault."""
-    fields = drop_unset(model, body)
-    if not isinstance(fields, dict):
-        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
 
 
 def parse_changes(patch: NotificationPatchIn) -> NotificationChanges:

@@ -12,23 +12,17 @@ from fastapi.routing import APIRoute
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api.authentication import (
-    IDEMPOTENCY_KEY_PATTERN,
-    MAX_IDEMPOTENCY_KEY_LENGTH,
-    authenticate_service,
-    get_idempotency_key,
-    read_json_text,
-    recognise_service,
-)
+from notifier.api.authentication import authenticate_service, recognise_service
 from notifier.api.batches import models as batch_models
+from notifier.api.body import model_reader
 from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.api.body.content_decoding import build_too_large_error
-from notifier.api.body.model_reader import load_json, parse_in_thread
+from notifier.api.body.content_decoding import build_too_large_error, read_json_text
+from notifier.api.body.model_reader import document_body, load_json, parse_in_thread
 from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import ApiDependencies, get_dependencies
 from notifier.api.errors.fault_lister import FaultLister
+from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, get_idempotency_key
 from notifier.api.notifications import content_routes, models, submission_models
-from notifier.api.notifications.change_routes import document_body
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
@@ -206,7 +200,7 @@ def _parse_submission(text: bytes, key: str | None) -> tuple[NotificationRequest
 
 def _parse_batch(text: bytes) -> tuple[batch_models.BatchIn, batch_models.BatchIn]:
     """Parse a batch; returns it as received, and without the fields that count as not set."""
-    received = submission_models.validate_body(batch_models.BatchIn, load_json(batch_models.BatchIn, text))
+    received = model_reader.validate_body(batch_models.BatchIn, load_json(batch_models.BatchIn, text))
     return received, received.drop_unset()
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from notifier.api import fields
 from notifier.api.batches.models import FaultOut
 from notifier.api.errors import problem_catalogue
-from notifier.api.notifications import models
 from notifier.api.openapi import examples, links, responses, schema_cleanup
 
 API_DESCRIPTION = """\
@@ -73,14 +73,14 @@ class Problem(BaseModel):
     )
     detail: str
     errors: list[FaultOut] = Field(description="The faults, each with a JSON pointer (RFC 6901).")
-    more_errors: int = models.describe_optional("Number of faults that are not in `errors`, which lists at most 100.")
+    more_errors: int = fields.describe_optional("Number of faults that are not in `errors`, which lists at most 100.")
     request_id: str = Field(description="By this id the operator finds the request in the logs.")
-    theirs: dict[str, Any] | None = models.describe_optional("In an edit conflict: the stored state.")
-    yours: dict[str, Any] | None = models.describe_optional("In an edit conflict: what you sent.")
-    diff: list[dict[str, Any]] = models.describe_optional(
+    theirs: dict[str, Any] | None = fields.describe_optional("In an edit conflict: the stored state.")
+    yours: dict[str, Any] | None = fields.describe_optional("In an edit conflict: what you sent.")
+    diff: list[dict[str, Any]] = fields.describe_optional(
         "The differences from theirs to yours: `file`, `change` and unified `diff`."
     )
-    report: dict[str, Any] = models.describe_optional("In `gate_closed`: which callers would break, and how.")
+    report: dict[str, Any] = fields.describe_optional("In `gate_closed`: which callers would break, and how.")
 
 
 def format_document(document: dict[str, Any]) -> str:

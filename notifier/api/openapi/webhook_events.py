@@ -4,22 +4,18 @@
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from notifier.api.fields import describe_optional
 from notifier.states import Reason, Role, Status
 
 router = APIRouter()
 _NO_EXTRA = ConfigDict(extra="forbid")
 _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status) + ")$"
-
-
-def _optional_member(description: str) -> Any:
-    """A field that can be missing and is never null."""
-    return Field(None, description=description)
 
 
 class LastTryOut(BaseModel):
@@ -53,8 +49,8 @@ class ChangedOut(BaseModel):
     metadata: dict[str, str]
     message_id: str
     created_at: datetime
-    attempt: LastTryOut = _optional_member("In `deferred`, `unknown`, `sent` and `failed`, if there was an attempt.")
-    test: Literal[True] = _optional_member("Only for mail of a test key.")
+    attempt: LastTryOut = describe_optional("In `deferred`, `unknown`, `sent` and `failed`, if there was an attempt.")
+    test: Literal[True] = describe_optional("Only for mail of a test key.")
 
 
 class EventOut(BaseModel):

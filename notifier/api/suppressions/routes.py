@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from notifier import email_address, suppression
 from notifier.api import fields, pagination
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
