@@ -27,7 +27,7 @@ from notifier.states import KeyKind
 from notifier.ttl_cache import TtlCache
 
 _key_columns, _service_columns = get_columns(ApiKey), get_columns(Service)
-KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
+_KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 MAX_UNKNOWN_KEYS = 1_000
 """Unknown keys that a process remembers for a second, so that it does not look them up again."""
 _UNMATCHABLE_HASH = hashlib.sha256(b"nobody").digest()
@@ -117,6 +117,12 @@ _FoundKey = tuple[bytes, AuthenticatedKey]
 """The hash of a key's secret, and the key that it proves."""
 
 
+def get_key_prefix(key: str) -> str | None:
+    """Get the prefix of a key; `key` may be the prefix alone. None if it is neither."""
+    match = _KEY_FORM.fullmatch(key) or _KEY_FORM.fullmatch(key + "0" * 32)
+    return match[1] if match else None
+
+
 class Authenticator:
     """Authenticates keys; caches each for a second."""
 
@@ -134,7 +140,7 @@ class Authenticator:
     async def authenticate_key(self, authorization: str | None) -> AuthenticatedKey:
         """Authenticate a key by its Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
         scheme, _, token = (authorization or "").partition(" ")
-        match = KEY_FORM.fullmatch(token.strip())
+        match = _KEY_FORM.fullmatch(token.strip())
         if scheme.lower() != "bearer" or match is None:
             raise UnauthenticatedError
         # An unknown key is compared with a hash that nothing matches, so that it takes as long.

@@ -4,28 +4,24 @@ A key never creates a stronger one: no scope that it lacks, no kind whose mail g
 end.
 """
 
-import secrets
-import string
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
-from notifier.auth.authenticated_key import KEY_FORM, Caller, StrongerKindError, hash_secret
-from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.authenticated_key import Caller, StrongerKindError
+from notifier.auth.key_scope import KeyScope
+from notifier.auth.new_key import NewKey, insert_key
 from notifier.db.tables import ApiKey, Service, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
-from notifier.ids import generate_id
 from notifier.states import KeyKind
 
 _key_columns, _service_columns = get_columns(ApiKey), get_columns(Service)
-_ALPHABET = string.ascii_letters + string.digits
 DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=30)
 MAX_KEY_NAME_LENGTH = 64
@@ -70,17 +66,6 @@ class KeyView:
     def has_ended(self, now: datetime) -> bool:
         """Whether the key is revoked or expired."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewKey:
-    """The properties of a key that is to be created."""
-
-    name: str = ""
-    kind: KeyKind = KeyKind.LIVE
-    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
-    expires_at: datetime | None = None  # None: never
-    rate_per_minute: int | None = None  # notifications; None: as the settings say
 
 
 async def create_key(
@@ -274,45 +259,3 @@ async def _fetch_key(connection: AsyncConnection, statement: Select[Any]) -> Key
     if row is None:
         raise NotFoundError("there is no such key")
     return KeyView(**row)
-
-
-async def create_live_key(
-    connection: AsyncConnection, service_id: UUID, *, scopes: Sequence[KeyScope] = DEFAULT_SCOPES, now: datetime
-) -> str:
-    """Create a live key of the service without an audit record; the key cannot be read again."""
-    _, key = await insert_key(connection, service_id, NewKey(scopes=tuple(scopes)), now=now)
-    return key
-
-
-async def insert_key(
-    connection: AsyncConnection, service_id: UUID | None, wish: NewKey, *, now: datetime
-) -> tuple[UUID, str]:
-    """Insert a key of the service, or an admin key if `service_id` is None; returns its id and the key itself.
-
-    A service's key never gets a scope that only admin keys can have.
-    """
-    allowed = tuple(KeyScope) if service_id is None else SERVICE_SCOPES
-    kind = wish.kind.value if service_id else "admin"
-    prefix = f"ntf_{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
-    secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
-    id_ = generate_id()
-    values = {
-        "id": id_,
-        "service_id": service_id,
-        "name": wish.name,
-        "prefix": prefix,
-        "secret_hash": hash_secret(secret),
-        "kind": wish.kind,
-        "scopes": [scope.value for scope in allowed if scope in wish.scopes],
-        "expires_at": wish.expires_at,
-        "rate_per_minute": wish.rate_per_minute,
-        "created_at": now,
-    }
-    await connection.execute(insert(ApiKey).values(values))
-    return id_, prefix + secret
-
-
-def get_key_prefix(key: str) -> str | None:
-    """Get the prefix of a key; `key` may be the prefix alone. None if it is neither."""
-    match = KEY_FORM.fullmatch(key) or KEY_FORM.fullmatch(key + "0" * 32)
-    return match[1] if match else None

@@ -145,7 +145,7 @@ async def _seed(parts: Any) -> None:
 
 async def _demo_key(parts: Any, data_dir: Path) -> str:
     """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
-    from notifier.auth import authenticated_key, key_admin, key_scope, service_admin
+    from notifier.auth import authenticated_key, key_scope, new_key, service_admin
     from notifier.db import data_directory
     from notifier.errors import NotFoundError
 
@@ -160,9 +160,7 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
             service = await service_admin.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await key_admin.create_live_key(
-            connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-        )
+        key = await new_key.create_live_key(connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now())
     data_directory.write_secret_file(file, key)
     return key
 

@@ -15,8 +15,9 @@ from notifier.states import KeyKind
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from notifier.auth.key_admin import KeyView, NewKey
+    from notifier.auth.key_admin import KeyView
     from notifier.auth.key_scope import KeyScope
+    from notifier.auth.new_key import NewKey
 
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
@@ -50,7 +51,7 @@ def create_key(
     """Make an API key; it is the last line of the output and cannot be shown again."""
     life = _parse_duration(expires_in, "--expires-in") if expires_in else None
     words = name.encode(errors="replace").decode()
-    from notifier.auth import key_admin
+    from notifier.auth import key_admin, new_key
     from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
     if len(words) > key_admin.MAX_KEY_NAME_LENGTH:
@@ -62,7 +63,7 @@ def create_key(
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
         raise CommandError("--scope: a service's key cannot have admin; make one with --admin", output.USAGE_ERROR)
-    wish = key_admin.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
+    wish = new_key.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run_command(_create_key(service, wish, life, as_json=as_json))
 
 
@@ -147,9 +148,9 @@ def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
 def _parse_key_name(which: str) -> "UUID | str":
     from uuid import UUID
 
-    from notifier.auth import key_admin
+    from notifier.auth import authenticated_key
 
-    prefix = key_admin.get_key_prefix(which)
+    prefix = authenticated_key.get_key_prefix(which)
     if prefix is not None:
         return prefix
     try:

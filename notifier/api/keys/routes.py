@@ -14,8 +14,9 @@ from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth import key_admin
-from notifier.auth.key_admin import KeyView, NewKey
+from notifier.auth.key_admin import KeyView
 from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.new_key import NewKey
 from notifier.errors import InvalidRequestError
 from notifier.states import KeyKind
 

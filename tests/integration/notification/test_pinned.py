@@ -16,7 +16,7 @@ from support import api_caller, published_template
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
-from notifier.auth import key_admin, service_admin
+from notifier.auth import new_key, service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, get_columns
@@ -100,7 +100,7 @@ async def test_the_mail_is_that_of_its_version(
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
-        key = await key_admin.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
+        key = await new_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
     shown: dict[str, bytes] = {}
     async with installation.open_client(parts, key) as client:
         for number in range(MAILS):

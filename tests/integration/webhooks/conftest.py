@@ -10,7 +10,7 @@ from support import webhook_receiver as receivers
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver
 
-from notifier.auth import key_admin, key_scope, service_admin
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -48,7 +48,7 @@ async def key_of(parts: wiring.ProcessParts, service: str, *scopes: key_scope.Ke
     """A key of the service with these scopes; all if none is named."""
     async with parts.database.write() as connection:
         id_ = await service_admin.find_service(connection, service)
-        return await key_admin.create_live_key(
+        return await new_key.create_live_key(
             connection, id_, scopes=scopes or tuple(key_scope.KeyScope), now=parts.clock.now()
         )
 
