@@ -21,6 +21,7 @@ from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
+from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
 from notifier.submission.notification_writer import Idempotency
 from notifier.submission.request_validation import NotificationRequest
@@ -235,3 +236,26 @@ def _comes_from_defaults(defaults: Any, item: Any, pointer: str) -> bool:
             return isinstance(item, dict)
         defaults, item = defaults[name], item[name]
     return False
+
+
+class BatchProgressOut(BaseModel):
+    """How far a batch has come."""
+
+    id: UUID
+    created_at: datetime
+    size: int = Field(description="How many notifications the request asked for.")
+    accepted: int = Field(description="How many of them were written.")
+    ended: int = Field(description="How many of those wait for nothing any more.")
+    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
+    statuses: dict[Status, int] = Field(description="How many have each status.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
+
+
+class BatchCancelledOut(BatchProgressOut):
+    """How far a batch had come when the rest of it was cancelled."""
+
+    cancelled: int = Field(
+        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
+        "sender does the same with the others; none of them is sent."
+    )

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id, recognise_service
+from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
 from notifier.api.body.model_reader import document_body, read_optional_model
 from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
@@ -22,34 +21,10 @@ from notifier.auth.key_scope import KeyScope
 from notifier.errors import DatabaseUnavailableError
 from notifier.lookup.batch_watch import MAX_WATCH_SECONDS
 from notifier.sse import EventStream, StreamEvent, build_end_event
-from notifier.states import Status
 from notifier.status import batch_cancellation
 from notifier.status.batch_cancellation import BatchView
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
-
-
-class BatchProgressOut(BaseModel):
-    """How far a batch has come."""
-
-    id: UUID
-    created_at: datetime
-    size: int = Field(description="How many notifications the request asked for.")
-    accepted: int = Field(description="How many of them were written.")
-    ended: int = Field(description="How many of those wait for nothing any more.")
-    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
-    statuses: dict[Status, int] = Field(description="How many have each status.")
-    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
-    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
-
-
-class BatchCancelledOut(BatchProgressOut):
-    """How far a batch had come when the rest of it was cancelled."""
-
-    cancelled: int = Field(
-        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
-        "sender does the same with the others; none of them is sent."
-    )
 
 
 @router.get(

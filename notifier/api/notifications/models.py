@@ -1,14 +1,20 @@
 """The reply models of notifications, and how the domain's views become them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from notifier import email_address
+from notifier.api import pagination
+from notifier.api.fields import AwareTime
+from notifier.lookup.notification_search import NotificationFilter
 from notifier.lookup.notification_view import CopyView, NotificationView
 from notifier.lookup.timeline import TimelineItem
+from notifier.lookup.wait_explanation import Because
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 SCHEDULED = "scheduled"
@@ -147,3 +153,81 @@ def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
 def build_event_reply(item: TimelineItem) -> dict[str, Any]:
     """Build the reply for an event."""
     return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}
+
+
+class NotificationQuery(pagination.PageQuery):
+    """Which notifications are listed."""
+
+    status: ShownStatus | None = None
+    to: Annotated[
+        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="The recipient's address.")
+    ] = None
+    template: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
+    tag: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
+    batch_id: UUID | None = None
+    created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
+    created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
+    copies: Annotated[bool, Query(description="List copies as well.")] = False
+
+    def filter(self) -> NotificationFilter:
+        """Build the domain's filter."""
+        is_queued = self.status in (SCHEDULED, Status.QUEUED)
+        return NotificationFilter(
+            status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
+            scheduled=self.status == SCHEDULED if is_queued else None,
+            to=_normalise_recipient(self.to),
+            **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
+        )
+
+
+def _normalise_recipient(to: str | None) -> str | None:
+    """Normalise an address as it is stored; a text that is no address is searched unchanged, and not found."""
+    try:
+        return email_address.normalise_address(to) if to else None
+    except email_address.InvalidAddressError:
+        return to
+
+
+class FileOut(BaseModel):
+    """A file that comes with the mail."""
+
+    filename: str
+    content_type: str
+    content_id: str | None
+    size: int
+    sha256: str
+
+
+class ContentOut(BaseModel):
+    """A mail, part by part."""
+
+    subject: str
+    html: str | None = Field(description="Null for a mail that has a text part only.")
+    text: str
+    attachments: list[FileOut]
+    size: int = Field(description="Octets of the whole mail.")
+    sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
+    identical: bool | None = Field(
+        description="True if a relay was given these very octets; null while no try has come so far."
+    )
+
+
+class CauseOut(BaseModel):
+    """One reason why it waits."""
+
+    code: Because
+    detail: str
+    until: datetime | None = Field(description="Null: nobody knows, or nothing ends it by itself.")
+
+
+class ExplanationOut(BaseModel):
+    """Why it is not sent yet."""
+
+    id: UUID
+    status: ShownStatus
+    waiting: bool
+    next_attempt_at: datetime | None = Field(
+        description="The earliest time of the next try; null while one is under way, while it is held, and at the end."
+    )
+    expires_at: datetime
+    because: list[CauseOut] = Field(description="Every reason; empty for one that is due and has nobody before it.")

@@ -1,55 +1,19 @@
 """`GET /v1/notifications` and its paths for one notification: get it, list its events, search."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from notifier import email_address
 from notifier.api import pagination
 from notifier.api.authentication import authenticate_service, parse_id
 from notifier.api.dependencies import Dependencies
-from notifier.api.fields import AwareTime
 from notifier.api.notifications import models
+from notifier.api.notifications.models import NotificationQuery
 from notifier.auth.key_scope import KeyScope
 from notifier.lookup import notification_search, notification_view, timeline
-from notifier.lookup.notification_search import NotificationFilter, PageRequest
-from notifier.states import Status
+from notifier.lookup.notification_search import PageRequest
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
-
-
-class NotificationQuery(pagination.PageQuery):
-    """Which notifications are listed."""
-
-    status: models.ShownStatus | None = None
-    to: Annotated[
-        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="The recipient's address.")
-    ] = None
-    template: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
-    tag: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
-    batch_id: UUID | None = None
-    created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
-    created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
-    copies: Annotated[bool, Query(description="List copies as well.")] = False
-
-    def filter(self) -> NotificationFilter:
-        """Build the domain's filter."""
-        is_queued = self.status in (models.SCHEDULED, Status.QUEUED)
-        return NotificationFilter(
-            status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
-            scheduled=self.status == models.SCHEDULED if is_queued else None,
-            to=_normalise_recipient(self.to),
-            **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
-        )
-
-
-def _normalise_recipient(to: str | None) -> str | None:
-    """Normalise an address as it is stored; a text that is no address is searched unchanged, and not found."""
-    try:
-        return email_address.normalise_address(to) if to else None
-    except email_address.InvalidAddressError:
-        return to
 
 
 @router.get(

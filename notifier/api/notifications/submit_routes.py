@@ -67,7 +67,7 @@ _DRY_PARAMETER = {
 }
 
 
-class DryRunOut(content_routes.ContentOut):
+class DryRunOut(models.ContentOut):
     """The mail that would be sent; nothing was written."""
 
     dry_run: Literal[True]

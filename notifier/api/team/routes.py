@@ -3,15 +3,12 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import fields
 from notifier.api.authentication import authenticate_service
-from notifier.api.body import body_limits
 from notifier.api.body.model_reader import document_body, read_model
-from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
+from notifier.api.team.models import TeamIn, TeamOut
 from notifier.auth import service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.service_admin import ServiceChanges
@@ -19,25 +16,6 @@ from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault, InvalidRequestError
 
 router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
-
-
-class TeamIn(RequestModel):
-    """The recipients that team keys may mail."""
-
-    limits = body_limits.VARIABLES_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    recipients: list[fields.Text] = Field(
-        max_length=service_admin.MAX_TEAM_RECIPIENTS,
-        description="Addresses, and domains as `@example.org`; an empty list: nobody.",
-        examples=[["ada@example.com", "@example.org"]],
-    )
-
-
-class TeamOut(BaseModel):
-    """The recipients that team keys may mail."""
-
-    recipients: list[str]
 
 
 @router.put(
