@@ -15,7 +15,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.unavailability import convert_database_errors
 from notifier.health.probes import Probes
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers

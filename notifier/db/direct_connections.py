@@ -106,7 +106,7 @@ class _DriverStatement(NamedTuple):
 
 def _compile_statement(statement: ClauseElement) -> _DriverStatement:
     compiled: Any = statement.compile(dialect=_DIALECT)
-    convert = compiled._bind_processors
+    convert = compiled._bind_processors  # noqa: SLF001 - the converters that SQLAlchemy uses
     return _DriverStatement(str(compiled), tuple(compiled.positiontup or ()), convert, compiled.params)
 
 

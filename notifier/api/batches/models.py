@@ -23,8 +23,8 @@ from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.notification_writer import Idempotency
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.idempotency_keys import Idempotency
+from notifier.submission.notification_request import NotificationRequest
 
 MAX_BATCH_SIZE = 1000
 MAX_BATCH_MAILS = 5000
@@ -239,23 +239,23 @@ def _comes_from_defaults(defaults: Any, item: Any, pointer: str) -> bool:
 
 
 class BatchProgressOut(BaseModel):
-    """How far a batch has come."""
+    """The progress of a batch."""
 
     id: UUID
     created_at: datetime
-    size: int = Field(description="How many notifications the request asked for.")
+    size: int = Field(description="How many notifications the request had.")
     accepted: int = Field(description="How many of them were written.")
-    ended: int = Field(description="How many of those wait for nothing any more.")
-    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
+    ended: int = Field(description="How many of those have ended.")
+    progress: int = Field(ge=0, le=100, description="The share of the accepted ones that has ended, in percent.")
     statuses: dict[Status, int] = Field(description="How many have each status.")
-    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
-    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on no mail of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are stopped, but do not have the status `cancelled` yet.")
 
 
 class BatchCancelledOut(BatchProgressOut):
-    """How far a batch had come when the rest of it was cancelled."""
+    """The progress of a batch when the rest of it was cancelled."""
 
     cancelled: int = Field(
-        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
-        "sender does the same with the others; none of them is sent."
+        description="How many mails, including copies, this request cancelled. While the batch is `cancelling`, a "
+        "sender cancels the others; none of them is sent."
     )

@@ -1,4 +1,4 @@
-"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it is where it is."""
+"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it waits."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,6 @@ from notifier.api.authentication import authenticate_service, parse_id
 from notifier.api.dependencies import Dependencies
 from notifier.api.notifications import models
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.lookup import wait_explanation
 from notifier.lookup.content_preview import ContentView
@@ -47,7 +46,7 @@ async def explain_notification(request: Request, notification_id: str, doors: De
     response_model=models.ContentOut,
     operation_id="get_notification_content",
     summary="Get the mail of a notification",
-    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it leaves."}},
+    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},
 )
 async def get_notification_content(
     request: Request,
@@ -56,17 +55,9 @@ async def get_notification_content(
     audited: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself: as it was sent, or as it will be. Who looked is recorded. 404 if your key reaches less far."""
+    """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
     caller = await authenticate_service(request, doors, KeyScope.CONTENT)
-    id_ = parse_id(notification_id)
-    view = await doors.previewer.preview_stored(caller, id_)
-    deed = AuditRecord(
-        action=AuditAction.CONTENT_VIEWED,
-        object_kind=ObjectKind.NOTIFICATION,
-        object_id=id_,
-        service_id=caller.service_id,
-    )
-    await audited.record_view(caller, deed)
+    view = await doors.previewer.view(caller, parse_id(notification_id), actor=audited.get_actor(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return build_content_reply(view)

@@ -189,7 +189,7 @@ def _normalise_recipient(to: str | None) -> str | None:
 
 
 class FileOut(BaseModel):
-    """A file that comes with the mail."""
+    """A file that is attached to the mail."""
 
     filename: str
     content_type: str
@@ -205,10 +205,10 @@ class ContentOut(BaseModel):
     html: str | None = Field(description="Null for a mail that has a text part only.")
     text: str
     attachments: list[FileOut]
-    size: int = Field(description="Octets of the whole mail.")
+    size: int = Field(description="Bytes of the whole mail.")
     sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
     identical: bool | None = Field(
-        description="True if a relay was given these very octets; null while no try has come so far."
+        description="True if a relay got exactly these bytes; null before the first attempt."
     )
 
 
@@ -217,7 +217,7 @@ class CauseOut(BaseModel):
 
     code: Because
     detail: str
-    until: datetime | None = Field(description="Null: nobody knows, or nothing ends it by itself.")
+    until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
 
 
 class ExplanationOut(BaseModel):
@@ -227,7 +227,7 @@ class ExplanationOut(BaseModel):
     status: ShownStatus
     waiting: bool
     next_attempt_at: datetime | None = Field(
-        description="The earliest time of the next try; null while one is under way, while it is held, and at the end."
+        description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."
     )
     expires_at: datetime
-    because: list[CauseOut] = Field(description="Every reason; empty for one that is due and has nobody before it.")
+    because: list[CauseOut] = Field(description="Every reason; empty if it is due and first in the queue.")

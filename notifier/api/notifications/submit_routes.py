@@ -28,8 +28,8 @@ from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Priority, WhenUncertain
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
-from notifier.submission.notification_writer import Idempotency, SubmissionResult
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.idempotency_keys import Idempotency, SubmissionResult
+from notifier.submission.notification_request import NotificationRequest
 from notifier.telemetry import metrics
 
 
@@ -178,8 +178,8 @@ async def _answer_dry_run(
     names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
     out = (
         content_routes.build_content_reply(view)
-        | {name: row[name] for name in names}
-        | {"to": row["recipient"], "dry_run": True}
+        | {name: getattr(row, name) for name in names}
+        | {"to": row.recipient, "dry_run": True}
     )
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 

@@ -16,7 +16,7 @@ CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not S
 
 
 class SuppressionIn(RequestModel):
-    """An address that this service shall not mail."""
+    """An address that this service must not mail."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -30,10 +30,10 @@ class SuppressionIn(RequestModel):
         description="Why; only a relay can say that there is no such mailbox.",
         json_schema_extra={"enum": [reason.value for reason in CALLER_REASONS]},
     )
-    detail: str = Field("", max_length=suppression.MAX_DETAIL_LENGTH, description="A word on why.")
+    detail: str = Field("", max_length=suppression.MAX_DETAIL_LENGTH, description="A comment on the reason.")
     expires_at: fields.Time | None = Field(
         None,
-        description="From then on it is not barred; in the next hundred years. Default: for ever.",
+        description="When it ends, within the next hundred years. Default: never.",
         examples=["2099-12-31T23:59:59Z"],
     )
 
@@ -54,7 +54,7 @@ class SuppressionQuery(BaseModel):
 
 
 class SuppressionOut(BaseModel):
-    """A suppression as it stands."""
+    """A suppression."""
 
     id: UUID
     address: str

@@ -18,8 +18,8 @@ from notifier.audit import AuditAction
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
 from notifier.rendering.protocol import PreviewedMail
+from notifier.submission.notification_request import NotificationRequest as Mail
 from notifier.submission.notification_writer import write_in_transaction
-from notifier.submission.request_validation import NotificationRequest as Mail
 from notifier.template_language import image_functions
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import audit_records, source_preview, template_archive, template_queries

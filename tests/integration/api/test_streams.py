@@ -19,7 +19,7 @@ from support.seeded_installation import WELCOME, Installation
 
 from notifier.api.app import create_app
 from notifier.db.tables import ApiKey, get_columns
-from notifier.lookup.batch_watch import MAX_WATCH_SECONDS, BatchWatch
+from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchWatch
 from notifier.runtime import wiring
 from notifier.sse import OpenStreams
 

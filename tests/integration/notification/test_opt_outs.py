@@ -11,6 +11,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier import suppression
+from notifier.audit import Actor
 from notifier.auth import service_admin
 from notifier.db.tables import INSTANCE
 from notifier.delivery import delivery_loader
@@ -47,19 +48,21 @@ async def _add(
             expires_at=now + timedelta(seconds=seconds) if seconds is not None else None,
         )
         # Written as an hour ago, so that one can have expired by now.
-        _, view, _ = await suppression.add_suppression(connection, wish, now - timedelta(hours=1))
+        _, view = await suppression.add_suppression(
+            connection, wish, actor=Actor(name="test", at=now - timedelta(hours=1))
+        )
     return view.id
 
 
 @each_scope
 @pytest.mark.parametrize("service", ["shop", None], ids=["own", "instance"])
-async def test_at_submit(
+async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
     installation: Installation,
     parts: wiring.ProcessParts,
     relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
     service: str | None,
 ) -> None:
     """202 with status `suppressed` and no work; an opt-out from marketing lets the password reset through."""
@@ -84,7 +87,7 @@ async def test_between_submit_and_send(
     relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
     """C9: one that comes after the submit stops the mail in its scope, and no other."""
     await marketing_template.publish_marketing_template(parts)
@@ -102,7 +105,7 @@ async def test_at_the_mark(
     parts: wiring.ProcessParts,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
     """C9: one that comes after the claim and the last look denies the body its permission."""
     await marketing_template.publish_marketing_template(parts)
@@ -176,4 +179,4 @@ async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.Proces
             )
             assert (view.reason, view.expires_at) == (reason, None)
             assert (view.id == id_) == (seconds is None)
-            await suppression.lift_suppression(connection, None, view.id)
+            await suppression.lift_suppression(connection, None, view.id, actor=Actor(name="test", at=now))
