@@ -26,6 +26,7 @@ from notifier.states import Role
 from notifier.submission import attachment_validation
 from notifier.submission.attachment_validation import CheckedAttachment
 from notifier.submission.custom_headers import check_headers
+from notifier.submission.notification_request import CopyRecipient, DeliveryTimes, NotificationRequest, ValidRequest
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating.version_store import PublishedVersion, TemplateCache
 
