@@ -86,20 +86,20 @@ def save_template_draft(
     files: Mapping[str, str],
     settings: Mapping[str, Any],
     sample: Mapping[str, Any] | None = None,
-    seen: str = "",
+    revision: str = "",
 ) -> Call[SavedDraft]:
-    """Save it. `ConflictError` if it has changed since `seen`; its `problem.raw` has both sides."""
+    """Save it. `ConflictError` if it has changed since `revision`; its `problem.raw` has both sides."""
     return Call(
         method=HTTPMethod.PUT,
         path=_path(slug, "draft"),
-        body=build_body({"files": files, "settings": settings, "sample": sample, "seen": seen}),
+        body=build_body({"files": files, "settings": settings, "sample": sample, "revision": revision}),
         read=_as(SavedDraft),
     )
 
 
-def discard_template_draft(slug: str, /, *, seen: str) -> Call[None]:
+def discard_template_draft(slug: str, /, *, revision: str) -> Call[None]:
     """Forget the draft."""
-    return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"seen": seen}, read=_nothing)
+    return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"revision": revision}, read=_nothing)
 
 
 def preview_template(slug: str, /, *, to: str | None = None, **wanted: Unpack[PreviewOptions]) -> Call[TemplatePreview]:
@@ -124,24 +124,24 @@ def try_template(slug: str, /, *, version: int | None = None, unmasked: bool = F
     )
 
 
-def publish_template(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
+def publish_template(slug: str, /, *, revision: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
     """Make the draft what new notifications get. `ConflictError` if callers would break, or it was changed."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "publish"),
-        body=build_body({"seen": seen, "note": note, "force_reason": force_reason}),
+        body=build_body({"revision": revision, "note": note, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 
 
 def restore_template(
-    slug: str, version: int, /, *, note: str = "", seen: str | None = None, force_reason: str = ""
+    slug: str, version: int, /, *, note: str = "", revision: str | None = None, force_reason: str = ""
 ) -> Call[PublishedVersion]:
     """Publish an old version's very text as the next one."""
     return Call(
         method=HTTPMethod.POST,
         path=_path(slug, "restore"),
-        body=build_body({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
+        body=build_body({"version": version, "note": note, "revision": revision, "force_reason": force_reason}),
         read=_as(PublishedVersion),
     )
 

@@ -16,19 +16,17 @@ from notifier.api.body.model_reader import document_body, read_model
 from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.states import AssetMode, AssetStatus
 from notifier.submission.attachment_validation import decode_base64
 from notifier.template_language.image_functions import IMAGE_EXTENSIONS
 from notifier.templating.assets import asset_store
-from notifier.templating.assets.asset_store import AssetView, Uploader
-from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ImageOptions
+from notifier.templating.assets.asset_store import AssetView
+from notifier.templating.assets.image_conversion import ImageOptions
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 public = APIRouter(include_in_schema=False)
-_CODE = "asset_rejected"
 _FILE = re.compile(r"([0-9a-f]{64})\.(png|jpg)")
 _AT_ANY_TIME = {  # what has this name never changes; and whatever it were, a browser is to see an image in it
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -125,12 +123,13 @@ async def upload_asset(
     """
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     wanted = await read_model(request, AssetIn)
-    data = await asyncio.to_thread(_decode_upload, wanted)
     wish = ImageOptions(mode=wanted.mode, width=wanted.width, height=wanted.height)
-    by = Uploader(actor=caller.actor_name, at=doors.clock.now())
+    data = await asyncio.to_thread(_decode_upload, wanted, wish)
     async with open_change_transaction(doors) as connection:
-        made = await asset_store.upload_asset(connection, wanted.name, data, wish, seen=wanted.revision, by=by)
-        await audited(connection, caller, _build_asset_record(AuditAction.ASSET_UPLOADED, made))
+        actor = audited.get_actor(caller)
+        made = await asset_store.upload_asset(
+            connection, wanted.name, data, wish, revision=wanted.revision, actor=actor
+        )
     response.headers["location"] = f"{router.prefix}/{made.name}"
     return _format_asset(made)
 
@@ -156,8 +155,7 @@ async def delete_asset(request: Request, name: Name, doors: Dependencies, audite
     """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await asset_store.delete_asset(connection, name)
-        await audited(connection, caller, _build_asset_record(AuditAction.ASSET_DELETED, gone))
+        await asset_store.delete_asset(connection, name, actor=audited.get_actor(caller))
 
 
 @router.get(
@@ -196,33 +194,14 @@ async def get_public_file(name: str, doors: Dependencies) -> Response:
     return Response(octets, media_type=content_type, headers=_AT_ANY_TIME)
 
 
-def _decode_upload(wanted: AssetIn) -> bytes:
-    """The octets; raises `InvalidRequestError` with all that can be said before the image is looked at."""
+def _decode_upload(wanted: AssetIn, wish: ImageOptions) -> bytes:
+    """Decode the upload; raises `InvalidRequestError` with all that can be said before the image is looked at."""
     data, problem = decode_base64(wanted.content)
-    if data is not None and len(data) > MAX_UPLOAD_BYTES:
-        problem = TOO_LONG
-    faults = [Fault("/content", _CODE, problem)] if problem is not None else []
-    if not asset_store.ASSET_NAME.fullmatch(wanted.name):
-        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
-        faults.append(Fault("/name", _CODE, detail))
-    if wanted.mode is AssetMode.CROP and (wanted.width is None or wanted.height is None):
-        faults.append(Fault("/mode", _CODE, "crop needs a width and a height"))
+    faults = [Fault("/content", asset_store.REJECTED, problem)] if problem is not None else []
+    faults += asset_store.find_upload_faults(wanted.name, data or b"", wish)
     if faults or data is None:
         raise InvalidRequestError(faults)
     return data
-
-
-def _build_asset_record(action: AuditAction, one: AssetView) -> AuditRecord:
-    kept = {name: getattr(one, name) for name in ("name", "revision", "mode", "width", "height")}
-    is_gone = action is AuditAction.ASSET_DELETED
-    return AuditRecord(
-        action=action,
-        object_kind=ObjectKind.ASSET,
-        object_id=one.id,
-        service_id=None,
-        before=kept if is_gone else None,
-        after=None if is_gone else kept,
-    )
 
 
 def _format_asset(one: AssetView) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def build_source_reply(source: TemplateSource | None) -> dict[str, Any]:
 
 def build_draft_reply(view: DraftView) -> dict[str, Any]:
     """Build the reply for a draft."""
-    names = ("slug", "number", "revision", "base_number", "seen", "updated_by", "updated_at")
+    names = ("slug", "number", "has_draft", "base_number", "revision", "updated_by", "updated_at")
     return {name: getattr(view, name) for name in names} | build_source_reply(view.source)
 
 

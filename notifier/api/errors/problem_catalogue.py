@@ -125,8 +125,8 @@ _PROBLEMS = {
         "Use that one, or rotate it.", "rotate_key",
     ),
     "stale_draft": make_entry(
-        409, "Edit conflict", "Somebody changed the draft or the template after you loaded the state in `seen`.",
-        "Compare `theirs` and `yours` with `diff`, merge, and send the result with the `seen` of theirs.",
+        409, "Edit conflict", "Somebody changed the draft or the template after the `revision` that you sent.",
+        "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",
         "save_template_draft discard_template_draft publish_template restore_template",
     ),
     "template_deleted": make_entry(
@@ -144,8 +144,8 @@ _PROBLEMS = {
         "publish_template restore_template",
     ),
     "stale_layout": make_entry(
-        409, "Edit conflict", "Somebody changed the layout after this `revision`.",
-        "Compare `theirs` and `yours` with `diff`, merge, and send the result with the new `revision`.",
+        409, "Edit conflict", "Somebody changed the layout after the `revision` that you sent.",
+        "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",
         "save_layout delete_layout",
     ),
     "layout_in_use": make_entry(

@@ -14,11 +14,10 @@ from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_layout_reply
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction
 from notifier.auth.key_scope import KeyScope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.errors import NotFoundError
 from notifier.template_language.template_source import LAYOUTS
-from notifier.templating import audit_records, layout_store
+from notifier.templating import layout_store
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 router = APIRouter(prefix="/v1/layouts", tags=["templates"])
@@ -93,22 +92,10 @@ async def save_layout(request: Request, name: Name, doors: Dependencies, audited
     """Save it. Nothing that is published changes; 409 with both sides if somebody else has saved since `revision`."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     wanted = await read_model(request, LayoutIn)
-    faults = []
-    if not layout_store.LAYOUT_NAME.fullmatch(LAYOUTS + name):
-        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
-    if len(wanted.text.encode()) > MAX_SOURCE_BYTES:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} octets"))
-    if faults:
-        raise InvalidRequestError(faults)
-    now = doors.clock.now()
+    actor = audited.get_actor(caller)
     async with open_change_transaction(doors) as connection:
         saved = await layout_store.save_layout(
-            connection, LAYOUTS + name, wanted.text, seen=wanted.revision, by=caller.actor_name, now=now
-        )
-        await audited(
-            connection,
-            caller,
-            audit_records.build_layout_record(AuditAction.LAYOUT_SAVED, saved.name, revision=saved.revision),
+            connection, LAYOUTS + name, wanted.text, revision=wanted.revision, actor=actor
         )
         return build_layout_reply(saved) | {"used_by": await layout_store.list_layout_users(connection, saved.name)}
 
@@ -124,9 +111,4 @@ async def delete_layout(
     """Delete one that no template uses; versions that were published with it keep it."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await layout_store.delete_layout(connection, LAYOUTS + name, seen=revision)
-        await audited(
-            connection,
-            caller,
-            audit_records.build_layout_record(AuditAction.LAYOUT_DELETED, gone.name, revision=gone.revision),
-        )
+        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor=audited.get_actor(caller))

@@ -16,7 +16,6 @@ from notifier.api.errors import conflict_details
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
-from notifier.audit import AuditAction
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -29,12 +28,12 @@ from notifier.template_language.template_source import (
     TemplateSource,
     choose_locale,
 )
-from notifier.templating import audit_records, draft_store, source_preview, template_queries, validation
+from notifier.templating import draft_store, source_preview, validation
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
 """Whom a preview is addressed to."""
-_Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="What you have seen of it.")]
+_Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
 
 
 @router.get(
@@ -63,33 +62,19 @@ async def get_template_draft(request: Request, slug: Slug, doors: Dependencies) 
 async def save_template_draft(
     request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
+    """Save it, for a new slug as well. 409 with both sides if it has another `revision`; 422 if it fails."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     wanted = await read_model(request, DraftIn)
-    source = wanted.source()
-    validation.require_valid_source(slug, source)
-    async with doors.database.read() as connection:
-        there = await draft_store.get_draft(connection, slug)
-        is_repeated = draft_store.is_repeated_save(there, source, caller.actor_name)
-        if not is_repeated:
-            draft_store.require_revision(there, wanted.seen, source)
-        whole = await draft_store.assemble_source(connection, source, slug)
-    checked = await doors.editors.get_renderer(caller.actor_name).check(whole)
-    validation.require_renderable(checked)
-    told = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
-    if is_repeated:
-        audited.record_no_change()
-        return conflict_details.build_draft_reply(there) | told
+    source, revision, by = wanted.source(), wanted.revision, caller.actor_name
+    checked = await draft_store.check_draft(
+        doors.database, doors.editors.get_renderer(by), slug, source, revision=revision, by=by
+    )
     async with open_change_transaction(doors) as connection:
         saved = await draft_store.save_draft(
-            connection, slug, source, seen=wanted.seen, by=caller.actor_name, now=doors.clock.now()
+            connection, slug, source, revision=revision, actor=audited.get_actor(caller)
         )
-        assert saved.template_id is not None
-        done = audit_records.build_template_record(
-            AuditAction.TEMPLATE_SAVED, saved.template_id, slug, revision=saved.revision
-        )
-        await audited(connection, caller, done)
-    return conflict_details.build_draft_reply(saved) | told
+    remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
+    return conflict_details.build_draft_reply(saved) | remarks
 
 
 @router.delete(
@@ -99,17 +84,12 @@ async def save_template_draft(
     summary="Discard the draft of a template",
 )
 async def discard_template_draft(
-    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency, seen: _Seen = ""
+    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency, revision: _Revision = ""
 ) -> None:
     """Forget the draft: what the current version says is what is edited next."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await draft_store.discard_draft(connection, slug, seen=seen)
-        assert gone.template_id is not None
-        done = audit_records.build_template_record(
-            AuditAction.TEMPLATE_DISCARDED, gone.template_id, slug, revision=gone.revision
-        )
-        await audited(connection, caller, done)
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=audited.get_actor(caller))
 
 
 @router.post(
@@ -126,7 +106,8 @@ async def preview_template(
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     audited.record_no_change()
     wanted = await read_optional_model(request, PreviewIn)
-    mail = await render_preview(doors, caller, await get_preview_source(doors, slug, wanted), wanted)
+    source = await draft_store.load_source(doors.database, slug, wanted.version)
+    mail = await render_preview(doors, caller, source, wanted)
     told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
     return told | {"source": mail.wire.decode("utf-8", "replace")}
 
@@ -159,25 +140,10 @@ async def render_source(request: Request, doors: Dependencies, audited: AuditDep
     return {"subject": parts.subject, "html": parts.html, "text": parts.text} | told
 
 
-async def get_preview_source(doors: ApiDependencies, slug: str, wanted: PreviewIn) -> TemplateSource:
-    """What is to be looked at, with its layouts. Raises `NotFoundError`."""
-    async with doors.database.read() as connection:
-        if wanted.version is not None:
-            return (await template_queries.get_version(connection, slug, wanted.version)).source
-        view = await draft_store.get_draft(connection, slug)
-        if view.source is None:
-            raise NotFoundError(f"there is no template {slug!r}")
-        return await draft_store.assemble_source(connection, view.source, slug)
-
-
 async def render_preview(
     doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, wanted: PreviewIn
 ) -> PreviewedMail:
-    """The mail. Raises `InvalidRequestError`."""
-    if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > validation.MAX_SAMPLE_BYTES:
-        raise InvalidRequestError(
-            [Fault("/variables", "too_large", f"at most {validation.MAX_SAMPLE_BYTES} octets as JSON")]
-        )
+    """Render the mail in a child process. Raises `InvalidRequestError`."""
     values = source_preview.PreviewValues(
         variables=wanted.variables,
         locale=wanted.locale,

@@ -18,20 +18,18 @@ from notifier.api import fields
 from notifier.api.authentication import authenticate_key
 from notifier.api.body.model_reader import document_body, read_optional_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
-from notifier.api.templates.draft_routes import get_preview_source
-from notifier.api.templates.request_models import PreviewIn, Slug
-from notifier.audit import AuditAction
+from notifier.api.templates.request_models import Slug
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotifierError
 from notifier.rendering.protocol import SourceCheck
 from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import audit_records, template_queries, validation
+from notifier.templating import draft_store, validation
 from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import ProgressCallback, PublishGate
+from notifier.templating.gate.publish_gate import ProgressCallback, PublishGate, record_unmasking
 from notifier.throttle.editor_slots import EditorSlot
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
@@ -160,13 +158,12 @@ async def try_template(request: Request, slug: Slug, doors: Dependencies, audite
     if wanted.unmasked:
         caller.require_scope(KeyScope.UNMASKED)
     caller.require_live("sees what live mail says")
-    source = await get_preview_source(doors, slug, PreviewIn(version=wanted.version))
+    source = await draft_store.load_source(doors.database, slug, wanted.version)
     checked = await doors.editors.get_renderer(caller.actor_name).check(source)
     validation.require_renderable(checked)
     if wanted.unmasked:
-        async with doors.database.read() as connection:
-            id_ = (await template_queries.get_template(connection, slug)).id
-        await audited.record_view(caller, audit_records.build_template_record(AuditAction.TEMPLATE_UNMASKED, id_, slug))
+        async with open_change_transaction(doors) as connection:
+            await record_unmasking(connection, slug, actor=audited.get_actor(caller))
     audited.record_no_change()
     turn = doors.editors.hold_slot(caller.actor_name)
     what = (slug, source, checked)

@@ -48,7 +48,7 @@ class TemplatePageOut(BaseModel):
 class CurrentOut(TemplateOut):
     """A template as it stands."""
 
-    seen: str = Field(description="Say it when you save or publish: 409 if anything has changed since.")
+    revision: str = Field(description="Say it when you save or publish: 409 if anything has changed since.")
     content_hash: str | None = Field(description="Of the current version, in hexadecimal digits.")
     locales: list[str]
     settings: dict[str, Any]
@@ -67,9 +67,9 @@ class DraftOut(SourceOut):
 
     slug: str
     number: int
-    revision: int = Field(description="0: there is no draft.")
+    has_draft: bool = Field(description="False: this is what the current version says.")
     base_number: int | None = Field(description="The version that it was made from.")
-    seen: str
+    revision: str = Field(description="Say it when you save or publish: 409 if anything has changed since.")
     updated_by: str | None
     updated_at: datetime | None
 

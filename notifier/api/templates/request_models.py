@@ -32,7 +32,7 @@ _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Mailbox = Annotated[str, StringConstraints(max_length=640), fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
-_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
+_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "revision": ""}
 _Text = Annotated[str, StringConstraints(max_length=MAX_SOURCE_BYTES)]
 _Files = Annotated[
     dict[str, _Text],
@@ -102,7 +102,9 @@ class DraftIn(SourceIn):
     keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
-    seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
+    revision: str = Field(
+        max_length=64, description="The one that you have loaded: `revision` of the last answer; empty for a new slug."
+    )
 
 
 class PublishIn(RequestModel):
@@ -110,7 +112,7 @@ class PublishIn(RequestModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    seen: str = Field(max_length=64, description="What you have seen, as for saving.")
+    revision: str = Field(max_length=64, description="The one that you have loaded, as for saving.")
     note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why, for those who look at the versions.")
     force_reason: str = Field(
         "", max_length=MAX_NOTE_LENGTH, description="Publish though callers would break; needs the scope `admin`."
@@ -126,7 +128,9 @@ class RestoreIn(RequestModel):
         None, description="Publish its very text again; without it: undo the deletion."
     )
     note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why.")
-    seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
+    revision: str | None = Field(
+        None, max_length=64, description="The one that you have loaded, if it must not have changed."
+    )
     force_reason: str = Field("", max_length=MAX_NOTE_LENGTH, description="As for publishing.")
 
 

@@ -12,10 +12,9 @@ from notifier.api.errors.conflict_details import build_source_reply
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug
-from notifier.audit import AuditAction
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import audit_records, draft_store, template_archive, template_queries, version_store
+from notifier.templating import draft_store, template_archive, template_queries, version_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
@@ -64,7 +63,7 @@ async def get_template(request: Request, slug: Slug, doors: Dependencies) -> dic
     if edited.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
     return vars(view) | {
-        "seen": edited.seen,
+        "revision": edited.revision,
         "content_hash": current.content_hash if current else None,
         "locales": edited.source.locales,
         "settings": build_source_reply(edited.source)["settings"],
@@ -77,7 +76,5 @@ async def delete_template(request: Request, slug: Slug, doors: Dependencies, aud
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with open_change_transaction(doors) as connection:
-        id_, was_there = await template_archive.delete_template(connection, slug, doors.clock.now())
-        deeds = [audit_records.build_template_record(AuditAction.TEMPLATE_DELETED, id_, slug)] if was_there else []
-        await audited.record_all(connection, caller, deeds)
+        await template_archive.delete_template(connection, slug, actor=audited.get_actor(caller))
     doors.template_cache.forget_template(slug)
