@@ -44,7 +44,7 @@ def create_app(
     access: Access = Access(),  # noqa: B008 - frozen
 ) -> ASGIApp:
     """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
-    streams = OpenStreams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
+    streams = OpenStreams(max_streams=MAX_INBOX_STREAMS, max_per_owner=MAX_INBOX_STREAMS)
     routes = [
         Route("/", _page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
 from notifier.rendering.protocol import PreviewedMail
+from notifier.submission.idempotency_keys import SubmissionResult
+from notifier.submission.new_notification import NewNotification
+from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.submission.notification_writer import NewNotification, SubmissionResult, write_in_transaction
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.notification_writer import write_in_transaction
 from notifier.template_language import image_functions
 from notifier.template_language.image_functions import ImageStore
 from notifier.template_language.template_source import TemplateSource

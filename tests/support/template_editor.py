@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import authenticated_key, key_scope
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import key_scope, new_key
 from notifier.auth.key_scope import KeyScope
+from notifier.auth.new_key import NewKey
 from notifier.runtime import wiring
 
 PATH = "/v1/templates/greeting"
@@ -19,7 +19,7 @@ async def create_admin_key(parts: wiring.ProcessParts, *scopes: KeyScope) -> str
     """An admin key, with all that it has unless somebody says otherwise."""
     wish = NewKey(scopes=scopes or (*key_scope.ADMIN_SCOPES, KeyScope.AUDIT))
     async with parts.database.write() as connection:
-        return (await authenticated_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
+        return (await new_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
 
 
 def build_draft(revision: str = "", **changes: Any) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from notifier.api import fields
 from notifier.api.authentication import authenticate_key
 from notifier.api.body import body_limits
-from notifier.api.body.model_reader import read_model
+from notifier.api.body.model_reader import document_body, read_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_layout_reply
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError

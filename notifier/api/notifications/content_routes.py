@@ -1,74 +1,24 @@
-"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it is where it is."""
+"""`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it waits."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id
 from notifier.api.dependencies import Dependencies
 from notifier.api.notifications import models
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.lookup import wait_explanation
 from notifier.lookup.content_preview import ContentView
-from notifier.lookup.wait_explanation import Because
 from notifier.states import WAITING_STATUSES
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-class FileOut(BaseModel):
-    """A file that comes with the mail."""
-
-    filename: str
-    content_type: str
-    content_id: str | None
-    size: int
-    sha256: str
-
-
-class ContentOut(BaseModel):
-    """A mail, part by part."""
-
-    subject: str
-    html: str | None = Field(description="Null for a mail that has a text part only.")
-    text: str
-    attachments: list[FileOut]
-    size: int = Field(description="Octets of the whole mail.")
-    sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
-    identical: bool | None = Field(
-        description="True if a relay was given these very octets; null while no try has come so far."
-    )
-
-
-class CauseOut(BaseModel):
-    """One reason why it waits."""
-
-    code: Because
-    detail: str
-    until: datetime | None = Field(description="Null: nobody knows, or nothing ends it by itself.")
-
-
-class ExplanationOut(BaseModel):
-    """Why it is not sent yet."""
-
-    id: UUID
-    status: models.ShownStatus
-    waiting: bool
-    next_attempt_at: datetime | None = Field(
-        description="The earliest time of the next try; null while one is under way, while it is held, and at the end."
-    )
-    expires_at: datetime
-    because: list[CauseOut] = Field(description="Every reason; empty for one that is due and has nobody before it.")
-
-
 @router.get(
     "/{notification_id}/explain",
-    response_model=ExplanationOut,
+    response_model=models.ExplanationOut,
     operation_id="explain_notification",
     summary="Explain why a notification waits",
 )
@@ -93,10 +43,10 @@ async def explain_notification(request: Request, notification_id: str, doors: De
 
 @router.get(
     "/{notification_id}/content",
-    response_model=ContentOut,
+    response_model=models.ContentOut,
     operation_id="get_notification_content",
     summary="Get the mail of a notification",
-    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it leaves."}},
+    responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},
 )
 async def get_notification_content(
     request: Request,
@@ -105,17 +55,9 @@ async def get_notification_content(
     audited: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself: as it was sent, or as it will be. Who looked is recorded. 404 if your key reaches less far."""
+    """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
     caller = await authenticate_service(request, doors, KeyScope.CONTENT)
-    id_ = parse_id(notification_id)
-    view = await doors.previewer.preview_stored(caller, id_)
-    deed = AuditRecord(
-        action=AuditAction.CONTENT_VIEWED,
-        object_kind=ObjectKind.NOTIFICATION,
-        object_id=id_,
-        service_id=caller.service_id,
-    )
-    await audited.record_view(caller, deed)
+    view = await doors.previewer.view(caller, parse_id(notification_id), actor=audited.get_actor(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return build_content_reply(view)

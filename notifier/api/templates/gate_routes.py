@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import fields
 from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import read_optional_model
+from notifier.api.body.model_reader import document_body, read_optional_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.request_models import Slug
 from notifier.auth.key_scope import KeyScope

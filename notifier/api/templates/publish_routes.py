@@ -7,10 +7,9 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
 from notifier.api.authentication import authenticate_key, recognise_service
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.draft_routes import render_preview
 from notifier.api.templates.models import PublishedOut, TemplateOut, VersionOut, format_remarks

@@ -7,9 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
 from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_source_reply
-from notifier.api.notifications.change_routes import open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug

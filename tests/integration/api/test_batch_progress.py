@@ -16,9 +16,9 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.ids import generate_id
+from notifier.lookup.batch_progress import BatchView
 from notifier.runtime import wiring
 from notifier.states import WAITING_STATUSES, Status
-from notifier.status.batch_cancellation import BatchView
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 

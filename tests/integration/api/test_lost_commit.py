@@ -14,7 +14,8 @@ from notifier.db.shared_commit import SharedCommit
 from notifier.db.tables import Attachment, NotificationContent
 from notifier.errors import DatabaseUnavailableError
 from notifier.runtime import wiring
-from notifier.submission.notification_writer import WRITER, NewNotification
+from notifier.submission.new_notification import NewNotification
+from notifier.submission.notification_writer import WRITER
 
 PATH = "/v1/notifications"
 

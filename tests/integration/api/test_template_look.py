@@ -14,7 +14,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.rendering.protocol import FaultCode
 from notifier.runtime import wiring
 
@@ -36,10 +36,8 @@ def installation(postgres_installation: Installation) -> Installation:
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody of the shop who edits templates."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(
-            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         yield client
 

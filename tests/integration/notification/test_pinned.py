@@ -17,7 +17,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.audit import Actor
-from notifier.auth import authenticated_key
+from notifier.auth import new_key, service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, get_columns
@@ -102,9 +102,9 @@ async def test_the_mail_is_that_of_its_version(
     chance = random.Random(seed)
     editors = Editors(parts, chance)
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
+        shop = await service_admin.find_service(connection, "shop")
         scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
-        key = await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
+        key = await new_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
     shown: dict[str, bytes] = {}
     async with installation.open_client(parts, key) as client:
         for number in range(MAILS):
