@@ -62,17 +62,17 @@ _ROUTERS = (
 
 
 class DocumentedFastAPI(FastAPI):
-    """FastAPI, with a description that says all there is to say."""
+    """FastAPI with a complete OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """Return the complete OpenAPI document."""
         if not self.openapi_schema:
             self.openapi_schema = description.complete_document(super().openapi())
         return self.openapi_schema
 
 
 def create_app(doors: ApiDependencies) -> FastAPI:
-    """The application over the given parts; whoever runs it opens and closes them."""
+    """Build the application; its caller opens and closes the dependencies."""
     app = build_undecorated_app()
     app.state.doors = doors
     app.state.probes = doors.probes
@@ -81,7 +81,7 @@ def create_app(doors: ApiDependencies) -> FastAPI:
 
 
 def build_undecorated_app() -> FastAPI:
-    """The application without the parts behind it: enough to describe it, not to answer."""
+    """Build the application without dependencies: enough to describe it, not to answer."""
     app = DocumentedFastAPI(
         title="Notifier",
         version=notifier.__version__,

@@ -175,10 +175,10 @@ async def _list_matching(connection: "AsyncConnection", which: str, service: str
 
 
 async def _find_owner(connection: "AsyncConnection", service: str) -> "UUID":
-    from notifier.auth import authenticated_key
+    from notifier.auth import service_admin
     from notifier.db.tables import INSTANCE
 
-    return await authenticated_key.find_service(connection, service) if service else INSTANCE
+    return await service_admin.find_service(connection, service) if service else INSTANCE
 
 
 def _parse_address_key(text: str) -> str:

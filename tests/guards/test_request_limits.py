@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from support.documented_transport import DOCUMENT
 
 from notifier.api.app import build_undecorated_app
-from notifier.api.body import body_limits, request_model
+from notifier.api.body import body_limits, model_reader, request_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.notifications import submission_models
 from notifier.errors import InvalidRequestError
 
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -135,7 +134,7 @@ def test_what_is_too_long_is_one_fault(name: str) -> None:
                 continue
             wrong = [{}] * (most + 1) if "maxItems" in part else {str(number): [] for number in range(most + 1)}
             with pytest.raises(InvalidRequestError) as refused:
-                submission_models.validate_body(model, {field: wrong})
+                model_reader.validate_body(model, {field: wrong})
             assert [fault.code for fault in refused.value.faults if fault.pointer.startswith(f"/{field}")] == [
                 "too_many"
             ]

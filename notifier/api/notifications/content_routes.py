@@ -1,11 +1,8 @@
 """`/v1/notifications/{id}/content` and `/explain`: the mail itself, and why it waits."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id
 from notifier.api.dependencies import Dependencies
@@ -14,60 +11,14 @@ from notifier.api.request_audit import AuditDependency
 from notifier.auth.key_scope import KeyScope
 from notifier.lookup import wait_explanation
 from notifier.lookup.content_preview import ContentView
-from notifier.lookup.wait_explanation import Because
 from notifier.states import WAITING_STATUSES
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
-class FileOut(BaseModel):
-    """A file that is attached to the mail."""
-
-    filename: str
-    content_type: str
-    content_id: str | None
-    size: int
-    sha256: str
-
-
-class ContentOut(BaseModel):
-    """A mail, part by part."""
-
-    subject: str
-    html: str | None = Field(description="Null for a mail that has a text part only.")
-    text: str
-    attachments: list[FileOut]
-    size: int = Field(description="Bytes of the whole mail.")
-    sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
-    identical: bool | None = Field(
-        description="True if a relay got exactly these bytes; null before the first attempt."
-    )
-
-
-class CauseOut(BaseModel):
-    """One reason why it waits."""
-
-    code: Because
-    detail: str
-    until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
-
-
-class ExplanationOut(BaseModel):
-    """Why it is not sent yet."""
-
-    id: UUID
-    status: models.ShownStatus
-    waiting: bool
-    next_attempt_at: datetime | None = Field(
-        description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."
-    )
-    expires_at: datetime
-    because: list[CauseOut] = Field(description="Every reason; empty if it is due and first in the queue.")
-
-
 @router.get(
     "/{notification_id}/explain",
-    response_model=ExplanationOut,
+    response_model=models.ExplanationOut,
     operation_id="explain_notification",
     summary="Explain why a notification waits",
 )
@@ -92,7 +43,7 @@ async def explain_notification(request: Request, notification_id: str, doors: De
 
 @router.get(
     "/{notification_id}/content",
-    response_model=ContentOut,
+    response_model=models.ContentOut,
     operation_id="get_notification_content",
     summary="Get the mail of a notification",
     responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},

@@ -2,94 +2,33 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import email_address, suppression
-from notifier.api import fields, pagination
+from notifier.api import pagination
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
+from notifier.api.suppressions.models import (
+    CALLER_REASONS,
+    SuppressionIn,
+    SuppressionOut,
+    SuppressionPageOut,
+    SuppressionQuery,
+)
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
-from notifier.states import SuppressionReason, SuppressionScope
 from notifier.submission.request_validation import parse_address
 from notifier.suppression import NewSuppression, SuppressionFate, SuppressionView
 
-_CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)
 MAX_LIFETIME = timedelta(days=36_500)
 """A longer suppression has no end."""
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
-
-
-class SuppressionIn(RequestModel):
-    """An address that this service must not mail."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    address: fields.Address = Field(description="Exactly one bare address.")
-    scope: SuppressionScope = Field(
-        strict=False, description="`all`, or `marketing`: an opt-out, which never stops a password reset."
-    )
-    reason: SuppressionReason = Field(
-        SuppressionReason.REQUESTED,
-        strict=False,
-        description="Why; only a relay can say that there is no such mailbox.",
-        json_schema_extra={"enum": [reason.value for reason in _CALLER_REASONS]},
-    )
-    detail: str = Field("", max_length=suppression.MAX_DETAIL_LENGTH, description="A comment on the reason.")
-    expires_at: fields.Time | None = Field(
-        None,
-        description="When it ends, within the next hundred years. Default: never.",
-        examples=["2099-12-31T23:59:59Z"],
-    )
-
-
-class SuppressionQuery(BaseModel):
-    """Which page of which suppressions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
-    address: Annotated[
-        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="This address, in any spelling.")
-    ] = None
-    scope: SuppressionScope | None = None
-    reason: SuppressionReason | None = None
-    include_expired: Annotated[bool, Query(description="Also list those that have expired.")] = False
-
-
-class SuppressionOut(BaseModel):
-    """A suppression."""
-
-    id: UUID
-    address: str
-    owner: str = Field(
-        description="`service`: yours. `instance`: it stops every service's mail, and only the operator can lift it.",
-        json_schema_extra={"enum": ["service", "instance"]},
-    )
-    scope: SuppressionScope
-    reason: SuppressionReason
-    detail: str
-    created_by: str
-    created_at: datetime
-    expires_at: datetime | None
-
-
-class SuppressionPageOut(BaseModel):
-    """A page of suppressions, newest first."""
-
-    suppressions: list[SuppressionOut]
-    next: UUID | None
 
 
 @router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
@@ -184,7 +123,7 @@ def _parse_new_suppression(wanted: SuppressionIn, caller: Caller, now: datetime)
     """Validate the request. Raises `InvalidRequestError` with every fault."""
     normalised = parse_address(wanted.address, "/address")
     faults = [normalised] if isinstance(normalised, Fault) else []
-    if wanted.reason not in _CALLER_REASONS:
+    if wanted.reason not in CALLER_REASONS:
         faults.append(Fault("/reason", "not_yours_to_say", "only a relay can say that there is no such mailbox"))
     if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
         faults.append(Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00"))

@@ -10,16 +10,16 @@ from support import api_caller
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 
 async def _reading(installation: Installation, parts: wiring.ProcessParts) -> str:
     """A key that may look at contents."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
+        shop = await service_admin.find_service(connection, "shop")
         scopes = [key_scope.KeyScope.SEND, key_scope.KeyScope.READ, key_scope.KeyScope.CONTENT]
-        return await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
+        return await new_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
 
 
 async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:

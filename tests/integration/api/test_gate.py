@@ -41,7 +41,7 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
         await asked(shop)
         sample = template_editor.SAMPLE | {"reason": "x"}
         kept = await template_editor.save_draft(
-            staff, now["seen"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
+            staff, now["revision"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
         )
         found = (await staff.post(f"{PATH}/gate")).json()
         assert (found["blocks"], found["reasons"]) == (True, ["shop: 1 would be refused (422), of 1 requests."])
@@ -49,10 +49,10 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
         assert [one["path"] for one in found["added"]] == ["reason"]
         stream = await staff.post(f"{PATH}/gate", headers={"Accept": "text/event-stream"})
         assert events(stream.text) == [{"done": 0, "total": 1}, {"done": 1, "total": 1}, {"report": found}]
-        refused = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"]})
+        refused = await staff.post(f"{PATH}/publish", json={"revision": kept["revision"]})
         assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
         assert refused.json()["report"] == found
-        forced = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"], "force_reason": "they know"})
+        forced = await staff.post(f"{PATH}/publish", json={"revision": kept["revision"], "force_reason": "they know"})
         assert forced.status_code == 201, forced.text
 
 
@@ -70,7 +70,7 @@ async def test_secret_values_are_shown_to_whom_may_see_them(
     ):
         now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
         await asked(shop)
-        await template_editor.save_draft(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
+        await template_editor.save_draft(staff, now["revision"], files={"body.html": HTML + "!"}, settings=SETTINGS)
         masked = await staff.post(f"{PATH}/gate", json={})
         assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]
         assert str(SECRET) not in masked.text

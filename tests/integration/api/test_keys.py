@@ -12,10 +12,10 @@ from integration.api.refusal import faults, outcome
 from support import marketing_template
 from support.seeded_installation import Installation
 
-from notifier.auth import authenticated_key, key_admin, key_scope
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import key_admin, key_scope, new_key, service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.key_usage import KeyUsageWriter
+from notifier.auth.new_key import NewKey
 from notifier.runtime import wiring
 from notifier.states import KeyKind
 
@@ -33,8 +33,8 @@ async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncI
 async def _key(parts: wiring.ProcessParts, **wish: Any) -> tuple[str, str]:
     """The id of a new key of the shop, and the key."""
     async with parts.database.write() as connection:
-        service = await authenticated_key.find_service(connection, "shop")
-        id_, key = await authenticated_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
+        service = await service_admin.find_service(connection, "shop")
+        id_, key = await new_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
     return str(id_), key
 
 
@@ -266,10 +266,10 @@ async def test_a_service_has_a_bounded_number_of_valid_keys(
     """Those that have ended do not count; rotating without overlap needs no room."""
     there = len((await shop.get(PATH)).json()["keys"])
     async with parts.database.write() as connection:
-        service, now = await authenticated_key.find_service(connection, "shop"), parts.clock.now()
+        service, now = await service_admin.find_service(connection, "shop"), parts.clock.now()
         for _ in range(key_admin.MAX_KEYS_PER_SERVICE - there - 1):
-            await authenticated_key.insert_key(connection, service, NewKey(), now=now)
-        await authenticated_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
+            await new_key.insert_key(connection, service, NewKey(), now=now)
+        await new_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
     last = await shop.post(PATH, json={"name": "last"})
     assert last.status_code == 201
     path = f"{PATH}/{last.json()['id']}"

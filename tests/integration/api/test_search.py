@@ -12,7 +12,7 @@ from integration.api.refusal import faults
 from support.search_archive import SERVICES, Archive
 from support.seeded_installation import Installation, PostgresSeed, SqliteSeed
 
-from notifier.auth import authenticated_key
+from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, NotificationPage, PageRequest
@@ -152,7 +152,7 @@ async def test_the_pages_hold_while_more_come(client: httpx2.AsyncClient, archiv
 
 async def _page(archive: Archive, wanted: NotificationFilter, which: PageRequest) -> NotificationPage:
     async with archive.database.read() as connection:
-        service = await authenticated_key.find_service(connection, SERVICES[0])
+        service = await service_admin.find_service(connection, SERVICES[0])
         return await notification_search.search_notifications(connection, service, wanted, which, now=archive.now)
 
 

@@ -41,7 +41,7 @@ async def _served(installation: Installation, parts: wiring.ProcessParts) -> Asy
     clock = SteppingClock()
     doors: Any = wiring.build_api(replace(parts, clock=clock)).state.doors
     watch = BatchWatch(parts.database, clock, seconds=0.05)
-    streams = OpenStreams(most=WATCHERS + 2, most_each=WATCHERS)
+    streams = OpenStreams(max_streams=WATCHERS + 2, max_per_owner=WATCHERS)
     app = create_app(replace(doors, streams=streams, batch_watch=watch))
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -14,7 +14,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 from notifier.template_language.render_fault import FaultCode
 
@@ -36,10 +36,8 @@ def installation(postgres_installation: Installation) -> Installation:
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody of the shop who edits templates."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(
-            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         yield client
 
@@ -50,7 +48,7 @@ async def test_a_test_mail_says_what_the_preview_shows(
     """Draft and version, with variables and locale: the mail that arrives has the very parts of the preview."""
     now = await template_editor.publish_draft(staff)
     german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
-    await template_editor.save_draft(staff, now["seen"], files=german)
+    await template_editor.save_draft(staff, now["revision"], files=german)
     wanted: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
     for choice in (wanted, {"version": 1}):
         shown = (await staff.post(f"{PATH}/preview", json=choice)).json()
@@ -90,7 +88,7 @@ async def test_a_preview_is_the_mail(
         drafted = (await staff.post(f"{PATH}/preview", json={"to": to})).json()["source"]
         tested = await staff.post(f"{PATH}/test-send", json={"to": to})
         await api_caller.wait_for_status(staff, tested.headers["location"], "sent")
-        published = await staff.post(f"{PATH}/publish", json={"seen": saved["seen"]})
+        published = await staff.post(f"{PATH}/publish", json={"revision": saved["revision"]})
         assert published.status_code == 201, published.text
         shown = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
         path = await api_caller.submit_mail(staff, to, template="greeting", variables=sample)

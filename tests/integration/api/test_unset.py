@@ -128,7 +128,7 @@ async def test_a_patch_refuses_null_and_says_why(client: httpx2.AsyncClient) -> 
                 "files": {"subject.txt": "a", "body.html": "<p>b</p>", "body.txt": None},
                 "sample": [],
                 "settings": {"name": "Fresh", "optional": None, "from": None, "priority": None, "public": {}},
-                "seen": "",
+                "revision": "",
             },
             200,
         ),

@@ -11,6 +11,7 @@ from support.documented_transport import DOCUMENT, build_validator
 
 from notifier.api import app
 from notifier.api.batches.models import BatchItemIn, BatchShownIn
+from notifier.api.body import model_reader
 from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
 from notifier.api.notifications import submission_models
 from notifier.api.notifications.submission_models import NotificationIn, NotificationPatchIn
@@ -56,7 +57,7 @@ def _faults(model: type[RequestModel], body: Any) -> list[Fault]:
     if model is NotificationIn:
         return submission_models.parse_notification(drop_unset(model, body), body)[1]
     try:
-        submission_models.validate_body(model, body)
+        model_reader.validate_body(model, body)
     except InvalidRequestError as error:
         return list(error.faults)
     return []
