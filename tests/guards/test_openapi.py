@@ -145,9 +145,8 @@ def test_no_schema_has_what_generators_lose() -> None:
             lost.append(f"{place}: alternatives")
         if "$ref" in schema and set(schema) - {"$ref", "default", "description", "title"}:
             lost.append(f"{place}: a reference that something narrows")
-        if "default" in schema and not build_validator(
-            {key: schema[key] for key in schema if key != "default"}
-        ).is_valid(schema["default"]):
+        without_default = {key: value for key, value in schema.items() if key != "default"}
+        if "default" in schema and not build_validator(without_default).is_valid(schema["default"]):
             lost.append(f"{place}: a default that is not allowed")
         if schema.get("default", ...) is None:
             lost.append(f"{place}: a default of null")
