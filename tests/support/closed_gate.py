@@ -16,7 +16,7 @@ class ClosedGate(PublishGate):
     def __init__(self) -> None:
         """It needs neither a database nor a pool."""
 
-    async def look(self, slug: str, source: TemplateSource, report: SourceCheck, **_options: Any) -> GateReport:
+    async def try_source(self, slug: str, source: TemplateSource, report: SourceCheck, **_options: Any) -> GateReport:
         """The same report for everything."""
         return GateReport(
             slug=slug,

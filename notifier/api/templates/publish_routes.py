@@ -1,4 +1,4 @@
-"""`/v1/templates/{slug}/publish`, `/restore` and `/test-send`: what leaves the desk, to all or to one."""
+"""`/v1/templates/{slug}/publish`, `/restore` and `/test-send`."""
 
 from typing import Any
 
@@ -34,15 +34,15 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
 async def publish_template(
     request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Make the draft, with the layouts as they stand now, the version that new notifications get."""
+    """Publish the draft, with the current layouts, as the version that new notifications use."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    given = await read_model(request, PublishIn)
-    wanted = PublishRequest(slug=slug, revision=given.revision, note=given.note, force_reason=given.force_reason)
-    return await _publish(response, doors, audited, caller, wanted)
+    body = await read_model(request, PublishIn)
+    publish_request = PublishRequest(slug=slug, revision=body.revision, note=body.note, force_reason=body.force_reason)
+    return await _publish(response, doors, audited, caller, publish_request)
 
 
-# As for a submit: many generated clients read 201 with the schema of 200.
+# A union, as for a submit: many generated clients parse 201 with the schema of 200.
 RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
 
 
@@ -58,15 +58,15 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
 async def restore_template(
     request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> Any:
-    """Publish an old version's very text as the next one, layouts as they were; or have a deleted template back."""
+    """Publish the unchanged text of an old version as the next version, with its layouts; or undelete a template."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    given = await read_optional_model(request, RestoreIn)
-    if given.version is not None:
-        wanted = PublishRequest(slug=slug, **given.model_dump())
-        return await _publish(response, doors, audited, caller, wanted)
+    body = await read_optional_model(request, RestoreIn)
+    if body.version is not None:
+        publish_request = PublishRequest(slug=slug, **body.model_dump())
+        return await _publish(response, doors, audited, caller, publish_request)
     async with open_change_transaction(doors) as connection:
-        await template_archive.undelete_template(connection, slug, note=given.note, actor=audited.get_actor(caller))
+        await template_archive.undelete_template(connection, slug, note=body.note, actor=audited.get_actor(caller))
         view = await template_queries.get_template(connection, slug)
     doors.template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
@@ -83,20 +83,20 @@ async def restore_template(
 async def test_template(
     request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> Any:
-    """Send one mail that says what the preview says, as your service."""
+    """Send one mail that is equal to the preview, as your service."""
     caller = await recognise_service(request, doors)
     doors.rate_limits.count_notifications(request, caller, 1)
     caller.require_scope(KeyScope.TEMPLATES_EDIT)
     caller.require_scope(KeyScope.SEND)
-    wanted = await read_model(request, TestSendIn)
-    source = await draft_store.load_source(doors.database, slug, wanted.version)
+    body = await read_model(request, TestSendIn)
+    source = await draft_store.load_source(doors.database, slug, body.version)
     mail = TemplateTestMail(
         slug=slug,
-        version=wanted.version,
-        to=wanted.to,
+        version=body.version,
+        to=body.to,
         source=source,
-        variables=wanted.variables,
-        preview=await render_preview(doors, caller, source, wanted),
+        variables=body.variables,
+        preview=await render_preview(doors, caller, source, body),
     )
     accepted = await check_test_mail(doors.submitter, doors.images, caller, mail)
     async with open_change_transaction(doors) as connection:
@@ -112,19 +112,19 @@ async def _publish(
     doors: ApiDependencies,
     audited: AuditDependency,
     caller: AuthenticatedKey,
-    wanted: PublishRequest,
+    publish_request: PublishRequest,
 ) -> dict[str, Any]:
-    """Check, pass the gate, write, and say so."""
-    if wanted.force_reason:
+    """Check, pass the gate, write, and build the reply."""
+    if publish_request.force_reason:
         caller.require_scope(KeyScope.ADMIN)
-    async with doors.editors.hold_slot(caller.actor_name) as turn:
-        turn.start()
-        candidate = await doors.publisher.examine(wanted)
+    async with doors.editors.hold_slot(caller.actor_name) as slot:
+        slot.start()
+        candidate = await doors.publisher.examine(publish_request)
     async with open_change_transaction(doors) as connection:
         version = await publishing.publish_template(connection, candidate, actor=audited.get_actor(caller))
-    doors.template_cache.forget_template(wanted.slug)
-    response.headers["Location"] = f"{router.prefix}/{wanted.slug}/versions/{version.number}"
-    fields = vars(version) | {"note": wanted.note, "published_by": caller.actor_name}
+    doors.template_cache.forget_template(publish_request.slug)
+    response.headers["Location"] = f"{router.prefix}/{publish_request.slug}/versions/{version.number}"
+    fields = vars(version) | {"note": publish_request.note, "published_by": caller.actor_name}
     return {
         **{name: fields[name] for name in VersionOut.model_fields},
         "remarks": format_remarks(candidate.checked.remarks),

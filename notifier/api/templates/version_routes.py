@@ -1,4 +1,4 @@
-"""`/v1/templates/{slug}/versions` and what is seen of them: text, schema of the variables, and what differs."""
+"""`/v1/templates/{slug}/versions`, the schema of the variables, and differences between versions."""
 
 import re
 from typing import Annotated, Any
@@ -31,16 +31,16 @@ _Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="D
     summary="List the versions of a template",
 )
 async def list_template_versions(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, wanted: Annotated[VersionQuery, Query()]
+    request: Request, response: Response, slug: Slug, doors: Dependencies, query: Annotated[VersionQuery, Query()]
 ) -> dict[str, Any]:
-    """What was published, newest first."""
+    """The published versions, newest first."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         template = await template_queries.get_template(connection, slug)
-        found = await template_queries.list_versions(
-            connection, template.id, before=wanted.before, limit=wanted.limit + 1
+        views = await template_queries.list_versions(
+            connection, template.id, before=query.before, limit=query.limit + 1
         )
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"versions": [vars(view) for view in page], "next": cursor}
 
 
@@ -51,7 +51,7 @@ async def list_template_versions(
     summary="Get a version of a template",
 )
 async def get_template_version(request: Request, slug: Slug, number: Number, doors: Dependencies) -> dict[str, Any]:
-    """One of them, with all that was pinned; it never changes."""
+    """A version with its text, layouts and settings; it never changes."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         view = await template_queries.get_version(connection, slug, parse_version_number(number))
@@ -92,7 +92,7 @@ async def diff_template(
 
 
 def parse_version_number(text: str) -> int:
-    """The number in a path; anything else names nothing."""
+    """Parse the number in a path. Raises `NotFoundError`."""
     if not _NUMBER.fullmatch(text) or int(text) > MAX_VERSION_NUMBER:
         raise NotFoundError("there is no such version")
     return int(text)
