@@ -57,4 +57,4 @@ async def _count(parts: wiring.ProcessParts) -> tuple[int, ...]:
     """How many contents and attachments there are."""
     tables = (NotificationContent, Attachment)
     async with parts.database.read() as connection:
-        return tuple([int(await connection.scalar(select(func.count()).select_from(one)) or 0) for one in tables])
+        return tuple([int(await connection.scalar(select(func.count()).select_from(item)) or 0) for item in tables])
