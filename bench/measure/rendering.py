@@ -138,11 +138,11 @@ def _micro(step: Callable[[], object]) -> float:
 async def _pooled(subject: RenderSubject, children: int) -> Pooled:
     async with RenderingPool(children=children) as pool:
         await _through(pool, subject, CALLERS * MAX_BATCH_MAILS)  # every child has compiled it
-        found = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
+        rounds = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
     return Pooled(
-        parent=min(one.parent for one in found),
-        child=min(one.child for one in found),
-        rate=statistics.median(one.rate for one in found),
+        parent=min(round_.parent for round_ in rounds),
+        child=min(round_.child for round_ in rounds),
+        rate=statistics.median(round_.rate for round_ in rounds),
     )
 
 

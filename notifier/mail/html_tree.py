@@ -1,6 +1,6 @@
 """The element tree of a mail's HTML, as a browser builds it (selectolax, which wraps the HTML5 parser Lexbor).
 
-It promises bounded time for hostile input: some of the steps that HTML5 prescribes are quadratic in the depth, in the
+Parsing takes bounded time for hostile input. Some of the steps that HTML5 prescribes are quadratic in the depth, in the
 open formatting elements, or in a tag's attributes. What is over the limits below loses its tag, never its text.
 """
 
@@ -15,12 +15,10 @@ MIN_DEPTH: Final = 500  # elements within each other that any mail may have, tho
 MAX_OPEN_ELEMENT_STEPS: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED_ELEMENTS: Final = 100_000  # formatting elements that all the blocks of a mail may open again
 MIN_FORMATTING_DEPTH: Final = 8  # open formatting elements that any mail may have
-MAX_CLONED_CHARACTERS: Final = (
-    20_000_000  # characters of formatting tags and links, if each tag of a mail opened them again
-)
+MAX_CLONED_CHARACTERS: Final = 20_000_000  # of formatting tags and links, if each tag of a mail opened them again
 MIN_TAG_LIMIT: Final = 200  # characters of such a tag that may have attributes in any mail
 MAX_ATTRIBUTES: Final = 1_000  # in one tag
-MIN_LIMITED_TAGS: Final = 1_000  # tags, with which nothing takes long
+MIN_LIMITED_TAGS: Final = 1_000  # tags; fewer are parsed without a limit
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
@@ -32,10 +30,7 @@ _CLONED_TAG: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
-_EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = (
-    "wbr",
-    "br",
-)  # tags that hold nothing, and say whether what is around them is one word
+_EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = "wbr", "br"  # without content; the second one parts the words around it
 
 
 def parse_html(html: str) -> LexborHTMLParser:

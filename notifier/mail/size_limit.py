@@ -1,20 +1,20 @@
-"""Limits for the texts of a mail, checked while they grow, before they fill the memory."""
+"""Limits on the length of a mail's texts, checked while they grow and not once they have filled the memory."""
 
 from collections.abc import Iterable
 from typing import Final
 
 MAX_OUTPUT: Final = 1024 * 1024
-"""Characters of one rendered part, and of any text on the way there."""
+"""Characters that one part may render to, and any text on the way there."""
 
 
 MIN_TEXT: Final = 16 * 1024
-"""UTF-8 bytes that a text made from HTML may always have, however short the HTML is."""
+"""UTF-8 bytes that a text made from HTML may have, however short that is."""
 MAX_TEXT_PER_HTML: Final = 4
-"""Bytes of such a text for each byte of the HTML."""
+"""Bytes of such a text for each byte of the HTML: tags take more room than indentations and addresses."""
 
 
 class OutputTooLargeError(Exception):
-    """A text becomes longer than 1 MiB."""
+    """This becomes more than 1 MiB of text."""
 
     def __init__(self, message: str = "this becomes more than 1 MiB of text.") -> None:
         self.message = message
@@ -22,22 +22,22 @@ class OutputTooLargeError(Exception):
 
 
 def compute_text_limit(html: str) -> int:
-    """The limit in UTF-8 bytes for the text made from this HTML."""
+    """Compute how many UTF-8 bytes the text built from this HTML may have."""
     return min(MAX_OUTPUT, MIN_TEXT + MAX_TEXT_PER_HTML * count_bytes(html))
 
 
 def count_bytes(text: str) -> int:
-    """The number of UTF-8 bytes."""
+    """Count the UTF-8 bytes of a text."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def within_limit(text: str) -> str:
-    """The text itself, if it is not too long. Raises `OutputTooLargeError`."""
+    """Return the text itself. Raises `OutputTooLargeError`."""
     if len(text) > MAX_OUTPUT:
         raise OutputTooLargeError
     return text
 
 
 def join_within_limit(pieces: Iterable[str]) -> str:
-    """Join the output of a macro or of a `{% set %}` block. Raises `OutputTooLargeError`."""
+    """Join what a macro, or a block that sets a variable, has written. Raises `OutputTooLargeError`."""
     return within_limit("".join(pieces))

@@ -1,4 +1,4 @@
-"""What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
+"""The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     locale: str | None
     variables: str  # the JSON text of an object as the database has it; only the child reads it
     header: MailHeader
-    content: str | None = None  # the JSON text of a `Content`; only the child reads it
+    content: str | None = None  # the JSON text of a `LiteralContent`; only the child reads it
     attachments: list[MailAttachment] = []  # the child is told everything but their bytes
     payer: str = ""  # whose processor time it takes, such as a service's id
 
@@ -30,7 +30,7 @@ class RenderBatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One mail to render and to show, with its source if this child has not seen it yet."""
+    """One mail to render and to preview, with its source if this child has not seen it yet."""
 
     job: RenderJob
     sources: dict[str, TemplateSource]
@@ -43,7 +43,7 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of a mail that was asked for, and the language that it was wanted in."""
+    """The variables of a mail, and the locale that its caller asked for."""
 
     locale: str | None
     variables: str  # the JSON text of an object; only the child reads it
@@ -83,7 +83,7 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def warning_messages(self) -> list[str]:
-        """What should be mended and need not be, in sentences."""
+        """Everything that should be corrected but does not block publishing, in sentences."""
         return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
 
 
@@ -97,7 +97,7 @@ class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answer to a `Show`."""
+    """The answer to a `PreviewRequest`."""
 
     parts: MailParts
     mail: RenderedMail | MailWithGaps
@@ -106,31 +106,31 @@ class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class MailComparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a mail differs between two versions."""
 
-    before: RenderFault | None = None  # why it cannot be made of that version
+    before: RenderFault | None = None  # why that version cannot be rendered
     after: RenderFault | None = None
-    changed: list[str] = []  # of subject, html, text; empty unless it can be made of both
+    changed: list[str] = []  # of subject, html, text; empty unless both versions can be rendered
     shape: list[int] = []  # the same for changes that are alike
     diffs: dict[str, str] = {}  # part → unified diff of so much of it as is worth reading
 
     @property
     def was_slow(self) -> bool:
-        """True if making it of the old version takes too long."""
+        """True if rendering the old version takes too long."""
         return self.before is not None and self.before.code is FaultCode.TOO_SLOW
 
     @property
     def is_slow(self) -> bool:
-        """True if making it of the new version takes too long."""
+        """True if rendering the new version takes too long."""
         return self.after is not None and self.after.code is FaultCode.TOO_SLOW
 
 
 class CompareAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answers to a `Compare`, in order."""
+    """The answers to a `CompareRequest`, in order."""
 
     results: list[MailComparison | None]  # None: not tried, because one before it took too long
 
 
 class RenderBatchAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answers to a `Render`, in order: to all of its jobs, or to the first ones, if those were work enough."""
+    """The answers to a `RenderBatchRequest`, in order: to all of its jobs, or to the first ones if those took long."""
 
     results: list[RenderedMail | MailWithGaps | RenderFault]
     seconds: list[float]  # of a processor, that each has taken; 0 for the first of a version, which was compiled for it

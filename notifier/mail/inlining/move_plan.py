@@ -77,8 +77,9 @@ class MovePlan:
 
 
 def build_move_plan(sheet: Stylesheet, kinds: list[ElementKind], foreign: frozenset[CssRule]) -> MovePlan:
-    """Decide about all rules, for a mail with these kinds of elements; `foreign` are rules for elements that only a
-    mail program adds.
+    """Decide about all rules, for a mail with these kinds of elements.
+
+    `foreign` are rules for elements that only a mail program adds.
     """
     plan = MovePlan(moved={rule for kind in kinds if kind.has_tag for rule in kind.rules})
     for group in sorted({group for rule in plan.moved for group in rule.groups}):

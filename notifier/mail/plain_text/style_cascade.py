@@ -191,9 +191,13 @@ def _list_rules_in_force(css: str) -> Iterator[Any]:
             pending.pop()
         elif node.type == "qualified-rule":
             yield node
-        elif node.type == "at-rule" and node.lower_at_keyword == "media" and node.content is not None:
-            if is_media_in_force(serialize_css(node.prelude)):
-                pending.append(iter(tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)))
+        elif _is_media_rule_in_force(node):
+            pending.append(iter(tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)))
+
+
+def _is_media_rule_in_force(node: Any) -> bool:
+    is_media = node.type == "at-rule" and node.lower_at_keyword == "media" and node.content is not None
+    return is_media and is_media_in_force(serialize_css(node.prelude))
 
 
 def is_media_in_force(query_list: str) -> bool:

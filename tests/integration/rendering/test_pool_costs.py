@@ -37,8 +37,8 @@ class Shy:
 
 def content(size: int, payer: str = "") -> RenderJob:
     """A job with a text of so many characters."""
-    said = json.dumps({"subject": "Hi", "text": "a" * size})
-    return RenderJob(version=None, locale=None, variables="{}", header=HEADER, content=said, payer=payer)
+    text = json.dumps({"subject": "Hi", "text": "a" * size})
+    return RenderJob(version=None, locale=None, variables="{}", header=HEADER, content=text, payer=payer)
 
 
 async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows() -> None:

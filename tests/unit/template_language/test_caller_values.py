@@ -8,7 +8,7 @@ from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_usage import analyze_variables
-from notifier.templating.sync.template_files import find_source_problems
+from notifier.templating.validation import find_problems
 
 ITEMS = [{"name": "Linen napkin"}, {"name": "Walnut tray"}]
 NAMES = [
@@ -130,7 +130,7 @@ def test_a_variable_may_be_called_as_a_function_is() -> None:
 )
 def test_a_variable_that_templates_could_not_read_is_refused(name: str) -> None:
     """A name that is a word of the language is told before anybody wonders where the value is."""
-    (problem,) = find_source_problems(source("x", {name: 1}))
+    (problem,) = find_problems(source("x", {name: 1}))
     assert problem.message.startswith(f"{name} is a word of templates, and a variable cannot be called so")
 
 

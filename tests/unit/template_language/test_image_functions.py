@@ -48,18 +48,18 @@ def test_an_image_is_all_that_a_client_needs() -> None:
 def test_linked_is_where_the_world_sees_it() -> None:
     """Below the public URL, under the hash and the extension; without that setting it is a fault that names it."""
     html = """{{ image("hero", alt="", linked=true) }}<a href="{{ asset("logo", linked=true) }}">x</a>"""
-    found = rendered(html, PUBLIC)
-    assert f'src="{PUBLIC}/assets/{"cd" * 32}.jpg"' in found
-    assert f'href="{PUBLIC}/assets/{"ab" * 32}.png"' in found
+    page = rendered(html, PUBLIC)
+    assert f'src="{PUBLIC}/assets/{"cd" * 32}.jpg"' in page
+    assert f'href="{PUBLIC}/assets/{"ab" * 32}.png"' in page
     with pytest.raises(PartError, match="NOTIFIER_PUBLIC_URL"):
         rendered(html)
 
 
 def test_the_document_shows_how() -> None:
     """The template in docs/assets.md, as it stands there."""
-    (shown,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "jinja"]
-    found = re.findall(r'(?:src|background)="([^"]+)"', rendered(shown, PUBLIC))
-    assert [one.partition(":")[0] for one in found] == ["cid", "https", "https"]
+    (example,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "jinja"]
+    addresses = re.findall(r'(?:src|background)="([^"]+)"', rendered(example, PUBLIC))
+    assert [address.partition(":")[0] for address in addresses] == ["cid", "https", "https"]
 
 
 def test_text_has_words_instead() -> None:
