@@ -41,7 +41,7 @@ _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORE
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
 _BETWEEN_ATTRIBUTES = re.compile(r"[\s/]*")
-_ATTRIBUTE = re.compile(r"=?[^\s/>=]*")
+_ATTRIBUTE_NAME = re.compile(r"=?[^\s/>=]*")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -190,7 +190,7 @@ def _read_tag(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition,
     if text[at] == ">":
         where = HtmlState.RAW if position.element in RAW_TEXT_ELEMENTS else HtmlState.TEXT
         return HtmlPosition(state=where, element=position.element if where is HtmlState.RAW else ""), at + 1
-    end = _skip(text, at, _ATTRIBUTE)
+    end = _skip(text, at, _ATTRIBUTE_NAME)
     return replace(
         position, state=HtmlState.NAME, attribute=text[at:end].lower(), prefix="", is_scheme_fixed=False
     ), end

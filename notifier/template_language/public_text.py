@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-_TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+_HTML_TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _ALLOWED_INVISIBLE: Final = "\n\t\u200c\u200d"
 """Line breaks, and the two joiners that Persian, Hindi and many emoji need."""
 _ANGLE_LOOKALIKE: Final = "\u2039"  # looks like “<”
@@ -43,7 +43,9 @@ def clean_text(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         text = "".join(character for character in text if _is_visible(character))
     if "<" in text:
-        text = _TAG.sub("", _remove_comments(text)).replace("<", _ANGLE_LOOKALIKE)  # a remaining “<” may begin a tag
+        text = _HTML_TAG.sub("", _remove_comments(text)).replace(
+            "<", _ANGLE_LOOKALIKE
+        )  # a remaining “<” may begin a tag
     text = _COLON.sub(_separate_colon, text)
     text = _AT_SIGN.sub(" @ ", text)
     return _DOT.sub(_separate_dot, text)

@@ -4,7 +4,7 @@ import re
 
 from notifier.template_language.undefined_errors import ErrorExplanation, ErrorPlace, build_error_rows
 
-_TAG = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw|\{%[-+]?\s*(\w+)([^%]*)", re.DOTALL)
+_BLOCK_TAG = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw|\{%[-+]?\s*(\w+)([^%]*)", re.DOTALL)
 _PRINT = re.compile(r"\{#.*?#\}|\{\{(?P<inner>(?:(?!\}\}|\{\{|\{%).)*)(?P<end>\}\})?", re.DOTALL)
 _OPENERS = frozenset({"for", "if", "block", "macro", "call", "filter", "set", "with"})
 _TYPOGRAPHIC = re.compile("[\u2018-\u201f\u2039\u203a\xab\xbb]")
@@ -26,7 +26,7 @@ def _explain_unclosed_block(match: re.Match[str], place: ErrorPlace) -> ErrorExp
 def _find_open_block(text: str, tag: str) -> int | None:
     """The line of the innermost block of this kind that is open at the end, or before a wrong closing tag."""
     stack: list[tuple[str, int]] = []
-    for match in _TAG.finditer(text):
+    for match in _BLOCK_TAG.finditer(text):
         name = match[1]
         if not name:
             continue

@@ -83,7 +83,11 @@ class ValueCheckWalk(ExpressionWalk):
 
     def _note_check(self, node: nodes.Filter, path: Path, conditions: tuple[Condition, ...]) -> None:
         steps = [_encode_step(step) for step in path]
-        when = [_encode(condition, path) for condition in dict.fromkeys(conditions) if not _is_implied(condition, path)]
+        when = [
+            _encode_condition(condition, path)
+            for condition in dict.fromkeys(conditions)
+            if not _is_implied(condition, path)
+        ]
         if None in steps or None in when:
             return
         check = ValueCheck(
@@ -148,13 +152,13 @@ def _is_implied(condition: Condition, checked: Path) -> bool:
     return inside or (condition[0] == "defined" and path == checked)
 
 
-def _encode(condition: Condition, checked: Path) -> list[Any] | None:
+def _encode_condition(condition: Condition, checked: Path) -> list[Any] | None:
     """The condition as a `ValueCheck` has it; None: it cannot be told."""
     if condition is None:
         return None
     kind, *rest = condition
     if kind in ("not", "and", "or"):
-        inner = [_encode(part, checked) for part in rest]
+        inner = [_encode_condition(part, checked) for part in rest]
         return None if None in inner else [kind, *inner]
     path = _encode_path(rest[0], checked)
     return None if path is None else [kind, path, *rest[1:]]
