@@ -1,4 +1,4 @@
-"""`notifier doctor`: every check that readiness makes and more, with a sentence on what to do."""
+"""`notifier doctor`: all checks of an installation, each with a sentence on what to do."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,10 +30,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 async def _findings() -> "list[CheckResult]":
+    from notifier.default_sender import get_default_sender
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
-    from notifier.runtime import process_parts
 
     settings = output.load_settings()
     findings = [
@@ -44,14 +44,14 @@ async def _findings() -> "list[CheckResult]":
         await _relay(settings),
     ]
     try:
-        process_parts.get_default_sender(settings)
+        get_default_sender(settings)
     except ConfigurationError as error:
         findings.append(CheckResult(name="sender", ok=False, detail=str(error)))
     return [*findings, checks.check_recipients(settings), *checks.check_versions()]
 
 
 async def _database(settings: "Settings") -> "list[CheckResult]":
-    """What there is to say about the database; nothing is made that is not there."""
+    """Check the database. A missing SQLite file is reported, not created."""
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
@@ -75,7 +75,7 @@ async def _database(settings: "Settings") -> "list[CheckResult]":
 
 
 def _file_modes(settings: "Settings") -> "list[CheckResult]":
-    """Whether other users of this host can read what Notifier keeps; nothing where nothing is kept yet."""
+    """Check whether other users of this host can read the data directory. No finding if it does not exist."""
     import shlex
 
     from notifier.db import data_directory
@@ -89,7 +89,7 @@ def _file_modes(settings: "Settings") -> "list[CheckResult]":
         address = parse_database_url(settings.effective_database_url)
         database = address.path if isinstance(address, SqliteAddress) else None
         exposed = data_directory.find_exposed_files(settings.data_dir, database)
-    except (ConfigurationError, OSError):  # the address and the directory have findings of their own
+    except (ConfigurationError, OSError):  # other checks report the address and the directory
         return []
     if not exposed:
         return [CheckResult(name="file_modes", ok=True, detail="other users can read nothing of it")]

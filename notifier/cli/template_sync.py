@@ -2,25 +2,24 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
-    from notifier.runtime.process_parts import ProcessParts
     from notifier.templating.sync.pull import PullResult
     from notifier.templating.sync.push import PushResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change; exit 1 if it would be refused.")]
 
 
@@ -58,6 +57,7 @@ async def _run_push(
     slugs: list[str] | None, root: Path | None, words: dict[str, str], options: dict[str, bool], *, as_json: bool
 ) -> None:
     from notifier.cli.notifications import get_operator_name
+    from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
     from notifier.templating.gate.publish_gate import PublishGate
@@ -74,9 +74,7 @@ async def _run_push(
                 by=get_operator_name(),
                 note=words["note"],
                 force_reason=words["force_reason"],
-                gate=PublishGate(
-                    parts.database, pool, parts.clock, process_parts.get_default_sender(parts.settings).address
-                ),
+                gate=PublishGate(parts.database, pool, parts.clock, get_default_sender(parts.settings).address),
                 progress=progress,
                 dry_run=options["dry_run"],
                 overwrite=options["overwrite"],
@@ -91,13 +89,6 @@ async def _run_push(
     _print_results(pushed, as_json=as_json, details=options["dry_run"])
     if any(one.change is PushChange.REFUSED for one in pushed):
         raise typer.Exit(1)
-
-
-def open_for_reading() -> "AbstractAsyncContextManager[ProcessParts]":
-    """The parts, for a command that only looks; a server may run beside it."""
-    from notifier.runtime import process_parts
-
-    return process_parts.open_process_parts(output.load_settings())
 
 
 # -- pull ----------------------------------------------------------------------------------------

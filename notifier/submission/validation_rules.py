@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.mail_rights import MailRights
+from notifier.default_sender import DefaultSender
 from notifier.recipient_policy import RecipientPolicy
-from notifier.runtime.process_parts import DefaultSender
 from notifier.settings import ApiSettings
 
 
