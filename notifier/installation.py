@@ -1,4 +1,4 @@
-"""An installation as its settings describe it: database, clock, identity and template files; light to import."""
+"""What every process has: the settings, the open database, the clock, and what wakes its sender. Light to import."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,25 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from notifier import address
 from notifier.clock import Clock, SystemClock
 from notifier.db.clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.errors import ConfigurationError
 from notifier.outbox.drain import Drain
 from notifier.outbox.hint import Announcer
 from notifier.outbox.wake import Wake
 from notifier.settings import Settings
 from notifier.shipped import shipped
-
-
-@dataclass(frozen=True, kw_only=True)
-class SenderIdentity:
-    """Who mail comes from unless a notification says otherwise."""
-
-    name: str | None
-    address: str
-    bounce_address: str | None  # envelope sender; None: the From address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +72,3 @@ def templates_dir(settings: Settings) -> Path:
     """Where template files are read from."""
     here = Path("templates")
     return settings.templates_dir or (here if here.is_dir() else shipped("templates"))
-
-
-def identity(settings: Settings) -> SenderIdentity:
-    """The instance's own sender. Raises `ConfigurationError` if it is not an address."""
-    try:
-        name, sender = address.with_name(settings.from_)
-        bounce = address.normalised(settings.bounce_address) if settings.bounce_address else None
-    except address.InvalidAddressError as error:
-        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error}") from error
-    return SenderIdentity(name=name, address=sender, bounce_address=bounce)

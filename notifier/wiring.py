@@ -21,6 +21,7 @@ from notifier.auth.usage import Usage
 from notifier.clock import Clock
 from notifier.db import directory
 from notifier.db.engine import Database
+from notifier.default_sender import get_default_sender
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
 from notifier.health import checks, routes
@@ -28,7 +29,7 @@ from notifier.health.checks import Finding
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_limits, listen, serve
 from notifier.ids import new_id
-from notifier.installation import Base, base, identity
+from notifier.installation import Base, base
 from notifier.notification.batch_watch import BatchWatch
 from notifier.notification.circuits import Listener
 from notifier.notification.deliver import Deliverer
@@ -75,7 +76,7 @@ def api(parts: Base) -> FastAPI:
     images = AssetOctets(parts.database, parts.settings.public_url)
     pool = PoolOnDemand(images)
     editors = Editors(pool, parts.clock)
-    own = identity(parts.settings)
+    own = get_default_sender(parts.settings)
     gate = Gate(parts.database, pool, parts.clock, own.address)
     usage, uses = Usage(parts.database, parts.clock), Uses(parts.database, parts.clock)
     forecast = Forecast(parts.database, parts.clock, parts.drain)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import writing
+from notifier.cli.options import Json
 from notifier.cli.output import Failed
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MOST_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -158,7 +158,7 @@ async def _retry_all(reason: Reason, comment: str) -> None:
 
     from notifier.notification import change
 
-    async with writing() as parts:
+    async with open_for_writing() as parts:
         started, last, retried = parts.clock.now(), UUID(int=0), 0
         while True:
             async with parts.database.write() as connection:
@@ -218,7 +218,7 @@ async def _change(
     from notifier.notification import find
 
     wanted = _uuid(id_)
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         asked = _asked(comment, parts.clock.now())
         for deed in await make(connection, wanted, asked):
             await audit.record(connection, deed, audit.Doer(actor=asked.actor, at=asked.at))

@@ -30,7 +30,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 async def _findings() -> "list[Finding]":
-    from notifier import installation
+    from notifier.default_sender import get_default_sender
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import Finding
@@ -44,7 +44,7 @@ async def _findings() -> "list[Finding]":
         await _relay(settings),
     ]
     try:
-        installation.identity(settings)
+        get_default_sender(settings)
     except ConfigurationError as error:
         findings.append(Finding(name="sender", ok=False, detail=str(error)))
     return [*findings, checks.recipients(settings), *checks.versions()]

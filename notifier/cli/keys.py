@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import Rate, writing
 from notifier.cli.change import operator, plain, text
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import Failed
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 MOST_LISTED = 1000
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Which = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, how it begins, or the key itself.")]
 
 
@@ -73,7 +73,7 @@ async def _create(service: str, wish: "Wish", life: timedelta | None, *, as_json
     from notifier import audit
     from notifier.auth import care, keys
 
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         wish = replace(wish, expires_at=doer.at + life if life else None)
         owner = await keys.find_service(connection, service) if service else None
@@ -115,7 +115,7 @@ async def _rotate(which: "UUID | str", overlap: timedelta, *, as_json: bool) -> 
     from notifier import audit
     from notifier.auth import care
 
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         before = await care.locked_by_name(connection, which)
         care.require_rotatable(before, doer.at)
@@ -135,7 +135,7 @@ async def _revoke(which: "UUID | str", *, as_json: bool) -> None:
     from notifier import audit
     from notifier.auth import care
 
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         before = await care.locked_by_name(connection, which)
         after = await care.revoke(connection, before, doer.at)

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import Rate, writing
 from notifier.cli.change import operator, text
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import Failed
+from notifier.cli.process_parts import open_for_writing
 
 if TYPE_CHECKING:
     from notifier.auth.owner import Changes, ServiceView
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def create(
 async def _create(name: str, from_domains: list[str], team: list[str], rate: int | None) -> None:
     from notifier.auth import keys
 
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         now = parts.clock.now()
         id_ = await keys.create_service(
             connection, name, from_domains=from_domains, team=team, rate_per_minute=rate, now=now
@@ -88,7 +88,7 @@ async def _update(name: str, wanted: "Changes", *, as_json: bool) -> None:
     from notifier import audit
     from notifier.auth import owner
 
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         before = await owner.locked(connection, name)
         after = await owner.change(connection, before, wanted)
         if after is not before:

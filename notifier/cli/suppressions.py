@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import writing
 from notifier.cli.change import operator, plain, text
+from notifier.cli.options import Json
 from notifier.cli.output import Failed
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import SuppressionReason, SuppressionScope
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MOST_LISTED = 1000
 Address = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Service = Annotated[str, typer.Option(help="Name of the service whose it is; default: the instance, for all services.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +106,7 @@ async def _add(
     key = _key(address)
     if len(detail) > suppression.LONGEST_DETAIL:
         raise Failed(f"--detail: at most {suppression.LONGEST_DETAIL} characters", output.WRONG_USE)
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         if expires_at is not None and expires_at <= doer.at:
             raise Failed("--expires-at: that is over", output.WRONG_USE)
@@ -140,7 +140,7 @@ async def _lift(which: str, service: str, comment: str, *, as_json: bool) -> Non
 
     if len(comment) > suppression.LONGEST_DETAIL:
         raise Failed(f"--comment: at most {suppression.LONGEST_DETAIL} characters", output.WRONG_USE)
-    async with writing() as parts, parts.database.write() as connection:
+    async with open_for_writing() as parts, parts.database.write() as connection:
         doer = audit.Doer(actor=operator(), at=parts.clock.now())
         gone = []
         for id_ in await _meant(connection, which, service):

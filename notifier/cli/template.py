@@ -1,12 +1,9 @@
 """`templates`: its commands, and `list`."""
 
-from typing import Annotated
-
 import typer
 
 from notifier.cli import output, template_look, template_sync
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from notifier.cli.options import Json
 
 
 def register(app: typer.Typer) -> None:

@@ -2,25 +2,24 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from notifier.cli import output
-from notifier.cli.administer import writing
+from notifier.cli.options import Json
 from notifier.cli.output import Failed
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
-    from notifier.installation import Base
     from notifier.templating.folder.pull import Pulled
     from notifier.templating.folder.push import Pushed
 
 LONGEST_NOTE = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change; exit 1 if it would be refused.")]
 
 
@@ -59,12 +58,13 @@ async def _push(
 ) -> None:
     from notifier import installation
     from notifier.cli.change import operator
+    from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.templating.folder import files
     from notifier.templating.folder.push import Change, Push, PushRefusedError
     from notifier.templating.gate.gate import Gate
 
-    async with reading() if options["dry_run"] else writing() as parts, RenderingPool() as pool:
+    async with open_for_reading() if options["dry_run"] else open_for_writing() as parts, RenderingPool() as pool:
         folder = root or installation.templates_dir(parts.settings)
         with _progress("checking") as progress:
             work = Push(
@@ -74,7 +74,7 @@ async def _push(
                 by=operator(),
                 note=words["note"],
                 force_reason=words["force_reason"],
-                gate=Gate(parts.database, pool, parts.clock, installation.identity(parts.settings).address),
+                gate=Gate(parts.database, pool, parts.clock, get_default_sender(parts.settings).address),
                 progress=progress,
                 dry_run=options["dry_run"],
                 overwrite=options["overwrite"],
@@ -87,13 +87,6 @@ async def _push(
     _show(pushed, as_json=as_json, details=options["dry_run"])
     if any(one.change is Change.REFUSED for one in pushed):
         raise typer.Exit(1)
-
-
-def reading() -> "AbstractAsyncContextManager[Base]":
-    """The parts, for a command that only looks; a server may run beside it."""
-    from notifier import installation
-
-    return installation.base(output.settings())
 
 
 # -- pull ----------------------------------------------------------------------------------------
@@ -115,7 +108,7 @@ def pull(
 async def _pull(slugs: list[str] | None, root: Path | None, options: dict[str, bool], *, as_json: bool) -> None:
     from notifier.templating.folder.pull import Fetch, Pull, PullRefusedError
 
-    async with reading() as parts:
+    async with open_for_reading() as parts:
         folder = root or parts.settings.templates_dir or Path("templates")
         try:
             pulled = await Pull(database=parts.database, **options).run(folder, slugs or None)
@@ -144,7 +137,7 @@ async def _diff(slugs: list[str] | None, root: Path | None, *, draft: bool, exit
     from notifier.cli.change import plain
     from notifier.templating.folder import overview
 
-    async with reading() as parts, parts.database.read() as connection:
+    async with open_for_reading() as parts, parts.database.read() as connection:
         folder = root or installation.templates_dir(parts.settings)
         apart = await overview.between(connection, folder, slugs or None, drafts=draft)
     for_person = sys.stdout.isatty()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from notifier.auth.keys import Caller
-from notifier.installation import SenderIdentity
+from notifier.default_sender import DefaultSender
 from notifier.notification.recipients import RecipientPolicy
 from notifier.notification.rights import MailRights
 from notifier.settings import ApiSettings
@@ -14,13 +14,13 @@ from notifier.settings import ApiSettings
 class Terms:
     """What this instance demands of every request."""
 
-    identity: SenderIdentity
+    identity: DefaultSender
     policy: RecipientPolicy
     key_lasts: timedelta  # for how long an idempotency key stands for its notification
     allowed_headers: tuple[str, ...]  # custom ones, as `header_names.is_allowed` takes them
 
     @classmethod
-    def of(cls, settings: ApiSettings, identity: SenderIdentity, policy: RecipientPolicy) -> "Terms":
+    def of(cls, settings: ApiSettings, identity: DefaultSender, policy: RecipientPolicy) -> "Terms":
         """The terms that the settings ask for."""
         lasts = timedelta(days=settings.idempotency_days)
         return cls(identity=identity, policy=policy, key_lasts=lasts, allowed_headers=settings.allowed_headers)
