@@ -18,23 +18,23 @@ from notifier.shipped import shipped
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What every process has."""
+    """The parts that every process has."""
 
     settings: Settings
     database: Database
     clock: Clock
-    wake: Wake  # what the sender of this process listens to
-    ending: AsyncExitStack  # what is to be closed with them
-    announce: Announcer  # tells it, and the senders of other processes, that something has become due
-    drain: Drain  # how fast the sender of this process works
+    wake: Wake  # wakes the sender of this process
+    ending: AsyncExitStack  # closes what was opened on top of these parts
+    announce: Announcer  # wakes the senders of all processes when an entry becomes due
+    drain: Drain  # the throughput of this process's sender
 
 
 @asynccontextmanager
 async def base(settings: Settings) -> AsyncIterator[Base]:
-    """Open the database, which a migration has made."""
+    """Open the parts of a process until the block ends. The database must have been migrated."""
     database = Database(settings.effective_database_url)
     try:
-        async with _clock(database) as clock:
+        async with _run_clock(database) as clock:
             wake = Wake()
             announcer = Announcer(database, wake)
             async with AsyncExitStack() as ending:
@@ -53,22 +53,22 @@ async def base(settings: Settings) -> AsyncIterator[Base]:
 
 
 @asynccontextmanager
-async def _clock(database: Database) -> AsyncIterator[Clock]:
-    """The clock that all processes on this database share: its own; on SQLite that is the host's."""
+async def _run_clock(database: Database) -> AsyncIterator[Clock]:
+    """Run the clock that all processes of the database share: the database's, or on SQLite the host's."""
     if database.is_sqlite:
         yield SystemClock()
         return
     clock = DatabaseClock(database, SystemClock())
     await clock.look()
-    keeping = asyncio.create_task(clock.keep())
+    synchronizing = asyncio.create_task(clock.keep())
     try:
         yield clock
     finally:
-        keeping.cancel()
-        await asyncio.wait({keeping})
+        synchronizing.cancel()
+        await asyncio.wait({synchronizing})
 
 
 def templates_dir(settings: Settings) -> Path:
-    """Where template files are read from."""
-    here = Path("templates")
-    return settings.templates_dir or (here if here.is_dir() else shipped("templates"))
+    """Find the directory of template files: as set, else `templates/`, else the shipped one."""
+    local = Path("templates")
+    return settings.templates_dir or (local if local.is_dir() else shipped("templates"))

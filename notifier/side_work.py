@@ -1,6 +1,6 @@
-"""What a sender does beside mail: webhooks, images, and the rest of cancelled batches. Each with its own worker.
+"""What a sender does besides mail: webhooks, images and cancelled batches.
 
-Their slots are not those of mail, and no mail waits for them.
+Each kind has its own worker and slots, so that no mail waits for it.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ RESOLVING_THREADS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """The handler of one kind of work, and the wake of its worker."""
+    """The handler of one kind of work, and the wake-up of its worker."""
 
     handler: Teller | AssetMaker | BatchStopper
     wake: Wake
@@ -29,22 +29,23 @@ class Beside:
 
 @contextlib.contextmanager
 def side_work(parts: Base) -> Iterator[tuple[Beside, ...]]:
-    """All of it, for as long as the block lasts."""
-    with _teller(parts) as telling:
-        stopper = Beside(handler=BatchStopper(parts.database, parts.clock), wake=_seldom())
-        yield telling, Beside(handler=AssetMaker(parts.database, parts.clock), wake=_seldom()), stopper
+    """Open the handlers of all side work until the block ends."""
+    with _open_webhooks(parts) as webhooks:
+        images = Beside(handler=AssetMaker(parts.database, parts.clock), wake=_build_polling_wake())
+        batches = Beside(handler=BatchStopper(parts.database, parts.clock), wake=_build_polling_wake())
+        yield webhooks, images, batches
 
 
-def _seldom() -> Wake:
-    """What wakes the mails' worker does not wake this one: images and batches may wait a second for the next look."""
+def _build_polling_wake() -> Wake:
+    """Build a wake-up that nothing triggers: images and batches may wait a second for the next poll."""
     wake = Wake()
     wake.hinted = True
     return wake
 
 
 @contextlib.contextmanager
-def _teller(parts: Base) -> Iterator[Beside]:
-    """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
+def _open_webhooks(parts: Base) -> Iterator[Beside]:
+    """Open the webhook handler. Its worker wakes up with the mail worker, which may have caused webhooks."""
     settings, wake = parts.settings.webhooks, LazyWake()
     resolver = Resolver(min(settings.concurrency, RESOLVING_THREADS))
     caller = Caller(resolver, clock=parts.clock, settings=settings)

@@ -1,4 +1,4 @@
-"""The composition root: settings in, running parts out. Nothing else knows how the parts fit together."""
+"""The composition root: builds the API and the sender from the settings. Only this package knows how parts fit."""
 
 import asyncio
 import contextlib
@@ -65,13 +65,13 @@ from notifier.throttle.rate import Rates
 from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.secret_box import SecretBox
 
-NICE = 5  # of the children that render: what they do is never as urgent as a reply
+NICE = 5  # rendering is less urgent than replies to callers
 
 __all__ = ["Base", "PortBusyError", "Sender", "api", "base", "http", "listen", "probe_app", "sender", "sender_app"]
 
 
 def api(parts: Base) -> FastAPI:
-    """The API over these parts."""
+    """Build the API application."""
     policy = RecipientPolicy.of(parts.settings.recipients, parts.settings.smtp)
     images = AssetOctets(parts.database, parts.settings.public_url)
     pool = PoolOnDemand(images)
@@ -109,7 +109,7 @@ def api(parts: Base) -> FastAPI:
         policy=policy,
         clock=parts.clock,
         wake=parts.announce,
-        probes=_probes(
+        probes=_build_probes(
             parts, partial(checks.database, parts.database), has_metrics=not parts.settings.api.metrics_port
         ),
         streams=Streams(),
@@ -127,16 +127,16 @@ class Sender:
     worker: Worker
     deliverer: Deliverer
     holder: Holder
-    beside: Sequence[Worker]  # of webhooks and images, with slots of their own
+    beside: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
 
     async def drain(self) -> None:
-        """Return once nothing is due: no mail, no webhook about one, and no image."""
+        """Return when nothing is due: no mail, no webhook and no image."""
         await self.worker.drain()
-        for one in self.beside:
-            await one.drain()
+        for worker in self.beside:
+            await worker.drain()
 
     async def readiness(self, database: Database) -> list[Finding]:
-        """The database answers, the journal can be written, and the relay takes mail."""
+        """Check that the database answers, the journal can be written, and the relay takes mail."""
         circuits = self.deliverer.circuits
         is_open = circuits.relay.is_open
         relay = Finding(name="relay", ok=not is_open, detail=circuits.public_reason if is_open else "takes mail")
@@ -145,8 +145,8 @@ class Sender:
 
 
 @contextlib.contextmanager
-def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
-    """This life of the process, as others see it. Raises `ConfigurationError` if it cannot keep a journal."""
+def _open_identity(parts: Base, journals: Path) -> Iterator[Holder]:
+    """Open the journal and heartbeat of this process. Raises `ConfigurationError` if the journal cannot be written."""
     boot_id, settings = new_id(), parts.settings
     try:
         journal = Journal(journals, boot_id)
@@ -165,13 +165,13 @@ def _holder(parts: Base, journals: Path) -> Iterator[Holder]:
 
 @asynccontextmanager
 async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> AsyncIterator[Sender]:
-    """Claim and deliver until the block ends; then finish what is in flight within the grace, give the rest back."""
+    """Claim and deliver until the block ends. Then finish mails in flight within the grace period; release the rest."""
     settings = parts.settings
     transport = Transport(settings.smtp)
     journals = settings.data_dir / "journal"
     images = AssetOctets(parts.database, settings.public_url)
     policy = RecipientPolicy.of(settings.recipients, settings.smtp)
-    with _holder(parts, journals) as holder, side_work(parts) as side:
+    with _open_identity(parts, journals) as holder, side_work(parts) as side_tasks:
         async with (
             pool(children=settings.sender.render_children, nice=NICE, images=images) as rendering,
             aclosing(PoolOnDemand(images)) as apart,
@@ -185,40 +185,40 @@ async def sender(parts: Base, *, pool: type[RenderingPool] = RenderingPool) -> A
                 settings=settings.sender,
                 clock=parts.clock,
             )
-            deliverer.circuits.tell, transport.limit.on_change = _telling(parts, report), report.limited
+            deliverer.circuits.tell, transport.limit.on_change = _build_circuit_listener(parts, report), report.limited
             rescuer = Rescuer(
                 parts.database,
-                [deliverer, *(one.handler for one in side)],
+                [deliverer, *(task.handler for task in side_tasks)],
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
                 rescued=parts.wake,
             )
-            same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
-            worker = Worker(parts.database, deliverer, wake=parts.wake, **same)
-            beside = [Worker(parts.database, one.handler, wake=one.wake, **same) for one in side]
-            working, *also = (asyncio.create_task(one.run()) for one in (worker, *beside))
-            hearing = _hearing(parts, holder)
+            shared: _SharedArguments = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
+            worker = Worker(parts.database, deliverer, wake=parts.wake, **shared)
+            beside = [Worker(parts.database, task.handler, wake=task.wake, **shared) for task in side_tasks]
+            mail_run, *side_runs = (asyncio.create_task(each.run()) for each in (worker, *beside))
+            hearing = _listen_for_hints(parts, holder)
             try:
                 yield Sender(worker=worker, beside=beside, deliverer=deliverer, holder=holder)
             finally:
-                for tell in (worker.stop, *(one.stop for one in beside)):
-                    tell()
-                for handler in (deliverer, *(one.handler for one in side)):
+                for each in (worker, *beside):
+                    each.stop()
+                for handler in (deliverer, *(task.handler for task in side_tasks)):
                     handler.close()
                 hearing.cancel()
-                _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
+                _, late = await asyncio.wait({mail_run}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
-                await working
-                await asyncio.gather(*also)  # a try at telling has its own, shorter limit; an image is given back
+                await mail_run
+                await asyncio.gather(*side_runs)  # a webhook has its own, shorter timeout; an image is released
                 await asyncio.wait({hearing})
                 await transport.close()
                 await report.close()
 
 
-def _telling(parts: Base, report: RelayReport) -> Listener:
-    """Who hears that the relay is out of reach: who asks why a mail waits, and what measures how fast they leave."""
+def _build_circuit_listener(parts: Base, report: RelayReport) -> Listener:
+    """Build the listener of the relay's circuit: it updates the relay report and the throughput estimate."""
 
     def changed(reason: str | None) -> None:
         report.changed(reason)
@@ -227,43 +227,45 @@ def _telling(parts: Base, report: RelayReport) -> Listener:
     return changed
 
 
-class _Same(TypedDict):
-    """What the workers of a process share."""
+class _SharedArguments(TypedDict):
+    """Arguments that all workers of a process get."""
 
     holder: Holder
     rescuer: Rescuer
     clock: Clock
 
 
-def _hearing(parts: Base, holder: Holder) -> asyncio.Future[None]:
-    """Hints from other processes; on SQLite there are none."""
+def _listen_for_hints(parts: Base, holder: Holder) -> asyncio.Future[None]:
+    """Listen for wake-up hints from other processes. On SQLite there are none."""
     if parts.settings.uses_sqlite:
         return asyncio.get_running_loop().create_future()
     return asyncio.ensure_future(hear(parts.database, parts.wake, holder.boot_id))
 
 
 def sender_app(parts: Base, running: Sender) -> FastAPI:
-    """Metrics and readiness of a sender that runs alone."""
+    """Build the metrics and readiness application of a sender that runs without the API."""
     return probe_app(parts, partial(running.readiness, parts.database))
 
 
 def probe_app(parts: Base, readiness: Callable[[], Awaitable[list[Finding]]] | None = None) -> FastAPI:
-    """Metrics and readiness on a port of their own."""
+    """Build an application with nothing but metrics and readiness."""
     app = FastAPI(title="Notifier probes", openapi_url=None, redirect_slashes=False)
     problems.install(app)
     app.add_middleware(HeadAsGet)
-    app.state.probes = _probes(parts, readiness or partial(checks.database, parts.database))
+    app.state.probes = _build_probes(parts, readiness or partial(checks.database, parts.database))
     app.include_router(routes.router)
     return app
 
 
-def _probes(parts: Base, readiness: Callable[[], Awaitable[list[Finding]]], *, has_metrics: bool = True) -> Probes:
+def _build_probes(
+    parts: Base, readiness: Callable[[], Awaitable[list[Finding]]], *, has_metrics: bool = True
+) -> Probes:
     token = parts.settings.metrics_token
     return Probes(parts.database, parts.clock, readiness, metrics_token=token, has_metrics=has_metrics)
 
 
 @asynccontextmanager
 async def http(app: FastAPI, listener: socket.socket, limits: ServerLimits | None = None) -> AsyncIterator[None]:
-    """Serve the application on the socket until the block ends; requests under way are answered first."""
+    """Serve the application on the socket until the block ends. Requests in progress are answered first."""
     async with serve(app, listener, limits or find_limits(), getattr(app.state, "streams", None)):
         yield

@@ -1,4 +1,4 @@
-"""`notifier doctor`: every check that readiness makes and more, with a sentence on what to do."""
+"""`notifier doctor`: all checks of an installation, each with a sentence on what to do."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +51,7 @@ async def _findings() -> "list[Finding]":
 
 
 async def _database(settings: "Settings") -> "list[Finding]":
-    """What there is to say about the database; nothing is made that is not there."""
+    """Check the database. A missing SQLite file is reported, not created."""
     from notifier import installation
     from notifier.errors import ConfigurationError
     from notifier.health import checks
@@ -75,7 +75,7 @@ async def _database(settings: "Settings") -> "list[Finding]":
 
 
 def _file_modes(settings: "Settings") -> "list[Finding]":
-    """Whether other users of this host can read what Notifier keeps; nothing where nothing is kept yet."""
+    """Check whether other users of this host can read the data directory. No finding if it does not exist."""
     import shlex
 
     from notifier.db import directory
@@ -89,7 +89,7 @@ def _file_modes(settings: "Settings") -> "list[Finding]":
         address = read_url(settings.effective_database_url)
         database = address.path if isinstance(address, SqliteAddress) else None
         exposed = directory.find_exposed(settings.data_dir, database)
-    except (ConfigurationError, OSError):  # the address and the directory have findings of their own
+    except (ConfigurationError, OSError):  # other checks report the address and the directory
         return []
     if not exposed:
         return [Finding(name="file_modes", ok=True, detail="other users can read nothing of it")]

@@ -1,4 +1,4 @@
-"""`notifier forward`: the caller's half of the outbox as a process, and what its API has refused."""
+"""`notifier forward`: moves mails from a producer outbox to the API, and shows the rows that were refused."""
 
 import asyncio
 import json
@@ -57,13 +57,13 @@ def forward(
     if sum((once, drain, refused, bool(release))) > 1:
         raise Failed("--once, --drain, --refused and --release do not go together", output.WRONG_USE)
     if refused or release:
-        _run(database_url, _using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
+        _run(database_url, _with_engine(database_url, lambda engine: _show_refused(engine, release, as_json=as_json)))
         return
     url, key = api_access.resolve(url, key)
     _log_to_stderr()
     limits = Limits(rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run(database_url, _using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
+    _run(database_url, _with_engine(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
 
 
 async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "Limits", *, until: str) -> None:
@@ -74,7 +74,7 @@ async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
-        before = await _in(engine, producer.backlog)
+        before = await _run_in_transaction(engine, producer.backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
             turn = await forwarder.turn()
@@ -82,22 +82,22 @@ async def _forward(engine: "Engine | AsyncEngine", url: str, key: str, limits: "
                 raise Failed(f"not forwarded: {turn.failure}")
         else:
             await (forwarder.drain() if until == "drained" else forwarder.run())
-        after = await _in(engine, producer.backlog)
+        after = await _run_in_transaction(engine, producer.backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
 
 
-async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
+async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
     from notifier.client import producer
 
     if release:
-        freed = await _in(engine, lambda connection: producer.release(connection, release))
+        freed = await _run_in_transaction(engine, lambda connection: producer.release(connection, release))
         print(f"{freed} of {len(release)} will be tried again")
         if freed < len(release):
             raise typer.Exit(1)
         return
-    rows = await _in(engine, producer.refused)
+    rows = await _run_in_transaction(engine, producer.refused)
     output.show(
         (
             {
@@ -112,7 +112,7 @@ async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json:
     )
 
 
-async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
+async def _run_in_transaction(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     if isinstance(engine, AsyncEngine):
@@ -122,11 +122,11 @@ async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]")
         return work(connection)
 
 
-async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    """Do it with the caller's database, through the driver that the URL names, or ours."""
+async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
+    """Open the caller's database with the driver that its URL names, or with ours, and close it afterwards."""
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    engine = _engine(url)
+    engine = _create_engine(url)
     try:
         await work(engine)
     finally:
@@ -136,8 +136,8 @@ async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any
             engine.dispose()
 
 
-def _engine(url: str) -> "Engine | AsyncEngine":
-    """An engine on the caller's database. Raises `Failed`."""
+def _create_engine(url: str) -> "Engine | AsyncEngine":
+    """Create an engine on the caller's database. Raises `Failed`."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -146,14 +146,14 @@ def _engine(url: str) -> "Engine | AsyncEngine":
     from notifier.db.connector import Connector
     from notifier.db.url import PostgresAddress
 
-    kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
+    pool_options: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
     try:
-        address = _address(url)
+        address = _parse_address(url)
         if isinstance(address, PostgresAddress):
-            return Connector(address).engine(**kept)
+            return Connector(address).engine(**pool_options)
         parsed = make_url(url.strip())
-        # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
-        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
+        # A SQLite connection must be used in the thread that opened it, so it is not pooled.
+        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else pool_options
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
         return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
@@ -170,26 +170,26 @@ def _run(url: str, work: Any) -> None:
     except UnsupportedDatabaseError as error:
         raise Failed(str(error), output.WRONG_USE) from error
     except (DBAPIError, OSError) as error:
-        raise Failed(f"your database: {_reason(error, url)}") from error
+        raise Failed(f"your database: {_explain_error(error, url)}") from error
 
 
-def _reason(error: "DBAPIError | OSError", url: str) -> str:
-    """What happened, in our words where the driver is ours."""
+def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
+    """Explain the error; with the driver's own redacted words where we know no better ones."""
     from sqlalchemy.exc import DBAPIError
 
     from notifier.db.reasons import UPGRADE, explain
     from notifier.telemetry.redaction import redact
 
-    address = _address(url)
+    address = _parse_address(url)
     reason = explain(error, address) if address is not None else None
-    if reason is not None and UPGRADE not in reason:  # whose schema it is not
+    if reason is not None and UPGRADE not in reason:  # the caller's database does not have our schema
         return reason
     words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
     return redact(words.removeprefix("<class ").partition("'>: ")[2] or words)
 
 
-def _address(url: str) -> "Address | None":
-    """The address that a URL stands for, if its driver is ours."""
+def _parse_address(url: str) -> "Address | None":
+    """Parse the URL into an address if it names our driver, or none."""
     from notifier.db.url import read_url
 
     is_ours = url.strip().partition("://")[0].lower() in OUR_DRIVER
@@ -197,7 +197,7 @@ def _address(url: str) -> "Address | None":
 
 
 def _log_to_stderr() -> None:
-    """What the forwarder says about itself; nothing of the libraries below it."""
+    """Log what the forwarder does, but not what its libraries say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("notifier.client.producer")

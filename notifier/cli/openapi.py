@@ -1,4 +1,4 @@
-"""`notifier openapi`: the API's description, as `openapi.json` in the repository has it."""
+"""`notifier openapi`: prints the description of the API, as in `openapi.json`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`notifier send`: one mail through the API, and what became of it."""
+"""`notifier send`: send one mail through the API and wait for its outcome."""
 
 import json
 import time
@@ -34,23 +34,23 @@ def send(
     """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
     from notifier import client
 
-    variables = dict(_variable(one) for one in var)
+    variables = dict(_parse_variable(text) for text in var)
     url, key = api_access.resolve(url, key)
     try:
         with client.Notifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
             sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
             print(f"accepted as {sent.id}")
-            outcome = _outcome(notifier, sent.id, wait)
+            outcome = _wait_for_outcome(notifier, sent.id, wait)
     except client.ConfigurationError as error:
         raise Failed(str(error), output.WRONG_USE) from error
     except client.ConnectionFailedError as error:
         raise Failed(f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there") from error
     except client.NotifierClientError as error:
         raise Failed(str(error)) from error
-    _tell(outcome)
+    _print_outcome(outcome)
 
 
-def _variable(text: str) -> tuple[str, Any]:
+def _parse_variable(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator:
         raise Failed(f"--var {text}: write name=value", output.WRONG_USE)
@@ -60,17 +60,17 @@ def _variable(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
-    """The notification once it has ended, or as it stands when the wait is over."""
+def _wait_for_outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
+    """Return the notification once it has ended, or its state after `seconds`."""
     until = time.monotonic() + seconds
     while True:
-        found = notifier.get(id_)
-        if found.status in ENDED or time.monotonic() > until:
-            return found
+        notification = notifier.get(id_)
+        if notification.status in ENDED or time.monotonic() > until:
+            return notification
         time.sleep(POLL_SECONDS)
 
 
-def _tell(outcome: "Notification") -> None:
+def _print_outcome(outcome: "Notification") -> None:
     for attempt in outcome.attempts:
         took = f" ({attempt.duration_ms} ms)" if attempt.duration_ms is not None else ""
         print(f"attempt {attempt.number}: {attempt.code or ''} {attempt.reply}{took}")

@@ -1,4 +1,4 @@
-"""An error that no command expects, in one line; with NOTIFIER_LOG_LEVEL=DEBUG its frames stand before it."""
+"""Prints an error that no command expects: one line, and its stack frames at log level DEBUG."""
 
 import sys
 
@@ -10,7 +10,7 @@ from notifier.telemetry.fault import describe_exception
 
 
 def show(error: Exception) -> None:
-    """Print it to stderr."""
+    """Print the error to stderr."""
     try:
         level = LogSettings().log_level
     except ValidationError:
@@ -21,7 +21,7 @@ def show(error: Exception) -> None:
 
 
 def describe(error: Exception) -> str:
-    """The line. An error's own message is left out: it may hold secrets, addresses and SQL."""
+    """Describe the error without its own message, which may hold secrets, addresses and SQL."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {reason(error)}"
     kind = type(error).__name__
