@@ -1,4 +1,4 @@
-"""What it means that a database is away: one error, whichever library noticed, and however it said so."""
+"""Converts the errors of all libraries about an unreachable database into `DatabaseUnavailableError`."""
 
 import re
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 NOTICED = (DBAPIError, TimeoutError, OSError, PoolTimeoutError, *DRIVER)
-"""How libraries say it, among other things."""
+"""Errors that may mean that the database is out of reach."""
 
 
 @contextmanager
 def unavailable_as_such(address: Address | None = None) -> Iterator[None]:
-    """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
+    """Convert errors of the block about an unreachable or overloaded database into `DatabaseUnavailableError`."""
     try:
         yield
     except NOTICED as error:
-        meant = as_such(error, address)
-        if meant is error:
+        converted = as_such(error, address)
+        if converted is error:
             raise
-        raise meant from error
+        raise converted from error
 
 
 def as_such(error: Exception, address: Address | None = None) -> Exception:
-    """What one of the `NOTICED` errors means; one that the statement itself has caused is itself."""
+    """Convert one of the `NOTICED` errors. An error that the statement itself has caused is returned as it is."""
     orig = getattr(error, "orig", None)
     if getattr(orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
         return LockTimeoutError()
@@ -44,7 +44,7 @@ def as_such(error: Exception, address: Address | None = None) -> Exception:
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """True if the statement may succeed unchanged once the database is well again."""
+    """True if the same statement may succeed once the database is reachable again."""
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return bool(_UNAVAILABLE.match(state))
