@@ -1,4 +1,4 @@
-"""Full queues: through the API's own checks, writer and shared commit, or many rows at once by copying one of those."""
+"""Fills queues: through the API's own submission, or by copying rows."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ async def preload(installation: Installation, template: str, mails: int) -> None
         async def submit_the_rest() -> None:
             for number in numbers:
                 body = {"to": f"user{number:08}@example.com", "template": template}
-                wanted, faults = schema.parse(body | {"variables": variables(template, number)})
-                await doors.submitter.submit(caller, wanted, None, faults=faults)
+                parsed, faults = schema.parse(body | {"variables": variables(template, number)})
+                await doors.submitter.submit(caller, parsed, None, faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
         # The last hint leaves after the last commit; after the end of this block it would open a connection for good.
@@ -42,10 +42,10 @@ async def preload(installation: Installation, template: str, mails: int) -> None
 
 def variables(template: str, number: int) -> Mapping[str, Any]:
     """The sample of a template, with an order number of its own where it has one, so that no two mails are the same."""
-    found = sample(template)
-    if "order" not in found:
-        return found
-    return {**found, "order": {**found["order"], "number": f"FG-{number:08}"}}
+    values = sample(template)
+    if "order" not in values:
+        return values
+    return {**values, "order": {**values["order"], "number": f"FG-{number:08}"}}
 
 
 def row_id(family: int, number: int) -> str:

@@ -57,22 +57,22 @@ async def measure(made: Installations, plan: Plan) -> Table:
     await _fill(installation, plan)
     database, clock, pool = Database(installation.url), SystemClock(), PoolOnDemand()
     try:
-        looks, publishes, told = await _times(database, pool, clock, plan)
+        looks, publishes, progress_calls = await _times(database, pool, clock, plan)
     finally:
         await pool.aclose()
         await database.close()
     await made.remove(installation)
     results = {"gate.look": statistics.median(looks), "gate.publish": statistics.median(publishes)}
-    shown = f"{plan.templates:,} templates of {plan.versions} versions"
+    size = f"{plan.templates:,} templates of {plan.versions} versions"
     return Table(
-        title=f"(i) publishing: {SLUG}, among {shown}, {plan.rounds} rounds",
+        title=f"(i) publishing: {SLUG}, among {size}, {plan.rounds} rounds",
         figures=[
             Figure(
                 f"gate over {plan.payloads} payloads (≤ {GATE_GOAL} ms)",
                 f"{median_and_range(looks, '{:,.0f}')} ms",
                 is_headline=True,
             ),
-            Figure("  told how far it is", f"{told} times"),
+            Figure("  told how far it is", f"{progress_calls} times"),
             Figure(
                 f"check and publish (≤ {PUBLISH_GOAL} ms)",
                 f"{median_and_range(publishes, '{:,.0f}')} ms",
@@ -111,15 +111,15 @@ async def _times(
 ) -> tuple[list[float], list[float], int]:
     """Milliseconds of each look and of each publish, and how often the first told how far it is."""
     gate, source = Gate(database, pool, clock, "notifier@instance.example"), files.read(ROOT / "templates", SLUG)
-    looks, publishes, told = [], [], []
+    looks, publishes, progress_calls = [], [], []
     for number in range(plan.rounds):
         draft = _edited(source, number)
         report = await pool.check(draft)
         assert not report.blocks, report.blocks
 
         async def look(draft: TemplateSource = draft) -> None:
-            found = await gate.look(SLUG, draft, report, progress=lambda *how_far: told.append(how_far))  # noqa: B023
-            assert (found.looked, found.changed, found.blocks) == (plan.payloads, plan.payloads, False), found
+            outcome = await gate.look(SLUG, draft, report, progress=lambda *how_far: progress_calls.append(how_far))  # noqa: B023
+            assert (outcome.looked, outcome.changed, outcome.blocks) == (plan.payloads, plan.payloads, False), outcome
 
         async def publish(draft: TemplateSource = draft) -> None:
             checked = await pool.check(draft)
@@ -128,7 +128,7 @@ async def _times(
 
         looks.append(await _milliseconds(look))
         publishes.append(await _milliseconds(publish))
-    return looks, publishes, len(told) // plan.rounds
+    return looks, publishes, len(progress_calls) // plan.rounds
 
 
 def _edited(source: TemplateSource, number: int) -> TemplateSource:

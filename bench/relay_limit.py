@@ -41,7 +41,7 @@ class Found:
     lines: list[int] = field(default_factory=list)  # of the senders' log
 
 
-async def drain(installation: Installation, plan: Plan, connections: int, found: Found) -> None:
+async def drain(installation: Installation, plan: Plan, connections: int, results: Found) -> None:
     """One full queue, until nothing is due."""
     async with Sink(max_connections=plan.limit, answer_seconds=plan.answer_seconds) as sink:
         several = ["--processes", str(plan.processes)] if plan.processes > 1 else []
@@ -55,9 +55,9 @@ async def drain(installation: Installation, plan: Plan, connections: int, found:
         sent = await installation.count("sent")
         if sent != plan.mails:
             raise AssertionError(f"{plan.mails} mails were queued, and {sent} are sent")
-        found.rates.append(plan.mails / (await _last_settle(installation) - started))
-        found.refused.append(sink.refused)
-        found.lines.append(lines)
+        results.rates.append(plan.mails / (await _last_settle(installation) - started))
+        results.refused.append(sink.refused)
+        results.lines.append(lines)
 
 
 async def _last_settle(installation: Installation) -> float:
@@ -75,12 +75,12 @@ async def measure(made: Installations, plan: Plan) -> Table:
     await preload(filled, "welcome", plan.mails)
     by_hand, by_itself = Found(), Found()
     for _ in range(plan.rounds):
-        for connections, found in (
+        for connections, results in (
             (max(plan.limit // plan.processes, 1), by_hand),
             (DEFAULT_CONNECTIONS, by_itself),
         ):
             installation = await made.copy(filled)
-            await drain(installation, plan, connections, found)
+            await drain(installation, plan, connections, results)
             await made.remove(installation)
     await made.remove(filled)
     ratio = statistics.median(by_itself.rates) / statistics.median(by_hand.rates)
@@ -110,13 +110,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=5, help="connections that the relay takes (%(default)s)")
     parser.add_argument("--processes", type=int, default=1, help="sender processes (%(default)s)")
     parser.add_argument("--answer", type=float, default=0.015, help="seconds to the reply (%(default)s)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     plan = Plan(
-        rounds=given.rounds,
-        mails=given.mails,
-        limit=given.limit,
-        processes=given.processes,
-        answer_seconds=given.answer,
+        rounds=options.rounds,
+        mails=options.mails,
+        limit=options.limit,
+        processes=options.processes,
+        answer_seconds=options.answer,
     )
     asyncio.run(run(plan))
 

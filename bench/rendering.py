@@ -1,4 +1,4 @@
-"""What rendering costs: each step, a mail in one process, and a mail through the pool, hence the cost of isolation.
+"""What rendering costs: each step, a mail in one process, and a mail through the pool.
 
 Run with `python -m bench.rendering`; about a quarter of a minute. All figures but the rates are processor time.
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
+from bench.process import ROOT
 from bench.table import Figure, Table
 from notifier.rendering.child import Child
 from notifier.rendering.inline import inline_css
@@ -27,7 +27,6 @@ from notifier.rendering.source import HTML, SUBJECT, TEXT, TemplateSource
 from notifier.rendering.version import CompiledVersion
 from notifier.templating.folder import files
 
-ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("welcome", "password_reset", "order_shipped", "daily_report")
 SHOWN = (
     ("bench/templates", "receipt_inline"),
@@ -75,12 +74,12 @@ def main() -> None:
 
 
 def subjects() -> list[Subject]:
-    """The templates that are measured, those of the benchmark first."""
+    """List the templates to measure, those of the benchmark first."""
     return [Subject(slug=slug, source=files.read(ROOT / folder, slug)) for folder, slug in SHOWN]
 
 
 def table(subject: Subject) -> Table:
-    """Everything about one template; keeps this process busy for some seconds."""
+    """Measure one template. Keeps this process busy for some seconds."""
     child = Child()
     child.answer(Render(jobs=[], sources={subject.slug: subject.source}))
     (rendered,) = _render(child, subject, 1)
@@ -134,11 +133,11 @@ def _micro(step: Callable[[], object]) -> float:
 async def _pooled(subject: Subject, children: int) -> Pooled:
     async with RenderingPool(children=children) as pool:
         await _through(pool, subject, CALLERS * LARGEST_BATCH)  # every child has compiled it
-        found = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
+        runs = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
     return Pooled(
-        parent=min(one.parent for one in found),
-        child=min(one.child for one in found),
-        rate=statistics.median(one.rate for one in found),
+        parent=min(run.parent for run in runs),
+        child=min(run.child for run in runs),
+        rate=statistics.median(run.rate for run in runs),
     )
 
 

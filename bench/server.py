@@ -77,8 +77,8 @@ class _OwnServer:
 
 def start() -> Server:
     """The given server, or one of our own."""
-    given = os.environ.get(GIVEN)
-    return _GivenServer(given) if given else _OwnServer()
+    url = os.environ.get(GIVEN)
+    return _GivenServer(url) if url else _OwnServer()
 
 
 async def execute(url: str, *statements: str) -> None:
