@@ -13,16 +13,18 @@ REASONS = {"docs/trip.md": "a drawing"}
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_is_run_or_says_why_not(document: str) -> None:
     """Code is run and answers are compared; what else looks like a block, or names a test without it, is found."""
-    found = blocks(document)
+    document_blocks = blocks(document)
     fences = re.findall(r"^ *(?:`{3,}|~{3,})", (ROOT / document).read_text(), re.MULTILINE)
-    assert len(fences) == 2 * len(found), "a fence that is indented, or does not end"
-    assert [str(block) for block in found if block.fate is Fate.FORGOTTEN] == []
-    for block in found:
+    assert len(fences) == 2 * len(document_blocks), "a fence that is indented, or does not end"
+    assert [str(block) for block in document_blocks if block.fate is Fate.FORGOTTEN] == []
+    for block in document_blocks:
         if block.fate is Fate.ELSEWHERE:
             assert document in (ROOT / block.rest).read_text(), str(block)
 
 
 def test_what_is_not_run_is_little() -> None:
     """The reasons are these, and each is used."""
-    unrun = [(block.document, block.rest) for one in DOCUMENTS for block in blocks(one) if block.fate is Fate.NEVER]
+    unrun = [
+        (block.document, block.rest) for document in DOCUMENTS for block in blocks(document) if block.fate is Fate.NEVER
+    ]
     assert Counter(unrun) == Counter(REASONS.items())

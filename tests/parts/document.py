@@ -57,11 +57,11 @@ class Block:
 def blocks(document: str, language: str = "") -> list[Block]:
     """Every block of a document, or those in one language, in order."""
     text = (ROOT / document).read_text()
-    found: list[Block] = []
+    blocks_: list[Block] = []
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("language")) + 1
-        fate = Fate(match["word"]) if match["word"] else _usual(match["language"], match["text"], found)
-        found.append(
+        fate = Fate(match["word"]) if match["word"] else _usual(match["language"], match["text"], blocks_)
+        blocks_.append(
             Block(
                 document=document,
                 line=line,
@@ -71,7 +71,7 @@ def blocks(document: str, language: str = "") -> list[Block]:
                 rest=match["rest"] or "",
             )
         )
-    return [one for one in found if language in {"", one.language}]
+    return [block for block in blocks_ if language in {"", block.language}]
 
 
 def _usual(language: str, text: str, before: list[Block]) -> Fate:

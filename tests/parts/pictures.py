@@ -30,7 +30,7 @@ async def rendered() -> dict[str, dict[str, str]]:
     """Slug → locale → HTML of each shipped template's sample, from the pool that mails are rendered in."""
     async with RenderingPool() as pool:
         reports = {slug: await pool.check(files.read(TEMPLATES, slug)) for slug in files.slugs(TEMPLATES)}
-    return {slug: {tag: one.html for tag, one in report.previews.items()} for slug, report in reports.items()}
+    return {slug: {tag: preview.html for tag, preview in report.previews.items()} for slug, report in reports.items()}
 
 
 def name(slug: str, width: int, scheme: str) -> str:
@@ -40,8 +40,8 @@ def name(slug: str, width: int, scheme: str) -> str:
 
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """What is wrong with the page as it is seen now: width, contrast, clipped text, links too small to hit."""
-    found: list[str] = driver.execute_script(_COMPLAINTS)
-    return found
+    sentences: list[str] = driver.execute_script(_COMPLAINTS)
+    return sentences
 
 
 def take(driver: webdriver.Chrome, mails: dict[str, dict[str, str]], folder: Path) -> None:
@@ -63,14 +63,14 @@ def _compact(png: bytes) -> bytes:
     nearest = {colour: min(range(len(colours)), key=partial(_distance, colour, colours)) for _, colour in counted}
     octets = picture.tobytes()
     pixels = bytes(nearest[pixel] for pixel in zip(octets[::3], octets[1::3], octets[2::3], strict=True))
-    reduced, kept = Image.frombytes("P", picture.size, pixels), io.BytesIO()
+    reduced, output = Image.frombytes("P", picture.size, pixels), io.BytesIO()
     reduced.putpalette([part for colour in colours for part in colour])
-    reduced.save(kept, "PNG", optimize=True)
-    return kept.getvalue()
+    reduced.save(output, "PNG", optimize=True)
+    return output.getvalue()
 
 
 def _distance(colour: Colour, colours: list[Colour], place: int) -> int:
-    return sum((one - other) ** 2 for one, other in zip(colour, colours[place], strict=True))
+    return sum((first - second) ** 2 for first, second in zip(colour, colours[place], strict=True))
 
 
 def main() -> None:

@@ -94,8 +94,8 @@ class OwnServer:
 
 def server() -> PostgresServer:
     """A server to make databases on."""
-    given = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
-    return GivenServer(given) if given else OwnServer()
+    url = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
+    return GivenServer(url) if url else OwnServer()
 
 
 def execute(url: str, *statements: str) -> None:

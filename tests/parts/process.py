@@ -21,9 +21,9 @@ _COMMANDS = CommandServer()
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """The environment of a process: nothing of ours, plus these settings (without the prefix)."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
-    given = {f"NOTIFIER_{name}": value for name, value in settings.items()}
-    return kept | {"NOTIFIER_DATA_DIR": str(folder)} | given
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
+    variables = {f"NOTIFIER_{name}": value for name, value in settings.items()}
+    return inherited | {"NOTIFIER_DATA_DIR": str(folder)} | variables
 
 
 def unmeasured(environment: dict[str, str]) -> dict[str, str]:
@@ -44,9 +44,9 @@ def run(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.
 
 def typed(script: str, env: dict[str, str], **put_in: str) -> str:
     """What lines of a page print that somebody types into a shell, with these things put in place of what it shows."""
-    for shown, real in put_in.items():
-        assert shown in script
-        script = script.replace(shown, real)
+    for placeholder, real in put_in.items():
+        assert placeholder in script
+        script = script.replace(placeholder, real)
     env = env | {"PATH": f"{NOTIFIER.parent}{os.pathsep}{env['PATH']}"}
     command = ["bash", "-euc", script]
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
@@ -84,8 +84,8 @@ class Process:
 
     def ready_json(self) -> dict[str, Any]:
         """The first line, as JSON."""
-        found: dict[str, Any] = json.loads(self.ready())
-        return found
+        line: dict[str, Any] = json.loads(self.ready())
+        return line
 
     def until(self, start: str) -> str:
         """The next line that begins so."""

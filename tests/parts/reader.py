@@ -121,8 +121,8 @@ class Reader:
 
     def _sh(self, text: str) -> str:
         """What the shell prints; its directory, variables and functions are there in the next block."""
-        kept = self._folder / ".environment"
-        script = f"exec 3>{kept}\n{_SETUP}{self._put(text)}{_KEEP}"
+        variables_file = self._folder / ".environment"
+        script = f"exec 3>{variables_file}\n{_SETUP}{self._put(text)}{_KEEP}"
         done = subprocess.run(
             ["bash", "-c", script],
             check=False,
@@ -133,7 +133,7 @@ class Reader:
             timeout=60,
         )
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        self.env = dict(line.split("=", 1) for line in kept.read_text().split("\0") if line)
+        self.env = dict(line.split("=", 1) for line in variables_file.read_text().split("\0") if line)
         return done.stdout
 
     def _python(self, text: str) -> str:
@@ -157,27 +157,27 @@ class Reader:
     def _unlike(self, block: Block) -> list[str]:
         """Where the last answer is not what the block shows."""
         ids = Ids(self.ids)
-        found = _compare(block.language, self._with_addresses(block.text), self.said, ids)
-        if not found:
+        differences = _compare(block.language, self._with_addresses(block.text), self.said, ids)
+        if not differences:
             self.ids = ids
-        return found
+        return differences
 
     def _with_addresses(self, text: str) -> str:
-        for shown, real in self._puts.items():
-            text = re.sub(rf"(?<!\w){re.escape(shown)}(?!\w)", real, text)
+        for placeholder, real in self._puts.items():
+            text = re.sub(rf"(?<!\w){re.escape(placeholder)}(?!\w)", real, text)
         return text
 
 
-def _compare(language: str, shown: str, said: str, ids: Ids) -> list[str]:
+def _compare(language: str, expected: str, said: str, ids: Ids) -> list[str]:
     """Where one text in this language is not like the other."""
     if language == "json":
-        return likeness.differences(likeness.parse(shown), _json(said), ids)
+        return likeness.differences(likeness.parse(expected), _json(said), ids)
     if language in {"text", "html"}:
-        return likeness.differences(shown.splitlines(), said.splitlines(), ids)
-    first, fields, body = likeness.headers(shown)
+        return likeness.differences(expected.splitlines(), said.splitlines(), ids)
+    first, fields, body = likeness.headers(expected)
     real_first, real_fields, real_body = likeness.headers(said)
-    found = likeness.differences({"first": first, **fields}, {"first": real_first, **real_fields}, ids)
-    return found + (likeness.differences(likeness.parse(body), _json(real_body), ids) if body else [])
+    differences = likeness.differences({"first": first, **fields}, {"first": real_first, **real_fields}, ids)
+    return differences + (likeness.differences(likeness.parse(body), _json(real_body), ids) if body else [])
 
 
 def _json(text: str) -> Any:

@@ -19,8 +19,10 @@ class Shop:
         self.env = process.unmeasured(process.environment(folder, **settings, FROM="Shop <orders@shop.example>"))
         for command in ("db upgrade", "services create shop", "templates push"):
             process.run(*command.split(), env=self.env)
-        asked = [word for scope in scopes for word in ("--scope", scope)]
-        self.key = process.run("keys", "create", "--service", "shop", *asked, env=self.env).stdout.splitlines()[-1]
+        scope_options = [word for scope in scopes for word in ("--scope", scope)]
+        self.key = process.run("keys", "create", "--service", "shop", *scope_options, env=self.env).stdout.splitlines()[
+            -1
+        ]
 
     def relay(self) -> Process:
         """Start the relay: an inbox that takes every mail."""

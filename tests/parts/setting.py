@@ -19,17 +19,17 @@ def left_out(names: Sequence[str]) -> set[str]:
 
 def _left_out(names: Sequence[str], pair: tuple[str, str]) -> set[str]:
     token = re.compile(rf"(?<=[\[-])({'|'.join(pair)})(?=[\]-])")
-    found: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))  # test, values, setting: name
+    names_by_test: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))  # by test and values
     for name in names:
         test, _, rest = name.partition("[")
         where = token.search(f"[{rest}")
         if where is not None:
             values = token.sub("*", f"[{rest}", count=1)
             file, _, function = test.partition("::")
-            one, value = (file, function + values) if file.startswith(PROCESSES) else (test, values)
-            found[one][value][where[0]] = name
+            group, value = (file, function + values) if file.startswith(PROCESSES) else (test, values)
+            names_by_test[group][value][where[0]] = name
     out = set()
-    for by_values in found.values():
+    for by_values in names_by_test.values():
         if len(by_values) > 1:
             for number, by_setting in enumerate(by_values.values()):
                 if len(by_setting) == len(pair):

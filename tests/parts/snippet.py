@@ -29,8 +29,8 @@ def rendered(text: str, values: str, part: str = TEXT, locale: str = "en", publi
     if isinstance(answer, RenderFault):
         return str(answer)
     assert isinstance(answer, ShownParts)
-    shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
-    return shown[part] or ""
+    parts = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return parts[part] or ""
 
 
 def _layout(name: str) -> str | None:

@@ -16,14 +16,14 @@ Statement = tuple[str, tuple[Any, ...]]
 @contextmanager
 def executed(database: Database) -> Iterator[list[Statement]]:
     """The statements that are executed in the block, by the connections of one `Database`."""
-    asked: list[Statement] = []
+    statements: list[Statement] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's own signature
-        asked.append((statement, tuple(parameters[0] if many else parameters)))
+        statements.append((statement, tuple(parameters[0] if many else parameters)))
 
     def note_direct(query: asyncpg.connection.LoggedQuery) -> None:
         if "pg_catalog" not in query.query:  # the driver's own question about a type
-            asked.append((query.query, tuple(query.args)))
+            statements.append((query.query, tuple(query.args)))
 
     def listen(connection: Any, _record: Any = None) -> None:
         connection.driver_connection.add_query_logger(note_direct)
@@ -35,7 +35,7 @@ def executed(database: Database) -> Iterator[list[Statement]]:
             connection.driver.add_query_logger(note_direct)
         event.listen(database._direct._engine.sync_engine, "connect", listen)
     try:
-        yield asked
+        yield statements
     finally:
         event.remove(pooled, "before_cursor_execute", note)
         if not database.is_sqlite:

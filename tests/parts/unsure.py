@@ -66,16 +66,16 @@ def id_in(path: str) -> UUID:
 async def entry_of(database: Database, path: str) -> OutboxEntry | None:
     """The outbox entry of a notification; there is never more than one."""
     async with database.read() as connection:
-        found = await connection.execute(select(OutboxEntry).where(_entry.subject_id == id_in(path)))
-        row = found.mappings().one_or_none()
+        result = await connection.execute(select(OutboxEntry).where(_entry.subject_id == id_in(path)))
+        row = result.mappings().one_or_none()
     return OutboxEntry(**row) if row else None
 
 
 async def asked(client: httpx2.AsyncClient, path: str, what: str, **body: Any) -> tuple[int, str]:
     """Status of the reply, and the notification's status or the problem's code."""
     reply = await client.post(f"{path}/{what}", json=body) if body else await client.post(f"{path}/{what}")
-    told = reply.json()
-    return reply.status_code, told["status"] if reply.status_code == 200 else told["code"]
+    answer = reply.json()
+    return reply.status_code, answer["status"] if reply.status_code == 200 else answer["code"]
 
 
 async def everything(parts: wiring.Base, path: str) -> tuple[object, ...]:
@@ -102,8 +102,8 @@ async def withdraw(database: Database, path: str) -> bool:
 async def row_of(database: Database, path: str) -> Notification:
     """The notification as it stands in the table."""
     async with database.read() as connection:
-        found = await connection.execute(select(Notification).where(_notification.id == id_in(path)))
-        return Notification(**found.mappings().one())
+        result = await connection.execute(select(Notification).where(_notification.id == id_in(path)))
+        return Notification(**result.mappings().one())
 
 
 async def events_of(database: Database, path: str) -> list[tuple[str, str, str]]:

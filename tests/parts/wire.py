@@ -58,13 +58,13 @@ class Proxy:
         host = self._target.query["host"]
         server_reader, server_writer = await asyncio.open_unix_connection(f"{host}/{_SOCKET}")
         self._writers |= {writer, server_writer}
-        there = asyncio.create_task(self._requests(reader, server_writer))
+        requests = asyncio.create_task(self._requests(reader, server_writer))
         back = asyncio.create_task(self._replies(server_reader, writer))
-        self._open |= {there, back}
-        await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        self._open |= {requests, back}
+        await asyncio.wait((requests, back), return_when=asyncio.FIRST_COMPLETED)
         writer.transport.abort()
         server_writer.transport.abort()
-        await asyncio.gather(there, back, return_exceptions=True)
+        await asyncio.gather(requests, back, return_exceptions=True)
 
     async def _requests(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

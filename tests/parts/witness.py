@@ -38,5 +38,5 @@ class Sender:
     work: list[Work] = field(default_factory=list)
 
     def pick(self, number: int, *stages: str) -> Work | None:
-        found = [one for one in self.work if one.stage in stages]
-        return found[number % len(found)] if found else None
+        matching = [work for work in self.work if work.stage in stages]
+        return matching[number % len(matching)] if matching else None

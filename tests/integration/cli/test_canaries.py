@@ -165,5 +165,5 @@ def test_every_engine_hides_its_parameters() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"create_engine", "create_async_engine", "make"}
         if ast.unparse(node.func) != "make" or path.name == "forward.py"
     ]
-    assert [path for path, given in calls if "hide_parameters" not in given] == []
+    assert [path for path, arguments in calls if "hide_parameters" not in arguments] == []
     assert len(calls) == 3

@@ -61,5 +61,5 @@ def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _findings() -> dict[str, dict[str, object]]:
-    shown = json.loads(type_command("doctor", "--json").stdout)
-    return {finding["name"]: finding for finding in shown}
+    findings = json.loads(type_command("doctor", "--json").stdout)
+    return {finding["name"]: finding for finding in findings}

@@ -25,8 +25,8 @@ def usual_umask() -> Iterator[None]:
 
 def _modes(folder: Path) -> dict[str, int]:
     """The mode of a directory and of all in it."""
-    kept = [folder, *folder.rglob("*")]
-    return {str(path.relative_to(folder.parent)): stat.S_IMODE(path.stat().st_mode) for path in kept}
+    paths = [folder, *folder.rglob("*")]
+    return {str(path.relative_to(folder.parent)): stat.S_IMODE(path.stat().st_mode) for path in paths}
 
 
 def _assert_private(folder: Path, *names: str) -> None:

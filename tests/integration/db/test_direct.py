@@ -54,10 +54,10 @@ async def test_rows_are_read_by_name(database: Database) -> None:
     statement = text("SELECT CAST(:id AS uuid) AS id, CAST(:at AS timestamptz) AS at, :id = :id AS same")
     values = {"id": uuid4(), "at": datetime(2026, 11, 24, tzinfo=UTC)}
     async with database.single_read() as connection:
-        found = await connection.execute(statement, values)
-    row = found.first()
+        result = await connection.execute(statement, values)
+    row = result.first()
     assert (UUID(bytes=row.id.bytes), row["at"], row.same) == (values["id"], values["at"], True)
-    assert dict(found.mappings()[0]) == dict(row)
+    assert dict(result.mappings()[0]) == dict(row)
     assert not hasattr(row, "another")
 
 
@@ -75,8 +75,8 @@ async def test_a_statement_may_bring_its_values(database: Database) -> None:
     }
     async with database.several() as connection:
         await connection.execute(insert(Suppression).values(values))
-        found = await connection.execute(text("SELECT reason, created_at FROM suppression"))
-    assert [tuple(row) for row in found] == [("requested", values["created_at"])]
+        result = await connection.execute(text("SELECT reason, created_at FROM suppression"))
+    assert [tuple(row) for row in result] == [("requested", values["created_at"])]
 
 
 async def test_an_empty_result_has_no_first_row(database: Database) -> None:

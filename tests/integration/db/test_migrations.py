@@ -62,7 +62,7 @@ async def test_the_closed_sets_agree(empty: Database) -> None:
     """Every CHECK of the models is in the database under the same name, with the same values."""
     await migrate.upgrade(empty)
     async with empty.read() as connection:
-        found = await connection.run_sync(_checks)
+        constraints = await connection.run_sync(_checks)
     expected = {
         (table.name, str(check.name)): check
         for table in Table.metadata.tables.values()
@@ -70,8 +70,8 @@ async def test_the_closed_sets_agree(empty: Database) -> None:
         if isinstance(check, CheckConstraint)
     }
     assert expected
-    assert set(found) == set(expected)
-    for (table, name), sql in found.items():
+    assert set(constraints) == set(expected)
+    for (table, name), sql in constraints.items():
         column = Table.metadata.tables[table].c[name.removeprefix(f"ck_{table}_")]
         values = [member.value for member in column.type.enum_class]  # type: ignore[attr-defined]
         assert all(f"'{value}'" in sql for value in values), (table, name)
@@ -101,7 +101,7 @@ async def test_downgrade_and_upgrade_again(empty: Database) -> None:
 
 async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database) -> None:
     """Neither table nor function is left, and a second upgrade makes both again."""
-    there = text(
+    trigger_count = text(
         "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
         if empty.is_sqlite
         else "SELECT count(*) FROM pg_proc WHERE proname LIKE 'audit_entry%'"
@@ -113,7 +113,7 @@ async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database
         else:
             await migrate.downgrade(empty, step)
         async with empty.read() as connection:
-            counts.append((await connection.execute(there)).scalar_one())
+            counts.append((await connection.execute(trigger_count)).scalar_one())
     assert counts == ([3, 0, 3] if empty.is_sqlite else [1, 0, 1])
 
 
@@ -179,5 +179,5 @@ async def _old_rows(database: Database) -> list[tuple[object, ...]]:
         for table in ("notification_content", "attempt", "status_index")
     )
     async with database.read() as connection:
-        found = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
-        return [tuple(row) for row in found]
+        rows = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
+        return [tuple(row) for row in rows]

@@ -33,7 +33,7 @@ Executed = dict[str, tuple[Any, ...]]
 async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
     """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
     async with postgres_installation.base() as parts:
-        with executed(parts.database) as asked:
+        with executed(parts.database) as executed_statements:
             async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
                 path = await caller.submit(client, "bob@example.com")
                 for _ in range(2):  # the second is answered from the first
@@ -43,15 +43,15 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 await sender.worker._claimer.claim_suspect([], [])
                 async with parts.database.read() as connection:
                     await store.waiting(connection, EntryKind.EMAIL, most=1000)
-        yield dict(asked), parts.database
+        yield dict(executed_statements), parts.database
 
 
 async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
     """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
-    asked, database = trip
-    assert any("AS waiting" in statement for statement in asked)
-    hot = {statement: values for statement, values in asked.items() if not _is_light(statement)}
-    assert len(hot) >= 8, sorted(asked)
+    statements, database = trip
+    assert any("AS waiting" in statement for statement in statements)
+    hot = {statement: values for statement, values in statements.items() if not _is_light(statement)}
+    assert len(hot) >= 8, sorted(statements)
     async with database._writer.connect() as connection:
         for said in ("TRUNCATE outbox_entry, notification CASCADE", None, "ANALYZE"):
             if said:
@@ -85,9 +85,11 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
             ("pk_notification_tag", {"tag": "a", "template": "welcome"}),
             ("ix_notification_template", {"template": "welcome", "status": "sent", "copies": "true"}),
         ):
-            with executed(parts.database) as asked:
+            with executed(parts.database) as statements:
                 assert (await client.get("/v1/notifications", params=query)).status_code == 200
-            ((statement, values),) = [one for one in asked if ") AS w" in one[0]]
+            ((statement, values),) = [
+                executed_statement for executed_statement in statements if ") AS w" in executed_statement[0]
+            ]
             async with parts.database._writer.connect() as connection:
                 for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
                     await connection.execute(text(f"SET LOCAL {setting}"))
@@ -104,9 +106,9 @@ def _is_light(statement: str) -> bool:
 
 async def _plan(connection: AsyncConnection, statement: str, values: tuple[Any, ...]) -> dict[str, Any]:
     await connection.exec_driver_sql(f"PREPARE hot AS {statement}")
-    given = f"({', '.join(_literal(value) for value in values)})" if values else ""
-    found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE hot {given}")
-    plan = found.scalar_one()
+    arguments = f"({', '.join(_literal(value) for value in values)})" if values else ""
+    result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE hot {arguments}")
+    plan = result.scalar_one()
     await connection.exec_driver_sql("DEALLOCATE hot")
     plans: list[dict[str, Any]] = json.loads(plan) if isinstance(plan, str) else plan
     return plans[0]["Plan"]  # type: ignore[no-any-return]

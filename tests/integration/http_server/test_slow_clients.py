@@ -101,9 +101,9 @@ def _problem(answer: bytes) -> tuple[int, str]:
     """Status and code of an answer that is a problem document of the catalogue, after which the connection ends."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
-    told = json.loads(body)
-    assert catalogue.ENTRIES[told["code"]].status == told["status"] == int(head.split()[1])
-    return told["status"], told["code"]
+    problem = json.loads(body)
+    assert catalogue.ENTRIES[problem["code"]].status == problem["status"] == int(head.split()[1])
+    return problem["status"], problem["code"]
 
 
 @pytest.mark.parametrize("sent", [HALF_HEAD, b"G", b"POST / HTTP/1.1\r\n"])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from notifier import wiring
-from notifier.db.inserts import insert_if_absent
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, columns
 from notifier.ids import new_id
 
@@ -17,8 +17,8 @@ async def test_only_the_first_of_two_rows_with_one_key_is_inserted(parts: wiring
     async with parts.database.write() as connection:
         assert await insert_if_absent(connection, Template, row)
         assert not await insert_if_absent(connection, Template, row | {"id": new_id()})
-        found = await connection.execute(select(template.id).where(template.slug == "new_slug"))
-        assert found.scalars().all() == [row["id"]]
+        result = await connection.execute(select(template.id).where(template.slug == "new_slug"))
+        assert result.scalars().all() == [row["id"]]
 
 
 async def test_a_direct_connection_inserts_as_well(parts: wiring.Base) -> None:
