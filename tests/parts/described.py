@@ -1,4 +1,4 @@
-"""Every answer that a test of the API gets is compared with openapi.json: status, type, header fields and body."""
+"""Compares every API response in a test with openapi.json: status, type, header fields and body."""
 
 import json
 import re
@@ -31,7 +31,7 @@ class DescribedTransport(httpx2.ASGITransport):
 
 
 def compare(path: str, method: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raise `AssertionError` for an answer that the document does not foresee."""
+    """Raise `AssertionError` for a response that the document does not declare."""
     where = f"{method.upper()} {path} answered {status}"
     declared = DOCUMENT["paths"][path][method]["responses"]
     assert str(status) in declared, f"{where}, which openapi.json does not declare: {body[:300]!r}"

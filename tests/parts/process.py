@@ -1,4 +1,4 @@
-"""Real `notifier` processes: started as a user would, stopped by signals, and never left behind."""
+"""Real `notifier` processes: started like a user does, stopped by signals, and never left running."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _COMMANDS = CommandServer()
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process: nothing of ours, plus these settings (without the prefix)."""
+    """Build the environment of a process: no `NOTIFIER_…` variables except these settings (without the prefix)."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
     variables = {f"NOTIFIER_{name}": value for name, value in settings.items()}
     return inherited | {"NOTIFIER_DATA_DIR": str(folder)} | variables
@@ -32,7 +32,7 @@ def unmeasured(environment: dict[str, str]) -> dict[str, str]:
 
 
 def run(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
+    """Run one command to its end."""
     if _COMMANDS.can_run(env):
         status, out, err = _COMMANDS.run(list(arguments), env, seconds=COMMAND_SECONDS)
         done = subprocess.CompletedProcess([str(NOTIFIER), *arguments], status, out, err)
@@ -53,14 +53,14 @@ def typed(script: str, env: dict[str, str], **put_in: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
+    """Find a port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Process:
-    """A `notifier` command that stays; it is ready when it has printed its first line."""
+    """A `notifier` command that keeps running. It is ready when it has printed its first line."""
 
     def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
         command = [str(NOTIFIER), *arguments]
@@ -76,19 +76,19 @@ class Process:
             reader.start()
 
     def ready(self) -> str:
-        """The first line that it prints."""
+        """Wait for its first line."""
         line = self._lines.get(timeout=READY_SECONDS)
         if not line:
             raise AssertionError(f"exit {self.wait()}: {self.errors}")
         return line.strip()
 
     def ready_json(self) -> dict[str, Any]:
-        """The first line, as JSON."""
+        """Wait for its first line, and parse it as JSON."""
         line: dict[str, Any] = json.loads(self.ready())
         return line
 
     def until(self, start: str) -> str:
-        """The next line that begins so."""
+        """Wait for the next line that begins with this text."""
         while line := self._lines.get(timeout=READY_SECONDS):
             if line.startswith(start):
                 return line.strip()

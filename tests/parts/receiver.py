@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it remembers what it was told, and answers as a test scripts it."""
+"""A webhook receiver on loopback. It records requests, and answers as a test scripts it."""
 
 import asyncio
 import contextlib

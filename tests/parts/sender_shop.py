@@ -1,4 +1,4 @@
-"""A shop that sends its mail through a Notifier of its own, as processes that a test starts and ends."""
+"""A shop, its Notifier and its relay, as processes that a test starts and stops."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Which tests are left out of a short run: a test with many values runs with each in one setting, and in all settings.
+"""Selects the tests of a short run: a test with many values runs with each value in one setting only.
 
-The settings are the two databases and the two event loops. A test without values of its own runs in both, but for those
-that start processes: they take turns within their file.
+The settings are the two databases and the two event loops. A test without values runs in both. Tests that start
+processes alternate between the settings within their file.
 """
 
 import re
@@ -13,7 +13,7 @@ PAIRS = (("sqlite", "postgresql"), ("asyncio", "uvloop"))
 
 
 def left_out(names: Sequence[str]) -> set[str]:
-    """Of the tests with these names, such as `test[sqlite-a]`, those that another of them stands for."""
+    """List the tests, such as `test[sqlite-a]`, that a short run leaves out."""
     return {name for pair in PAIRS for name in _left_out(names, pair)}
 
 

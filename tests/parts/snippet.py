@@ -1,4 +1,4 @@
-"""A few lines of a template, as a document shows them, rendered like any part with the values that stand before."""
+"""Renders a few lines of a template that a document shows, with the values shown before them."""
 
 from datetime import UTC, datetime
 from pathlib import Path

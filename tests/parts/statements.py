@@ -1,4 +1,4 @@
-"""What a database is asked: every statement of a block, with or without SQLAlchemy in between."""
+"""Records every statement that a `Database` executes, with or without SQLAlchemy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from sqlalchemy import event
 from notifier.db.engine import Database
 
 Statement = tuple[str, tuple[Any, ...]]
-"""Its text, and its parameters in their order; those of the first row where there are many."""
+"""Its text and its parameters in order; for many rows, those of the first."""
 
 
 @contextmanager
 def executed(database: Database) -> Iterator[list[Statement]]:
-    """The statements that are executed in the block, by the connections of one `Database`."""
+    """Record the statements that are executed in the block by the connections of one `Database`."""
     statements: list[Statement] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's own signature

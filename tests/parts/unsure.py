@@ -1,4 +1,4 @@
-"""Mails of which nobody knows whether they were taken, made by a sender that died or a relay that fell silent."""
+"""Mails with an unknown outcome, because their sender crashed or their relay fell silent."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,7 @@ _entry, _notification, _event = columns(OutboxEntry), columns(Notification), col
 
 
 async def publish_holding_welcome(parts: wiring.Base) -> None:
-    """Let `welcome` wait for a person when nobody knows."""
+    """Publish `welcome` so that an unknown outcome is held for a person."""
     source = files.read(Path("templates"), "welcome")
     held = TemplateSource(
         files=source.files,
@@ -59,12 +59,12 @@ async def left_by_the_dead(
 
 
 def id_in(path: str) -> UUID:
-    """The notification's id."""
+    """Get the notification's id from its path."""
     return UUID(path.rpartition("/")[2])
 
 
 async def entry_of(database: Database, path: str) -> OutboxEntry | None:
-    """The outbox entry of a notification; there is never more than one."""
+    """Read the outbox entry of a notification; there is never more than one."""
     async with database.read() as connection:
         result = await connection.execute(select(OutboxEntry).where(_entry.subject_id == id_in(path)))
         row = result.mappings().one_or_none()
@@ -79,7 +79,7 @@ async def asked(client: httpx2.AsyncClient, path: str, what: str, **body: Any) -
 
 
 async def everything(parts: wiring.Base, path: str) -> tuple[object, ...]:
-    """What a refused change must leave as it is."""
+    """Read everything that a refused change must leave unchanged."""
     entry = await entry_of(parts.database, path)
     row = await row_of(parts.database, path)
     return row.model_dump(), entry and entry.model_dump(), await events_of(parts.database, path)
@@ -93,28 +93,28 @@ async def until_marked(database: Database, path: str, *, seconds: float = 15.0) 
 
 
 async def withdraw(database: Database, path: str) -> bool:
-    """Take its entry back, so that nothing more is done about it."""
+    """Delete its entry, so that nothing more is done about it."""
     row = await row_of(database, path)
     async with database.write() as connection:
         return await take_back(connection, row.service_id, row.id)
 
 
 async def row_of(database: Database, path: str) -> Notification:
-    """The notification as it stands in the table."""
+    """Read the notification from the table."""
     async with database.read() as connection:
         result = await connection.execute(select(Notification).where(_notification.id == id_in(path)))
         return Notification(**result.mappings().one())
 
 
 async def events_of(database: Database, path: str) -> list[tuple[str, str, str]]:
-    """Kind, actor and detail of each event."""
+    """Read kind, actor and detail of each event."""
     statement = select(_event.kind, _event.actor, _event.detail).where(_event.notification_id == id_in(path))
     async with database.read() as connection:
         return [tuple(row) for row in await connection.execute(statement.order_by(_event.id))]
 
 
 async def hold(database: Database, path: str) -> None:
-    """Let the entry wait for a person, as after a second loss."""
+    """Hold the entry for a person, as after a second loss."""
     async with database.write() as connection:
         await connection.execute(
             update(OutboxEntry).where(_entry.subject_id == id_in(path)).values(state=EntryState.HELD)

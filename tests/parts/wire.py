@@ -1,4 +1,4 @@
-"""A wire between Notifier and PostgreSQL that can go dead, or break just after a commit went through."""
+"""A proxy between Notifier and PostgreSQL that can go silent, or cut the connection just after a commit."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ def is_commit(replies: bytes) -> bool:
 
 
 class Proxy:
-    """Listens on a socket of its own and forwards to the server of the settings."""
+    """Listens on its own socket and forwards to the server of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._target = make_url(settings.effective_database_url)
@@ -36,7 +36,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The database's URL through this wire."""
+        """The URL of the database through this proxy."""
         query = {**self._target.query, "host": self._folder.name}
         return self._target.set(query=query).render_as_string(hide_password=False)
 

@@ -1,4 +1,4 @@
-"""What senders and people know of mails, apart from the database: a test holds the two against each other."""
+"""What senders and people know about mails, outside the database, so that a test can compare both."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
