@@ -27,7 +27,7 @@ REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run each value in one setting only, and measure no coverage of repetitions. Tests named on the command line run."""
+    """Run each value in one setting only, and measure no coverage of repetitions. Tests that are named all run."""
     for item in items:
         if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
             item.add_marker("no_cover")

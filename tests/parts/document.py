@@ -1,4 +1,4 @@
-"""The documents of the tree and their fenced blocks: who runs each one, or why nobody does.
+"""The fenced blocks of all documents: which test runs each one, or why none does.
 
 A block is run in order with the others of its document (`parts.reader`). What shows an answer is compared with the one
 before it. A comment right before the fence, which no reader sees, says otherwise.

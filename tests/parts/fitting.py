@@ -1,4 +1,4 @@
-"""Hooks of schemathesis: what the API demands of a request and no JSON Schema can say is seen to before it is sent.
+"""Hooks of schemathesis: change requests so that they meet the rules that JSON Schema cannot express.
 
 Only what was generated to be right is touched; what was generated to be wrong stays wrong.
 """

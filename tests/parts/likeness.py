@@ -1,4 +1,4 @@
-"""Whether an answer is like the one that a document shows: the same but for ids, times, secrets and durations.
+"""Compares a response with the one that a document shows, except for ids, times, secrets and durations.
 
 What a document leaves out may be there; what it shows must be. `…` stands for anything.
 """

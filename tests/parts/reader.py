@@ -1,4 +1,4 @@
-"""A reader who follows a document: types its blocks one after the other, and looks whether the answers are as shown.
+"""Follows a document like a reader: runs its blocks in order, and compares the output with what is shown.
 
 What is put in: addresses and ports, the key, ids that answers have given, and dates, which are moved to the next days.
 """

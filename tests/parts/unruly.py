@@ -1,4 +1,4 @@
-"""A relay that answers by a random script: refusals, split and multi-line replies, and sometimes a violation of SMTP."""
+"""A relay that answers by a random script: refusals, split and multi-line replies, sometimes a violation of SMTP."""
 
 import asyncio
 import random
