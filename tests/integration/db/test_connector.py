@@ -1,4 +1,4 @@
-"""Connections as the URL wants them: TLS in each mode, several hosts, a name and options for the server."""
+"""Connections by the parameters of the URL: TLS modes, several hosts, application name and options."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ from notifier.errors import ConfigurationError, DatabaseUnavailableError
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """A certificate authority of the test's own; the home directory has none."""
+    """A certificate authority for the test; the home directory has none."""
     monkeypatch.setenv("HOME", str(tmp_path))
     return Authority(tmp_path)
 
@@ -39,7 +39,7 @@ async def without_tls(url: str) -> AsyncIterator[TlsFront]:
 
 
 async def _ask(url: str, question: str = "SELECT 1 AS answer") -> str:
-    """What the database answers, through both kinds of connections."""
+    """Run a statement through both kinds of connections."""
     database = Database(url)
     try:
         async with database.read() as connection:
@@ -52,7 +52,7 @@ async def _ask(url: str, question: str = "SELECT 1 AS answer") -> str:
 
 
 async def _refusal(url: str) -> str:
-    """The reason for which there is no answer."""
+    """Get the reason why there is no connection."""
     with pytest.raises((DatabaseUnavailableError, ConfigurationError)) as raised:
         await _ask(url)
     error = raised.value
@@ -76,7 +76,7 @@ async def _refusal(url: str) -> str:
     ],
 )
 async def test_a_server_with_tls(with_tls: TlsFront, authority: Authority, parameters: str, encrypted: bool) -> None:  # noqa: FBT001
-    """Each mode gets what it asks for, on every connection."""
+    """Each TLS mode is applied to every connection."""
     assert await _ask(with_tls.url("localhost", parameters.replace("CA", str(authority.ca_file)))) == "1"
     assert set(with_tls.encrypted) == {encrypted}
 
@@ -94,7 +94,7 @@ async def test_a_server_with_tls(with_tls: TlsFront, authority: Authority, param
 async def test_a_certificate_that_will_not_do(
     with_tls: TlsFront, authority: Authority, host: str, parameters: str, words: str, tmp_path: Path
 ) -> None:
-    """Another host's, an unknown authority's, or a file without a certificate: told in one line, and nothing sent."""
+    """A certificate of another host or an unknown authority, or a file without one: one line, and nothing is sent."""
     (tmp_path / "other.pem").write_text("no certificate")
     parameters = parameters.replace("CA", str(authority.ca_file)).replace("OTHER", str(tmp_path / "other.pem"))
     reason = await _refusal(with_tls.url(host, parameters))
@@ -108,7 +108,7 @@ async def test_a_certificate_that_will_not_do(
     [("sslmode=disable", True), ("sslmode=allow", True), ("sslmode=prefer", True), ("sslmode=require", False)],
 )
 async def test_a_server_without_tls(without_tls: TlsFront, parameters: str, answer: bool) -> None:  # noqa: FBT001
-    """It is taken, unless the mode demands more."""
+    """A connection without TLS is used, unless the mode demands TLS."""
     url = without_tls.url("127.0.0.1", parameters)
     if answer:
         assert await _ask(url) == "1"
@@ -127,20 +127,20 @@ async def test_options_and_name_reach_the_server(url: str) -> None:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port at which connections are taken and nothing is ever said."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("session", ["any", "primary", "read-write"])
 async def test_the_first_of_several_hosts_that_will_do(without_tls: TlsFront, silent_port: int, session: str) -> None:
-    """One that refuses and one that is silent are passed by; the third answers."""
+    """Hosts that refuse or do not answer are skipped; the third one is used."""
     several = without_tls.url("127.0.0.1", f"target_session_attrs={session}")
     assert await _ask(several.replace("@", f"@127.0.0.1:1,127.0.0.1:{silent_port},")) == "1"
 
 
 async def test_none_of_several_hosts(without_tls: TlsFront) -> None:
-    """Where none will do, the reason names them."""
+    """If no host is suitable, the reason names all of them."""
     read_only = "target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don"
     several = without_tls.url("127.0.0.1", read_only)
     reason = await _refusal(several.replace("@", "@localhost:1,"))

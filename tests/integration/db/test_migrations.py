@@ -1,4 +1,4 @@
-"""The schema: what migrations build is what the models say, on both databases, from empty and in parallel."""
+"""Migrations build the schema of the models, on both databases, also in parallel."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -89,7 +89,7 @@ def _checks(connection: Connection) -> dict[tuple[str, str], str]:
 
 
 async def test_downgrade_and_upgrade_again(empty: Database) -> None:
-    """Every migration can be taken back, and leaves nothing."""
+    """Every migration can be reverted, and leaves nothing."""
     await migrate.upgrade(empty)
     await migrate.downgrade(empty, "base")
     async with empty.read() as connection:
@@ -100,7 +100,7 @@ async def test_downgrade_and_upgrade_again(empty: Database) -> None:
 
 
 async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database) -> None:
-    """Neither table nor function is left, and a second upgrade makes both again."""
+    """A downgrade removes table and functions, and a second upgrade creates them again."""
     trigger_count = text(
         "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
         if empty.is_sqlite
@@ -118,7 +118,7 @@ async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database
 
 
 async def test_many_upgrades_at_once_run_once(postgres_server: postgres.PostgresServer) -> None:
-    """Processes that start together do not trip over each other: the upgrade holds an advisory lock."""
+    """Processes that start together migrate once, because the upgrade holds an advisory lock."""
     name = postgres.fresh_name()
     await asyncio.to_thread(postgres.execute, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
     databases = [Database(postgres_server.url(name)) for _ in range(4)]
@@ -132,7 +132,7 @@ async def test_many_upgrades_at_once_run_once(postgres_server: postgres.Postgres
 
 
 def test_there_is_one_head() -> None:
-    """Two migrations with the same parent would leave the order to chance."""
+    """There is a single newest migration."""
     assert len(ScriptDirectory.from_config(migrate.alembic_config()).get_heads()) == 1
 
 

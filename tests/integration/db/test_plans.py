@@ -25,13 +25,13 @@ ROWS = size(20_000, 1_000_000)
 SMALL = {"api_key", "service", "webhook_endpoint", "template", "template_version", "sender_process", "alembic_version"}
 """Tables that do not grow with the mails."""
 WORKING_SET = {"ix_outbox_entry_leased", "ix_outbox_entry_held"}
-"""Partial indexes that are as small as what is under way; rescue reads one of them whole."""
+"""Partial indexes with only the entries in progress; rescue reads one of them completely."""
 Executed = dict[str, tuple[Any, ...]]
 
 
 @pytest.fixture
 async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
-    """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
+    """The statements of one mail from POST to settle, and those of a rescuer."""
     async with postgres_installation.base() as parts:
         with executed(parts.database) as executed_statements:
             async with postgres_installation.client(parts) as client, wiring.sender(parts) as sender:
@@ -47,7 +47,7 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
 
 
 async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
-    """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
+    """No statement reads a whole table: empty or large, with stale or fresh statistics."""
     statements, database = trip
     assert any("AS waiting" in statement for statement in statements)
     hot = {statement: values for statement, values in statements.items() if not _is_light(statement)}
@@ -70,7 +70,7 @@ async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Data
 
 
 async def test_each_search_walks_the_index_of_what_is_asked(postgres_installation: Installation) -> None:
-    """Whatever else is asked, and with a plan for any values; in tables that the server takes for empty."""
+    """Each search uses its index, with a generic plan, in tables that the server thinks are empty."""
     tomorrow = "2099-01-01T00:00:00Z"
     batch = "0192f0c1-2345-7000-8000-000000000000"
     async with postgres_installation.base() as parts, postgres_installation.client(parts) as client:
@@ -142,7 +142,7 @@ def _reads_all(node: dict[str, Any]) -> bool:
 
 
 async def _fill(connection: AsyncConnection) -> None:
-    """Mails of one service, half of them due; the server has not looked at the tables since they were empty."""
+    """Insert mails of one service, half of them due, without updating the server's statistics."""
     await connection.execute(
         text(f"""
 INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from, priority, status,
