@@ -62,7 +62,7 @@ async def test_rows_are_read_by_name(database: Database) -> None:
 
 
 async def test_a_statement_may_bring_its_values(database: Database) -> None:
-    """One that SQLAlchemy has built is converted by SQLAlchemy's own types."""
+    """A statement with values of its own is converted by SQLAlchemy's types."""
     values = {
         "id": uuid4(),
         "address": "a@b.org",
