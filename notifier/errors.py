@@ -1,4 +1,4 @@
-"""The one error root and its families. Domain errors know no HTTP; `notifier.api.errors.problem_responses` maps them in one table."""
+"""The root of all errors, and its families. They know no HTTP: `notifier.api.errors` maps them to responses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

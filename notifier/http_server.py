@@ -97,7 +97,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortBusyError(port) from error
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the library's own signature
     return listener
 
 

@@ -20,5 +20,5 @@ def parse_retry_after(text: str, now: datetime) -> float | None:
         until = parsedate_to_datetime(text)
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max((until - now).total_seconds(), 0.0)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a stranger wrote it; email.utils raises much: ValueError, OverflowError, TypeError
         return None

@@ -218,7 +218,7 @@ class Settings(LogSettings):
         None, description="Token that /metrics asks for, as `Authorization: Bearer …`. Default: open to all."
     )
     metrics_host: str = Field(
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - scraped from outside
         description="Address on which the metrics ports of the API and of senders listen.",
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(check_secret_keys)] = Field(

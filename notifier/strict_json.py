@@ -175,7 +175,7 @@ def _refuse_constant(name: str) -> Any:
 
 def _parse_integer(digits: str) -> int:
     # Longer than 2^63 in decimal: refused before converting, which takes quadratic time.
-    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
+    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:  # noqa: PLR2004
         raise MalformedJsonError("an integer is larger than 2^63")
     return int(digits)
 

@@ -91,7 +91,7 @@ def build_barring_query(address: str, *, service: str, category: str, now: str) 
     return f"""SELECT s.reason FROM suppression AS s
     WHERE s.address = {address} AND s.service_id IN ('{INSTANCE.hex}', {service})
       AND (s.scope = '{SuppressionScope.ALL}' OR {category} = '{Category.MARKETING}')
-      AND (s.expires_at IS NULL OR s.expires_at > {now})"""
+      AND (s.expires_at IS NULL OR s.expires_at > {now})"""  # noqa: S608 - expressions of our own
 
 
 # -- adding and lifting ------------------------------------------------------------------------------------------------

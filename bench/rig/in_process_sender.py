@@ -31,7 +31,7 @@ class InProcess(RenderingPool):
     async def __aexit__(self, *_exc: object) -> None:
         pass
 
-    async def _ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
+    async def _ask(self, request: ChildRequest, wall: float) -> ChildAnswer:  # noqa: ARG002 - nothing could end it
         return self._renderer.answer_request(self._without_known(request))
 
     def _without_known(self, request: ChildRequest) -> ChildRequest:

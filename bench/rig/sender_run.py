@@ -16,7 +16,8 @@ from bench.rig.server_cost import IGNORED_COMMENT
 MAX_DRAIN_SECONDS = 900.0
 PEEK_INTERVAL = 0.005
 # An attempt, too: what was claimed may have been settled between two looks.
-_CLAIMED = f"SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased') OR EXISTS (SELECT 1 FROM attempt) {IGNORED_COMMENT}"
+_IS_LEASED, _WAS_TRIED = "SELECT 1 FROM outbox_entry WHERE state = 'leased'", "SELECT 1 FROM attempt"
+_CLAIMED = f"SELECT EXISTS ({_IS_LEASED}) OR EXISTS ({_WAS_TRIED}) {IGNORED_COMMENT}"
 
 
 @dataclass(frozen=True, kw_only=True)

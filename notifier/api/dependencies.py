@@ -51,7 +51,7 @@ class ApiDependencies:
     streams: OpenStreams
     batch_watch: BatchWatch
     insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
-    secret_box: SecretBox = SecretBox()
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; how secrets of webhooks are kept
 
 
 def get_dependencies(request: Request) -> ApiDependencies:

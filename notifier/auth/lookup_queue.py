@@ -38,7 +38,7 @@ class LookupQueue(Generic[Value]):
                 del self._waiting[name]
             try:
                 found = await self._read(list(taken))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised where it was asked
                 for answer in taken.values():
                     answer.set_exception(error)
             else:

@@ -48,7 +48,7 @@ def forward(
     refused: Annotated[bool, typer.Option(help="Show the rows that were refused, and stop.")] = False,
     release: Annotated[
         list[UUID], typer.Option(help="Let this refused row be tried again, as if for the first time, and stop.")
-    ] = [],
+    ] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of columns.")] = False,
 ) -> None:
     """Move mails from a producer table to the API. On PostgreSQL run as many as you like, on SQLite one."""

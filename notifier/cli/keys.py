@@ -42,7 +42,7 @@ def create_key(
     kind: Annotated[KeyKind, typer.Option(help="Whom its mail reaches.")] = KeyKind.LIVE,
     scope: Annotated[
         list[str], typer.Option(help="What it may do; default: send and read, or all about templates and admin.")
-    ] = [],
+    ] = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="By which you know it again.")] = "",
     expires_in: Annotated[str, typer.Option(help="Such as 90d or 12h; default: never.")] = "",
     rate_per_minute: Rate = None,

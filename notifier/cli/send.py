@@ -25,7 +25,7 @@ def register_send_command(app: typer.Typer) -> None:
 def send(
     to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
-    var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],
+    var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
     locale: Annotated[str | None, typer.Option(help="Language tag.")] = None,
     url: api_access.UrlOption = "",
     key: api_access.KeyOption = "",

@@ -28,8 +28,8 @@ def register_service_commands(app: typer.Typer) -> None:
 
 def create_service(
     name: str,
-    from_domain: Domains = [],
-    team_recipient: Team = [],
+    from_domain: Domains = [],  # noqa: B006
+    team_recipient: Team = [],  # noqa: B006
     rate_per_minute: Rate = None,
 ) -> None:
     """Register a calling application."""
@@ -63,8 +63,8 @@ async def _list_services(*, as_json: bool) -> None:
 
 def update_service(
     name: str,
-    from_domain: Domains = [],
-    team_recipient: Team = [],
+    from_domain: Domains = [],  # noqa: B006
+    team_recipient: Team = [],  # noqa: B006
     no_team: Annotated[bool, typer.Option("--no-team", help="Its team keys may mail nobody.")] = False,
     rate_per_minute: Rate = None,
     as_json: Json = False,

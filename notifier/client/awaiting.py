@@ -203,7 +203,7 @@ class AsyncNotifier(AsyncPerformer):
         tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
         while True:
             outcome = await self._exchange(call, tries.seconds_left(time.monotonic(), self._configuration.timeout))
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
             if isinstance(verdict, Finished):
                 return verdict.value
             await asyncio.sleep(verdict.seconds)
@@ -227,7 +227,7 @@ class AsyncNotifier(AsyncPerformer):
                     outcome: HttpResponse | NoResponse = convert_response(response)
             except httpx2.RequestError as error:
                 outcome = replace(classify_failure(error), is_permanent=told)
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
             if isinstance(verdict, RetryLater):
                 await asyncio.sleep(verdict.seconds)
 

@@ -201,7 +201,7 @@ class Notifier(Performer):
         tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
         while True:
             outcome = self._exchange(call, tries.seconds_left(time.monotonic(), self._configuration.timeout))
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
             if isinstance(verdict, Finished):
                 return verdict.value
             time.sleep(verdict.seconds)
@@ -225,7 +225,7 @@ class Notifier(Performer):
                     outcome: HttpResponse | NoResponse = convert_response(response)
             except httpx2.RequestError as error:
                 outcome = replace(classify_failure(error), is_permanent=told)
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())
+            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
             if isinstance(verdict, RetryLater):
                 time.sleep(verdict.seconds)
 

@@ -33,7 +33,7 @@ class ConnectionFailedError(NotifierClientError, ConnectionError):
         return _connection_failed, (self.args[0], self.tries, self.maybe_done)
 
 
-def _connection_failed(message: str, tries: int, maybe_done: bool) -> ConnectionFailedError:
+def _connection_failed(message: str, tries: int, maybe_done: bool) -> ConnectionFailedError:  # noqa: FBT001 - pickle's way
     return ConnectionFailedError(message, tries, maybe_done=maybe_done)
 
 

@@ -106,9 +106,8 @@ class _DriverStatement(NamedTuple):
 
 def _compile_statement(statement: ClauseElement) -> _DriverStatement:
     compiled: Any = statement.compile(dialect=_DIALECT)
-    return _DriverStatement(
-        str(compiled), tuple(compiled.positiontup or ()), compiled._bind_processors, compiled.params
-    )  # noqa: SLF001 - the converters that SQLAlchemy uses
+    converters = compiled._bind_processors  # noqa: SLF001 - the converters that SQLAlchemy uses
+    return _DriverStatement(str(compiled), tuple(compiled.positiontup or ()), converters, compiled.params)
 
 
 _compile_cached = cache(_compile_statement)

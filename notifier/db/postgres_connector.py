@@ -53,7 +53,7 @@ class PostgresConnector:
             try:
                 if await_only(self.is_pooled()):
                     parameters["prepared_statement_cache_size"] = 0
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised where SQLAlchemy turns it into an error of its own
                 parameters["async_creator_fn"] = partial(_fail, error)
 
         @event.listens_for(engine.sync_engine, "checkout")

@@ -124,7 +124,7 @@ class SharedCommit(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         try:
             size = self._size(item)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - its caller gets it raised, and nobody else
             future.set_exception(error)
             return future
         lane = self._large if size.bytes > MAX_SHARED_BYTES else self._shared
@@ -154,7 +154,7 @@ class SharedCommit(Generic[Item, Result]):
             return
         try:
             await self._write(batch, LOCK_TIMEOUT_MS)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each caller gets its own raised; the door stays open for the next
             if len(batch) > 1 and self._may_try_again(error):
                 for one in batch:
                     self._start(self._try_alone(one))
@@ -176,7 +176,7 @@ class SharedCommit(Generic[Item, Result]):
                 await self._write([waiting], SINGLE_LOCK_TIMEOUT_MS)
             except LockTimeoutError:
                 self._start(self._wait_apart(waiting))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - its caller gets it raised
                 _fail_items([waiting], error)
 
     async def _wait_apart(self, waiting: _PendingItem[Item, Result]) -> None:
@@ -187,7 +187,7 @@ class SharedCommit(Generic[Item, Result]):
                     return
                 try:
                     await self._write([waiting], LOCK_TIMEOUT_MS)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - its caller gets it raised
                     if not (isinstance(error, LockTimeoutError) and tries_left):
                         _fail_items([waiting], error)
 

@@ -22,7 +22,7 @@ WHERE attempt.outcome = '{OutcomeName.UNCERTAIN}'
 """
 _VALUES = ", ".join("decode(r.sha256, 'base64')" if name == "sha256" else f"r.{name}" for name in _ATTEMPT)
 _ATTEMPTS_POSTGRES = text(
-    f"{row_parameter.build_rows_source(_ATTEMPT, sqlite=False)} INSERT INTO attempt ({', '.join(_ATTEMPT)}) SELECT {_VALUES} FROM r"
+    f"{row_parameter.build_rows_source(_ATTEMPT, sqlite=False)} INSERT INTO attempt ({', '.join(_ATTEMPT)}) SELECT {_VALUES} FROM r"  # noqa: S608
     f"{_KNOWN_LATER}"
 )
 _insert = sqlite.insert(Attempt)

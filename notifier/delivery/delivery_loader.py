@@ -94,7 +94,7 @@ SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
         LIMIT 1) AS suppressed_because
 FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{meant}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
-"""
+"""  # noqa: S608 - names of our own columns
 # An array and not a list of parameters: the statement is prepared once, however many are asked for.
 # Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
 _LOAD_POSTGRES = text(
@@ -104,7 +104,7 @@ _LOAD_POSTGRES = text(
 _LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, meant="") + _AMONG_SQLITE).columns(
     parent_id=_notification.parent_id.type, **{name: _notification[name].type for name in _OWN}
 )
-_SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"
+_SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"  # noqa: S608 - ours
 _SHARED_POSTGRES = text(_SHARED.format(among="= ANY(CAST(:ids AS uuid[]))"))
 _SHARED_SQLITE = text(_SHARED.format(among="IN (SELECT value FROM json_each(:ids))")).columns(
     notification_id=_notification.id.type
@@ -114,7 +114,7 @@ STILL_DELIVERABLE = f"""EXISTS (
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING_STATUSES))}') AND n.expires_at > {{now}}
       AND NOT ({batch_sql.CANCELLABLE_SQL} AND {batch_sql.IS_CANCELLED})
       AND NOT EXISTS (
-        {suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""
+        {suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
 """A mail that has neither ended nor expired, of a batch that nobody has cancelled, and whose address is not suppressed.
 
 At the moment of its mark.

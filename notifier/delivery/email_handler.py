@@ -144,7 +144,7 @@ class EmailHandler:
         for one in work:
             try:
                 verdict = stop_if_cancelled(one.delivery) or self._reason_to_stop(one.delivery, one.entry)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
                 self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
                 verdict = describe_fault(error)
             if verdict is not None:
@@ -204,7 +204,7 @@ class EmailHandler:
         try:
             async with self._sending:
                 verdict = await self._attempt(one, rendered, desk)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
             self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
             verdict = describe_fault(error)
         self._settle(one, verdict, desk)
@@ -233,7 +233,7 @@ class EmailHandler:
                 # Before anything else: from here on a killed process has not lost what it has heard.
                 desk.note(one.entry, JournalRecord.from_attempt(tried, one.delivery.uncertain_at))
             return self._record_outcome(one, tried)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
             self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
         return tried
 
@@ -286,7 +286,7 @@ class EmailHandler:
     def _build_context(self, sender_wait: timedelta = timedelta(0)) -> SettlementContext:
         return SettlementContext(
             now=self._clock.now(),
-            jitter=random.random(),
+            jitter=random.random(),  # noqa: S311 - jitter
             resend_after=self._resend_after,
             sender_wait=sender_wait,
         )

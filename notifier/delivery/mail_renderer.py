@@ -145,7 +145,7 @@ class MailRenderer:
             if (paced := self._find_throttle(one)) is not None:
                 return paced
             job = render_job.build_render_job(one.delivery, self._policy, files, payer=str(one.entry.service_id))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
             self._log.exception("composing_failed", notification_id=str(one.delivery.id))
             return describe_fault(error)
         return job if job.version is None or job.version in sources else self._fail(VERSION_GONE)

@@ -75,7 +75,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     feedback: Status | None = None  # of a simulated mail: what is heard of it next
 
 
-def decide_settlement(
+def decide_settlement(  # noqa: PLR0911 - one return per verdict
     entry: ClaimedEntry, delivery: Delivery, verdict: DeliveryResult, given: SettlementContext
 ) -> Settlement:
     """The settlement of one claim."""

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 SAFE_METHODS = {"GET", "HEAD"}
-_EVERYWHERE = {"", "0.0.0.0", "::"}
+_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - listens on every address
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 
 

@@ -32,7 +32,7 @@ class BackgroundInbox:
         host: str = "127.0.0.1",
         smtp_port: int = 0,
         http_port: int = 0,
-        access: Access = Access(),
+        access: Access = Access(),  # noqa: B008 - frozen
     ) -> None:
         self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
@@ -73,7 +73,7 @@ class BackgroundInbox:
         *,
         to: str | None = None,
         subject: str | None = None,
-        timeout: float = 5.0,
+        timeout: float = 5.0,  # noqa: ASYNC109
     ) -> ReceivedMessage:
         """The same as `wait_for`, for async code."""
         return await asyncio.wrap_future(self._submit(self._wait(Expectation(to=to, subject=subject), timeout)))
@@ -100,7 +100,7 @@ class BackgroundInbox:
     async def _serve(self) -> None:
         try:
             await self._inbox.start()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised where the thread was started
             self._started.set_exception(error)
             return
         self._started.set_result(asyncio.get_running_loop())

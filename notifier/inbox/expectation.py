@@ -26,7 +26,7 @@ class Expectation:
         return f"mail{to}{subject}"
 
 
-class MailNotReceived(AssertionError):
+class MailNotReceived(AssertionError):  # noqa: N818 - reads as the verdict of a test
     """The mail did not come in time."""
 
     def __init__(self, expected: Expectation, seconds: float, arrived: Iterable[ReceivedMessage]) -> None:

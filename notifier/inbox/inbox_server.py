@@ -27,7 +27,7 @@ class InboxError(Exception):
     """The inbox cannot do what it was asked."""
 
 
-class InboxPortBusy(InboxError):
+class InboxPortBusy(InboxError):  # noqa: N818 - the name says what is the matter
     """Another program listens on the port."""
 
     def __init__(self, port: int, purpose: Purpose) -> None:
@@ -47,7 +47,7 @@ class Inbox:
         http_port: int = HTTP_PORT,
         store: MessageStore | None = None,
         grace: float = 2.0,
-        access: Access = Access(),
+        access: Access = Access(),  # noqa: B008 - frozen
     ) -> None:
         self.host = host
         self.smtp_port = smtp_port  # 0 until `start` has chosen a free one
@@ -146,5 +146,5 @@ def _listener(host: str, port: int, purpose: Purpose) -> socket.socket:
 
 def _in_url(host: str) -> str:
     """A wildcard is an address to listen on, not one to connect to."""
-    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{reachable}]" if ":" in reachable else reachable

@@ -134,7 +134,7 @@ def build_download_header(filename: str) -> dict[str, str]:
 
 async def _items(arrivals: AsyncIterator[ReceivedMessage]) -> AsyncIterator[str]:
     async for message in arrivals:
-        yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.build_item(message)))
+        yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.build_item(message)))  # noqa: B023 - awaited here
 
 
 def _start_and_limit(request: Request) -> tuple[int, int]:

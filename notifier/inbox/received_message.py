@@ -200,5 +200,5 @@ def _tolerant(read: Callable[[], T], otherwise: T) -> T:
     # The standard parser raises IndexError, AttributeError and more on hostile headers; one bad field hides one value.
     try:
         return read()
-    except Exception:
+    except Exception:  # noqa: BLE001
         return otherwise

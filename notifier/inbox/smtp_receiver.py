@@ -54,14 +54,14 @@ class _Delivery:
     def __init__(self, store: MessageStore) -> None:
         self._store = store
 
-    async def handle_EHLO(
+    async def handle_EHLO(  # noqa: N802
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Pipelining holds because commands are read from a stream, one after the other."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Keep the mail and answer with its id, as MailHog does."""
         message = ReceivedMessage(
             id=secrets.token_urlsafe(16),

@@ -41,7 +41,7 @@ MAX_INBOX_STREAMS = 100
 def create_app(
     store: MessageStore,
     smtp_address: str = "127.0.0.1:1025",
-    access: Access = Access(),
+    access: Access = Access(),  # noqa: B008 - frozen
 ) -> ASGIApp:
     """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
     streams = OpenStreams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)

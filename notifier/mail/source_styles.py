@@ -191,7 +191,7 @@ class _StyleReader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.styles: dict[int, str] = {}
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         """Note the style."""
         values = dict(attrs)
         if values.get("data-n"):

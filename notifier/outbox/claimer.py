@@ -110,7 +110,7 @@ class Claimer:
     async def _sweep_quietly(self) -> None:
         try:
             await self._sweep()
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the claim beside it meets the same, and says so
             self._next_sweep = self._clock.monotonic() + SWEEP_SECONDS
 
     async def _sweep(self) -> None:

@@ -97,7 +97,7 @@ class Marker:
         except (DatabaseUnavailableError, TimeoutError):
             self._log.warning("mark_without_database", count=len(entries))
             return {}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: no mark, no body
             self._log.exception("mark_failed", error=type(error).__name__, count=len(entries))
             return {}
         metrics.MARKED.inc(len(marked))

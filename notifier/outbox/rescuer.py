@@ -104,7 +104,7 @@ class Rescuer:
         while living is not None and not self._stopping.is_set():
             try:
                 self._silent = set(await living.beat())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - without a beat nothing is sent, so the next one must come
                 self._log.exception("beat_failed", error=type(error).__name__)
             await self._pause(living.interval)
 
@@ -116,7 +116,7 @@ class Rescuer:
                 if self._clock.monotonic() >= next_tending:
                     next_tending = self._clock.monotonic() + LEASE_CHECK_SECONDS
                     await self._tend()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever one of the dead has left, the next look is made
                 self._log.exception("rescue_failed", error=type(error).__name__)
             await self._pause(JOURNAL_CHECK_SECONDS)
 
@@ -163,7 +163,7 @@ class Rescuer:
                 await write_settlements(connection, self.leading_handler, settlements)
         except DatabaseUnavailableError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad line must not keep the others from being heard
             if len(lines) > 1:
                 for line in lines:
                     await self._replay([line])
@@ -221,7 +221,7 @@ class Rescuer:
                     await write_settlements(connection, handler, await handler.recover_lost(connection, lost))
         except DatabaseUnavailableError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one row must not keep its neighbours from being rescued
             if limit > 1:
                 return await self._rescue_lost(handler, whose, limit=1)
             entry = lost[0].entry

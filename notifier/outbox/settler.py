@@ -83,7 +83,7 @@ class Settler:
             return
         try:
             await self._when_possible(lambda connection: write_settlements(connection, self._handler, batch))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever one record raises, the others are written
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._write(batch[:middle])
@@ -108,7 +108,7 @@ class Settler:
 
         try:
             await self._when_possible(mourn)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it must not be sent again, whatever else cannot be done
             self._log.exception("held_without_record", entry_id=str(entry.id), error=type(error).__name__)
             held = Settlement(entry=entry, action=HoldEntry())
 
@@ -118,7 +118,7 @@ class Settler:
 
             try:
                 await self._when_possible(hold)
-            except Exception:
+            except Exception:  # noqa: BLE001 - its lease ends, and it is rescued as what it is
                 self._log.exception("settlement_dropped", entry_id=str(entry.id))
 
     async def _when_possible(self, work: Callable[[StatementConnection], Awaitable[list[Settlement]]]) -> None:

@@ -162,7 +162,7 @@ class Worker:
                 await self._wake.wait(DATABASE_RETRY_SECONDS[min(away, len(DATABASE_RETRY_SECONDS) - 1)])
                 away += 1
                 continue
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a queue that nobody looks at any more is the worst of all
                 self._log.exception("claim_failed", error=type(error).__name__)
                 await self._wake.wait(DATABASE_RETRY_SECONDS[-1])
                 continue
@@ -172,7 +172,7 @@ class Worker:
                 self._begin(claimed)
                 continue
             pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else self._longest_pause()
-            woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))
+            woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             idle = 0 if woken else idle + 1
 
     def _longest_pause(self) -> float:
@@ -247,7 +247,7 @@ class Worker:
             await self._handler.process(claimed, self)
         except DatabaseUnavailableError:
             self._log.warning("batch_waits_for_database", count=len(claimed))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the worker outlives any batch
             self._log.exception("batch_failed", error=type(error).__name__, count=len(claimed))
             later = UNSETTLED_DELAY
         for entry in claimed:

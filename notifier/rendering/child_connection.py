@@ -100,7 +100,7 @@ class ChildConnection(asyncio.BufferedProtocol):
         """The socket is in the loop's hands."""
         self._transport = cast("asyncio.Transport", transport)  # a connected socket's; uvloop's is of another class
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is always room
         """Where to put what comes next."""
         return memoryview(self._buffer)[self._filled :]
 
@@ -122,7 +122,7 @@ class ChildConnection(asyncio.BufferedProtocol):
             self._buffer[: len(rest)] = rest
             self._filled = len(rest)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is gone, whatever the reason
         """The child has ended, or we have."""
         self._drop_child(LossReason.DIED)
         self._closed.set_result(None)

@@ -165,7 +165,7 @@ def _fork_child(nice: int, public_url: str | None) -> tuple[ForkServerProcess, s
     )
     process.start()
     theirs.close()
-    ours.setblocking(False)
+    ours.setblocking(False)  # noqa: FBT003 - the library's own signature
     return process, ours
 
 

@@ -113,14 +113,14 @@ class RenderingChild:
     def _render_mail(self, job: RenderJob) -> RenderedMail | MailWithGaps | RenderFault:
         try:
             return self._build_message(job, *self._render_parts(job))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
             return describe_mail_error(error)
 
     def _preview_mail(self, job: RenderJob) -> PreviewAnswer | RenderFault:
         try:
             header, parts = self._render_parts(job)
             return PreviewAnswer(parts=parts, mail=self._build_message(job, header, parts))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
             return describe_mail_error(error)
 
     def _compare_versions(self, request: CompareRequest) -> CompareAnswer:

@@ -37,7 +37,7 @@ def check_source(source: TemplateSource, public_url: str | None = None) -> Sourc
     """
     try:
         return _check_parts(source, public_url)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - such as a number of 5,000 digits, which Python does not read
         faults = [describe_mail_error(error)]
     return SourceCheck(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
 
@@ -60,7 +60,7 @@ def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
             remarks = lint_source(whole, trial.mails)
     except PartError as error:
         trial.tell(error.fault)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
         trial.tell(describe_mail_error(error))
     return SourceCheck(
         faults=trial.faults,
@@ -125,7 +125,7 @@ def _analyze_variables(source: TemplateSource) -> VariableUsage:
     """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
     try:
         return analyze_variables(source)
-    except Exception:
+    except Exception:  # noqa: BLE001 - of Python's too: see `_check`
         optional = [*source.settings.optional]
         schema = variable.build_schema(source.sample, optional)
         return VariableUsage(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])

@@ -54,7 +54,7 @@ def _render_preview(version: CompiledVersion | None, payload: MailVariables) -> 
         values = VARIABLES_DECODER.decode(payload.variables)
         parts = version.render(payload.locale, values)
         build_mime_message(version.add_unsubscribe_header(_HEADER, values), parts)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
         return describe_mail_error(error)
     return parts
 

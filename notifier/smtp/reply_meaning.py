@@ -40,7 +40,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
     claim = find_reported_fault(phase, reply, sender=sender, recipient=recipient)
     if claim is None and _is_about_sender(phase, reply, sender):
         return NotTried(detail=str(reply), scope=OutageScope.SENDER, needs_person=True)
-    if claim is not None or reply.code < 500 or _is_full(phase, reply):
+    if claim is not None or reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
         return Deferred(phase=phase, reply=reply, reported_fault=claim)
     if reply.enhanced in _ADDRESS_CODES and phase is not SmtpPhase.MAIL:  # at MAIL no recipient was named yet
         doubt = _find_doubt(phase, reply, recipient)
@@ -48,7 +48,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
             return Rejected(phase=phase, refused=RefusalKind.RECIPIENT, reply=reply)
         detail = f"the address was not marked, because {doubt}"
         return Rejected(phase=phase, refused=RefusalKind.MESSAGE, reply=reply, detail=detail)
-    if reply.enhanced == _TOO_LARGE or reply.code == 552:
+    if reply.enhanced == _TOO_LARGE or reply.code == 552:  # noqa: PLR2004
         return Rejected(phase=phase, refused=RefusalKind.SIZE, reply=reply)
     return Rejected(phase=phase, refused=RefusalKind.MESSAGE, reply=reply)
 
@@ -56,7 +56,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
 def is_doubtful(words: str, recipient: str) -> bool:
     """True if a reply at RCPT, as `str(Reply)` writes it, would not mark the recipient by today's rules."""
     code, _, message = words.partition(" ")
-    if not (code.isdecimal() and 500 <= int(code) < 600):
+    if not (code.isdecimal() and 500 <= int(code) < 600):  # noqa: PLR2004
         return True
     outcome = classify_reply(SmtpPhase.RCPT, parse_reply(int(code), message), recipient)
     return not (isinstance(outcome, Rejected) and outcome.refused is RefusalKind.RECIPIENT)
@@ -75,12 +75,12 @@ def _find_doubt(phase: SmtpPhase, reply: SmtpReply, recipient: str) -> str | Non
 
 def _is_about_sender(phase: SmtpPhase, reply: SmtpReply, sender: str) -> bool:
     """At MAIL the relay has heard of nobody else yet, so that a policy is about the sender."""
-    if phase is not SmtpPhase.MAIL or reply.code < 500:
+    if phase is not SmtpPhase.MAIL or reply.code < 500:  # noqa: PLR2004
         return False
     policy = (reply.enhanced or "").startswith("5.7.")
-    return reply.code == 553 or policy or is_about_sender(reply.text, sender=sender)
+    return reply.code == 553 or policy or is_about_sender(reply.text, sender=sender)  # noqa: PLR2004
 
 
 def _is_full(phase: SmtpPhase, reply: SmtpReply) -> bool:
     """A full mailbox, or "too many recipients", which RFC 5321 §4.5.3.1.10 lets a server say with 552 at RCPT."""
-    return reply.enhanced == _MAILBOX_FULL or (phase is SmtpPhase.RCPT and reply.code == 552)
+    return reply.enhanced == _MAILBOX_FULL or (phase is SmtpPhase.RCPT and reply.code == 552)  # noqa: PLR2004

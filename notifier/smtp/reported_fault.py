@@ -70,7 +70,7 @@ def find_reported_fault(phase: SmtpPhase, reply: SmtpReply, *, sender: str, reci
         return None
     if reply.code in _LOGIN_CODES:
         return CircuitReason.LOGIN
-    if reply.code >= 500:
+    if reply.code >= 500:  # noqa: PLR2004
         refused = phase is not SmtpPhase.MAIL and _may_be_about_sender(phase, reply, words)
         return CircuitReason.SENDER if refused and is_about_sender(words, sender=sender, recipient=recipient) else None
     return _find_relay_fault(reply, _ADDRESS.sub(" ", words))

@@ -71,7 +71,7 @@ class SmtpTransaction:
         try:
             flight = self._flights(offer)[0]
             self._ask()
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is tried again, and then raises where it belongs
             return b""
         self.is_announced = True
         return flight
@@ -213,7 +213,7 @@ class SmtpTransaction:
         if self._permits(SmtpPhase.DATA):  # it waits for a body that has no recipient (RFC 2920 §3.1)
             self._wire.send_command(b".\r\n")
             answer = await self._wire.read_reply()
-            self.is_reusable = answer is not None and 500 <= answer.code < 600
+            self.is_reusable = answer is not None and 500 <= answer.code < 600  # noqa: PLR2004
         elif (
             self._permits(SmtpPhase.MAIL) or self.is_announced
         ):  # then it shows whether the answers before were in step
@@ -311,7 +311,7 @@ def _is_positive(phase: SmtpPhase, answer: RawReply) -> bool:
 
 
 def _is_refusal(answer: RawReply) -> bool:
-    return 400 <= answer.code < 600
+    return 400 <= answer.code < 600  # noqa: PLR2004
 
 
 def _ignore_result(permit: asyncio.Future[Permit | None]) -> None:

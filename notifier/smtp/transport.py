@@ -18,7 +18,7 @@ MIN_RETRY_SECONDS = 0.01
 class SmtpTransport:
     """The way to one relay."""
 
-    def __init__(self, settings: SmtpSettings, announcing: AnnounceLimits = AnnounceLimits()) -> None:
+    def __init__(self, settings: SmtpSettings, announcing: AnnounceLimits = AnnounceLimits()) -> None:  # noqa: B008 - frozen
         self.relay = settings.host
         self.connections = settings.max_connections
         self._pool = SessionPool(settings, announcing)

@@ -154,7 +154,7 @@ async def write_in_transaction(connection: AsyncConnection, draft: NewNotificati
     """Write one that has no idempotency key in a transaction of somebody else's, who commits and wakes the sender."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [draft])
+        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [draft])  # noqa: SLF001 - as the engine does
     else:
         (result,) = await _write_batch_postgres(connection, [draft], LOCK_TIMEOUT_MS)
     if not isinstance(result, SubmissionResult):

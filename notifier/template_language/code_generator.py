@@ -19,18 +19,18 @@ class MailCodeGenerator(CodeGenerator):
 
     _callee: nodes.Node | None = None  # the expression in front of the brackets that are being written
 
-    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja's name
         """Have at hand what escapes text without marking it as escaped (it is only put out), and the limit of texts."""
         self.writeline("from markupsafe import _escape_inner as escape_text")
         self.writeline("from notifier.mail.size_limit import within_limit")
         super().visit_Template(node, frame)
 
-    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Jinja's own
         """Call something; only here a dot may lead to a function of a value."""
         self._callee = node.node
         super().visit_Call(node, frame, forward_caller=forward_caller)
 
-    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """Read `a.b`, which is `a["b"]` if `a` is an object that has it."""
         if node is self._callee:
             self.write("environment.method(")
@@ -45,7 +45,7 @@ class MailCodeGenerator(CodeGenerator):
         self.visit(node.node, frame)
         self.write(f") is dict and {node.attr!r} in owner else environment.getattr(owner, {node.attr!r}))")
 
-    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """Read `a[b]`; slices too are left to the environment, which has words for what cannot be cut."""
         self.write("environment.getitem(")
         self.visit(node.node, frame)
@@ -60,7 +60,7 @@ class MailCodeGenerator(CodeGenerator):
             self.visit(node.arg, frame)
         self.write(")")
 
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """`a ~ b`, which doubles a text in one step if both are the same."""
         self.write(f"within_limit({'markup_join' if _is_html(frame) else 'str_join'}((")
         for piece in node.nodes:
@@ -77,10 +77,10 @@ class MailCodeGenerator(CodeGenerator):
         node = nodes.Const(format_value(node.value), lineno=node.lineno)
         return super()._output_child_to_const(node, frame, finalize)
 
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:  # noqa: ARG002
         self.write(f"({'escape_text(shown)' if _is_html(frame) else 'shown'} if type(shown := ")
 
-    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:  # noqa: ARG002
         self.write(") is str else str(shown) if type(shown) is int else ")
         if _is_html(frame):
             self.write(f"shown if type(shown) is Markup else escape({self._written(node)}))")

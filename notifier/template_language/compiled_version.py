@@ -203,7 +203,7 @@ class CompiledVersion:
             return version.finish_mail(render_limited(template, values))
         except TooSlowError as error:  # the long way would be as long again
             raise PartError(describe_error(error, template.name or HTML, self.source)) from error
-        except Exception:
+        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
             return None
 
     def _prestyle(self, tag: str | None) -> tuple[StyledSource, Template] | None:
@@ -216,7 +216,7 @@ class CompiledVersion:
                 return None
             name = parts[HTML].name or HTML
             return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
             return None
 
     def list_subject_paths(self) -> list[list[str]]:

@@ -36,7 +36,7 @@ _ACTS_IN_STYLE = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s
 
 
 @pass_context
-def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any:
+def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noqa: FBT001 - only `contexts` calls it
     """The value, which begins a link, if somebody can follow that."""
     if type(value) is str and follows != SCHEME and is_web_address(value):  # most are
         return value
@@ -95,7 +95,7 @@ def check_style(value: Any) -> None:
 
 def guard_unquoted(value: Any) -> Markup:
     """The value in an attribute without quotes: whatever could end it is written as a character reference."""
-    return Markup(_BARE.sub(lambda found: f"&#{ord(found[0])};", _get_text(value)) or "&#32;")
+    return Markup(_BARE.sub(lambda found: f"&#{ord(found[0])};", _get_text(value)) or "&#32;")  # noqa: S704 - nothing is left
 
 
 @pass_context

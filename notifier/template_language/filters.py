@@ -140,7 +140,7 @@ def choose_plural(context: Context, value: Any, *texts: Any, **forms: Any) -> st
     """
     amount, locale = parse_decimal("plural", value), get_locale(context)
     given = dict(zip(("one", "other"), texts, strict=False)) | forms
-    if len(texts) > 2 or "other" not in given or not given.keys() <= set(PLURAL_CATEGORIES):
+    if len(texts) > 2 or "other" not in given or not given.keys() <= set(PLURAL_CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
     if not all(isinstance(text, str) for text in given.values()):
         raise ValueRefusedError("plural", (), "texts")
@@ -158,7 +158,7 @@ def break_lines(context: Context, value: Any) -> str:
 
 
 @pass_context
-def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:
+def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:  # noqa: ARG001 - Jinja's own
     """Text with other text in its place; markup is refused, in which `&lt;` would become `<`."""
     for one in (value, old, new):
         if isinstance(one, Markup):

@@ -165,7 +165,7 @@ def _guard_filter(name: str, function: Callable[..., Any], usage: FilterUsage) -
     return functools.wraps(function)(call_with_context if hasattr(function, "jinja_pass_arg") else call)
 
 
-def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:
+def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:  # noqa: FBT001 - beside its call
     what = "a list" if isinstance(value, tuple) else describe_value(value)
     if not fits:
         message = f"“{name}” takes something else in its brackets."

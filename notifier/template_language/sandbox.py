@@ -59,7 +59,7 @@ class FileLoader(BaseLoader):
 
     def get_source(
         self,
-        environment: Environment,
+        environment: Environment,  # noqa: ARG002 - the library's own signature
         template: str,
     ) -> tuple[str, str | None, Callable[[], bool] | None]:
         """The text, with its name; a version never changes."""
@@ -91,7 +91,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         source: nodes.Template,
         name: str | None,
         filename: str | None,
-        defer_init: bool = False,
+        defer_init: bool = False,  # noqa: FBT001, FBT002 - the library's own signature
     ) -> str:
         """The Python code of a template, with what is not allowed refused and acting values guarded."""
         refuse_unknown(source, self, name)
@@ -105,7 +105,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return False
         return super().is_safe_attribute(obj, attr, value)
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
         """Refuse the intercepted operators; none of them is needed to write a mail."""
         raise SecurityError(f"the operator {operator} is not available in templates")
 
@@ -207,7 +207,7 @@ def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
     TIME_LIMIT.begin()
     try:
         return _joined(template.root_render_func(context))
-    except Exception:
+    except Exception:  # noqa: BLE001 - raised again, with the template's lines in its traceback
         TIME_LIMIT.end()  # writing the traceback anew is not the template's time
         template.environment.handle_exception()
     finally:

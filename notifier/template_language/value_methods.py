@@ -53,7 +53,7 @@ class _ValueFormatter(Formatter):
         is_plain = isinstance(value, (int, float, str)) and not isinstance(value, bool)
         return str(super().format_field(value if is_plain else format_value(value), format_spec))
 
-    def convert_field(self, value: Any, conversion: Any) -> Any:
+    def convert_field(self, value: Any, conversion: Any) -> Any:  # noqa: ARG002 - the library's own signature
         """The value itself: `!r` asks for Python's form of it."""
         return value
 
@@ -95,7 +95,7 @@ def _format_of(environment: Environment, text: str, name: str) -> Callable[..., 
 
     def write(*args: Any, **kwargs: Any) -> str:
         result = formatter.vformat(text, args, kwargs)
-        return Markup(result) if is_markup else result
+        return Markup(result) if is_markup else result  # noqa: S704 - what was put in is escaped
 
     return write if name == "format" else lambda values: write(**values)
 

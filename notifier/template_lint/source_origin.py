@@ -39,7 +39,7 @@ class MarkingCodeGenerator(MailCodeGenerator):
 
     origins: dict[SourceOrigin, int]  # each with the number of its mark
 
-    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """The pieces with marks in between."""
         pieces: list[nodes.Expr] = []
         for child in node.nodes:

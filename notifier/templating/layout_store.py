@@ -107,7 +107,7 @@ async def delete_layout(connection: AsyncConnection, name: str, *, seen: int | N
     if seen is not None and there.revision != seen:
         raise StaleLayoutError(there)
     if users := await list_layout_users(connection, name):
-        raise LayoutInUseError(f"it is used by {', '.join(users[:10])}{' and others' if len(users) > 10 else ''}")
+        raise LayoutInUseError(f"it is used by {', '.join(users[:10])}{' and others' if len(users) > 10 else ''}")  # noqa: PLR2004 - enough to know
     await connection.execute(delete(TemplateLayout).where(_layout.name == name))
     return there
 

@@ -39,7 +39,7 @@ class _RecentSet:
         self._seen: dict[object, float] = {}
 
     def see(self, who: object, now: float) -> None:
-        if who not in self._seen and len(self._seen) == 2:
+        if who not in self._seen and len(self._seen) == 2:  # noqa: PLR2004
             del self._seen[min(self._seen, key=self._seen.__getitem__)]
         self._seen[who] = now
 

@@ -113,7 +113,7 @@ class QueueForecast:
         try:
             async with self._database.read() as connection:
                 found = await self._of(connection)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is submitted meanwhile is taken
             get_logger().warning("queue_not_seen", error=type(error).__name__)
         (self._waits, self._rate), self._seen = found or ({}, None), self._clock.monotonic()
         took = self._seen - started

@@ -151,7 +151,7 @@ class WebhookHandler:
         """The settlement of an event; one that cannot be told keeps no other from being told."""
         try:
             return self._fan_out(entry, work)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this event
             self._log.exception("event_not_told", entry_id=str(entry.id), error=type(error).__name__)
             return Settlement(entry=entry, action=RescheduleEntry(delay=FAULT_WAIT, attempts=entry.attempts))
 
@@ -176,7 +176,7 @@ class WebhookHandler:
         """One try, and its settlement, whatever it raises."""
         try:
             settlement = await self._settlement(entry, pending)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this delivery
             self._log.exception("webhook_failed", delivery_id=str(pending.id), error=type(error).__name__)
             detail = f"our own code failed: {type(error).__name__}"
             settlement = self._after(entry, pending, CallResult(code=None, detail=detail, seconds=0.0))
@@ -240,7 +240,7 @@ class WebhookHandler:
         """What a try means: heard, again later, or over."""
         tries, now = entry.attempts + 1, self._clock.now()
         asked = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
-        spread = random.random()
+        spread = random.random()  # noqa: S311 - jitter
         over = answer.is_success or answer.is_gone
         wait = None if over else compute_retry_wait(tries, spread=spread, asked=asked)
         end = DeliveryState.DELIVERED if answer.is_success else DeliveryState.FAILED

@@ -34,5 +34,5 @@ def retry_after(value: str, now: datetime) -> timedelta | None:
     try:
         at = parsedate_to_datetime(value)
         return min(max((at if at.tzinfo else at.replace(tzinfo=UTC)) - now, timedelta(0)), MAX_RETRY_AFTER)
-    except Exception:
+    except Exception:  # noqa: BLE001 - email.utils raises much: ValueError, OverflowError, TypeError
         return None

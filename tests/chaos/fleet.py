@@ -160,7 +160,7 @@ class Fleet:
     async def left_behind(self, *, seconds: float = ORPHAN_SECONDS) -> set[int]:
         """Children of killed processes that are still alive after so long; they should notice and go."""
         until = time.monotonic() + seconds
-        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:
+        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - the dying tell nobody
             await asyncio.sleep(ORPHAN_LOOK)
         return left
 

@@ -39,7 +39,7 @@ class Load:
         async def call() -> None:
             async with httpx2.AsyncClient(base_url=self._url, headers=self._headers, timeout=10) as client:
                 for recipient in recipients:
-                    while room is not None and not room():
+                    while room is not None and not room():  # noqa: ASYNC110 - the relay's log announces nothing
                         await asyncio.sleep(FULL_PAUSE)
                     await self._submit(client, recipient)
 

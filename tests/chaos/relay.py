@@ -201,7 +201,7 @@ async def serve(log: Log, pace: Pace, seed: int) -> None:
         loop.add_signal_handler(number, told.set)
     script, numbers = Script(pace, seed), iter(range(1 << 60))
     server = await loop.create_server(lambda: Connection(script, log, next(numbers)), "127.0.0.1", 0, backlog=1000)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how whoever started it knows the port
     await told.wait()
     server.close()
 

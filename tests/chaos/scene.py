@@ -79,7 +79,7 @@ class Scene:
         submitting = asyncio.create_task(load.run(recipients, room=room))
         try:
             async with asyncio.timeout(60):
-                while len(load.acknowledged) < backlog and not submitting.done():
+                while len(load.acknowledged) < backlog and not submitting.done():  # noqa: ASYNC110 - see `until`
                     await asyncio.sleep(LOOK)
             yield load
         finally:
@@ -89,7 +89,7 @@ class Scene:
     async def until(self, condition: Callable[[Sequence[Event]], bool], *, seconds: float = 60.0) -> None:
         """Wait until the relay's log meets the condition."""
         async with asyncio.timeout(seconds):
-            while not condition(self.relay.log.all()):
+            while not condition(self.relay.log.all()):  # noqa: ASYNC110 - another process writes the log
                 await asyncio.sleep(LOOK)
 
     async def verdict(self, acknowledged: Mapping[str, str], *, cancelled: Collection[str] = ()) -> Report:
@@ -102,5 +102,5 @@ class Scene:
     ) -> Report:
         """The verdict at this moment, printed."""
         report = await self.verdict(acknowledged, cancelled=cancelled)
-        print("\n" + report.table(self.title, **more) + "\n" + self.fleet.errors())
+        print("\n" + report.table(self.title, **more) + "\n" + self.fleet.errors())  # noqa: T201 - for who watches
         return report

@@ -37,7 +37,7 @@ class Storm:
 async def _rage(fleet: Fleet, storm: Storm, chance: random.Random) -> None:
     """Kill whoever is ready, at random moments; each is started again at once."""
     for _ in range(storm.kills):
-        while not fleet.up:
+        while not fleet.up:  # noqa: ASYNC110 - processes that start announce themselves to their own task only
             await asyncio.sleep(0.01)
         await asyncio.sleep(chance.uniform(*storm.pause))
         victim = chance.choice(fleet.up)

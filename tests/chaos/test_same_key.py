@@ -174,7 +174,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
     assert written == Counter({name: KEYS * rows for name, rows in WRITTEN.items()})
     lost = sum(all(answer.replayed for answer in answers) for answers in clients.answers.values())
     told = {"seed": SEED, "answers": clients.count, "kills": KILLS, "answers lost after the commit": lost}
-    print(f"\n{place.command}: {told}, repeated: {dict(clients.repeated)}")
+    print(f"\n{place.command}: {told}, repeated: {dict(clients.repeated)}")  # noqa: T201 - for who watches
     assert sum(clients.repeated.values()) >= KILLS
     assert lost or database.is_sqlite
 

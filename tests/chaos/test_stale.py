@@ -53,7 +53,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
             asked = loop.time()
             fleet.running("other").send(signal.SIGCONT)
             async with asyncio.timeout(SETTLE_SECONDS):
-                while await fleet.metric("other", "notifier_rescued_total") < 1:
+                while await fleet.metric("other", "notifier_rescued_total") < 1:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
         await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
         await asyncio.sleep(LATE + 1.0 - (loop.time() - asked))

@@ -1,4 +1,4 @@
-"""A worker process that one entry kills: `python -m support.poisoned_worker URL FOLDER SUBJECT_ID`; it says whom it mourned."""
+"""A worker process that one entry kills: `python -m support.poisoned_worker URL FOLDER SUBJECT_ID`."""
 
 import asyncio
 import os

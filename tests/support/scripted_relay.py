@@ -171,7 +171,7 @@ class _Connection:
         self._relay.flights += not self._reader._buffer  # type: ignore[attr-defined]
         return self._reader
 
-    async def _obey(self, verb: str, line: bytes) -> bool:
+    async def _obey(self, verb: str, line: bytes) -> bool:  # noqa: PLR0911 - one return per command
         match verb:
             case "EHLO":
                 return await self._ehlo()

@@ -1,6 +1,6 @@
 """The pictures of the shipped templates in `docs/pictures`: what each one's sample looks like on a phone and a desk.
 
-`PYTHONPATH=.:tests python -m support.template_pictures` takes them anew. What a browser finds wrong with a mail is told here too.
+`PYTHONPATH=.:tests python -m support.template_pictures` takes them again. Also lists what a browser finds wrong.
 """
 
 import asyncio

@@ -88,7 +88,7 @@ async def read_everything(parts: wiring.ProcessParts, path: str) -> tuple[object
 async def until_marked(database: Database, path: str, *, seconds: float = 15.0) -> None:
     """Return once the body is permitted; only the table says so."""
     async with asyncio.timeout(seconds):
-        while (entry := await read_entry(database, path)) is None or entry.marked_at is None:
+        while (entry := await read_entry(database, path)) is None or entry.marked_at is None:  # noqa: ASYNC110 - none
             await asyncio.sleep(0.01)
 
 

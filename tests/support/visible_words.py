@@ -80,7 +80,7 @@ def _end_link(expected: list[Expected], start: int, address: str, *, has_image: 
     if _bare(" ".join(words)) == _bare(address) and words:
         expected[start:] = [Expected((address, " ".join(words)), expected[start].is_apart)]
     elif address not in words:
-        expected.append(Expected((f"<{address}>",), True))
+        expected.append(Expected((f"<{address}>",), True))  # noqa: FBT003 - beside its name
 
 
 def _bare(address: str) -> str:

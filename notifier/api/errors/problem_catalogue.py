@@ -210,5 +210,5 @@ def list_codes(status: int, operation_id: str) -> list[str]:
     return [
         code
         for code, entry in _PROBLEMS.items()
-        if entry.status == status and (status != 409 or operation_id in entry.operation_ids)
+        if entry.status == status and (status != 409 or operation_id in entry.operation_ids)  # noqa: PLR2004 - conflict
     ]

@@ -92,12 +92,12 @@ class TestEventOut(BaseModel):
     summary="Receive a change of a notification's status",
     tags=["events"],
 )
-async def receive_notification_event(body: EventOut) -> Literal["ok"]:
+async def receive_notification_event(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it is what the caller's server does
     """Sent to your endpoints, signed as Standard Webhooks say; any 2xx answer is taken as received."""
     return "ok"
 
 
 @router.post("webhook.test", operation_id="test_event", summary="Receive a test event", tags=["events"])
-async def receive_test_event(body: TestEventOut) -> Literal["ok"]:
+async def receive_test_event(body: TestEventOut) -> Literal["ok"]:  # noqa: ARG001 - never called
     """Sent to the endpoint that you test, whatever it asked for, and signed in the same way."""
     return "ok"

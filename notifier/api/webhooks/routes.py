@@ -147,7 +147,7 @@ async def test_webhook(
     operation_id="list_webhook_deliveries",
     summary="List the deliveries of a webhook endpoint",
 )
-async def list_webhook_deliveries(
+async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
     request: Request,
     response: Response,
     webhook_id: str,

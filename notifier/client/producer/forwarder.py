@@ -169,7 +169,7 @@ class Forwarder:
             if isinstance(answer, FailedPost):
                 return await self._give_back(claim, answer)
             turn = await self._in_database(lambda connection: self._settle(connection, claim, answer))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the rows are there, and so must be the forwarder
             return self._stumbled(error)
         self._tell(turn)
         self._pace.record_success()

@@ -175,9 +175,9 @@ class TextWriter:
         if sum(last - first for first, last in cells) != end - start or any(last - first > 1 for first, last in cells):
             return
         row = self.lines[start:end]
-        if len(row) < 2 or len({line.indent for line in row}) > 1:
+        if len(row) < 2 or len({line.indent for line in row}) > 1:  # noqa: PLR2004 - there is nothing to join
             return
-        if sum(len(line.text) > MAX_JOINED_CELL for line in row) < 2:
+        if sum(len(line.text) > MAX_JOINED_CELL for line in row) < 2:  # noqa: PLR2004 - two long ones are columns of text
             row[0].text = CELL_GAP.join(line.text for line in row)
             del self.lines[start + 1 :]
 

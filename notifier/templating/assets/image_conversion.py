@@ -99,7 +99,7 @@ def convert_image(
         return RejectedImage(reason=_describe_limits())
     except MemoryError:
         return RejectedImage(reason="the picture needs too much memory")
-    except Exception:
+    except Exception:  # noqa: BLE001 - decoders raise whatever comes to them
         return RejectedImage(reason="the picture cannot be read: it is damaged, or not all of it is there")
 
 
@@ -203,7 +203,7 @@ def _normalize_mode(image: Image.Image) -> Image.Image:
 
 def _is_transparent(image: Image.Image) -> bool:
     lowest, _ = image.getchannel("A").getextrema()
-    return float(str(lowest)) < 255
+    return float(str(lowest)) < 255  # noqa: PLR2004 - opaque
 
 
 def _is_drawing(image: Image.Image) -> bool:

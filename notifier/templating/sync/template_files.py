@@ -62,7 +62,7 @@ def is_part_name(name: str) -> bool:
     if path.name not in PARTS or str(path) != name:
         return False
     return len(path.parts) == 1 or (
-        len(path.parts) == 3 and name.startswith(LOCALES) and bool(LANGUAGE_TAG.fullmatch(path.parts[1]))
+        len(path.parts) == 3 and name.startswith(LOCALES) and bool(LANGUAGE_TAG.fullmatch(path.parts[1]))  # noqa: PLR2004
     )
 
 
@@ -169,7 +169,7 @@ def _read_parts(folder: Path, problems: list[SourceProblem]) -> dict[str, str]:
 
 def _describe_misplaced(name: str) -> str:
     path = PurePosixPath(name)
-    if name.startswith(LOCALES) and path.name in PARTS and len(path.parts) == 3:
+    if name.startswith(LOCALES) and path.name in PARTS and len(path.parts) == 3:  # noqa: PLR2004
         return f"{path.parts[1]!r} is not a language tag such as fr or pt-BR"
     return "is no file of a template: the parts are subject.txt, body.html and body.txt, also below locales/<tag>/"
 

@@ -92,7 +92,7 @@ async def test_killed_at_random_moments_the_sums_are_right(caller: CallerDatabas
     wanted = await shop.committed(caller)
     found = await notifier.accepted()
     seen = f"seed {SEED}: {len(wanted)} orders, {len(found)} notifications"
-    print(seen)
+    print(seen)  # noqa: T201 - with -rP the long form shows it
     assert set(found) == wanted, seen
     assert set(found.values()) == {1}, seen
     assert len(wanted) > 10 * KILLS, seen

@@ -36,7 +36,7 @@ class Holder:
     async def waited_for(self, count: int = 1, *, seconds: float = 5.0) -> None:
         """Return as soon as that many transactions wait for a lock; PostgreSQL offers nothing but asking again."""
         async with asyncio.timeout(seconds):
-            while await self._observer.fetchval(_WAITING) < count:
+            while await self._observer.fetchval(_WAITING) < count:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
 
     async def release(self) -> None:

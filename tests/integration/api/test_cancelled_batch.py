@@ -46,7 +46,7 @@ async def _statuses(parts: wiring.ProcessParts) -> dict[str, int]:
 
 async def _until_settled(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     async with asyncio.timeout(60):
-        while (seen := (await client.get(path)).json())["cancelling"]:
+        while (seen := (await client.get(path)).json())["cancelling"]:  # noqa: ASYNC110 - a sender settles it
             await asyncio.sleep(0.02)
     told: dict[str, Any] = seen
     return told

@@ -81,7 +81,7 @@ async def _count(parts: wiring.ProcessParts) -> int:
 async def _until_written(parts: wiring.ProcessParts, *, seconds: float = 5.0) -> None:
     """Return when there is a row; nobody is left to be told, so only the database can be asked."""
     async with asyncio.timeout(seconds):
-        while not await _count(parts):
+        while not await _count(parts):  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 
 

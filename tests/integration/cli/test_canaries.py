@@ -24,7 +24,8 @@ from notifier.db.engine import Database
 KEPT = {"alembic_version", "api_key", "service", "sqlite_sequence"}
 """Tables that are not broken, so that requests are authenticated before they fail."""
 RAISE = "".join(
-    f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{canary_strings.ADDRESS}'); END;"
+    f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}}"
+    f" BEGIN SELECT RAISE(ABORT, '{canary_strings.ADDRESS}'); END;"
     for event in ("INSERT", "UPDATE", "DELETE")
 )
 DROP = "DROP TABLE {table};"

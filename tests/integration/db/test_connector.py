@@ -76,8 +76,11 @@ async def _refusal(url: str) -> str:
     ],
 )
 async def test_a_server_with_tls(
-    with_tls: TlsProxy, authority: CertificateAuthority, parameters: str, encrypted: bool
-) -> None:  # noqa: FBT001
+    with_tls: TlsProxy,
+    authority: CertificateAuthority,
+    parameters: str,
+    encrypted: bool,  # noqa: FBT001 - a row of the table
+) -> None:
     """Each TLS mode is applied to every connection."""
     assert await _ask(with_tls.url("localhost", parameters.replace("CA", str(authority.ca_file)))) == "1"
     assert set(with_tls.encrypted) == {encrypted}

@@ -156,7 +156,7 @@ async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> N
         await other.execute(TERMINATE, {"pid": pid})
     (idle,) = database._direct._idle
     async with asyncio.timeout(5):
-        while not idle.driver.is_closed():
+        while not idle.driver.is_closed():  # noqa: ASYNC110 - the driver tells nobody
             await asyncio.sleep(0.01)
     assert await backend(database) != pid
 

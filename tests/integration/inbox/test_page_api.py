@@ -162,7 +162,7 @@ def first(inbox: BackgroundInbox) -> ReceivedMessage:
         ('<a href="https://x.example/">link</a><img src="cid:a">', False),
     ],
 )
-def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:
+def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:  # noqa: FBT001
     """A plain link asks for nothing."""
     assert has_remote_content(html) is remote
 

@@ -85,7 +85,7 @@ async def test_cancel_and_send_never_both(
             to: (await api_caller.wait_for_status(client, path, "sent", "cancelled"))["status"]
             for to, path in paths.items()
         }
-    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")
+    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")  # noqa: T201 - for who watches
     received = Counter(mail.recipient for mail in relay.received)
     assert received == Counter(to for to, status in ended.items() if status == "sent")
     assert {to for to, code in told.items() if not code} == {to for to, s in ended.items() if s == "cancelled"}

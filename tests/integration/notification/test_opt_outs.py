@@ -53,13 +53,13 @@ async def _add(
 
 @each_scope
 @pytest.mark.parametrize("service", ["shop", None], ids=["own", "instance"])
-async def test_at_submit(
+async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
     installation: Installation,
     parts: wiring.ProcessParts,
     relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
     service: str | None,
 ) -> None:
     """202 with status `suppressed` and no work; an opt-out from marketing lets the password reset through."""
@@ -84,7 +84,7 @@ async def test_between_submit_and_send(
     relay: ScriptedRelay,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
     """C9: one that comes after the submit stops the mail in its scope, and no other."""
     await marketing_template.publish_marketing_template(parts)
@@ -102,7 +102,7 @@ async def test_at_the_mark(
     parts: wiring.ProcessParts,
     scope: SuppressionScope,
     fields: dict[str, Any],
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
     """C9: one that comes after the claim and the last look denies the body its permission."""
     await marketing_template.publish_marketing_template(parts)

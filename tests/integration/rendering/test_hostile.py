@@ -124,7 +124,7 @@ async def test_hostile_templates_that_were_published_send_nothing(pool: Renderin
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["published long ago", "published today"])
-async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> None:
+async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> None:  # noqa: FBT001 - a parameter
     """In every place of a mail: no element, no attribute and no live link that the template did not write."""
     careful = TemplateSource(
         files={"subject.txt": "Hi", "body.html": CAREFUL, "body.txt": "{{ v }}"},

@@ -54,7 +54,7 @@ async def hangs_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _answer(said: Reply, timeout: float = 1.0) -> CallResult:
+async def _answer(said: Reply, timeout: float = 1.0) -> CallResult:  # noqa: ASYNC109 - a setting
     async with run_receiver() as receiver:
         receiver.always["/hook"] = said
         asking = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)

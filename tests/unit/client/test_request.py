@@ -85,7 +85,7 @@ def test_a_batch_translates_each_of_its_parts() -> None:
 
 @pytest.mark.parametrize(
     "variables",
-    [{"x": Decimal(1)}, {"x": float("nan")}, {"x": object()}, {"x": datetime(2026, 1, 31)}, {("a",): 1}],
+    [{"x": Decimal(1)}, {"x": float("nan")}, {"x": object()}, {"x": datetime(2026, 1, 31)}, {("a",): 1}],  # noqa: DTZ001
     ids=["decimal", "nan", "object", "naive time", "key"],
 )
 def test_what_json_cannot_say_is_refused_at_once(variables: Any) -> None:
@@ -146,7 +146,7 @@ def test_a_filter_is_a_query() -> None:
         "copies": "false",
     }
     with pytest.raises(UnsendableError):
-        calls.list_notifications(created_after=datetime(2026, 1, 31))
+        calls.list_notifications(created_after=datetime(2026, 1, 31))  # noqa: DTZ001
 
 
 EACH: tuple[Call[Any], ...] = (

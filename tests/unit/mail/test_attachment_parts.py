@@ -87,7 +87,7 @@ def leaves(wire: bytes) -> list[Any]:
 
 @SEARCH
 @given(st.lists(FILES, min_size=1, max_size=4), st.booleans())
-def test_attachments_arrive_identical(files: list[MailAttachment], with_html: bool) -> None:
+def test_attachments_arrive_identical(files: list[MailAttachment], with_html: bool) -> None:  # noqa: FBT001
     """Names, types, content ids and bytes are read back by a second parser, images first."""
     wire = mail(*files, parts=SAID if with_html else MailParts(subject="Hi", html=None, text="Hello\n")).wire
     images = [file for file in files if with_html and file.content_id is not None]

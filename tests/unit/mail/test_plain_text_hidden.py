@@ -104,7 +104,7 @@ def test_what_is_shown_after_all_is_said(html: str) -> None:
         ("", True),
     ],
 )
-def test_media_rules_count_as_on_a_desktop(query: str, holds: bool) -> None:
+def test_media_rules_count_as_on_a_desktop(query: str, holds: bool) -> None:  # noqa: FBT001 - a row of the table
     """1024 pixels wide, in light colours; what is not understood does not hold."""
     text = "shown\n" if holds else "lost\n\nshown\n"
     assert build_plain_text(f"<style>@media {query}{{.a{{display:none}}}}</style><p class=a>lost</p>shown") == text

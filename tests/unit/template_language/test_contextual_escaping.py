@@ -70,7 +70,7 @@ def test_a_value_is_guarded_where_it_acts(text: str, html: str) -> None:
         ("file:///etc/passwd", False, False),
     ],
 )
-def test_only_some_links_live(value: str, link: bool, image: bool) -> None:
+def test_only_some_links_live(value: str, link: bool, image: bool) -> None:  # noqa: FBT001 - a table
     """Links lead to http, https and mail; images come from there or with the mail; what has no scheme is left alone."""
     lives = [shown(f'<{tag}="{{{{ u }}}}">', value) != f'<{tag}="#">' for tag in ("a href", "img src")]
     assert lives == [link, image]

@@ -85,13 +85,13 @@ def outcomes(text: str, values: Iterable[dict[str, Any]]) -> Iterator[tuple[str,
     FILES[name] = text
     try:
         template = ENVIRONMENT.get_template(name)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it has to be told
         yield "", fault_in(error, name)
         return
     for chosen in values:
         try:
             yield render_limited(template, {**VALUES, **chosen}), ""
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the same
             yield "", fault_in(error, name)
 
 

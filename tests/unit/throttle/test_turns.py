@@ -45,7 +45,7 @@ def turns(clock: ManualClock, naps: list[float]) -> EditorSlots:
         (2.0, True, 2.0),
     ],
 )
-def test_what_counts_as_burnt(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:
+def test_what_counts_as_burnt(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
     """What is sound is free for a quarter of a second; what is refused is not."""
     turn = EditorSlot(clock.monotonic)
     turn.start()
