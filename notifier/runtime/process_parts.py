@@ -23,10 +23,10 @@ class ProcessParts:
     settings: Settings
     database: Database
     clock: Clock
-    wake: Wakeup  # wakes the sender of this process
-    ending: AsyncExitStack  # closes what was opened on top of these parts
-    announce: WakeupNotifier  # wakes the senders of all processes when an entry becomes due
-    drain: ThroughputEstimate  # the throughput of this process's sender
+    wakeup: Wakeup  # wakes the sender of this process
+    exit_stack: AsyncExitStack  # closes what was opened on top of these parts
+    announcer: WakeupNotifier  # wakes the senders of all processes when an entry becomes due
+    throughput: ThroughputEstimate  # the throughput of this process's sender
 
 
 @asynccontextmanager
@@ -35,16 +35,16 @@ async def open_process_parts(settings: Settings) -> AsyncIterator[ProcessParts]:
     database = Database(settings.effective_database_url)
     try:
         async with _run_clock(database) as clock:
-            wake = Wakeup()
-            announcer = WakeupNotifier(database, wake)
-            async with AsyncExitStack() as ending:
-                ending.push_async_callback(announcer.close)
+            wakeup = Wakeup()
+            announcer = WakeupNotifier(database, wakeup)
+            async with AsyncExitStack() as exit_stack:
+                exit_stack.push_async_callback(announcer.close)
                 yield ProcessParts(
                     settings=settings,
                     database=database,
                     clock=clock,
-                    wakeup=wake,
-                    exit_stack=ending,
+                    wakeup=wakeup,
+                    exit_stack=exit_stack,
                     announcer=announcer,
                     throughput=ThroughputEstimate(),
                 )

@@ -31,30 +31,32 @@ class SideWork:
 def open_side_work(parts: ProcessParts) -> Iterator[tuple[SideWork, ...]]:
     """Open the handlers of all side work until the block ends."""
     with _open_webhooks(parts) as webhooks:
-        images = SideWork(handler=AssetHandler(parts.database, parts.clock), wakeup=_build_polling_wake())
-        batches = SideWork(handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=_build_polling_wake())
+        images = SideWork(handler=AssetHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup())
+        batches = SideWork(
+            handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup()
+        )
         yield webhooks, images, batches
 
 
-def _build_polling_wake() -> Wakeup:
+def _build_polling_wakeup() -> Wakeup:
     """Build a wake-up that nothing triggers: images and batches may wait a second for the next poll."""
-    wake = Wakeup()
-    wake.hears_others = True
-    return wake
+    wakeup = Wakeup()
+    wakeup.hears_others = True
+    return wakeup
 
 
 @contextlib.contextmanager
 def _open_webhooks(parts: ProcessParts) -> Iterator[SideWork]:
     """Open the webhook handler. Its worker wakes up with the mail worker, which may have caused webhooks."""
-    settings, wake = parts.settings.webhooks, DelayedWakeup()
+    settings, wakeup = parts.settings.webhooks, DelayedWakeup()
     resolver = HostResolver(min(settings.concurrency, RESOLVING_THREADS))
     caller = EndpointClient(resolver, clock=parts.clock, settings=settings)
-    parts.wakeup.followers.append(wake)
+    parts.wakeup.followers.append(wakeup)
     try:
         box = SecretBox.from_setting(parts.settings.secret_key)
         yield SideWork(
-            handler=WebhookHandler(parts.database, caller, box, settings=settings, clock=parts.clock), wakeup=wake
+            handler=WebhookHandler(parts.database, caller, box, settings=settings, clock=parts.clock), wakeup=wakeup
         )
     finally:
-        parts.wakeup.followers.remove(wake)
+        parts.wakeup.followers.remove(wakeup)
         resolver.close()

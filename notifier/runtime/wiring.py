@@ -138,13 +138,13 @@ class RunningSender:
     worker: Worker
     deliverer: EmailHandler
     identity: SenderIdentity
-    beside: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
+    side_workers: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
 
     async def drain(self) -> None:
         """Return when nothing is due: no mail, no webhook and no image."""
         await self.worker.drain()
         for worker in self.side_workers:
-            await worker.throughput()
+            await worker.drain()
 
     async def readiness(self, database: Database) -> list[CheckResult]:
         """Check that the database answers, the journal can be written, and the relay takes mail."""
@@ -168,13 +168,13 @@ def _open_identity(parts: ProcessParts, journals: Path) -> Iterator[SenderIdenti
     except OSError as error:
         reason = f"the journal in {journals} cannot be written: {data_directory.describe_os_error(error)}"
         raise ConfigurationError(f"{reason}; {data_directory.DIRECTORY_ADVICE}") from error
-    life = None
+    heartbeat = None
     if not settings.uses_sqlite:
-        life = Heartbeat(
+        heartbeat = Heartbeat(
             parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.throughput
         )
     try:
-        yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=life, throughput=parts.throughput)
+        yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=heartbeat, throughput=parts.throughput)
     finally:
         parts.throughput.reset()
         journal.close()
@@ -188,12 +188,12 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
     journals = settings.data_dir / "journal"
     images = InlineImageCache(parts.database, settings.public_url)
     policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
-    with _open_identity(parts, journals) as holder, open_side_work(parts) as side_tasks:
+    with _open_identity(parts, journals) as identity, open_side_work(parts) as side_tasks:
         async with (
             pool(children=settings.sender.render_children, nice=RENDER_NICE, images=images) as rendering,
             aclosing(PreviewPool(images)) as apart,
         ):
-            report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
+            report = RelayReport(parts.database, identity.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(
                 parts.database,
                 MailRenderer(parts.database, rendering, apart, policy, parts.clock),
@@ -209,18 +209,18 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
             rescuer = Rescuer(
                 parts.database,
                 [deliverer, *(task.handler for task in side_tasks)],
-                holder=holder,
+                holder=identity,
                 journals=journals,
                 clock=parts.clock,
                 rescued=parts.wakeup,
             )
-            shared: _SharedArguments = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
-            worker = Worker(parts.database, deliverer, wakeup=parts.wakeup, **shared)
-            beside = [Worker(parts.database, task.handler, wakeup=task.wakeup, **shared) for task in side_tasks]
+            shared: _SharedArguments = {"holder": identity, "rescuer": rescuer, "clock": parts.clock}
+            worker = Worker(parts.database, deliverer, wake=parts.wakeup, **shared)
+            beside = [Worker(parts.database, task.handler, wake=task.wakeup, **shared) for task in side_tasks]
             mail_run, *side_runs = (asyncio.create_task(each.run()) for each in (worker, *beside))
-            hearing = _listen_for_hints(parts, holder)
+            hearing = _listen_for_hints(parts, identity)
             try:
-                yield RunningSender(worker=worker, side_workers=beside, deliverer=deliverer, identity=holder)
+                yield RunningSender(worker=worker, side_workers=beside, deliverer=deliverer, identity=identity)
             finally:
                 for each in (worker, *beside):
                     each.stop()
@@ -255,11 +255,11 @@ class _SharedArguments(TypedDict):
     clock: Clock
 
 
-def _listen_for_hints(parts: ProcessParts, holder: SenderIdentity) -> asyncio.Future[None]:
+def _listen_for_hints(parts: ProcessParts, identity: SenderIdentity) -> asyncio.Future[None]:
     """Listen for wake-up hints from other processes. On SQLite there are none."""
     if parts.settings.uses_sqlite:
         return asyncio.get_running_loop().create_future()
-    return asyncio.ensure_future(listen_for_wakeups(parts.database, parts.wakeup, holder.boot_id))
+    return asyncio.ensure_future(listen_for_wakeups(parts.database, parts.wakeup, identity.boot_id))
 
 
 def build_sender_app(parts: ProcessParts, running: RunningSender) -> FastAPI:

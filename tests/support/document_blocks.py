@@ -1,7 +1,7 @@
 """The fenced blocks of all documents: which test runs each one, or why none does.
 
-`support.document_reader` runs the blocks of a document in order, and compares a block that shows an answer with the real
-answer. A comment right before the fence, which no reader sees, may say otherwise.
+`support.document_reader` runs the blocks of a document in order, and compares a block that shows an answer with the
+real one. A comment right before the fence, which no reader sees, may say otherwise.
 """
 
 import re

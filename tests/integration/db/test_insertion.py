@@ -24,6 +24,6 @@ async def test_only_the_first_of_two_rows_with_one_key_is_inserted(parts: wiring
 async def test_a_direct_connection_inserts_as_well(parts: wiring.ProcessParts) -> None:
     """The connections that do without SQLAlchemy give the same answer."""
     row = {"id": generate_id(), "slug": "direct_slug", "created_at": datetime.now(UTC)}
-    async with parts.database.several() as connection:
+    async with parts.database.direct_transaction() as connection:
         assert await insert_if_absent(connection, Template, row)
         assert not await insert_if_absent(connection, Template, row | {"id": generate_id()})
