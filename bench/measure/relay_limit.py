@@ -18,7 +18,7 @@ from bench.rig.result_table import Figure, Table, format_median
 from bench.rig.smtp_sink import Sink
 
 DEFAULT_CONNECTIONS = 20
-LONGEST_DRAIN = 900.0
+MAX_DRAIN_SECONDS = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ async def drain(installation: Installation, plan: Plan, connections: int, result
         async with run_child([NOTIFIER, "sender", *several, "--drain"], settings) as sender:
             await sender.line()  # it is ready
             started = time.time()
-            await sender.finished(seconds=LONGEST_DRAIN)
+            await sender.finished(seconds=MAX_DRAIN_SECONDS)
             lines = sender.log_lines()
         sent = await installation.count("sent")
         if sent != plan.mails:

@@ -10,17 +10,17 @@ from notifier.cli.process_parts import open_for_reading, open_for_writing
 def register_db_commands(app: typer.Typer) -> None:
     """Add the commands."""
     db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-    db.command("upgrade")(upgrade)
-    db.command("check")(check)
+    db.command("upgrade")(upgrade_database)
+    db.command("check")(check_database)
     app.add_typer(db, name="db")
 
 
-def upgrade() -> None:
+def upgrade_database() -> None:
     """Bring the schema up to date; safe to run from several machines at once."""
-    output.run_command(_upgrade())
+    output.run_command(_upgrade_database())
 
 
-async def _upgrade() -> None:
+async def _upgrade_database() -> None:
     from notifier.db import migrations
 
     async with open_for_writing(creates=True) as parts:
@@ -28,12 +28,12 @@ async def _upgrade() -> None:
         print(f"at {await migrations.get_current_revision(parts.database)}")
 
 
-def check() -> None:
+def check_database() -> None:
     """Exit 0 if the schema is the one that this release needs, else 1."""
-    output.run_command(_check())
+    output.run_command(_check_database())
 
 
-async def _check() -> None:
+async def _check_database() -> None:
     from notifier.health import checks
 
     async with open_for_reading() as parts:

@@ -29,10 +29,10 @@ CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PROD
 
 def register_demo_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(demo)
+    app.command("demo")(start_demo)
 
 
-def demo(
+def start_demo(
     port: PortOption = 8000,
     inbox_port: InboxPortOption = 8025,
     smtp_port: SmtpPortOption = 1025,
@@ -43,7 +43,7 @@ def demo(
     logs, ignored = _log_settings()
     output.set_up_logging(logs)
     with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
-        output.run_command(_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
+        output.run_command(_run_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
 
 
 def _log_settings() -> "tuple[LogSettings, list[str]]":
@@ -83,7 +83,7 @@ def _settings(data_dir: Path, smtp_port: int) -> "Settings":
     )
 
 
-async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
+async def _run_demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
     from notifier.db import data_directory, migrations
     from notifier.http_server import raise_file_limit
     from notifier.inbox.inbox_server import Inbox

@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 def register_forward_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(forward)
+    app.command("forward")(forward_mails)
 
 
-def forward(
+def forward_mails(
     database_url: Annotated[
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
@@ -57,16 +57,16 @@ def forward(
     if sum((once, drain, refused, bool(release))) > 1:
         raise CommandError("--once, --drain, --refused and --release do not go together", output.USAGE_ERROR)
     if refused or release:
-        _run(database_url, _with_engine(database_url, lambda engine: _show_refused(engine, release, as_json=as_json)))
+        _run_command(database_url, lambda engine: _show_refused(engine, release, as_json=as_json))
         return
     url, key = api_access.resolve_access(url, key)
     _log_to_stderr()
     limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run(database_url, _with_engine(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
+    _run_command(database_url, lambda engine: _run_forwarder(engine, url, key, limits, until=until))
 
 
-async def _forward(
+async def _run_forwarder(
     engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
 ) -> None:
     from notifier.client import producer
@@ -162,13 +162,13 @@ def _create_engine(url: str) -> "Engine | AsyncEngine":
         raise CommandError("--database-url: no database that can be opened from here", output.USAGE_ERROR) from error
 
 
-def _run(url: str, work: Any) -> None:
+def _run_command(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
     from sqlalchemy.exc import DBAPIError
 
     from notifier.client.producer import UnsupportedDatabaseError
 
     try:
-        output.run_command(work)
+        output.run_command(_with_engine(url, work))
     except UnsupportedDatabaseError as error:
         raise CommandError(str(error), output.USAGE_ERROR) from error
     except (DBAPIError, OSError) as error:

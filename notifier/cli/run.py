@@ -30,19 +30,19 @@ SmtpPortOption = Annotated[int, typer.Option(help="Port on which the inbox takes
 
 def register_process_commands(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(serve)
-    app.command()(api)
-    app.command()(sender)
-    app.command()(inbox)
+    app.command("serve")(start_server)
+    app.command("api")(start_api)
+    app.command("sender")(start_sender)
+    app.command("inbox")(start_inbox)
 
 
-def serve(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Run API and sender in one process. On SQLite this is the only way; on PostgreSQL the smallest."""
     with name_busy_port({"--port": port}):
-        output.run_command(_serve(host, port))
+        output.run_command(_run_serve(host, port))
 
 
-async def _serve(host: str, port: int) -> None:
+async def _run_serve(host: str, port: int) -> None:
     from notifier.db import data_directory
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
@@ -63,13 +63,13 @@ async def _serve(host: str, port: int) -> None:
         await wait_for_stop()
 
 
-def api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Run the API without a sender. Needs PostgreSQL and senders that run elsewhere."""
     with name_busy_port({"--port": port}):
-        output.run_command(_api(_with_postgres("api"), host, port))
+        output.run_command(_run_api(_with_postgres("api"), host, port))
 
 
-async def _api(settings: "Settings", host: str, port: int) -> None:
+async def _run_api(settings: "Settings", host: str, port: int) -> None:
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
 
@@ -84,7 +84,7 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
         await wait_for_stop()
 
 
-def sender(
+def start_sender(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     number: Annotated[int, typer.Option(hidden=True, help="Which of several; its metrics port is so much higher.")] = 0,
@@ -94,7 +94,7 @@ def sender(
     settings = _with_postgres("sender")
     _require_certificates(settings)
     if processes == 1:
-        output.run_command(_sender(settings, number, drain=drain, until_closed=until_closed))
+        output.run_command(_run_sender(settings, number, drain=drain, until_closed=until_closed))
     else:
         raise typer.Exit(output.run_command(_fleet(processes, drain=drain)))
 
@@ -105,7 +105,7 @@ async def _fleet(processes: int, *, drain: bool) -> int:
     return await ProcessSupervisor(processes, ["--drain"] if drain else [], drain=drain).run()
 
 
-async def _sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
+async def _run_sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
 
@@ -129,7 +129,7 @@ async def _sender(settings: "Settings", number: int, *, drain: bool, until_close
             await wait_for_stop(until_closed)
 
 
-def inbox(
+def start_inbox(
     host: HostOption = "127.0.0.1",
     port: InboxPortOption = 8025,
     smtp_port: SmtpPortOption = 1025,
@@ -151,10 +151,10 @@ def inbox(
         access=Access(hosts=allow_host or (), release_ports=release_port or ()),
     )
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
-        output.run_command(_inbox(catcher))
+        output.run_command(_run_inbox(catcher))
 
 
-async def _inbox(catcher: "Inbox") -> None:
+async def _run_inbox(catcher: "Inbox") -> None:
     from notifier.http_server import raise_file_limit
 
     raise_file_limit()

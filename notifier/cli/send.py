@@ -19,10 +19,10 @@ END_STATUSES = SUCCESS_STATUSES | {"bounced", "complained", "failed", "expired",
 
 def register_send_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(send)
+    app.command("send")(send_mail)
 
 
-def send(
+def send_mail(
     to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
     var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
