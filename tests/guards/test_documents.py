@@ -99,10 +99,17 @@ def test_links_resolve(path: Path) -> None:
 
 
 def test_the_trip_names_every_room_on_the_way() -> None:
-    """docs/trip.md links the orchestrator and each of its steps."""
+    """docs/trip.md links the orchestrators and each of their steps."""
     text = (ROOT / "docs" / "trip.md").read_text()
-    for room in ("submit", "write", "load", "deliver", "settle", "move"):
-        assert f"../notifier/notification/{room}.py" in text
+    for module in (
+        "submission/notification_submitter",
+        "submission/notification_writer",
+        "delivery/delivery_loader",
+        "delivery/email_handler",
+        "delivery/settlement_writer",
+        "status/status_writer",
+    ):
+        assert f"../notifier/{module}.py" in text
 
 
 def test_the_first_screen_of_the_readme() -> None:
