@@ -106,7 +106,7 @@ def test_the_trip_names_every_room_on_the_way() -> None:
         "submission/notification_writer",
         "delivery/delivery_loader",
         "delivery/email_handler",
-        "delivery/settlement_writer",
+        "delivery/settlement_decision",
         "status/status_writer",
     ):
         assert f"../notifier/{module}.py" in text
