@@ -70,7 +70,9 @@ def test_queue_sql_stands_in_one_file() -> None:
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/backlog_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
-    readers = {f"notifier/lookup/{name}.py" for name in ("notification_search", "notification_view", "wait_explanation")}
+    readers = {
+        f"notifier/lookup/{name}.py" for name in ("notification_search", "notification_view", "wait_explanation")
+    }
     others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | readers
     assert users == allowed | others
 
