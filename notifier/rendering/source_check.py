@@ -34,37 +34,37 @@ def check_source(source: TemplateSource, public_url: str | None = None) -> Sourc
     """
     try:
         return _check_parts(source, public_url)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
+    except Exception as error:  # noqa: BLE001 - every error of the template becomes a fault
         faults = [describe_mail_error(error)]
     return SourceCheck(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
 
 
 def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
-    trial = _SampleRun(source, _find_static_faults(source))
+    sample_run = _SampleRun(source, _find_static_faults(source))
     remarks: list[LintRemark] = []
     paths: list[list[str]] = []
     usage = _analyze_variables(source)
     try:
-        if not trial.faults:
+        if not sample_run.faults:
             version = CompiledVersion(source, public_url, keeps_raw_values=True)
-            trial.faults += version.find_image_faults()
-        if not trial.faults:
-            trial.run(version, _list_samples(source, usage.optional))
-            trial.tell(*find_lost_content(source))
-        if not trial.faults:
+            sample_run.faults += version.find_image_faults()
+        if not sample_run.faults:
+            sample_run.render_samples(version, _list_samples(source, usage.optional))
+            sample_run.add_faults(*find_lost_content(source))
+        if not sample_run.faults:
             paths = version.list_subject_paths()
             whole = CheckedSource(source=source, variables=usage, raw_values=version.raw_values or ())
-            remarks = lint_source(whole, trial.mails)
+            remarks = lint_source(whole, sample_run.mails)
     except PartError as error:
-        trial.tell(error.fault)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
-        trial.tell(describe_mail_error(error))
+        sample_run.add_faults(error.fault)
+    except Exception as error:  # noqa: BLE001 - every error of the template becomes a fault
+        sample_run.add_faults(describe_mail_error(error))
     return SourceCheck(
-        faults=trial.faults,
+        faults=sample_run.faults,
         remarks=remarks,
         variables_schema=usage.schema,
         subject_paths=paths,
-        previews=trial.previews,
+        previews=sample_run.previews,
     )
 
 
@@ -77,21 +77,21 @@ class _SampleRun:
         self.previews: dict[str, RenderedParts] = {}
         self._source = source
 
-    def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
+    def render_samples(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
         """Render the samples in all locales, until there are enough faults."""
         for tag in (None, *self._source.locales):
             for values in samples:
                 try:
                     self._try(version, tag, values)
                 except PartError as error:
-                    self.tell(error.fault)
+                    self.add_faults(error.fault)
                     if not self._is_enough():
-                        self.tell(*version.find_faults(tag, values))
+                        self.add_faults(*version.find_faults(tag, values))
                     break
             if self._is_enough():
                 break
 
-    def tell(self, *faults: RenderFault) -> None:
+    def add_faults(self, *faults: RenderFault) -> None:
         """Add faults, each once: a fault of a shared file comes up in every part and locale."""
         for fault in faults:
             if fault not in self.faults:

@@ -87,7 +87,7 @@ def _locate_layout_blocks(
                 environment, named.value, _locate_layout_blocks(layout, environment, seen | {named.value})
             )
             walked.walk(layout.body, HtmlPosition())
-        except TemplateError:  # told when the layout itself is compiled
+        except TemplateError:  # reported when the layout is compiled
             return {}
         return walked.blocks
     return {}
@@ -100,7 +100,7 @@ def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
         return False
     try:
         file = environment.parse(environment.loader.get_source(environment, named.value)[0])
-    except TemplateError:  # told when the file itself is compiled
+    except TemplateError:  # reported when the file is compiled
         return True
     pieces = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
     return all(isinstance(piece, nodes.TemplateData) for piece in pieces) and not any(file.find_all(_ELSEWHERE))
@@ -114,7 +114,7 @@ def _leaves_open(included: nodes.Include, environment: Environment) -> bool:
     if len(names) < len(items):  # a value names it: any of them
         names = environment.list_templates()
     for name in names:
-        with suppress(TemplateError):  # told when the file itself is compiled
+        with suppress(TemplateError):  # reported when the file is compiled
             file = (
                 environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
             )

@@ -83,9 +83,9 @@ def _list_names(value: Any) -> Iterator[str]:
 
 def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     """The explanation by the error's type or message; Python's own message is never shown."""
-    for kind, tell in _EXPLAINERS:
+    for kind, explain in _EXPLAINERS:
         if isinstance(error, kind):
-            return tell(error, place)
+            return explain(error, place)
     text = getattr(error, "message", None) or str(error)
     for pattern, words in SYNTAX_ERRORS + UNDEFINED_ERRORS + EXPRESSION_ERRORS:
         if match := pattern.search(text):

@@ -129,7 +129,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return self.getattr(obj, argument)
         return self._make_undefined(obj, argument)
 
-    def method(self, obj: Any, name: str) -> Any:
+    def get_method(self, obj: Any, name: str) -> Any:
         """What `obj.name(…)` calls: a macro, or an allowed method of text, lists and objects."""
         if type(obj) is TemplateModule:
             return self.getattr(obj, name)
@@ -145,7 +145,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         is_refused = isinstance(name, str) and is_private(obj, name)
         return self.unsafe_undefined(obj, name) if is_refused else self.undefined(obj=obj, name=name)
 
-    def show(self, value: Any, file: str, line: int, expression: str) -> str:
+    def format_shown(self, value: Any, file: str, line: int, expression: str) -> str:
         """The text of a value that is shown at this place. Raises `NotShowableError`."""
         if self.raw_values is not None and (kind := get_raw_kind(value)):
             self.raw_values[RawValue(file, line, expression, kind)] = None

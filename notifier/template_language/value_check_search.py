@@ -41,7 +41,7 @@ class ValueCheckWalk(ExpressionWalk):
 
     def _note_checks(self, node: nodes.Filter, expression: nodes.Node, conditions: tuple[Condition, ...]) -> None:
         """Note a check for each variable that can be the value of the expression."""
-        self.step()
+        self.count_step()
         if len(self.checks) >= MAX_CHECKS:
             return
         match expression:
@@ -56,7 +56,7 @@ class ValueCheckWalk(ExpressionWalk):
                 for fallback in expression.args[:1]:
                     self._note_checks(node, fallback, (*conditions, negate_condition(condition)))
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
-                if isinstance(place := self.resolve(expression), Place):
+                if isinstance(place := self.resolve_expression(expression), Place):
                     sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
                     self._note_check(node, place.path, (*self.conditions, *conditions, *sent))
 
@@ -77,7 +77,7 @@ class ValueCheckWalk(ExpressionWalk):
         """The condition under which a default is not used: the value was sent, or with `boolean` is true."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
         if not flags:
-            place = self.resolve(expression)
+            place = self.resolve_expression(expression)
             return ("defined", place.path) if isinstance(place, Place) else None
         return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
 
@@ -117,7 +117,7 @@ class ValueCheckWalk(ExpressionWalk):
     def _build_argument(self, node: nodes.Node, path: Path) -> CheckArgument | None:
         if isinstance(node, nodes.Const):
             return CheckArgument(node.value)
-        place = self.resolve(node)
+        place = self.resolve_expression(node)
         steps = _encode_path(place.path, path) if isinstance(place, Place) and not place.fallback else None
         return None if steps is None else CheckArgument(path=steps)
 
@@ -153,7 +153,7 @@ def _is_implied(condition: Condition, checked: Path) -> bool:
 
 
 def _encode_condition(condition: Condition, checked: Path) -> list[Any] | None:
-    """The condition as a `ValueCheck` has it; None: it cannot be told."""
+    """The condition as a `ValueCheck` has it; None: it is not known."""
     if condition is None:
         return None
     kind, *rest = condition

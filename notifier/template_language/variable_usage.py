@@ -59,7 +59,7 @@ def walk_source(
     prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
     names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
     for name in names:
-        walk.parse(name)
+        walk.parse_file(name)
     is_complete = True
     try:
         for name in names:
