@@ -224,7 +224,7 @@ async def get_files(connection: StatementConnection, hashes: Collection[bytes]) 
     """Get content type and bytes of converted files, by SHA-256."""
     statement = select(_file.sha256, _file.content_type, _file.octets).where(_file.sha256.in_(hashes))
     rows = await connection.execute(statement)
-    return {bytes(row.sha256): (row.content_type, bytes(row.data)) for row in rows}
+    return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in rows}
 
 
 async def _find_asset(connection: AsyncConnection, name: str, *, lock: bool = False) -> AssetView | None:

@@ -205,7 +205,7 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.build_api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), ClosedGate()))
+    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.get_renderer("test"), ClosedGate()))
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DocumentedTransport(app=app), base_url="http://notifier", headers=by
