@@ -29,8 +29,8 @@ def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en",
     if isinstance(answer, RenderFault):
         return str(answer)
     assert isinstance(answer, PreviewAnswer)
-    shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
-    return shown[part] or ""
+    preview = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return preview[part] or ""
 
 
 def _layout(name: str) -> str | None:

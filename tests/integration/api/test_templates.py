@@ -52,7 +52,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     now = await template_editor.publish_draft(staff, "1.0", **changed, sample=sample)
     assert (now["number"], now["has_draft"], now["revision"]) == (2, False, "2.0")
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1", "to": "2"})).json()
-    assert [(one["file"], one["change"]) for one in diff["files"]] == [
+    assert [(difference["file"], difference["change"]) for difference in diff["files"]] == [
         ("body.html", "changed"),
         ("sample.json", "changed"),
     ]
@@ -61,14 +61,14 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     assert set((await staff.get(f"{PATH}/schema")).json()["properties"]) == {"name", "order", "reason"}
     assert set((await staff.get(f"{PATH}/schema?version=1")).json()["properties"]) == {"name", "order"}
 
-    kept = await template_editor.save_draft(staff, "2.0", settings={"name": "Another"})
+    draft = await template_editor.save_draft(staff, "2.0", settings={"name": "Another"})
     back = await staff.post(f"{PATH}/restore", json={"version": 1, "note": "too early"})
     assert (back.status_code, back.json()["number"], back.json()["content_hash"]) == (201, 3, whole["content_hash"])
     assert (await staff.get(f"{PATH}/draft")).json()["settings"]["name"] == "Another"
-    again = await staff.post(f"{PATH}/restore", json={"version": 1, "revision": kept["revision"]})
+    again = await staff.post(f"{PATH}/restore", json={"version": 1, "revision": draft["revision"]})
     assert (again.status_code, again.json()["code"]) == (409, "stale_draft")
     assert outcome(await staff.post(f"{PATH}/restore", json={"version": 3})) == (409, "nothing_to_publish")
-    numbers = [one["number"] for one in (await staff.get(f"{PATH}/versions")).json()["versions"]]
+    numbers = [version["number"] for version in (await staff.get(f"{PATH}/versions")).json()["versions"]]
     assert numbers == [3, 2, 1]
     assert await _deeds(staff) == [
         "template.saved", "template.published", "template.saved", "template.published", "template.saved",
@@ -100,21 +100,21 @@ async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
         f"{PATH}/draft",
         json=template_editor.build_draft(first["revision"], files={"subject.txt": "Good evening {{ name }}"}),
     )
-    told = late.json()
-    assert (late.status_code, told["code"]) == (409, "stale_draft")
+    problem = late.json()
+    assert (late.status_code, problem["code"]) == (409, "stale_draft")
     words = r"Edit conflict: somebody saved this draft at \d\d:\d\d UTC. Reload it and apply your change again."
-    assert re.fullmatch(words, told["detail"])
-    assert told["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
-    assert told["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
-    assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in told["diff"][0]["diff"]
-    merged = await template_editor.save_draft(staff, told["theirs"]["revision"], files=told["yours"]["files"])
+    assert re.fullmatch(words, problem["detail"])
+    assert problem["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
+    assert problem["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
+    assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in problem["diff"][0]["diff"]
+    merged = await template_editor.save_draft(staff, problem["theirs"]["revision"], files=problem["yours"]["files"])
 
     published = await template_editor.publish_draft(staff, merged["revision"])
-    one = await template_editor.save_draft(staff, published["revision"], settings={"name": "One"})
-    gone = await staff.delete(f"{PATH}/draft", params={"revision": one["revision"]})
+    draft = await template_editor.save_draft(staff, published["revision"], settings={"name": "One"})
+    gone = await staff.delete(f"{PATH}/draft", params={"revision": draft["revision"]})
     assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["has_draft"]) == (204, False)
     await template_editor.save_draft(staff, published["revision"], settings={"name": "Two"})
-    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(one["revision"]))
+    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(draft["revision"]))
     assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
 
 
@@ -129,8 +129,8 @@ async def test_a_change_counts_at_once_for_who_asks_the_same_process(
         reply = await staff.post("/v1/notifications", json=MAIL | fields, headers=shop)
         if reply.status_code != 202:
             return str(reply.json()["errors"][0]["code"])
-        found = await staff.get(reply.headers["location"], headers=shop)
-        return int(found.json()["template_version"])
+        notification = await staff.get(reply.headers["location"], headers=shop)
+        return int(notification.json()["template_version"])
 
     now = await template_editor.publish_draft(staff)
     assert [await posted(), await posted(template_version=1)] == [1, 1]
@@ -164,7 +164,9 @@ async def test_a_deleted_template_sends_what_was_accepted(
             409,
             "template_deleted",
         )
-        assert [one["slug"] for one in (await staff.get("/v1/templates")).json()["templates"]].count("greeting") == 0
+        assert [template["slug"] for template in (await staff.get("/v1/templates")).json()["templates"]].count(
+            "greeting"
+        ) == 0
         listed = (await staff.get("/v1/templates", params={"include_deleted": True})).json()["templates"]
         assert listed[0]["deleted_at"] is not None
         async with wiring.run_sender(parts):
@@ -181,8 +183,8 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
     reading = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_READ)
     async with installation.open_client(parts, reading) as client:
         assert (await client.get("/v1/templates/welcome")).status_code == 200
-        told = (await client.get("/v1/whoami")).json()
-        assert (told["service"], told["scopes"], told["from_domains"]) == (None, ["templates:read"], [])
+        whoami = (await client.get("/v1/whoami")).json()
+        assert (whoami["service"], whoami["scopes"], whoami["from_domains"]) == (None, ["templates:read"], [])
         for method, path, body in (
             ("PUT", f"{PATH}/draft", template_editor.build_draft()),
             ("POST", "/v1/templates/welcome/publish", {"revision": "1.0"}),
@@ -205,7 +207,9 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.build_api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.get_renderer("test"), ClosedGate()))
+    app.state.doors = replace(
+        doors, publisher=Publisher(parts.database, doors.editors.get_renderer("test"), ClosedGate())
+    )
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DocumentedTransport(app=app), base_url="http://notifier", headers=by
@@ -224,23 +228,23 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
 async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:
     """Saved by revision, with both sides in a 409; used at the next publish, and not deleted while it is used."""
     path = "/v1/layouts/frame.html"
-    one = "<div>{% block content %}{% endblock %}</div>"
-    both = await asyncio.gather(*(staff.put(path, json={"text": one, "revision": 0}) for _ in range(2)))
+    text = "<div>{% block content %}{% endblock %}</div>"
+    both = await asyncio.gather(*(staff.put(path, json={"text": text, "revision": 0}) for _ in range(2)))
     assert sorted(reply.status_code for reply in both) == [200, 409]
     body = '{% extends "_layouts/frame.html" %}{% block content %}{{ name }} {{ order.id }}{% endblock %}'
     now = await template_editor.publish_draft(staff, files={"body.html": body})
-    changed = await staff.put(path, json={"text": one.replace("div", "section"), "revision": 1})
+    changed = await staff.put(path, json={"text": text.replace("div", "section"), "revision": 1})
     assert (changed.json()["revision"], changed.json()["used_by"]) == (2, ["greeting"])
     late = await staff.put(path, json={"text": "mine", "revision": 1})
     assert (late.status_code, late.json()["theirs"]["revision"], late.json()["yours"]) == (409, 2, {"text": "mine"})
     assert "-<section>" in late.json()["diff"][0]["diff"]
-    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == one
+    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == text
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1"})).json()
     assert [file["file"] for file in diff["files"]] == ["_layouts/frame.html"]
     again = await staff.post(f"{PATH}/publish", json={"revision": now["revision"]})
     assert (again.status_code, again.json()["number"]) == (201, 2), again.text
     back = await staff.post(f"{PATH}/restore", json={"version": 1})
     pinned: dict[str, Any] = (await staff.get(back.headers["location"])).json()
-    assert pinned["files"]["_layouts/frame.html"] == one
+    assert pinned["files"]["_layouts/frame.html"] == text
     assert outcome(await staff.delete(path, params={"revision": 2})) == (409, "layout_in_use")
     assert "frame.html" in [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]]
