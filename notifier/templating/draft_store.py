@@ -56,7 +56,7 @@ class DraftView:
     def revision(self) -> str:
         """What names this very state: every save and every publish changes it.
 
-        Its time tells a draft from one that was discarded and was saved as often.
+        The time distinguishes a draft from a discarded one that was saved as often.
         """
         if not self.saves or self.updated_at is None:
             return f"{self.number}.{self.saves}"

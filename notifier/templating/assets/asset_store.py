@@ -50,7 +50,7 @@ class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class AssetView:
-    """An image as it stands."""
+    """An image with its progress and its converted files."""
 
     id: UUID
     name: str
@@ -85,7 +85,7 @@ class AssetNotReadyError(NotifierError):
 
 
 def find_upload_faults(name: str, data: bytes, wish: ImageOptions) -> list[Fault]:
-    """Find all that can be said against an upload before the image is decoded."""
+    """Find the faults of an upload before the image is decoded."""
     faults = []
     if len(data) > MAX_UPLOAD_BYTES:
         faults.append(Fault("/content", REJECTED, TOO_LONG))

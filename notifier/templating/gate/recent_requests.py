@@ -47,8 +47,8 @@ _service, _use, _key, _version = (
     get_columns(ApiKey),
     get_columns(TemplateVersion),
 )
-# Neither a join nor EXISTS, which a planner may take for a reason to read all notifications: one look into the index
-# for each service, in no order, or it might walk through those of all services.
+# One look into the index for each service. With a join or EXISTS a planner may read all notifications, and with an
+# ORDER BY it may read those of all services.
 _ANY = (
     select(_notification.id)
     .where(_notification.service_id == _service.id, _notification.template_id == bindparam("template"))
@@ -124,7 +124,7 @@ async def list_newest_requests(connection: AsyncConnection, service_id: UUID, te
     """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
     first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
-    # One row compared with another, and an order by all of it, which only one index can do: see decisions/status-index.
+    # Whole rows are compared and ordered, for which only one index can be used: see decisions/status-index.
     query = (
         select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
         .add_columns(_notification.template_version_id.label("version_id"))
