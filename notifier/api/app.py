@@ -15,7 +15,6 @@ from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
 from notifier.api.notifications.change_routes import router as change_router
-from notifier.api.notifications.content_routes import router as content_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
@@ -38,7 +37,6 @@ from notifier.health.routes import router as health_router
 _ROUTERS = (
     submit_router,
     notifications_router,
-    content_router,
     change_router,
     batches_router,
     suppressions_router,

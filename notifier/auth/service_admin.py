@@ -103,7 +103,7 @@ async def list_services(connection: AsyncConnection) -> list[ServiceView]:
 
 
 async def update_service(
-    connection: AsyncConnection, which: UUID | str, wanted: ServiceChanges, *, actor: Actor
+    connection: AsyncConnection, which: UUID | str, changes: ServiceChanges, *, actor: Actor
 ) -> ServiceView:
     """Change the service with this id or name; every process uses the change within a second.
 
@@ -114,7 +114,7 @@ async def update_service(
     if row is None:
         raise NotFoundError(f"there is no service named {which!r}")
     before = ServiceView(**row)
-    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    values: dict[str, Any] = {name: value for name, value in vars(changes).items() if value is not None}
     for name in ("from_domains", "team_recipients"):
         if name in values:
             values[name] = list(dict.fromkeys(entry.lower() for entry in values[name]))

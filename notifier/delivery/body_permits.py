@@ -11,9 +11,9 @@ from notifier.outbox.handler import BodyPermit, ClaimedEntry, WorkerContext
 class BodyPermits:
     """The permits that were requested for one mail, and when the relay first heard of it."""
 
-    def __init__(self, entry: ClaimedEntry, desk: WorkerContext, clock: Clock) -> None:
+    def __init__(self, entry: ClaimedEntry, worker: WorkerContext, clock: Clock) -> None:
         self.entry = entry
-        self._desk = desk
+        self._desk = worker
         self._clock = clock
         # The mail may have waited before the relay heard of it. None: the relay never did.
         self._started_at: datetime | None = None

@@ -10,8 +10,8 @@ import msgspec
 from notifier.delivery.delivery_loader import Delivery
 from notifier.outbox.handler import ClaimedEntry, JournalNote
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
-from notifier.rendering.protocol import RenderFault
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+from notifier.template_language.render_fault import RenderFault
 
 _OUTCOMES: dict[str, type[Outcome]] = {
     kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)
@@ -44,17 +44,17 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
     envelope_to: str | None = None  # as in `Tried`
 
     @classmethod
-    def from_attempt(cls, tried: RelayAttempt, uncertain_at: datetime | None) -> Self:
+    def from_attempt(cls, attempt: RelayAttempt, uncertain_at: datetime | None) -> Self:
         """Build the record of a try."""
         return cls(
-            kind=type(tried.outcome).__name__,
-            outcome=tried.outcome,
-            relay=tried.relay,
-            started_at=tried.started_at,
-            seconds=tried.seconds,
-            sha256=tried.sha256,
+            kind=type(attempt.outcome).__name__,
+            outcome=attempt.outcome,
+            relay=attempt.relay,
+            started_at=attempt.started_at,
+            seconds=attempt.seconds,
+            sha256=attempt.sha256,
             uncertain_at=uncertain_at,
-            envelope_to=tried.envelope_to,
+            envelope_to=attempt.envelope_to,
         )
 
     @classmethod

@@ -12,14 +12,15 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.delivery.delivery_loader import Delivery, SourceCache
 from notifier.delivery.delivery_result import DeliveryResult, NotBegun, Throttled, describe_fault, stop_unrenderable
+from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.handler import ClaimedEntry
 from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
-from notifier.rendering.cost_meter import CostMeter
-from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, RenderingPool
+from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import FaultCode, MailAttachment, RenderedMail, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.time_limit import MAX_PART_SECONDS
 from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 
@@ -63,16 +64,16 @@ class MailRenderer:
     """Renders mails, or says how their claims end instead."""
 
     def __init__(
-        self, database: Database, pool: RenderingPool, apart: PreviewPool, policy: RecipientPolicy, clock: Clock
+        self, database: Database, pool: RenderingPool, costly_pool: PreviewPool, policy: RecipientPolicy, clock: Clock
     ) -> None:
         self._sources = SourceCache(database)
         self._pool = pool
-        self._apart = apart  # for costly mails: one at a time, at lower priority
+        self._costly_pool = costly_pool  # for costly mails: one at a time, at lower priority
         self._policy = policy
         # By service and version: the variables may be what makes it slow, not the template.
         self._pace = CpuBudget(clock, burst=BURST_SECONDS, share=SLOW_SHARE)
         self._costs = CostTracker(clock, free=FREE_SECONDS, burst=COSTLY_BURST_SECONDS, share=COSTLY_SHARE)
-        self._lanes: dict[Payer, _PayerQueue] = {}
+        self._queues: dict[Payer, _PayerQueue] = {}
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
@@ -84,23 +85,23 @@ class MailRenderer:
         return self._is_costly(_get_payer(claimed))
 
     async def render_mails(
-        self, work: Sequence[ClaimedDelivery], files: Sequence[MailAttachment] = ()
+        self, group: Sequence[ClaimedDelivery], files: Sequence[MailAttachment] = ()
     ) -> list[RenderedMail | DeliveryResult]:
         """Render each mail, or say how its claim ends; in order. `files` go with a mail that is rendered alone."""
-        if len(work) != 1 or not self.is_costly(work[0]):
-            return await self._render(work, files, self._pool, self)
-        payer = _get_payer(work[0])
-        lane = self._lanes.setdefault(payer, _PayerQueue())
-        if lane.waiting >= MAX_COSTLY_WAITING:
-            return [self._find_throttle(work[0]) or Throttled(wait=timedelta(seconds=QUEUE_SECONDS))]
-        lane.waiting += 1
+        if len(group) != 1 or not self.is_costly(group[0]):
+            return await self._render(group, files, self._pool, self)
+        payer = _get_payer(group[0])
+        queue = self._queues.setdefault(payer, _PayerQueue())
+        if queue.waiting >= MAX_COSTLY_WAITING:
+            return [self._find_throttle(group[0]) or Throttled(wait=timedelta(seconds=QUEUE_SECONDS))]
+        queue.waiting += 1
         try:
-            async with lane.lock, self._apart.borrow_child() as pool:  # payers take turns, with one mail each
-                return await self._render(work, files, pool, None)
+            async with queue.lock, self._costly_pool.borrow_child() as pool:  # payers take turns, with one mail each
+                return await self._render(group, files, pool, None)
         finally:
-            lane.waiting -= 1
-            if not lane.waiting:
-                del self._lanes[payer]
+            queue.waiting -= 1
+            if not queue.waiting:
+                del self._queues[payer]
 
     # -- called by the pool while it renders ------------------------------------------------------
 
@@ -119,30 +120,29 @@ class MailRenderer:
 
     async def _render(
         self,
-        work: Sequence[ClaimedDelivery],
+        group: Sequence[ClaimedDelivery],
         files: Sequence[MailAttachment],
         pool: RenderingPool,
         meter: CostMeter | None,
     ) -> list[RenderedMail | DeliveryResult]:
-        sources = await self._sources.get_sources([claimed.delivery.template_version_id for claimed in work])
-        jobs_or_results = [self._build_job(claimed, sources, files) for claimed in work]
+        sources = await self._sources.get_sources([claimed.delivery.template_version_id for claimed in group])
+        jobs_or_results = [self._build_job(claimed, sources, files) for claimed in group]
         jobs = [
-            (claimed, job) for claimed, job in zip(work, jobs_or_results, strict=True) if isinstance(job, RenderJob)
+            (claimed, job) for claimed, job in zip(group, jobs_or_results, strict=True) if isinstance(job, RenderJob)
         ]
         rendered = await pool.render([job for _, job in jobs], sources, meter)
         for (claimed, _), result in zip(jobs, rendered, strict=True):
-            self._record_slowness(
-                claimed, result
-            )  # all of them first: `_end` asks when the others of a version may be tried
-        ends = (self._build_result(claimed, result) for (claimed, _), result in zip(jobs, rendered, strict=True))
-        return [next(ends) if isinstance(job, RenderJob) else job for job in jobs_or_results]
+            # All of them first: `_build_result` asks when the others of a version may be tried.
+            self._record_slowness(claimed, result)
+        results = (self._build_result(claimed, result) for (claimed, _), result in zip(jobs, rendered, strict=True))
+        return [next(results) if isinstance(job, RenderJob) else job for job in jobs_or_results]
 
     def _build_job(
         self, claimed: ClaimedDelivery, sources: Mapping[str, object], files: Sequence[MailAttachment]
     ) -> RenderJob | DeliveryResult:
         try:
-            if (paced := self._find_throttle(claimed)) is not None:
-                return paced
+            if (throttle := self._find_throttle(claimed)) is not None:
+                return throttle
             job = build_render_job(claimed.delivery, self._policy, files, payer=str(claimed.entry.service_id))
         except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
             self._log.exception("composing_failed", notification_id=str(claimed.delivery.id))

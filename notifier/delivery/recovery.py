@@ -25,46 +25,46 @@ _attempt = get_columns(Attempt)
 POISON = EarlyStop(
     status=Status.FAILED,
     reason=Reason.POISON,
-    detail="three senders died while each had only this mail at hand",
+    detail="three senders died while each was sending only this mail",
 )
 
 
 async def recover_lost(
-    connection: StatementConnection, lost: Sequence[LostClaim], context: SettlementContext
+    connection: StatementConnection, lost_claims: Sequence[LostClaim], context: SettlementContext
 ) -> list[Settlement]:
     """Settle the entries of a dead sender: unknown if marked or unwritable, else failed as poison."""
-    deliveries = await delivery_loader.load_deliveries(connection, {loss.entry.subject_id for loss in lost})
+    deliveries = await delivery_loader.load_deliveries(connection, {loss.entry.subject_id for loss in lost_claims})
     settlements = []
-    for loss in lost:
+    for loss in lost_claims:
         delivery = deliveries.get(loss.entry.subject_id)
-        verdict = _build_result_of_lost(loss)
+        result = _build_result_of_lost(loss)
         settlements.append(
-            settlement_decision.decide_settlement(loss.entry, delivery, verdict, context)
+            settlement_decision.decide_settlement(loss.entry, delivery, result, context)
             if delivery is not None
             else Settlement(entry=loss.entry, action=FinishEntry())
         )
     return settlements
 
 
-def _build_result_of_lost(lost: LostClaim) -> DeliveryResult:
-    if lost.unwritable:
+def _build_result_of_lost(loss: LostClaim) -> DeliveryResult:
+    if loss.unwritable:
         return UnwritableResult()
-    return POISON if lost.marked_at is None else LostAttempt(marked_at=lost.marked_at)
+    return POISON if loss.marked_at is None else LostAttempt(marked_at=loss.marked_at)
 
 
 async def replay_journal(
     connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]], context: SettlementContext
 ) -> list[Settlement]:
     """Settle what the journal has and the database has not."""
-    known = await _list_recorded_fences(connection, [entry for entry, _ in notes])
-    news = [(entry, JournalRecord.from_note(note)) for entry, note in notes if entry.fence not in known]
-    deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry, _ in news})
+    recorded = await _list_recorded_fences(connection, [entry for entry, _ in notes])
+    records = [(entry, JournalRecord.from_note(note)) for entry, note in notes if entry.fence not in recorded]
+    deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry, _ in records})
     settlements = []
-    for entry, testimony in news:
+    for entry, record in records:
         if (delivery := deliveries.get(entry.subject_id)) is not None:
             # As it was when the try began: a rescue may have made it uncertain since, because this reply was missing.
-            as_it_was = msgspec.structs.replace(delivery, uncertain_at=testimony.uncertain_at)
-            settlements.append(settlement_decision.decide_settlement(entry, as_it_was, testimony.to_attempt(), context))
+            as_it_was = msgspec.structs.replace(delivery, uncertain_at=record.uncertain_at)
+            settlements.append(settlement_decision.decide_settlement(entry, as_it_was, record.to_attempt(), context))
     return settlements
 
 

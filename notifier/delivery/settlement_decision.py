@@ -150,54 +150,56 @@ def _settle_not_tried(case: _Case, outcome: NotTried) -> Settlement:
     return case.settle(case.reschedule(case.context.sender_wait), change)
 
 
-def _settle_attempt(case: _Case, tried: RelayAttempt) -> Settlement:
+def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
     delivery = case.delivery
-    attempt = _build_attempt(case, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
-        "relay": tried.relay,
-        "started_at": tried.started_at,
-        "duration_ms": round(tried.seconds * 1000),
-        "sha256": tried.sha256,
+    attempt_row = _build_attempt(case, result.outcome, is_redirected=_is_redirected(delivery, result)) | {
+        "relay": result.relay,
+        "started_at": result.started_at,
+        "duration_ms": round(result.seconds * 1000),
+        "sha256": result.sha256,
     }
-    match tried.outcome:
+    match result.outcome:
         case Accepted(reply=reply):
             record = DeliveryRecord(
                 status_change=case.change(Status.SENT, None, str(reply)),
-                attempt=attempt,
+                attempt=attempt_row,
                 feedback=simulator.get_feedback(delivery),
             )
             return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
         case Rejected() as outcome:
-            return _settle_rejected(case, attempt, tried, outcome)
+            return _settle_rejected(case, attempt_row, result, outcome)
         case Uncertain(detail=detail):
-            return _settle_uncertain(case, attempt, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
+            return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
         case _:
-            return _settle_deferred(case, attempt, tried)
+            return _settle_deferred(case, attempt_row, result)
 
 
-def _settle_rejected(case: _Case, attempt: dict[str, object], tried: RelayAttempt, outcome: Rejected) -> Settlement:
+def _settle_rejected(
+    case: _Case, attempt_row: dict[str, object], result: RelayAttempt, outcome: Rejected
+) -> Settlement:
     """Fail. The recipient is suppressed only if the relay refused this very address."""
     delivery, detail = case.delivery, _describe_outcome(outcome)
     suppress, reason = None, _REFUSED[outcome.refused]
-    if _is_redirected(delivery, tried):
+    if _is_redirected(delivery, result):
         detail = f"{REDIRECTED_TEXT}: {detail}"
         reason = Reason.REDIRECT_REFUSED if outcome.phase is SmtpPhase.RCPT else reason
     elif (
         outcome.refused is RefusalKind.RECIPIENT
-        and tried.envelope_to is not None
+        and result.envelope_to is not None
         and not simulator.uses_simulator(delivery)
     ):
         suppress = (delivery.recipient, detail)
     change = case.change(Status.FAILED, reason, detail)
-    return case.settle(FinishEntry(), change, cause=_get_cause(delivery), attempt=attempt, suppression=suppress)
+    return case.settle(FinishEntry(), change, cause=_get_cause(delivery), attempt=attempt_row, suppression=suppress)
 
 
 def _settle_lost(case: _Case, lost: LostAttempt) -> Settlement:
     detail = "the sender died after it was permitted to hand over the mail, and left no reply"
-    attempt = _build_attempt(case, Uncertain(detail=detail)) | {"started_at": lost.marked_at}
-    return _settle_uncertain(case, attempt, case.change(Status.UNKNOWN, Reason.SENDER_DIED, detail))
+    attempt_row = _build_attempt(case, Uncertain(detail=detail)) | {"started_at": lost.marked_at}
+    return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.SENDER_DIED, detail))
 
 
-def _settle_uncertain(case: _Case, attempt: dict[str, object], change: StatusChange) -> Settlement:
+def _settle_uncertain(case: _Case, attempt_row: dict[str, object], change: StatusChange) -> Settlement:
     """Send it once more if the template allows that; else hold it for a person until it expires."""
     delivery, context, attempts = case.delivery, case.context, case.entry.attempts + 1
     remaining = delivery.expires_at - context.now
@@ -205,20 +207,20 @@ def _settle_uncertain(case: _Case, attempt: dict[str, object], change: StatusCha
     if remaining <= timedelta(0) or delivery.status not in WAITING_STATUSES:
         action = FinishEntry()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        delay = backoff.get_resend_delay(remaining, longest=context.resend_after)
+        delay = backoff.get_resend_delay(remaining, max_delay=context.resend_after)
         action = RescheduleEntry(delay=delay, attempts=attempts)
     else:
         action = HoldEntry(delay=remaining, attempts=attempts)
-    return case.settle(action, change, attempt=attempt)
+    return case.settle(action, change, attempt=attempt_row)
 
 
-def _settle_deferred(case: _Case, attempt: dict[str, object], tried: RelayAttempt) -> Settlement:
+def _settle_deferred(case: _Case, attempt_row: dict[str, object], result: RelayAttempt) -> Settlement:
     """Try again by the back-off schedule; fail if that would be after the expiry."""
-    delivery, context, outcome = case.delivery, case.context, tried.outcome
+    delivery, context, outcome = case.delivery, case.context, result.outcome
     attempts, cause = case.entry.attempts + 1, _get_cause(delivery)
     detail = (
         f"{REDIRECTED_TEXT}: {_describe_outcome(outcome)}"
-        if _is_redirected(delivery, tried)
+        if _is_redirected(delivery, result)
         else _describe_outcome(outcome)
     )
     delay = backoff.get_retry_delay(attempts, spread=context.jitter)
@@ -232,7 +234,7 @@ def _settle_deferred(case: _Case, attempt: dict[str, object], tried: RelayAttemp
         reason = Reason.CONNECTION_LOST if is_lost else Reason.TEMPORARY_REFUSAL
     action = FinishEntry() if is_over else RescheduleEntry(delay=delay, attempts=attempts)
     change = case.change(Status.FAILED if is_over else Status.DEFERRED, reason, detail)
-    return case.settle(action, change, cause=cause, attempt=attempt)
+    return case.settle(action, change, cause=cause, attempt=attempt_row)
 
 
 def _get_cause(delivery: Delivery) -> TransitionCause:
@@ -240,9 +242,9 @@ def _get_cause(delivery: Delivery) -> TransitionCause:
     return TransitionCause.PROOF if delivery.uncertain_at is None else TransitionCause.SENDER
 
 
-def _is_redirected(delivery: Delivery, tried: RelayAttempt) -> bool:
+def _is_redirected(delivery: Delivery, attempt: RelayAttempt) -> bool:
     """True if the relay was given another address, so that it said nothing about the recipient."""
-    return tried.envelope_to not in (None, delivery.recipient)
+    return attempt.envelope_to not in (None, delivery.recipient)
 
 
 def _describe_outcome(outcome: Outcome) -> str:

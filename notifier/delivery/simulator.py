@@ -43,12 +43,12 @@ def uses_simulator(delivery: Delivery) -> bool:
     return delivery.kind is KeyKind.TEST or email_address.is_simulated_address(delivery.recipient)
 
 
-async def simulate_reply(delivery: Delivery, gate: BodyPermits) -> Outcome:
+async def simulate_reply(delivery: Delivery, permits: BodyPermits) -> Outcome:
     """Reply as a relay might. A mail that is cancelled meanwhile gets no permit here either."""
-    if await gate.request() is None:
+    if await permits.request() is None:
         return NotPermitted(detail="not permitted to begin")
     outcome = _REPLIES.get(_get_requested_outcome(delivery), _ACCEPTED)
-    return _ACCEPTED if isinstance(outcome, Deferred) and gate.entry.attempts else outcome
+    return _ACCEPTED if isinstance(outcome, Deferred) and permits.entry.attempts else outcome
 
 
 def get_feedback(delivery: Delivery) -> Status | None:

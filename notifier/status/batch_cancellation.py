@@ -155,11 +155,11 @@ async def _cancel_rows(
     waiting = await _select_cancellable(connection, waiting)
     stopped = await entry_store.withdraw_entries(connection, service_id, waiting) if waiting else []
     if stopped:
-        steps = [
+        changes = [
             StatusChange(notification_id=notification_id, to=Status.CANCELLED, at=flag.at)
             for notification_id in stopped
         ]
-        await apply_status_changes(connection, steps, TransitionCause.CALLER)
+        await apply_status_changes(connection, changes, TransitionCause.CALLER)
         await connection.execute(
             insert(NotificationEvent), [_build_event(notification_id, flag) for notification_id in stopped]
         )
@@ -214,11 +214,11 @@ class BatchCancellationHandler:
         """One batch at a time."""
         return self.slots
 
-    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], worker: WorkerContext) -> None:
         """Cancel all rows of each batch."""
         for entry in batch:
             is_done = await self._cancel_all_rows(entry)
-            desk.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
+            worker.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
 
     async def record(self, _connection: StatementConnection, _settled: Sequence[Settlement]) -> None:
         """Nothing: each step has written what it did."""

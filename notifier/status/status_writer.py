@@ -53,61 +53,61 @@ class RequestedChange:
 
 
 async def apply_status_changes(
-    connection: StatementConnection, moves: Sequence[StatusChange], cause: TransitionCause
+    connection: StatementConnection, changes: Sequence[StatusChange], cause: TransitionCause
 ) -> None:
     """Apply each change that is allowed from the current status; the others do nothing."""
     sqlite = connection.dialect.name == "sqlite"
-    by_target = sorted(moves, key=lambda m: m.to)
-    for target, group in groupby(by_target, key=lambda m: m.to):
-        steps = [_build_row(step) for step in group]
-        values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
+    by_target = sorted(changes, key=lambda change: change.to)
+    for target, changes_to_target in groupby(by_target, key=lambda change: change.to):
+        rows = [_build_row(change) for change in changes_to_target]
+        values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
         moved = await connection.execute(_build_change_statement(target, cause, sqlite=sqlite), values)
         if sqlite and not (target is Status.QUEUED and cause is TransitionCause.SENDER):
             ids = {UUID(row.id) for row in moved}
-            await _write_consequences(connection, target, [step for step in steps if step["id"] in ids])
+            await _write_consequences(connection, target, [change for change in rows if change["id"] in ids])
 
 
-async def _write_consequences(connection: StatementConnection, status: Status, steps: Sequence[dict[str, Any]]) -> None:
+async def _write_consequences(connection: StatementConnection, status: Status, rows: Sequence[dict[str, Any]]) -> None:
     """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
-    values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
+    values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
     for statement in _build_follow_up_sqlite(status) if sqlite else (_build_follow_up_postgres(status),):
         await connection.execute(statement, values)
 
 
-def _build_row(step: StatusChange) -> dict[str, Any]:
+def _build_row(change: StatusChange) -> dict[str, Any]:
     return {
-        "id": step.notification_id,
+        "id": change.notification_id,
         "event_id": generate_id(),
-        "reason": step.reason,
-        "detail": _cut_detail(step.detail),
-        "at": step.at,
+        "reason": change.reason,
+        "detail": _cut_detail(change.detail),
+        "at": change.at,
     }
 
 
-async def apply_requested_change(connection: AsyncConnection, step: StatusChange, deed: RequestedChange) -> bool:
+async def apply_requested_change(connection: AsyncConnection, change: StatusChange, request: RequestedChange) -> bool:
     """Apply one change and write its event; False, without either, if it is not allowed from the current status."""
-    values: dict[str, Any] = {"status": step.to, "updated_at": step.at, "reason": step.reason}
-    values |= {"detail": _cut_detail(step.detail), "sequence": _notification.sequence + 1}
-    if deed.expires_at is not None:
-        values["expires_at"] = deed.expires_at
-    allowed = sorted(get_source_statuses(step.to, deed.cause) & deed.only_from)
+    values: dict[str, Any] = {"status": change.to, "updated_at": change.at, "reason": change.reason}
+    values |= {"detail": _cut_detail(change.detail), "sequence": _notification.sequence + 1}
+    if request.expires_at is not None:
+        values["expires_at"] = request.expires_at
+    allowed = sorted(get_source_statuses(change.to, request.cause) & request.only_from)
     statement = (
         update(Notification)
-        .where(_notification.id == step.notification_id, _notification.status.in_(allowed))
+        .where(_notification.id == change.notification_id, _notification.status.in_(allowed))
         .values(values)
         .returning(_notification.id)
     )
     if (await connection.execute(statement)).first() is None:
         return False
-    await _write_consequences(connection, step.to, [_build_row(step)])
+    await _write_consequences(connection, change.to, [_build_row(change)])
     event = {
         "id": generate_id(),
-        "notification_id": step.notification_id,
-        "at": step.at,
-        "kind": deed.kind,
-        "actor": deed.actor,
-        "detail": deed.detail,
+        "notification_id": change.notification_id,
+        "at": change.at,
+        "kind": request.kind,
+        "actor": request.actor,
+        "detail": request.detail,
     }
     await connection.execute(insert(NotificationEvent).values(event))
     return True
@@ -171,7 +171,7 @@ moved AS (
 def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
     """The same, as several statements."""
     r = row_parameter.build_rows_source(_TYPES, sqlite=True)
-    telling = f"""(
+    new_events = f"""(
     SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
            'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
     events = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
@@ -183,6 +183,6 @@ def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
     )
     return (
         text(index),
-        text(f"{r} {event_sql.build_event_insert(telling, sqlite=True)}"),
+        text(f"{r} {event_sql.build_event_insert(new_events, sqlite=True)}"),
         text(f"{r} {event_sql.build_event_entry_insert(events)}"),
     )

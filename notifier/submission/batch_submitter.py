@@ -98,44 +98,44 @@ class BatchSubmitter:
         self._submitter = submitter
         self._clock = clock
         self._write_all = write_all  # commits before it returns
-        self._lane = asyncio.Lock()  # one chunk at a time, so that single requests always find a place beside it
+        self._chunk_lock = asyncio.Lock()  # one chunk at a time, so that single requests always find a place beside it
 
-    async def submit(self, caller: Caller, wish: BatchRequest) -> tuple[UUID, list[ItemResult]]:
+    async def submit(self, caller: Caller, batch: BatchRequest) -> tuple[UUID, list[ItemResult]]:
         """Submit the batch; return its id and one answer for each item, in order.
 
         Raises `BatchRejectedError` if one fault refuses all (`QueueTooLongError` if that is the only problem); then
         nothing is written. Raises `DatabaseUnavailableError` when some chunks may have been written and others not.
         """
-        parsed = [
+        items = [
             replace(item, idempotency=scope_idempotency(caller, item.idempotency))
-            async for item in _iterate_in_slices(wish.items)
+            async for item in _iterate_in_slices(batch.items)
         ]
-        batch_id = _build_batch_id(caller, wish.key, parsed) if wish.key is not None else generate_id()
-        earlier = await self._earlier(caller, parsed)
-        checked: list[CheckedItem] = []
+        batch_id = _build_batch_id(caller, batch.key, items) if batch.key is not None else generate_id()
+        earlier = await self._find_earlier(caller, items)
+        checked_items: list[CheckedItem] = []
         ahead = 0  # mails of the items before it
-        async for item in _iterate_in_slices(parsed):
-            checked.append(await self._checked(caller, item, earlier, batch_id, ahead))
-            ahead += checked[-1].mail_count if isinstance(checked[-1], NewNotification) else 0
-        for index in _find_reused_keys(parsed):
-            checked[index] = _build_item_result(IdempotencyKeyReusedError())
-        if wish.reject_all:
-            _raise_if_rejected(checked)
-        answered = [
-            _build_item_result(result) if isinstance(result, QueueTooLongError) else result for result in checked
+        async for item in _iterate_in_slices(items):
+            checked_items.append(await self._check_item(caller, item, earlier, batch_id, ahead))
+            ahead += checked_items[-1].mail_count if isinstance(checked_items[-1], NewNotification) else 0
+        for index in _find_reused_keys(items):
+            checked_items[index] = _build_item_result(IdempotencyKeyReusedError())
+        if batch.reject_all:
+            _raise_if_rejected(checked_items)
+        answers = [
+            _build_item_result(result) if isinstance(result, QueueTooLongError) else result for result in checked_items
         ]
-        notifications = [result for result in answered if isinstance(result, NewNotification)]
+        notifications = [result for result in answers if isinstance(result, NewNotification)]
         if not notifications and (
-            known := _find_common_batch([result for result in answered if isinstance(result, SubmissionResult)])
+            common_batch := _find_common_batch([result for result in answers if isinstance(result, SubmissionResult)])
         ):
-            batch_id = known
+            batch_id = common_batch
         else:
-            await self._begin(caller, batch_id, size=len(parsed))
-        written = await self._written(notifications)
+            await self._write_batch_row(caller, batch_id, size=len(items))
+        written = await self._write_chunks(notifications)
         self._submitter.record_template_use(caller, notifications)
-        return batch_id, [next(written) if isinstance(result, NewNotification) else result for result in answered]
+        return batch_id, [next(written) if isinstance(result, NewNotification) else result for result in answers]
 
-    async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
+    async def _write_batch_row(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
         """Write the row of the batch, unless it exists."""
         row = {"id": batch_id, "service_id": caller.service_id, "created_by": caller.actor_name, "size": size}
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
@@ -144,20 +144,16 @@ class BatchSubmitter:
             async with asyncio.timeout(MAX_BEGIN_SECONDS), self._database.write() as connection:
                 await connection.execute(statement)
 
-    async def _earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
+    async def _find_earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
         """The notifications of earlier requests with these keys."""
         keys = {item.idempotency.key for item in items if item.idempotency}
         if not keys:
             return {}
         async with self._database.read() as connection:
             earlier = await find_earlier_notifications(connection, caller.service_id, keys)
-        return {
-            key: earlier_notification
-            for key, earlier_notification in earlier.items()
-            if not self._submitter.is_outdated(earlier_notification)
-        }
+        return {key: previous for key, previous in earlier.items() if not self._submitter.is_outdated(previous)}
 
-    async def _checked(
+    async def _check_item(
         self,
         caller: Caller,
         item: BatchItem,
@@ -165,8 +161,8 @@ class BatchSubmitter:
         batch_id: UUID,
         ahead: int,
     ) -> CheckedItem:
-        if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
-            return _build_item_result(known.replayed(item.idempotency.request_hash))
+        if item.idempotency and (previous := earlier.get((caller.service_id, item.idempotency.key))):
+            return _build_item_result(previous.replayed(item.idempotency.request_hash))
         try:
             notification = await self._submitter.prepare(
                 caller, item.request, item.idempotency, item.faults, batch_id=batch_id
@@ -178,10 +174,10 @@ class BatchSubmitter:
             return error
         return notification
 
-    async def _written(self, notifications: Sequence[NewNotification]) -> Iterator[ItemResult]:
+    async def _write_chunks(self, notifications: Sequence[NewNotification]) -> Iterator[ItemResult]:
         answers: list[ItemResult] = []
         for chunk in _split_into_chunks(notifications):
-            async with self._lane:
+            async with self._chunk_lock:
                 results = await self._write_all(chunk)
             answers += [
                 _build_item_result(result, notification) for result, notification in zip(results, chunk, strict=True)
@@ -209,11 +205,11 @@ def _split_into_chunks(notifications: Sequence[NewNotification]) -> Iterator[lis
         yield chunk
 
 
-def _raise_if_rejected(checked: Sequence[CheckedItem]) -> None:
+def _raise_if_rejected(checked_items: Sequence[CheckedItem]) -> None:
     """Raise what refuses the whole batch: faults first, because a later try does not help against them."""
-    if faulty := {index: item for index, item in enumerate(checked) if isinstance(item, list)}:
+    if faulty := {index: item for index, item in enumerate(checked_items) if isinstance(item, list)}:
         raise BatchRejectedError(faulty)
-    if late := [item for item in checked if isinstance(item, QueueTooLongError)]:
+    if late := [item for item in checked_items if isinstance(item, QueueTooLongError)]:
         raise max(late, key=lambda item: item.retry_after)
 
 
@@ -253,11 +249,11 @@ def _build_item_result(
             raise result
 
 
-async def _iterate_in_slices(things: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+async def _iterate_in_slices(elements: Iterable[ItemT]) -> AsyncIterator[ItemT]:
     """Iterate; after each slice of work, let other tasks of the event loop run."""
     until = time.perf_counter() + SLICE_SECONDS
-    for thing in things:
-        yield thing
+    for element in elements:
+        yield element
         if time.perf_counter() > until:
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)

@@ -127,10 +127,8 @@ async def _load_with_copies(connection: AsyncConnection, id_: UUID, rights: Mail
     if own.status not in WAITING_STATUSES:
         raise AlreadyEndedError(f"it cannot be changed any more: it is {own.status}")
     attempts = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in family])).limit(1)
-    if (
-        any(row.status in WAITING_STATUSES - {Status.QUEUED} for row in family)
-        or (await connection.execute(attempts)).first()
-    ):
+    is_tried = any(row.status in WAITING_STATUSES - {Status.QUEUED} for row in family)
+    if is_tried or (await connection.execute(attempts)).first():
         raise AlreadyAttemptedError
     return [own, *(row for row in family if row.id != id_)]
 

@@ -179,11 +179,11 @@ BODIES: dict[str, tuple[Status, dict[str, Any] | None]] = {
 
 async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
     """It is not there for the key, as another service's is not; what is within reach is changed."""
-    asked = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
-    assert set(asked) == set(BODIES)
+    operations = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
+    assert set(operations) == set(BODIES)
     team = {"recipients": [WELCOME["to"]]}
     assert (await scene.ask("set_team_recipients", scene.keys[KeyKind.LIVE], body=team))[0] == 200
-    for operation in asked:
+    for operation in operations:
         status, body = BODIES[operation]
         for row_kind in KINDS:
             id_ = await scene.row(row_kind, status)

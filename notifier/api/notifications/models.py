@@ -11,6 +11,7 @@ from typing_extensions import TypeAliasType
 from notifier import email_address
 from notifier.api import pagination
 from notifier.api.fields import AwareTime
+from notifier.lookup.content_preview import ContentView
 from notifier.lookup.notification_search import NotificationFilter
 from notifier.lookup.notification_view import CopyView, NotificationView
 from notifier.lookup.timeline import TimelineItem
@@ -169,7 +170,7 @@ class NotificationQuery(pagination.PageQuery):
     created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
 
-    def filter(self) -> NotificationFilter:
+    def build_filter(self) -> NotificationFilter:
         """Build the domain's filter."""
         is_queued = self.status in (SCHEDULED, Status.QUEUED)
         return NotificationFilter(
@@ -178,6 +179,11 @@ class NotificationQuery(pagination.PageQuery):
             to=_normalise_recipient(self.to),
             **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
         )
+
+
+def build_content_reply(view: ContentView) -> dict[str, Any]:
+    """The mail as the reply's fields."""
+    return {name: value for name, value in vars(view).items() if name != "source"} | {"size": len(view.source)}
 
 
 def _normalise_recipient(to: str | None) -> str | None:

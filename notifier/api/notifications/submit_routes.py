@@ -22,7 +22,7 @@ from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import ApiDependencies, get_dependencies
 from notifier.api.errors.fault_lister import FaultLister
 from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, get_idempotency_key
-from notifier.api.notifications import content_routes, models, submission_models
+from notifier.api.notifications import models, submission_models
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
@@ -107,12 +107,12 @@ async def submit_notification(request: Request) -> Response:
         caller.require_scope(KeyScope.SEND)
         key = get_idempotency_key(request)
         text = await read_json_text(request, max_bytes=submission_models.NotificationIn.limits.max_bytes)
-        wanted, faults, idempotency = await parse_in_thread(partial(_parse_submission, key=key), text)
+        notification, faults, idempotency = await parse_in_thread(partial(_parse_submission, key=key), text)
         if _is_dry_run(request):
-            return await _answer_dry_run(doors, caller, wanted, faults)
-        if (copies := len(wanted.cc) + len(wanted.bcc)) and not faults:
+            return await _answer_dry_run(doors, caller, notification, faults)
+        if (copies := len(notification.cc) + len(notification.bcc)) and not faults:
             doors.rate_limits.count_notifications(request, caller, copies)
-        submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
+        submitted = await doors.submitter.submit(caller, notification, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -135,23 +135,23 @@ async def submit_batch(request: Request) -> Response:
         caller = await authenticate_service(request, doors, KeyScope.SEND)
         key = get_idempotency_key(request, suffix_length=batch_models.INDEX_SUFFIX_LENGTH)
         text = await read_json_text(request, max_bytes=batch_models.BatchIn.limits.max_bytes)
-        received, wanted = await parse_in_thread(_parse_batch, text)
-        doors.rate_limits.count_notifications(request, caller, batch_models.count_mails(wanted))
+        received, batch = await parse_in_thread(_parse_batch, text)
+        doors.rate_limits.count_notifications(request, caller, batch_models.count_mails(batch))
         try:
-            wish = BatchRequest(
-                items=batch_models.parse_items(wanted, received, key), key=key, reject_all=wanted.rejects_all
+            batch_request = BatchRequest(
+                items=batch_models.parse_items(batch, received, key), key=key, reject_all=batch.rejects_all
             )
-            batch_id, answers = await doors.batch_submitter.submit(caller, wish)
+            batch_id, answers = await doors.batch_submitter.submit(caller, batch_request)
         except BatchRejectedError as error:
             raise InvalidRequestError(
-                await asyncio.to_thread(batch_models.list_batch_faults, wanted, error.faults)
+                await asyncio.to_thread(batch_models.list_batch_faults, batch, error.faults)
             ) from error
     now = doors.clock.now()
     lister = FaultLister(max_bytes=batch_models.MAX_BATCH_FAULTS_BYTES)
     results = [
         {"index": index}
         | (
-            {"error": batch_models.build_item_error(wanted, index, answer, lister)}
+            {"error": batch_models.build_item_error(batch, index, answer, lister)}
             if isinstance(answer, list)
             else _build_accepted(answer, now) | {"replayed": answer.replayed}
         )
@@ -169,15 +169,15 @@ def _is_dry_run(request: Request) -> bool:
 
 
 async def _answer_dry_run(
-    doors: ApiDependencies, caller: Caller, wanted: NotificationRequest, faults: list[Fault]
+    doors: ApiDependencies, caller: Caller, notification: NotificationRequest, faults: list[Fault]
 ) -> Response:
     """Answer a dry run with the mail that would be sent; nothing is written."""
-    draft = await doors.submitter.prepare(caller, wanted, None, faults)
+    draft = await doors.submitter.prepare(caller, notification, None, faults)
     view = await doors.previewer.preview_draft(draft)
     row = draft.row
     names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
     out = (
-        content_routes.build_content_reply(view)
+        models.build_content_reply(view)
         | {name: getattr(row, name) for name in names}
         | {"to": row.recipient, "dry_run": True}
     )
@@ -193,9 +193,9 @@ def _parse_submission(text: bytes, key: str | None) -> tuple[NotificationRequest
     if len(text) > MAX_NOTIFICATION_BYTES < submission_models.measure_without_attachments(received, len(text)):
         raise build_too_large_error(MAX_NOTIFICATION_BYTES, condition=" without attachments")
     body = submission_models.drop_unset_fields(received)
-    wanted, faults = submission_models.parse_notification(body, received)
+    notification, faults = submission_models.parse_notification(body, received)
     idempotency = Idempotency(key=key, request_hash=strict_json.hash_canonical(body)) if key is not None else None
-    return wanted, faults, idempotency
+    return notification, faults, idempotency
 
 
 def _parse_batch(text: bytes) -> tuple[batch_models.BatchIn, batch_models.BatchIn]:

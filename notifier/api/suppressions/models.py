@@ -38,13 +38,9 @@ class SuppressionIn(RequestModel):
     )
 
 
-class SuppressionQuery(BaseModel):
-    """Which page of which suppressions."""
+class SuppressionQuery(pagination.PageQuery):
+    """Which suppressions are listed."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
     address: Annotated[
         str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="This one, however it is written.")
     ] = None

@@ -49,9 +49,9 @@ def test_the_committed_document_is_the_code_s(document: dict[str, Any]) -> None:
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     """No `$ref` of the document is left hanging, those of bodies that routes parse themselves included."""
-    found = set(_references(document))
-    assert "#/components/schemas/AttachmentIn" in found
-    for reference in found:
+    references = set(_references(document))
+    assert "#/components/schemas/AttachmentIn" in references
+    for reference in references:
         place = document
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
@@ -107,27 +107,27 @@ def _codes() -> Iterator[str]:
 
 def test_every_code_is_explained() -> None:
     """Whatever code the package can answer with is in the catalogue, which has its status and title."""
-    found = {
+    codes = {
         *_codes(),
         *shape_faults._FAULT_CODES.values(),
         *problem_responses._HTTP_CODES.values(),
         attachment_validation.ATTACHMENT_REJECTED,
     }
-    found |= set(problem_responses._CODE_OF_ERROR.values())
-    found |= {"http_error", "invalid_request"}
-    assert len(found) > 40
-    assert found - set(PROBLEM_ENTRIES) == set()
+    codes |= set(problem_responses._CODE_OF_ERROR.values())
+    codes |= {"http_error", "invalid_request"}
+    assert len(codes) > 40
+    assert codes - set(PROBLEM_ENTRIES) == set()
 
 
 async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:
     """HTML for a browser, JSON for who asks for it, 404 for what is no code; all without a key."""
     del client.headers["Authorization"]
     page = await client.get("/problems/already_ended", headers={"Accept": "text/html"})
-    told = await client.get("/problems/already_ended", headers={"Accept": "application/json"})
+    explanation = await client.get("/problems/already_ended", headers={"Accept": "application/json"})
     nothing = await client.get("/problems/nonsense")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "The notification has ended" in page.text
-    assert (told.json()["code"], told.json()["status"]) == ("already_ended", 409)
+    assert (explanation.json()["code"], explanation.json()["status"]) == ("already_ended", 409)
     assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
 
 

@@ -95,7 +95,7 @@ async def test_all_who_watch_a_batch_share_one_look(installation: Installation, 
                 seen = len(load.statements)
                 served.clock.seconds += 1
                 await api_caller.wait_until(partial(_has_grown, load.statements, seen))
-        views = [one for one in load.statements if "count(" in one]
+        views = [item for item in load.statements if "count(" in item]
         assert 1 <= len(views) <= STEPS + 1
         assert len(watching) == WATCHERS
         assert load.most_out <= 2  # the batch, and the key that all of them have
