@@ -16,19 +16,13 @@ import msgspec
 
 from bench.rig.child_process import ROOT
 from bench.rig.result_table import Figure, Table
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.mail.mime_document import build_mime_message
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_process import get_cpu_seconds
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.pool import MAX_BATCH_MAILS, RenderingPool
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderJob,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.sandbox import create_environment, render_limited
 from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSource
@@ -143,11 +137,11 @@ def _micro(step: Callable[[], object]) -> float:
 async def _pooled(subject: RenderSubject, children: int) -> Pooled:
     async with RenderingPool(children=children) as pool:
         await _through(pool, subject, CALLERS * MAX_BATCH_MAILS)  # every child has compiled it
-        runs = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
+        rounds = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
     return Pooled(
-        parent=min(run.parent for run in runs),
-        child=min(run.child for run in runs),
-        rate=statistics.median(run.rate for run in runs),
+        parent=min(round_.parent for round_ in rounds),
+        child=min(round_.child for round_ in rounds),
+        rate=statistics.median(round_.rate for round_ in rounds),
     )
 
 

@@ -33,19 +33,18 @@ from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
 from notifier.ids import generate_id
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.mail.mail_parts import Mailbox
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import Mailbox
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.runtime.side_work import open_side_work
 from notifier.smtp.transport import SmtpTransport
@@ -53,7 +52,7 @@ from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import WRITER
-from notifier.submission.validation_rules import ValidationRules
+from notifier.submission.request_validation import ValidationRules
 from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
@@ -85,7 +84,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     """Build the API application."""
     policy = RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp)
     images = InlineImageCache(parts.database, parts.settings.public_url)
-    pool = PreviewPool(images)
+    pool = PreviewPool(images.load_base64, images.public_url)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
     gate = PublishGate(parts.database, pool, parts.clock, own.address)
@@ -93,7 +92,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
-    intake = SharedCommit(parts.database, WRITER, committed=parts.announcer)
+    intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     shelf = TemplateCache(parts.database, parts.clock, uses)
     submitter = NotificationSubmitter(
         parts.database,
@@ -171,7 +170,7 @@ def _open_identity(parts: ProcessParts, journals: Path) -> Iterator[SenderIdenti
     heartbeat = None
     if not settings.uses_sqlite:
         heartbeat = Heartbeat(
-            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.throughput
+            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, throughput=parts.throughput
         )
     try:
         yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=heartbeat, throughput=parts.throughput)
@@ -190,8 +189,13 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
     policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
     with _open_identity(parts, journals) as identity, open_side_work(parts) as side_tasks:
         async with (
-            pool(children=settings.sender.render_children, nice=RENDER_NICE, images=images) as rendering,
-            aclosing(PreviewPool(images)) as apart,
+            pool(
+                children=settings.sender.render_children,
+                nice=RENDER_NICE,
+                load_images=images.load_base64,
+                public_url=images.public_url,
+            ) as rendering,
+            aclosing(PreviewPool(images.load_base64, images.public_url)) as apart,
         ):
             report = RelayReport(parts.database, identity.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(
@@ -212,7 +216,7 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 holder=identity,
                 journals=journals,
                 clock=parts.clock,
-                rescued=parts.wakeup,
+                on_rescue=parts.wakeup,
             )
             shared: _SharedArguments = {"holder": identity, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wakeup, **shared)
@@ -242,7 +246,7 @@ def _build_circuit_listener(parts: ProcessParts, report: RelayReport) -> RelayLi
 
     def changed(reason: str | None) -> None:
         report.report_outage(reason)
-        parts.throughput.set_paused(parts.clock.monotonic(), is_shut=reason is not None)
+        parts.throughput.set_paused(parts.clock.monotonic(), is_paused=reason is not None)
 
     return changed
 

@@ -41,20 +41,20 @@ def find_differences(driver: webdriver.Chrome, before: str, *afters: str) -> lis
 
 
 def _differences(before: Appearance, after: Appearance) -> list[str]:
-    differences_ = []
+    differences = []
     for view, (computed, picture) in before.items():
         others, other = after[view]
         where = "{} px, {}".format(*view)
         if len(computed) != len(others):
-            differences_.append(f"{where}: {len(computed)} boxes, then {len(others)}")
+            differences.append(f"{where}: {len(computed)} boxes, then {len(others)}")
         for (name, values), (_, changed) in zip(computed, others, strict=False):
             pairs = zip(values.split("\n"), changed.split("\n"), strict=False)
-            differences_ += [f"{where}: {name}: {old} → {new}" for old, new in pairs if old != new]
+            differences += [f"{where}: {name}: {old} → {new}" for old, new in pairs if old != new]
         if picture != other and not _is_same(picture, other):
-            differences_.append(f"{where}: the pictures differ")
-    return differences_
+            differences.append(f"{where}: the pictures differ")
+    return differences
 
 
-def _is_same(first: bytes, second: bytes) -> bool:
-    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (first, second)]
+def _is_same(first: bytes, other: bytes) -> bool:
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (first, other)]
     return pictures[0].size == pictures[1].size and ImageChops.difference(*pictures).getbbox() is None

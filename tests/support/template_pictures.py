@@ -43,8 +43,8 @@ def get_file_name(slug: str, width: int, scheme: str) -> str:
 
 def find_complaints(driver: webdriver.Chrome) -> list[str]:
     """What is wrong with the page as it is seen now: width, contrast, clipped text, links too small to hit."""
-    sentences: list[str] = driver.execute_script(_COMPLAINTS)
-    return sentences
+    complaints: list[str] = driver.execute_script(_COMPLAINTS)
+    return complaints
 
 
 def take_pictures(driver: webdriver.Chrome, mails: dict[str, dict[str, str]], folder: Path) -> None:
@@ -66,14 +66,14 @@ def _compact(png: bytes) -> bytes:
     nearest = {colour: min(range(len(colours)), key=partial(_distance, colour, colours)) for _, colour in counted}
     octets = picture.tobytes()
     pixels = bytes(nearest[pixel] for pixel in zip(octets[::3], octets[1::3], octets[2::3], strict=True))
-    reduced, output = Image.frombytes("P", picture.size, pixels), io.BytesIO()
+    reduced, file = Image.frombytes("P", picture.size, pixels), io.BytesIO()
     reduced.putpalette([part for colour in colours for part in colour])
-    reduced.save(output, "PNG", optimize=True)
-    return output.getvalue()
+    reduced.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _distance(colour: Colour, colours: list[Colour], place: int) -> int:
-    return sum((first - second) ** 2 for first, second in zip(colour, colours[place], strict=True))
+    return sum((value - other) ** 2 for value, other in zip(colour, colours[place], strict=True))
 
 
 def main() -> None:
