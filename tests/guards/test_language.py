@@ -109,11 +109,11 @@ def test_public_functions_are_verb_and_noun() -> None:
     assert len(one_word) <= MAX_ONE_WORD_SHARE * len(functions), _list(one_word)
 
 
-def test_few_names_are_defined_in_many_modules() -> None:
-    """A name that many modules define has as many meanings."""
+def test_few_functions_have_the_same_name() -> None:
+    """A function name that many modules define has as many meanings."""
     modules = defaultdict(set)
-    for name, module, _, _ in _definitions():
-        if not (name.startswith("__") or _is_in_client(module)):
+    for name, module, _, node in _definitions():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_in_client(module):
             modules[name].add(module)
     common = {name: where for name, where in modules.items() if len(where) >= MIN_MODULES_OF_A_COMMON_NAME}
     listed = [f"{name}: {', '.join(sorted(where))}" for name, where in common.items()]
