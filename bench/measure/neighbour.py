@@ -16,7 +16,7 @@ from bench.rig.http_load import Target
 from bench.rig.installation import Installation, Installations, read_sample
 from bench.rig.result_table import Figure, Table, compute_percentile
 from bench.rig.smtp_sink import Sink
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -137,16 +137,12 @@ async def _create_keys(installation: Installation) -> tuple[str, str]:
     database, now = Database(installation.url), SystemClock().now()
     try:
         async with database.write() as connection:
-            service = await authenticated_key.create_service(connection, "attacker", from_domains=[], now=now)
+            service = await service_admin.create_service(connection, "attacker", from_domains=[], now=now)
             key = (
-                await authenticated_key.insert_key(
-                    connection, service, authenticated_key.NewKey(scopes=key_scope.SERVICE_SCOPES), now=now
-                )
+                await new_key.insert_key(connection, service, new_key.NewKey(scopes=key_scope.SERVICE_SCOPES), now=now)
             )[1]
             return key, (
-                await authenticated_key.insert_key(
-                    connection, None, authenticated_key.NewKey(scopes=key_scope.ADMIN_SCOPES), now=now
-                )
+                await new_key.insert_key(connection, None, new_key.NewKey(scopes=key_scope.ADMIN_SCOPES), now=now)
             )[1]
     finally:
         await database.close()

@@ -42,7 +42,7 @@ class HostileCaller:
     async def save(self) -> None:
         """A draft that is refused."""
         for text in cycle(HOSTILE):
-            draft = {"files": build_files(text), "sample": {"name": "x"}, "settings": {"name": "Evil"}, "seen": ""}
+            draft = {"files": build_files(text), "sample": {"name": "x"}, "settings": {"name": "Evil"}, "revision": ""}
             await self._do(self.client.put("/v1/templates/evil/draft", json=draft), REFUSED)
 
     async def preview(self) -> None:

@@ -145,7 +145,7 @@ async def _seed(parts: Any) -> None:
 
 async def _demo_key(parts: Any, data_dir: Path) -> str:
     """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
-    from notifier.auth import authenticated_key, key_scope
+    from notifier.auth import authenticated_key, key_scope, new_key, service_admin
     from notifier.db import data_directory
     from notifier.errors import NotFoundError
 
@@ -156,13 +156,11 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
         return key
     async with parts.database.write() as connection:
         try:
-            service = await authenticated_key.find_service(connection, "demo")
+            service = await service_admin.find_service(connection, "demo")
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
-            service = await authenticated_key.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await authenticated_key.create_live_key(
-            connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-        )
+            service = await service_admin.create_service(connection, "demo", from_domains=domains, now=now)
+        key = await new_key.create_live_key(connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now())
     data_directory.write_secret_file(file, key)
     return key
 

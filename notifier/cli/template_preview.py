@@ -196,7 +196,8 @@ async def _render_mail(
 ) -> "PreviewedMail":
     """The mail as it would leave, but for its addresses, date and number."""
     from notifier.errors import TemplateError
-    from notifier.rendering.protocol import RenderFault, RenderJob
+    from notifier.rendering.protocol import RenderJob
+    from notifier.template_language.render_fault import RenderFault
 
     job = RenderJob(version=slug, locale=locale, variables=json.dumps(values), header=_build_header(source))
     shown = await pool.preview(job, {slug: source})

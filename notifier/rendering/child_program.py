@@ -31,13 +31,13 @@ from notifier.rendering.protocol import (
     PreviewAnswer,
     PreviewRequest,
     RenderBatchAnswer,
-    RenderFault,
     RenderJob,
 )
 from notifier.rendering.source_check import check_source
 from notifier.rendering.version_comparison import compare_versions, describe_mail_error
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError, describe_error_without_place
+from notifier.template_language.error_description import PartError, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.time_limit import TIME_LIMIT
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 

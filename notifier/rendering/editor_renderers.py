@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from notifier.clock import Clock
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.throttle.editor_slots import EditorSlot, EditorSlots
 

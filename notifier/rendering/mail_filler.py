@@ -7,7 +7,8 @@ from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, 
 from notifier.mail.mail_parts import MailWithGaps, RenderedMail
 from notifier.mail.pinned_images import PinnedAsset
 from notifier.rendering.child_connection import ChildLostError, LossReason
-from notifier.rendering.protocol import FaultCode, RenderFault, RenderJob
+from notifier.rendering.protocol import RenderJob
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSource
 
 MAX_BYTES_ON_LOOP = 64 * 1024

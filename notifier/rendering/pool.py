@@ -23,20 +23,19 @@ from notifier.rendering.protocol import (
     ChildRequest,
     CompareAnswer,
     CompareRequest,
-    FaultCode,
     MailComparison,
     PreviewAnswer,
     PreviewedMail,
     PreviewRequest,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderFault,
     RenderJob,
     SkippedMail,
     SourceCheck,
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSource
 
 MAX_WALL_SECONDS = 1.0

@@ -1,12 +1,13 @@
 """The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSource
+from notifier.template_lint.lint_remark import LintRemark, Severity
 
 
 class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,57 +62,8 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 ChildRequest = RenderBatchRequest | PreviewRequest | CheckRequest | CompareRequest
 
 
-class FaultCode(StrEnum):
-    """What kind of fault keeps a mail from being rendered; published, hence stable."""
-
-    FAILED = "template_failed"
-    FORBIDDEN = "template_forbidden"  # it reaches for what templates may not have
-    TOO_SLOW = "template_too_slow"
-    TOO_LARGE = "template_too_large"
-
-
-class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Why a mail could not be rendered, in words for the people who edit templates."""
-
-    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
-    line: int | None  # from 1; None: it is not known, or the whole file's
-    message: str
-    column: int | None = None  # from 1
-    advice: str = ""  # what to do about it
-    code: FaultCode = FaultCode.FAILED
-
-    def __str__(self) -> str:
-        place = self.part
-        if self.line:
-            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
-        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")
-
-
 class SkippedMail(msgspec.Struct, frozen=True, tag=True):
     """A mail that was left out, because others like it took too long; no fault of its own."""
-
-
-class Severity(StrEnum):
-    """Whether a remark keeps a draft from being published."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class LintRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """A remark of a check on a source that renders."""
-
-    severity: Severity
-    code: str  # stable, such as image_without_alt
-    file: str  # as in `TemplateSource.files`; template.toml or sample.json for what stands there
-    line: int | None  # from 1
-    message: str
-    advice: str  # what to do about it
-    locale: str | None = None  # None: it is the same in all of them
-
-    def __str__(self) -> str:
-        place = f"{self.file}, line {self.line}" if self.line else self.file
-        return f"{place}{f' ({self.locale})' if self.locale else ''}: {self.message} {self.advice}".rstrip()
 
 
 class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):

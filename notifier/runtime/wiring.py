@@ -32,13 +32,12 @@ from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
 from notifier.ids import generate_id
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.recipient_policy import RecipientPolicy
@@ -52,7 +51,7 @@ from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import WRITER
-from notifier.submission.validation_rules import ValidationRules
+from notifier.submission.request_validation import ValidationRules
 from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
@@ -92,7 +91,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
-    intake = SharedCommit(parts.database, WRITER, committed=parts.announcer)
+    intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     shelf = TemplateCache(parts.database, parts.clock, uses)
     submitter = NotificationSubmitter(
         parts.database,
@@ -170,7 +169,7 @@ def _holder(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
     life = None
     if not settings.uses_sqlite:
         life = Heartbeat(
-            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.throughput
+            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, throughput=parts.throughput
         )
     try:
         yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=life, throughput=parts.throughput)
@@ -216,7 +215,7 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
-                rescued=parts.wakeup,
+                on_rescue=parts.wakeup,
             )
             same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wakeup, **same)
@@ -246,7 +245,7 @@ def _telling(parts: ProcessParts, report: RelayReport) -> RelayListener:
 
     def changed(reason: str | None) -> None:
         report.report_outage(reason)
-        parts.throughput.set_paused(parts.clock.monotonic(), is_shut=reason is not None)
+        parts.throughput.set_paused(parts.clock.monotonic(), is_paused=reason is not None)
 
     return changed
 

@@ -10,7 +10,7 @@ from jinja2 import nodes
 from markupsafe import Markup, escape
 
 from notifier.mail.pinned_images import PinnedAsset, build_content_id, build_image_url
-from notifier.rendering.protocol import RenderFault
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.value_methods import MisusedError
 
 IMAGE_FUNCTION_EXAMPLES: Final = {"asset": '{{ asset("logo") }}', "image": '{{ image("logo", alt="Larkspur") }}'}

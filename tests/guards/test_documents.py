@@ -19,7 +19,7 @@ from notifier.states import (
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\[[^\]]*\](?:\(|: )([^)\s]+)")
 _ROW = re.compile(r"^\| `(NOTIFIER_\w+)` \| (?:`([^`]*)`)? *\| (.+) \|$", re.MULTILINE)
 
 
@@ -101,8 +101,16 @@ def test_links_resolve(path: Path) -> None:
 def test_the_trip_names_every_room_on_the_way() -> None:
     """docs/trip.md links the orchestrator and each of its steps."""
     text = (ROOT / "docs" / "trip.md").read_text()
-    for room in ("submit", "write", "load", "deliver", "settle", "move"):
-        assert f"../notifier/notification/{room}.py" in text
+    files = (
+        "submission/request_validation",
+        "submission/notification_writer",
+        "delivery/email_handler",
+        "delivery/delivery_loader",
+        "delivery/settlement_decision",
+        "status/status_writer",
+    )
+    for file in files:
+        assert f"../notifier/{file}.py" in text
 
 
 def test_the_first_screen_of_the_readme() -> None:

@@ -65,10 +65,12 @@ def test_queue_sql_stands_in_one_file() -> None:
     """Statements on the outbox stand in one file, the texts of two beside it; few others use the table."""
     allowed = {"notifier/outbox/queue_sql.py", "notifier/db/tables/outbox.py"}
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
-    assert named == allowed | {"notifier/outbox/backlog_sql.py"}
+    assert named == allowed | {"notifier/outbox/claim_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
-    lookers = {f"notifier/notification/{name}.py" for name in ("find", "explain", "search")}
-    others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | lookers
+    readers = {
+        f"notifier/lookup/{name}.py" for name in ("notification_view", "wait_explanation", "notification_search")
+    }
+    others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | readers
     assert users == allowed | others
 
 
@@ -77,10 +79,10 @@ _CHANGES_STATUS = re.compile(
 )
 
 
-def test_only_move_changes_a_status() -> None:
+def test_only_the_status_writer_changes_a_status() -> None:
     """No other module of the package updates the notification table."""
     writers = {_name(path) for path in PACKAGE if _CHANGES_STATUS.search(path.read_text())}
-    assert writers == {"notifier/status/status_writer.py", "notifier/status/status_writer_sql.py"}
+    assert writers == {"notifier/status/status_writer.py"}
 
 
 def test_only_settings_read_the_environment() -> None:

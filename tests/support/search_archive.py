@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import email_address
-from notifier.auth import authenticated_key
+from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.db.tables import (
     Notification,
@@ -90,7 +90,7 @@ class Archive:
         """So many more, made at any moment since then."""
         async with self.database.write() as connection:
             versions = await _versions(connection)
-            services = {name: await authenticated_key.find_service(connection, name) for name in SERVICES}
+            services = {name: await service_admin.find_service(connection, name) for name in SERVICES}
             drawn = [self._drawn(since, [None, *versions]) for _ in range(count)]
             for row in drawn:
                 await _write(connection, row, services[row.service], versions.get(row.template))

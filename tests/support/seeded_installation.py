@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db import migrations
 from notifier.db.engine import Database
@@ -45,12 +45,12 @@ async def seed_database(url: str) -> Keys:
         await push.run(root, template_files.list_slugs(root))
     async with database.write() as connection:
         now = clock.now()
-        shop = await authenticated_key.create_service(connection, "shop", from_domains=["shop.example"], now=now)
-        other = await authenticated_key.create_service(connection, "other", from_domains=[], now=now)
+        shop = await service_admin.create_service(connection, "shop", from_domains=["shop.example"], now=now)
+        other = await service_admin.create_service(connection, "other", from_domains=[], now=now)
         made = Keys(
-            shop=await authenticated_key.create_live_key(connection, shop, now=now),
-            other=await authenticated_key.create_live_key(connection, other, now=now),
-            reader=await authenticated_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
+            shop=await new_key.create_live_key(connection, shop, now=now),
+            other=await new_key.create_live_key(connection, other, now=now),
+            reader=await new_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
         )
     await database.close()
     return made

@@ -17,7 +17,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import SqliteSeed
 from support.typed_commands import type_command
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -82,9 +82,7 @@ async def _admin_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
         scopes = tuple(key_scope.KeyScope)
-        _, key = await authenticated_key.insert_key(
-            connection, None, authenticated_key.NewKey(scopes=scopes), now=SystemClock().now()
-        )
+        _, key = await new_key.insert_key(connection, None, new_key.NewKey(scopes=scopes), now=SystemClock().now())
     await database.close()
     return key
 

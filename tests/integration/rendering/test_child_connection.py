@@ -17,7 +17,8 @@ from notifier.rendering.child_connection import (
     LossReason,
 )
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME
-from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer, RenderFault
+from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer
+from notifier.template_language.render_fault import RenderFault
 
 SOON = 20.0  # seconds; more than any test takes
 

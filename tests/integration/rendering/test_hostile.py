@@ -14,7 +14,8 @@ from unit.rendering.hostile_templates import ENDLESS, FAULTY, REFUSED, VALUES, H
 
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.pool import MAX_CHECK_SECONDS, RenderingPool
-from notifier.rendering.protocol import FaultCode, PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 LEAKS = ("root:x:0", "<class '", "<function", "<built-in", "<module", "<generator", "<jinja2", " object at 0x")

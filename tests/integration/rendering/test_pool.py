@@ -25,7 +25,8 @@ from notifier.rendering.pool import (
     RenderingPool,
     suggest_child_count,
 )
-from notifier.rendering.protocol import FaultCode, RenderFault, RenderJob
+from notifier.rendering.protocol import RenderJob
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.templating.sync import template_files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3

@@ -25,7 +25,8 @@ from notifier.rendering.pool import (
     RenderingPool,
     _without_file_bytes,
 )
-from notifier.rendering.protocol import PreviewedMail, RenderFault, RenderJob
+from notifier.rendering.protocol import PreviewedMail, RenderJob
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(

@@ -15,8 +15,9 @@ from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.mail_filler import TOO_LARGE_FAULT
 from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import FaultCode, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.settings import RecipientsMode
+from notifier.template_language.render_fault import FaultCode, RenderFault
 
 
 class Shy:

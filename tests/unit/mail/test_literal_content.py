@@ -22,10 +22,10 @@ from notifier.rendering.protocol import (
     PreviewRequest,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderFault,
     RenderJob,
     SkippedMail,
 )
+from notifier.template_language.render_fault import RenderFault
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(

@@ -17,16 +17,10 @@ from hypothesis import strategies as st
 from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.rendering import child_program as module
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME, RenderingChild
-from notifier.rendering.protocol import (
-    ChildAnswer,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderFault,
-    RenderJob,
-    SkippedMail,
-)
+from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.strict_json import parse_number
 from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 

@@ -17,9 +17,10 @@ from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import FaultCode, RenderBatchAnswer, RenderBatchRequest, RenderFault, RenderJob
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language import compiled_version
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.time_limit import TIME_LIMIT
 

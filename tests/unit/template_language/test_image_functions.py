@@ -11,10 +11,11 @@ from notifier.mail.attachment_parts import fill_attachments
 from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION, PinnedAsset, find_image_names
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.rendering.source_check import check_source
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 LOGO = PinnedAsset(sha256="ab" * 32, content_type="image/png", width=150, height=50)
