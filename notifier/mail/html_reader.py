@@ -35,7 +35,7 @@ _MARKUP: Final = re.compile(
 )
 STYLE_TAG: Final = re.compile(rf"<(?i:style)(?=[\s/>]){_ATTRIBUTES}>")
 _TAG: Final = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*){_ATTRIBUTES}>")
-_ATTRIBUTE: Final = re.compile(r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_ATTRIBUTE: Final = re.compile(r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|(?!["'])[^\s>]*))?""")
 
 
 class TagAttribute(NamedTuple):
@@ -45,7 +45,7 @@ class TagAttribute(NamedTuple):
     raw: str  # the value without its quotes, character references as they stand
     start: int  # place of the name in the markup
     end: int  # behind the value and its quotes
-    value_start: int
+    value_start: int  # behind the quote; -1: there is no value
     is_quoted: bool
 
     @property
