@@ -1,4 +1,4 @@
-"""What rendering costs: each step, a mail in one process, and a mail through the pool, hence the cost of isolation.
+"""What rendering costs: each step, a mail in one process, and a mail through the pool.
 
 Run with `python -m bench.measure.rendering`; about a quarter of a minute. All figures but the rates are processor time.
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
+from bench.rig.child_process import ROOT
 from bench.rig.result_table import Figure, Table
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.mail.mime_document import build_mime_message
@@ -28,7 +28,6 @@ from notifier.template_language.sandbox import create_environment, render_limite
 from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSource
 from notifier.templating.sync import template_files
 
-ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("welcome", "password_reset", "order_shipped", "daily_report")
 SHOWN = (
     ("bench/templates", "receipt_inline"),
@@ -76,14 +75,14 @@ def main() -> None:
 
 
 def list_subjects() -> list[RenderSubject]:
-    """The templates that are measured, those of the benchmark first."""
+    """List the templates to measure, those of the benchmark first."""
     return [
         RenderSubject(slug=slug, source=template_files.read_template(ROOT / folder, slug)) for folder, slug in SHOWN
     ]
 
 
 def measure_subject(subject: RenderSubject) -> Table:
-    """Everything about one template; keeps this process busy for some seconds."""
+    """Measure one template. Keeps this process busy for some seconds."""
     child = RenderingChild()
     child.answer_request(RenderBatchRequest(jobs=[], sources={subject.slug: subject.source}))
     (rendered,) = _render(child, subject, 1)

@@ -1,4 +1,4 @@
-"""A few lines of a template, as a document shows them, rendered like any part with the values that stand before."""
+"""Renders a few lines of a template that a document shows, with the values shown before them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,8 @@ def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en",
     if isinstance(answer, RenderFault):
         return str(answer)
     assert isinstance(answer, PreviewAnswer)
-    shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
-    return shown[part] or ""
+    parts = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return parts[part] or ""
 
 
 def _layout(name: str) -> str | None:
