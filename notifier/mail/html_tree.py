@@ -29,7 +29,7 @@ _CLONED_TAG: Final = re.compile(
     rf"(<(?i:a|{'|'.join(sorted(_FORMATTING))}))(?=[\s/])(?:[^>\"'=]+|=\s*\"[^\"]*\"|=\s*'[^']*'|=|[\"'])*+>"
 )
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
-_ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
+_ATTRIBUTE_START: Final = re.compile(r"[\s/\"][^\s/\"]")
 _EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = "wbr", "br"  # without content; the second one parts the words around it
 
 
@@ -45,7 +45,7 @@ def parse_html(html: str) -> LexborHTMLParser:
 
 
 def _limit_attributes(tag: re.Match[str]) -> str:
-    if len(_ATTRIBUTE.findall(_QUOTED.sub('""', tag[0]))) < MAX_ATTRIBUTES:
+    if len(_ATTRIBUTE_START.findall(_QUOTED.sub('""', tag[0]))) < MAX_ATTRIBUTES:
         return tag[0]
     return f"<{_EMPTY_INLINE_TAG} "
 
