@@ -25,8 +25,8 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
     settings = Settings(database_url=installation.url, smtp=SmtpSettings(port=1))
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
-        doors = wiring.build_api(parts).state.doors
-        caller = await doors.authenticator.caller_of(f"Bearer {installation.key}")
+        dependencies = wiring.build_api(parts).state.dependencies
+        caller = await dependencies.authenticator.authenticate_service(f"Bearer {installation.key}")
         numbers = iter(range(mails))
 
         async def submit_the_rest() -> None:
@@ -35,7 +35,7 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
                 wanted, faults = submission_models.parse_notification(
                     body | {"variables": build_variables(template, number)}
                 )
-                await doors.submitter.submit(caller, wanted, None, faults=faults)
+                await dependencies.submitter.submit(caller, wanted, None, faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
         # The last hint leaves after the last commit; after the end of this block it would open a connection for good.

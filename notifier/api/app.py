@@ -69,12 +69,12 @@ class DocumentedFastAPI(FastAPI):
         return self.openapi_schema
 
 
-def create_app(doors: ApiDependencies) -> FastAPI:
+def create_app(dependencies: ApiDependencies) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies."""
     app = build_undecorated_app()
-    app.state.doors = doors
-    app.state.probes = doors.probes
-    app.state.streams = doors.streams
+    app.state.dependencies = dependencies
+    app.state.probes = dependencies.probes
+    app.state.streams = dependencies.streams
     return app
 
 

@@ -63,7 +63,7 @@ class ApiDependencies:
 
 def get_dependencies(request: Request) -> ApiDependencies:
     """Get the dependencies of the application that got this request."""
-    dependencies: ApiDependencies = request.app.state.doors
+    dependencies: ApiDependencies = request.app.state.dependencies
     return dependencies
 
 
@@ -75,9 +75,9 @@ Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
 
 
 @asynccontextmanager
-async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
+async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterator[AsyncConnection]:
     """A transaction that is over in time, and then a hint to the sender of this process."""
     with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
+        async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
             yield connection
-    doors.wake_sender()
+    dependencies.wake_sender()

@@ -100,23 +100,23 @@ def _document_submission(model: type[RequestModel], *parameters: dict[str, Any])
 )
 async def submit_notification(request: Request) -> Response:
     """Accept a notification. When this answers 202, it is committed and will not be lost."""
-    doors = get_dependencies(request)
+    dependencies = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
-        caller = await recognise_service(request, doors)
-        doors.rate_limits.count_notifications(request, caller, 1)
+        caller = await recognise_service(request, dependencies)
+        dependencies.rate_limits.count_notifications(request, caller, 1)
         caller.require_scope(KeyScope.SEND)
         key = get_idempotency_key(request)
         text = await read_json_text(request, max_bytes=submission_models.NotificationIn.limits.max_bytes)
         notification, faults, idempotency = await parse_in_thread(partial(_parse_submission, key=key), text)
         if _is_dry_run(request):
-            return await _answer_dry_run(doors, caller, notification, faults)
+            return await _answer_dry_run(dependencies, caller, notification, faults)
         if (copies := len(notification.cc) + len(notification.bcc)) and not faults:
-            doors.rate_limits.count_notifications(request, caller, copies)
-        submitted = await doors.submitter.submit(caller, notification, idempotency, faults=faults)
+            dependencies.rate_limits.count_notifications(request, caller, copies)
+        submitted = await dependencies.submitter.submit(caller, notification, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _build_accepted_response(_build_accepted(submitted, doors.clock.now()), headers)
+    return _build_accepted_response(_build_accepted(submitted, dependencies.clock.now()), headers)
 
 
 @router.post(
@@ -129,24 +129,24 @@ async def submit_notification(request: Request) -> Response:
 )
 async def submit_batch(request: Request) -> Response:
     """Accept up to a thousand notifications; each has an answer of its own, in their order."""
-    doors = get_dependencies(request)
+    dependencies = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
         # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
-        caller = await authenticate_service(request, doors, KeyScope.SEND)
+        caller = await authenticate_service(request, dependencies, KeyScope.SEND)
         key = get_idempotency_key(request, suffix_length=batch_models.INDEX_SUFFIX_LENGTH)
         text = await read_json_text(request, max_bytes=batch_models.BatchIn.limits.max_bytes)
         received, batch = await parse_in_thread(_parse_batch, text)
-        doors.rate_limits.count_notifications(request, caller, batch_models.count_mails(batch))
+        dependencies.rate_limits.count_notifications(request, caller, batch_models.count_mails(batch))
         try:
             batch_request = BatchRequest(
                 items=batch_models.parse_items(batch, received, key), key=key, reject_all=batch.rejects_all
             )
-            batch_id, answers = await doors.batch_submitter.submit(caller, batch_request)
+            batch_id, answers = await dependencies.batch_submitter.submit(caller, batch_request)
         except BatchRejectedError as error:
             raise InvalidRequestError(
                 await asyncio.to_thread(batch_models.list_batch_faults, batch, error.faults)
             ) from error
-    now = doors.clock.now()
+    now = dependencies.clock.now()
     lister = FaultLister(max_bytes=batch_models.MAX_BATCH_FAULTS_BYTES)
     results = [
         {"index": index}
@@ -169,11 +169,11 @@ def _is_dry_run(request: Request) -> bool:
 
 
 async def _answer_dry_run(
-    doors: ApiDependencies, caller: Caller, notification: NotificationRequest, faults: list[Fault]
+    dependencies: ApiDependencies, caller: Caller, notification: NotificationRequest, faults: list[Fault]
 ) -> Response:
     """Answer a dry run with the mail that would be sent; nothing is written."""
-    draft = await doors.submitter.prepare(caller, notification, None, faults)
-    view = await doors.previewer.preview_draft(draft)
+    draft = await dependencies.submitter.prepare(caller, notification, None, faults)
+    view = await dependencies.previewer.preview_draft(draft)
     row = draft.row
     names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
     out = (

@@ -39,10 +39,10 @@ class Served:
 @asynccontextmanager
 async def _served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[Served]:
     clock = SteppingClock()
-    doors: Any = wiring.build_api(replace(parts, clock=clock)).state.doors
+    dependencies: Any = wiring.build_api(replace(parts, clock=clock)).state.dependencies
     watch = BatchWatch(parts.database, clock, seconds=0.05)
     streams = OpenStreams(max_streams=WATCHERS + 2, max_per_owner=WATCHERS)
-    app = create_app(replace(doors, streams=streams, batch_watch=watch))
+    app = create_app(replace(dependencies, streams=streams, batch_watch=watch))
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
