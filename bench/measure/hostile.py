@@ -1,4 +1,4 @@
-"""(j) What hostile editing and hostile values do to others: a POST's latency while both go on, beside a quiet time.
+"""(j) How much hostile editors and callers slow down other callers: the latency of a POST with and without them.
 
 Templates that never end, grow or want out are saved, previewed and sent in a loop; the API is asked as before.
 """
@@ -76,8 +76,8 @@ async def measure(made: Installations, plan: Plan) -> Table:
         title=f"(j) hostile templates: {CONNECTIONS / PAUSE_SECONDS:g} POSTs a second, {plan.rounds} rounds",
         figures=[
             *(
-                Figure(f"POST, {name}: p50, p95, p99", f"{', '.join(f'{ms:.1f}' for ms in found.values())} ms")
-                for name, found in figures.items()
+                Figure(f"POST, {name}: p50, p95, p99", f"{', '.join(f'{ms:.1f}' for ms in percentiles.values())} ms")
+                for name, percentiles in figures.items()
             ),
             Figure("p99 of each round, hostile ÷ quiet", format_median(_of_rounds(quiet, hostile), "{:.2f}")),
             Figure("p99 of all requests, hostile ÷ quiet (goal 1.2)", f"{ratio:.2f}", is_headline=True),

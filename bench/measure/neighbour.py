@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What the neighbour saw in one run."""
+    """What the neighbour measured in one run."""
 
     posts: list[float]  # seconds, POST to 202
     arrivals: list[float]  # seconds, POST to the relay's 250, of mails of priority `high`
@@ -84,7 +84,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A service that goes on as always."""
+    """A service that goes on sending as usual."""
 
     target: Target
     sink: Sink
@@ -162,10 +162,10 @@ def _table(observations: Mapping[str, Observation], plan: Plan) -> Table:
             compute_percentile(seen.posts, 99) / compute_percentile(quiet.posts, 99),
             compute_percentile(seen.arrivals, 99) / compute_percentile(quiet.arrivals, 99),
         )
-        shown = ", ".join(f"{count:,} of {status}" for status, count in sorted(seen.statuses.items()))
+        answers = ", ".join(f"{count:,} of {status}" for status, count in sorted(seen.statuses.items()))
         figures += [
             Figure(f"  {name} ÷ quiet: POST, mail (goal 10)", f"{ratios[0]:.1f}, {ratios[1]:.1f}", is_headline=True),
-            Figure("  the attacker's answers", shown or "none"),
+            Figure("  the attacker's answers", answers or "none"),
         ]
         results |= {f"neighbour.{name}.post": ratios[0], f"neighbour.{name}.mail": ratios[1]}
     return Table(

@@ -68,8 +68,8 @@ class Installation:
             async with database.read() as connection:
                 where = " WHERE status = :status" if status else ""
                 statement = text(f"SELECT count(*) FROM notification{where}")
-                found = await connection.execute(statement, {"status": status} if status else {})
-                return int(found.scalar_one())
+                result = await connection.execute(statement, {"status": status} if status else {})
+                return int(result.scalar_one())
         finally:
             await database.close()
 
@@ -162,8 +162,8 @@ async def open_installations() -> AsyncIterator[Installations]:
 def read_sample(template: str) -> Mapping[str, Any]:
     """The variables that a shipped template, or one of the benchmark's own, is shown with."""
     files = [root / template / "sample.json" for root in TEMPLATES]
-    found: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
-    return found
+    variables: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
+    return variables
 
 
 async def _seed(url: str, pool: RenderingPool) -> str:

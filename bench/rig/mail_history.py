@@ -160,10 +160,10 @@ async def _side_by_side(workers: Sequence[asyncpg.Connection], statements: Seque
 
 
 async def _columns(connection: asyncpg.Connection, table: str) -> list[str]:
-    found = await connection.fetch(
+    rows = await connection.fetch(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1", table
     )
-    return [row["column_name"] for row in found]
+    return [row["column_name"] for row in rows]
 
 
 async def _templates(connection: asyncpg.Connection) -> None:

@@ -17,13 +17,13 @@ from notifier.db.unavailability import convert_database_errors
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.mail.mail_parts import Mailbox
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import Mailbox
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.template_language.image_functions import ImageStore
+from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -44,7 +44,7 @@ class ApiDependencies:
     submitter: NotificationSubmitter
     batch_submitter: BatchSubmitter
     previewer: ContentPreviewer
-    images: ImageStore  # images of mails
+    images: InlineImageCache  # images of mails
     public_files: PublicFileCache  # images that are served without a key
     editors: EditorRenderers
     publisher: Publisher

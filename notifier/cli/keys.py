@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import Rate, open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, how it begins, or the key itself.")]
 
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import Rate, open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 
 if TYPE_CHECKING:
     from notifier.auth.service_admin import ServiceChanges, ServiceView
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_service_commands(app: typer.Typer) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import SuppressionReason, SuppressionScope
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MAX_LISTED = 1000
 Address = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Service = Annotated[str, typer.Option(help="The service that owns it; default: the instance, for all services.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_suppression_commands(app: typer.Typer) -> None:

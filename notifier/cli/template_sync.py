@@ -2,24 +2,23 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
-    from notifier.runtime.process_parts import ProcessParts
     from notifier.templating.sync.sync_result import SyncResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change; exit 1 if it would be refused.")]
 
 
@@ -55,6 +54,7 @@ def push_templates(
 
 async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[str, Any], *, as_json: bool) -> None:
     from notifier.cli.notifications import get_operator_name
+    from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
     from notifier.templating.gate.publish_gate import PublishGate
@@ -64,7 +64,7 @@ async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[st
 
     async with open_for_reading() if options["dry_run"] else open_for_writing() as parts, RenderingPool() as pool:
         folder = root or process_parts.find_templates_directory(parts.settings)
-        sender = process_parts.get_default_sender(parts.settings).address
+        sender = get_default_sender(parts.settings).address
         with _show_progress("checking") as progress:
             push = Push(
                 database=parts.database,
@@ -85,13 +85,6 @@ async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[st
                 )
                 raise CommandError(refusal) from error
     _print_results(results, as_json=as_json, details=options["dry_run"])
-
-
-def open_for_reading() -> "AbstractAsyncContextManager[ProcessParts]":
-    """Open the database for a command that only reads; a server may run at the same time."""
-    from notifier.runtime import process_parts
-
-    return process_parts.open_process_parts(output.load_settings())
 
 
 # -- pull ----------------------------------------------------------------------------------------

@@ -1,12 +1,9 @@
 """The command group `templates`, with `list`."""
 
-from typing import Annotated
-
 import typer
 
 from notifier.cli import output, template_preview, template_sync
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from notifier.cli.options import Json
 
 
 def register_template_commands(app: typer.Typer) -> None:

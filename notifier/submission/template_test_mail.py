@@ -8,16 +8,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
+from notifier.mail import pinned_images
 from notifier.rendering.protocol import PreviewedMail
 from notifier.submission.idempotency_keys import SubmissionResult
 from notifier.submission.new_notification import NewNotification
 from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import write_in_transaction
-from notifier.template_language import image_functions
-from notifier.template_language.image_functions import ImageStore
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import source_preview, template_queries
+from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.audit_records import record_template
 
 
@@ -34,7 +34,7 @@ class TemplateTestMail:
 
 
 async def check_test_mail(
-    submitter: NotificationSubmitter, pictures: ImageStore, caller: Caller, mail: TemplateTestMail
+    submitter: NotificationSubmitter, pictures: InlineImageCache, caller: Caller, mail: TemplateTestMail
 ) -> NewNotification:
     """Check the mail as any notification is checked. Raises what a submit raises."""
     settings = mail.source.settings
@@ -62,10 +62,10 @@ async def send_test_mail(
     return submitted
 
 
-async def _attach_images(pictures: ImageStore, mail: TemplateTestMail) -> list[dict[str, str]]:
+async def _attach_images(pictures: InlineImageCache, mail: TemplateTestMail) -> list[dict[str, str]]:
     """Attach the images that the mail shows, as a caller would."""
     assets = mail.source.assets
-    names = image_functions.list_shown_images(assets, mail.preview.html)
+    names = pinned_images.list_shown_images(assets, mail.preview.html)
     lines = await pictures.load_base64([assets[name].sha256 for name in names])
     return [
         {
@@ -74,5 +74,5 @@ async def _attach_images(pictures: ImageStore, mail: TemplateTestMail) -> list[d
             "content_type": file.content_type,
             "content_id": file.content_id or "",
         }
-        for name, file in zip(names, image_functions.build_image_attachments(assets, names), strict=True)
+        for name, file in zip(names, pinned_images.build_image_attachments(assets, names), strict=True)
     ]

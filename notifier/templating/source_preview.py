@@ -9,8 +9,10 @@ import msgspec
 
 from notifier import email_address
 from notifier.errors import Fault, InvalidRequestError
-from notifier.rendering.protocol import Mailbox, MailHeader, PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.mail.mail_parts import Mailbox, MailHeader
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating.validation import MAX_SAMPLE_BYTES, build_render_fault

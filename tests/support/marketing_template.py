@@ -1,4 +1,4 @@
-"""A marketing template of the tests' own, and keys with the scopes that an opt-out needs."""
+"""A marketing template for tests, and keys with the scopes that an opt-out needs."""
 
 from pathlib import Path
 

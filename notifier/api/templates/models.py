@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.rendering.line_diff import MAX_DIFF_BYTES
-from notifier.rendering.protocol import LintRemark, Severity
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.templating.source_diff import FileChange
 
 

@@ -22,10 +22,10 @@ from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
 from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.outbox import entry_store
 from notifier.outbox.handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
-from notifier.template_language.template_source import PinnedAsset
 from notifier.templating import template_limits
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
 from notifier.templating.audit_records import record_asset

@@ -24,7 +24,8 @@ from notifier.db.tables import Template, get_columns
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
 from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT
-from notifier.rendering.protocol import MailVariables, RenderFault, SourceCheck
+from notifier.rendering.protocol import MailVariables, SourceCheck
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import template_queries, version_store
 from notifier.templating.audit_records import record_template

@@ -8,8 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.template_language import image_functions
-from notifier.template_language.template_source import LAYOUTS, LOCALES, PARTS, PinnedAsset, TemplateSource
+from notifier.mail import pinned_images
+from notifier.mail.pinned_images import PinnedAsset
+from notifier.template_language.template_source import (
+    LAYOUTS,
+    LOCALES,
+    PARTS,
+    TemplateSource,
+)
 from notifier.templating import layout_store, settings_toml
 from notifier.templating.settings_toml import SettingsTextError
 from notifier.templating.source_problem import SourceProblem, TemplateFileError
@@ -161,7 +167,7 @@ def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceP
 def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
     """Pin the images that the parts name and the folder has."""
     try:
-        return asset_files.pin_images(root, image_functions.find_image_names(files.values()))
+        return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
     except (OSError, ValueError) as error:
         problems.append(SourceProblem(file="", message=str(error)))
         return {}

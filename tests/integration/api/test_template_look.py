@@ -15,8 +15,8 @@ from support.seeded_installation import Installation
 from support.template_editor import PATH
 
 from notifier.auth import key_scope, new_key, service_admin
-from notifier.rendering.protocol import FaultCode
 from notifier.runtime import wiring
+from notifier.template_language.render_fault import FaultCode
 
 HOSTILE = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
