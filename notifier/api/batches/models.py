@@ -51,7 +51,7 @@ def _describe_item(json_schema: dict[str, Any]) -> None:
 class BatchItemIn(submission_models.NotificationIn):
     """A notification of a batch: fields that `defaults` has may be left out. Otherwise as in a single POST."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_item)
+    model_config = ConfigDict(json_schema_extra=_describe_item)
 
     idempotency_key: Annotated[str, fields.document_field(pattern=IDEMPOTENCY_KEY_PATTERN)] | None = Field(
         None,
@@ -65,8 +65,6 @@ class BatchIn(RequestModel):
     """Many notifications at once."""
 
     limits = body_limits.BATCH_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,

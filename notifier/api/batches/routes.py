@@ -26,9 +26,7 @@ from notifier.status import batch_cancellation
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
-@router.get(
-    "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
-)
+@router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
 async def get_batch(request: Request, batch_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """The progress of a batch."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
@@ -38,7 +36,6 @@ async def get_batch(request: Request, batch_id: str, dependencies: Dependencies)
 @router.get(
     "/{batch_id}/progress",
     response_class=StreamingResponse,
-    operation_id="watch_batch",
     summary="Stream the progress of a batch",
     responses={
         200: {
@@ -61,7 +58,6 @@ async def watch_batch(request: Request, batch_id: str, dependencies: Dependencie
 @router.post(
     "/{batch_id}/cancel",
     response_model=BatchCancelledOut,
-    operation_id="cancel_batch",
     summary="Cancel a batch",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )

@@ -16,8 +16,7 @@ FAULT_ENTRIES = {
         "The service may not send from this address.", "Use one of its domains, or ask the operator to add yours."
     ),
     "header_not_allowed": make_fault(
-        "This header cannot be set.",
-        "Leave it out, or ask for an `X-…` name in `NOTIFIER_API__ALLOWED_HEADERS`.",
+        "This header cannot be set.", "Leave it out, or ask for an `X-…` name in `NOTIFIER_API__ALLOWED_HEADERS`."
     ),
     "invalid_address": make_fault(
         "This is not exactly one e-mail address.", "Send one bare address, such as ada@example.com."

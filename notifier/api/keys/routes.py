@@ -20,7 +20,7 @@ from notifier.errors import InvalidRequestError
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
-@router.get("", response_model=KeyPageOut, operation_id="list_keys", summary="List API keys")
+@router.get("", response_model=KeyPageOut, summary="List API keys")
 async def list_keys(
     request: Request, response: Response, dependencies: Dependencies, query: Annotated[KeyQuery, Query()]
 ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ async def list_keys(
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{key_id}", response_model=KeyOut, operation_id="get_key", summary="Get an API key")
+@router.get("/{key_id}", response_model=KeyOut, summary="Get an API key")
 async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a key of the service."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
@@ -50,7 +50,6 @@ async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> 
     "",
     status_code=201,
     response_model=CreatedKeyOut,
-    operation_id="create_key",
     summary="Create an API key",
     openapi_extra=document_body(KeyIn, required=True),
 )
@@ -72,7 +71,6 @@ async def create_key(
     "/{key_id}/rotate",
     status_code=201,
     response_model=RotatedOut,
-    operation_id="rotate_key",
     summary="Rotate an API key",
     openapi_extra=document_body(RotateIn, required=False),
 )
@@ -94,7 +92,7 @@ async def rotate_key(
     return vars(new) | {"key": key, "replaces": vars(old)}
 
 
-@router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key", summary="Revoke an API key")
+@router.delete("/{key_id}", response_model=KeyOut, summary="Revoke an API key")
 async def revoke_key(
     request: Request, key_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:

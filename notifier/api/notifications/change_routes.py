@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 @router.post(
     "/{notification_id}/cancel",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="cancel_notification",
     summary="Cancel a notification",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
@@ -50,7 +49,6 @@ async def cancel_notification(
 @router.patch(
     "/{notification_id:notification}",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="update_notification",
     summary="Change a notification before its first attempt",
     openapi_extra=document_body(submission_models.NotificationPatchIn, required=True),
 )
@@ -73,7 +71,6 @@ async def update_notification(
 @router.post(
     "/{notification_id}/retry",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="retry_notification",
     summary="Retry a notification that failed or expired",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
@@ -96,7 +93,6 @@ async def retry_notification(
 @router.post(
     "/{notification_id}/resolve",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="resolve_notification",
     summary="Resolve a notification whose outcome is unknown",
     openapi_extra=document_body(submission_models.ResolveIn, required=True),
 )

@@ -19,10 +19,7 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
 @router.get(
-    "/{notification_id:notification}",
-    response_model=models.NotificationWithAttemptsOut,
-    operation_id="get_notification",
-    summary="Get a notification",
+    "/{notification_id:notification}", response_model=models.NotificationWithAttemptsOut, summary="Get a notification"
 )
 async def get_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a notification with every attempt to deliver it."""
@@ -32,12 +29,7 @@ async def get_notification(request: Request, notification_id: str, dependencies:
     return models.build_notification_reply(view, dependencies.clock.now())
 
 
-@router.get(
-    "/{notification_id}/events",
-    response_model=models.TimelineOut,
-    operation_id="get_notification_events",
-    summary="List the events of a notification",
-)
+@router.get("/{notification_id}/events", response_model=models.TimelineOut, summary="List the events of a notification")
 async def get_notification_events(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
@@ -46,12 +38,9 @@ async def get_notification_events(request: Request, notification_id: str, depend
     return {"events": [models.build_event_reply(item) for item in items]}
 
 
-@router.get("", response_model=models.PageOut, operation_id="list_notifications", summary="List notifications")
+@router.get("", response_model=models.PageOut, summary="List notifications")
 async def list_notifications(
-    request: Request,
-    response: Response,
-    dependencies: Dependencies,
-    query: Annotated[NotificationQuery, Query()],
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[NotificationQuery, Query()]
 ) -> dict[str, Any]:
     """List the service's notifications, newest first; every filter must match."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
@@ -67,10 +56,7 @@ async def list_notifications(
 
 
 @router.get(
-    "/{notification_id}/explain",
-    response_model=models.ExplanationOut,
-    operation_id="explain_notification",
-    summary="Explain why a notification waits",
+    "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
 async def explain_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Why it is not sent yet, and when it is tried next."""
@@ -94,7 +80,6 @@ async def explain_notification(request: Request, notification_id: str, dependenc
 @router.get(
     "/{notification_id}/content",
     response_model=models.ContentOut,
-    operation_id="get_notification_content",
     summary="Get the mail of a notification",
     responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},
 )

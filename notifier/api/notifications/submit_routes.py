@@ -93,7 +93,6 @@ def _document_submission(model: type[RequestModel], *parameters: dict[str, Any])
     "",
     status_code=202,
     response_model=models.AcceptedOut,
-    operation_id="submit_notification",
     summary="Submit a notification",
     openapi_extra=_document_submission(submission_models.NotificationIn, _key_parameter(), _DRY_PARAMETER),
     responses={200: {"model": SubmitResultOut, "description": "The answer to a dry run: the mail that would be sent."}},
@@ -123,7 +122,6 @@ async def submit_notification(request: Request) -> Response:
     "/batch",
     status_code=202,
     response_model=batch_models.BatchOut,
-    operation_id="submit_batch",
     summary="Submit a batch of notifications",
     openapi_extra=_document_submission(batch_models.BatchShownIn, _key_parameter(batch_models.INDEX_SUFFIX_LENGTH)),
 )

@@ -36,11 +36,7 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, s
         {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
         False,
     ),
-    "Retry-After": (
-        "Seconds to wait before the request is repeated.",
-        {"type": "string", "pattern": "^[0-9]+$"},
-        True,
-    ),
+    "Retry-After": ("Seconds to wait before the request is repeated.", {"type": "string", "pattern": "^[0-9]+$"}, True),
     "Accept": ("The accepted type (RFC 9110 §15.5.16).", {"type": "string", "const": "application/json"}, False),
     "Accept-Encoding": ("The accepted encodings.", {"type": "string", "const": "gzip, identity"}, False),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string", "pattern": "^Bearer"}, True),

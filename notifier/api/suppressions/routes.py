@@ -28,7 +28,7 @@ from notifier.suppression import NewSuppression, SuppressionFate, SuppressionVie
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
-@router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
+@router.get("", response_model=SuppressionPageOut, summary="List suppressions")
 async def list_suppressions(
     request: Request, response: Response, dependencies: Dependencies, query: Annotated[SuppressionQuery, Query()]
 ) -> dict[str, Any]:
@@ -52,7 +52,6 @@ async def list_suppressions(
     "",
     status_code=201,
     response_model=SuppressionOut,
-    operation_id="add_suppression",
     summary="Add a suppression",
     openapi_extra=document_body(SuppressionIn, required=True),
     responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
@@ -72,9 +71,7 @@ async def add_suppression(
     return _build_suppression_reply(view)
 
 
-@router.get(
-    "/{suppression_id}", response_model=SuppressionOut, operation_id="get_suppression", summary="Get a suppression"
-)
+@router.get("/{suppression_id}", response_model=SuppressionOut, summary="Get a suppression")
 async def get_suppression(request: Request, suppression_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a suppression of the service or of the instance."""
     caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
@@ -86,7 +83,6 @@ async def get_suppression(request: Request, suppression_id: str, dependencies: D
 @router.delete(
     "/{suppression_id}",
     status_code=204,
-    operation_id="lift_suppression",
     summary="Lift a suppression",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )

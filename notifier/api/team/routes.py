@@ -21,7 +21,6 @@ router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
 @router.put(
     "",
     response_model=TeamOut,
-    operation_id="set_team_recipients",
     summary="Set the recipients of team keys",
     openapi_extra=document_body(TeamIn, required=True),
 )
