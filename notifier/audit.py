@@ -170,7 +170,7 @@ async def list_audit_records(
 
 
 def _redact_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The state as JSON, without addresses. Raises `NotForTheAuditError`."""
+    """Convert a state to JSON without addresses. Raises `NotForTheAuditError`."""
     return None if state is None else {name: _redact_value(value, name) for name, value in state.items()}
 
 

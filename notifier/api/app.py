@@ -71,14 +71,14 @@ class DocumentedFastAPI(FastAPI):
 
 def create_app(dependencies: ApiDependencies) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies."""
-    app = build_undecorated_app()
+    app = build_bare_app()
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
     app.state.streams = dependencies.streams
     return app
 
 
-def build_undecorated_app() -> FastAPI:
+def build_bare_app() -> FastAPI:
     """Build the application without dependencies: enough to describe it, not to answer."""
     app = DocumentedFastAPI(
         title="Notifier",

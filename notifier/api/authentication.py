@@ -17,7 +17,7 @@ class _NotificationConvertor(Convertor[str]):
     regex = "(?!batch$)[^/]+"
 
     def convert(self, value: str) -> str:
-        """Return the text; `id_of` checks it later."""
+        """Return the text; `parse_id` checks it later."""
         return value
 
     def to_string(self, value: str) -> str:

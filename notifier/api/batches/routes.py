@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 @router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
 async def get_batch(request: Request, batch_id: str, dependencies: Dependencies) -> dict[str, Any]:
-    """The progress of a batch."""
+    """Get the progress of a batch."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
     return _build_progress(await _load_progress(dependencies, caller.service_id, parse_id(batch_id, "batch")))
 
@@ -87,7 +87,7 @@ async def _load_progress(dependencies: ApiDependencies, service_id: UUID, id_: U
 async def _stream_progress(
     request: Request, dependencies: ApiDependencies, caller: Caller, view: BatchView
 ) -> AsyncIterator[StreamEvent | str]:
-    """Each change as the text of an event, and the event that ends the stream early."""
+    """Yield each change as the text of an event, and the event of an early end."""
     until = dependencies.clock.monotonic() + MAX_WATCH_SECONDS
     yield _encode_progress(view)
     while view.ended < view.accepted:

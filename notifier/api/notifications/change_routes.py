@@ -115,7 +115,7 @@ async def resolve_notification(
 
 
 def build_mail_rights(caller: Caller, dependencies: ApiDependencies) -> MailRights:
-    """What the caller may do with mail."""
+    """Build the rights of the caller on this instance."""
     return MailRights(
         caller=caller, policy=dependencies.recipient_policy, own_sender=dependencies.default_sender.address
     )

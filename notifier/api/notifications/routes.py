@@ -59,7 +59,7 @@ async def list_notifications(
     "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
 async def explain_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
-    """Why it is not sent yet, and when it is tried next."""
+    """Explain why a notification is not sent yet, and when it is tried next."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
     now, id_ = dependencies.clock.now(), parse_id(notification_id)
     async with dependencies.database.read() as connection:
@@ -90,7 +90,7 @@ async def get_notification_content(
     request_audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
+    """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
     caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
     view = await dependencies.previewer.view(caller, parse_id(notification_id), actor=request_audit.get_actor(caller))
     if format_ == "eml":

@@ -105,7 +105,7 @@ def _build_suppression_reply(view: SuppressionView) -> dict[str, Any]:
 
 
 def _normalise_searched_address(text: str) -> str:
-    """The address as suppressions store it; a text that is not an address stays as it is and finds nothing."""
+    """Normalise an address as suppressions store it; another text is not changed, and finds nothing."""
     try:
         return email_address.get_address_key(email_address.normalise_address(text))
     except email_address.InvalidAddressError:
