@@ -9,6 +9,7 @@ from notifier.api.assets.routes import public as public_assets_router
 from notifier.api.assets.routes import router as assets_router
 from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
+from notifier.api.batches.submit_routes import router as submit_batch_router
 from notifier.api.dependencies import ApiDependencies
 from notifier.api.errors.problem_pages import router as problem_pages_router
 from notifier.api.errors.problem_responses import install_error_handlers
@@ -36,6 +37,7 @@ from notifier.health.routes import router as health_router
 
 _ROUTERS = (
     submit_router,
+    submit_batch_router,
     notifications_router,
     change_router,
     batches_router,

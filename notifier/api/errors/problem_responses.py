@@ -14,7 +14,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
-from notifier.api.body import shape_faults
 from notifier.api.errors import conflict_details
 from notifier.api.errors.fault_lister import (
     MAX_DETAIL_BYTES,
@@ -24,6 +23,7 @@ from notifier.api.errors.fault_lister import (
     shorten_text,
 )
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
+from notifier.api.errors.validation_messages import describe_error
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,
@@ -174,9 +174,7 @@ def _list_methods(request: Request) -> list[str]:
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault(
-            "/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", shape_faults.describe_error(fault)
-        )
+        Fault("/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", describe_error(fault))
         for fault in error.errors()
     ]
     return _build_invalid_request(request, faults)
