@@ -46,7 +46,7 @@ async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: W
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "message"),
     [
         ('"k1', "not closed"),
         ('"', "not closed"),
